@@ -16,6 +16,7 @@ pub mod journeys;
 pub mod not_found;
 pub mod openapi;
 pub mod password_reset;
+pub mod recorded_clients;
 pub mod response_events;
 pub mod sessions;
 pub mod site;

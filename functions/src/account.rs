@@ -34,6 +34,7 @@ endpoints! {
             GET "/api/tokens",
             GET "/api/token_balance",
             GET "/api/tokenbalance",
+            GET "/api/balance",
             GET "/api/user/balance";
         profile: GET "/api/user/profile";
         profile_change: PATCH "/api/user/profile";

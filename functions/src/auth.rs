@@ -18,7 +18,6 @@ use shared::http::FailureFormat;
 
 endpoints! {
     FailureFormat::Problem => {
-        register: POST "/api/register";
         logout: POST "/api/logout";
         password_change: POST "/api/user/password";
         email_resend: POST "/api/user/email";
@@ -29,6 +28,7 @@ endpoints! {
         session_end: DELETE "/api/user/sessions/{id}";
     }
     FailureFormat::Simplejwt => {
+        register: POST "/api/register";
         login: POST "/api/login", POST "/api/token";
         token_refresh: POST "/api/token/refresh";
         token_verify: POST "/api/token/verify";

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use shared::app::Start;
+use shared::app::{self, Start};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EdgeConfig, Settings};
 use shared::http::{Body, Response, edge};
@@ -204,7 +204,7 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     Box::pin(async move {
-        let edge = Arc::new(EdgeConfig::read(settings)?);
+        let edge = Arc::new(app::edge::<A>(settings)?);
         Ok(Function::new(edge, A::start(settings, clock).await?, handle))
     })
 }

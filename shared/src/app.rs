@@ -10,8 +10,8 @@ use crate::ai::Ai;
 use crate::aws;
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
-    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, StripeConfig, StripeMode,
-    TraceConfig,
+    AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Settings,
+    StripeConfig, StripeMode, TraceConfig,
 };
 use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
@@ -28,6 +28,9 @@ pub trait Start: Clone + Send + Sync + 'static {
     /// True if starting publishes the public key, with which all functions verify JWTs.
     const PUBLISHES: bool = false;
 
+    /// True if the endpoint replies with [`ClientStatuses`].
+    const CHOOSES_STATUSES: bool = false;
+
     /// Reads the settings, connects, and does other slow work before the first request.
     ///
     /// # Errors
@@ -40,6 +43,18 @@ pub trait Start: Clone + Send + Sync + 'static {
 
     /// Returns the [`App`] inside. `None` for an endpoint without a store.
     fn app_mut(&mut self) -> Option<&mut App>;
+}
+
+/// Reads the settings of the checks that every request of an endpoint passes.
+///
+/// # Errors
+/// Fails at the first setting that can't be used.
+pub fn edge<A: Start>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError> {
+    let mut edge = EdgeConfig::read(settings)?;
+    if A::CHOOSES_STATUSES {
+        edge.statuses = ClientStatuses::read(settings)?;
+    }
+    Ok(edge)
 }
 
 /// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
@@ -270,6 +285,7 @@ pub struct LoginApp {
 
 impl Start for LoginApp {
     const PUBLISHES: bool = true;
+    const CHOOSES_STATUSES: bool = true;
 
     /// Starts like [`IssuerApp`], and reads the record of imports.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {

@@ -33,7 +33,9 @@ pub use self::context::Context;
 use self::offer::instructions_size;
 pub use self::offer::{Offer, prompt_overhead};
 use self::request::NOT_IN_CONVERSATION;
-pub use self::request::{AnswerForm, Body, NewChat, RequestKey, conversation_id, read};
+pub use self::request::{
+    AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
+};
 
 /// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);

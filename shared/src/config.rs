@@ -3,6 +3,7 @@
 //! settings that it needs.
 
 mod ai;
+mod client_statuses;
 mod payments;
 mod secret;
 mod settings;
@@ -19,6 +20,7 @@ use crate::aws::{self, Endpoint};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
+pub use client_statuses::ClientStatuses;
 pub use payments::{StripeConfig, StripeMode};
 pub use secret::Secret;
 pub(crate) use settings::checked_secret;
@@ -46,6 +48,9 @@ pub struct EdgeConfig {
     pub v1_body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
+    /// The statuses in which the clients of older systems differ. Endpoints that never reply with
+    /// them have the defaults.
+    pub statuses: ClientStatuses,
 }
 
 /// The settings of accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
@@ -279,6 +284,7 @@ impl EdgeConfig {
             // request's body takes two bytes.
             v1_body_limit: settings.number("V1_BODY_LIMIT", 2_097_152, 1024, 4_194_304)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
+            statuses: ClientStatuses::default(),
         })
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
-use crate::app::{App, MailApp, Scheduled, Start};
+use crate::app::{self, App, MailApp, Scheduled, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route, edge};
@@ -90,7 +90,7 @@ impl Endpoint {
         F: Future<Output = Reply> + Send + 'static,
     {
         let settings = Settings::from_env();
-        let edge = Arc::new(EdgeConfig::read(&settings)?);
+        let edge = Arc::new(app::edge::<A>(&settings)?);
         let mut needs = A::start(&settings, Clock::default()).await?;
         let traces = needs.app_mut().and_then(|app| app.traces.clone());
         let handle = Arc::new(move |req| handle(needs.clone(), req).boxed());

@@ -246,22 +246,35 @@ pub struct PageQuery;
 
 impl IntoParams for PageQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let limit = Object::builder()
-            .schema_type(Type::Integer)
-            .minimum(Some(1))
-            .maximum(Some(LARGEST_PAGE))
-            .default(Some(PAGE.into()));
-        let cursor = Object::builder().schema_type(Type::String);
-        vec![
-            parameter("limit", ParameterIn::Query, "The maximum number of items per page.", limit),
-            parameter(
-                "cursor",
-                ParameterIn::Query,
-                "Where the page begins: from the `Link` header of the previous page.",
-                cursor,
-            ),
-        ]
+        page_parameters(limit().default(Some(PAGE.into())))
     }
+}
+
+/// The query parameters of the history, whose `limit` has no default without a search.
+#[derive(Debug)]
+pub struct HistoryPage;
+
+impl IntoParams for HistoryPage {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        page_parameters(limit())
+    }
+}
+
+fn limit() -> ObjectBuilder {
+    Object::builder().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(LARGEST_PAGE))
+}
+
+fn page_parameters(limit: ObjectBuilder) -> Vec<Parameter> {
+    let cursor = Object::builder().schema_type(Type::String);
+    vec![
+        parameter("limit", ParameterIn::Query, "The maximum number of items per page.", limit),
+        parameter(
+            "cursor",
+            ParameterIn::Query,
+            "Where the page begins: from the `Link` header of the previous page.",
+            cursor,
+        ),
+    ]
 }
 
 /// The idempotency key of an earlier request.

@@ -1,6 +1,7 @@
 //! The parts of replies that several endpoints share: accounts, sessions, API keys, conversations,
 //! messages and ledger entries.
 
+mod client_names;
 mod listed;
 mod purchase;
 
@@ -18,6 +19,7 @@ use crate::values::{
 };
 use crate::{Credits, clock, store};
 
+pub use self::client_names::{Balance, BalanceOfCaller, PaidChat, SentChat, UserOfSession};
 pub use self::listed::ListedUser;
 pub use self::purchase::Purchase;
 
@@ -82,24 +84,6 @@ impl<'a> User<'a> {
             is_staff: account.role == Role::Admin,
             date_joined: clock::rfc3339(account.created),
         }
-    }
-}
-
-/// The balance: one number under three names, because different clients read different names.
-#[derive(Serialize, ToSchema)]
-pub struct Balance {
-    /// The balance.
-    tokens: Credits,
-    /// The balance again, under another name.
-    tokens_left: Credits,
-    /// The balance again, under a third name.
-    remaining_tokens: Credits,
-}
-
-impl Balance {
-    /// Creates the view of this balance.
-    pub fn of(balance: Credits) -> Self {
-        Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
     }
 }
 
@@ -566,24 +550,6 @@ impl<'a> Receipt<'a> {
             shortened: receipt.shortened,
             whole: receipt.whole,
         }
-    }
-}
-
-/// A message, its answer, and the balance after the message was paid.
-#[derive(Serialize, ToSchema)]
-pub struct PaidChat<'a> {
-    /// The message and its answer.
-    #[serde(flatten)]
-    chat: Chat<'a>,
-    /// The balance after the message was paid.
-    #[serde(flatten)]
-    balance: Balance,
-}
-
-impl<'a> PaidChat<'a> {
-    /// Creates the view of this chat, with the balance right after its credits were reserved.
-    pub fn of(chat: &'a chat::Chat) -> Self {
-        Self { chat: Chat::of(chat), balance: Balance::of(chat.tokens_left) }
     }
 }
 

@@ -70,7 +70,7 @@ async fn streams_have_pieces_and_end_with_the_chat_and_balance() {
     );
     let mut kept = ann.history("").await.is(200)[0].clone();
     let fields = kept.as_object_mut().unwrap();
-    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+    for field in ["tokens", "tokens_left", "remaining_tokens", "tokens_remaining"] {
         fields.insert(field.into(), json!(GRANT - PRICE));
     }
     assert_eq!(*done, kept, "the same that a chat answers");

@@ -136,7 +136,16 @@ async fn pages_get_an_access_token_and_browsers_a_cookie() {
         .is(200);
     assert_eq!(
         fields(&session),
-        ["access", "message", "remaining_tokens", "tokens", "tokens_left", "user"]
+        [
+            "access",
+            "message",
+            "remaining_tokens",
+            "tokens",
+            "tokens_left",
+            "tokens_remaining",
+            "user",
+            "username"
+        ]
     );
     let ann = ann.using(session["access"].as_str().unwrap());
     assert_eq!(forge::claims(page.token())["sid"], json!(ann.session()));

@@ -198,9 +198,9 @@ async fn only_equal_registrations_with_an_equal_key_are_retries() {
     let name = unique("ann");
     let body = |password: &str, email: Option<&str>| json!({ "username": name, "password": password, "email": email });
     api.register_once("k1", body("secret123", None)).await.is(201);
-    api.register_once("k2", body("secret123", None)).await.expect(409, "username_taken");
-    api.register(body("secret123", None)).await.expect(409, "username_taken");
-    api.register_once("k1", body("another password", None)).await.expect(409, "username_taken");
+    api.register_once("k2", body("secret123", None)).await.expect(400, "username_taken");
+    api.register(body("secret123", None)).await.expect(400, "username_taken");
+    api.register_once("k1", body("another password", None)).await.expect(400, "username_taken");
     let address = format!("{}@example.com", unique("ann"));
     api.register_once("k1", body("secret123", Some(&address)))
         .await

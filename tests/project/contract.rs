@@ -35,7 +35,8 @@ fn issues(endpoint: &str) -> bool {
 
 /// Returns true if an endpoint asks the AI.
 fn asks(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "AiApp" | "CompletionApp")
+    endpoints().contains(endpoint)
+        && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp")
 }
 
 /// Returns true if a function has a secret of the payment provider.

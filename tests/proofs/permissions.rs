@@ -553,9 +553,9 @@ impl Watched {
         }
         // Unknown clients have used up their attempts. This test's network is known, so its
         // attempts are counted separately.
-        self.is(409, registration("carol", WRONG)).await;
+        self.is(400, registration("carol", WRONG)).await;
         self.is(201, registration("carol", PASSWORD)).await;
-        self.is(409, registration("carol", WRONG)).await;
+        self.is(400, registration("carol", WRONG)).await;
         self.is(429, registration("carol", PASSWORD).blindly()).await;
     }
 

@@ -1221,7 +1221,8 @@ impl<'l> Schedule<'l> {
                     Way::Whole | Way::Silent => (
                         words,
                         Box::pin(
-                            functions::chats::chat::handle(asking, request).map(Outcome::Replied),
+                            functions::chats::chat::handle(asking.into(), request)
+                                .map(Outcome::Replied),
                         ),
                     ),
                     way => {

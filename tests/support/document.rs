@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use functions::ROUTES;
-use functions::service::openapi::{DocumentSettings, document};
+use functions::service::openapi::{DocumentSettings, FORM, document};
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -50,9 +50,6 @@ pub fn stated(settings: &[(&str, &str)]) -> DocumentSettings {
 pub fn takes_a_body(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
-
-/// The sentence in an operation's description that allows the body to be a form.
-const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
 
 /// Returns true if the document says that the request body may be a form.
 pub fn takes_a_form(route: &Route) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryPartition;
+use functions::chats::chat::ChatApp;
 use functions::{Function, ROUTES};
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::RETRY_AFTER;
@@ -94,9 +95,9 @@ pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Respo
 
 /// Returns the function `chat` with its settings and connections changed.
 pub fn changed_chat(chat: &Function, change: impl FnOnce(&mut AiApp)) -> Function {
-    let mut asking = chat.needs::<AiApp>().unwrap().clone();
-    change(&mut asking);
-    Function::new(chat.edge.clone(), asking, functions::chats::chat::handle)
+    let mut app = chat.needs::<ChatApp>().unwrap().clone();
+    change(&mut app.asking);
+    Function::new(chat.edge.clone(), app, functions::chats::chat::handle)
 }
 
 /// Returns the function `chat` with the settings of its AI changed.

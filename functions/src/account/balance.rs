@@ -1,11 +1,11 @@
-//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` -
-//! the caller's balance.
+//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/balance`,
+//! `GET /api/user/balance` - the caller's balance.
 //!
-//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and
-//! `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator gives
-//! allowances, also `allowance`.
+//! Out: the balance under [four names](shared::view::Balance), the caller's `user` and `username`,
+//! and `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator
+//! gives allowances, also `allowance`.
 
-use shared::view::OwnBalance;
+use shared::view::BalanceOfCaller;
 use shared::{App, Reply, Request, auth, http};
 
 /// Reads the balance with strong consistency. Fills it up first if an allowance is due.
@@ -14,13 +14,13 @@ use shared::{App, Reply, Request, auth, http};
     path = super::path::balance,
     tag = "Tokens",
     summary = "Read the balance",
-    description = "The balance, a number with three names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is filled up first, once in each period.",
+    description = "The balance, a number with four names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is filled up first, once in each period.",
     security(("access_token" = [])),
-    responses((status = 200, description = "The balance.", body = OwnBalance)),
+    responses((status = 200, description = "The balance.", body = BalanceOfCaller)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let caller = auth::caller(&app, &req).await?;
+    let caller = auth::caller_of_old_client(&app, &req).await?;
     let of = app.config.allowances;
     let account = app.store.filled_account_of(&caller, of, app.clock.seconds()).await?;
-    http::ok(&OwnBalance::of(&account, of, app.clock.seconds()))
+    http::ok(&BalanceOfCaller::of(&account, of, app.clock.seconds()))
 }

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
     responses((status = 200, description = "The profile.", body = Profile)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let caller = auth::caller(&app, &req).await?;
+    let caller = auth::caller_of_old_client(&app, &req).await?;
     let (of, now) = (app.config.allowances, app.clock.seconds());
     let account = app.store.filled_account_of(&caller, of, now).await?;
     let instructions = app.store.instructions_of(&account).await?;

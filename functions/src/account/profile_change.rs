@@ -47,7 +47,7 @@ struct Body {
 )]
 pub async fn handle(app: GuardApp, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
-    let caller = auth::caller(&app, &req).await?;
+    let caller = auth::caller_of_old_client(&app, &req).await?;
     let change = body.validate()?;
     let account = app.store.account_of(&caller).await?;
     if change.address_for(&account).is_some() {

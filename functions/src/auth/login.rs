@@ -15,7 +15,7 @@ use shared::passwords::Verdict;
 use shared::store::Attempt;
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, DeviceToken, login_key};
-use shared::view::{Balance, User};
+use shared::view::{Balance, UserOfSession};
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
@@ -80,10 +80,12 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
     metrics::record(&[(Metric::LogIns, 1)]);
 
     let (tokens, kept) = auth::issue(&app, &req, account, &session).await?;
+    let balance = account.balance(app.clock.seconds());
     let reply = http::ok(&LoggedIn {
         message: "Login successful.",
-        user: User::of(account),
-        balance: Balance::of(account.balance(app.clock.seconds())),
+        user: UserOfSession::of(account, balance),
+        username: &account.name,
+        balance: Balance::of(balance),
         session: tokens,
     })?;
     Ok(cookie::set(reply, kept))
@@ -96,7 +98,10 @@ struct LoggedIn<'a> {
     #[schema(examples("Login successful."))]
     message: &'static str,
     /// The account.
-    user: User<'a>,
+    user: UserOfSession<'a>,
+    /// The username again, for clients that expect it outside of `user`.
+    #[schema(examples("ann"))]
+    username: &'a str,
     /// The balance.
     #[serde(flatten)]
     balance: Balance,

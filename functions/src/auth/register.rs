@@ -17,7 +17,7 @@ use shared::passwords::{NewPassword, Verdict};
 use shared::store::{Attempt, NewAccount, Quota, RegisterOutcome, registered_from};
 use shared::values::idempotency::{Kind, REMEMBERED};
 use shared::values::{Account, DeviceToken, Email, Role, Session, Username};
-use shared::view::{Balance, User};
+use shared::view::{Balance, User, UserOfSession};
 use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
@@ -105,7 +105,7 @@ struct OpenedAccount<'a> {
     #[schema(examples("User registered successfully."))]
     message: &'static str,
     /// The account.
-    user: User<'a>,
+    user: UserOfSession<'a>,
     /// The fields of `user` again, for clients that expect them outside of `user`.
     #[serde(flatten)]
     same: User<'a>,
@@ -153,7 +153,7 @@ async fn welcome(app: &IssuerApp, req: &Request, account: &Account, session: &Se
     let (tokens, kept) = auth::issue(app, req, account, session).await?;
     let reply = http::created(&OpenedAccount {
         message: "User registered successfully.",
-        user: User::of(account),
+        user: UserOfSession::of(account, account.granted),
         same: User::of(account),
         balance: Balance::of(account.granted),
         session: tokens,

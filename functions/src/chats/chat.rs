@@ -1,17 +1,47 @@
 //! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message, and pay for its answer.
 //!
-//! In: `{message, conversation_id?, after?}` with an `Authorization` header, or with a `token` in
-//! the body. `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and
-//! the balance. Without `conversation_id` a new conversation begins. `after` names an earlier
-//! message in the conversation; the AI gets only that message and the messages that lead to it.
-//! Only a stored answer is charged.
+//! In: `{message, conversation_id?, after?}` as JSON or as a form, with an `Authorization` header,
+//! or with a `token` in the body. `Idempotency-Key` makes retries safe. Out: the answer, its
+//! conversation, the price and the balance. Without `conversation_id` a new conversation begins.
+//! `after` names an earlier message in the conversation; the AI gets only that message and the
+//! messages that lead to it. Only a stored answer is charged.
 
-use shared::app::AiApp;
-use shared::charge::{self, BeginOutcome, Charge, read};
+use shared::app::{AiApp, Start};
+use shared::charge::{self, BeginOutcome, Charge};
+use shared::clock::Clock;
+use shared::config::{ClientStatuses, ConfigError, Settings};
 use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{Reply, Request, http};
+use shared::{App, Reply, Request, http};
+
+/// An [`AiApp`], and the statuses that clients expect.
+#[derive(Clone)]
+pub struct ChatApp {
+    /// The AI, and what a charge needs.
+    pub asking: AiApp,
+    statuses: ClientStatuses,
+}
+
+impl Start for ChatApp {
+    const CHOOSES_STATUSES: bool = true;
+
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let statuses = ClientStatuses::read(settings)?;
+        Ok(Self { asking: AiApp::start(settings, clock).await?, statuses })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.asking.app_mut()
+    }
+}
+
+/// Replies with the usual statuses.
+impl From<AiApp> for ChatApp {
+    fn from(asking: AiApp) -> Self {
+        Self { asking, statuses: ClientStatuses::default() }
+    }
+}
 
 /// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
@@ -31,15 +61,19 @@ use shared::{Reply, Request, http};
         body = PaidChat,
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
+    extensions(("x-form" = json!(true)), ("x-status" = json!(true)), ("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
 )]
-pub async fn handle(app: AiApp, req: Request) -> Reply {
-    let (caller, asked) = read(&app, &req).await?;
-    match Charge::begin(&app, &req, &caller, asked).await? {
-        BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
+pub async fn handle(app: ChatApp, req: Request) -> Reply {
+    let ChatApp { asking, statuses } = app;
+    let (caller, asked) = charge::read_of_old_client(&asking, &req).await?;
+    match Charge::begin(&asking, &req, &caller, asked).await? {
+        BeginOutcome::Replayed(chat) => {
+            http::chosen(statuses.message, &PaidChat::of(&chat)).map(http::replayed)
+        }
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            Ok(http::limited(http::ok(&PaidChat::of(&paid.chat))?, &paid.this_minute))
+            let reply = http::chosen(statuses.message, &PaidChat::of(&paid.chat))?;
+            Ok(http::limited(reply, &paid.this_minute))
         }
     }
 }

@@ -1,14 +1,15 @@
 //! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search in messages and answers, `conversation_id` for one conversation's messages. Out: the
-//! list, and a `Link` header to the next page. A page has at most about 1 MB of messages, and a
-//! request searches a limited number of messages. A page may therefore have few messages or no
-//! messages, and still have a next page.
+//! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search in
+//! messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
+//! `Link` header to the next page. A page has at most about 1 MB of messages, and a request searches
+//! a limited number of messages. A page may therefore have few messages or no messages, and still
+//! have a next page. Without `limit`, `q` and `conversation_id`, a page is as long as it can be,
+//! because old clients know no pages. With `q` or `conversation_id`, the default of `limit` is 20.
 
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
-use shared::openapi::{self, IdOrNone, PageQuery};
+use shared::openapi::{self, HistoryPage, IdOrNone};
 use shared::values::Chat;
 use shared::{App, Reply, Request, auth, view};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -37,13 +38,13 @@ enum History {
     path = super::path::chat_history,
     tag = "Chat",
     summary = "List messages",
-    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page.",
+    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page. Without `limit`, `q` and `conversation_id`, a page has as many messages as fit. With `q` or `conversation_id`, the default of `limit` is 20.",
     security(("access_token" = [])),
-    params(PageQuery, Search),
-    responses((status = 200, description = "A page of messages and answers.", body = Vec<view::Chat>)),
+    params(HistoryPage, Search),
+    responses((status = 200, description = "A page of messages and answers.", body = Vec<view::SentChat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let caller = auth::caller(&app, &req).await?;
+    let caller = auth::caller_of_old_client(&app, &req).await?;
     let search = http::query_search(&req)?;
     let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
     let scope = format!(
@@ -51,10 +52,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
         search.as_deref().unwrap_or_default(),
         conversation.as_deref().unwrap_or_default()
     );
-    let paging = Paging::from_request(&req, &["q", "conversation_id"])?;
+    let kept = &["q", "conversation_id"];
+    let paging = match search.is_none() && conversation.is_none() {
+        true => Paging::whole_from_request(&req, kept)?,
+        false => Paging::from_request(&req, kept)?,
+    };
 
     let (before, limit) = (paging.position(), paging.limit());
-    let count = if search.is_some() { SEARCHED } else { limit + 1 };
+    let count = if search.is_some() { SEARCHED } else { limit.saturating_add(1) };
     let read = async {
         match &conversation {
             None => app.store.chats(&caller.user_id, before, count).await.map(History::Chats),
@@ -85,7 +90,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         })
     };
     let (shown, next) = paging.found(chats, more, matches, |chat| chat.chat_id.clone());
-    let data: Vec<_> = shown.iter().map(view::Chat::of).collect();
+    let data: Vec<_> = shown.iter().map(view::SentChat::of).collect();
     page.reply(&data, next.as_deref())
 }
 

@@ -14,16 +14,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use shared::app::Start;
+use shared::app::{self, Start};
 use shared::clock::Clock;
-use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
+use shared::config::{AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::{Failure, REQUIRED};
 use shared::http::{
     self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
 };
 use shared::openapi::sample;
 use shared::{App, Error, Reply, Request, Result};
-use utoipa::OpenApi;
+use utoipa::{OpenApi, PartialSchema};
 
 use self::header::header;
 use crate::ROUTES;
@@ -96,7 +96,7 @@ impl DocumentSettings {
         Ok(Self {
             config: Config::read(settings)?.into(),
             accounts: AccountConfig::read(settings)?.into(),
-            edge: EdgeConfig::read(settings)?.into(),
+            edge: app::edge::<Self>(settings)?.into(),
             written: Arc::default(),
         })
     }
@@ -133,6 +133,8 @@ impl DocumentSettings {
 }
 
 impl Start for DocumentSettings {
+    const CHOOSES_STATUSES: bool = true;
+
     async fn start(settings: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Self::read(settings)
     }
@@ -154,8 +156,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
         with_form(&mut operation);
+        with_status(&mut operation, stated.edge.statuses);
         narrow(&mut document, &mut operation);
-        for (status, name, failure) in failing(&mut operation, route, stated)? {
+        for (status, name, failure) in failing(&mut operation, route, stated, &document)? {
             put(
                 &mut operation,
                 "responses",
@@ -283,7 +286,8 @@ fn without_null(operation: &mut Map<String, Value>) {
 /// A sentence for the description of an operation that also takes its body as a form. If the form
 /// were a second media type of the body, some generated clients would send forms, and others would
 /// fail.
-const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
+pub const FORM: &str =
+    "The body may also be a form (`application/x-www-form-urlencoded` or `multipart/form-data`).";
 
 /// Adds [`FORM`] to the description of an operation that accepts forms.
 fn with_form(operation: &mut Map<String, Value>) {
@@ -291,6 +295,17 @@ fn with_form(operation: &mut Map<String, Value>) {
         let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
         let about = format!("{about}\n\n{FORM}");
         operation.insert("description".into(), json!(about));
+    }
+}
+
+/// Gives the reply to a message the status that the operator has chosen. `x-status` marks the
+/// operation.
+fn with_status(operation: &mut Map<String, Value>, statuses: ClientStatuses) {
+    if operation.remove("x-status").is_some()
+        && let Some(Value::Object(replies)) = operation.get_mut("responses")
+        && let Some(reply) = replies.remove("200")
+    {
+        replies.insert(statuses.message.to_string(), reply);
     }
 }
 
@@ -315,6 +330,7 @@ fn failing(
     operation: &mut Map<String, Value>,
     route: &Route,
     stated: &DocumentSettings,
+    document: &Value,
 ) -> Result<Vec<(String, String, Value)>> {
     let own = operation.remove("x-fails").unwrap_or_else(|| json!([]));
     let own: Vec<Failure> =
@@ -333,9 +349,16 @@ fn failing(
         fails.extend([Failure::Invalid, Failure::InvalidCursor]);
     }
     let mut statuses: BTreeMap<u16, BTreeMap<&str, Error>> = BTreeMap::new();
+    let inputs = Inputs::of(operation, document);
     for failure in fails {
-        let sample = stated.sample(failure, route);
-        let status = route.failures.reply(&sample, "").status().as_u16();
+        let sample = match (failure, inputs.fields.first()) {
+            (Failure::Invalid, Some(&"limit")) => http::invalid_limit(),
+            (Failure::Invalid, Some(field)) if route.failures.is_django() => {
+                Error::field(*field, REQUIRED)
+            }
+            _ => stated.sample(failure, route),
+        };
+        let status = route.failures.reply(&sample, "", stated.edge.statuses).status().as_u16();
         statuses.entry(status).or_default().insert(failure.name(), sample);
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
@@ -347,29 +370,70 @@ fn failing(
             FailureFormat::Simplejwt => "Simplejwt",
             FailureFormat::SimplejwtGuarded => "SimplejwtGuarded",
         };
+        let has_fields =
+            route.failures.is_django() && failures.contains_key(Failure::Invalid.name());
+        let (of, fields) = match has_fields {
+            true => (inputs.name, inputs.fields.as_slice()),
+            false => ("", [].as_slice()),
+        };
         (
             status.to_string(),
-            format!("Failure{status}{}{shape}", names.concat()),
-            failure(route.failures, &failures),
+            format!("Failure{status}{}{shape}{of}", names.concat()),
+            failure(route.failures, &failures, fields, stated.edge.statuses),
         )
     });
     Ok(replies.collect())
 }
 
+/// What a client writes into a request: the fields of its body, the required ones first, or the
+/// parameters of its query.
+struct Inputs<'d> {
+    /// The name of the body's schema, or `Query`.
+    name: &'d str,
+    fields: Vec<&'d str>,
+}
+
+impl<'d> Inputs<'d> {
+    fn of(operation: &'d Map<String, Value>, document: &'d Value) -> Self {
+        let schema = operation
+            .get("requestBody")
+            .and_then(|body| body.pointer("/content/application~1json/schema/$ref")?.as_str())
+            .and_then(|reference| reference.strip_prefix("#/components/schemas/"))
+            .and_then(|name| {
+                document.pointer("/components/schemas")?.as_object()?.get_key_value(name)
+            });
+        let Some((name, schema)) = schema else {
+            let parameters = operation.get("parameters").and_then(Value::as_array);
+            let of_query =
+                parameters.into_iter().flatten().filter(|parameter| parameter["in"] == "query");
+            let fields = of_query.filter_map(|parameter| parameter["name"].as_str()).collect();
+            return Self { name: "Query", fields };
+        };
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: Vec<&str> = required.filter_map(Value::as_str).collect();
+        let all = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let others = all.map(|(name, _)| name.as_str()).filter(|name| !required.contains(name));
+        Self { name, fields: required.iter().copied().chain(others).collect() }
+    }
+}
+
 /// Describes a reply with one of these failures. The code that renders failures also renders the
-/// examples.
-fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
+/// examples. `fields` are the fields of the body about which an old client reads a list.
+fn failure(
+    shape: FailureFormat,
+    failures: &BTreeMap<&str, Error>,
+    fields: &[&str],
+    statuses: ClientStatuses,
+) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
     let mut examples = Map::new();
+    let mut more = Map::new();
     let mut headers: BTreeMap<String, usize> = BTreeMap::new();
     let mut status = 0;
-    let of_token = Error::field("token", REQUIRED);
     for (name, error) in failures {
-        let is_invalid = shape == FailureFormat::Simplejwt && error.kind() == Failure::Invalid;
-        let error = if is_invalid { &of_token } else { error };
-        let reply = shape.reply(error, "");
-        let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
+        let reply = shape.reply(error, "", statuses);
+        let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df", statuses);
         let example: Value = serde_json::from_str(&example).unwrap_or_default();
         let said = |pointer: &str| {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -389,6 +453,7 @@ fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
         for header in named(reply.headers()) {
             *headers.entry(header).or_default() += 1;
         }
+        more.extend(members_beside_problem(&example));
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
@@ -403,34 +468,11 @@ fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
         }
         _ => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-            if shape == FailureFormat::Simplejwt && failures.contains_key(Failure::Invalid.name()) {
+            for field in fields.iter().filter(|field| !is_of_problem(field)) {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
-                let fields = json!({ "properties": {
-                    "token": sentences, "refresh": sentences, "username": sentences, "email": sentences,
-                    "password": sentences,
-                } });
-                merge(&mut narrower, fields);
+                more.entry(*field).or_insert(sentences);
             }
-            if shape == FailureFormat::Simplejwt
-                && failures.contains_key(Failure::TokenBlacklisted.name())
-            {
-                let sentences = json!({ "type": "array", "items": { "type": "string" } });
-                let fields = json!({ "properties": { "non_field_errors": sentences } });
-                merge(&mut narrower, fields);
-            }
-            if shape == FailureFormat::SimplejwtGuarded
-                && failures.contains_key(Failure::InvalidToken.name())
-            {
-                let text = json!({ "type": "string" });
-                let kind = json!({
-                    "type": "object",
-                    "required": ["token_class", "token_type", "message"],
-                    "properties": { "token_class": text, "token_type": text, "message": text },
-                });
-                let fields =
-                    json!({ "properties": { "messages": { "type": "array", "items": kind } } });
-                merge(&mut narrower, fields);
-            }
+            merge(&mut narrower, json!({ "properties": more }));
             (
                 "application/problem+json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
@@ -441,6 +483,36 @@ fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
         headers.into_iter().map(|(name, count)| header(&name, count == failures.len())).collect();
     shown.extend([header("x-request-id", false)]);
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
+}
+
+/// Returns true if problem documents have a member with this name.
+fn is_of_problem(name: &str) -> bool {
+    let problem = <Problem as PartialSchema>::schema();
+    let problem = serde_json::to_value(problem).unwrap_or_default();
+    problem.pointer(&format!("/properties/{name}")).is_some()
+}
+
+/// Returns the schemas of an example's members that a problem document doesn't have: sentences, lists
+/// of sentences, and lists of objects.
+fn members_beside_problem(example: &Value) -> Map<String, Value> {
+    let text = || json!({ "type": "string" });
+    let schema = |value: &Value| match value {
+        Value::Number(_) => json!({ "type": "integer" }),
+        Value::Array(items) => match items.first() {
+            Some(Value::Object(members)) => {
+                let names: Vec<&String> = members.keys().collect();
+                let members: Map<_, _> =
+                    members.keys().map(|name| (name.clone(), text())).collect();
+                let item = json!({ "type": "object", "required": names, "properties": members });
+                json!({ "type": "array", "items": item })
+            }
+            _ => json!({ "type": "array", "items": text() }),
+        },
+        _ => text(),
+    };
+    let members = example.as_object().into_iter().flatten();
+    let beside = members.filter(|(name, _)| !is_of_problem(name));
+    beside.map(|(name, value)| (name.clone(), schema(value))).collect()
 }
 
 fn named(headers: &HeaderMap) -> Vec<String> {

@@ -21,6 +21,16 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, bearer).await
 }
 
+/// Like [`caller`], for the routes of old clients. There the header may also be only the token,
+/// without a scheme.
+///
+/// # Errors
+/// The errors of [`caller`].
+pub async fn caller_of_old_client(app: &App, req: &Request) -> Result<AccessToken> {
+    let bearer = http::authorization_or_token(req)?.ok_or(Error::NotAuthenticated)?;
+    AccessToken::verify(app, bearer).await
+}
+
 /// Returns the API key or access token in the `Authorization` header. API keys are compared with
 /// their stored hashes. This function doesn't read the account.
 ///

@@ -176,8 +176,27 @@ pub struct Body {
 /// The errors of an invalid request or access token.
 pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
-    let Body { message, conversation_id, after, model, max_cost, token } = http::json(req)?;
-    let caller = match http::authorization(req)? {
+    asked(app, key, http::json(req)?, http::authorization(req)?).await
+}
+
+/// Like [`read`], for the routes of old clients. There the body may be a form, and the header
+/// `Authorization` may be only the token.
+///
+/// # Errors
+/// The errors of [`read`].
+pub async fn read_of_old_client(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
+    let key = http::idempotency_key(req)?;
+    asked(app, key, http::fields(req)?, http::authorization_or_token(req)?).await
+}
+
+async fn asked(
+    app: &AiApp,
+    key: Option<Key>,
+    body: Body,
+    authorization: Option<&str>,
+) -> Result<(Credential, NewChat)> {
+    let Body { message, conversation_id, after, model, max_cost, token } = body;
+    let caller = match authorization {
         Some(token) => AccessToken::verify(app, token).await?,
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
     };

@@ -80,7 +80,7 @@ where
             metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
             let reply = match &page {
                 Some((page, base)) if error == Error::NotFound => not_found(page, base),
-                _ => failures.reply(&error, &request_id),
+                _ => failures.reply(&error, &request_id, config.statuses),
             };
             (reply, error.code())
         }

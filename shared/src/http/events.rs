@@ -10,6 +10,7 @@ use super::failure::StreamProblem;
 use super::read::request_id;
 use super::reply::to_json;
 use super::{Body, FailureFormat, HeaderValue, Reply, Request, Response};
+use crate::config::ClientStatuses;
 use crate::http::stream::Pieces;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Trace};
@@ -87,7 +88,12 @@ impl Events {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
             FailureFormat::OpenAi | FailureFormat::Responses => {
-                self.send_data(self.failures.document(error, &self.request_id)).await
+                self.send_data(self.failures.document(
+                    error,
+                    &self.request_id,
+                    ClientStatuses::default(),
+                ))
+                .await
             }
         }
     }

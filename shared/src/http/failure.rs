@@ -1,12 +1,15 @@
 //! Renders failures in the format that a route's clients read.
 
+pub(super) mod django;
+
 use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reply::{JSON, response, to_json};
 use super::{Body, Response, StatusCode, rate_limit};
-use crate::error::{FieldErrors, TokenFault};
+use crate::config::ClientStatuses;
+use crate::error::FieldErrors;
 use crate::{Credits, Error};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
@@ -30,12 +33,12 @@ pub enum FailureFormat {
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
     Responses,
-    /// Problem documents with additional members for clients of
-    /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt):
-    /// its code for an invalid token, and the invalid fields at the top level.
+    /// Problem documents with the members that clients of Django read, for routes on which a client
+    /// registers, or exchanges credentials for tokens. An invalid token has the code of
+    /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt).
     Simplejwt,
-    /// Problem documents with simplejwt's code for an invalid token, for routes that clients of
-    /// simplejwt call with an access token.
+    /// Problem documents with the members that clients of Django read, for routes that they call
+    /// with an access token.
     SimplejwtGuarded,
     /// Problem documents, and this page instead of [`Error::NotFound`] for requests that prefer
     /// HTML. The page's links begin with `./`, which means the API's root.
@@ -46,6 +49,11 @@ impl FailureFormat {
     /// Returns true if the route belongs to OpenAI's API.
     pub fn is_openai(self) -> bool {
         matches!(self, Self::OpenAi | Self::Responses)
+    }
+
+    /// Returns true if the route's failures have the members that clients of Django read.
+    pub fn is_django(self) -> bool {
+        matches!(self, Self::Simplejwt | Self::SimplejwtGuarded)
     }
 
     /// Returns the request headers that web pages of other origins may send. In a browser, the SDKs
@@ -67,30 +75,41 @@ impl FailureFormat {
     }
 
     /// Returns the body of the reply.
-    pub fn document(self, error: &Error, request_id: &str) -> String {
+    pub fn document(self, error: &Error, request_id: &str, statuses: ClientStatuses) -> String {
+        let problem = || Problem::of(error, self.status(error, statuses), request_id);
         let document = match self {
-            Self::Problem | Self::Events | Self::Page(_) => {
-                to_json(&Problem::of(error, request_id))
-            }
+            Self::Problem | Self::Events | Self::Page(_) => to_json(&problem()),
             Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
-            Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
-            Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
+            Self::Simplejwt => django::document(problem(), error),
+            Self::SimplejwtGuarded => django::guarded(problem(), error),
         };
         // All types of failures can be written as JSON.
         document.unwrap_or_default()
     }
 
-    /// Returns the reply.
-    pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
-        let (status, content_type) = match self {
-            Self::Problem
-            | Self::Events
-            | Self::Simplejwt
-            | Self::SimplejwtGuarded
-            | Self::Page(_) => (error.status(), PROBLEM),
-            Self::OpenAi | Self::Responses => (error.status(), JSON),
+    /// Returns the status of the reply. On the paths of older systems, some differ.
+    fn status(self, error: &Error, statuses: ClientStatuses) -> StatusCode {
+        let other = match (self, error) {
+            // Django refuses a name that is taken like any other invalid field.
+            (Self::Simplejwt, Error::UsernameTaken | Error::EmailTaken) => 400,
+            (Self::Simplejwt, Error::InvalidCredentials) => statuses.login,
+            (Self::SimplejwtGuarded, Error::InsufficientTokens { .. }) => statuses.balance,
+            _ => return error.status(),
         };
-        let mut response = response(status, content_type, self.document(error, request_id));
+        StatusCode::from_u16(other).unwrap_or(error.status())
+    }
+
+    /// Returns the reply.
+    pub fn reply(
+        self,
+        error: &Error,
+        request_id: &str,
+        statuses: ClientStatuses,
+    ) -> Response<Body> {
+        let status = self.status(error, statuses);
+        let content_type = if self.is_openai() { JSON } else { PROBLEM };
+        let mut response =
+            response(status, content_type, self.document(error, request_id, statuses));
         let headers = response.headers_mut();
         if let Error::MethodNotAllowed { allow } = error
             && let Ok(allow) = HeaderValue::try_from(allow)
@@ -155,7 +174,8 @@ pub struct Problem<'a> {
     /// The id of this request in the log.
     request_id: &'a str,
     /// For each invalid field, sentences that say what to change in the request. Present only with
-    /// the code `invalid_fields`.
+    /// the code `invalid_fields`, and for old clients also if a name or address is taken or
+    /// credentials are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
     errors: Option<&'a FieldErrors>,
@@ -180,8 +200,7 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn of(error: &'a Error, request_id: &'a str) -> Self {
-        let status = error.status();
+    fn of(error: &'a Error, status: StatusCode, request_id: &'a str) -> Self {
         let (tokens_left, tokens_held) = match error {
             Error::InsufficientTokens { balance, held, .. } => (Some(*balance), Some(*held)),
             _ => (None, None),
@@ -212,85 +231,6 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// A failure with additional members for clients of djangorestframework-simplejwt.
-#[derive(Serialize)]
-struct SimplejwtProblem<'a> {
-    #[serde(flatten)]
-    problem: Problem<'a>,
-    #[serde(flatten)]
-    fields: Option<&'a FieldErrors>,
-    /// The reason for the refusal, if no single field is the reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    non_field_errors: Option<[&'static str; 1]>,
-    /// The kinds of tokens that the route accepts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<[ValidKind; 1]>,
-}
-
-#[derive(Serialize)]
-struct ValidKind {
-    token_class: &'static str,
-    token_type: &'static str,
-    message: &'static str,
-}
-
-impl<'a> SimplejwtProblem<'a> {
-    fn of(error: &'a Error, request_id: &'a str) -> Self {
-        let mut problem = Problem::of(error, request_id);
-        if let Error::InvalidToken(fault) = error {
-            problem.code = "token_not_valid";
-            problem.detail = sentence_of(*fault).into();
-        }
-        if *error == Error::InvalidCredentials {
-            problem.detail = "No active account found with the given credentials".into();
-        }
-        let non_field_errors =
-            (*error == Error::TokenBlacklisted).then_some(["Token is blacklisted"]);
-        Self { fields: problem.errors, problem, non_field_errors, messages: None }
-    }
-
-    /// Renders a failure of a route that requires an access token in the `Authorization` header.
-    fn guarded(error: &'a Error, request_id: &'a str) -> Self {
-        let mut problem = Problem::of(error, request_id);
-        let mut messages = None;
-        match error {
-            Error::NotAuthenticated => {
-                problem.detail = "Authentication credentials were not provided.".into();
-            }
-            Error::InvalidToken(TokenFault::Header) => {
-                problem.code = BAD_HEADER;
-                problem.detail =
-                    "Authorization header must contain two space-delimited values".into();
-            }
-            Error::InvalidToken(fault) => {
-                problem.code = "token_not_valid";
-                problem.detail = "Given token not valid for any token type".into();
-                messages = Some([ValidKind {
-                    token_class: "AccessToken",
-                    token_type: "access",
-                    message: sentence_of(*fault),
-                }]);
-            }
-            _ => {}
-        }
-        Self { problem, fields: None, non_field_errors: None, messages }
-    }
-}
-
-/// The code of djangorestframework-simplejwt for [`TokenFault::Header`].
-pub const BAD_HEADER: &str = "bad_authorization_header";
-
-/// Returns simplejwt's sentence for an invalid token
-/// ([source](https://github.com/jazzband/djangorestframework-simplejwt/blob/master/rest_framework_simplejwt/tokens.py)).
-fn sentence_of(fault: TokenFault) -> &'static str {
-    match fault {
-        TokenFault::Unknown | TokenFault::Header => "Token is invalid",
-        TokenFault::Expired => "Token is expired",
-        TokenFault::OtherType => "Token has wrong type",
-        TokenFault::Ended => "Token is blacklisted",
-    }
-}
-
 /// A failure that ends a stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamProblem<'a> {
@@ -305,7 +245,8 @@ pub struct StreamProblem<'a> {
 
 impl<'a> StreamProblem<'a> {
     pub(super) fn of(error: &'a Error, request_id: &'a str) -> Self {
-        Self { problem: Problem::of(error, request_id), retry_after: error.retry_after() }
+        let problem = Problem::of(error, error.status(), request_id);
+        Self { problem, retry_after: error.retry_after() }
     }
 }
 
@@ -384,13 +325,24 @@ fn is_out_of_credits(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use utoipa::PartialSchema;
+
     use super::*;
+    use crate::error::TokenFault;
+
+    const STATUSES: ClientStatuses = ClientStatuses { message: 201, balance: 403, login: 400 };
+
+    fn read(format: FailureFormat, error: &Error) -> serde_json::Value {
+        serde_json::from_str(&format.document(error, "r", ClientStatuses::default())).unwrap()
+    }
+
+    fn status(format: FailureFormat, error: &Error, statuses: ClientStatuses) -> u16 {
+        format.reply(error, "r", statuses).status().as_u16()
+    }
 
     #[test]
     fn simplejwt_clients_get_its_code_and_invalid_fields() {
-        let read = |error: &Error| -> serde_json::Value {
-            serde_json::from_str(&FailureFormat::Simplejwt.document(error, "r")).unwrap()
-        };
+        let read = |error: &Error| read(FailureFormat::Simplejwt, error);
         let of = Error::InvalidToken;
         let invalid = read(&of(TokenFault::Unknown));
         for (fault, detail) in [
@@ -408,19 +360,74 @@ mod tests {
         let missing = read(&Error::field("token", "This field is required."));
         assert_eq!(missing["token"], serde_json::json!(["This field is required."]));
         assert_eq!(missing["errors"]["token"], missing["token"]);
-        let refused = FailureFormat::Simplejwt.reply(&of(TokenFault::Unknown), "r");
-        assert_eq!(refused.status(), 401);
         let ended = read(&Error::TokenBlacklisted);
         assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
-        assert_eq!(FailureFormat::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
+        for (error, expected) in [(of(TokenFault::Unknown), 401), (Error::TokenBlacklisted, 400)] {
+            assert_eq!(status(FailureFormat::Simplejwt, &error, STATUSES), expected);
+        }
+    }
+
+    #[test]
+    fn django_clients_read_the_sentence_and_lists_that_replace_nothing() {
+        let problem = serde_json::to_value(<Problem as PartialSchema>::schema()).unwrap();
+        let members = problem["properties"].as_object().unwrap().keys().map(String::as_str);
+        let mut fields = FieldErrors::default();
+        for name in members.clone().chain(["message", "error", "messages"]) {
+            fields.note(name, "This is wrong.");
+        }
+        let invalid = fields.into_error();
+        for format in [FailureFormat::Simplejwt, FailureFormat::SimplejwtGuarded] {
+            let document = read(format, &invalid);
+            assert_eq!(document["message"], serde_json::json!(["This is wrong."]));
+            assert_eq!(document["error"], document["detail"]);
+            for name in members.clone().filter(|name| *name != "errors") {
+                assert!(!document[name].is_array(), "{name} of {document}");
+            }
+            assert_eq!([&document["title"], &document["code"]], ["Bad Request", "invalid_fields"]);
+            assert_eq!(
+                (&document["status"], &document["type"]),
+                (&400.into(), &"about:blank".into())
+            );
+            assert_eq!(document["errors"]["title"], serde_json::json!(["This is wrong."]));
+        }
+        let taken = read(FailureFormat::Simplejwt, &Error::UsernameTaken);
+        assert_eq!(taken["username"], serde_json::json!([taken["detail"]]));
+        assert_eq!((&taken["status"], &taken["code"]), (&400.into(), &"username_taken".into()));
+        let refused = read(FailureFormat::Simplejwt, &Error::InvalidCredentials);
+        assert_eq!(refused["non_field_errors"], serde_json::json!([refused["detail"]]));
+    }
+
+    #[test]
+    fn client_statuses_change_only_what_the_setting_names() {
+        let out = Error::InsufficientTokens {
+            cost: Credits::new(100).unwrap(),
+            balance: Credits::ZERO,
+            held: Credits::ZERO,
+            by_usage: false,
+            next: None,
+            advice: None,
+        };
+        use FailureFormat::{OpenAi, Problem, Simplejwt, SimplejwtGuarded};
+        for (format, error, usual, set) in [
+            (SimplejwtGuarded, &out, 402, 403),
+            (Problem, &out, 402, 402),
+            (OpenAi, &out, 402, 402),
+            (Simplejwt, &Error::InvalidCredentials, 401, 400),
+            (Simplejwt, &Error::EmailTaken, 400, 400),
+            (SimplejwtGuarded, &Error::EmailTaken, 409, 409),
+            (SimplejwtGuarded, &Error::NotAuthenticated, 401, 401),
+        ] {
+            assert_eq!(status(format, error, ClientStatuses::default()), usual, "{error:?}");
+            assert_eq!(status(format, error, STATUSES), set, "{error:?}");
+        }
+        let document = SimplejwtGuarded.document(&out, "r", STATUSES);
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        assert_eq!((&document["status"], &document["title"]), (&403.into(), &"Forbidden".into()));
     }
 
     #[test]
     fn simplejwt_clients_get_its_refusals_of_access_tokens() {
-        let read = |error: &Error| -> serde_json::Value {
-            let document = FailureFormat::SimplejwtGuarded.document(error, "r");
-            serde_json::from_str(&document).unwrap()
-        };
+        let read = |error: &Error| read(FailureFormat::SimplejwtGuarded, error);
         let expired = read(&Error::InvalidToken(TokenFault::Expired));
         assert_eq!(expired["code"], "token_not_valid");
         assert_eq!(expired["detail"], "Given token not valid for any token type");
@@ -475,7 +482,7 @@ mod tests {
             (Error::PromptTooLong(None), 400, "invalid_request_error", "context_length_exceeded"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
-            assert_eq!(FailureFormat::OpenAi.reply(&error, "r").status(), status, "{error:?}");
+            assert_eq!(self::status(FailureFormat::OpenAi, &error, STATUSES), status, "{error:?}");
             let failure = OpenAiFailure::of(&error, FailureFormat::OpenAi).error;
             assert_eq!((failure.r#type, failure.code), (kind, code));
         }
@@ -512,10 +519,11 @@ mod tests {
             OpenAiFailure::of(&Error::PromptTooLong(None), FailureFormat::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
         for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone()))] {
-            let reply = FailureFormat::OpenAi.reply(&error, "r");
+            let reply = FailureFormat::OpenAi.reply(&error, "r", STATUSES);
             assert_eq!(reply.headers()["x-should-retry"], "false");
             assert!(!reply.headers().contains_key(header::RETRY_AFTER));
         }
-        assert!(!FailureFormat::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
+        let reply = FailureFormat::Problem.reply(&out, "r", STATUSES);
+        assert!(!reply.headers().contains_key("x-should-retry"));
     }
 }

@@ -15,6 +15,11 @@ pub(crate) const PAGE: usize = 20;
 /// The maximum number of items on a page.
 pub(crate) const LARGEST_PAGE: usize = 100;
 
+/// Returns the error of a request whose `limit` can't be used.
+pub fn invalid_limit() -> Error {
+    Error::field("limit", format!("A page can have 1 to {LARGEST_PAGE} items."))
+}
+
 /// The page that a request asks for.
 ///
 /// The cursor may be forged until [`Paging::prove`] accepts it. An endpoint may read the page and
@@ -35,15 +40,27 @@ impl<'r> Paging<'r> {
     /// # Errors
     /// Returns [`Error::Invalid`] or [`Error::InvalidCursor`].
     pub fn from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
+        Self::with_default(req, kept, PAGE)
+    }
+
+    /// Like [`Paging::from_request`], but without `limit` a page has no maximum number of items. The
+    /// store then ends the page, at about 1 MB.
+    ///
+    /// # Errors
+    /// The errors of [`Paging::from_request`].
+    pub fn whole_from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
+        Self::with_default(req, kept, usize::MAX)
+    }
+
+    fn with_default(
+        req: &'r Request,
+        kept: &'static [&'static str],
+        default: usize,
+    ) -> Result<Self> {
         let limit = match query(req, "limit").map(str::parse) {
-            None => PAGE,
+            None => default,
             Some(Ok(limit @ 1..=LARGEST_PAGE)) => limit,
-            Some(_) => {
-                return Err(Error::field(
-                    "limit",
-                    format!("A page can have 1 to {LARGEST_PAGE} items."),
-                ));
-            }
+            Some(_) => return Err(invalid_limit()),
         };
         let cursor = query(req, "cursor").map(UnverifiedCursor::parse).transpose()?;
         Ok(Self { req, kept, limit, cursor })

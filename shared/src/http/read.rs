@@ -1,13 +1,21 @@
 //! Reads parts of requests: the body, headers, the path and the source address.
 
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::future::ready;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::once;
 use lambda_http::RequestExt;
 use lambda_http::http::header;
 use lambda_http::request::RequestContext;
+use multer::Multipart;
 use serde::de::value::MapDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -50,20 +58,91 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// Parses the body as JSON, or as a form with text fields. The edge refuses forms from pages of
-/// other origins.
+/// Parses the body as JSON, or as one of the two kinds of forms with text fields. The edge refuses
+/// forms from pages of other origins.
 pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
-    if !is_form(req) {
-        return json(req);
+    let fields = match media_type(req).as_deref() {
+        Some(URL_ENCODED) => url_encoded(req)?,
+        Some(MULTIPART) => multipart(req)?,
+        _ => return json(req),
+    };
+    let fields = fields.into_iter().map(|(name, value)| (name, FormText(value)));
+    typed(MapDeserializer::new(fields), "a valid form")
+}
+
+/// The text of a form's field. If the field must be a whole number, the text has its digits.
+struct FormText(String);
+
+impl IntoDeserializer<'_, serde_json::Error> for FormText {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
+}
+
+impl<'de> Deserializer<'de> for FormText {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_string(self.0)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        let is_number = self.0.bytes().all(|digit| digit.is_ascii_digit());
+        match self.0.parse() {
+            Ok(number) if is_number => visitor.visit_u64(number),
+            _ => visitor.visit_string(self.0),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple tuple_struct map
+        struct enum identifier ignored_any
+    }
+}
+
+/// The media type of forms as HTML sends them
+/// ([standard](https://url.spec.whatwg.org/#application/x-www-form-urlencoded)).
+const URL_ENCODED: &str = "application/x-www-form-urlencoded";
+
+/// The media type of forms in parts ([RFC 7578](https://www.rfc-editor.org/rfc/rfc7578)).
+const MULTIPART: &str = "multipart/form-data";
+
+fn url_encoded(req: &Request) -> Result<Vec<(String, String)>> {
     let fields: Vec<_> = form_urlencoded::parse(text_of(req)?.as_bytes()).collect();
     // The parser replaces bytes that aren't UTF-8 with U+FFFD.
     if fields.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}')))
     {
         return Err(Error::Malformed("The form is not UTF-8.".into()));
     }
-    let fields = fields.into_iter().map(|(name, value)| (name.into_owned(), Value::from(value)));
-    typed(MapDeserializer::new(fields), "a valid form")
+    Ok(fields.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+}
+
+fn multipart(req: &Request) -> Result<Vec<(String, String)>> {
+    let broken = |why: &dyn Display| Error::Malformed(format!("The form can't be read: {why}."));
+    let content_type = req.headers().get(header::CONTENT_TYPE).map(HeaderValue::to_str);
+    let content_type = content_type.and_then(Result::ok).unwrap_or_default();
+    let boundary = multer::parse_boundary(content_type).map_err(|error| broken(&error))?;
+    let body = Bytes::copy_from_slice(req.body());
+    let mut form = Multipart::new(once(ready(Ok::<_, Infallible>(body))), boundary);
+    let read = async move {
+        let mut fields = Vec::new();
+        while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let value = field.bytes().await.map_err(|error| broken(&error))?;
+            let value = String::from_utf8(value.into())
+                .map_err(|_| Error::Malformed("The form is not UTF-8.".into()))?;
+            fields.push((name, value));
+        }
+        Ok(fields)
+    };
+    // The whole body is there, so nothing waits.
+    read.now_or_never().unwrap_or_else(|| Err(broken(&"it doesn't end")))
 }
 
 /// Deserializes a body. The error names a field with the wrong type, or says why the body isn't
@@ -87,7 +166,7 @@ where
 
 /// Returns true if the body is declared as a form, as HTML forms and Python's requests send it.
 pub(crate) fn is_form(req: &Request) -> bool {
-    media_type(req).is_some_and(|essence| essence == "application/x-www-form-urlencoded")
+    media_type(req).is_some_and(|essence| [URL_ENCODED, MULTIPART].contains(&essence.as_str()))
 }
 
 /// Returns the body's media type in lower case, without parameters. `None` if the header is
@@ -121,6 +200,25 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
         (Some(token), None) => Ok(Some(token)),
         _ => Err(Error::InvalidToken(TokenFault::Header)),
     }
+}
+
+/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if it
+/// is a JWT without a scheme, as some clients send it.
+pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
+    let value = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match value.map(str::trim).filter(|value| is_jwt(value)) {
+        Some(token) => Ok(Some(token)),
+        None => authorization(req),
+    }
+}
+
+/// Returns true if the text has the form of a JWT: three parts that dots separate
+/// ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)).
+fn is_jwt(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    text.split('.').count() == 3 && text.split('.').all(is_part)
 }
 
 /// The accepted schemes. Clients of different APIs use different schemes, which all mean the same.
@@ -396,8 +494,56 @@ mod tests {
             fields::<Body1>(&with_body(content_type, "message=x")).unwrap();
         }
         fields::<Body1>(&with_body("application/json", "{}")).unwrap();
-        let neither = fields::<Body1>(&with_body("multipart/form-data", "message=x"));
+        let neither = fields::<Body1>(&with_body("text/plain", "message=x"));
         assert_eq!(neither.unwrap_err(), Error::UnsupportedMediaType);
+    }
+
+    #[test]
+    fn forms_in_parts_are_utf8_without_duplicate_fields() {
+        let read = |body: &str| {
+            let request = with_body("multipart/form-data; boundary=\"--b 1\"", body);
+            fields::<Body1>(&request).map(|body| body.message)
+        };
+        let part = |name: &str, value: &str| {
+            format!("----b 1\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let (message, other, end) =
+            (part("message", "a b&\u{e9}\r\nc"), part("x", "1"), "----b 1--");
+        for (body, expected) in [
+            (format!("{message}{other}{end}"), Some("a b&\u{e9}\r\nc")),
+            (format!("{other}{end}\r\n"), None),
+            (end.to_owned(), None),
+        ] {
+            assert_eq!(read(&body).unwrap().as_deref(), expected, "{body:?}");
+        }
+        for body in [
+            String::new(),
+            message.clone(),
+            format!("{message}{message}{end}"),
+            message.replace("\r\n\r\n", "\r\n"),
+            "----b 2--".to_owned(),
+        ] {
+            assert_eq!(read(&body).unwrap_err().code(), "malformed_request", "{body:?}");
+        }
+        let without = with_body("multipart/form-data", &format!("{message}{end}"));
+        assert_eq!(fields::<Body1>(&without).unwrap_err().code(), "malformed_request");
+    }
+
+    #[test]
+    fn a_jwt_may_have_no_scheme() {
+        for (value, token) in [
+            ("a-1.b_2.c", Ok(Some("a-1.b_2.c"))),
+            (" a.b.c ", Ok(Some("a.b.c"))),
+            ("Bearer x", Ok(Some("x"))),
+            ("a.b", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("a..c", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("a.b.c.d", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("a.b.c d", Err(Error::InvalidToken(TokenFault::Unknown))),
+        ] {
+            let mut request = Request::default();
+            request.headers_mut().insert(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(authorization_or_token(&request), token, "{value}");
+        }
     }
 
     #[test]

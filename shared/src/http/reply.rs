@@ -20,6 +20,11 @@ pub fn ok(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, body)
 }
 
+/// Returns a reply with this status, which the operator has chosen, and with `body` as JSON.
+pub fn chosen(status: u16, body: &impl Serialize) -> Reply {
+    reply(StatusCode::from_u16(status).unwrap_or_default(), body)
+}
+
 /// Returns a 201 with `body` as JSON.
 pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)

@@ -164,10 +164,10 @@ async fn addresses_are_free_at_once_and_names_after_a_day() {
         .await;
 
     assert_eq!(erase(&api).await, (1, 0));
-    api.register(registration.clone()).await.expect(409, "username_taken");
+    api.register(registration.clone()).await.expect(400, "username_taken");
     api.server().clock.advance(DAY - Duration::from_secs(2));
     assert_eq!(erase(&api).await, (0, 0), "who waits for the day to end is not looked at");
-    api.register(registration.clone()).await.expect(409, "username_taken");
+    api.register(registration.clone()).await.expect(400, "username_taken");
     api.server().clock.advance(Duration::from_secs(3));
     assert_eq!(erase(&api).await, (1, 1));
     api.register(registration).await.is(201);
@@ -188,7 +188,7 @@ async fn a_registration_key_does_not_restore_a_deleted_account() {
     };
     let ann = Person::of(&api, &registration, &register().await.is(201));
     ann.is_deleted().await;
-    register().await.expect(409, "username_taken");
+    register().await.expect(400, "username_taken");
 }
 
 #[tokio::test]

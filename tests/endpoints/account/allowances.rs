@@ -67,7 +67,8 @@ async fn a_balance_is_filled_up_before_it_is_read() {
     assert_eq!(
         shown,
         json!({
-            "tokens": 1000, "tokens_left": 1000, "remaining_tokens": 1000, "tokens_held": 0,
+            "tokens": 1000, "tokens_left": 1000, "remaining_tokens": 1000, "tokens_remaining": 1000,
+            "tokens_held": 0, "user": ann.id, "username": ann.name,
             "allowance": { "tokens": 1000, "per": "day", "next": "2026-12-01" },
         })
     );

@@ -5,14 +5,17 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
-async fn balances_have_three_names_and_the_held_credits() {
+async fn balances_have_four_names_and_the_held_credits() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
     let left = GRANT - PRICE;
     assert_eq!(
         ann.get("/api/tokens/").await.is(200),
-        json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_held": 0 })
+        json!({
+            "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_remaining": left,
+            "tokens_held": 0, "user": ann.id, "username": ann.name,
+        })
     );
 }
 

@@ -12,6 +12,7 @@ use shared::http::{Body, Pieces};
 use shared::values::{Chat, Entry, EntryKind};
 use uuid::Uuid;
 
+use crate::endpoints::chats::chat_history::exported;
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
@@ -114,9 +115,9 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     ];
     assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), parts);
     let left = GRANT + 500 - 3 * PRICE;
-    let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "granted": GRANT + 500, "spent": 3 * PRICE });
+    let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_remaining": left, "granted": GRANT + 500, "spent": 3 * PRICE });
     assert_eq!(export["balance"], balance);
-    assert_eq!(export["chats"], ann.history("").await.is(200));
+    assert_eq!(export["chats"], exported(ann.history("").await.is(200)));
     assert_eq!(export["conversations"], ann.get("/api/conversations/").await.is(200));
     assert_eq!(export["conversations"].as_array().unwrap().len(), 3);
     assert_eq!(export["sessions"], ann.sessions("").await.is(200));
@@ -136,6 +137,7 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
         "tokens",
         "tokens_left",
         "remaining_tokens",
+        "tokens_remaining",
         "tokens_held",
         "chat_price",
         "message_limit",

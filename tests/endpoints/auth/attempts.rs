@@ -245,7 +245,7 @@ async fn registrations_make_a_network_known() {
     for (days, status) in [(90, 200), (91, 429)] {
         assert_eq!(
             from(&api, home, "register", &other).await.0,
-            if days == 90 { 201 } else { 409 }
+            if days == 90 { 201 } else { 400 }
         );
         let ben = other["username"].as_str().unwrap();
         let registered = shared::store::registered_from;
@@ -733,7 +733,7 @@ async fn addresses_register_a_limited_number_of_accounts_an_hour() {
     let ann = api.person("ann").await;
     // A registration that creates no account isn't counted.
     for _ in 0..5 {
-        api.register(registration(&ann.name)).await.expect(409, "username_taken");
+        api.register(registration(&ann.name)).await.expect(400, "username_taken");
         api.register(json!({ "username": unique("ann"), "password": "short" }))
             .await
             .expect(400, "invalid_fields");

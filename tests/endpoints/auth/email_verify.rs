@@ -393,5 +393,5 @@ async fn unproven_claims_block_no_other_user() {
     owner.verifies(&token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
     assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
-    api.register(registration(&unique("late"))).await.expect(409, "email_taken");
+    api.register(registration(&unique("late"))).await.expect(400, "email_taken");
 }

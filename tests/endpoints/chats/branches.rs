@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::endpoints::chats::chat_history::exported;
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
@@ -140,7 +141,7 @@ async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let expected = [Value::Null, Value::Null, Value::Null, first, start, Value::Null];
     assert_eq!(ann.order(id).await, expected);
     let export = ann.get("/api/user/export/").await.is(200);
-    assert_eq!(export["chats"], history);
+    assert_eq!(export["chats"], exported(history));
     let read = ann.get(&format!("/api/chat/{}/", id_of(&other))).await.is(200);
     assert_eq!(read["after"], "start");
 

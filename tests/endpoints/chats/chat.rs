@@ -32,7 +32,7 @@ async fn chats_are_answered_charged_and_stored() {
         ["What is a fare?", "You said: What is a fare?"]
     );
     assert_eq!(chat["tokens_deducted"], PRICE);
-    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+    for field in ["tokens", "tokens_left", "remaining_tokens", "tokens_remaining"] {
         assert_eq!(chat[field], GRANT - PRICE, "{field}");
     }
     let mut fields: Vec<&str> = chat.as_object().unwrap().keys().map(String::as_str).collect();
@@ -40,6 +40,7 @@ async fn chats_are_answered_charged_and_stored() {
     assert_eq!(
         fields,
         [
+            "chat_id",
             "conversation_id",
             "finish_reason",
             "id",
@@ -51,7 +52,10 @@ async fn chats_are_answered_charged_and_stored() {
             "tokens",
             "tokens_deducted",
             "tokens_left",
-            "usage"
+            "tokens_remaining",
+            "usage",
+            "user",
+            "username"
         ],
         "nothing else"
     );

@@ -36,6 +36,15 @@ fn messages(page: Answer) -> Vec<String> {
         .collect()
 }
 
+/// Returns a history as an export has it, without the names that only old clients read.
+pub fn exported(mut history: Value) -> Value {
+    for chat in history.as_array_mut().unwrap() {
+        let chat = chat.as_object_mut().unwrap();
+        chat.retain(|name, _| !["chat_id", "user", "username"].contains(&name.as_str()));
+    }
+    history
+}
+
 #[tokio::test]
 async fn histories_are_bare_lists_newest_first() {
     let api = Api::start().await;
@@ -56,6 +65,7 @@ async fn histories_are_bare_lists_newest_first() {
         assert_eq!(
             fields,
             [
+                "chat_id",
                 "conversation_id",
                 "finish_reason",
                 "id",
@@ -64,7 +74,9 @@ async fn histories_are_bare_lists_newest_first() {
                 "response",
                 "timestamp",
                 "tokens_deducted",
-                "usage"
+                "usage",
+                "user",
+                "username"
             ]
         );
     }
@@ -89,12 +101,39 @@ async fn pages_have_no_gaps_or_repetitions() {
 }
 
 #[tokio::test]
-async fn pages_have_twenty_chats_by_default() {
+async fn only_searches_and_conversations_have_pages_of_twenty_by_default() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    ann.says(&["hi"; 21]).await;
-    let sizes: Vec<usize> = ann.pages("").await.iter().map(Vec::len).collect();
-    assert_eq!(sizes, [20, 1]);
+    ann.says(&["hi"]).await;
+    let first = ann.history("").await.is(200);
+    let conversation = first[0]["conversation_id"].as_str().unwrap();
+    for _ in 1..21 {
+        let body = json!({ "message": "hi", "conversation_id": conversation });
+        ann.post("/api/chat/", body).await.is(200);
+    }
+    for (query, expected) in [
+        ("", &[21][..]),
+        ("?q=hi", &[20, 1]),
+        (&format!("?conversation_id={conversation}"), &[20, 1]),
+        ("?limit=20", &[20, 1]),
+    ] {
+        let sizes: Vec<usize> = ann.pages(query).await.iter().map(Vec::len).collect();
+        assert_eq!(sizes, expected, "{query}");
+    }
+}
+
+/// Old clients know no pages, so they get all that one call of the store reads.
+#[tokio::test]
+async fn whole_histories_end_at_a_megabyte() {
+    let api = Api::own(&[("CHAT_PRICE", "1")]).await;
+    let ann = api.person("ann").await;
+    let long = |number: usize| format!("{number} {}", "x".repeat(7_900));
+    let said: Vec<String> = (0..80).map(long).collect();
+    ann.says(&said.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let pages = ann.pages("").await;
+    // Each answer is as long as its message.
+    assert!(pages.len() == 2 && pages[0].len() > 50, "{}", pages.len());
+    assert_eq!(pages.concat(), said.into_iter().rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use functions::Function;
+use functions::chats::chat::ChatApp;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
@@ -223,7 +224,7 @@ impl Scenario for Paying {
                 case.asks().await;
             }
             Self::FailedOver => {
-                let asking = case.function().needs::<AiApp>().unwrap();
+                let asking = &case.function().needs::<ChatApp>().unwrap().asking;
                 let mut config = (*asking.ai.config).clone();
                 config.providers.push(AiProvider::Echo);
                 let ai = Ai::connect(config, &asking.app.clock).await.unwrap();

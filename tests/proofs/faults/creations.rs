@@ -48,7 +48,7 @@ impl Scenario for Creating {
 
 impl Case<Creating> {
     fn audit(&mut self, moment: &str, world: &World) {
-        let (account, mut wrong) = self.created(world);
+        let (account, mut wrong) = self.created(world, 409);
         let (what, administers) = match self.scenario {
             Creating::Administrator => (Intervention::Creation, true),
             Creating::Inviting => (Intervention::Invitation, false),

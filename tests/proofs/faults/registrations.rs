@@ -63,16 +63,25 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
     /// Returns the account if it exists, and the account's violations of the rules. The account
     /// must be created once, with one grant and one address, and must be the account in the
     /// replies.
-    pub(super) fn created<'w>(&self, world: &'w World) -> (Option<&'w Account>, Vec<String>) {
+    /// `taken` is the status of the refusal of a name that is taken.
+    pub(super) fn created<'w>(
+        &self,
+        world: &'w World,
+        taken: u16,
+    ) -> (Option<&'w Account>, Vec<String>) {
         let mut wrong = Vec::new();
         for reply in &self.replies {
-            wrong.extend(reply.audit(&[(201, ""), (409, "username_taken"), (503, "unavailable")]));
+            wrong.extend(reply.audit(&[
+                (201, ""),
+                (taken, "username_taken"),
+                (503, "unavailable"),
+            ]));
         }
         let accounts: Vec<_> =
             world.accounts.values().filter(|account| account.name == self.who.name).collect();
         let claims: Vec<_> =
             world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
-        let done = self.replies.iter().any(|reply| matches!(reply.status, 201 | 409));
+        let done = self.replies.iter().any(|reply| [201, taken].contains(&reply.status));
         let unknown = self.replies.iter().any(Reply::is_unknown);
         if accounts.len() > 1
             || (done && accounts.is_empty())
@@ -105,7 +114,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
 
 impl Case<Registering> {
     fn audit(&mut self, moment: &str, world: &World) {
-        let (account, mut wrong) = self.created(world);
+        let (account, mut wrong) = self.created(world, 400);
         if let Some(account) = account {
             // Each request with the reply 201 has started a session, and each request with an
             // unknown outcome may have started a session.
@@ -136,7 +145,7 @@ async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
                 world.accounts.values().any(|account| account.name == case.who.name),
                 case.own.is_some(),
             );
-            case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
+            case.runs_again(&[if stood && !keyed { (400, "username_taken") } else { (201, "") }])
                 .await;
             let replayed = case.replies.last().unwrap().replayed();
             case.notes(

@@ -1,0 +1,58 @@
+//! The statuses in which the clients of older systems differ.
+
+use std::collections::BTreeSet;
+
+use super::{ConfigError, Settings};
+
+/// The statuses of replies for which one system's clients test another status than those of another
+/// system. Only the endpoints for messages and for log-ins have this setting in their environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientStatuses {
+    /// `message`: the status of a message and its answer, 200 or 201.
+    pub message: u16,
+    /// `balance`: the status of the refusal of a message that costs more than the balance: 400, 402
+    /// or 403.
+    pub balance: u16,
+    /// `login`: the status of the refusal of a log-in, 400 or 401.
+    pub login: u16,
+}
+
+impl Default for ClientStatuses {
+    fn default() -> Self {
+        Self { message: 200, balance: 402, login: 401 }
+    }
+}
+
+impl ClientStatuses {
+    /// Reads `CLIENT_STATUSES`, such as `message=201,balance=403`. What isn't listed keeps its
+    /// default.
+    ///
+    /// # Errors
+    /// Fails if the setting has another form, or a status that no client of these systems expects.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        let text = settings.text("CLIENT_STATUSES", "");
+        let mut statuses = Self::default();
+        let mut named = BTreeSet::new();
+        for listed in text.split(',').filter(|_| !text.is_empty()) {
+            let name = listed.split('=').next().unwrap_or_default();
+            if !named.insert(name) {
+                return Err(ConfigError(format!("CLIENT_STATUSES lists {name} twice")));
+            }
+            match listed {
+                "message=200" => statuses.message = 200,
+                "message=201" => statuses.message = 201,
+                "balance=400" => statuses.balance = 400,
+                "balance=402" => statuses.balance = 402,
+                "balance=403" => statuses.balance = 403,
+                "login=400" => statuses.login = 400,
+                "login=401" => statuses.login = 401,
+                other => {
+                    return Err(ConfigError(format!(
+                        "CLIENT_STATUSES must list message=200 or 201, balance=400, 402 or 403, and login=400 or 401, separated by commas (got {other:?})"
+                    )));
+                }
+            }
+        }
+        Ok(statuses)
+    }
+}
