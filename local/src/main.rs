@@ -260,66 +260,169 @@ impl Manage {
 #[derive(Subcommand)]
 enum Import {
     /// Import from Django. Without --apply, say what would be imported, and write nothing
-    Django {
-        /// The file that `manage.py dumpdata` wrote, or the SQLite database
-        file: PathBuf,
-        /// Write to the store. The import may be interrupted and run again
-        #[arg(long)]
-        apply: bool,
-        /// A name for the import, if several systems are imported
-        #[arg(long, value_name = "NAME", default_value = "django")]
-        name: String,
-        /// Make superusers administrators
-        #[arg(long)]
+    Django(Box<DjangoImport>),
+    /// Import users from JSON lines. Without --apply, say what would be imported, and write nothing
+    Users(Box<UsersImport>),
+}
+
+#[derive(Args)]
+struct DjangoImport {
+    /// The file that `manage.py dumpdata` wrote, or the SQLite database
+    file: PathBuf,
+    /// A name for the import, if several systems are imported
+    #[arg(long, value_name = "NAME", default_value = "django")]
+    name: String,
+    /// Make superusers administrators
+    #[arg(long)]
+    superusers: bool,
+    /// The user model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    user_model: Option<String>,
+    /// The field of the user model with which people log in, or pk
+    #[arg(long, value_name = "FIELD")]
+    login_field: Option<String>,
+    /// The balance: a field of the user model, or app.model.field
+    #[arg(long, value_name = "FIELD", conflicts_with = "tokens")]
+    tokens_field: Option<String>,
+    /// The chat model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    chat_model: Option<String>,
+    /// The field of the chat model that refers to the user
+    #[arg(long, value_name = "FIELD")]
+    user_field: Option<String>,
+    /// The field with the message
+    #[arg(long, value_name = "FIELD")]
+    message_field: Option<String>,
+    /// The field with the response
+    #[arg(long, value_name = "FIELD", conflicts_with = "role_field")]
+    response_field: Option<String>,
+    /// The field that says who wrote a row, if the user and the AI have a row each
+    #[arg(long, value_name = "FIELD")]
+    role_field: Option<String>,
+    /// The field with the time
+    #[arg(long, value_name = "FIELD")]
+    time_field: Option<String>,
+    /// Import no messages
+    #[arg(long, conflicts_with = "chat_model")]
+    no_messages: bool,
+    #[command(flatten)]
+    common: ImportOptions,
+}
+
+#[derive(Args)]
+struct UsersImport {
+    /// The file with a JSON object for each user
+    file: PathBuf,
+    /// A name for the import, if several systems are imported
+    #[arg(long, value_name = "NAME", default_value = "users")]
+    name: String,
+    #[command(flatten)]
+    common: ImportOptions,
+}
+
+#[derive(Args)]
+struct ImportOptions {
+    /// Write to the store. The import may be interrupted and run again
+    #[arg(long)]
+    apply: bool,
+    /// Give every user this balance, instead of one from the file
+    #[arg(long, value_name = "TOKENS")]
+    tokens: Option<u64>,
+    /// Multiply balances, for example by 100 if the file has dollars and a token is a cent
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    scale: Option<u32>,
+    /// Users can't log in if this field is true, or has this value: FIELD or FIELD=VALUE
+    #[arg(long, value_name = "FIELD")]
+    inactive_if: Vec<String>,
+    /// This field doesn't say whether users can log in
+    #[arg(long, value_name = "FIELD")]
+    ignore: Vec<String>,
+    /// Also import users whose password can't be checked here, if they have an e-mail address. They
+    /// must set a new password by e-mail
+    #[arg(long)]
+    reset_passwords: bool,
+    /// Hash passwords that the file has in clear text
+    #[arg(long)]
+    clear_text_passwords: bool,
+    /// Replace characters that a username can't have
+    #[arg(long)]
+    rename: bool,
+    /// Also end the accounts of users who can't log in at the other system since an earlier import
+    #[arg(long, requires = "apply")]
+    update_inactive: bool,
+    /// Write a line for each refused, renamed or differing row to this file, as JSON, or as CSV if its
+    /// name ends with .csv
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Write the primary keys with the ids here to this file, as CSV
+    #[arg(long, value_name = "FILE", requires = "apply")]
+    map: Option<PathBuf>,
+    /// Confirm that every running function supports imported password hashes. Only needed for
+    /// tables on AWS
+    #[arg(long)]
+    yes: bool,
+}
+
+impl ImportOptions {
+    fn choices(&self) -> Choices<'_> {
+        Choices {
+            tokens: self.tokens,
+            scale: self.scale,
+            inactive_if: &self.inactive_if,
+            ignored: &self.ignore,
+            ..Choices::default()
+        }
+    }
+
+    fn import<'a>(
+        &'a self,
+        file: &'a Path,
+        name: &'a str,
         superusers: bool,
-        /// Also import users whose password can't be checked here, if they have an e-mail address.
-        /// They must set a new password by e-mail
-        #[arg(long)]
-        reset_passwords: bool,
-        /// The user model, if several models fit
-        #[arg(long, value_name = "APP.MODEL")]
-        user_model: Option<String>,
-        /// The chat model, if several models fit
-        #[arg(long, value_name = "APP.MODEL")]
-        chat_model: Option<String>,
-        /// The balance: a field of the user model, or app.model.field
-        #[arg(long, value_name = "FIELD")]
-        tokens_field: Option<String>,
-        /// Confirm that every running function supports imported password hashes. Only needed for
-        /// tables on AWS
-        #[arg(long)]
-        yes: bool,
-    },
+        choices: Choices<'a>,
+    ) -> import::Import<'a> {
+        import::Import {
+            file,
+            name,
+            choices,
+            superusers,
+            reset_passwords: self.reset_passwords,
+            clear_text_passwords: self.clear_text_passwords,
+            rename: self.rename,
+            update_inactive: self.update_inactive,
+            report: self.report.as_deref(),
+            map: self.map.as_deref(),
+            apply: self.apply,
+            is_ready: self.yes,
+        }
+    }
 }
 
 impl Import {
     async fn run(self, target: &Target) -> Result<String, String> {
-        let Self::Django {
-            file,
-            apply,
-            name,
-            superusers,
-            reset_passwords,
-            user_model,
-            chat_model,
-            tokens_field,
-            yes,
-        } = self;
-        let choices = Choices {
-            user_model: user_model.as_deref(),
-            chat_model: chat_model.as_deref(),
-            tokens_field: tokens_field.as_deref(),
-        };
-        let import = import::Import {
-            file: &file,
-            name: &name,
-            choices,
-            superusers,
-            reset_passwords,
-            apply,
-            is_ready: yes,
-        };
-        import::django(target, import).await
+        match self {
+            Self::Django(options) => {
+                let DjangoImport { file, name, superusers, common, .. } = options.as_ref();
+                let choices = Choices {
+                    user_model: options.user_model.as_deref(),
+                    login_field: options.login_field.as_deref(),
+                    tokens_field: options.tokens_field.as_deref(),
+                    chat_model: options.chat_model.as_deref(),
+                    user_field: options.user_field.as_deref(),
+                    message_field: options.message_field.as_deref(),
+                    response_field: options.response_field.as_deref(),
+                    role_field: options.role_field.as_deref(),
+                    time_field: options.time_field.as_deref(),
+                    no_messages: options.no_messages,
+                    ..common.choices()
+                };
+                import::django(target, common.import(file, name, *superusers, choices)).await
+            }
+            Self::Users(options) => {
+                let UsersImport { file, name, common } = options.as_ref();
+                import::users(target, common.import(file, name, false, common.choices())).await
+            }
+        }
     }
 }
 

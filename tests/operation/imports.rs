@@ -65,7 +65,14 @@ async fn refused_rows(api: &Api, dump: &DumpFile) -> Vec<String> {
     let import = dump.import();
     let opened = Dump::open(import.file, &import.choices).unwrap();
     let now = api.server().clock.millis();
-    let rules = Rules { name: import.name, superusers: false, reset_passwords: false, now };
+    let rules = Rules {
+        name: import.name,
+        superusers: false,
+        reset_passwords: false,
+        clear_text_passwords: false,
+        rename: false,
+        now,
+    };
     let plan = Plan::make(&app(api), &opened, rules).await.unwrap();
     plan.refused.iter().map(|bad| format!("{}: {}", bad.row, bad.reason)).collect()
 }
@@ -146,7 +153,8 @@ async fn a_second_import_adds_only_what_is_new() {
     let done = more.import_into(&app(&api)).await.unwrap();
     assert_eq!(
         done,
-        "1 account with 7 tokens and 1 message imported; 1 account and 1 message imported before"
+        "1 account with 7 tokens and 1 message imported; 1 account and 1 message imported before\n\
+         1 balance differs from what was imported (-2591 tokens); balances are imported once"
     );
     let ann = api.store().account_named("ann").await.unwrap().unwrap();
     assert_eq!(ann.tokens.get(), 2600, "a balance is imported once");
@@ -165,7 +173,10 @@ async fn deleted_messages_and_accounts_dont_come_back() {
 
     let before = api.items("").await;
     let refused = dump.import_into(&app(&api)).await.unwrap_err();
-    assert_eq!(refused, "2 rows can't be imported, as listed.", "ben and his message");
+    assert_eq!(
+        refused, "2 rows can't be imported. --report FILE lists them.",
+        "ben and his message"
+    );
     assert_eq!(api.items("").await, before);
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1);
 
@@ -188,7 +199,7 @@ async fn messages_of_another_model_are_not_taken_for_known_ones() {
     shop().import_into(&app(&api)).await.unwrap();
     let question = |pk, time| {
         let mut row = message(pk, 1, "another", time);
-        row["model"] = json!("shop.question");
+        row["model"] = json!("shop.prompt");
         row
     };
     let dump = DumpFile::of(&[
@@ -197,7 +208,7 @@ async fn messages_of_another_model_are_not_taken_for_known_ones() {
         question(9, "2021-04-01T13:00:00Z"),
     ]);
     let done = dump.import_into(&app(&api)).await;
-    assert_eq!(done.unwrap_err(), "1 row can't be imported, as listed.");
+    assert_eq!(done.unwrap_err(), "1 row can't be imported. --report FILE lists them.");
     assert_eq!(log_in(&api, "ann").await.history("").await.is(200).as_array().unwrap().len(), 3);
     is_clean(&api).await;
 }
@@ -460,7 +471,7 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
     api.outbox_is_empty().await;
     let before = api.items("").await;
     let dry = Import { apply: false, ..dump.import() };
-    let refused = Err("33 rows can't be imported, as listed.".to_owned());
+    let refused = Err("33 rows can't be imported. --report FILE lists them.".to_owned());
     assert_eq!(run(&app(&api), dry).await, refused);
     assert_eq!(api.items("").await, before, "a dry run writes nothing");
     assert_eq!(dump.import_into(&app(&api)).await, refused);
@@ -478,10 +489,10 @@ async fn superusers_and_new_passwords_need_the_operators_word() {
         with(user(3, "cat", 1), unusable),
     ]);
     let plain = run(&app(&api), Import { apply: false, ..dump.import() }).await;
-    assert_eq!(plain.unwrap_err(), "2 rows can't be imported, as listed.");
+    assert_eq!(plain.unwrap_err(), "2 rows can't be imported. --report FILE lists them.");
     let import = Import { superusers: true, reset_passwords: true, ..dump.import() };
     let done = run(&app(&api), import).await.unwrap_err();
-    assert_eq!(done, "1 row can't be imported, as listed.", "ben has no address");
+    assert_eq!(done, "1 row can't be imported. --report FILE lists them.", "ben has no address");
     let ann = api.log_in(json!({ "username": "ann", "password": PASSWORD })).await.is(200);
     assert_eq!(ann["user"]["role"], "admin");
     let wrong = json!({ "username": "cat", "password": "!" });
@@ -652,7 +663,7 @@ async fn corrected_messages_of_one_moment_dont_duplicate_the_others() {
         )
     };
     let empty = dump(json!({})).import_into(&app(&api)).await;
-    assert_eq!(empty.unwrap_err(), "1 row can't be imported, as listed.");
+    assert_eq!(empty.unwrap_err(), "1 row can't be imported. --report FILE lists them.");
     let corrected = dump(json!({ "message": "message 1" })).import_into(&app(&api)).await.unwrap();
     assert!(corrected.contains("1 message imported"), "{corrected}");
     let ann = log_in(&api, "ann").await;
@@ -710,7 +721,7 @@ async fn keys_and_names_that_are_too_long_for_the_store_are_refused() {
     let said = with(message(1, 2, "hi", time), model);
     let dump = DumpFile::of(&[long, user(2, "ben", 1), salted, said]);
     let done = dump.import_into(&app(&api)).await;
-    assert_eq!(done.unwrap_err(), "3 rows can't be imported, as listed.");
+    assert_eq!(done.unwrap_err(), "3 rows can't be imported. --report FILE lists them.");
     assert_eq!(World::read(&api.dynamodb).await.accounts.len(), 1);
     is_clean(&api).await;
 }
@@ -745,7 +756,7 @@ async fn a_hundred_kinds_of_hashes_are_imported_and_no_more() {
     };
     let dump = DumpFile::of(&(1..=102).map(of).collect::<Vec<_>>());
     let refused = dump.import_into(&app(&api)).await.unwrap_err();
-    assert_eq!(refused, "2 rows can't be imported, as listed.");
+    assert_eq!(refused, "2 rows can't be imported. --report FILE lists them.");
     assert_eq!(imports(&api).await.hashes.len(), 100);
     let again = dump.import_into(&app(&api)).await.unwrap_err();
     assert_eq!(again, refused);

@@ -56,6 +56,11 @@ impl DumpFile {
         self.0.to_str().unwrap()
     }
 
+    /// A file with another text, such as a database, whose name ends with `end`.
+    pub fn empty(end: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("farebox-{}{end}", Uuid::new_v4())))
+    }
+
     /// Returns an import of this dump that writes.
     pub fn import(&self) -> Import<'_> {
         Import {
@@ -64,6 +69,11 @@ impl DumpFile {
             choices: Choices::default(),
             superusers: false,
             reset_passwords: false,
+            clear_text_passwords: false,
+            rename: false,
+            update_inactive: false,
+            report: None,
+            map: None,
             apply: true,
             is_ready: false,
         }

@@ -3,24 +3,33 @@
 pub mod dump;
 pub mod pace;
 pub mod plan;
+pub mod report;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{BufWriter, IntoInnerError, Write as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use indicatif::ProgressBar;
 use shared::App;
 use shared::clock::{self, Day, FIRST_DAY};
-use shared::passwords::DjangoHash;
+use shared::http::csv_row;
+use shared::passwords::{DjangoHash, Passwords};
 use shared::store::{HashCounts, ImportOutcome};
-use shared::values::{ImportedHashes, Imports, turns_text};
+use shared::values::{Account, ImportedHashes, Imports, turns_text};
 use uuid::Uuid;
 
-use self::dump::{BadRow, Choices, Dump, Models, Row};
+use self::dump::{BadRow, Choices, Dump, Flag, Models, Row, Unused};
 use self::pace::{AT_A_TIME, Pace, Stop, Waits};
-use self::plan::{ADDRESS_TAKEN, NAME_TAKEN, Plan, PlannedChat, PlannedUser, Rules, WAS_IMPORTED};
+use self::plan::{
+    ADDRESS_TAKEN, Differing, NAME_TAKEN, Password, Plan, PlannedChat, PlannedUser, Rules,
+    SAME_TIME, WAS_IMPORTED,
+};
+use self::report::{Report, unwritable};
 use super::{Missing, Opened, Target, counted, progress, sentence, work_in};
 use crate::{note, say};
 
@@ -32,15 +41,14 @@ const TOGETHER: usize = 64;
 /// minute.
 const KNOWN_AFTER: Duration = Duration::from_secs(61);
 
-/// The largest difference between two times of one message in milliseconds. The formats of dumps
-/// have different precisions.
-const SAME_TIME: u64 = 1000;
-
 /// The reason for refusing a message whose primary key another message had in an earlier import.
 const CHAT_TAKEN: &str = "a message with this primary key and another time was imported before; a --name has messages of one chat model";
 
 /// The maximum length of an import's name, in characters.
 const NAME_LENGTH: usize = 40;
+
+/// The number of users whose new names the terminal shows.
+const RENAMED: usize = 5;
 
 /// An import, as the operator asks for it.
 #[derive(Clone, Copy, Debug)]
@@ -55,19 +63,45 @@ pub struct Import<'a> {
     pub superusers: bool,
     /// True if users whose password can't be checked are imported, and set a new one by e-mail.
     pub reset_passwords: bool,
+    /// True if passwords in clear text are hashed.
+    pub clear_text_passwords: bool,
+    /// True if invalid characters in usernames are replaced.
+    pub rename: bool,
+    /// True if accounts end here whose users can't log in at the other system any more.
+    pub update_inactive: bool,
+    /// The file that gets a line for each refused, renamed or differing row.
+    pub report: Option<&'a Path>,
+    /// The file that gets the other system's primary keys with the ids here.
+    pub map: Option<&'a Path>,
     /// False for a dry run, which writes nothing.
     pub apply: bool,
     /// Confirms that every running function supports imported password hashes.
     pub is_ready: bool,
 }
 
-/// Imports the users and messages of a Django system. Prints a line for each row that isn't
-/// imported. A dry run says what would be imported.
+/// Imports the users and messages of a Django system. Prints the reasons why rows aren't imported. A
+/// dry run says what would be imported.
 ///
 /// # Errors
 /// If rows are refused, fails with their number after everything else was imported. Every other
 /// failure is a sentence for the terminal.
 pub async fn django(target: &Target, import: Import<'_>) -> Result<String, String> {
+    from_file(target, import, Dump::open).await
+}
+
+/// Imports the users of any system from JSON lines. Otherwise like [`django`].
+///
+/// # Errors
+/// As [`django`].
+pub async fn users(target: &Target, import: Import<'_>) -> Result<String, String> {
+    from_file(target, import, Dump::open_users).await
+}
+
+async fn from_file(
+    target: &Target,
+    import: Import<'_>,
+    open: fn(&Path, &Choices<'_>) -> Result<Dump, String>,
+) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if import.name.is_empty()
         || import.name.len() > NAME_LENGTH
@@ -77,7 +111,11 @@ pub async fn django(target: &Target, import: Import<'_>) -> Result<String, Strin
             "--name must have 1 to {NAME_LENGTH} lower-case letters, digits and hyphens."
         ));
     }
-    let dump = Dump::open(import.file, &import.choices).map_err(|why| printable(&why))?;
+    apart(&import)?;
+    let dump = open(import.file, &import.choices).map_err(|why| printable(&why))?;
+    if let Some(warning) = dump.warning() {
+        note!("{warning}");
+    }
     let missing = if import.apply { Missing::Create } else { Missing::Imagine };
     let opened = target.open(missing).await?;
     work_in(opened, async |Opened { app, is_deployed, is_shared, .. }| {
@@ -87,6 +125,27 @@ pub async fn django(target: &Target, import: Import<'_>) -> Result<String, Strin
         into_store(app, &dump, import, !is_shared, Waits::default()).await
     })
     .await
+}
+
+/// Refuses files that the import would overwrite: the dump, or a file of both `--report` and `--map`.
+fn apart(import: &Import<'_>) -> Result<(), String> {
+    let is_same = |one: &Path, other: &Path| {
+        let resolved =
+            |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        resolved(one) == resolved(other)
+    };
+    let outputs = [("--report", import.report), ("--map", import.map)];
+    for (flag, path) in outputs {
+        if path.is_some_and(|path| is_same(path, import.file)) {
+            return Err(format!("{flag} would overwrite {}.", import.file.display()));
+        }
+    }
+    match (import.report, import.map) {
+        (Some(report), Some(map)) if is_same(report, map) => {
+            Err("--report and --map need a file each.".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
@@ -101,38 +160,180 @@ pub async fn into_store(
     is_alone: bool,
     waits: Waits,
 ) -> Result<String, String> {
-    let Import { name, superusers, reset_passwords, .. } = import;
+    let Import { name, superusers, reset_passwords, clear_text_passwords, rename, .. } = import;
     // Functions that have run on these tables have published a public key.
     let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
     if import.apply && is_served && !import.is_ready {
         return Err("A release without imported password hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
     }
-    let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
-    let plan = Plan::make(app, dump, rules).await?;
-    for BadRow { row, reason } in &plan.refused {
-        say!("{}", line(row, reason));
+    let now = app.clock.millis();
+    let rules = Rules { name, superusers, reset_passwords, clear_text_passwords, rename, now };
+    let mut plan = Plan::make(app, dump, rules).await?;
+    let (unused, flags) = dump.unused();
+    let mut report = Report {
+        refused: std::mem::take(&mut plan.refused),
+        renamed: plan.renamed(),
+        differences: std::mem::take(&mut plan.differences),
+        users: dump.models().users,
+        names: if import.report.is_some() { dump.names() } else { HashMap::new() },
+    };
+    if import.apply && !flags.is_empty() {
+        return Err(question(&flags));
     }
-    let mut refused = plan.refused.len();
+    // A file that can't be written must not show only after the import.
+    let file = import.report.map(report::create).transpose()?;
     let done = match import.apply {
         false => {
-            let described = describe(dump, &plan);
-            format!("{described}\nNothing was written. --apply imports this.")
+            let described = describe(dump, &plan, &report, &unused, rules);
+            let then = if !flags.is_empty() {
+                "--apply imports nothing before you decide who may log in"
+            } else if report.refused.is_empty() {
+                "--apply imports this"
+            } else {
+                "--apply imports this, without the refused rows"
+            };
+            format!("{described}\nNothing was written. {then}.")
         }
         true => {
             if record(app, &plan).await? && is_served {
                 note!("Waiting for a minute, until every function knows of the import.");
                 tokio::time::sleep(KNOWN_AFTER).await;
             }
-            let done = apply(app, dump, plan, rules, waits).await?;
-            refused += done.refused;
-            done.to_string()
+            let map = import.map.map(IdMap::create).transpose()?;
+            let ended = match import.update_inactive {
+                true => end_inactive(app, &plan, &mut report).await?,
+                false => 0,
+            };
+            let mut done = apply(app, dump, plan, rules, waits, map.as_ref()).await?;
+            map.map(IdMap::finish).transpose()?;
+            report.refused.append(&mut done.refused);
+            let ended = match ended {
+                0 => String::new(),
+                ended => format!("; {} ended", counted(ended, "account")),
+            };
+            format!("{done}{ended}{}", differences(&report))
         }
     };
-    if refused == 0 {
+    if let (Some(file), Some(path)) = (file, import.report) {
+        report.write(file, path)?;
+    }
+    let refused = match report.refused.len() {
+        0 => None,
+        rows => {
+            say!("{}", report.text());
+            let rows = counted(rows, "row");
+            Some(match import.report {
+                Some(path) => format!("{rows} can't be imported. {} has them.", path.display()),
+                None => format!("{rows} can't be imported. --report FILE lists them."),
+            })
+        }
+    };
+    let asked = (!flags.is_empty()).then(|| question(&flags));
+    let failures: Vec<String> = refused.into_iter().chain(asked).collect();
+    if failures.is_empty() {
         return Ok(done);
     }
     say!("{done}");
-    Err(format!("{} can't be imported, as listed.", counted(refused, "row")))
+    Err(failures.join(" "))
+}
+
+/// Asks whether users with these flags may log in.
+fn question(flags: &[Flag]) -> String {
+    let each = flags.iter().map(|Flag { condition, field, users }| {
+        format!(
+            "{} could log in although `{field}` may forbid it (--inactive-if {condition}, or --ignore {field})",
+            counted(*users, "user")
+        )
+    });
+    printable(&format!("Decide who may log in: {}.", each.collect::<Vec<_>>().join("; ")))
+}
+
+/// Says what differs from an earlier import, which changes nothing. Empty if nothing differs.
+fn differences(report: &Report) -> String {
+    let mut text = String::new();
+    let (mut balances, mut sum, mut inactive, mut passwords) = (0_u64, 0_i128, 0_u64, 0_u64);
+    for difference in &report.differences {
+        match difference.what {
+            Differing::Balance { then, now } => {
+                balances += 1;
+                sum += i128::from(now) - i128::from(then);
+            }
+            Differing::Inactive => inactive += 1,
+            Differing::Ended => {}
+            Differing::Password => passwords += 1,
+        }
+    }
+    // Writing to a text never fails.
+    if balances > 0 {
+        let differ = if balances == 1 { "differs" } else { "differ" };
+        let count = counted(balances, "balance");
+        let _ = write!(
+            text,
+            "\n{count} {differ} from what was imported ({sum:+} tokens); balances are imported once"
+        );
+    }
+    if inactive > 0 {
+        let _ = write!(
+            text,
+            "\n{} can't log in at the other system, but here; --update-inactive ends their accounts, except those of administrators and those that an administrator has activated",
+            counted(inactive, "user")
+        );
+    }
+    if passwords > 0 {
+        let _ = write!(
+            text,
+            "\n{} changed since the import; the imported one still works here",
+            counted(passwords, "password")
+        );
+    }
+    text
+}
+
+/// Ends the accounts whose users can't log in at the other system any more. Accounts of administrators,
+/// and accounts that an administrator has activated, stay. Returns the number of ended accounts.
+async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64, String> {
+    let known = plan.users.iter().filter(|user| user.is_known);
+    let known: HashMap<&str, &Account> =
+        known.map(|user| (user.account.name.as_str(), &user.account)).collect();
+    let mut ended = 0;
+    for difference in &mut report.differences {
+        let Some(account) = known.get(difference.name.as_str()) else { continue };
+        if difference.what != Differing::Inactive {
+            continue;
+        }
+        if app.store.end_imported(account, &app.clock).await.map_err(sentence)? {
+            difference.what = Differing::Ended;
+            ended += 1;
+        }
+    }
+    Ok(ended)
+}
+
+/// The file of `--map`: a line of CSV for each imported user and message.
+struct IdMap<'a> {
+    file: Mutex<BufWriter<File>>,
+    path: &'a Path,
+}
+
+impl<'a> IdMap<'a> {
+    fn create(path: &'a Path) -> Result<Self, String> {
+        let mut file = BufWriter::new(report::create(path)?);
+        writeln!(file, "model,pk,id").map_err(|error| unwritable(path, &error))?;
+        Ok(Self { file: Mutex::new(file), path })
+    }
+
+    /// Adds a row with its id here. A failure shows when the file is finished.
+    fn note(&self, row: &Row, id: &str) {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = csv_row(&[(&row.model).into(), (&row.pk).into(), id.into()]);
+        let _ = writeln!(file, "{line}");
+    }
+
+    fn finish(self) -> Result<(), String> {
+        let file = self.file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let written = file.into_inner().map_err(IntoInnerError::into_error);
+        written.map(drop).map_err(|error| unwritable(self.path, &error))
+    }
 }
 
 /// Returns the line as a terminal can show it. Names and keys come from strangers, who must not
@@ -146,13 +347,14 @@ fn printable(line: &str) -> String {
     line.chars().map(shown).collect()
 }
 
-/// Returns the line that reports a row.
-fn line(row: &Row, reason: &str) -> String {
-    printable(&format!("{row}: {reason}"))
-}
-
 /// Says what would be imported.
-fn describe(dump: &Dump, plan: &Plan) -> String {
+fn describe(
+    dump: &Dump,
+    plan: &Plan,
+    report: &Report,
+    unused: &[Unused],
+    rules: Rules<'_>,
+) -> String {
     let Models { users, tokens, chats } = dump.models();
     let (mut balances, mut new, mut administrators) = (0_u128, 0_u64, 0_u64);
     for user in plan.new_users() {
@@ -170,7 +372,7 @@ fn describe(dump: &Dump, plan: &Plan) -> String {
     );
     let chats = match chats {
         Some(model) => format!("{} from {}", counted(plan.chats, "message"), printable(&model)),
-        None => "no messages: no model has the user, a message, a response and a time".to_owned(),
+        None => "no messages".to_owned(),
     };
     // Writing to a text never fails.
     let _ = write!(text, "\n{chats}");
@@ -180,7 +382,15 @@ fn describe(dump: &Dump, plan: &Plan) -> String {
     for (kind, (_, count)) in plan.new_hashes() {
         let _ = write!(text, "\n{} of the kind {kind}", counted(count, "password"));
     }
-    let reset = plan.new_users().filter(|user| user.hash.is_none()).count();
+    let clear = plan.new_users().filter(|user| matches!(user.password, Password::Clear(_))).count();
+    if clear > 0 {
+        let _ = write!(text, "\n{} in clear text, to be hashed", counted(clear, "password"));
+    }
+    let out = plan.new_users().filter(|user| !user.account.active).count();
+    if out > 0 {
+        let _ = write!(text, "\n{} can't log in here", counted(out, "user"));
+    }
+    let reset = plan.new_users().filter(|user| user.password == Password::Reset).count();
     if reset > 0 {
         let _ = write!(text, "\n{} to be set again by e-mail", counted(reset, "password"));
     }
@@ -191,7 +401,84 @@ fn describe(dump: &Dump, plan: &Plan) -> String {
         let demoted = counted(plan.demoted, "superuser");
         let _ = write!(text, "\n{demoted} without rights here; --superusers makes administrators");
     }
+    if !report.renamed.is_empty() {
+        let named = report.renamed.iter().take(RENAMED);
+        let named: Vec<String> =
+            named.map(|(_, was, is)| format!("{was:?} becomes {is}")).collect();
+        let count = counted(report.renamed.len(), "username");
+        let _ = write!(text, "\n{count} changed: {}", printable(&named.join(", ")));
+    }
+    text.push_str(&differences(report));
+    for line in advice(dump, report, &users, rules) {
+        let _ = write!(text, "\n{line}");
+    }
+    let fields: Vec<String> = unused.iter().map(told).collect();
+    if !fields.is_empty() {
+        let _ =
+            write!(text, "\nnot used of {}: {}", printable(&users), printable(&fields.join("; ")));
+    }
+    let models = dump.unused_models().into_iter();
+    let models: Vec<String> = models.map(|(name, rows)| format!("{name} ({rows})")).collect();
+    if !models.is_empty() {
+        let _ = write!(text, "\nnot imported: {}", printable(&models.join(", ")));
+    }
     text
+}
+
+/// Returns a line for each option that would import some of the refused users.
+fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<String> {
+    let of_users = report.refused.iter().filter(|bad| bad.row.model == users);
+    let count = |is: fn(&str) -> bool| of_users.clone().filter(|bad| is(&bad.reason)).count();
+    let mut lines = Vec::new();
+    let mut advise = |number: usize, what: &str, advice: &str| {
+        if number > 0 {
+            let have = if number == 1 { "has" } else { "have" };
+            lines.push(format!("{} {have} {advice}", counted(number, what)));
+        }
+    };
+    let has_characters = |reason: &str| {
+        reason.starts_with("a name can only") || reason.starts_with("a name with an @")
+    };
+    if !rules.rename {
+        let advice = "characters that aren't allowed; --rename replaces them";
+        advise(count(has_characters), "username", advice);
+    }
+    if dump.may_log_in_by_address() {
+        let is_nameless = |reason: &str| {
+            reason.starts_with("`username` is") || reason.starts_with("a name can only")
+        };
+        let advice = "no username that can be used; if people log in with their address, add --login-field email";
+        advise(count(is_nameless), "user", advice);
+    }
+    let is_clear = |reason: &str| reason == "the password is in clear text";
+    let advice = "a password in clear text; --clear-text-passwords hashes it";
+    advise(count(is_clear), "user", advice);
+    if !rules.reset_passwords {
+        let has_no_password = |reason: &str| {
+            reason.starts_with("the password's hash")
+                || reason == "the account has no usable password"
+        };
+        let advice = "no password that can be checked here; --reset-passwords imports those with an e-mail address";
+        advise(count(has_no_password), "user", advice);
+    }
+    let has_fraction = |reason: &str| reason.ends_with("isn't a whole number");
+    let advice = "a balance with a fraction; --scale 100 multiplies all balances by 100";
+    advise(count(has_fraction), "user", advice);
+    lines
+}
+
+/// Returns a field with its commonest values, such as `is_staff (false: 57, true: 3)`.
+fn told(unused: &Unused) -> String {
+    let Unused { field, values, different } = unused;
+    let mut shown: Vec<String> =
+        values.iter().map(|(value, users)| format!("{value}: {users}")).collect();
+    if shown.is_empty() {
+        return format!("{field} ({})", counted(*different, "value"));
+    }
+    if *different > values.len() {
+        shown.push(counted(different - values.len(), "other value"));
+    }
+    format!("{field} ({})", shown.join(", "))
 }
 
 /// Records the hashes and the first day before anything is imported. Returns false if the record
@@ -263,8 +550,8 @@ struct Done {
     chats: u64,
     accounts_before: u64,
     chats_before: u64,
-    /// The number of refused rows. Each was printed.
-    refused: usize,
+    /// The rows that were refused when they should have been written.
+    refused: Vec<BadRow>,
 }
 
 impl Done {
@@ -274,13 +561,11 @@ impl Done {
         self.chats += other.chats;
         self.accounts_before += other.accounts_before;
         self.chats_before += other.chats_before;
-        self.refused += other.refused;
+        self.refused.extend(other.refused);
     }
 
-    /// Reports a row that can't be imported.
-    fn refuse(&mut self, row: &Row, reason: &str, bar: &ProgressBar) {
-        bar.suspend(|| say!("{}", line(row, reason)));
-        self.refused += 1;
+    fn refuse(&mut self, row: &Row, reason: &str) {
+        self.refused.push(BadRow { row: row.clone(), reason: reason.to_owned() });
     }
 }
 
@@ -305,17 +590,25 @@ async fn apply(
     plan: Plan,
     rules: Rules<'_>,
     waits: Waits,
+    map: Option<&IdMap<'_>>,
 ) -> Result<Done, String> {
     let first = plan.first_day();
     let bar = progress("messages");
     bar.set_length(plan.chats);
     let pace = Pace::new(waits, bar.clone());
+    let passwords = Passwords::new();
     let users = plan.users.into_iter().map(|user| {
-        let (chats, pace, bar) = (user.chats(dump, rules), &pace, &bar);
+        let (chats, pace, passwords, bar) = (user.chats(dump, rules), &pace, &passwords, &bar);
         async move {
-            let imported = import_user(app, pace, &user, chats, bar).await;
+            let mut user = user;
+            if let (Password::Clear(password), false) = (&user.password, user.is_known) {
+                let hash = passwords.hash_again(password).await;
+                user.account.password =
+                    hash.map_err(|error| printable(&format!("{}: {}", user.row, error.detail())))?;
+            }
+            let imported = import_user(app, pace, &user, chats, bar, map).await;
             imported.map_err(|stop| match stop {
-                Stop::Failed(error) => line(&user.row, &sentence(error)),
+                Stop::Failed(error) => printable(&format!("{}: {}", user.row, sentence(error))),
                 Stop::Standstill(why) => why,
             })
         }
@@ -344,6 +637,7 @@ async fn import_user(
     user: &PlannedUser,
     mut chats: Vec<PlannedChat>,
     bar: &ProgressBar,
+    map: Option<&IdMap<'_>>,
 ) -> Result<Done, Stop> {
     let mut done = Done::default();
     let account = &user.account;
@@ -351,7 +645,11 @@ async fn import_user(
         let source = user.source.clone();
         app.store.import_account(account, user.email.as_ref(), source).await
     };
-    let refusal = match pace.keep(import).await? {
+    let outcome = pace.keep(import).await?;
+    if let (ImportOutcome::New | ImportOutcome::Known, Some(map)) = (&outcome, map) {
+        map.note(&user.row, &account.id);
+    }
+    let refusal = match outcome {
         ImportOutcome::New => {
             done.accounts = 1;
             done.tokens = account.granted.get().into();
@@ -359,7 +657,7 @@ async fn import_user(
         }
         ImportOutcome::Known => {
             done.accounts_before = 1;
-            done.add(forget_stored(app, pace, user, &mut chats, bar).await?);
+            done.add(forget_stored(app, pace, user, &mut chats, bar, map).await?);
             None
         }
         ImportOutcome::Deleted => Some(WAS_IMPORTED),
@@ -367,7 +665,7 @@ async fn import_user(
         ImportOutcome::AddressTaken => Some(ADDRESS_TAKEN),
     };
     if let Some(reason) = refusal {
-        done.refuse(&user.row, reason, bar);
+        done.refuse(&user.row, reason);
         return Ok(done);
     }
     let mut most = TOGETHER;
@@ -382,16 +680,20 @@ async fn import_user(
         };
         match pace.keep(import).await? {
             Some(count) => {
-                chats.drain(..count);
+                for PlannedChat { row, chat } in chats.drain(..count) {
+                    if let Some(map) = map {
+                        map.note(&row, &chat.chat_id);
+                    }
+                }
                 let count = u64::try_from(count).unwrap_or(u64::MAX);
                 done.chats += count;
                 bar.inc(count);
             }
-            None => done.add(forget_stored(app, pace, user, &mut chats, bar).await?),
+            None => done.add(forget_stored(app, pace, user, &mut chats, bar, map).await?),
         }
         most = (2 * most).min(TOGETHER);
         if chats.len() == left {
-            done.refuse(&user.row, "the account was deleted meanwhile", bar);
+            done.refuse(&user.row, "the account was deleted meanwhile");
             break;
         }
     }
@@ -407,18 +709,26 @@ async fn forget_stored(
     user: &PlannedUser,
     chats: &mut Vec<PlannedChat>,
     bar: &ProgressBar,
+    map: Option<&IdMap<'_>>,
 ) -> Result<Done, Stop> {
     let read = async |_: u32| app.store.row_ids(&user.account.id).await;
     let rows = pace.keep(read).await?;
-    let time_and_hash = |id: &String| Some((clock::foreign_hash(id)?, clock::millis_of(id)?));
-    let stored: HashMap<u64, u64> = rows.iter().filter_map(time_and_hash).collect();
+    let rows = rows.iter().map(String::as_str);
+    let stored: HashMap<u64, (u64, &str)> = rows
+        .filter_map(|id| Some((clock::foreign_hash(id)?, (clock::millis_of(id)?, id))))
+        .collect();
     let mut done = Done::default();
     chats.retain(|PlannedChat { row, chat }| {
         let hash = clock::foreign_hash(&chat.chat_id);
-        let Some(time) = hash.and_then(|hash| stored.get(&hash)) else { return true };
+        let Some((time, id)) = hash.and_then(|hash| stored.get(&hash)) else { return true };
         match time.abs_diff(chat.time) < SAME_TIME {
-            true => done.chats_before += 1,
-            false => done.refuse(row, CHAT_TAKEN, bar),
+            true => {
+                done.chats_before += 1;
+                if let Some(map) = map {
+                    map.note(row, id);
+                }
+            }
+            false => done.refuse(row, CHAT_TAKEN),
         }
         bar.inc(1);
         false

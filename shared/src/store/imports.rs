@@ -151,16 +151,17 @@ impl Store {
         unreadable.map_or(Ok(counts), Err)
     }
 
-    /// Returns the sources of these that have granted credits.
+    /// Returns the sources of these that have granted credits, with these credits.
     pub async fn used_sources(
         &self,
         sources: impl Iterator<Item = &Source>,
-    ) -> Result<HashSet<Source>> {
+    ) -> Result<HashMap<Source, i64>> {
         let keys: Vec<_> = sources.map(|source| pk(source_pk(source))).collect();
-        let mut used = HashSet::new();
+        let mut used = HashMap::new();
         for some in keys.chunks(BATCH) {
             let items = self.items(&self.tables.tokens, some.to_vec()).await?;
-            used.extend(stored_sources(&items)?.iter().map(StoredSource::source));
+            let stored = stored_sources(&items)?;
+            used.extend(stored.iter().map(|stored| (stored.source(), stored.amount)));
         }
         Ok(used)
     }
@@ -225,7 +226,7 @@ impl Store {
         writes.extend(source.as_ref().map(|source| self.use_source(source)).transpose()?);
         let claim_at = writes.len();
         if let Some(email) = email {
-            let claim = to_item(Claim::new(account, email.key(), false))?;
+            let claim = to_item(Claim::new(account, email.key(), account.email_verified))?;
             writes.push(Write::put(&self.tables.users, claim).condition(NEW));
         }
         if account.administers() {

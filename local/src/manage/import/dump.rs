@@ -1,40 +1,68 @@
-//! The users and chats of a Django system, read from a `dumpdata` JSON file or an SQLite file.
+//! The users and chats of a Django system, read from a `dumpdata` JSON file or an SQLite file, and the
+//! users of any other system, read from JSON lines.
 //!
 //! Every project names its models differently, so models are found by their fields. A row that
 //! can't be read is reported with a reason and doesn't affect the others. No value is guessed.
 
+mod flags;
 mod json;
 mod links;
 mod models;
 mod record;
 mod sqlite;
+mod turns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
+use flags::Condition;
 use json::JsonFile;
 use links::{Links, UserIndex};
-use models::{Balance, ChatModel, PASSWORD, UserModel};
+use models::{Answer, Balance, ChatModel, PASSWORD, UserModel};
 use record::{Place, Record, Source};
 use sqlite::SqliteFile;
+
+pub use flags::{Flag, Unused};
 
 /// The number of a primary key's characters that messages show.
 const SHOWN_PK: usize = 100;
 
-/// The operator's choices of models that can't be found by their fields. A model is a label such as
-/// `chat.user`, or a table such as `chat_user`.
+/// The operator's choices of what the file doesn't show. A model is a label such as `chat.user`, or a
+/// table such as `chat_user`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices<'a> {
     /// The user model.
     pub user_model: Option<&'a str>,
-    /// The chat model.
-    pub chat_model: Option<&'a str>,
+    /// The field of the user model with the name with which people log in. `pk` is the primary key.
+    pub login_field: Option<&'a str>,
     /// The balance: `field` on the user model, or `app.model.field`.
     pub tokens_field: Option<&'a str>,
+    /// The balance of every user, instead of a field.
+    pub tokens: Option<u64>,
+    /// The number by which balances are multiplied. `None` means 1.
+    pub scale: Option<u32>,
+    /// Fields of the user model whose users can't log in: `field`, or `field=value`.
+    pub inactive_if: &'a [String],
+    /// Fields of the user model that don't mean that a user can't log in.
+    pub ignored: &'a [String],
+    /// The chat model.
+    pub chat_model: Option<&'a str>,
+    /// The field of the chat model that refers to the user.
+    pub user_field: Option<&'a str>,
+    /// The field with the message, or with the text of a row.
+    pub message_field: Option<&'a str>,
+    /// The field with the response.
+    pub response_field: Option<&'a str>,
+    /// The field that says whether the user or the AI has written a row, if they have a row each.
+    pub role_field: Option<&'a str>,
+    /// The field with the time.
+    pub time_field: Option<&'a str>,
+    /// True if messages aren't imported.
+    pub no_messages: bool,
 }
 
 /// The models that were found in a dump, for the report.
@@ -84,6 +112,8 @@ pub struct DjangoUser {
     pub username: String,
     /// The e-mail address. `None` if it is null or empty.
     pub email: Option<String>,
+    /// True if the other system says that the owner has verified the address.
+    pub verified: bool,
     /// The password's hash as Django stores it. Begins with `!` if no password matches.
     pub password: String,
     /// The first name. `None` if it is null or empty.
@@ -125,7 +155,12 @@ pub struct Dump {
     /// The users that are refused because of their primary key, with the reason.
     refused_users: HashMap<Place, String>,
     balance: Balance,
+    scale: u32,
     chats: Option<(ChatModel, Links)>,
+    /// The conditions under which users can't log in.
+    inactive_if: Vec<Condition>,
+    /// The fields that don't say whether a user can log in.
+    ignored: Vec<String>,
 }
 
 impl fmt::Display for Row {
@@ -160,23 +195,56 @@ impl Dump {
     /// Fails with a sentence for the terminal if the file can't be read, isn't a dump, or doesn't
     /// show which models to use.
     pub fn open(file: &Path, choices: &Choices) -> Result<Self, String> {
-        let source = source(file)?;
+        Self::read(source(file)?, choices)
+    }
+
+    /// Like [`Dump::open`], for a file with users only, as other programs write it: one JSON object
+    /// for each user.
+    ///
+    /// # Errors
+    /// As [`Dump::open`].
+    pub fn open_users(file: &Path, choices: &Choices) -> Result<Self, String> {
+        let text = text_of(file, "the program that wrote it")?;
+        let source = JsonFile::parse_users(text).map_err(|reason| {
+            format!("{} isn't one JSON object for each user: {reason}.", file.display())
+        })?;
+        Self::read(Box::new(source), choices)
+    }
+
+    fn read(source: Box<dyn Source>, choices: &Choices) -> Result<Self, String> {
         let user_model = UserModel::find(source.as_ref(), choices)?;
         let chat_model = ChatModel::find(source.as_ref(), choices, &user_model)?;
         let users = source.places(&user_model.name)?;
-        let names = (user_model.username, user_model.email);
+        let names = (user_model.username.as_str(), user_model.email);
         let (index, refused_users) =
             UserIndex::read(source.as_ref(), &user_model.name, names, &users);
         let balance =
             Balance::find(source.as_ref(), choices, &user_model, chat_model.as_ref(), &index)?;
         let chats = match chat_model {
             Some(model) => {
-                let links = Links::read(source.as_ref(), &model.name, model.user, &index)?;
+                let links = Links::read(source.as_ref(), &model.name, &model.user, &index)?;
                 Some((model, links))
             }
             None => None,
         };
-        Ok(Self { source, user_model, users, refused_users, balance, chats })
+        let inactive_if = Condition::parse_all(choices.inactive_if, source.as_ref(), &user_model)?;
+        let ignored = Condition::parse_fields(choices.ignored, source.as_ref(), &user_model)?;
+        Ok(Self {
+            source,
+            user_model,
+            users,
+            refused_users,
+            balance,
+            scale: choices.scale.unwrap_or(1),
+            chats,
+            inactive_if,
+            ignored,
+        })
+    }
+
+    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    pub fn warning(&self) -> Option<&str> {
+        self.source.warning()
     }
 
     /// Returns the names of the models and of the balance.
@@ -188,6 +256,31 @@ impl Dump {
         }
     }
 
+    /// Returns true if nearly all users have an e-mail address beside the name with which they log in.
+    pub fn may_log_in_by_address(&self) -> bool {
+        let Some(email) = self.user_model.email.filter(|email| *email != self.user_model.username)
+        else {
+            return false;
+        };
+        let has_address = |place: &&Place| {
+            let record = self.source.read(&self.user_model.name, **place, &[email]);
+            matches!(record.optional_text(Some(email)), Ok(Some(_)))
+        };
+        let with_address = self.users.iter().filter(has_address).count();
+        !self.source.is_plain() && 10 * with_address >= 9 * self.users.len()
+    }
+
+    /// Returns the names with which users log in, by primary key.
+    pub fn names(&self) -> HashMap<String, String> {
+        let UserModel { name, username, email, .. } = &self.user_model;
+        let fields: Vec<&str> = [username.as_str()].into_iter().chain(*email).collect();
+        let named = self.users.iter().filter_map(|place| {
+            let record = self.source.read(name, *place, &fields);
+            Some((record.pk.clone()?, self.name_of(&record).ok()?))
+        });
+        named.collect()
+    }
+
     /// Reads all users in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = Result<DjangoUser, BadRow>> {
         self.users.iter().enumerate().map(|(user, place)| self.user(UserKey(user), *place))
@@ -195,31 +288,43 @@ impl Dump {
 
     fn user(&self, key: UserKey, place: Place) -> Result<DjangoUser, BadRow> {
         let model = &self.user_model;
-        let UserModel { email, first_name, last_name, active, superuser, joined, .. } = *model;
-        let own_balance = self.balance.rows.is_none().then_some(self.balance.field.as_str());
-        let optional = [email, first_name, last_name, active, superuser, joined, own_balance];
-        let fields: Vec<&str> =
-            [model.username, PASSWORD].into_iter().chain(optional.into_iter().flatten()).collect();
+        let UserModel { email, verified, first_name, last_name, active, superuser, joined, .. } =
+            *model;
+        let username = model.username.as_str();
+        let own_balance = match &self.balance {
+            Balance::Field { field, rows: None, .. } => Some(field.as_str()),
+            _ => None,
+        };
+        let mut fields = model.used();
+        fields.extend(own_balance);
+        fields.extend(self.inactive_if.iter().map(|condition| condition.field.as_str()));
         let mut record = self.source.read(&model.name, place, &fields);
-        record.pk = record.pk.take().or_else(|| record.text(model.username).ok());
+        record.pk = record.pk.take().or_else(|| self.name_of(&record).ok());
         let row = row(&model.name, &record);
         let read = || {
             if let Some(reason) = self.refused_users.get(&place) {
                 return Err(reason.clone());
             }
-            let username = record.text(model.username)?;
-            if username.is_empty() {
-                return Err(format!("`{}` is empty", model.username));
+            let name = self.name_of(&record)?;
+            if name.is_empty() {
+                return Err(format!("`{username}` is empty"));
             }
+            let is_out = self.inactive_if.iter().any(|condition| condition.holds(&record));
+            // Other programs leave out the password of a user who has none.
+            let password = match self.source.is_plain() {
+                true => record.optional_text(Some(PASSWORD))?.unwrap_or_else(|| "!".to_owned()),
+                false => record.text(PASSWORD)?,
+            };
             Ok(DjangoUser {
                 row: row.clone(),
                 key,
-                username,
+                username: name,
                 email: record.optional_text(email)?,
-                password: record.text(PASSWORD)?,
+                verified: record.flag(verified, false)?,
+                password,
                 first_name: record.optional_text(first_name)?,
                 last_name: record.optional_text(last_name)?,
-                active: record.flag(active, true)?,
+                active: record.flag(active, true)? && !is_out,
                 superuser: record.flag(superuser, false)?,
                 joined: record.optional_time(joined)?,
                 tokens: self.tokens(key, &record)?,
@@ -228,16 +333,31 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
+    /// Returns the name with which a user logs in. In a file that Django didn't write, users without a
+    /// username log in with their address. Fails with the reason.
+    fn name_of(&self, record: &Record) -> Result<String, String> {
+        let UserModel { username, email, .. } = &self.user_model;
+        if self.source.is_plain() && record.optional_text(Some(username))?.is_none() {
+            let address = record.optional_text(*email)?;
+            return address.ok_or_else(|| "neither `username` nor `email` has a text".into());
+        }
+        record.text(username)
+    }
+
     /// Reads a user's balance from the user's row or from the model with the balances. Fails with
     /// the reason.
     fn tokens(&self, UserKey(user): UserKey, record: &Record) -> Result<i128, String> {
-        let Balance { model, field, rows } = &self.balance;
-        let Some(rows) = rows else { return record.whole(field) };
+        let (model, field, rows) = match &self.balance {
+            Balance::Same(tokens) => return Ok((*tokens).into()),
+            Balance::Field { model, field, rows } => (model, field, rows),
+        };
+        let Some(rows) = rows else { return record.whole(field, self.scale) };
         match rows.of(user) {
             [] => Err(format!("{model} has no row for this user")),
             [place] => {
                 let record = self.source.read(model, *place, &[field]);
-                record.whole(field).map_err(|reason| format!("{}: {reason}", row(model, &record)))
+                let tokens = record.whole(field, self.scale);
+                tokens.map_err(|reason| format!("{}: {reason}", row(model, &record)))
             }
             several => Err(format!("{model} has {} rows for this user", several.len())),
         }
@@ -247,8 +367,19 @@ impl Dump {
     /// of the file. Bad rows come last.
     pub fn chats_of(&self, UserKey(user): UserKey) -> Vec<Result<DjangoChat, BadRow>> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
-        let read = |place: &Place| self.chat(model, *place, links.refused.get(place));
-        let mut chats: Vec<_> = links.of(user).iter().map(read).collect();
+        let mut chats: Vec<_> = match &model.answer {
+            Answer::Field(response) => {
+                let read =
+                    |place: &Place| self.chat(model, response, *place, links.refused.get(place));
+                links.of(user).iter().map(read).collect()
+            }
+            Answer::Row { role, conversation } => {
+                let columns = turns::Columns { role, conversation: conversation.as_deref() };
+                let read =
+                    |place: &Place| self.turn(model, columns, *place, links.refused.get(place));
+                turns::joined(links.of(user).iter().map(read))
+            }
+        };
         chats.sort_by_key(|chat| chat.as_ref().map_or(u64::MAX, |chat| chat.time));
         chats
     }
@@ -256,11 +387,13 @@ impl Dump {
     fn chat(
         &self,
         model: &ChatModel,
+        response: &str,
         place: Place,
         refused: Option<&String>,
     ) -> Result<DjangoChat, BadRow> {
-        let ChatModel { message, response, time, model: name, .. } = *model;
-        let fields: Vec<&str> = [message, response, time].into_iter().chain(name).collect();
+        let ChatModel { message, time, model: name, .. } = model;
+        let fields: Vec<&str> =
+            [message.as_str(), response, time].into_iter().chain(*name).collect();
         let record = self.source.read(&model.name, place, &fields);
         let row = row(&model.name, &record);
         let read = || {
@@ -271,9 +404,26 @@ impl Dump {
                 row: row.clone(),
                 message: record.text(message)?,
                 response: record.optional_text(Some(response))?.unwrap_or_default(),
-                model: record.optional_text(name)?,
+                model: record.optional_text(*name)?,
                 time: record.time(time)?,
             })
+        };
+        read().map_err(|reason| BadRow { row: row.clone(), reason })
+    }
+
+    /// Reads a row with the text of the user or of the AI.
+    fn turn(
+        &self,
+        model: &ChatModel,
+        columns: turns::Columns<'_>,
+        place: Place,
+        refused: Option<&String>,
+    ) -> Result<turns::Turn, BadRow> {
+        let record = self.source.read(&model.name, place, &model.used());
+        let row = row(&model.name, &record);
+        let read = || match refused {
+            Some(reason) => Err(reason.clone()),
+            None => turns::Turn::read(row.clone(), &record, model, columns),
         };
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
@@ -308,38 +458,62 @@ fn row(model: &str, record: &Record) -> Row {
 
 /// Opens a file as JSON or as SQLite, as its first bytes show.
 fn source(file: &Path) -> Result<Box<dyn Source>, String> {
-    let unreadable = |error| format!("{} can't be read: {error}.", file.display());
     let mut head = Vec::new();
-    let mut opened = File::open(file).map_err(unreadable)?;
-    opened.by_ref().take(512).read_to_end(&mut head).map_err(unreadable)?;
+    let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
+    opened.take(16).read_to_end(&mut head).map_err(|error| unreadable(file, &error))?;
     if head.starts_with(b"SQLite format 3\0") {
         return Ok(Box::new(SqliteFile::open(file)?));
     }
-    // PowerShell writes UTF-16 if the output is redirected to a file.
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Err(format!(
-            "{} is in UTF-16. Write it with `manage.py dumpdata --output FILE`.",
-            file.display()
-        ));
-    }
-    let text = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head).trim_ascii_start();
-    if !text.starts_with(b"[") && !text.starts_with(b"{") {
-        return Err(format!(
-            "{} is neither a `dumpdata` JSON file nor an SQLite file.",
-            file.display()
-        ));
-    }
-    let mut text = head;
-    opened.read_to_end(&mut text).map_err(unreadable)?;
-    let mut text = String::from_utf8(text)
-        .map_err(|error| format!("{} isn't UTF-8: {}.", file.display(), error.utf8_error()))?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
+    let text = text_of(file, "`manage.py dumpdata`")?;
     let file = JsonFile::parse(text).map_err(|reason| {
         format!("{} isn't a list of rows as `dumpdata` writes it: {reason}.", file.display())
     })?;
     Ok(Box::new(file))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> String {
+    format!("{} can't be read: {error}.", file.display())
+}
+
+/// Reads a file whose text begins with a JSON list or object. A failure says how to get such a file
+/// from its `writer`.
+fn text_of(file: &Path, writer: &str) -> Result<String, String> {
+    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    let is = |what: &str| Err(format!("{} {what}.", file.display()));
+    let utf16 =
+        "is in UTF-16. Write it in UTF-8, with `python -Xutf8 manage.py dumpdata --output FILE`";
+    match bytes.as_slice() {
+        [] => return is(&format!("is empty. Look at what {writer} printed")),
+        [0x1f, 0x8b, ..] => return is("is compressed. Unpack it with `gunzip`"),
+        // PowerShell writes UTF-16 if the output is redirected to a file.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'[' | b'{', 0, ..] | [0, b'[' | b'{', ..] => {
+            return is(utf16);
+        }
+        bytes if bytes.starts_with(b"PGDMP") || bytes.starts_with(b"--\n-- PostgreSQL") => {
+            return is("is PostgreSQL's dump. Restore it, and use `manage.py dumpdata`");
+        }
+        _ => {}
+    }
+    let mut text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            return is(&format!(
+                "isn't UTF-8: {}. Write it with `python -Xutf8 manage.py dumpdata --output FILE`",
+                error.utf8_error()
+            ));
+        }
+    };
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    match text.trim_start().as_bytes() {
+        [b'[' | b'{', ..] => Ok(text),
+        [] => is(&format!("has only blanks. Look at what {writer} printed")),
+        _ if text.contains("\n[") || text.contains("\n{") => is(
+            "begins with other lines than JSON, such as a warning. Write it with `manage.py dumpdata --output FILE`",
+        ),
+        _ => is("is neither a `dumpdata` JSON file nor an SQLite file"),
+    }
 }
 
 #[cfg(test)]
@@ -460,6 +634,7 @@ mod tests {
             key: UserKey(0),
             username: "ann".into(),
             email: Some("ann@example.com".into()),
+            verified: false,
             password: "pbkdf2_sha256$1$s$h".into(),
             first_name: None,
             last_name: None,
@@ -484,11 +659,11 @@ mod tests {
 
     #[test]
     fn models_are_found_by_their_fields() {
-        let person = json!({"model": "people.person", "pk": "a-1", "fields": {
+        let person = json!({"model": "people.person", "pk": 7, "fields": {
             "password": "!", "email": "Ann@example.com", "is_admin": true, "token_balance": "12.00",
             "created_at": "2026-11-24 18:05:46.226974"}});
         let turn = json!({"model": "talk.turn", "pk": 1, "fields": {
-            "owner": "a-1", "prompt": "hi", "ai_response": "hello", "sent_at": "2026-11-24T18:05:46",
+            "owner": 7, "prompt": "hi", "ai_response": "hello", "sent_at": "2026-11-24T18:05:46",
             "ai_model": "gpt"}});
         let group = json!({"model": "auth.group", "pk": 1, "fields": {"name": "staff"}});
         let dump = dump(&[group, person, turn]);
@@ -523,18 +698,22 @@ mod tests {
         let mut mailbox = user(1, "box");
         mailbox["model"] = "mail.box".into();
         let mut ticket = chat(1, 1);
-        ticket["model"] = "help.ticket".into();
+        ticket["model"] = "help.message".into();
         let rich = with(user(1, "ann"), json!({"credits": 1}));
         let deposit =
             json!({"model": "shop.deposit", "pk": 1, "fields": {"user": 1, "credits": 1}});
         let poor = without(user(1, "ann"), "tokens");
         for (rows, named, flag) in [
-            (vec![user(1, "ann"), mailbox], "chat.user, mail.box.", "--user-model"),
-            (vec![user(1, "ann"), chat(1, 1), ticket], "chat.chat, help.ticket.", "--chat-model"),
+            (
+                vec![user(1, "ann"), mailbox],
+                "chat.user (1 row), mail.box (1 row).",
+                "--user-model chat.user",
+            ),
+            (vec![user(1, "ann"), chat(1, 1), ticket], "chat.chat, help.message.", "--chat-model"),
             (vec![rich], "chat.user.tokens, chat.user.credits.", "--tokens-field"),
             (
                 vec![poor, wallet(1, 1, 7), deposit],
-                "shop.deposit.credits, shop.wallet.balance.",
+                "shop.deposit.credits or shop.wallet.balance may be the balance",
                 "--tokens-field",
             ),
         ] {
@@ -548,22 +727,23 @@ mod tests {
         let mut mailbox = user(1, "box");
         mailbox["model"] = "mail.box".into();
         let mut ticket = chat(1, 1);
-        ticket["model"] = "help.ticket".into();
+        ticket["model"] = "help.message".into();
         let ann = with(user(1, "ann"), json!({"credits": 1}));
         let rows = [ann, mailbox, chat(1, 1), ticket, wallet(1, 1, 7)];
         for (user_model, chat_model, tokens_field, tokens) in [
-            ("chat.user", "help.ticket", "credits", 1),
-            ("Chat_User", "HELP_TICKET", "chat_user.Credits", 1),
-            ("chat.User", "help_ticket", "shop_wallet.balance", 7),
+            ("chat.user", "help.message", "credits", 1),
+            ("Chat_User", "HELP_MESSAGE", "chat_user.Credits", 1),
+            ("chat.User", "help_message", "shop_wallet.balance", 7),
         ] {
             let choices = Choices {
                 user_model: Some(user_model),
                 chat_model: Some(chat_model),
                 tokens_field: Some(tokens_field),
+                ..Choices::default()
             };
             let dump = opened(&json(&rows), &choices).unwrap();
             assert_eq!(users(&dump).remove(0).unwrap().tokens, tokens);
-            assert_eq!(dump.chats_of(UserKey(0)).remove(0).unwrap().row.model, "help.ticket");
+            assert_eq!(dump.chats_of(UserKey(0)).remove(0).unwrap().row.model, "help.message");
         }
     }
 
@@ -582,7 +762,7 @@ mod tests {
             ),
             (
                 Choices { chat_model: Some("shop.wallet"), ..none },
-                "--chat-model: shop.wallet has no message (message, prompt, question, user_message or text).",
+                "--chat-model: shop.wallet has no message (message, prompt, question, user_message, user_input, text, query, input, request or content).",
             ),
             (
                 Choices { tokens_field: Some("shop.wallet.tokens"), ..none },
@@ -612,7 +792,11 @@ mod tests {
             purchase(1),
             purchase(2),
         ];
-        let dump = dump(&rows);
+        // A `dumpdata` file doesn't say that a user has one wallet.
+        let refused = refused(&rows, &Choices::default());
+        assert!(refused.contains("--tokens-field shop.purchase.tokens"), "{refused}");
+        let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
+        let dump = opened(&json(&rows), &choices).unwrap();
         assert_eq!(dump.models().tokens, "shop.wallet.balance");
         let users = users(&dump);
         assert_eq!(users[0].as_ref().unwrap().tokens, 4000);
@@ -631,7 +815,7 @@ mod tests {
         let rows =
             [poor(1, "ann"), poor(2, "bob"), wallet(1, 1, 1), wallet(2, 1, 1), wallet(3, 2, 5)];
         let refused = refused(&rows, &Choices::default());
-        assert!(refused.contains("several rows with shop.wallet.balance"), "{refused}");
+        assert!(refused.contains("shop.wallet.balance may be the balance"), "{refused}");
 
         let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
         let users = users(&opened(&json(&rows), &choices).unwrap());
@@ -845,11 +1029,15 @@ mod tests {
         let list = "FILE isn't a list of rows as `dumpdata` writes it: ";
         let utf16: Vec<u8> = "\u{feff}[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for (bytes, reason) in [
-            (b"".as_slice(), neither),
+            (b"".as_slice(), "FILE is empty. "),
+            (b" \n", "FILE has only blanks. "),
             (b"- model: chat.user", neither),
-            (b"\x1f\x8b\x08", neither),
-            (&utf16, "FILE is in UTF-16. Write it with `manage.py dumpdata --output FILE`."),
-            (b"[\"\xe9\"]", "FILE isn't UTF-8: invalid utf-8 sequence of 1 bytes from index 2."),
+            (b"\x1f\x8b\x08", "FILE is compressed. Unpack it with `gunzip`."),
+            (b"PGDMP\x01", "FILE is PostgreSQL's dump. "),
+            (b"Loading settings\n[{}]", "FILE begins with other lines than JSON, "),
+            (&utf16, "FILE is in UTF-16. Write it in UTF-8, with `python -Xutf8 "),
+            (&utf16[2..], "FILE is in UTF-16. Write it in UTF-8, with `python -Xutf8 "),
+            (b"[\"\xe9\"]", "FILE isn't UTF-8: invalid utf-8 sequence of 1 bytes from index 2. "),
             (b"{\"model\": 1}", list),
             (b"[{\"model\": \"a.b\"", list),
             (b"SQLite format 3\0, but broken", "FILE can't be read: file is not a database."),

@@ -1,6 +1,7 @@
 //! Decides what an import makes of a dump: an account or a refusal for each user, and a chat or a
 //! refusal for each message. Nothing is guessed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -11,6 +12,7 @@ use shared::values::{
     Account, Chat, Email, GivenName, Invalid, Message, Role, Source, Username, stand_in, turns_text,
 };
 use shared::{App, Credits};
+use uuid::Uuid;
 
 use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey, shown_pk};
 use crate::manage::sentence;
@@ -50,6 +52,16 @@ pub const ADDRESS_TAKEN: &str = "another account here has the e-mail address";
 pub const WAS_IMPORTED: &str =
     "an account was imported from this row before, and was deleted or has another name";
 
+/// The reason for refusing a user whose primary key and name an account of another system has.
+pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
+
+/// The largest difference between two times of one account in milliseconds. The formats of dumps have
+/// different precisions.
+pub const SAME_TIME: u64 = 1000;
+
+/// The maximum length of a password in bytes.
+const LONGEST_PASSWORD: usize = 256;
+
 /// The decisions of the operator about the users.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
@@ -60,6 +72,10 @@ pub struct Rules<'a> {
     /// True if users whose password can't be checked are imported with an address. They set a new
     /// password by e-mail.
     pub reset_passwords: bool,
+    /// True if passwords in clear text are hashed.
+    pub clear_text_passwords: bool,
+    /// True if invalid characters in usernames are replaced.
+    pub rename: bool,
     /// The current time in milliseconds since 1970.
     pub now: u64,
 }
@@ -74,6 +90,37 @@ pub struct Plan {
     pub chats: u64,
     /// The number of superusers that become users.
     pub demoted: u64,
+    /// What differs from an earlier import of the same users.
+    pub differences: Vec<Difference>,
+}
+
+/// What an earlier import has brought, and the dump has otherwise now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The user's row.
+    pub row: Row,
+    /// The username here.
+    pub name: String,
+    /// What differs.
+    pub what: Differing,
+}
+
+/// What differs between two dumps of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Differing {
+    /// The balance. An import never changes it again.
+    Balance {
+        /// The credits that were imported.
+        then: i64,
+        /// The credits in the dump.
+        now: i64,
+    },
+    /// The user can't log in at the other system any more, but can log in here.
+    Inactive,
+    /// As [`Differing::Inactive`], and this import has ended the account.
+    Ended,
+    /// The user has another password at the other system, and hasn't logged in here.
+    Password,
 }
 
 /// A message to import.
@@ -96,10 +143,69 @@ pub struct PlannedUser {
     pub email: Option<Email>,
     /// The source of the account's balance.
     pub source: Source,
-    /// The hash that Django made. `None` for a user who must set a new password.
-    pub hash: Option<DjangoHash>,
+    /// The password.
+    pub password: Password,
+    /// The username at the other system, if it is another one here.
+    pub renamed: Option<String>,
     /// True if an earlier import created the account.
     pub is_known: bool,
+}
+
+/// The password of a user to import.
+#[derive(PartialEq, Eq)]
+pub enum Password {
+    /// A hash that another system made.
+    Hash(DjangoHash),
+    /// The password itself.
+    Clear(String),
+    /// None. The user sets a new password by e-mail.
+    Reset,
+}
+
+impl Password {
+    /// Reads the value of the field `password`.
+    fn read(text: &str, has_address: bool, rules: Rules<'_>) -> Result<Self, String> {
+        match DjangoHash::parse(&in_django_form(text)) {
+            Ok(hash) => Ok(Self::Hash(hash)),
+            Err(_) if is_clear_text(text) && rules.clear_text_passwords => {
+                match text.len() <= LONGEST_PASSWORD {
+                    true => Ok(Self::Clear(text.to_owned())),
+                    false => Err(format!("the password has more than {LONGEST_PASSWORD} bytes")),
+                }
+            }
+            Err(_) if rules.reset_passwords && has_address => Ok(Self::Reset),
+            Err(_) if is_clear_text(text) => Err("the password is in clear text".into()),
+            Err(invalid) => Err(reason(invalid)),
+        }
+    }
+
+    /// Returns the hash. `None` if the other system has none.
+    pub fn hash(&self) -> Option<&DjangoHash> {
+        match self {
+            Self::Hash(hash) => Some(hash),
+            Self::Clear(_) | Self::Reset => None,
+        }
+    }
+}
+
+/// Returns a hash with Django's name of its algorithm. Other systems store bcrypt's hashes and the
+/// PHC strings of argon2 without it.
+fn in_django_form(text: &str) -> Cow<'_, str> {
+    match text {
+        _ if text.starts_with("$2") => format!("bcrypt${text}").into(),
+        _ if text.starts_with("$argon2") => format!("argon2{text}").into(),
+        text => text.into(),
+    }
+}
+
+/// Returns true if the text is a password rather than a hash, which begins with the name of its
+/// algorithm.
+fn is_clear_text(text: &str) -> bool {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_hash = text.split_once('$').is_some_and(|(name, _)| name.chars().all(of_name));
+    // Old systems store digests without a name.
+    let is_digest = text.len() >= 32 && text.chars().all(|c| c.is_ascii_hexdigit());
+    !text.is_empty() && !text.starts_with('!') && !is_hash && !is_digest
 }
 
 /// A user whose row is valid by itself.
@@ -107,9 +213,10 @@ struct Candidate {
     user: DjangoUser,
     name: Username,
     email: Option<Email>,
-    hash: Option<DjangoHash>,
+    password: Password,
     tokens: Credits,
     names: [Option<String>; 2],
+    renamed: Option<String>,
 }
 
 impl Plan {
@@ -133,7 +240,8 @@ impl Plan {
                 Err(bad) => refuse_user(dump, key, bad, &mut refused),
             }
         }
-        let mut plan = Self { users: Vec::new(), refused, chats: 0, demoted: 0 };
+        let mut plan =
+            Self { users: Vec::new(), refused, chats: 0, demoted: 0, differences: Vec::new() };
         let mut store = Store::read(app, &candidates, rules).await?;
         let (names, addresses) =
             (of_several(&candidates, by_name), of_several(&candidates, by_address));
@@ -158,6 +266,12 @@ impl Plan {
         let (chats, bad) = accepted(dump.chats_of(candidate.user.key), rules);
         // The chats are sorted by time.
         let times = (chats.first().map(|chat| chat.time), chats.last().map(|chat| chat.time));
+        if store.is_of_another(&candidate, times.0) {
+            let (row, key) = (candidate.user.row.clone(), candidate.user.key);
+            refuse_user(dump, key, BadRow { row, reason: OTHER_SYSTEM.into() }, &mut self.refused);
+            return;
+        }
+        self.differences.extend(store.differences(&candidate, rules));
         let planned = candidate.plan(times, store, rules);
         self.demoted += u64::from(is_demoted && !planned.is_known);
         self.chats += u64::try_from(chats.len()).unwrap_or(u64::MAX);
@@ -169,10 +283,18 @@ impl Plan {
     /// the number of new accounts with the kind.
     pub fn new_hashes(&self) -> BTreeMap<String, (&DjangoHash, u64)> {
         let mut kinds = BTreeMap::new();
-        for hash in self.new_users().filter_map(|user| user.hash.as_ref()) {
+        for hash in self.new_users().filter_map(|user| user.password.hash()) {
             kinds.entry(hash.kind()).or_insert((hash, 0)).1 += 1;
         }
         kinds
+    }
+
+    /// Returns the rows of users whose username is another one here, with both names.
+    pub fn renamed(&self) -> Vec<(Row, String, String)> {
+        let renamed = self.users.iter().filter_map(|user| {
+            Some((user.row.clone(), user.renamed.clone()?, user.account.name.clone()))
+        });
+        renamed.collect()
     }
 
     /// Returns the users without an account.
@@ -210,7 +332,14 @@ impl Candidate {
     /// Checks a user's row by itself.
     fn check(user: DjangoUser, rules: Rules<'_>) -> Result<Self, BadRow> {
         let read = || {
-            let name = Username::choose(&user.username).map_err(reason)?;
+            let (name, renamed) = match Username::choose(&user.username) {
+                Ok(name) => (name, None),
+                Err(invalid) if !rules.rename => return Err(reason(invalid)),
+                Err(invalid) => {
+                    let name = Username::choose(&valid_name(&user.username));
+                    (name.map_err(|_| reason(invalid))?, Some(user.username.clone()))
+                }
+            };
             let given = user.email.as_deref().map(Email::choose).transpose();
             let given = given.map_err(reason)?;
             let email = match (given, name.address()) {
@@ -219,11 +348,7 @@ impl Candidate {
                 }
                 (given, named) => given.or(named),
             };
-            let hash = match DjangoHash::parse(&user.password) {
-                Ok(hash) => Some(hash),
-                Err(_) if rules.reset_passwords && email.is_some() => None,
-                Err(invalid) => return Err(reason(invalid)),
-            };
+            let password = Password::read(&user.password, email.is_some(), rules)?;
             let tokens = u64::try_from(user.tokens).ok().and_then(Credits::new);
             let tokens = tokens.ok_or_else(|| {
                 format!("the balance {} isn't a number from 0 to {}", user.tokens, Credits::MAX)
@@ -239,11 +364,11 @@ impl Candidate {
             if let Some(joined) = user.joined.filter(|joined| !is_time(*joined, rules.now)) {
                 return Err(impossible("the time of registration", joined));
             }
-            Ok((name, email, hash, tokens, names))
+            Ok((name, renamed, email, password, tokens, names))
         };
         match read() {
-            Ok((name, email, hash, tokens, names)) => {
-                Ok(Self { user, name, email, hash, tokens, names })
+            Ok((name, renamed, email, password, tokens, names)) => {
+                Ok(Self { user, name, email, password, tokens, names, renamed })
             }
             Err(reason) => Err(BadRow { row: user.row, reason }),
         }
@@ -265,17 +390,24 @@ impl Candidate {
         rules: Rules<'_>,
     ) -> PlannedUser {
         let (hash_of_row, source) = (self.hash_of_row(rules), self.source(rules));
-        let Self { user, name, email, hash, tokens, names } = self;
+        let Self { user, name, email, password, tokens, names, renamed } = self;
         let today = Day::from_millis(rules.now).begins();
         // An account is at least as old as its first message, so that the grant comes before it.
         let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
-        let secret = [rules.name, &user.row.pk, &user.password].join("\0");
+        // What a table shows of an account must not be a fast hash of a password.
+        let secret = match &password {
+            Password::Hash(hash) => [rules.name, &user.row.pk, hash.text()].join("\0"),
+            Password::Clear(_) | Password::Reset => {
+                [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.to_string()).join("\0")
+            }
+        };
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
-            // A user who must set a new password also gets a hash that no password matches.
-            password: match &hash {
-                Some(hash) => stand_in(hash.text()),
-                None => stand_in(&secret),
+            // A user who must set a new password gets a hash that no password matches, and a password
+            // in clear text is only hashed when its account is created.
+            password: match &password {
+                Password::Hash(hash) => stand_in(hash.text()),
+                Password::Clear(_) | Password::Reset => stand_in(&secret),
             },
             name,
             email: email.clone(),
@@ -293,7 +425,8 @@ impl Candidate {
             first_name,
             last_name,
             active: user.active,
-            imported: hash.as_ref().map(|hash| hash.text().to_owned()),
+            email_verified: user.verified && email.is_some(),
+            imported: password.hash().map(|hash| hash.text().to_owned()),
             minutes: Some(last.map(minute).unwrap_or_default()),
             ..account
         };
@@ -303,7 +436,8 @@ impl Candidate {
             email,
             source,
             row: user.row,
-            hash,
+            password,
+            renamed,
             is_known: existing.is_some(),
         }
     }
@@ -314,8 +448,8 @@ struct Store {
     accounts: HashMap<String, Account>,
     /// The ids of accounts by the addresses that they claim.
     claimants: HashMap<String, String>,
-    /// The sources of the balances that imports have brought.
-    sources: HashSet<Source>,
+    /// The sources of the balances that imports have brought, with these balances.
+    sources: HashMap<Source, i64>,
     /// The kinds of hashes in the record of imports, and those that this import adds.
     kinds: HashSet<String>,
 }
@@ -344,7 +478,7 @@ impl Store {
             }
             return account.deleted.map(|_| WAS_IMPORTED.into());
         }
-        if self.sources.contains(&candidate.source(rules)) {
+        if self.sources.contains_key(&candidate.source(rules)) {
             return Some(WAS_IMPORTED.into());
         }
         let address = candidate.email.as_ref()?;
@@ -354,10 +488,41 @@ impl Store {
         (!is_own).then(|| ADDRESS_TAKEN.into())
     }
 
+    /// Returns true if the account that was imported from a row with this primary key was registered at
+    /// another time. It is then another person's, of another system. `first` is the time of the first
+    /// message, because an account is at least as old as that.
+    fn is_of_another(&self, candidate: &Candidate, first: Option<u64>) -> bool {
+        let existing = self.accounts.get(candidate.name.key());
+        let (Some(account), Some(joined)) = (existing, candidate.user.joined) else { return false };
+        let is_at = |time: u64| account.created.abs_diff(time) < SAME_TIME;
+        !is_at(joined) && !first.is_some_and(|first| is_at(first.min(joined)))
+    }
+
+    /// Returns what differs from the earlier import of a user.
+    fn differences(&self, candidate: &Candidate, rules: Rules<'_>) -> Vec<Difference> {
+        let Some(account) = self.accounts.get(candidate.name.key()) else { return Vec::new() };
+        let mut differing = Vec::new();
+        let now = candidate.tokens.signed();
+        if let Some(then) = self.sources.get(&candidate.source(rules)).filter(|then| **then != now)
+        {
+            differing.push(Differing::Balance { then: *then, now });
+        }
+        if account.active && !candidate.user.active {
+            differing.push(Differing::Inactive);
+        }
+        let hash = candidate.password.hash().map(DjangoHash::text);
+        if account.imported_hash().zip(hash).is_some_and(|(then, now)| then != now) {
+            differing.push(Differing::Password);
+        }
+        let difference =
+            |what| Difference { row: candidate.user.row.clone(), name: account.name.clone(), what };
+        differing.into_iter().map(difference).collect()
+    }
+
     /// Returns the reason why a new account's hash is refused. Otherwise, counts its kind.
     fn refusal_of_hash(&mut self, candidate: &Candidate) -> Option<String> {
         let is_known = self.accounts.contains_key(candidate.name.key());
-        let kind = candidate.hash.as_ref().filter(|_| !is_known)?.kind();
+        let kind = candidate.password.hash().filter(|_| !is_known)?.kind();
         if !self.kinds.contains(&kind) && self.kinds.len() >= MOST_KINDS {
             return Some(format!(
                 "the hash is of a new kind, {kind}, and at most {MOST_KINDS} kinds are imported"
@@ -486,6 +651,15 @@ fn reason(invalid: Invalid) -> String {
     let sentence = invalid.sentence().trim_end_matches('.');
     let mut letters = sentence.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Returns a username with `_` for each run of blanks, and for each @ of a name that isn't an address,
+/// and without other characters that a username can't have.
+fn valid_name(name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let is_valid = |c: &char| c.is_alphanumeric() || ".+-_".contains(*c);
+    let replaced = words.join("_").replace('@', "_");
+    replaced.chars().filter(is_valid).collect()
 }
 
 /// Returns true if Django can have stored this time.

@@ -137,6 +137,47 @@ impl Store {
         }
     }
 
+    /// Ends an imported account whose user can't log in at the other system any more: the user can't log
+    /// in, the sessions end, and API keys don't work while the account is inactive. Returns true if the
+    /// account was ended, and false if it is inactive, deleted or an administrator's, or if an
+    /// administrator has activated it. Idempotent.
+    pub async fn end_imported(&self, account: &Account, clock: &Clock) -> Result<bool> {
+        let act = AdminAct {
+            user_id: account.id.clone(),
+            id: clock.id().to_string(),
+            kind: STANDING.into(),
+            act: Some(Act::Deactivation),
+            intervention: None,
+            reason: "imported".into(),
+            actor: "manage".into(),
+            granted: None,
+            time: clock.millis(),
+        };
+        let mut patience = Patience::new();
+        loop {
+            let found = self.account_named(&account.label).await?;
+            let Some(seen) = found.filter(|found| found.id == account.id) else { return Ok(false) };
+            // A copy of an earlier attempt may have been applied.
+            if !seen.active || seen.deleted.is_some() {
+                return self.has_act(&seen.id, &act.id).await;
+            }
+            if seen.administers() || self.was_activated(&seen.id).await? {
+                return Ok(false);
+            }
+            let after = Account { active: false, auth_epoch: seen.auth_epoch + 1, ..seen.clone() };
+            let writes = vec![self.set_standing(&seen, &after), self.put_act(&act)?];
+            let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+            if matches!(sent, Transaction::Applied) {
+                return Ok(true);
+            }
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "the account kept changing while it was ended".into(),
+                ));
+            }
+        }
+    }
+
     /// Changes the role and state, if the account still has the role and state in `seen`. The write
     /// requires the epoch in `seen` and raises it, so a late copy of the write changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {

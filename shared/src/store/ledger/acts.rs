@@ -3,10 +3,11 @@
 
 use crate::Credits;
 use crate::clock::{millis_of, month};
+use crate::store::read::values;
 use crate::store::schema::{STANDING, standing_of};
 use crate::store::timeline::{Place, Reach, Span, Timeline};
 use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
-use crate::values::{AdminAct, Entry, Role};
+use crate::values::{Act, AdminAct, Entry, Role};
 
 /// An item of the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,33 @@ impl Store {
     /// Returns true if this act on this user is recorded.
     pub(in crate::store) async fn has_act(&self, user_id: &str, id: &str) -> Result<bool> {
         self.has_row(&standing_of(user_id), id).await
+    }
+
+    /// Returns true if an administrator has activated the account. Strongly consistent.
+    pub(in crate::store) async fn was_activated(&self, user_id: &str) -> Result<bool> {
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.tables.ledger)
+                .key_condition_expression("user_id = :user")
+                .set_expression_attribute_values(values([(":user", s(standing_of(user_id)))]))
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await?;
+            for item in page.items.unwrap_or_default() {
+                let act: AdminAct = from_item(item)?;
+                if act.act == Some(Act::Activation) {
+                    return Ok(true);
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Returns at most `count` acts of administrators, newest first, from `place`, and where the

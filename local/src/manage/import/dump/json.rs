@@ -10,14 +10,37 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::record::{Field, Model, Place, Record, Source, Value};
+use super::record::{Field, Model, PK, Place, Record, Source, Value};
 
 /// The number of a model's rows from which the names of its fields are read. Django writes all
 /// fields into every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
-/// A `dumpdata` JSON file.
+/// Who wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// `dumpdata`.
+    Dump,
+    /// Another program.
+    Users,
+}
+
+impl Form {
+    fn read(self, row: &str) -> serde_json::Result<Entry<'_>> {
+        if self == Self::Dump {
+            return serde_json::from_str(row);
+        }
+        let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(row)?;
+        Ok(Entry { model: USERS.into(), pk: fields.remove("id"), fields })
+    }
+}
+
+/// The name of the model in a file with users only.
+const USERS: &str = "user";
+
+/// A JSON file with rows.
 pub(super) struct JsonFile {
+    form: Form,
     text: String,
     models: Vec<Model>,
     /// The rows of each model.
@@ -50,10 +73,24 @@ impl JsonFile {
     /// # Errors
     /// Fails with the reason, and its line and column, if the text isn't a list of rows.
     pub fn parse(text: String) -> Result<Self, String> {
+        Self::of(text, Form::Dump)
+    }
+
+    /// Like [`JsonFile::parse`], for users as other programs write them: each has its fields in one
+    /// object, with its primary key as `id`.
+    pub fn parse_users(text: String) -> Result<Self, String> {
+        Self::of(text, Form::Users)
+    }
+
+    fn of(text: String, form: Form) -> Result<Self, String> {
         let mut rows: BTreeMap<String, Vec<Span>> = BTreeMap::new();
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let list: Vec<&RawValue> =
-            serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let list: Vec<&RawValue> = match text.trim_start().starts_with('[') {
+            true => serde_json::from_str(&text),
+            // One object on each line.
+            false => serde_json::Deserializer::from_str(&text).into_iter().collect(),
+        }
+        .map_err(|error| error.to_string())?;
         let (mut before, mut line, mut line_start) = (0, 1, 0);
         for raw in list {
             let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
@@ -63,23 +100,25 @@ impl JsonFile {
             line_start = between.rfind('\n').map_or(line_start, |newline| before + newline + 1);
             before = start;
 
-            let entry: Entry = serde_json::from_str(raw.get())
+            let entry = form
+                .read(raw.get())
                 .map_err(|error| positioned(&error, line, start - line_start))?;
             let span = Span { bytes: start..start + raw.get().len(), line };
             let model = entry.model.into_owned();
             let spans = rows.entry(model.clone()).or_default();
-            if spans.len() < SAMPLE {
+            // Other programs leave out fields.
+            if spans.len() < SAMPLE || form == Form::Users {
                 names.entry(model).or_default().extend(entry.fields.into_keys());
             }
             spans.push(span);
         }
-        let field = |name| Field { name, refers_to: None };
+        let field = |name| Field { name, refers_to: None, is_unique: false };
         let models = names.into_iter().map(|(name, fields)| Model {
             name,
             fields: fields.into_iter().map(field).collect(),
             is_empty: false,
         });
-        Ok(Self { models: models.collect(), rows, has_lines: line > 1, text })
+        Ok(Self { form, models: models.collect(), rows, has_lines: line > 1, text })
     }
 
     fn span(&self, model: &str, place: Place) -> Option<&Span> {
@@ -101,16 +140,23 @@ impl Source for JsonFile {
         let span = self.span(model, place);
         let line = span.filter(|_| self.has_lines).map(|span| span.line);
         let row = span.and_then(|span| self.text.get(span.bytes.clone())).unwrap_or_default();
-        let entry: Entry = match serde_json::from_str(row) {
+        let entry = match self.form.read(row) {
             Ok(entry) => entry,
             Err(error) => return Record { pk: None, line, fields: Err(error.to_string()) },
         };
+        let pk = entry.pk.filter(|pk| pk.get() != "null").map(key);
         let wanted = fields.iter().filter_map(|field| Some((*field, entry.fields.get(*field)?)));
+        let key = fields.contains(&PK).then(|| pk.clone()).flatten();
+        let key = key.map(|pk| Ok((PK.to_owned(), Value::Text(pk))));
         let fields = wanted.map(|(field, raw)| {
             let value = value(raw).map_err(|error| format!("`{field}` can't be read: {error}"))?;
             Ok((field.to_owned(), value))
         });
-        Record { pk: entry.pk.map(key), line, fields: fields.collect() }
+        Record { pk, line, fields: fields.chain(key).collect() }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.form == Form::Users
     }
 }
 
@@ -206,7 +252,7 @@ mod tests {
     fn other_json_is_refused_with_line_and_column() {
         let row = r#"{"model": "a.b", "pk": 1, "fields": {}}"#;
         for (text, reason) in [
-            ("{}".into(), "invalid type: map, expected a sequence at line 1 column 0"),
+            ("{}".into(), "missing field `model` at line 1 column 2"),
             (format!("[{row},\n"), "EOF while parsing a value at line 2 column 0"),
             (format!("[{row},\n {row} x"), "expected `,` or `]` at line 2 column 42"),
             (

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::record::{Place, Record, Source, Value};
+use super::record::{Place, Record, Relation, Source, Value};
 
 /// The users by the values with which other rows refer to them. A user is identified by its number
 /// in the order of the file.
@@ -10,6 +10,8 @@ use super::record::{Place, Record, Source, Value};
 pub(super) struct UserIndex {
     /// The number of users.
     count: usize,
+    /// False if the users have no primary keys, as after `dumpdata --natural-primary`.
+    has_keys: bool,
     by_pk: HashMap<String, usize>,
     by_username: HashMap<String, Match>,
     by_address: HashMap<String, Match>,
@@ -73,14 +75,17 @@ impl UserIndex {
         let fields: Vec<&str> = [username].into_iter().chain(email).collect();
         for (user, place) in places.iter().enumerate() {
             let record = source.read(model, *place, &fields);
+            index.has_keys |= record.pk.is_some();
             let username = record.text(username).ok();
-            let Some(pk) = record.pk.as_ref().or(username.as_ref()) else { continue };
+            let address = record.optional_text(email).ok().flatten();
+            let named = username.as_ref().filter(|name| !source.is_plain() || !name.is_empty());
+            let by_name = named.or(address.as_ref().filter(|_| source.is_plain()));
+            let Some(pk) = record.pk.as_ref().or(by_name) else { continue };
             keys.insert(pk, *place, record.line, &mut refused);
             if refused.contains_key(place) {
                 continue;
             }
             index.by_pk.insert(pk.clone(), user);
-            let address = record.optional_text(email).ok().flatten();
             for (map, name) in
                 [(&mut index.by_username, username), (&mut index.by_address, address)]
             {
@@ -91,6 +96,11 @@ impl UserIndex {
             }
         }
         (index, refused)
+    }
+
+    /// Returns true if a user has this primary key.
+    pub fn has(&self, pk: &str) -> bool {
+        self.by_pk.contains_key(pk)
     }
 
     /// Returns the user that a row refers to. Fails with the reason if there is no such user.
@@ -122,18 +132,40 @@ impl Links {
     pub fn read(
         source: &dyn Source,
         model: &str,
-        relation: &str,
+        relation: &Relation,
         users: &UserIndex,
     ) -> Result<Self, String> {
+        let Relation { field, via, .. } = relation;
+        let between = match via {
+            None => HashMap::new(),
+            Some((model, field)) => between(source, model, field, users)?,
+        };
         let mut links = Self {
             of: vec![Vec::new(); users.count],
             unlinked: Vec::new(),
             refused: HashMap::new(),
         };
         let mut keys = Keys::default();
+        let (mut numbers, mut names) = (0, 0);
         for place in source.places(model)? {
-            let record = source.read(model, place, &[relation]);
-            match users.find(&record, relation) {
+            let record = source.read(model, place, &[field.as_str()]);
+            match record.required(field) {
+                Ok(Value::Number(_)) => numbers += 1,
+                Ok(Value::List(_)) => names += 1,
+                _ => {}
+            }
+            let user = match via {
+                None => users.find(&record, field),
+                Some((model, _)) => match record.required(field) {
+                    Ok(Value::Number(pk) | Value::Text(pk)) => {
+                        let of_pk = between.get(pk).cloned();
+                        of_pk.unwrap_or_else(|| Err(format!("the {model} {pk} isn't in the dump")))
+                    }
+                    Ok(_) => Err(format!("`{field}` isn't the key of a {model}")),
+                    Err(reason) => Err(reason),
+                },
+            };
+            match user {
                 Ok(user) => links.of.get_mut(user).into_iter().for_each(|of| of.push(place)),
                 Err(reason) => links.unlinked.push((place, reason)),
             }
@@ -144,6 +176,9 @@ impl Links {
                 }
             }
         }
+        if !users.has_keys && via.is_none() && numbers > 0 && names == 0 {
+            return Err("The file was written with `dumpdata --natural-primary` but without `--natural-foreign`, so its rows name users by keys that the file doesn't have. Dump again with both options, or with neither.".into());
+        }
         Ok(links)
     }
 
@@ -151,9 +186,22 @@ impl Links {
     pub fn of(&self, user: usize) -> &[Place] {
         self.of.get(user).map_or(&[], Vec::as_slice)
     }
+}
 
-    /// Returns true if no user has several rows.
-    pub fn are_one_to_one(&self) -> bool {
-        self.of.iter().all(|rows| rows.len() <= 1)
+/// Returns the users of a model's rows by the rows' primary keys, or the reason why a row has none.
+fn between(
+    source: &dyn Source,
+    model: &str,
+    field: &str,
+    users: &UserIndex,
+) -> Result<HashMap<String, Result<usize, String>>, String> {
+    let mut between = HashMap::new();
+    for place in source.places(model)? {
+        let record = source.read(model, place, &[field]);
+        let user = users.find(&record, field);
+        if let Some(pk) = record.pk {
+            between.insert(pk, user);
+        }
     }
+    Ok(between)
 }

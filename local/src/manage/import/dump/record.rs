@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The fields that refer to the user.
-pub(super) const RELATIONS: [&str; 4] = ["user", "owner", "author", "account"];
+/// The fields that refer to the user, unless the file says otherwise.
+pub(super) const RELATIONS: [&str; 5] = ["user", "owner", "author", "account", "sender"];
+
+/// The name under which [`Source::read`] returns a row's primary key, as in Django's queries.
+pub(super) const PK: &str = "pk";
 
 /// A file with the rows of Django's models.
 pub(super) trait Source: Send {
@@ -19,8 +22,23 @@ pub(super) trait Source: Send {
     /// Fails with a sentence for the terminal.
     fn places(&self, model: &str) -> Result<Vec<Place>, String>;
 
-    /// Reads the row at `place`, with these fields only.
+    /// Reads the row at `place`, with these fields only. The field [`PK`] is the primary key.
     fn read(&self, model: &str, place: Place, fields: &[&str]) -> Record;
+
+    /// Returns true if another program than Django wrote the file, in Farebox's own form.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
+    /// Returns true if the file says to which models fields refer.
+    fn has_foreign_keys(&self) -> bool {
+        false
+    }
+
+    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    fn warning(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// The place of a row among the rows of its model. Places sort in the order of the file.
@@ -42,6 +60,20 @@ pub(super) struct Field {
     pub name: String,
     /// The model that the field refers to. `None` if it isn't a relation, or the file doesn't say.
     pub refers_to: Option<String>,
+    /// True if no two rows have the same value, as the file says. `dumpdata` doesn't say it.
+    pub is_unique: bool,
+}
+
+/// How the rows of a model refer to users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Relation {
+    /// The field of the row. [`PK`] if the row has the user's primary key.
+    pub field: String,
+    /// The model to which the field refers, and its own field for the user. `None` if the field
+    /// refers to the user model.
+    pub via: Option<(String, String)>,
+    /// True if a user certainly has at most one such row.
+    pub is_unique: bool,
 }
 
 /// A row with the fields that were read.
@@ -119,13 +151,17 @@ impl Record {
         }
     }
 
-    /// Returns a whole number, which can also be written as `4000.0` or `"4000.00"`.
-    pub fn whole(&self, field: &str) -> Result<i128, String> {
+    /// Returns a number multiplied by `scale`, which must be whole. The number can also be written as
+    /// `4000.0` or `"4000.00"`.
+    pub fn whole(&self, field: &str, scale: u32) -> Result<i128, String> {
         let whole = match self.required(field)? {
-            Value::Number(number) | Value::Text(number) => whole(number),
+            Value::Number(number) | Value::Text(number) => whole(number, scale),
             _ => None,
         };
-        whole.ok_or_else(|| format!("`{field}` isn't a whole number"))
+        whole.ok_or_else(|| match scale {
+            1 => format!("`{field}` isn't a whole number"),
+            _ => format!("`{field}` times {scale} isn't a whole number"),
+        })
     }
 
     /// Returns a time in milliseconds since 1970.
@@ -147,15 +183,23 @@ impl Record {
     }
 }
 
-/// Parses a whole number. `None` if the text isn't a number, or has a fraction other than zero.
-fn whole(text: &str) -> Option<i128> {
+/// Parses a number and multiplies it by `scale`. `None` if the text isn't a number, or the product
+/// isn't whole.
+fn whole(text: &str, scale: u32) -> Option<i128> {
     if text.contains(['e', 'E']) {
-        let number: f64 = text.parse().ok()?;
+        let number = text.parse::<f64>().ok()? * f64::from(scale);
         // Every number below 1e38 is in the range of i128.
         return (number.fract() == 0.0 && number.abs() < 1e38).then_some(number as i128);
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
+    let fraction = fraction.trim_end_matches('0');
+    if whole.is_empty() || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let ten = 10_i128.checked_pow(fraction.len().try_into().ok()?)?;
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let product = digits.checked_mul(scale.into())?;
+    (product % ten == 0).then_some(product / ten)
 }
 
 /// Returns the milliseconds since 1970 of an ISO 8601 time. The `T` can be a space. A time without
@@ -199,18 +243,33 @@ mod tests {
             ("1e+16", 10_000_000_000_000_000),
             ("170141183460469231731687303715884105727", i128::MAX),
         ] {
-            assert_eq!(number(written).whole("field"), Ok(expected), "{written}");
-            assert_eq!(text(written).whole("field"), Ok(expected), "{written}");
+            assert_eq!(number(written).whole("field", 1), Ok(expected), "{written}");
+            assert_eq!(text(written).whole("field", 1), Ok(expected), "{written}");
         }
         for bad in
             ["12.5", "", "4000.0x", "four", "1e-3", "1e400", ".", "1.2.3", "9".repeat(40).as_str()]
         {
             let expected = Err("`field` isn't a whole number".to_owned());
-            assert_eq!(number(bad).whole("field"), expected, "{bad}");
-            assert_eq!(text(bad).whole("field"), expected, "{bad}");
+            assert_eq!(number(bad).whole("field", 1), expected, "{bad}");
+            assert_eq!(text(bad).whole("field", 1), expected, "{bad}");
         }
-        assert!(record(Value::Bool(true)).whole("field").is_err());
-        assert_eq!(record(Value::Null).whole("field"), Err("`field` is null".into()));
+        assert!(record(Value::Bool(true)).whole("field", 1).is_err());
+        assert_eq!(record(Value::Null).whole("field", 1), Err("`field` is null".into()));
+    }
+
+    #[test]
+    fn fractions_are_whole_in_a_smaller_unit() {
+        for (written, scale, expected) in [
+            ("12.50", 100, 1250),
+            ("12.5", 2, 25),
+            ("-0.01", 100, -1),
+            ("1.5e1", 10, 150),
+            ("7", 100, 700),
+        ] {
+            assert_eq!(text(written).whole("field", scale), Ok(expected), "{written}");
+        }
+        let refused = text("0.001").whole("field", 100);
+        assert_eq!(refused, Err("`field` times 100 isn't a whole number".into()));
     }
 
     #[test]

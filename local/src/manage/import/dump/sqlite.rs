@@ -1,13 +1,15 @@
 //! The SQLite file of a Django system.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::record::{Field, Model, Place, RELATIONS, Record, Source, Value};
+use super::record::{Field, Model, PK, Place, RELATIONS, Record, Source, Value};
 
 /// A copy of an SQLite file.
 pub(super) struct SqliteFile {
@@ -15,6 +17,7 @@ pub(super) struct SqliteFile {
     models: Vec<Model>,
     /// The table of each model.
     tables: BTreeMap<String, Table>,
+    warning: Option<String>,
 }
 
 struct Table {
@@ -30,6 +33,8 @@ struct Column {
     name: String,
     /// True if Django keeps UUIDs in the column, as 32 hexadecimal digits.
     is_uuid: bool,
+    /// True if Django keeps true and false in the column, as 1 and 0.
+    is_bool: bool,
 }
 
 impl SqliteFile {
@@ -39,6 +44,7 @@ impl SqliteFile {
     /// # Errors
     /// Fails with a sentence for the terminal.
     pub fn open(file: &Path) -> Result<Self, String> {
+        let warning = missing_log(file);
         let copied = copied(file).and_then(|copy| copy.map(Self::read_schema).transpose());
         let found = copied.map_err(|error| match error.sqlite_error_code() {
             // A log or journal must first be written into the file, or the folder isn't writable.
@@ -52,7 +58,9 @@ impl SqliteFile {
             ),
             _ => format!("{} can't be read: {error}.", file.display()),
         })?;
-        found.ok_or_else(|| format!("Another program has locked {}.", file.display()))
+        let found =
+            found.ok_or_else(|| format!("Another program has locked {}.", file.display()))?;
+        Ok(Self { warning, ..found })
     }
 
     fn read_schema(copy: Connection) -> rusqlite::Result<Self> {
@@ -67,7 +75,7 @@ impl SqliteFile {
             tables.insert(model, table);
         }
         models.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Self { copy, models, tables })
+        Ok(Self { copy, models, tables, warning: None })
     }
 
     fn rows(&self, model: &str) -> rusqlite::Result<Vec<Place>> {
@@ -99,10 +107,31 @@ impl SqliteFile {
             let values = (first..).zip(&wanted).map(|(index, (field, column))| {
                 Ok(((*field).clone(), value(row.get_ref(index)?, column)))
             });
-            let fields: BTreeMap<String, Value> = values.collect::<rusqlite::Result<_>>()?;
-            Ok(Record { pk, line: None, fields: Ok(fields) })
+            let mut values: BTreeMap<String, Value> = values.collect::<rusqlite::Result<_>>()?;
+            if let Some(pk) = pk.as_ref().filter(|_| fields.contains(&PK)) {
+                values.insert(PK.to_owned(), Value::Text(pk.clone()));
+            }
+            Ok(Record { pk, line: None, fields: Ok(values) })
         })
     }
+}
+
+/// Returns the warning that newer changes may be missing: the file is in WAL mode, and its log isn't
+/// beside it, because Django was ended properly, or only the file was copied. `None` otherwise.
+fn missing_log(file: &Path) -> Option<String> {
+    let mut head = [0; 20];
+    File::open(file).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    // Bytes 18 and 19 are 2 in WAL mode (https://www.sqlite.org/fileformat.html#the_database_header).
+    let is_wal = head.ends_with(&[2, 2]);
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    (is_wal && !Path::new(&log).exists()).then(|| {
+        format!(
+            "{} is in WAL mode, and its log {} is missing. If Django was running when the file was copied, the newest changes are missing: copy both files, or use `sqlite3 db.sqlite3 \".backup copy.sqlite3\"`.",
+            file.display(),
+            Path::new(&log).display()
+        )
+    })
 }
 
 /// Copies a file into a temporary file, which is deleted even if the process is killed.
@@ -131,6 +160,14 @@ impl Source for SqliteFile {
             let reason = format!("the row can't be read: {error}");
             Record { pk: Some(place.to_string()), line: None, fields: Err(reason) }
         })
+    }
+
+    fn has_foreign_keys(&self) -> bool {
+        true
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 }
 
@@ -174,7 +211,12 @@ fn table(
         .prepare_cached(infos)?
         .query_map([name], |row| {
             let (name, kind, pk): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok((Column { name, is_uuid: kind.eq_ignore_ascii_case("char(32)") }, pk > 0))
+            let column = Column {
+                name,
+                is_uuid: kind.eq_ignore_ascii_case("char(32)"),
+                is_bool: kind.eq_ignore_ascii_case("bool"),
+            };
+            Ok((column, pk > 0))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let pks: Vec<&Column> =
@@ -192,11 +234,22 @@ fn table(
     };
     let columns: BTreeMap<String, Column> =
         infos.iter().map(|(column, _)| (field(&column.name), column.clone())).collect();
+    let unique = unique_columns(copy, name)?;
+    let is_pk = |column: &Column| pk.as_ref().is_some_and(|pk| pk.name == column.name);
     let fields = columns.iter().map(|(field, column)| Field {
         name: field.clone(),
         refers_to: targets.get(&column.name).map(|table| label_of(labels, table)),
+        is_unique: is_pk(column) || unique.contains(&column.name),
     });
     Ok((fields.collect(), Table { name: name.to_owned(), pk, columns }))
+}
+
+/// Returns the columns in which no two rows have the same value, because of an index of their own
+/// without a condition.
+fn unique_columns(copy: &Connection, table: &str) -> rusqlite::Result<HashSet<String>> {
+    let single = "SELECT (SELECT name FROM pragma_index_info(list.name)) FROM pragma_index_list(?1) AS list
+                  WHERE list.\"unique\" AND NOT list.partial AND (SELECT count(*) FROM pragma_index_info(list.name)) = 1";
+    copy.prepare_cached(single)?.query_map([table], |row| row.get(0))?.collect()
 }
 
 /// Quotes a name for SQL.
@@ -207,6 +260,7 @@ fn quoted(name: &str) -> String {
 fn value(value: ValueRef<'_>, column: &Column) -> Value {
     match value {
         ValueRef::Null => Value::Null,
+        ValueRef::Integer(flag @ (0 | 1)) if column.is_bool => Value::Bool(flag == 1),
         ValueRef::Integer(number) => Value::Number(number.to_string()),
         ValueRef::Real(number) => Value::Number(format!("{number:?}")),
         ValueRef::Text(text) => match str::from_utf8(text) {
@@ -325,6 +379,7 @@ mod tests {
             user_model: Some("chat.user"),
             chat_model: Some("CHAT_CHAT"),
             tokens_field: Some("chat.user.tokens"),
+            ..Choices::default()
         };
         for choices in [chosen, Choices::default()] {
             let dump = Dump::open(&db.file(), &choices).unwrap();
@@ -335,12 +390,13 @@ mod tests {
 
     #[test]
     fn foreign_keys_tell_which_table_a_column_means() {
-        let notes = "CREATE TABLE chat_note (id integer PRIMARY KEY, text text, answer text,
+        let notes = "CREATE TABLE chat_message (id integer PRIMARY KEY, text text, answer text,
                 created datetime, owner_id bigint REFERENCES {});
-            INSERT INTO chat_note VALUES (1, 'hi', 'hello', '2026-11-24 18:05:46', 2);
+            INSERT INTO chat_message VALUES (1, 'hi', 'hello', '2026-11-24 18:05:46', 2);
             DROP TABLE chat_chat;";
-        let dump = Db::with(&notes.replace("{}", "django_content_type")).dump();
-        assert_eq!(dump.models().chats, None);
+        let refused = Db::with(&notes.replace("{}", "django_content_type"));
+        let refused = refused.refused(&Choices::default());
+        assert!(refused.contains("chat_message has no relation to chat.user"), "{refused}");
         let dump = Db::with(&notes.replace("{}", "chat_user")).dump();
         assert_eq!(dump.chats_of(user(&dump, 1).key).remove(0).unwrap().message, "hi");
         let dump = Db::with(&notes.replace("REFERENCES {}", "")).dump();
@@ -395,8 +451,11 @@ mod tests {
         );
         assert_eq!(db.dump().models().users, "chat.user");
         db.django.execute_batch("INSERT INTO auth_user SELECT * FROM chat_user").unwrap();
+        // Chats refer to one of the two.
+        assert_eq!(db.dump().models().users, "chat.user");
+        db.django.execute_batch("DELETE FROM chat_chat").unwrap();
         let refused = db.refused(&Choices::default());
-        assert!(refused.contains("auth_user, chat.user") && refused.contains("--user-model"));
+        assert!(refused.contains("auth_user (2 rows), chat.user (2 rows)"), "{refused}");
         db.django.execute_batch("DELETE FROM auth_user; DELETE FROM chat_user").unwrap();
         assert!(db.refused(&Choices::default()).contains("No model has users"));
     }
