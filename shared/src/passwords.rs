@@ -23,7 +23,7 @@ pub use django::DjangoHash;
 pub(crate) const LEAST: usize = 8;
 
 /// The maximum length of a password, in bytes. Longer passwords are refused before they are hashed.
-pub(crate) const MOST: usize = 256;
+pub const MOST: usize = 256;
 
 /// The most common passwords, one per line. Only [`NewPassword::parse`] refers to this list, so
 /// that only the binaries that set passwords contain it.

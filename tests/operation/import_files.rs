@@ -533,7 +533,7 @@ async fn passwords_in_clear_text_are_hashed_on_the_way() {
 }
 
 #[tokio::test]
-async fn blanks_around_a_password_dont_matter_where_django_removed_them() {
+async fn blanks_that_django_removed_from_a_password_dont_matter() {
     let api = Api::own(&[]).await;
     DumpFile::of(&[user(1, "ann", 7), user(2, "ben", 7)]).import_into(&app(&api)).await.unwrap();
     for password in [format!("{PASSWORD} "), format!("\t{PASSWORD}"), PASSWORD.to_owned()] {
@@ -622,7 +622,7 @@ async fn a_second_import_says_what_differs_and_changes_nothing() {
     let account = async |name: &str| api.store().account_named(name).await.unwrap().unwrap();
     let (ann, ben) = (account("ann").await, account("ben").await);
     assert_eq!((ann.tokens.get(), ben.tokens.get(), ben.active), (4000, 10, false));
-    // Once more: nothing is left to end.
+    // A third import has nothing to end.
     let done = imported(&api, &later, update).await.unwrap();
     assert!(!done.contains("ended"), "{done}");
     for account in [&ann, &ben] {

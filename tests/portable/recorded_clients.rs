@@ -69,7 +69,7 @@ async fn registrations_have_every_name_of_the_account() {
 }
 
 #[tokio::test]
-async fn taken_names_and_addresses_are_invalid_fields_of_a_registration() {
+async fn taken_names_and_addresses_are_invalid_fields() {
     let api = Api::start().await;
     let (name, address) = (unique("ann"), format!("{}@example.com", unique("ann")));
     let ann = json!({ "username": name, "email": address, "password": PASSWORD });
@@ -133,7 +133,7 @@ async fn refused_log_ins_have_the_sentence_under_each_name() {
     for path in ["/api/login/", "/api/token/"] {
         for body in [
             json!({ "username": ann.name, "password": "wrong-password" }),
-            json!({ "username": unique("nobody"), "password": PASSWORD }),
+            json!({ "username": unique("unknown"), "password": PASSWORD }),
             inactive.credentials(),
         ] {
             let refused = api.post(path, body).await.expect(401, "invalid_credentials");

@@ -11,7 +11,7 @@
 mod header;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use shared::app::{self, Start};
@@ -385,8 +385,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// What a client writes into a request: the fields of its body, the required ones first, or the
-/// parameters of its query.
+/// The names that a client writes into a request: the fields of its body, the required ones first, or
+/// the parameters of its query.
 struct Inputs<'d> {
     /// The name of the body's schema, or `Query`.
     name: &'d str,
@@ -487,9 +487,10 @@ fn failure(
 
 /// Returns true if problem documents have a member with this name.
 fn is_of_problem(name: &str) -> bool {
-    let problem = <Problem as PartialSchema>::schema();
-    let problem = serde_json::to_value(problem).unwrap_or_default();
-    problem.pointer(&format!("/properties/{name}")).is_some()
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+        serde_json::to_value(<Problem as PartialSchema>::schema()).unwrap_or_default()
+    });
+    SCHEMA.pointer(&format!("/properties/{name}")).is_some()
 }
 
 /// Returns the schemas of an example's members that a problem document doesn't have: sentences, lists

@@ -443,12 +443,12 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
         let advice = "characters that aren't allowed; --rename replaces them";
         advise(count(has_characters), "username", advice);
     }
-    if dump.may_log_in_by_address() {
-        let is_nameless = |reason: &str| {
-            reason.starts_with("`username` is") || reason.starts_with("a name can only")
-        };
+    let is_nameless =
+        |reason: &str| reason.starts_with("`username` is") || reason.starts_with("a name can only");
+    let nameless = count(is_nameless);
+    if nameless > 0 && dump.may_log_in_by_address() {
         let advice = "no username that can be used; if people log in with their address, add --login-field email";
-        advise(count(is_nameless), "user", advice);
+        advise(nameless, "user", advice);
     }
     let is_clear = |reason: &str| reason == "the password is in clear text";
     let advice = "a password in clear text; --clear-text-passwords hashes it";

@@ -336,6 +336,18 @@ mod tests {
         serde_json::from_str(&format.document(error, "r", ClientStatuses::default())).unwrap()
     }
 
+    /// Returns the refusal of a message by an empty balance.
+    fn out_of_tokens(advice: Option<String>) -> Error {
+        Error::InsufficientTokens {
+            cost: Credits::new(100).unwrap(),
+            balance: Credits::ZERO,
+            held: Credits::ZERO,
+            by_usage: false,
+            next: None,
+            advice,
+        }
+    }
+
     fn status(format: FailureFormat, error: &Error, statuses: ClientStatuses) -> u16 {
         format.reply(error, "r", statuses).status().as_u16()
     }
@@ -368,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn django_clients_read_the_sentence_and_lists_that_replace_nothing() {
+    fn django_clients_read_lists_that_replace_nothing() {
         let problem = serde_json::to_value(<Problem as PartialSchema>::schema()).unwrap();
         let members = problem["properties"].as_object().unwrap().keys().map(String::as_str);
         let mut fields = FieldErrors::default();
@@ -399,14 +411,7 @@ mod tests {
 
     #[test]
     fn client_statuses_change_only_what_the_setting_names() {
-        let out = Error::InsufficientTokens {
-            cost: Credits::new(100).unwrap(),
-            balance: Credits::ZERO,
-            held: Credits::ZERO,
-            by_usage: false,
-            next: None,
-            advice: None,
-        };
+        let out = out_of_tokens(None);
         use FailureFormat::{OpenAi, Problem, Simplejwt, SimplejwtGuarded};
         for (format, error, usual, set) in [
             (SimplejwtGuarded, &out, 402, 403),
@@ -443,14 +448,7 @@ mod tests {
 
     #[test]
     fn openai_clients_get_openai_errors() {
-        let out = Error::InsufficientTokens {
-            cost: Credits::new(100).unwrap(),
-            balance: Credits::ZERO,
-            held: Credits::ZERO,
-            by_usage: false,
-            next: None,
-            advice: Some("Get more: https://shop.example.com".into()),
-        };
+        let out = out_of_tokens(Some("Get more: https://shop.example.com".into()));
         for (error, status, kind, code) in [
             (
                 Error::InvalidToken(TokenFault::Unknown),

@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::clock::Day;
 use crate::store::accounts::addresses::Claim;
 use crate::store::chats::items::NEW_CHAT;
-use crate::store::read::values;
 use crate::store::schema::{
     IMPORTS, account_pk, claim_pk, costs_pk, figures_pk, pk, source_pk, spenders_pk,
 };
@@ -252,26 +251,8 @@ impl Store {
 
     /// Returns the ids of the account's ledger rows, which include the rows of its imported chats.
     pub async fn row_ids(&self, user_id: &str) -> Result<HashSet<String>> {
-        let (mut ids, mut start) = (HashSet::new(), None);
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.tables.ledger)
-                .key_condition_expression("user_id = :user")
-                .set_expression_attribute_values(values([(":user", s(user_id))]))
-                .projection_expression("entry_id")
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await?;
-            let items = page.items.unwrap_or_default();
-            ids.extend(items.iter().map(|item| text(item, "entry_id").to_owned()));
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(ids);
-            }
-        }
+        let rows = self.rows_of(user_id, Some("entry_id")).await?;
+        Ok(rows.iter().map(|row| text(row, "entry_id").to_owned()).collect())
     }
 
     /// Stores as many of the account's `chats` as fit in one transaction, from the first on, each

@@ -47,6 +47,34 @@ impl Store {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
+    /// Reads all rows of a partition of the ledger, with these attributes only. `None` means all
+    /// attributes. Strongly consistent.
+    pub(in crate::store) async fn rows_of(
+        &self,
+        partition: &str,
+        attributes: Option<&str>,
+    ) -> Result<Vec<Item>> {
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.tables.ledger)
+                .key_condition_expression("user_id = :partition")
+                .set_expression_attribute_values(values([(":partition", s(partition))]))
+                .set_projection_expression(attributes.map(str::to_owned))
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await?;
+            rows.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
     /// Returns a page of ids of a user's items in the Tokens table, and whether there may be more.
     /// The items have keys that begin with `kind`, and are older than the item with the id
     /// `before`; the newest come first. The ids come from an index, which may lag by a moment.

@@ -101,7 +101,7 @@ async fn pages_have_no_gaps_or_repetitions() {
 }
 
 #[tokio::test]
-async fn only_searches_and_conversations_have_pages_of_twenty_by_default() {
+async fn only_searches_and_conversations_have_twenty_by_default() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["hi"]).await;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use shared::clock::{self, Day};
-use shared::passwords::DjangoHash;
+use shared::passwords::{self, DjangoHash};
 use shared::store::{NewAccount, chat_month, nonce};
 use shared::values::{
     Account, Chat, Email, GivenName, Invalid, Message, Role, Source, Username, stand_in, turns_text,
@@ -59,9 +59,6 @@ pub const OTHER_SYSTEM: &str = "an account was imported from this key before, wi
 /// different precisions.
 pub const SAME_TIME: u64 = 1000;
 
-/// The maximum length of a password in bytes.
-const LONGEST_PASSWORD: usize = 256;
-
 /// The decisions of the operator about the users.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
@@ -90,7 +87,7 @@ pub struct Plan {
     pub chats: u64,
     /// The number of superusers that become users.
     pub demoted: u64,
-    /// What differs from an earlier import of the same users.
+    /// The differences from an earlier import of the same users.
     pub differences: Vec<Difference>,
 }
 
@@ -168,9 +165,9 @@ impl Password {
         match DjangoHash::parse(&in_django_form(text)) {
             Ok(hash) => Ok(Self::Hash(hash)),
             Err(_) if is_clear_text(text) && rules.clear_text_passwords => {
-                match text.len() <= LONGEST_PASSWORD {
+                match text.len() <= passwords::MOST {
                     true => Ok(Self::Clear(text.to_owned())),
-                    false => Err(format!("the password has more than {LONGEST_PASSWORD} bytes")),
+                    false => Err(format!("the password has more than {} bytes", passwords::MOST)),
                 }
             }
             Err(_) if rules.reset_passwords && has_address => Ok(Self::Reset),

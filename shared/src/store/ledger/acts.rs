@@ -3,7 +3,6 @@
 
 use crate::Credits;
 use crate::clock::{millis_of, month};
-use crate::store::read::values;
 use crate::store::schema::{STANDING, standing_of};
 use crate::store::timeline::{Place, Reach, Span, Timeline};
 use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
@@ -137,29 +136,9 @@ impl Store {
 
     /// Returns true if an administrator has activated the account. Strongly consistent.
     pub(in crate::store) async fn was_activated(&self, user_id: &str) -> Result<bool> {
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.tables.ledger)
-                .key_condition_expression("user_id = :user")
-                .set_expression_attribute_values(values([(":user", s(standing_of(user_id)))]))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await?;
-            for item in page.items.unwrap_or_default() {
-                let act: AdminAct = from_item(item)?;
-                if act.act == Some(Act::Activation) {
-                    return Ok(true);
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(false);
-            }
-        }
+        let rows = self.rows_of(&standing_of(user_id), None).await?;
+        let acts: Vec<AdminAct> = rows.into_iter().map(from_item).collect::<Result<_>>()?;
+        Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
     /// Returns at most `count` acts of administrators, newest first, from `place`, and where the

@@ -240,7 +240,7 @@ impl Dump {
     }
 }
 
-/// What a field's values are.
+/// The numbers of active users by what their value of a field says.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     set: u64,

@@ -16,7 +16,7 @@ use super::record::{Field, Model, PK, Place, Record, Source, Value};
 /// fields into every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
-/// Who wrote a file.
+/// The writer of a file, which decides the form of its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// `dumpdata`.

@@ -359,7 +359,7 @@ impl ChatModel {
     }
 }
 
-/// Who has written a row.
+/// The writer of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     User,
