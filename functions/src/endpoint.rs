@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use shared::app::{self, Start};
 use shared::clock::Clock;
-use shared::config::{ConfigError, EdgeConfig, Settings};
+use shared::config::{ConfigError, EdgeConfig, Names, Settings};
 use shared::http::{Body, Response, edge};
 use shared::telemetry::trace::Traces;
 use shared::{App, Reply, Request};
 
 use crate::ROUTES;
+use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows.
 /// After a row's routes, `=>` lists the functions in the endpoint's file that describe the
@@ -27,6 +28,7 @@ macro_rules! rows {
                 concat!(module_path!(), "::", stringify!($name)),
                 stringify!($name),
                 $name::handle,
+                $name::LAMBDA,
                 |settings, clock| $crate::endpoint::start($name::handle, settings, clock),
             ),
         )+)+];
@@ -84,6 +86,10 @@ pub struct Endpoint {
     pub module: &'static str,
     /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
+    /// The Lambda function.
+    pub lambda: Lambda,
+    /// The names of the settings that the endpoint reads, besides those of every function.
+    pub settings: &'static [Names],
     /// Whether this endpoint publishes the public key that other endpoints verify JWTs with.
     /// Endpoints that publish the public key must start before all other endpoints.
     pub publishes: bool,
@@ -189,9 +195,10 @@ pub(crate) const fn row<A: Start, F>(
     module: &'static str,
     name: &'static str,
     _: fn(A, Request) -> F,
+    lambda: Lambda,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 ) -> Endpoint {
-    Endpoint { module, name, publishes: A::PUBLISHES, start }
+    Endpoint { module, name, lambda, settings: A::SETTINGS, publishes: A::PUBLISHES, start }
 }
 
 /// Creates the handler's first parameter, and binds the handler to it.

@@ -7,6 +7,8 @@
 
 #[macro_use]
 mod endpoint;
+#[macro_use]
+pub mod lambda;
 
 pub mod account;
 pub mod admin;

@@ -15,10 +15,10 @@ use std::ops::Deref;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::ai::{CallPiece, Piece, Prompt};
-use shared::app::{AiApp, Start};
+use shared::app::{AiApp, Reads, Start};
 use shared::charge::{AnswerForm, BeginOutcome, Charge, Context, NewChat, Offer, RequestKey};
 use shared::clock::Clock;
-use shared::config::{ConfigError, EmptyBalance, Settings, UnknownModels};
+use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
 use shared::http::{self, FailureFormat};
 use shared::values::idempotency::Key;
 use shared::values::{Chat, Credential, Message};
@@ -50,6 +50,11 @@ pub struct CompletionApp {
     asking: AiApp,
     empty_balance: EmptyBalance,
     unknown_models: UnknownModels,
+}
+
+impl Reads for CompletionApp {
+    const SETTINGS: &'static [Names] =
+        &[AiConfig::SETTINGS, EmptyBalance::SETTINGS, UnknownModels::SETTINGS];
 }
 
 impl Start for CompletionApp {

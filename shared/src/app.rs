@@ -10,8 +10,8 @@ use crate::ai::Ai;
 use crate::aws;
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
-    AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Settings,
-    StripeConfig, StripeMode, TraceConfig,
+    AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Names,
+    Settings, StripeConfig, StripeMode, TraceConfig, rows,
 };
 use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
@@ -23,8 +23,15 @@ use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
 
+/// The settings that a type reads when it is created. From these lists `cargo xtask generate` writes
+/// the environment of each function in `template.yaml`.
+pub trait Reads {
+    /// The names of the settings, besides [`COMMON`](crate::config::COMMON).
+    const SETTINGS: &'static [Names];
+}
+
 /// The type of a handler's first parameter. Cloning is cheap.
-pub trait Start: Clone + Send + Sync + 'static {
+pub trait Start: Reads + Clone + Send + Sync + 'static {
     /// True if starting publishes the public key, with which all functions verify JWTs.
     const PUBLISHES: bool = false;
 
@@ -55,6 +62,10 @@ pub fn edge<A: Start>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError
         edge.statuses = ClientStatuses::read(settings)?;
     }
     Ok(edge)
+}
+
+impl Reads for () {
+    const SETTINGS: &'static [Names] = &[];
 }
 
 /// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
@@ -125,6 +136,10 @@ impl App {
     }
 }
 
+impl Reads for App {
+    const SETTINGS: &'static [Names] = &[];
+}
+
 impl Start for App {
     /// Connects and reads the public keys, which opens the connection to DynamoDB.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
@@ -157,6 +172,10 @@ impl HistoryApp {
     }
 }
 
+impl Reads for HistoryApp {
+    const SETTINGS: &'static [Names] = &[];
+}
+
 impl Start for HistoryApp {
     /// Connects, and reads the public keys and the record of imports.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
@@ -185,6 +204,10 @@ pub struct GuardApp {
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
+}
+
+impl Reads for GuardApp {
+    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS];
 }
 
 impl Start for GuardApp {
@@ -216,6 +239,10 @@ pub struct IssuerApp {
     pub accounts: Arc<AccountConfig>,
     /// Signs JWTs.
     pub signer: Signer,
+}
+
+impl Reads for IssuerApp {
+    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[rows::SIGNING_SECRET.name]];
 }
 
 impl Start for IssuerApp {
@@ -283,6 +310,11 @@ pub struct LoginApp {
     pub app: IssuerApp,
 }
 
+impl Reads for LoginApp {
+    const SETTINGS: &'static [Names] =
+        &[AccountConfig::SETTINGS, &[rows::SIGNING_SECRET.name], ClientStatuses::SETTINGS];
+}
+
 impl Start for LoginApp {
     const PUBLISHES: bool = true;
     const CHOOSES_STATUSES: bool = true;
@@ -314,6 +346,10 @@ pub struct AiApp {
     pub app: App,
     /// The AI with its providers.
     pub ai: Ai,
+}
+
+impl Reads for AiApp {
+    const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS];
 }
 
 impl Start for AiApp {
@@ -372,6 +408,10 @@ pub struct CheckoutApp {
     pub back: Option<String>,
 }
 
+impl Reads for CheckoutApp {
+    const SETTINGS: &'static [Names] = &[StripeConfig::SETTINGS, StripeConfig::RETURN_URL];
+}
+
 impl Start for CheckoutApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = StripeConfig::read(settings)?;
@@ -403,7 +443,7 @@ pub struct PaymentsApp {
 }
 
 /// The type of a scheduled function's parameter. Cloning is cheap.
-pub trait Scheduled: Borrow<App> + Clone + Send + Sync + 'static {
+pub trait Scheduled: Reads + Borrow<App> + Clone + Send + Sync + 'static {
     /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are read.
     ///
     /// # Errors
@@ -418,6 +458,10 @@ impl Scheduled for App {
     async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         Self::connect(settings, clock).await
     }
+}
+
+impl Reads for PaymentsApp {
+    const SETTINGS: &'static [Names] = &[StripeConfig::SETTINGS];
 }
 
 impl Scheduled for PaymentsApp {
@@ -445,11 +489,15 @@ pub struct WebhookApp {
     pub mode: StripeMode,
 }
 
+impl Reads for WebhookApp {
+    const SETTINGS: &'static [Names] = &[StripeConfig::WEBHOOK];
+}
+
 impl Start for WebhookApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let secrets = match StripeConfig::webhook_secret(settings)? {
             Some(secret) => {
-                let (setting, aws) = ("STRIPE_WEBHOOK_SECRET", aws::amazon().await?);
+                let (setting, aws) = (rows::STRIPE_WEBHOOK_SECRET.name, aws::amazon().await?);
                 Some(KeptSecret::read(setting, secret, &aws, clock.clone()).await?)
             }
             None => None,
@@ -480,6 +528,10 @@ pub struct MailApp {
     pub carrier: Carrier,
     /// The web page that links lead to. `None` if e-mails contain the bare link token.
     pub url: Option<String>,
+}
+
+impl Reads for MailApp {
+    const SETTINGS: &'static [Names] = &[MailConfig::SETTINGS];
 }
 
 impl MailApp {

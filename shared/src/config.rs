@@ -1,11 +1,15 @@
 //! The settings of all functions. The settings are read once, at the start, from a lookup that the
-//! caller passes in. No other module names an environment variable. An endpoint reads only the
-//! settings that it needs.
+//! caller passes in. Each setting has its row in [`rows`]. An endpoint reads only the settings that
+//! it needs.
 
 mod ai;
+mod choices;
 mod client_statuses;
 mod payments;
 mod secret;
+#[macro_use]
+pub mod setting;
+pub mod rows;
 mod settings;
 mod top_up;
 mod traces;
@@ -20,13 +24,21 @@ use crate::aws::{self, Endpoint};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
+pub use choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels};
 pub use client_statuses::ClientStatuses;
-pub use payments::{StripeConfig, StripeMode};
+pub use payments::StripeConfig;
 pub use secret::Secret;
 pub(crate) use settings::checked_secret;
 pub use settings::{Settings, variable};
 pub use top_up::TopUp;
 pub use traces::TraceConfig;
+
+/// The names of settings.
+pub type Names = &'static [&'static str];
+
+/// The settings that every function has in its environment. A setting that only some functions read
+/// is in their own environment, so that an invalid value doesn't stop the other functions.
+pub const COMMON: &[Names] = &[LogConfig::SETTINGS, EdgeConfig::SETTINGS, Config::SETTINGS];
 
 /// The settings of logs and metrics, which every function writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,83 +136,42 @@ pub struct MailConfig {
     pub url: Option<String>,
 }
 
-/// The access that administrators have to users' messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ChatAccess {
-    /// No access.
-    Off,
-    /// Administrators can list and export messages.
-    Read,
-    /// Administrators can list, export and search messages.
-    Search,
-}
-
 impl ChatAccess {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::ADMIN_CHATS.name];
+
     /// Reads `ADMIN_CHATS`: `off`, `read` or `search`.
     ///
     /// # Errors
     /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        match settings.text("ADMIN_CHATS", "search").as_str() {
-            "off" => Ok(Self::Off),
-            "read" => Ok(Self::Read),
-            "search" => Ok(Self::Search),
-            other => {
-                Err(ConfigError(format!("ADMIN_CHATS must be off, read or search (got {other:?})")))
-            }
-        }
+        settings.choice(rows::ADMIN_CHATS)
     }
 }
 
-/// The status with which the endpoints of OpenAI's API refuse a chat that costs more than the
-/// balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmptyBalance {
-    /// 402. Clients don't retry a request after a 402.
-    PaymentRequired,
-    /// 429, as in OpenAI's API. Many clients retry a request after a 429 without telling their
-    /// user.
-    TooManyRequests,
-}
-
 impl EmptyBalance {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::EMPTY_BALANCE_STATUS.name];
+
     /// Reads `EMPTY_BALANCE_STATUS`: `402` or `429`.
     ///
     /// # Errors
     /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        match settings.text("EMPTY_BALANCE_STATUS", "402").as_str() {
-            "402" => Ok(Self::PaymentRequired),
-            "429" => Ok(Self::TooManyRequests),
-            other => {
-                Err(ConfigError(format!("EMPTY_BALANCE_STATUS must be 402 or 429 (got {other:?})")))
-            }
-        }
+        settings.choice(rows::EMPTY_BALANCE_STATUS)
     }
 }
 
-/// The reply to a request under `/v1` that names a model which isn't in the price list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownModels {
-    /// The list's default model. Many clients name a model of OpenAI without asking their user.
-    Default,
-    /// A 404.
-    Refuse,
-}
-
 impl UnknownModels {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::UNKNOWN_MODELS.name];
+
     /// Reads `UNKNOWN_MODELS`: `default` or `refuse`.
     ///
     /// # Errors
     /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        match settings.text("UNKNOWN_MODELS", "default").as_str() {
-            "default" => Ok(Self::Default),
-            "refuse" => Ok(Self::Refuse),
-            other => Err(ConfigError(format!(
-                "UNKNOWN_MODELS must be default or refuse (got {other:?})"
-            ))),
-        }
+        settings.choice(rows::UNKNOWN_MODELS)
     }
 }
 
@@ -209,7 +180,7 @@ impl UnknownModels {
 /// # Errors
 /// Fails unless the word has 1 to 20 letters, with spaces in between.
 pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
-    let word = settings.text("CURRENCY", DEFAULT_CURRENCY);
+    let word = settings.text(rows::CURRENCY);
     let is_word = (1..=20).contains(&word.chars().count())
         && word.trim() == word
         && word.chars().all(|c| c.is_alphabetic() || c == ' ');
@@ -219,8 +190,11 @@ pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
     }
 }
 
+/// The names of the settings of [`currency`].
+pub const CURRENCY: Names = &[rows::CURRENCY.name];
+
 /// The default of `CURRENCY`.
-pub const DEFAULT_CURRENCY: &str = "tokens";
+pub const DEFAULT_CURRENCY: &str = rows::CURRENCY.default;
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
 /// `LEDGER_TABLE`.
@@ -257,39 +231,67 @@ impl From<aws::TlsError> for ConfigError {
 }
 
 /// The upper limit of `SESSION_SECONDS`.
-pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
+pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(rows::SESSION_SECONDS.most);
 
 impl LogConfig {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::LOG_LEVEL.name, rows::METRICS_NAMESPACE.name];
+
     /// Reads the settings of logs and metrics.
     ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            level: settings.level("LOG_LEVEL")?,
-            metrics: settings.name("METRICS_NAMESPACE", 255, ".-_/#:")?,
+            level: settings.choice(rows::LOG_LEVEL)?,
+            metrics: settings.name(rows::METRICS_NAMESPACE, 255, ".-_/#:")?,
         })
     }
 }
 
 impl EdgeConfig {
+    /// The names of the settings.
+    pub const SETTINGS: Names =
+        &[rows::BODY_LIMIT.name, rows::V1_BODY_LIMIT.name, rows::ALLOWED_ORIGINS.name];
+
     /// Reads the settings of the checks that every request passes.
     ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
-            // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
-            // request's body takes two bytes.
-            v1_body_limit: settings.number("V1_BODY_LIMIT", 2_097_152, 1024, 4_194_304)?,
-            allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
+            body_limit: settings.number(rows::BODY_LIMIT)?,
+            v1_body_limit: settings.number(rows::V1_BODY_LIMIT)?,
+            allowed_origins: settings.origins(rows::ALLOWED_ORIGINS)?,
             statuses: ClientStatuses::default(),
         })
     }
 }
 
 impl Config {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[
+        rows::USERS_TABLE.name,
+        rows::TOKENS_TABLE.name,
+        rows::KEYS_TABLE.name,
+        rows::CHATS_TABLE.name,
+        rows::LEDGER_TABLE.name,
+        rows::DYNAMODB_ENDPOINT.name,
+        rows::TOKEN_ISSUER.name,
+        rows::SESSION_SECONDS.name,
+        rows::CHAT_PRICE.name,
+        rows::ALLOWANCE.name,
+        rows::TOP_UP_TEXT.name,
+        rows::TOP_UP_URL.name,
+        rows::PARALLEL_CHATS.name,
+        rows::CHATS_PER_MINUTE.name,
+        rows::REFUNDS_PER_MINUTE.name,
+        rows::FREE_WORK.name,
+        rows::MESSAGE_LIMIT.name,
+        rows::TRACES_ENDPOINT.name,
+        rows::TRACES_SAMPLING.name,
+    ];
+
     /// Reads the settings of accounts, JWTs and charges.
     ///
     /// # Errors
@@ -312,30 +314,23 @@ impl Config {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             tables: Tables {
-                users: settings.required("USERS_TABLE")?,
-                tokens: settings.required("TOKENS_TABLE")?,
-                keys: settings.required("KEYS_TABLE")?,
-                chats: settings.required("CHATS_TABLE")?,
-                ledger: settings.required("LEDGER_TABLE")?,
+                users: settings.required(rows::USERS_TABLE)?,
+                tokens: settings.required(rows::TOKENS_TABLE)?,
+                keys: settings.required(rows::KEYS_TABLE)?,
+                chats: settings.required(rows::CHATS_TABLE)?,
+                ledger: settings.required(rows::LEDGER_TABLE)?,
             },
-            dynamodb_endpoint: settings.endpoint("DYNAMODB_ENDPOINT")?,
-            issuer: settings.text("TOKEN_ISSUER", "farebox"),
-            session_life: settings.seconds(
-                "SESSION_SECONDS",
-                30 * 86_400,
-                3600,
-                LONGEST_SESSION.as_secs(),
-            )?,
-            chat_price: settings.credits("CHAT_PRICE", 100, 1)?,
+            dynamodb_endpoint: settings.endpoint(rows::DYNAMODB_ENDPOINT)?,
+            issuer: settings.text(rows::TOKEN_ISSUER),
+            session_life: settings.seconds(rows::SESSION_SECONDS)?,
+            chat_price: settings.credits(rows::CHAT_PRICE)?,
             top_up: TopUp::read(settings)?,
             allowances: settings.allowances()?,
-            parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
-            chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With a limit of 1, the refunds of more earlier minutes would have to be checked, and
-            // an expression can't have that many conditions.
-            refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
+            parallel_chats: settings.number(rows::PARALLEL_CHATS)?,
+            chats_per_minute: settings.number(rows::CHATS_PER_MINUTE)?,
+            refunds_per_minute: settings.number(rows::REFUNDS_PER_MINUTE)?,
             free_work: free_work(settings)?,
-            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
+            message_limit: settings.number(rows::MESSAGE_LIMIT)?,
             sam_local: settings.sam_local(),
             traces: TraceConfig::read(settings)?,
         })
@@ -348,49 +343,52 @@ impl Config {
 }
 
 impl AccountConfig {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[
+        rows::ACCESS_TOKEN_SECONDS.name,
+        rows::FIRST_GRANT.name,
+        rows::LOGIN_ATTEMPTS.name,
+        rows::LOGIN_FAILURES_PER_ADDRESS.name,
+        rows::REGISTRATIONS_PER_ADDRESS.name,
+    ];
+
     /// Reads the settings of registration and log-in.
     ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
-            first_grant: settings.credits("FIRST_GRANT", 4000, 0)?,
-            login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
-            login_failures_per_address: settings.number(
-                "LOGIN_FAILURES_PER_ADDRESS",
-                100,
-                0,
-                1000,
-            )?,
-            registrations_per_address: settings.number(
-                "REGISTRATIONS_PER_ADDRESS",
-                20,
-                0,
-                10_000,
-            )?,
+            access_token_life: settings.seconds(rows::ACCESS_TOKEN_SECONDS)?,
+            first_grant: settings.credits(rows::FIRST_GRANT)?,
+            login_attempts: settings.number(rows::LOGIN_ATTEMPTS)?,
+            login_failures_per_address: settings.number(rows::LOGIN_FAILURES_PER_ADDRESS)?,
+            registrations_per_address: settings.number(rows::REGISTRATIONS_PER_ADDRESS)?,
         })
     }
 }
 
 impl MailConfig {
+    /// The names of the settings.
+    pub const SETTINGS: Names =
+        &[rows::MAIL_FROM.name, rows::MAIL_CONFIGURATION_SET.name, rows::MAIL_URL.name];
+
     /// Reads the settings of e-mail.
     ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            from: settings.address("MAIL_FROM")?,
-            configuration_set: settings.name("MAIL_CONFIGURATION_SET", 64, "-_")?,
-            url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
+            from: settings.address(rows::MAIL_FROM)?,
+            configuration_set: settings.name(rows::MAIL_CONFIGURATION_SET, 64, "-_")?,
+            url: settings.url(rows::MAIL_URL)?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
 }
 
 /// Reads `FREE_WORK`. 0 means a hundred times `CHAT_PRICE`.
 fn free_work(settings: &Settings<'_>) -> Result<Credits, ConfigError> {
-    let price = settings.credits("CHAT_PRICE", 100, 1)?;
-    match settings.credits("FREE_WORK", 0, 0)? {
+    let price = settings.credits(rows::CHAT_PRICE)?;
+    match settings.credits(rows::FREE_WORK)? {
         Credits::ZERO => Ok(price.times(100)),
         chosen => Ok(chosen),
     }

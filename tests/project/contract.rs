@@ -254,7 +254,7 @@ fn failed_scheduled_runs_are_queued_encrypted_and_not_retried() {
         scheduled.insert(binary);
     }
     let expected: BTreeSet<&str> =
-        background::NAMES.iter().copied().filter(|name| *name != "mail").collect();
+        background::FUNCTIONS.iter().map(|each| each.name).filter(|name| *name != "mail").collect();
     assert_eq!(scheduled, expected);
 }
 

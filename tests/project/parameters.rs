@@ -124,11 +124,13 @@ impl Stopped {
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
             Self::Endpoints => endpoints.collect(),
             Self::StoreUsers => endpoints
-                .chain(background::NAMES.iter().copied())
+                .chain(background::FUNCTIONS.iter().map(|each| each.name))
                 .filter(|name| pages::ENDPOINTS.iter().all(|page| page.name != *name))
                 .collect(),
             Self::Mail => vec!["mail"],
-            Self::All => endpoints.chain(background::NAMES.iter().copied()).collect(),
+            Self::All => {
+                endpoints.chain(background::FUNCTIONS.iter().map(|each| each.name)).collect()
+            }
         };
         names.into_iter().map(str::to_owned).collect()
     }
@@ -575,7 +577,9 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
     match function {
         "mail" => MailApp::connect(settings, clock).await.map(drop),
         "payments_check" => PaymentsApp::connect(settings, clock).await.map(drop),
-        name if background::NAMES.contains(&name) => App::connect(settings, clock).await.map(drop),
+        name if background::FUNCTIONS.iter().any(|each| each.name == name) => {
+            App::connect(settings, clock).await.map(drop)
+        }
         name => {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
             let endpoint = endpoint.unwrap_or_else(|| panic!("no endpoint {name}"));

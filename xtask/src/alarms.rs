@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::files::Files;
 use crate::groups::Group;
-use crate::template::Template;
+use crate::tables::Table;
 
 /// A CloudWatch alarm.
 struct Alarm {
@@ -123,7 +123,7 @@ fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watc
 }
 
 /// Returns every alarm, in the order of the dashboard.
-fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
+fn alarms(tables: &[Table], groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
     let mut alarms = Vec::new();
     let watched = || groups.iter().filter_map(|group| Some((group, group.alarms.as_ref()?)));
     let of_functions = |group: &Group, letter: &str, metric: fn() -> Metric| {
@@ -227,7 +227,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
             "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is a sample.",
         ),
     );
-    alarms.extend(throttled(template));
+    alarms.extend(throttled(tables));
     alarms.push(
         Alarm::at_threshold(
             "5",
@@ -362,15 +362,15 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
 }
 
 /// Returns the alarms for throttled reads and writes of the tables and their indexes.
-fn throttled(template: &Template) -> [Alarm; 3] {
+fn throttled(tables: &[Table]) -> [Alarm; 3] {
     let throttles = |name| Metric::sum("AWS/DynamoDB", name);
     let table = |index: usize| format!("!Select [{index}, !Ref Tables]");
-    let (mut tables, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, of_table) in template.tables.iter().enumerate() {
+    let (mut of_tables, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, of_table) in tables.iter().enumerate() {
         let metrics = [("r", "ReadThrottleEvents"), ("w", "WriteThrottleEvents")];
         for (letter, name) in metrics {
             let metric = throttles(name).of("TableName", table(number));
-            tables.push((format!("{letter}{number}"), metric));
+            of_tables.push((format!("{letter}{number}"), metric));
         }
         for index in &of_table.indexes {
             let id = format!("i{}", reads.len());
@@ -385,7 +385,7 @@ fn throttled(template: &Template) -> [Alarm; 3] {
         Alarm::at_threshold("10", name, "store-throttles", all("throttles", "SUM", metrics))
     };
     [
-        alarm("StoreThrottles", tables).about(
+        alarm("StoreThrottles", of_tables).about(
             "Reads and writes that DynamoDB refused. The tables are on demand: a single key is too hot, or the account's limit is reached.",
         ),
         alarm("IndexReadThrottles", reads).about(
@@ -395,8 +395,8 @@ fn throttled(template: &Template) -> [Alarm; 3] {
     ]
 }
 
-pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Result<(), Failure> {
-    let alarms = alarms(template, groups)?;
+pub fn generate(files: &mut Files, tables: &[Table], groups: &[Group]) -> Result<(), Failure> {
+    let alarms = alarms(tables, groups)?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.metrics() > METRICS) {
         return Err(format!("{} reads more than {METRICS} metrics.", alarm.name).into());
     }

@@ -2,34 +2,26 @@
 //! turn off the binaries' test harnesses. Also writes the routes into the first line of each
 //! endpoint's file.
 
-use functions::{ENDPOINTS, ROUTES, background};
+use functions::lambda::Trigger;
+use functions::{ENDPOINTS, ROUTES};
 
 use crate::Failure;
 use crate::files::Files;
-use crate::template::{Invoked, Template};
+use crate::functions::Function;
 
-pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
-    let endpoints = ENDPOINTS.iter().map(|endpoint| (endpoint.name, endpoint.module.to_owned()));
-    let background =
-        background::NAMES.iter().map(|name| (*name, format!("functions::background::{name}")));
-    let mut all: Vec<(&str, String)> = endpoints.chain(background).collect();
-    all.sort_unstable();
-    for unknown in &template.functions {
-        if !all.iter().any(|(name, _)| *name == unknown.name) {
-            let name = &unknown.name;
-            return Err(format!("template.yaml has the binary {name}, which has no row").into());
-        }
-    }
-
+pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure> {
+    let mut all: Vec<&Function> = functions.iter().collect();
+    all.sort_unstable_by_key(|function| function.name);
     let mut rows = String::new();
-    for (name, module) in &all {
-        let serving = match template.function(name)?.invoked {
-            Invoked::Request => format!("serve(functions::ROUTES, {module}::handle)"),
-            Invoked::StreamedRequest => {
+    for function in all {
+        let Function { name, module, .. } = function;
+        let serving = match function.lambda.trigger {
+            None if function.streams() => {
                 format!("serve_streaming(functions::ROUTES, {module}::handle)")
             }
-            Invoked::Schedule => format!("serve_schedule({module}::work)"),
-            Invoked::TableStream => format!("serve_outbox({module}::work)"),
+            None => format!("serve(functions::ROUTES, {module}::handle)"),
+            Some(Trigger::Schedule(_)) => format!("serve_schedule({module}::work)"),
+            Some(Trigger::Outbox) => format!("serve_outbox({module}::work)"),
         };
         let main = format!(
             "//! The Lambda binary of [`{module}`]. Written by `cargo xtask generate`.\n\n\

@@ -6,7 +6,7 @@ use functions::ENDPOINTS;
 
 use crate::Failure;
 use crate::files::Files;
-use crate::template::Template;
+use crate::functions::{Function, named};
 
 /// The groups whose functions never change, because an alarm with other functions would be a
 /// different alarm. Functions that aren't in these groups are in further groups of ten.
@@ -164,11 +164,11 @@ impl Group {
 }
 
 /// Returns all groups. The quick functions are the last group.
-pub fn groups(template: &Template) -> Result<Vec<Group>, Failure> {
-    let group = |name: &str, about: &str, functions: &[&str]| -> Result<Group, Failure> {
-        let ids: Result<Vec<_>, Failure> = functions
+pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
+    let group = |name: &str, about: &str, names: &[&str]| -> Result<Group, Failure> {
+        let ids: Result<Vec<_>, Failure> = names
             .iter()
-            .map(|name| Ok(((*name).to_owned(), template.function(name)?.id.clone())))
+            .map(|name| Ok(((*name).to_owned(), named(functions, name)?.id.clone())))
             .collect();
         Ok(Group {
             parameter: format!("{name}Functions"),

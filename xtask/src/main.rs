@@ -2,12 +2,18 @@
 
 mod alarms;
 mod bins;
+mod event_names;
 mod events;
 mod files;
+mod functions;
 mod groups;
 mod new;
+mod permits;
 mod routes;
-mod template;
+mod settings;
+mod stack;
+mod tables;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +21,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::files::Files;
-use crate::template::Template;
 
 /// A sentence that says what went wrong or what to do.
 type Failure = Box<dyn std::error::Error>;
@@ -29,8 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Writes all files that follow from the rows in functions/src, template.yaml and
-    /// xtask/src/alarms.rs
+    /// Writes everything that follows from the rows and constants in functions/src, from
+    /// shared/src/config/rows.rs and xtask/src/alarms.rs
     Generate {
         /// Writes nothing, and fails if a file would change
         #[arg(long)]
@@ -64,12 +69,15 @@ fn root() -> Result<PathBuf, Failure> {
 
 fn generate(check: bool) -> Result<(), Failure> {
     let mut files = Files::new(root()?);
-    let template = Template::read(&files.read("template.yaml")?)?;
-    bins::generate(&mut files, &template)?;
+    let functions = functions::all()?;
+    settings::generate(&mut files)?;
+    stack::generate(&mut files, &functions)?;
+    bins::generate(&mut files, &functions)?;
     events::generate(&mut files)?;
-    routes::generate(&mut files, &template)?;
-    let groups = groups::groups(&template)?;
+    routes::generate(&mut files, &functions)?;
+    let groups = groups::groups(&functions)?;
     groups::generate(&mut files, &groups)?;
-    alarms::generate(&mut files, &template, &groups)?;
+    let tables = tables::read(&files.read("template.yaml")?)?;
+    alarms::generate(&mut files, &tables, &groups)?;
     if check { files.check() } else { files.write() }
 }

@@ -5,18 +5,9 @@ use shared::http::Route;
 
 use crate::Failure;
 use crate::files::Files;
-use crate::template::{Function, Template};
+use crate::functions::Function;
 
-pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
-    for route in ROUTES {
-        let routes = &template.function(route.endpoint)?.routes;
-        if !routes.iter().any(|(_, path)| path == route.path) {
-            let Route { path, endpoint, .. } = route;
-            return Err(
-                format!("template.yaml: the function {endpoint} has no event for {path}").into()
-            );
-        }
-    }
+pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure> {
     let row = |Route { method, path, endpoint, .. }: &Route| {
         format!(
             "  {{\"method\": \"{method}\", \"path\": \"{path}\", \"function\": \"{endpoint}\"}}"
@@ -24,13 +15,13 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     };
     let rows: Vec<String> = ROUTES.iter().map(row).collect();
     files.put("functions/routes.json", format!("[\n{}\n]\n", rows.join(",\n")));
-    files.put_part("CargoLambda.toml", "routes", &watched(template))
+    files.put_part("CargoLambda.toml", "routes", &watched(functions))
 }
 
 /// Returns the routes of `cargo lambda watch`. `cargo lambda watch` matches paths exactly and
 /// doesn't support `ANY`, so each path is listed with and without the trailing slash, unless the
 /// path is `/` or ends with a greedy parameter.
-fn watched(template: &Template) -> String {
+fn watched(functions: &[Function]) -> String {
     let mut rows = String::new();
     let mut paths: Vec<&str> = Vec::new();
     for route in ROUTES {
@@ -47,7 +38,7 @@ fn watched(template: &Template) -> String {
             },
         };
         for spelling in &spellings {
-            for (endpoint, methods) in owners(template, path) {
+            for (endpoint, methods) in owners(functions, path) {
                 let methods = match methods.as_slice() {
                     [] => String::new(),
                     methods => format!("methods = [\"{}\"], ", methods.join("\", \"")),
@@ -70,15 +61,15 @@ fn greedy(path: &str) -> Option<String> {
 
 /// Returns the functions of a path, each with its methods. If a path has only one function, its
 /// list of methods is empty: the function gets all methods, and rejects some of them.
-fn owners<'t>(template: &'t Template, path: &str) -> Vec<(&'t str, Vec<&'t str>)> {
-    let methods = |function: &'t Function| {
-        let own = function.routes.iter().filter(|(_, other)| other == path);
-        let mut methods: Vec<&str> = own.map(|(method, _)| method.as_str()).collect();
+fn owners(functions: &[Function], path: &str) -> Vec<(&'static str, Vec<&'static str>)> {
+    let methods = |function: &Function| {
+        let own = function.methods().into_iter().filter(|method| method.path == path);
+        let mut methods: Vec<&str> = own.map(|method| method.name).collect();
         methods.sort_unstable();
-        (function.name.as_str(), methods)
+        (function.name, methods)
     };
-    let functions = template.functions.iter().map(methods);
-    let mut owners: Vec<_> = functions.filter(|(_, methods)| !methods.is_empty()).collect();
+    let owners = functions.iter().map(methods);
+    let mut owners: Vec<_> = owners.filter(|(_, methods)| !methods.is_empty()).collect();
     if let [(_, methods)] = owners.as_mut_slice() {
         methods.clear();
     }

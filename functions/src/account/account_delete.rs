@@ -14,6 +14,20 @@ use shared::view::Done;
 use shared::{Error, Reply, Request, auth, passwords};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Deletes accounts").hashes_passwords().throttled().permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*", "admins"])),
+        check(Users(&["user:*"])),
+        scan(UsersByTime),
+        delete(Users(&["email:*"])),
+        COUNT_PASSWORD_CHECKS,
+        COUNT_FAILURES,
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AccountDeletion, examples(json!({ "password": "secret123" })))]
 struct Body {

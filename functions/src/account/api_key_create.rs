@@ -12,6 +12,18 @@ use shared::view::ApiKey;
 use shared::{App, Credits, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Creates API keys").permits(permits![
+    scan(Keys),
+    get(Users(&["user:*"])),
+    update(Users(&["user:*"])),
+    get(Tokens(&["models:*"])),
+    get_many(Tokens(&["apikey:*"])),
+    put(Tokens(&["apikey:*"])),
+]);
+
 /// The maximum number of models to which a key can be restricted.
 const MODELS: usize = 20;
 

@@ -11,6 +11,15 @@ use shared::view::ApiKey;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Renames API keys").permits(permits![
+    scan(Keys),
+    get(Users(&["user:*"])),
+    update(Tokens(&["apikey:*"])),
+]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ApiKeyName)]
 struct Body {

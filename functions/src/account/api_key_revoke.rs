@@ -8,6 +8,15 @@ use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Revokes API keys").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    delete(Tokens(&["apikey:*"])),
+]);
+
 /// Deletes the key in one transaction, which also checks the account and updates its number of
 /// keys.
 #[utoipa::path(

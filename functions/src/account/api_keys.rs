@@ -6,6 +6,15 @@
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits![
+    VERIFY_TOKENS,
+    query(TokensByUser),
+    get_many(Tokens(&["apikey:*"])),
+]);
+
 /// Reads the keys' ids from an index, at the same time as the account, and then the keys. Unlike
 /// the index, the keys are read with strong consistency.
 #[utoipa::path(

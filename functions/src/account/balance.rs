@@ -8,6 +8,16 @@
 use shared::view::BalanceOfCaller;
 use shared::{App, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits(permits![
+    scan(Keys),
+    get(Users(&["user:*"])),
+    update(Users(&["user:*"])).when("GivesAllowances"),
+    put(Ledger).when("GivesAllowances"),
+]);
+
 /// Reads the balance with strong consistency. Fills it up first if an allowance is due.
 #[utoipa::path(
     get,

@@ -17,6 +17,16 @@ use shared::statement::{MonthTotals, Months, Period, Statement, StatementOwner, 
 use shared::values::AccessToken;
 use shared::{App, Reply, Request, auth};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows statements").permits(permits![
+    VERIFY_TOKENS,
+    get_many(Chats),
+    get_many(Tokens(&["apikey:*"])),
+    query(Ledger),
+]);
+
 /// The cursor scope of the list of all days' rows.
 const SCOPE: &str = "ledger";
 

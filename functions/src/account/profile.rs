@@ -8,6 +8,16 @@ use shared::view::{OwnBalance, User};
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits![
+    VERIFY_TOKENS,
+    get(Tokens(&["instructions:*"])),
+    update(Users(&["user:*"])).when("GivesAllowances"),
+    put(Ledger).when("GivesAllowances"),
+]);
+
 /// Reads the account with strong consistency. Fills the balance up first if an allowance is due.
 #[utoipa::path(
     get,

@@ -13,6 +13,22 @@ use shared::values::{Email, GivenName, Instructions, ProfileChange};
 use shared::{Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Changes names, addresses and instructions")
+    .hashes_passwords()
+    .throttled()
+    .permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*"])),
+        allow(&[PutItem, DeleteItem], Users(&["email:*"])),
+        allow(&[GetItem, PutItem, DeleteItem], Tokens(&["instructions:*"])),
+        put(Tokens(&["outbox:*", "mailed:*"])),
+        update(Tokens(&["mailed:*", "attempt:address:*"])),
+        COUNT_PASSWORD_CHECKS,
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ProfileChange, examples(json!({ "first_name": "Ann", "last_name": "Smith" })))]
 struct Body {

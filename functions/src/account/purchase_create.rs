@@ -12,6 +12,17 @@ use shared::view::Purchase;
 use shared::{Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Opens payment pages").timeout(28).permits(permits![
+    VERIFY_TOKENS,
+    read_secret("StripeKeyArn"),
+    get(Tokens(&["packs:*"])),
+    put(Tokens(&["order:*", "purchase:*"])),
+    update(Tokens(&["order:*", "attempt:order:*"])),
+]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PurchaseRequest)]
 struct Body {

@@ -12,6 +12,16 @@ use shared::view::Purchase;
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permits(permits![
+    VERIFY_TOKENS,
+    query(TokensByUser),
+    get(Tokens(&["packs:*"])),
+    get_many(Tokens(&["order:*"])),
+]);
+
 /// The scope of this list's cursors.
 const SCOPE: &str = "purchases";
 

@@ -14,6 +14,21 @@ use shared::view::AdjustedBalance;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Redeems vouchers").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    allow(&[GetItem, PutItem], Ledger),
+    query(TokensByUser),
+    get_many(Tokens(&["order:*"])),
+    delete(Tokens(&["attention:*"])),
+    get(Tokens(&["voucher:*", "vouchers:*", "source:*", "order:*", "purchase:*"])),
+    put(Tokens(&["source:*"])),
+    update(Tokens(&["voucher:*", "vouchers:*", "attempt:voucher:*", "order:*"])),
+]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = VoucherRequest)]
 struct Body {

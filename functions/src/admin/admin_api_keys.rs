@@ -10,6 +10,16 @@ use shared::view::ApiKey;
 use shared::{App, Reply, Request, http};
 
 use super::admin_user;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Shows administrators the API keys of a user").permits(permits![
+        VERIFY_TOKENS,
+        query(UsersByTime),
+        query(TokensByUser),
+        get_many(Tokens(&["apikey:*"])),
+    ]);
 
 /// Reads the keys' ids from an index, and then the keys. Unlike the index, the keys are read with
 /// strong consistency.

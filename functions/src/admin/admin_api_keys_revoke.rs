@@ -15,6 +15,20 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::admin_user::{self, ActReason};
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the API keys of a user")
+    .permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*"])),
+        check(Users(&["user:*"])),
+        query(UsersByTime),
+        query(TokensByUser),
+        get_many(Tokens(&["apikey:*"])),
+        delete(Tokens(&["apikey:*"])),
+        RECORD_ACTION,
+    ]);
 
 /// The path for revoking one key.
 pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";

@@ -10,9 +10,9 @@
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
-use shared::app::{HistoryApp, Start};
+use shared::app::{HistoryApp, Reads, Start};
 use shared::clock::Clock;
-use shared::config::{ChatAccess, ConfigError, Settings};
+use shared::config::{ChatAccess, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, Days, PageQuery};
@@ -23,6 +23,16 @@ use shared::{App, Error, Reply, Request, Result, auth};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
+
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists messages for administrators").permits(permits![
+    VERIFY_TOKENS,
+    allow(&[Query, BatchGetItem], Chats),
+    query(ChatsByTime),
+    get(Tokens(&["imports:*"])),
+]);
 
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
@@ -40,6 +50,10 @@ impl<A> ChatReader<A> {
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
         if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
     }
+}
+
+impl<A: Start> Reads for ChatReader<A> {
+    const SETTINGS: &'static [Names] = &[ChatAccess::SETTINGS];
 }
 
 impl<A: Start> Start for ChatReader<A> {

@@ -23,6 +23,18 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Shows administrators daily figures").throttled().timeout(28).permits(permits![
+        VERIFY_TOKENS,
+        query(LedgerTrail),
+        query(UsersByTime),
+        allow(&[BatchGetItem, PutItem], Tokens(&["figures:*"])),
+        get(Tokens(&["census:*", "imports:*", "models:*"])),
+    ]);
+
 /// The maximum number of days in a request.
 const DAYS: u64 = 366;
 

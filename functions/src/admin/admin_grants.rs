@@ -25,6 +25,23 @@ use shared::{App, BalanceChange, Credits, Error, Reply, Request, Result, auth, h
 use utoipa::ToSchema;
 
 use super::admin_adjustment;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Lets administrators adjust many balances").timeout(28).permits(permits![
+        VERIFY_TOKENS,
+        allow(&[UpdateItem, ConditionCheckItem], Users(&["user:*"])),
+        query(UsersByTime),
+        get(Users(&["email:*"])),
+        allow(&[GetItem, PutItem], Ledger),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+        delete(Tokens(&["attention:*"])),
+        get(Tokens(&["idem:*", "order:*", "purchase:*"])),
+        put(Tokens(&["idem:*", "source:*"])),
+        update(Tokens(&["order:*"])),
+    ]);
 
 /// The maximum number of grants that fit into a request's body and time.
 const MOST: usize = 50;

@@ -10,6 +10,12 @@ use shared::store::StoredPrices;
 use shared::{App, Error, Reply, Request, auth, clock, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
+    .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"])),]);
+
 /// Reads the list as it is stored, without the functions' cache.
 #[utoipa::path(
     get,

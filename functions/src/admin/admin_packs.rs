@@ -8,6 +8,12 @@ use shared::values::{Pack, Packs};
 use shared::{App, Reply, Request, auth, clock, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows administrators the packs")
+    .permits(permits![VERIFY_TOKENS, get(Tokens(&["packs:*"])),]);
+
 /// Reads the packs with strong consistency.
 #[utoipa::path(
     get,

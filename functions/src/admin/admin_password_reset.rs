@@ -12,6 +12,17 @@ use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, ActReason};
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lets administrators send a user a link for a new password")
+    .permits(permits![
+        VERIFY_TOKENS,
+        check(Users(&["user:*"])),
+        query(UsersByTime),
+        put(Tokens(&["outbox:*", "mailed:*"])),
+        RECORD_ACTION,
+    ]);
 
 /// Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
 /// an administrator. The function `mail` creates the link, so no administrator sees it.

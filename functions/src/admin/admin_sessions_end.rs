@@ -12,6 +12,17 @@ use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, ActReason};
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Lets administrators end the sessions of a user").permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*"])),
+        check(Users(&["user:*"])),
+        query(UsersByTime),
+        RECORD_ACTION,
+    ]);
 
 /// Increments the account's epoch in one transaction, which also checks that the caller is still an
 /// administrator.

@@ -13,6 +13,16 @@ use shared::view::UserDetails;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Shows administrators a user").permits(permits![
+    VERIFY_TOKENS,
+    query(UsersByTime),
+    query(TokensByUser),
+    get_many(Tokens(&["session:*"])),
+]);
+
 /// Reads the account and the administrator's account at the same time.
 #[utoipa::path(
     get,

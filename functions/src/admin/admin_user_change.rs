@@ -16,6 +16,19 @@ use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 use super::admin_user;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lets administrators change roles and states of accounts")
+    .permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*", "admins"])),
+        check(Users(&["user:*"])),
+        query(UsersByTime),
+        RECORD_ACTION,
+        query(TokensByUser),
+        get_many(Tokens(&["session:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StandingChange, examples(json!({ "active": true, "reason": "a mistake" })))]

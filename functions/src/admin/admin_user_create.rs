@@ -19,6 +19,18 @@ use shared::{Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 use crate::auth::register;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Lets administrators create and invite users").throttled().permits(permits![
+        VERIFY_TOKENS,
+        put(Users(&["user:*", "email:*"])),
+        check(Users(&["user:*"])),
+        put(Ledger),
+        update(Users(&["admins"])),
+        put(Tokens(&["outbox:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = UserCreation, examples(json!({ "username": "joe", "email": "joe@example.com", "password": "secret123", "reason": "a new colleague" })))]

@@ -19,6 +19,17 @@ use shared::view::ListedUser;
 use shared::{App, Reply, Request, auth};
 
 use self::query::{Filters, KEPT, UserQuery, scope};
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists users for administrators").permits(permits![
+    VERIFY_TOKENS,
+    get_many(Users(&["user:*", "email:*"])),
+    get_many(Tokens(&["ranking:*"])),
+    query(UsersByTime),
+    get(Tokens(&["imports:*"])),
+    query(UsersByLabel),
+]);
 
 /// The users that are read together with the administrator's account.
 enum Users {

@@ -13,6 +13,15 @@ use shared::store::VoucherBatch;
 use shared::{App, Credits, Reply, Request, auth, clock};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits![
+    VERIFY_TOKENS,
+    query(TokensByUser),
+    get_many(Tokens(&["vouchers:*"])),
+]);
+
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/vouchers";
 

@@ -8,6 +8,15 @@ use shared::openapi::PathId;
 use shared::{App, Error, Reply, Request, auth, http};
 
 use super::admin_vouchers::Vouchers;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lets administrators void vouchers").permits(permits![
+    VERIFY_TOKENS,
+    check(Users(&["user:*"])),
+    RECORD_ACTION,
+    allow(&[GetItem, UpdateItem], Tokens(&["vouchers:*"])),
+]);
 
 /// Ends the batch in one transaction, which also checks that the caller is still an administrator.
 #[utoipa::path(

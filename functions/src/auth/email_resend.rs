@@ -5,6 +5,16 @@ use shared::error::Failure;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Sends another e-mail that verifies an address").permits(permits![
+        VERIFY_TOKENS,
+        put(Tokens(&["outbox:*", "mailed:*"])),
+        update(Tokens(&["mailed:*"])),
+    ]);
+
 /// Sends an account at most one e-mail a minute.
 #[utoipa::path(
     post,

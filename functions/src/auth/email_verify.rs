@@ -13,6 +13,21 @@ use shared::values::{AccessToken, LinkToken};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Verifies addresses").hashes_passwords().throttled().permits(permits![
+        scan(Keys),
+        get(Users(&["user:*", "email:*"])),
+        update(Users(&["user:*"])),
+        allow(&[PutItem, DeleteItem], Users(&["email:*"])),
+        get(Tokens(&["link:*"])),
+        update(Tokens(&["link:*", "session:*"])),
+        query(TokensByUser),
+        delete(Tokens(&["apikey:*"])),
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LinkUsed, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE" })))]
 struct Body {

@@ -19,6 +19,22 @@ use shared::view::{Balance, UserOfSession};
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Logs users in").canary().hashes_passwords().throttled().permits(permits![
+        READ_SIGNING_SECRET,
+        VERIFY_TOKENS,
+        update(Keys),
+        get(Users(&["email:*"])),
+        update(Users(&["user:*"])),
+        put(Tokens(&["session:*"])),
+        get(Tokens(&["imports:*"])),
+        COUNT_LOG_INS,
+        COUNT_FAILURES,
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LogIn, examples(json!({ "username": "ann", "password": "secret123" })))]
 struct Body {

@@ -10,6 +10,15 @@ use shared::view::Done;
 use shared::{App, Reply, Request, auth};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Logs users out").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    delete(Tokens(&["session:*"])),
+]);
+
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = LogOut, examples(json!({ "all": false })))]
 struct Body {

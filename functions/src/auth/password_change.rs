@@ -15,6 +15,20 @@ use shared::values::{Account, Session};
 use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Changes passwords").hashes_passwords().throttled().permits(permits![
+        READ_SIGNING_SECRET,
+        VERIFY_TOKENS,
+        update(Keys),
+        update(Users(&["user:*"])),
+        put(Tokens(&["session:*"])),
+        COUNT_PASSWORD_CHECKS,
+        COUNT_FAILURES,
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange, examples(json!({ "current_password": "secret123", "new_password": "secret456" })))]
 struct Body {

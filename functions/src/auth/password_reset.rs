@@ -9,6 +9,16 @@ use shared::view::Done;
 use shared::{App, Error, Reply, Request, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Requests e-mails that reset passwords").throttled().permits(permits![
+        scan(Keys),
+        put(Tokens(&["outbox:*", "mailed:*"])),
+        update(Tokens(&["mailed:*"])),
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordReset)]
 struct Body {

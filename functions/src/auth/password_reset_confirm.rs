@@ -14,6 +14,18 @@ use shared::view::Done;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Resets passwords").hashes_passwords().throttled().permits(permits![
+        scan(Keys),
+        update(Users(&["user:*", "email:*"])),
+        allow(&[GetItem, UpdateItem], Tokens(&["link:*"])),
+        query(TokensByUser),
+        delete(Tokens(&["attempt:login:*", "apikey:*"])),
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordResetConfirmation, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE", "password": "secret789" })))]
 struct Body {

@@ -21,6 +21,20 @@ use shared::view::{Balance, User, UserOfSession};
 use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Creates accounts").canary().hashes_passwords().throttled().permits(permits![
+        READ_SIGNING_SECRET,
+        allow(&[Scan, UpdateItem], Keys),
+        put(Users(&["user:*", "email:*"])),
+        put(Tokens(&["session:*", "outbox:*"])),
+        update(Tokens(&["attempt:register:*", "attempt:address:*", "mailed:*"])),
+        COUNT_LOG_INS,
+        put(Ledger),
+    ]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Registration, examples(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" })))]
 struct Body {

@@ -9,6 +9,15 @@ use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Ends one session of the caller").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
+]);
+
 /// Reads the session and the account at the same time, and then ends the session.
 #[utoipa::path(
     delete,

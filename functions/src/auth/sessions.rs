@@ -10,6 +10,15 @@ use shared::openapi::PageQuery;
 use shared::view::OwnSession;
 use shared::{App, Reply, Request, auth};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists sessions").permits(permits![
+    VERIFY_TOKENS,
+    query(TokensByUser),
+    get_many(Tokens(&["session:*"])),
+]);
+
 /// The scope of this list's cursors.
 const SCOPE: &str = "sessions";
 

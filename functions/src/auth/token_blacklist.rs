@@ -14,6 +14,15 @@ use shared::view::Nothing;
 use shared::{App, Error, Reply, Request};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Ends sessions by their refresh tokens").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
+]);
+
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Blacklisting, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]
 struct Body {

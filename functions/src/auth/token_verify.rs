@@ -14,6 +14,12 @@ use shared::view::Nothing;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Checks tokens").permits(permits![VERIFY_TOKENS, get(Tokens(&["session:*"])),]);
+
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Verification, examples(json!({ "token": "eyJ0eXAiOi..." })))]
 struct Body {

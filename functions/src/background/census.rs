@@ -3,6 +3,27 @@
 
 use shared::{App, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes owed tokens")
+    .memory(1024)
+    .scheduled("rate(1 day)")
+    .timeout(300)
+    .permits(permits![
+        scan(UsersByTime),
+        get_many(Users(&["user:*"])),
+        get(Users(&["user:*"])),
+        update(Users(&["user:*"])),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+        put(Ledger),
+        get(Tokens(&["imports:*", "order:*", "purchase:*"])),
+        put(Tokens(&["census:*", "imports:*", "ranking:*", "source:*"])),
+        delete(Tokens(&["attention:*", "order:*", "purchase:*"])),
+        allow(&[UpdateItem, ConditionCheckItem], Tokens(&["order:*"])),
+    ]);
+
 /// Collects, and takes the census even if that fails. The census reads every account once, so its time grows with the
 /// number of accounts.
 pub async fn work(app: App) -> Result<()> {

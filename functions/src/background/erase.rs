@@ -5,6 +5,24 @@ use std::time::Duration;
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accounts")
+    .scheduled("rate(5 minutes)")
+    .timeout(300)
+    .permits(permits![
+        scan(UsersErasing),
+        allow(&[GetItem, UpdateItem, DeleteItem], Users(&["user:*"])),
+        allow(&[Query, BatchWriteItem], Chats),
+        query(ChatsByConversation),
+        query(TokensByUser),
+        allow(
+            &[BatchWriteItem],
+            Tokens(&["session:*", "link:*", "apikey:*", "instructions:*", "purchase:*"])
+        ),
+    ]);
+
 /// The maximum time of one run. The function's time-out leaves additional time for the longest call
 /// to the store.
 pub const TIME: Duration = Duration::from_secs(270);

@@ -11,6 +11,17 @@ use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken, money};
 use shared::{Error, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Sends e-mails").reads_outbox().timeout(60).permits(permits![
+        get(Users(&["user:*", "email:*"])),
+        allow(&[GetItem, DeleteItem], Tokens(&["outbox:*"])),
+        put(Tokens(&["link:*"])),
+        Permit::Statements("SendEmail"),
+    ]);
+
 /// Sends the e-mail with this key in the outbox. If the outbox no longer contains the e-mail, it
 /// was already sent.
 ///

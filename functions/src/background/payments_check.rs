@@ -11,6 +11,27 @@ use shared::payments::{self, Difference};
 use shared::telemetry::metrics::{self, Metric};
 use shared::{Error, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
+    .scheduled("rate(1 hour)")
+    .timeout(900)
+    .permits(permits![
+        read_secret("StripeKeyArn"),
+        get(Users(&["admins"])),
+        query(UsersByTime),
+        get(Users(&["user:*"])),
+        update(Users(&["user:*"])),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+        delete(Tokens(&["attention:*"])),
+        put(Ledger),
+        get(Tokens(&["order:*", "purchase:*", "payment:*"])),
+        put(Tokens(&["source:*", "attention:*", "outbox:*"])),
+        update(Tokens(&["order:*", "payment:*"])),
+    ]);
+
 /// The number of days that are compared. A refund or a dispute can come at any time, and has a time
 /// of its own.
 const DAYS: u64 = 3;

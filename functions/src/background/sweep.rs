@@ -3,6 +3,14 @@
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Releases reservations whose lease has ended")
+    .scheduled("rate(5 minutes)")
+    .timeout(240)
+    .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"])),]);
+
 /// Releases expired holds. Reads only the accounts that may have a hold whose lease has ended.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;

@@ -6,14 +6,27 @@
 //! `after` names an earlier message in the conversation; the AI gets only that message and the
 //! messages that lead to it. Only a stored answer is charged.
 
-use shared::app::{AiApp, Start};
+use shared::app::{AiApp, Reads, Start};
 use shared::charge::{self, BeginOutcome, Charge};
 use shared::clock::Clock;
-use shared::config::{ClientStatuses, ConfigError, Settings};
+use shared::config::{AiConfig, ClientStatuses, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
 use shared::{App, Reply, Request, http};
+
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Sends messages to the AI").canary().asks_ai().timeout(28).permits(permits![
+        VERIFY_TOKENS,
+        ASK_AI,
+        allow(&[BatchGetItem, UpdateItem], Chats),
+        query(ChatsByConversation),
+        get(Tokens(&["idem:*"])),
+        get(Tokens(&["instructions:*"])),
+    ]);
 
 /// An [`AiApp`], and the statuses that clients expect.
 #[derive(Clone)]
@@ -21,6 +34,10 @@ pub struct ChatApp {
     /// The AI, and what a charge needs.
     pub asking: AiApp,
     statuses: ClientStatuses,
+}
+
+impl Reads for ChatApp {
+    const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
 
 impl Start for ChatApp {

@@ -9,6 +9,15 @@ use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permits![
+    VERIFY_TOKENS,
+    query(ChatsByConversation),
+    allow(&[GetItem, UpdateItem, DeleteItem], Chats),
+]);
+
 /// Checks the owner before the delete. The delete has no condition, so the SDK can retry it.
 #[utoipa::path(
     delete,

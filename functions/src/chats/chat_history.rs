@@ -16,6 +16,15 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists messages").canary().permits(permits![
+    VERIFY_TOKENS,
+    allow(&[Query, BatchGetItem], Chats),
+    query(ChatsByConversation),
+]);
+
 /// The number of messages that a search reads per request.
 const SEARCHED: usize = 200;
 

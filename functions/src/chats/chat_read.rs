@@ -7,6 +7,12 @@ use shared::openapi::PathId;
 use shared::view::Chat;
 use shared::{App, Error, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats),]);
+
 /// Reads the message and the account at the same time, and shows the message only if the account
 /// accepts the caller's token.
 #[utoipa::path(

@@ -15,6 +15,15 @@ use shared::values::idempotency::{Key, Kind};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Stops answers").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    get(Tokens(&["idem:*", "apikey:*"])),
+]);
+
 /// The message whose answer is to stop.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StopRequest, examples(json!({ "idempotency_key": "a-key-7" })))]

@@ -18,6 +18,23 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and streams its answers")
+    .canary()
+    .asks_ai()
+    .streams()
+    .timeout(120)
+    .permits(permits![
+        VERIFY_TOKENS,
+        ASK_AI,
+        allow(&[BatchGetItem, UpdateItem], Chats),
+        query(ChatsByConversation),
+        get(Tokens(&["idem:*"])),
+        get(Tokens(&["instructions:*"])),
+    ]);
+
 /// Reserves the tokens, and passes on the answer's pieces. Even if the client disconnects, the
 /// function stores the answer or returns the tokens.
 #[utoipa::path(

@@ -9,6 +9,12 @@ use shared::openapi::PathId;
 use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Shows a conversation").permits(permits![VERIFY_TOKENS, get(Chats),]);
+
 /// Reads the conversation and the account at the same time, and shows the conversation only if the
 /// account accepts the caller's token.
 #[utoipa::path(

@@ -10,6 +10,15 @@ use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Deletes conversations").permits(permits![
+    VERIFY_TOKENS,
+    update(Users(&["user:*"])),
+    update(Chats),
+]);
+
 /// Deletes the conversation and marks the account for the function `erase`, in one transaction.
 #[utoipa::path(
     delete,

@@ -14,6 +14,12 @@ use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Changes titles, instructions and pins of conversations")
+    .permits(permits![VERIFY_TOKENS, get(Chats), update(Chats),]);
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ConversationChange, examples(json!({ "title": "Fares", "pinned": true })))]
 struct Body {

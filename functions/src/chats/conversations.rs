@@ -15,6 +15,15 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists conversations").permits(permits![
+    VERIFY_TOKENS,
+    get_many(Chats),
+    query(ChatsByConversation),
+]);
+
 /// The scope of this list's cursors. For a search, the scope of the cursors also includes the
 /// search text.
 const SCOPE: &str = "conversations";

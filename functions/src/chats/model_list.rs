@@ -10,13 +10,22 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::Start;
+use shared::app::{Reads, Start};
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
-use shared::config::{self, CatalogConfig, ConfigError, Settings};
+use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
 use shared::values::{self, Fare, StoredFare};
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
+
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Lists the models and their prices").permits(permits![
+    VERIFY_TOKENS,
+    get(Tokens(&["models:*"])),
+    get(Tokens(&["instructions:*"])),
+]);
 
 /// Reads the account and the price list.
 #[utoipa::path(
@@ -69,6 +78,11 @@ pub struct PriceApp {
     app: App,
     config: Arc<CatalogConfig>,
     currency: Arc<str>,
+}
+
+impl Reads for PriceApp {
+    const SETTINGS: &'static [Names] =
+        &[AiConfig::MODELS, CatalogConfig::SETTINGS, config::CURRENCY];
 }
 
 impl Start for PriceApp {

@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::Start;
+use shared::app::{Reads, Start};
 use shared::clock::{self, Clock};
-use shared::config::{AiConfig, ConfigError, Settings};
+use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
@@ -21,6 +21,13 @@ use shared::values::{
 };
 use shared::{App, Credits, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
+
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Lists the models, and shows the caller's key and credits to OpenRouter's clients")
+        .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*", "models:*"])),]);
 
 /// The path of one model.
 pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
@@ -220,6 +227,10 @@ pub struct Catalog {
     longest: Option<usize>,
     /// The maximum number of tokens in an answer, for models whose entry in the price list has none.
     most: u32,
+}
+
+impl Reads for Catalog {
+    const SETTINGS: &'static [Names] = &[AiConfig::MODELS, AiConfig::LIMITS];
 }
 
 impl Start for Catalog {

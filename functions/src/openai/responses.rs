@@ -25,7 +25,21 @@ use shared::{Reply, Request};
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;
 use self::request::{Body, limits};
+use crate::lambda::Lambda;
 use crate::openai::{self, CompletionApp};
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
+    .canary()
+    .asks_ai()
+    .streams()
+    .timeout(120)
+    .permits(permits![
+        VERIFY_TOKENS,
+        ASK_AI,
+        get(Tokens(&["idem:*", "apikey:*"])),
+        update(Tokens(&["idem:*", "apikey:*"])),
+    ]);
 
 /// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(

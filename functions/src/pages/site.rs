@@ -10,6 +10,11 @@ use std::collections::HashMap;
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Serves the pages for browsers");
+
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// The content security policy. A page runs only files from this site, calls only this API, and

@@ -5,11 +5,17 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::{GuardApp, Start};
+use shared::app::{GuardApp, Reads, Start};
 use shared::clock::Clock;
-use shared::config::{self, ConfigError, DEFAULT_CURRENCY, Settings};
+use shared::config::{self, AccountConfig, ConfigError, DEFAULT_CURRENCY, Names, Settings};
 use shared::{App, Credits, Reply, Request, VERSION, http};
 use utoipa::ToSchema;
+
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Reports whether the store answers").permits(permits![scan(Keys),]);
 
 /// Reads the smallest table, because a reply without a call to the store would prove nothing.
 #[utoipa::path(
@@ -32,6 +38,10 @@ pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Re
 pub struct HealthApp {
     app: GuardApp,
     currency: Arc<str>,
+}
+
+impl Reads for HealthApp {
+    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, config::CURRENCY];
 }
 
 impl Start for HealthApp {

@@ -6,6 +6,12 @@ use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Shows the public signing keys").permits(permits![scan(Keys),]);
+
 /// Lists every key whose JWTs may still be valid. Clients may cache the reply for as long as this
 /// API caches keys.
 #[utoipa::path(

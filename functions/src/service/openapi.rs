@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use shared::app::{self, Start};
+use shared::app::{self, Reads, Start};
 use shared::clock::Clock;
-use shared::config::{AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Settings};
+use shared::config::{
+    AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Names, Settings,
+};
 use shared::error::{Failure, REQUIRED};
 use shared::http::{
     self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
@@ -27,6 +29,10 @@ use utoipa::{OpenApi, PartialSchema};
 
 use self::header::header;
 use crate::ROUTES;
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI document");
 
 #[derive(OpenApi)]
 #[openapi(
@@ -130,6 +136,10 @@ impl DocumentSettings {
             _ => sample(failure, &self.config, &self.accounts, &self.edge),
         }
     }
+}
+
+impl Reads for DocumentSettings {
+    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
 
 impl Start for DocumentSettings {

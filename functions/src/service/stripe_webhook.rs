@@ -14,6 +14,23 @@ use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda =
+    Lambda::new("Receives events of payments").timeout(28).permits(permits![
+        read_secret("StripeWebhookSecretArn"),
+        get(Users(&["user:*"])),
+        update(Users(&["user:*"])),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+        delete(Tokens(&["attention:*"])),
+        put(Ledger),
+        get(Tokens(&["order:*", "purchase:*", "payment:*"])),
+        put(Tokens(&["source:*", "attention:*"])),
+        update(Tokens(&["order:*", "payment:*"])),
+    ]);
+
 /// Checks the signature before anything is parsed or read, and merges the event's facts into the
 /// order.
 #[utoipa::path(

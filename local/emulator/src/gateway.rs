@@ -2,6 +2,8 @@
 //! event, and calls the endpoint that the template routes the request to. A handler can't tell this
 //! gateway from API Gateway and Lambda.
 
+pub mod refusals;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,7 +19,7 @@ use flate2::write::GzEncoder;
 use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
-use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -28,6 +30,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
+use self::refusals::{HEADERS, MALFORMED, NOT_FOUND, REFUSED, Refusal, TOO_LARGE, UNAVAILABLE};
 use crate::door::{self, BodyError};
 use crate::template::Template;
 
@@ -100,59 +103,49 @@ impl Gateway {
 async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
     let (parts, body) = req.into_parts();
     if !door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name)) {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "malformed_request",
-            "This server answers only requests for localhost, its subdomains and loopback addresses.",
-        );
+        return refuse(&Refusal {
+            detail: "This server answers only requests for localhost, its subdomains and loopback addresses.",
+            ..MALFORMED
+        });
     }
     if !makes_a_url(&parts.headers) {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "malformed_request",
-            "The gateway could not read this request.",
-        );
+        return refuse(&MALFORMED);
     }
     let Some((resource, Target { name, function, timeout })) =
         gateway.find(parts.method.as_str(), parts.uri.path())
     else {
-        return refuse(StatusCode::NOT_FOUND, "not_found", "No endpoint has this path.");
+        return refuse(&NOT_FOUND);
     };
     let config = &function.edge;
     if !changes_nothing(&parts.method) && !door::may_change(&parts.headers, &config.allowed_origins)
     {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "origin_not_allowed",
-            "Pages of this origin must not change anything here. To allow it, add it to ALLOWED_ORIGINS.",
-        );
+        return refuse(&Refusal {
+            status: Some(403),
+            title: "Forbidden",
+            detail: "Pages of this origin must not change anything here. To allow it, add it to ALLOWED_ORIGINS.",
+            code: "origin_not_allowed",
+            ..REFUSED
+        });
     }
     // One byte beyond the limit is enough for the function to reject the body.
     let limit = edge::body_limit(config, ROUTES, parts.uri.path());
     let body = match door::read(body, limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => {
-            return refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is too large.",
-            );
+            return refuse(&TOO_LARGE);
         }
         Err(BodyError::Stopped) => {
-            return refuse(
-                StatusCode::REQUEST_TIMEOUT,
-                "malformed_request",
-                "The body is incomplete.",
-            );
+            return refuse(&Refusal {
+                status: Some(408),
+                title: "Request Timeout",
+                detail: "The body is incomplete.",
+                ..MALFORMED
+            });
         }
     };
     let event = event(resource, &parts, &body, address, gateway.clock.millis()).to_string();
     let Some(req) = request(&event, name, gateway.clock.millis() + millis(*timeout)) else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "malformed_request",
-            "The gateway could not read this request.",
-        );
+        return refuse(&MALFORMED);
     };
 
     let ends = tokio::time::Instant::now() + *timeout;
@@ -193,11 +186,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
             };
             Response::from_parts(head, body)
         }
-        _ => refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "The server did not answer, so this may or may not have taken effect.",
-        ),
+        _ => refuse(&UNAVAILABLE),
     }
 }
 
@@ -349,29 +338,25 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns a reply of the gateway itself, in the format of the template's gateway responses.
-fn refuse(status: StatusCode, code: &str, detail: &str) -> Response {
+/// Returns a reply of the gateway itself.
+fn refuse(refusal: &Refusal) -> Response {
+    let Refusal { status, title, detail, code, retry_after, .. } = refusal;
     let body = json!({
         "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
+        "title": title,
+        "status": status,
         "detail": detail,
         "code": code,
         "request_id": Uuid::new_v4().to_string(),
     });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    for (name, value) in [
-        ("content-type", "application/problem+json; charset=utf-8"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-        ("strict-transport-security", "max-age=31536000"),
-        ("content-security-policy", "sandbox"),
-        ("referrer-policy", "no-referrer"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    let mut response = Response::builder().status(status.unwrap_or(400));
+    for (name, value) in HEADERS {
+        response = response.header(name, value);
     }
-    response
+    if let Some(seconds) = retry_after {
+        response = response.header(header::RETRY_AFTER, *seconds);
+    }
+    response.body(Body::from(body.to_string())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::{ConfigError, Settings};
+use super::setting::Text;
+use super::{ConfigError, Names, Settings, rows};
 use crate::Credits;
 use crate::config::Secret;
-
-/// The default of `PROMPT_LIMIT`.
-const PROMPT_LIMIT: usize = 524_288;
 
 /// How often a function checks whether the user has stopped its chat.
 pub const STOP_PACE: Duration = Duration::from_secs(1);
@@ -108,23 +106,57 @@ pub struct OpenAiServer {
 }
 
 impl AiConfig {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[
+        rows::AI_PROVIDER.name,
+        rows::AI_SYSTEM_PROMPT.name,
+        rows::AI_TEMPERATURE.name,
+        rows::AI_MAX_TOKENS.name,
+        rows::AI_TIMEOUT_SECONDS.name,
+        rows::ANSWER_LIMIT.name,
+        rows::PROMPT_LIMIT.name,
+        rows::PRICED_BYTES.name,
+        rows::LOW_BALANCE.name,
+        rows::CONTEXT_CHATS.name,
+        rows::CONTEXT_BYTES.name,
+        rows::OPENAI_BASE_URL.name,
+        rows::OPENAI_MODEL.name,
+        rows::OPENAI_API_KEY.name,
+        rows::OPENAI2_BASE_URL.name,
+        rows::OPENAI2_MODEL.name,
+        rows::OPENAI2_API_KEY.name,
+        rows::BEDROCK_MODEL.name,
+        rows::BEDROCK_ENDPOINT.name,
+    ];
+
+    /// The names of the settings of [`Self::models`].
+    pub const MODELS: Names = &[
+        rows::AI_PROVIDER.name,
+        rows::OPENAI_MODEL.name,
+        rows::OPENAI2_MODEL.name,
+        rows::BEDROCK_MODEL.name,
+    ];
+
+    /// The names of the settings of [`Self::longest_answer`] and [`Self::chosen_prompt_limit`].
+    pub const LIMITS: Names = &[rows::AI_MAX_TOKENS.name, rows::PROMPT_LIMIT.name];
+
     /// Reads the settings of the AI.
     ///
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            providers: settings.ai_providers("AI_PROVIDER")?,
-            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
-            temperature: settings.fraction("AI_TEMPERATURE", 2.0)?,
-            max_tokens: max_tokens(settings)?,
-            timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
-            answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
-            prompt_limit: prompt_limit(settings)?,
-            priced_bytes: settings.number("PRICED_BYTES", 65_536, 1024, 4_194_304)?,
-            low_balance: settings.credits("LOW_BALANCE", 0, 0)?,
-            context_chats: context_chats(settings)?,
-            context_bytes: context_bytes(settings)?,
+            providers: settings.ai_providers()?,
+            system_prompt: settings.optional(rows::AI_SYSTEM_PROMPT),
+            temperature: settings.fraction(rows::AI_TEMPERATURE, 2.0)?,
+            max_tokens: settings.number(rows::AI_MAX_TOKENS)?,
+            timeout: settings.seconds(rows::AI_TIMEOUT_SECONDS)?,
+            answer_limit: settings.number(rows::ANSWER_LIMIT)?,
+            prompt_limit: settings.number(rows::PROMPT_LIMIT)?,
+            priced_bytes: settings.number(rows::PRICED_BYTES)?,
+            low_balance: settings.credits(rows::LOW_BALANCE)?,
+            context_chats: settings.number(rows::CONTEXT_CHATS)?,
+            context_bytes: settings.number(rows::CONTEXT_BYTES)?,
             stop_pace: STOP_PACE,
             silence: SILENCE,
         })
@@ -136,7 +168,7 @@ impl AiConfig {
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
     pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
-        settings.ai_models("AI_PROVIDER")
+        settings.ai_models()
     }
 
     /// Returns `AI_MAX_TOKENS`, for endpoints that ask no provider.
@@ -144,7 +176,7 @@ impl AiConfig {
     /// # Errors
     /// Fails if the setting can't be used.
     pub fn longest_answer(settings: &Settings<'_>) -> Result<u32, ConfigError> {
-        max_tokens(settings)
+        settings.number(rows::AI_MAX_TOKENS)
     }
 
     /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None` if
@@ -153,8 +185,9 @@ impl AiConfig {
     /// # Errors
     /// Fails if the setting can't be used.
     pub fn chosen_prompt_limit(settings: &Settings<'_>) -> Result<Option<usize>, ConfigError> {
-        let limit = prompt_limit(settings)?;
-        Ok(Some(limit).filter(|limit| *limit != PROMPT_LIMIT))
+        let limit = settings.number(rows::PROMPT_LIMIT)?;
+        let default = usize::try_from(rows::PROMPT_LIMIT.default).ok();
+        Ok(Some(limit).filter(|limit| Some(*limit) != default))
     }
 }
 
@@ -174,93 +207,97 @@ pub struct CatalogConfig {
 }
 
 impl CatalogConfig {
+    /// The names of the settings, besides [`AiConfig::MODELS`].
+    pub const SETTINGS: Names = &[
+        rows::AI_SYSTEM_PROMPT.name,
+        rows::AI_MAX_TOKENS.name,
+        rows::CONTEXT_CHATS.name,
+        rows::CONTEXT_BYTES.name,
+    ];
+
     /// Reads the settings.
     ///
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            models: settings.ai_models("AI_PROVIDER")?,
-            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
-            max_tokens: max_tokens(settings)?,
-            context_chats: context_chats(settings)?,
-            context_bytes: context_bytes(settings)?,
+            models: settings.ai_models()?,
+            system_prompt: settings.optional(rows::AI_SYSTEM_PROMPT),
+            max_tokens: settings.number(rows::AI_MAX_TOKENS)?,
+            context_chats: settings.number(rows::CONTEXT_CHATS)?,
+            context_bytes: settings.number(rows::CONTEXT_BYTES)?,
         })
     }
-}
-
-fn max_tokens(settings: &Settings<'_>) -> Result<u32, ConfigError> {
-    settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)
-}
-
-fn context_chats(settings: &Settings<'_>) -> Result<usize, ConfigError> {
-    settings.number("CONTEXT_CHATS", 20, 0, 50)
-}
-
-fn context_bytes(settings: &Settings<'_>) -> Result<usize, ConfigError> {
-    settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)
-}
-
-fn prompt_limit(settings: &Settings<'_>) -> Result<usize, ConfigError> {
-    settings.number("PROMPT_LIMIT", PROMPT_LIMIT, 1024, 4_194_304)
 }
 
 impl Settings<'_> {
-    fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
-        let names = self.text(name, "echo");
-        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
+    fn ai_providers(&self) -> Result<Vec<AiProvider>, ConfigError> {
+        let names = self.text(rows::AI_PROVIDER);
+        names.split(',').map(str::trim).map(|provider| self.ai_provider(provider)).collect()
     }
 
-    /// Reads the models of the providers in the setting `name`, but not their other settings.
-    fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let names = self.text(name, "echo");
-        names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
+    /// Reads the models of the providers, but not their other settings.
+    fn ai_models(&self) -> Result<Vec<String>, ConfigError> {
+        let names = self.text(rows::AI_PROVIDER);
+        names.split(',').map(str::trim).map(|provider| self.ai_model(provider)).collect()
     }
 
-    fn ai_model(&self, name: &str, provider: &str) -> Result<String, ConfigError> {
+    fn ai_model(&self, provider: &str) -> Result<String, ConfigError> {
         match provider {
             "echo" | "scripted" => Ok(provider.to_owned()),
-            "openai" => self.required("OPENAI_MODEL"),
-            "openai2" => self.required("OPENAI2_MODEL"),
-            "bedrock" => self.required("BEDROCK_MODEL"),
-            other => Err(no_provider(name, other)),
+            "openai" => self.required(rows::OPENAI_MODEL),
+            "openai2" => self.required(rows::OPENAI2_MODEL),
+            "bedrock" => self.required(rows::BEDROCK_MODEL),
+            other => Err(no_provider(other)),
         }
     }
 
-    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
+    fn ai_provider(&self, provider: &str) -> Result<AiProvider, ConfigError> {
         match provider {
             "echo" => Ok(AiProvider::Echo),
             "scripted" => Ok(AiProvider::Scripted),
-            "openai" => {
-                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
-            }
+            "openai" => self.openai(
+                provider,
+                rows::OPENAI_BASE_URL,
+                rows::OPENAI_API_KEY,
+                rows::OPENAI_MODEL,
+            ),
             // `openai2` has no default URL: otherwise another server's API key could be sent to
             // OpenAI.
-            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
+            "openai2" => self.openai(
+                provider,
+                rows::OPENAI2_BASE_URL,
+                rows::OPENAI2_API_KEY,
+                rows::OPENAI2_MODEL,
+            ),
             "bedrock" => Ok(AiProvider::Bedrock {
-                model: self.required("BEDROCK_MODEL")?,
-                endpoint: self.url("BEDROCK_ENDPOINT")?,
+                model: self.required(rows::BEDROCK_MODEL)?,
+                endpoint: self.url(rows::BEDROCK_ENDPOINT)?,
             }),
-            other => Err(no_provider(name, other)),
+            other => Err(no_provider(other)),
         }
     }
 
-    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
-        let name = format!("{prefix}_BASE_URL");
-        let url = self
-            .url(&name)?
-            .or(usual.map(str::to_owned))
-            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
-        Ok(OpenAiServer {
-            name: prefix.to_ascii_lowercase(),
+    fn openai(
+        &self,
+        name: &str,
+        url: Text,
+        key: Text,
+        model: Text,
+    ) -> Result<AiProvider, ConfigError> {
+        let given = self.url(url)?;
+        let url = given.ok_or_else(|| ConfigError(format!("{} must be set", url.name)))?;
+        Ok(AiProvider::OpenAi(OpenAiServer {
+            name: name.to_owned(),
             url: url.trim_end_matches('/').to_owned(),
-            key: self.secret(&format!("{prefix}_API_KEY"))?,
-            model: self.required(&format!("{prefix}_MODEL"))?,
-        })
+            key: self.secret(key)?,
+            model: self.required(model)?,
+        }))
     }
 }
 
-fn no_provider(name: &str, other: &str) -> ConfigError {
+fn no_provider(other: &str) -> ConfigError {
+    let name = rows::AI_PROVIDER.name;
     ConfigError(format!(
         "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
     ))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, Names, Settings, rows};
 
 /// The statuses of replies for which one system's clients test another status than those of another
 /// system. Only the endpoints for messages and for log-ins have this setting in their environment.
@@ -24,13 +24,16 @@ impl Default for ClientStatuses {
 }
 
 impl ClientStatuses {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::CLIENT_STATUSES.name];
+
     /// Reads `CLIENT_STATUSES`, such as `message=201,balance=403`. What isn't listed keeps its
     /// default.
     ///
     /// # Errors
     /// Fails if the setting has another form, or a status that no client of these systems expects.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        let text = settings.text("CLIENT_STATUSES", "");
+        let text = settings.text(rows::CLIENT_STATUSES);
         let mut statuses = Self::default();
         let mut named = BTreeSet::new();
         for listed in text.split(',').filter(|_| !text.is_empty()) {

@@ -1,18 +1,7 @@
 //! The settings of payments.
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, Names, Settings, StripeMode, rows};
 use crate::config::Secret;
-
-/// Whether money moves. Stripe keeps the payments of both modes apart
-/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a deployment
-/// accepts keys and events of one mode only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StripeMode {
-    /// Buyers pay with money.
-    Live,
-    /// Test cards pay, and no money moves.
-    Test,
-}
 
 impl StripeMode {
     /// Reads `STRIPE_MODE`: `live` or `test`.
@@ -20,11 +9,7 @@ impl StripeMode {
     /// # Errors
     /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        match settings.text("STRIPE_MODE", "live").as_str() {
-            "live" => Ok(Self::Live),
-            "test" => Ok(Self::Test),
-            other => Err(ConfigError(format!("STRIPE_MODE must be live or test (got {other:?})"))),
-        }
+        settings.choice(rows::STRIPE_MODE)
     }
 
     /// Returns false if this is an API key of the other mode.
@@ -53,16 +38,26 @@ pub struct StripeConfig {
 }
 
 impl StripeConfig {
+    /// The names of the settings with which functions call Stripe's API.
+    pub const SETTINGS: Names =
+        &[rows::STRIPE_URL.name, rows::STRIPE_MODE.name, rows::STRIPE_API_KEY.name];
+
+    /// The names of the settings of [`Self::return_url`].
+    pub const RETURN_URL: Names = &[rows::STRIPE_RETURN_URL.name];
+
+    /// The names of the settings with which functions accept Stripe's events.
+    pub const WEBHOOK: Names = &[rows::STRIPE_MODE.name, rows::STRIPE_WEBHOOK_SECRET.name];
+
     /// Reads the settings.
     ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        let url = settings.url("STRIPE_URL")?.unwrap_or_else(|| "https://api.stripe.com".into());
+        let url = settings.url(rows::STRIPE_URL)?.unwrap_or_default();
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             mode: StripeMode::read(settings)?,
-            key: settings.secret("STRIPE_API_KEY")?,
+            key: settings.secret(rows::STRIPE_API_KEY)?,
         })
     }
 
@@ -72,7 +67,7 @@ impl StripeConfig {
     /// # Errors
     /// Fails if the setting can't be used.
     pub fn return_url(settings: &Settings<'_>) -> Result<Option<String>, ConfigError> {
-        settings.url("STRIPE_RETURN_URL")
+        settings.url(rows::STRIPE_RETURN_URL)
     }
 
     /// Reads `STRIPE_WEBHOOK_SECRET`: the secrets that sign Stripe's events. `None` if no events are
@@ -81,6 +76,6 @@ impl StripeConfig {
     /// # Errors
     /// Fails if the setting can't be used.
     pub fn webhook_secret(settings: &Settings<'_>) -> Result<Option<Secret>, ConfigError> {
-        settings.secret("STRIPE_WEBHOOK_SECRET")
+        settings.secret(rows::STRIPE_WEBHOOK_SECRET)
     }
 }

@@ -1,14 +1,12 @@
 //! Reads and checks single settings. Errors contain the setting's name.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lambda_http::http::Uri;
-use tracing::Level;
 
-use super::ConfigError;
+use super::setting::{Choice, Number, Text};
+use super::{ConfigError, rows};
 use crate::Credits;
 use crate::aws::Endpoint;
 use crate::config::Secret;
@@ -45,9 +43,10 @@ impl<'a> Settings<'a> {
     /// Reads `SIGNING_SECRET`, the secret that the signing key is derived from. Fails if the secret
     /// is missing or too short to be random.
     pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
-        match self.secret("SIGNING_SECRET")? {
-            None => Err(ConfigError("SIGNING_SECRET must be set".into())),
-            Some(Secret::Value(text)) => checked_secret("SIGNING_SECRET", text).map(Secret::Value),
+        let setting = rows::SIGNING_SECRET;
+        match self.secret(setting)? {
+            None => Err(ConfigError(format!("{} must be set", setting.name))),
+            Some(Secret::Value(text)) => checked_secret(setting.name, text).map(Secret::Value),
             Some(elsewhere) => Ok(elsewhere),
         }
     }
@@ -55,87 +54,89 @@ impl<'a> Settings<'a> {
     /// Reads `AWS_SAM_LOCAL`, which is `true` if SAM CLI runs this function. SAM CLI doesn't stream
     /// replies, and reports the time of its start with every request.
     pub fn sam_local(&self) -> bool {
-        self.text("AWS_SAM_LOCAL", "false") == "true"
+        self.0("AWS_SAM_LOCAL").as_deref() == Some("true")
     }
 
-    pub(super) fn optional(&self, name: &str) -> Option<String> {
+    /// Looks a setting up. An empty value counts as missing.
+    fn value(&self, name: &str) -> Option<String> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<String, ConfigError> {
-        self.optional(name).ok_or_else(|| ConfigError(format!("{name} must be set")))
+    /// Returns the setting's value, or its default. An empty text means no value.
+    pub(super) fn optional(&self, Text { name, default }: Text) -> Option<String> {
+        self.value(name).or_else(|| (!default.is_empty()).then(|| default.to_owned()))
     }
 
-    pub(super) fn text(&self, name: &str, default: &str) -> String {
-        self.optional(name).unwrap_or_else(|| default.to_owned())
+    pub(super) fn required(&self, setting: Text) -> Result<String, ConfigError> {
+        let value = self.optional(setting);
+        value.ok_or_else(|| ConfigError(format!("{} must be set", setting.name)))
     }
 
-    pub(super) fn number<N: FromStr + PartialOrd + fmt::Display>(
+    pub(super) fn text(&self, setting: Text) -> String {
+        self.optional(setting).unwrap_or_default()
+    }
+
+    /// Reads a setting that is one of a few words.
+    pub(super) fn choice<T: Copy>(
         &self,
-        name: &str,
-        default: N,
-        least: N,
-        most: N,
-    ) -> Result<N, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(default) };
-        match text.parse::<N>() {
-            Ok(number) if number >= least && number <= most => Ok(number),
+        Choice { name, default, words, values }: Choice<T>,
+    ) -> Result<T, ConfigError> {
+        let word = self.value(name).unwrap_or_else(|| default.to_owned());
+        let mut meanings = words.iter().zip(values);
+        let meaning = meanings.find(|(of, _)| **of == word).map(|(_, value)| *value);
+        meaning.ok_or_else(|| {
+            let words = words.join(", ");
+            let (others, last) = words.rsplit_once(", ").unwrap_or_default();
+            ConfigError(format!("{name} must be {others} or {last} (got {word:?})"))
+        })
+    }
+
+    pub(super) fn number<N: TryFrom<u64>>(&self, setting: Number) -> Result<N, ConfigError> {
+        let number = self.whole(setting)?;
+        number.try_into().map_err(|_| ConfigError(format!("{} is too large", setting.name)))
+    }
+
+    fn whole(&self, Number { name, default, least, most }: Number) -> Result<u64, ConfigError> {
+        let Some(text) = self.value(name) else { return Ok(default) };
+        match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
             _ => Err(ConfigError(format!(
                 "{name} must be a whole number from {least} to {most} (got {text:?})"
             ))),
         }
     }
 
-    pub(super) fn seconds(
-        &self,
-        name: &str,
-        default: u64,
-        least: u64,
-        most: u64,
-    ) -> Result<Duration, ConfigError> {
-        self.number(name, default, least, most).map(Duration::from_secs)
+    pub(super) fn seconds(&self, setting: Number) -> Result<Duration, ConfigError> {
+        self.number(setting).map(Duration::from_secs)
     }
 
-    pub(super) fn credits(
-        &self,
-        name: &str,
-        default: u64,
-        least: u64,
-    ) -> Result<Credits, ConfigError> {
-        let number = self.number(name, default, least, 1_000_000)?;
-        Credits::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+    pub(super) fn credits(&self, setting: Number) -> Result<Credits, ConfigError> {
+        let credits = Credits::new(self.number(setting)?);
+        credits.ok_or_else(|| ConfigError(format!("{} is too large", setting.name)))
     }
 
     /// Reads the allowances of all roles.
     pub(super) fn allowances(&self) -> Result<Allowances, ConfigError> {
-        let text = self.text("ALLOWANCE", "none");
+        let setting = rows::ALLOWANCE;
+        let text = self.text(setting);
         Allowances::parse(&text).ok_or_else(|| {
             ConfigError(format!(
-                "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})"
+                "{} must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})",
+                setting.name
             ))
         })
-    }
-
-    pub(super) fn level(&self, name: &str) -> Result<Level, ConfigError> {
-        match self.text(name, "info").as_str() {
-            "error" => Ok(Level::ERROR),
-            "warn" => Ok(Level::WARN),
-            "info" => Ok(Level::INFO),
-            other => {
-                Err(ConfigError(format!("{name} must be error, warn or info (got {other:?})")))
-            }
-        }
     }
 
     /// Reads a name for an AWS service, which may contain ASCII letters, digits and the characters
     /// in `marks`.
     pub(super) fn name(
         &self,
-        name: &str,
+        setting: Text,
         most: usize,
         marks: &str,
     ) -> Result<Option<String>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         let is_known = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
         if text.len() <= most && text.chars().all(is_known) {
             return Ok(Some(text));
@@ -145,8 +146,9 @@ impl<'a> Settings<'a> {
         )))
     }
 
-    pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let url = self.optional(name);
+    pub(super) fn url(&self, setting: Text) -> Result<Option<String>, ConfigError> {
+        let name = setting.name;
+        let url = self.optional(setting);
         match &url {
             Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => Err(
                 ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")),
@@ -156,8 +158,9 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a text of at most `most` characters on one line.
-    pub(super) fn line(&self, name: &str, most: usize) -> Result<Option<String>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    pub(super) fn line(&self, setting: Text, most: usize) -> Result<Option<String>, ConfigError> {
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         if text.chars().count() <= most && !text.chars().any(char::is_control) {
             return Ok(Some(text));
         }
@@ -165,8 +168,9 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a link for the pages. Only schemes that can't run a script are accepted.
-    pub(super) fn link(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let link = self.optional(name);
+    pub(super) fn link(&self, setting: Text) -> Result<Option<String>, ConfigError> {
+        let name = setting.name;
+        let link = self.optional(setting);
         let leads = |text: &str| {
             let begins = ["https://", "http://", "mailto:"].iter().any(|way| text.starts_with(way));
             begins && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
@@ -180,8 +184,9 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads the URL of DynamoDB. The error doesn't contain the value, which may include a secret.
-    pub(super) fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    pub(super) fn endpoint(&self, setting: Text) -> Result<Option<Endpoint>, ConfigError> {
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         let wrong = || {
             ConfigError(format!(
                 "{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"
@@ -190,15 +195,17 @@ impl<'a> Settings<'a> {
         Endpoint::parse(&text).map(Some).ok_or_else(wrong)
     }
 
-    pub(super) fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    pub(super) fn address(&self, setting: Text) -> Result<Option<String>, ConfigError> {
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         let address = Email::parse(&text)
             .map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
         Ok(Some(address.shown().to_owned()))
     }
 
-    pub(super) fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
-        match self.optional(name) {
+    pub(super) fn secret(&self, setting: Text) -> Result<Option<Secret>, ConfigError> {
+        let name = setting.name;
+        match self.optional(setting) {
             None => Ok(None),
             Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),
             Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
@@ -212,8 +219,9 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a decimal number from 0 to `most`.
-    pub(super) fn fraction(&self, name: &str, most: f64) -> Result<Option<f64>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    pub(super) fn fraction(&self, setting: Text, most: f64) -> Result<Option<f64>, ConfigError> {
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         match text.parse::<f64>() {
             Ok(number) if (0.0..=most).contains(&number) => Ok(Some(number)),
             _ => {
@@ -225,8 +233,9 @@ impl<'a> Settings<'a> {
     /// Reads the base URL of a collector, without a trailing slash. URLs with a password or a query
     /// are refused, because neither would be sent. The error doesn't contain the value, which may
     /// include a secret.
-    pub(super) fn collector(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    pub(super) fn collector(&self, setting: Text) -> Result<Option<String>, ConfigError> {
+        let name = setting.name;
+        let Some(text) = self.optional(setting) else { return Ok(None) };
         let is_http = text.starts_with("http://") || text.starts_with("https://");
         let is_plain = |url: &Uri| url.query().is_none() && !text.contains(['@', '#']);
         if is_http && text.parse::<Uri>().is_ok_and(|url| is_plain(&url)) {
@@ -237,8 +246,9 @@ impl<'a> Settings<'a> {
         )))
     }
 
-    pub(super) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let text = self.text(name, "");
+    pub(super) fn origins(&self, setting: Text) -> Result<Vec<String>, ConfigError> {
+        let name = setting.name;
+        let text = self.text(setting);
         let origins: Vec<String> = text
             .split(',')
             .map(|origin| origin.trim().to_owned())

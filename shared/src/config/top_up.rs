@@ -1,6 +1,6 @@
 //! Settings that tell users how to get more credits.
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, Settings, rows};
 
 /// The maximum length of the text, in characters.
 const TEXT_LENGTH: usize = 200;
@@ -20,7 +20,7 @@ pub struct TopUp {
 impl TopUp {
     pub(super) fn read(settings: &Settings<'_>) -> Result<Option<Self>, ConfigError> {
         let (text, url) =
-            (settings.line("TOP_UP_TEXT", TEXT_LENGTH)?, settings.link("TOP_UP_URL")?);
+            (settings.line(rows::TOP_UP_TEXT, TEXT_LENGTH)?, settings.link(rows::TOP_UP_URL)?);
         let text = text.or_else(|| url.as_ref().map(|_| UNNAMED.to_owned()));
         Ok(text.map(|text| Self { text, url }))
     }

@@ -1,6 +1,6 @@
 //! The settings of traces.
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, Settings, rows};
 
 /// The destination of traces, and the share of requests that are traced.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +17,10 @@ pub struct TraceConfig {
 
 impl TraceConfig {
     pub(super) fn read(settings: &Settings<'_>) -> Result<Option<Self>, ConfigError> {
-        let endpoint = settings.collector("TRACES_ENDPOINT")?;
-        let share = settings.fraction("TRACES_SAMPLING", 1.0)?.unwrap_or(1.0);
-        let service = settings.text("METRICS_NAMESPACE", "farebox");
+        let endpoint = settings.collector(rows::TRACES_ENDPOINT)?;
+        let share = settings.fraction(rows::TRACES_SAMPLING, 1.0)?.unwrap_or(1.0);
+        let service =
+            settings.optional(rows::METRICS_NAMESPACE).unwrap_or_else(|| "farebox".to_owned());
         Ok(endpoint.map(|endpoint| Self { endpoint, share, service }))
     }
 }

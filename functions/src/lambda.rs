@@ -1,0 +1,114 @@
+//! How AWS runs a function, and what the function may do there.
+//!
+//! Each function's file has a constant `LAMBDA` with these facts. `cargo xtask generate` writes them
+//! into `template.yaml`. No function's binary contains them.
+
+#[macro_use]
+pub mod permit;
+
+use permit::Permit;
+
+/// A Lambda function in `template.yaml`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lambda {
+    /// What the function does, in a few words.
+    pub about: &'static str,
+    /// True if a new version first gets a share of the requests, and is rolled back if an alarm
+    /// fires. API Gateway then calls the function's alias `live`.
+    pub canary: bool,
+    /// The time-out in seconds. `None` for the time-out of most functions.
+    pub timeout: Option<u32>,
+    /// The memory in MB, which also decides the share of a processor. `None` for the memory of most
+    /// functions.
+    pub memory: Option<u32>,
+    /// The parameter with the function's reserved concurrency.
+    pub concurrency: Option<&'static str>,
+    /// True if API Gateway passes on each piece of the reply.
+    pub streams: bool,
+    /// True if the function's routes have the lower limit of the parameter `AccountRate`.
+    pub throttled: bool,
+    /// What invokes a function without routes.
+    pub trigger: Option<Trigger>,
+    /// What the function may do in the store and at AWS.
+    pub permits: &'static [Permit],
+}
+
+/// What invokes a background function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A schedule, such as `rate(5 minutes)`.
+    Schedule(&'static str),
+    /// The stream of the Tokens table, which reports new e-mails in the outbox.
+    Outbox,
+}
+
+impl Lambda {
+    /// A function with the usual time-out and memory, which may do nothing at AWS.
+    pub const fn new(about: &'static str) -> Self {
+        Self {
+            about,
+            canary: false,
+            timeout: None,
+            memory: None,
+            concurrency: None,
+            streams: false,
+            throttled: false,
+            trigger: None,
+            permits: &[],
+        }
+    }
+
+    /// Moves requests to a new version step by step, because money, log-ins or most requests depend
+    /// on this function.
+    pub const fn canary(self) -> Self {
+        Self { canary: true, ..self }
+    }
+
+    /// Sets the time-out in seconds. API Gateway waits at most 29 seconds for a reply that isn't
+    /// streamed.
+    pub const fn timeout(self, seconds: u32) -> Self {
+        Self { timeout: Some(seconds), ..self }
+    }
+
+    /// Sets the memory in MB.
+    pub const fn memory(self, megabytes: u32) -> Self {
+        Self { memory: Some(megabytes), ..self }
+    }
+
+    /// Gives the function a whole processor, and the reserved concurrency of the functions that hash
+    /// passwords.
+    pub const fn hashes_passwords(self) -> Self {
+        Self { memory: Some(1769), concurrency: Some("HashConcurrency"), ..self }
+    }
+
+    /// Gives the function the reserved concurrency of the functions that ask the AI.
+    pub const fn asks_ai(self) -> Self {
+        Self { concurrency: Some("AskConcurrency"), ..self }
+    }
+
+    /// Streams replies until the function's time-out.
+    pub const fn streams(self) -> Self {
+        Self { streams: true, ..self }
+    }
+
+    /// Limits the function's routes to the parameter `AccountRate`, because they are expensive.
+    pub const fn throttled(self) -> Self {
+        Self { throttled: true, ..self }
+    }
+
+    /// Invokes the function by a schedule, such as `rate(5 minutes)`
+    /// ([forms](https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html)).
+    pub const fn scheduled(self, rate: &'static str) -> Self {
+        Self { trigger: Some(Trigger::Schedule(rate)), ..self }
+    }
+
+    /// Invokes the function for each new e-mail in the outbox.
+    pub const fn reads_outbox(self) -> Self {
+        Self { trigger: Some(Trigger::Outbox), ..self }
+    }
+
+    /// Sets what the function may do.
+    pub const fn permits(self, permits: &'static [Permit]) -> Self {
+        Self { permits, ..self }
+    }
+}

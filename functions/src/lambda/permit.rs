@@ -1,0 +1,216 @@
+//! What a function may do in the store and at AWS.
+//!
+//! A permission is a decision: nothing records it from calls. `tests/proofs/permissions.rs` makes
+//! every call of every function, and finds missing and unneeded permissions.
+
+pub use Action::{
+    BatchGetItem, BatchWriteItem, ConditionCheckItem, DeleteItem, GetItem, PutItem, Query, Scan,
+    UpdateItem,
+};
+pub use Place::{
+    Chats, ChatsByConversation, ChatsByTime, Keys, Ledger, LedgerTrail, Standing, Tokens,
+    TokensByUser, Users, UsersByLabel, UsersByTime, UsersDue, UsersErasing,
+};
+
+/// Lists permissions. Inside, the names of this module need no import.
+macro_rules! permits {
+    ($($permit:expr),+ $(,)?) => {{
+        #[allow(unused_imports)]
+        use $crate::lambda::permit::*;
+        const PERMITS: &[Permit] = &[$($permit),+];
+        PERMITS
+    }};
+}
+
+/// A permission.
+#[derive(Clone, Copy, Debug)]
+pub enum Permit {
+    /// Actions on one table or index.
+    Items {
+        /// The actions. In a transaction, AWS checks the action of each single operation, such as
+        /// `UpdateItem` for an update.
+        actions: &'static [Action],
+        /// The table or index, with the kinds of items.
+        on: Place,
+        /// The template's condition under which the function needs this permission.
+        when: Option<&'static str>,
+    },
+    /// All permissions of a policy that several functions share.
+    Policy(&'static Policy),
+    /// Reading the secret whose ARN is in this parameter, if the parameter is set.
+    Secret(&'static str),
+    /// The statements with this name in `functions/statements.yaml`.
+    Statements(&'static str),
+}
+
+impl Permit {
+    /// Allows this only under a condition of the template.
+    pub const fn when(self, condition: &'static str) -> Self {
+        match self {
+            Self::Items { actions, on, .. } => Self::Items { actions, on, when: Some(condition) },
+            other => other,
+        }
+    }
+}
+
+/// A managed policy, which several functions share.
+#[derive(Debug)]
+pub struct Policy {
+    /// The policy's logical id.
+    pub id: &'static str,
+    /// What the policy lets a function do.
+    pub about: &'static str,
+    /// The permissions.
+    pub permits: &'static [Permit],
+}
+
+/// An action of DynamoDB. The names are AWS's
+/// ([list](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the list of AWS describes them")]
+pub enum Action {
+    BatchGetItem,
+    BatchWriteItem,
+    ConditionCheckItem,
+    DeleteItem,
+    GetItem,
+    PutItem,
+    Query,
+    Scan,
+    UpdateItem,
+}
+
+/// A table or an index. Where items of several kinds are in one table, the place lists the kinds, by
+/// the beginnings of their keys.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// The public signing keys.
+    Keys,
+    /// Items in the Users table.
+    Users(&'static [&'static str]),
+    /// The index of all accounts by the time of registration.
+    UsersByTime,
+    /// The index of all accounts by their names and addresses.
+    UsersByLabel,
+    /// The index of accounts with overdue reservations.
+    UsersDue,
+    /// The index of deleted accounts whose data await erasure.
+    UsersErasing,
+    /// Items in the Tokens table.
+    Tokens(&'static [&'static str]),
+    /// The index of a user's items in the Tokens table.
+    TokensByUser,
+    /// Messages and conversations.
+    Chats,
+    /// The index of a user's conversations and their messages.
+    ChatsByConversation,
+    /// The index of all messages by time.
+    ChatsByTime,
+    /// The ledger.
+    Ledger,
+    /// The part of the ledger that records administrators' actions on accounts.
+    Standing,
+    /// The index of the ledger by time.
+    LedgerTrail,
+}
+
+/// Allows several actions on one place.
+pub const fn allow(actions: &'static [Action], on: Place) -> Permit {
+    Permit::Items { actions, on, when: None }
+}
+
+/// Allows reading single items.
+pub const fn get(on: Place) -> Permit {
+    allow(&[GetItem], on)
+}
+
+/// Allows reading several items at once.
+pub const fn get_many(on: Place) -> Permit {
+    allow(&[BatchGetItem], on)
+}
+
+/// Allows writing new items, also in a transaction.
+pub const fn put(on: Place) -> Permit {
+    allow(&[PutItem], on)
+}
+
+/// Allows changing items, also in a transaction.
+pub const fn update(on: Place) -> Permit {
+    allow(&[UpdateItem], on)
+}
+
+/// Allows deleting items, also in a transaction.
+pub const fn delete(on: Place) -> Permit {
+    allow(&[DeleteItem], on)
+}
+
+/// Allows checking items in a transaction without changing them.
+pub const fn check(on: Place) -> Permit {
+    allow(&[ConditionCheckItem], on)
+}
+
+/// Allows listing the items of one partition.
+pub const fn query(on: Place) -> Permit {
+    allow(&[Query], on)
+}
+
+/// Allows listing all items.
+pub const fn scan(on: Place) -> Permit {
+    allow(&[Scan], on)
+}
+
+/// Allows reading the secret whose ARN is in this parameter, and decrypting it if a KMS key of the
+/// operator encrypts it.
+pub const fn read_secret(parameter: &'static str) -> Permit {
+    Permit::Secret(parameter)
+}
+
+/// Verifying the caller's token: reading the public keys and the caller's account. A function that
+/// reads no account has the permission for the keys only.
+pub const VERIFY_TOKENS: Permit = Permit::Policy(&Policy {
+    id: "VerifyTokensPolicy",
+    about: "Lets a function verify the caller's token",
+    permits: &[scan(Keys), get(Users(&["user:*"]))],
+});
+
+/// Sending messages to the AI: charging the account, writing the message with its answer, its ledger
+/// row and its idempotency key, and calling a provider.
+pub const ASK_AI: Permit = Permit::Policy(&Policy {
+    id: "AskAiPolicy",
+    about: "Lets a function send messages to the AI and charge for them",
+    permits: &[
+        update(Users(&["user:*"])),
+        allow(&[GetItem, PutItem], Chats),
+        allow(&[GetItem, PutItem], Ledger),
+        put(Tokens(&["idem:*"])),
+        put(Tokens(&["outbox:*"])).when("SendsAlerts"),
+        get(Tokens(&["models:*"])),
+        read_secret("OpenAiKeyArn"),
+        read_secret("OpenAi2KeyArn"),
+        Permit::Statements("InvokeBedrock"),
+    ],
+});
+
+/// Signing tokens: reading the secret that the signing key is derived from.
+pub const READ_SIGNING_SECRET: Permit = Permit::Policy(&Policy {
+    id: "ReadSigningSecretPolicy",
+    about: "Lets a function read the secret that the signing key is derived from",
+    permits: &[Permit::Statements("ReadSigningSecret")],
+});
+
+/// The policies that several functions share, in the order of the template.
+pub const POLICIES: [Permit; 3] = [VERIFY_TOKENS, ASK_AI, READ_SIGNING_SECRET];
+
+/// Counting log-ins: the attempts of unknown and of known clients.
+pub const COUNT_LOG_INS: Permit =
+    allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["attempt:login:*", "attempt:known:*"]));
+
+/// Counting checks of the current password.
+pub const COUNT_PASSWORD_CHECKS: Permit =
+    allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["attempt:login:owner:*"]));
+
+/// Counting failed attempts from a network.
+pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
+
+/// Recording an administrator's action on an account.
+pub const RECORD_ACTION: Permit = allow(&[GetItem, PutItem], Standing);

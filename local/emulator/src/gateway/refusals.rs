@@ -1,0 +1,122 @@
+//! The replies that the gateway itself sends. `cargo xtask generate` writes them into
+//! `template.yaml`, and the local gateway sends the ones that it needs.
+
+/// A reply of the gateway itself, which looks like a function's.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The kind of reply in API Gateway
+    /// ([kinds](https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html)).
+    pub kind: &'static str,
+    /// The status. `None` for the kind that covers refusals with different statuses.
+    pub status: Option<u16>,
+    /// The status in words.
+    pub title: &'static str,
+    /// The sentence for people.
+    pub detail: &'static str,
+    /// The code for programs.
+    pub code: &'static str,
+    /// The seconds after which a retry makes sense.
+    pub retry_after: Option<u32>,
+}
+
+/// The headers of each reply.
+pub const HEADERS: [(&str, &str); 6] = [
+    ("Content-Type", "application/problem+json; charset=utf-8"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Strict-Transport-Security", "max-age=31536000"),
+    ("Content-Security-Policy", "sandbox"),
+    ("Referrer-Policy", "no-referrer"),
+];
+
+/// A refusal without a kind of its own. The kind covers all refusals without a specific reply, so it
+/// keeps the status of each, and the text is true for all of them.
+pub const REFUSED: Refusal = Refusal {
+    kind: "DEFAULT_4XX",
+    status: None,
+    title: "Refused",
+    detail: "The gateway refused this request.",
+    code: "refused",
+    retry_after: None,
+};
+
+/// Parameters that the gateway can't read.
+pub const MALFORMED: Refusal = Refusal {
+    kind: "BAD_REQUEST_PARAMETERS",
+    status: Some(400),
+    title: "Bad Request",
+    detail: "The gateway could not read this request.",
+    code: "malformed_request",
+    retry_after: None,
+};
+
+/// A body that the gateway can't read.
+pub const MALFORMED_BODY: Refusal = Refusal { kind: "BAD_REQUEST_BODY", ..MALFORMED };
+
+/// A request that AWS WAF blocks.
+pub const BLOCKED: Refusal = Refusal {
+    kind: "WAF_FILTERED",
+    status: Some(403),
+    title: "Forbidden",
+    detail: "The firewall refused this request: it looks like an attack, or too many requests came \
+             from this network address. Try again in a few minutes.",
+    code: "blocked",
+    retry_after: None,
+};
+
+/// A function that failed, or didn't answer in time.
+pub const UNAVAILABLE: Refusal = Refusal {
+    kind: "DEFAULT_5XX",
+    status: Some(503),
+    title: "Service Unavailable",
+    detail: "The server did not answer, so this may or may not have taken effect. Check your balance \
+             before you try again.",
+    code: "unavailable",
+    retry_after: Some(5),
+};
+
+/// A method or path without a function, in a request with an `Authorization` header.
+pub const NOT_FOUND_WITH_TOKEN: Refusal = Refusal { kind: "INVALID_SIGNATURE", ..NOT_FOUND };
+
+/// A method or path without a function.
+pub const NOT_FOUND: Refusal = Refusal {
+    kind: "MISSING_AUTHENTICATION_TOKEN",
+    status: Some(404),
+    title: "Not Found",
+    detail: "No endpoint has this path.",
+    code: "not_found",
+    retry_after: None,
+};
+
+/// A body above the gateway's limit of 10 MB.
+pub const TOO_LARGE: Refusal = Refusal {
+    kind: "REQUEST_TOO_LARGE",
+    status: Some(413),
+    title: "Payload Too Large",
+    detail: "The body is too large.",
+    code: "body_too_large",
+    retry_after: None,
+};
+
+/// A request above a limit of requests per second.
+pub const BUSY: Refusal = Refusal {
+    kind: "THROTTLED",
+    status: Some(429),
+    title: "Too Many Requests",
+    detail: "Too many requests right now. Try again in a moment.",
+    code: "busy",
+    retry_after: Some(1),
+};
+
+/// Every refusal, in the order of the template.
+pub const REFUSALS: [Refusal; 9] = [
+    REFUSED,
+    MALFORMED,
+    MALFORMED_BODY,
+    BLOCKED,
+    UNAVAILABLE,
+    NOT_FOUND_WITH_TOKEN,
+    NOT_FOUND,
+    TOO_LARGE,
+    BUSY,
+];

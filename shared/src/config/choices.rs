@@ -1,0 +1,43 @@
+//! The words of settings that are one of a few words.
+
+/// The access that administrators have to users' messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChatAccess {
+    /// No access.
+    Off,
+    /// Administrators can list and export messages.
+    Read,
+    /// Administrators can list, export and search messages.
+    Search,
+}
+
+/// The status with which the endpoints of OpenAI's API refuse a chat that costs more than the
+/// balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyBalance {
+    /// 402. Clients don't retry a request after a 402.
+    PaymentRequired,
+    /// 429, as in OpenAI's API. Many clients retry a request after a 429 without telling their
+    /// user.
+    TooManyRequests,
+}
+
+/// The reply to a request under `/v1` that names a model which isn't in the price list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownModels {
+    /// The list's default model. Many clients name a model of OpenAI without asking their user.
+    Default,
+    /// A 404.
+    Refuse,
+}
+
+/// Whether money moves. Stripe keeps the payments of both modes apart
+/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a deployment
+/// accepts keys and events of one mode only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StripeMode {
+    /// Buyers pay with money.
+    Live,
+    /// Test cards pay, and no money moves.
+    Test,
+}

@@ -1,0 +1,345 @@
+//! The form of a setting's row in [`rows`](super::rows).
+//!
+//! The first part of a row becomes a small constant with which functions read the setting. The
+//! second part describes the setting for `template.yaml` and the documents. No function's binary
+//! contains the second part.
+
+/// A setting that is a whole number.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    /// The environment variable.
+    pub name: &'static str,
+    /// The value of a setting that is missing.
+    pub default: u64,
+    /// The smallest number.
+    pub least: u64,
+    /// The largest number.
+    pub most: u64,
+}
+
+impl Number {
+    pub(super) const fn new(default: u64, least: u64, most: u64) -> Self {
+        Self { name: "", default, least, most }
+    }
+
+    pub(super) const fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    pub(super) const fn variable(self) -> Variable {
+        let Self { name, default, least, most } = self;
+        let default = Default::Number(default);
+        Variable { name, default, values: Values::Range { least, most: Some(most) } }
+    }
+}
+
+/// A setting that is a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// The environment variable.
+    pub name: &'static str,
+    /// The value of a setting that is missing. An empty default means no value.
+    pub default: &'static str,
+}
+
+impl Text {
+    pub(super) const fn new(default: &'static str) -> Self {
+        Self { name: "", default }
+    }
+
+    pub(super) const fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    pub(super) const fn variable(self) -> Variable {
+        Variable { name: self.name, default: Default::Text(self.default), values: Values::Text }
+    }
+}
+
+/// A setting that is one of a few words.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<T: 'static> {
+    /// The environment variable.
+    pub name: &'static str,
+    /// The word of a setting that is missing.
+    pub default: &'static str,
+    /// The words.
+    pub words: &'static [&'static str],
+    /// What each word means, in the same order.
+    pub values: &'static [T],
+}
+
+impl<T: 'static> Choice<T> {
+    pub(super) const fn new<const WORDS: usize>(
+        default: &'static str,
+        words: &'static [&'static str; WORDS],
+        values: &'static [T; WORDS],
+    ) -> Self {
+        Self { name: "", default, words, values }
+    }
+
+    pub(super) const fn named(self, name: &'static str) -> Self
+    where
+        T: Copy,
+    {
+        Self { name, ..self }
+    }
+
+    pub(super) const fn variable(self) -> Variable
+    where
+        T: Copy,
+    {
+        let default = Default::Text(self.default);
+        Variable { name: self.name, default, values: Values::Words(self.words) }
+    }
+}
+
+/// Settings that belong together. The CloudFormation console shows their parameters under the label.
+#[derive(Debug)]
+pub struct Group {
+    /// The label.
+    pub label: &'static str,
+    /// The settings, in the order in which the console shows them.
+    pub settings: &'static [Setting],
+}
+
+/// A setting's row.
+#[derive(Debug)]
+pub struct Setting {
+    /// How functions read the setting. `None` for a parameter that only the template uses.
+    pub variable: Option<Variable>,
+    /// Where the setting comes from, and what the documents say about it.
+    pub described: Described,
+}
+
+/// An environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// The variable's name.
+    pub name: &'static str,
+    /// The value of a setting that is missing.
+    pub default: Default,
+    /// The accepted values.
+    pub values: Values,
+}
+
+/// A setting's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants' names say it")]
+pub enum Default {
+    Number(u64),
+    Text(&'static str),
+}
+
+/// The values that a setting accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// The whole numbers of a range.
+    Range {
+        /// The smallest number.
+        least: u64,
+        /// The largest number.
+        most: Option<u64>,
+    },
+    /// Some numbers.
+    Numbers(&'static [u64]),
+    /// Some words.
+    Words(&'static [&'static str]),
+    /// A text.
+    Text,
+    /// Texts, separated by commas.
+    List,
+}
+
+/// The part of a row that describes the setting for the template and the documents.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Where the setting comes from on AWS.
+    pub source: Source,
+    /// The default in the table of the documents, if it is another text than the default itself.
+    pub shown: Option<&'static str>,
+    /// What the setting means: the sentence of the documents, in Markdown. Its links are relative to
+    /// `docs/operate`.
+    pub docs: &'static str,
+}
+
+/// Where a setting comes from on AWS.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// A parameter of the stack.
+    Parameter(Parameter),
+    /// A value in the template.
+    Fixed(&'static str),
+    /// A value that depends on whether the function streams its replies.
+    ByReply {
+        /// The value of functions that send whole replies.
+        whole: &'static str,
+        /// The value of functions that stream.
+        streamed: &'static str,
+    },
+    /// An expression in the template.
+    Expression(&'static str),
+    /// Functions on AWS don't have the setting.
+    Nowhere,
+}
+
+/// A parameter of the stack
+/// ([properties](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html)).
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// The parameter's name.
+    pub name: &'static str,
+    /// The description in the console.
+    pub about: &'static str,
+    /// The default, if it isn't the variable's.
+    pub default: Option<Default>,
+    /// The accepted values, if they aren't the variable's.
+    pub values: Option<Values>,
+    /// The minimum length, in characters.
+    pub shortest: Option<usize>,
+    /// The maximum length, in characters. Lengths are limited because all variables of a function
+    /// together have at most 4,096 bytes.
+    pub longest: Option<usize>,
+    /// The regular expression that matches every accepted text.
+    pub pattern: Option<&'static str>,
+    /// What the value must be, for texts that don't match.
+    pub must_be: Option<&'static str>,
+}
+
+/// Describes a setting that is a parameter of the stack.
+pub(super) const fn parameter(name: &'static str, about: &'static str) -> Described {
+    from(Source::Parameter(Parameter {
+        name,
+        about,
+        default: None,
+        values: None,
+        shortest: None,
+        longest: None,
+        pattern: None,
+        must_be: None,
+    }))
+}
+
+/// Describes a setting with the same value in every stack.
+pub(super) const fn fixed(value: &'static str) -> Described {
+    from(Source::Fixed(value))
+}
+
+/// Describes a setting that has another value if the function streams.
+pub(super) const fn by_reply(whole: &'static str, streamed: &'static str) -> Described {
+    from(Source::ByReply { whole, streamed })
+}
+
+/// Describes a setting whose value is an expression of CloudFormation.
+pub(super) const fn expression(yaml: &'static str) -> Described {
+    from(Source::Expression(yaml))
+}
+
+/// Describes a setting that only the local server reads.
+pub(super) const fn local_only() -> Described {
+    from(Source::Nowhere)
+}
+
+const fn from(source: Source) -> Described {
+    Described { source, shown: None, docs: "" }
+}
+
+impl Described {
+    #[expect(clippy::panic, reason = "the compiler evaluates it")]
+    const fn parameter(self) -> Parameter {
+        match self.source {
+            Source::Parameter(parameter) => parameter,
+            _ => panic!("only a parameter has a default, values, lengths and a pattern"),
+        }
+    }
+
+    const fn with(self, parameter: Parameter) -> Self {
+        Self { source: Source::Parameter(parameter), ..self }
+    }
+
+    /// Sets a default that isn't the variable's.
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        self.with(Parameter { default: Some(Default::Text(default)), ..self.parameter() })
+    }
+
+    /// Sets a number as the default.
+    pub(super) const fn default_number(self, default: u64) -> Self {
+        self.with(Parameter { default: Some(Default::Number(default)), ..self.parameter() })
+    }
+
+    /// Accepts the whole numbers from `least` to `most`.
+    pub(super) const fn range(self, least: u64, most: Option<u64>) -> Self {
+        self.with(Parameter { values: Some(Values::Range { least, most }), ..self.parameter() })
+    }
+
+    /// Accepts these numbers.
+    pub(super) const fn one_of_numbers(self, numbers: &'static [u64]) -> Self {
+        self.with(Parameter { values: Some(Values::Numbers(numbers)), ..self.parameter() })
+    }
+
+    /// Accepts these words.
+    pub(super) const fn one_of(self, words: &'static [&'static str]) -> Self {
+        self.with(Parameter { values: Some(Values::Words(words)), ..self.parameter() })
+    }
+
+    /// Accepts texts that are separated by commas.
+    pub(super) const fn list(self) -> Self {
+        self.with(Parameter { values: Some(Values::List), ..self.parameter() })
+    }
+
+    /// Sets the minimum length, in characters.
+    pub(super) const fn shortest(self, characters: usize) -> Self {
+        self.with(Parameter { shortest: Some(characters), ..self.parameter() })
+    }
+
+    /// Sets the maximum length, in characters.
+    pub(super) const fn longest(self, characters: usize) -> Self {
+        self.with(Parameter { longest: Some(characters), ..self.parameter() })
+    }
+
+    /// Sets the regular expression that matches every accepted text.
+    pub(super) const fn pattern(self, pattern: &'static str) -> Self {
+        self.with(Parameter { pattern: Some(pattern), ..self.parameter() })
+    }
+
+    /// Sets what a value must be, for texts that don't match.
+    pub(super) const fn must_be(self, what: &'static str) -> Self {
+        self.with(Parameter { must_be: Some(what), ..self.parameter() })
+    }
+
+    /// Sets the default that the documents show.
+    pub(super) const fn shown(self, shown: &'static str) -> Self {
+        Self { shown: Some(shown), ..self }
+    }
+
+    /// Sets the sentence of the documents.
+    pub(super) const fn docs(self, docs: &'static str) -> Self {
+        Self { docs, ..self }
+    }
+}
+
+/// Defines the constants with which functions read settings, and the table [`GROUPS`] of all rows.
+///
+/// A row without a name is a parameter that only the template uses.
+///
+/// [`GROUPS`]: super::rows::GROUPS
+macro_rules! settings {
+    ($($label:literal {
+        $($($name:ident: $type:ty = $facts:expr)? => $described:expr;)+
+    })+) => {
+        $($($(
+            #[doc = concat!("`", stringify!($name), "`.")]
+            pub const $name: $type = $facts.named(stringify!($name));
+        )?)+)+
+
+        /// Every setting and every parameter of the stack.
+        pub const GROUPS: &[Group] = &[$(Group {
+            label: $label,
+            settings: &[$(
+                Setting { variable: settings!(@variable $($name)?), described: $described },
+            )+],
+        }),+];
+    };
+    (@variable) => { None };
+    (@variable $name:ident) => { Some($name.variable()) };
+}

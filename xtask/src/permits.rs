@@ -1,0 +1,139 @@
+//! Writes permissions as statements of IAM policies.
+
+use functions::lambda::permit::{Permit, Place};
+
+use crate::Failure;
+use crate::files::Files;
+use crate::yaml::{list, scalar};
+
+/// The statements that have no other form, by name.
+pub struct Statements(String);
+
+impl Statements {
+    pub fn read(files: &Files) -> Result<Self, Failure> {
+        files.read("functions/statements.yaml").map(Self)
+    }
+
+    /// Returns the lines under a name.
+    fn named(&self, name: &str) -> Result<&str, Failure> {
+        let missing = || format!("functions/statements.yaml has no {name}");
+        let key = format!("\n{name}:\n");
+        let (_, rest) = self.0.split_once(&key).ok_or_else(missing)?;
+        let is_next = |line: &&str| !line.is_empty() && !line.starts_with([' ', '-']);
+        let length: usize =
+            rest.split_inclusive('\n').take_while(|line| !is_next(line)).map(str::len).sum();
+        Ok(rest.get(..length).unwrap_or(rest).trim_end())
+    }
+}
+
+/// Returns the lines of a list of statements, and of the shared policies that the list names.
+pub fn statements(
+    permits: &[Permit],
+    from: &Statements,
+    indent: &str,
+) -> Result<Vec<String>, Failure> {
+    let mut statements = Vec::new();
+    for permit in permits {
+        match permit {
+            Permit::Items { actions, on, when } => {
+                let actions: Vec<String> =
+                    actions.iter().map(|action| format!("dynamodb:{action:?}")).collect();
+                let (resource, keys) = place(on);
+                let mut lines = vec![
+                    "Effect: Allow".to_owned(),
+                    format!("Action: [{}]", actions.join(", ")),
+                    format!("Resource: {resource}"),
+                ];
+                if !keys.is_empty() {
+                    lines.extend([
+                        "Condition:".to_owned(),
+                        "  ForAllValues:StringLike:".to_owned(),
+                        format!("    dynamodb:LeadingKeys: {}", list(keys)),
+                    ]);
+                }
+                statements.push(block(&lines, *when, indent));
+            }
+            Permit::Policy(_) => {}
+            Permit::Secret(parameter) => {
+                let stem = parameter.strip_suffix("Arn").unwrap_or(parameter);
+                let condition = format!("Has{stem}");
+                let read = [
+                    "Effect: Allow".to_owned(),
+                    "Action: [secretsmanager:GetSecretValue]".to_owned(),
+                    format!("Resource: !Ref {parameter}"),
+                ];
+                let decrypt = [
+                    "Effect: Allow".to_owned(),
+                    "Action: [kms:Decrypt]".to_owned(),
+                    "Resource: !Sub arn:${AWS::Partition}:kms:${AWS::Region}:*:key/*".to_owned(),
+                    "Condition:".to_owned(),
+                    "  StringEquals:".to_owned(),
+                    "    kms:ViaService: !Sub secretsmanager.${AWS::Region}.${AWS::URLSuffix}"
+                        .to_owned(),
+                    format!("    kms:EncryptionContext:SecretARN: !Ref {parameter}"),
+                ];
+                statements.push(block(&read, Some(&condition), indent));
+                statements.push(block(&decrypt, Some(&condition), indent));
+            }
+            Permit::Statements(name) => {
+                let lines = from.named(name)?.lines();
+                let lines = lines.map(|line| match line {
+                    "" => "\n".to_owned(),
+                    line => format!("{indent}{line}\n"),
+                });
+                statements.push(lines.collect());
+            }
+        }
+    }
+    Ok(statements)
+}
+
+/// Returns the lines of a statement, which may depend on a condition of the template.
+fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
+    let inner = if when.is_some() { "    " } else { "  " };
+    let mut text = match when {
+        Some(condition) => format!("{indent}- !If\n{indent}  - {condition}\n"),
+        None => String::new(),
+    };
+    for (index, line) in lines.iter().enumerate() {
+        let dash = match (index, when) {
+            (0, Some(_)) => "  - ",
+            (0, None) => "- ",
+            _ => inner,
+        };
+        text += &format!("{indent}{dash}{line}\n");
+    }
+    if when.is_some() {
+        text += &format!("{indent}  - !Ref AWS::NoValue\n");
+    }
+    text
+}
+
+/// Returns the ARN of a table or an index, which may belong to an adopted table, and the kinds of
+/// items.
+fn place(on: &Place) -> (String, &'static [&'static str]) {
+    let table =
+        |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");
+    let index = |table: &str, index: &str| {
+        let index = scalar(index);
+        format!(
+            "!If [Own{table}, !Sub \"${{{table}Table.Arn}}/index/{index}\", !Sub \"${{{table}TableArn}}/index/{index}\"]"
+        )
+    };
+    match on {
+        Place::Keys => (table("Keys"), &[]),
+        Place::Users(keys) => (table("Users"), keys),
+        Place::UsersByTime => (index("Users", "by_time"), &[]),
+        Place::UsersByLabel => (index("Users", "by_label"), &[]),
+        Place::UsersDue => (index("Users", "due"), &[]),
+        Place::UsersErasing => (index("Users", "erasing"), &[]),
+        Place::Tokens(keys) => (table("Tokens"), keys),
+        Place::TokensByUser => (index("Tokens", "by_user"), &[]),
+        Place::Chats => (table("Chats"), &[]),
+        Place::ChatsByConversation => (index("Chats", "by_conversation"), &[]),
+        Place::ChatsByTime => (index("Chats", "by_time"), &[]),
+        Place::Ledger => (table("Ledger"), &[]),
+        Place::Standing => (table("Ledger"), &["standing#*"]),
+        Place::LedgerTrail => (index("Ledger", "trail"), &[]),
+    }
+}

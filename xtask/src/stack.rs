@@ -1,0 +1,254 @@
+//! Generates the parts of `template.yaml` that follow from the functions: the functions themselves,
+//! their shared policies, the alarms of their canaries, and the gateway's limits and refusals.
+
+use emulator::gateway::refusals::{HEADERS, REFUSALS, Refusal};
+use functions::lambda::permit::{POLICIES, Permit};
+use functions::lambda::{Lambda, Trigger};
+use shared::store::OUTBOX;
+
+use crate::Failure;
+use crate::event_names::event_name;
+use crate::files::Files;
+use crate::functions::{Function, Method};
+use crate::permits::{Statements, statements};
+use crate::settings::environment;
+use crate::yaml::scalar;
+
+pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure> {
+    let from = Statements::read(files)?;
+    files.put_part("template.yaml", "limits of methods", &limits(functions))?;
+    files.put_part("template.yaml", "refusals of the gateway", &refusals())?;
+    files.put_part("template.yaml", "shared policies", &policies(&from)?)?;
+    let mut blocks = String::new();
+    for function in functions {
+        blocks += &block(function, &from)?;
+        blocks.push('\n');
+    }
+    files.put_part("template.yaml", "functions", &blocks)?;
+    let with_canary = functions.iter().filter(|function| function.lambda.canary);
+    let canaries: String = with_canary.map(canary).collect();
+    files.put_part("template.yaml", "canaries", &canaries)
+}
+
+/// Returns the lower limits of expensive methods.
+fn limits(functions: &[Function]) -> String {
+    let throttled = functions.iter().filter(|function| function.lambda.throttled);
+    let methods = throttled.flat_map(Function::methods).filter(|method| method.name != "ANY");
+    let limit = |Method { name, path }: Method| {
+        let path = path.replace('/', "~1");
+        format!(
+            "        - ResourcePath: /{path}\n          HttpMethod: {name}\n          \
+             MetricsEnabled: !If [HasMethodMetrics, true, false]\n          \
+             ThrottlingRateLimit: !Ref AccountRate\n          \
+             ThrottlingBurstLimit: !Ref AccountRate\n"
+        )
+    };
+    methods.map(limit).collect()
+}
+
+fn refusals() -> String {
+    let refusal = |Refusal { kind, status, title, detail, code, retry_after }: &Refusal| {
+        let mut lines = format!("        {kind}:\n");
+        if let Some(status) = status {
+            lines += &format!("          StatusCode: \"{status}\"\n");
+        }
+        lines += "          ResponseParameters:\n            Headers:\n";
+        for (name, value) in HEADERS {
+            lines += &format!("              {name}: \"'{value}'\"\n");
+        }
+        if let Some(seconds) = retry_after {
+            lines += &format!("              Retry-After: \"'{seconds}'\"\n");
+        }
+        let status = status.map(|status| format!(" \"status\": {status},")).unwrap_or_default();
+        lines
+            + &format!(
+                "          ResponseTemplates:\n            application/json: >-\n              \
+                 {{\"type\": \"about:blank\", \"title\": \"{title}\",{status}\n              \
+                 \"detail\": \"{detail}\",\n              \
+                 \"code\": \"{code}\", \"request_id\": \"$context.extendedRequestId\"}}\n"
+            )
+    };
+    REFUSALS.iter().map(refusal).collect()
+}
+
+fn policies(from: &Statements) -> Result<String, Failure> {
+    let mut policies = String::new();
+    for permit in POLICIES {
+        let Permit::Policy(policy) = permit else { continue };
+        let statements = statements(policy.permits, from, "          ")?.concat();
+        policies += &format!(
+            "  {}:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: {}\n      \
+             PolicyDocument:\n        Version: \"2012-10-17\"\n        Statement:\n{statements}\n",
+            policy.id, policy.about
+        );
+    }
+    Ok(policies)
+}
+
+fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
+    let Function { name, id, lambda, .. } = function;
+    let Lambda { about, canary, timeout, memory, concurrency, permits, .. } = *lambda;
+    let mut lines = format!(
+        "  {id}:\n    Type: AWS::Serverless::Function\n    Metadata:\n      BuildMethod: \
+         rust-cargolambda\n      BuildProperties:\n        Binary: {name}\n    Properties:\n      \
+         Description: {}\n",
+        scalar(about)
+    );
+    if canary {
+        let stem = function.stem();
+        lines += &format!(
+            "      AutoPublishAlias: live\n      DeploymentPreference:\n        \
+             Type: !Ref DeploymentPreference\n        \
+             Alarms: !If [HasCanary, [!Ref {stem}Canary, !Ref FailedRequests], [!Ref AWS::NoValue]]\n"
+        );
+    }
+    if let Some(timeout) = timeout {
+        lines += &format!("      Timeout: {timeout}\n");
+    }
+    if let Some(memory) = memory {
+        lines += &format!("      MemorySize: {memory}\n");
+    }
+    if let Some(parameter) = concurrency {
+        lines += &format!(
+            "      ReservedConcurrentExecutions: !If [Has{parameter}, !Ref {parameter}, !Ref AWS::NoValue]\n"
+        );
+    }
+    let settings = function.settings();
+    if !settings.is_empty() {
+        lines += "      Environment:\n        Variables:\n";
+        lines += &environment(settings, "          ", function.streams())?;
+    }
+    if function.is_scheduled() {
+        lines += FAILED_RUNS;
+    }
+    let shared = permits.iter().filter_map(|permit| match permit {
+        Permit::Policy(policy) => Some(format!("        - !Ref {}\n", policy.id)),
+        _ => None,
+    });
+    let shared: String = shared.collect();
+    let statements = statements(permits, from, "            ")?;
+    if !permits.is_empty() {
+        lines += "      Policies:\n";
+        lines += &shared;
+    }
+    if !statements.is_empty() {
+        lines += "        - Version: \"2012-10-17\"\n          Statement:\n";
+        lines += &statements.concat();
+    }
+    lines += "      Events:\n";
+    match lambda.trigger {
+        None => {
+            for method in function.methods() {
+                lines += &event(function, &method);
+            }
+        }
+        Some(Trigger::Schedule(rate)) => {
+            let name = match rate {
+                "rate(5 minutes)" => "Often",
+                "rate(1 hour)" => "Hourly",
+                _ => "Daily",
+            };
+            lines += &format!(
+                "        {name}:\n          Type: Schedule\n          Properties:\n            Schedule: {rate}\n"
+            );
+        }
+        Some(Trigger::Outbox) => lines += &OUTBOX_EVENT.replace("OUTBOX", OUTBOX),
+    }
+    Ok(lines)
+}
+
+/// What becomes of the events of failed scheduled runs. Lambda doesn't retry them, because the next
+/// event begins the same work.
+const FAILED_RUNS: &str = "      EventInvokeConfig:
+        MaximumRetryAttempts: 0
+        MaximumEventAgeInSeconds: 300
+        DestinationConfig:
+          OnFailure:
+            Type: SQS
+            Destination: !GetAtt FailureQueue.Arn
+";
+
+/// The event of new e-mails in the outbox.
+///
+/// Lambda splits a failed batch until the faulty record is alone. The function reports only records
+/// that another attempt may process, for example while SES throttles. Such a record delays the
+/// records behind it. Lambda gives up such a record after two hours or a thousand attempts. The
+/// record's e-mail stays in the outbox for a day.
+const OUTBOX_EVENT: &str = r#"        Outbox:
+          Type: DynamoDB
+          Properties:
+            Stream: !If [OwnTokens, !GetAtt TokensTable.StreamArn, !Ref TokensStreamArn]
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 10
+            BisectBatchOnFunctionError: true
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            MaximumRecordAgeInSeconds: 7200
+            MaximumRetryAttempts: 1000
+            DestinationConfig:
+              OnFailure:
+                Type: SQS
+                Destination: !GetAtt FailureQueue.Arn
+            FilterCriteria:
+              Filters:
+                - Pattern: '{"eventName": ["INSERT"], "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "OUTBOX"}]}}}}'
+"#;
+
+fn event(function: &Function, Method { name, path }: &Method) -> String {
+    let event = event_name(path, name);
+    let mut lines = format!(
+        "        {event}:\n          Type: Api\n          Properties:\n            \
+         RestApiId: !Ref Api\n            Path: {path}\n            Method: {name}\n"
+    );
+    if function.streams() {
+        let timeout = function.lambda.timeout.unwrap_or(10) * 1000;
+        lines += &format!(
+            "            ResponseTransferMode: RESPONSE_STREAM\n            TimeoutInMillis: {timeout}\n"
+        );
+    }
+    lines
+}
+
+/// Returns the alarm that rolls a function's new version back.
+fn canary(function: &Function) -> String {
+    let (id, stem) = (&function.id, function.stem());
+    let metrics =
+        [("errors", "Errors"), ("throttles", "Throttles"), ("invocations", "Invocations")];
+    let metrics: String = metrics
+        .into_iter()
+        .map(|(metric, name)| {
+            format!(
+                "        - Id: {metric}
+          ReturnData: false
+          MetricStat:
+            Metric:
+              Namespace: AWS/Lambda
+              MetricName: {name}
+              Dimensions:
+                - Name: FunctionName
+                  Value: !Ref {id}
+                - Name: Resource
+                  Value: !Sub ${{{id}}}:live
+            Stat: Sum
+            Period: 60
+"
+            )
+        })
+        .collect();
+    format!(
+        "  {stem}Canary:
+    Type: AWS::CloudWatch::Alarm
+    Condition: HasCanary
+    Properties:
+      AlarmDescription: docs/operate/runbooks.md#canaries
+      ComparisonOperator: GreaterThanOrEqualToThreshold
+      Threshold: 1
+      DatapointsToAlarm: 1
+      EvaluationPeriods: 5
+      TreatMissingData: notBreaching
+      Metrics:
+        - Id: percent
+          Expression: 100 * SUM([errors, throttles]) / SUM([invocations, throttles])
+{metrics}
+"
+    )
+}
