@@ -32,6 +32,14 @@ def load_template():
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 
+def routes_of(template):
+    """The functions that the API calls, as (method, path, logical id), where the method is in capitals or `ANY`."""
+    for path, methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].items():
+        for method, operation in methods.items():
+            (_, uri), = operation["x-amazon-apigateway-integration"]["uri"].items()
+            yield "ANY" if method.startswith("x-") else method.upper(), path, re.search(r"/functions/\$\{(\w+)\.Arn\}", uri)[1]
+
+
 def check_parameters(template, parameters):
     """Exits if a parameter doesn't exist, or if CloudFormation or the functions would refuse its value."""
     unknown = [name for name in parameters if name not in template["Parameters"]]

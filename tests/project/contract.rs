@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emulator::template::{Function, Template};
-use functions::{ENDPOINTS, ROUTES, background};
+use emulator::gateway::refusals::{REFUSALS, Refusal};
+use emulator::template::Template;
+use functions::lambda::Trigger;
+use functions::{ENDPOINTS, background};
 use reqwest::Method;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
@@ -14,8 +16,6 @@ use shared::config::{LogConfig, Settings};
 use crate::support::client::{Api, token_in};
 use crate::support::function::{Reply, TIME, invoke};
 use crate::support::permissions::{self, Call};
-
-const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /// Returns the type of the first parameter of an endpoint's `handle`, which shows what the endpoint
 /// needs.
@@ -51,11 +51,6 @@ fn is_cold(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "DocumentSettings")
 }
 
-/// Returns true if an endpoint's replies are streams, which its binary shows.
-fn streams(endpoint: &str) -> bool {
-    read(&format!("functions/src/bin/{endpoint}.rs")).contains("shared::lambda::serve_streaming(")
-}
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -68,17 +63,6 @@ fn endpoints() -> BTreeSet<String> {
     ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
 }
 
-/// Returns the function in the template that serves this method and path.
-fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
-    let takes = |function: &&Function, method: &str| {
-        function.routes.contains(&(method.to_owned(), path.to_owned()))
-    };
-    let exact = template.functions.iter().find(|function| takes(function, method));
-    exact
-        .or_else(|| template.functions.iter().find(|function| takes(function, "ANY")))
-        .map(|function| function.name.as_str())
-}
-
 fn yaml() -> Yaml {
     emulator::template::parse(&read("template.yaml")).unwrap()
 }
@@ -86,129 +70,6 @@ fn yaml() -> Yaml {
 /// Returns true if a value is `!Ref name`.
 fn is_ref(value: &Yaml, name: &str) -> bool {
     matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
-}
-
-#[test]
-fn the_template_has_every_route_and_no_other() {
-    let template = Template::load().unwrap();
-    for route in ROUTES {
-        assert_eq!(
-            serves(template, route.method, route.path),
-            Some(route.endpoint),
-            "{} {}",
-            route.method,
-            route.path
-        );
-        // The reply to HEAD is the reply to GET without the body.
-        if route.method == "GET" {
-            assert_eq!(
-                serves(template, "HEAD", route.path),
-                Some(route.endpoint),
-                "{}",
-                route.path
-            );
-        }
-    }
-    for function in &template.functions {
-        for (method, path) in &function.routes {
-            let of_path: Vec<_> = ROUTES.iter().filter(|route| route.path == path).collect();
-            assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
-            let same = if method == "HEAD" { "GET" } else { method };
-            let listed = of_path.iter().any(|route| [method, same].contains(&route.method));
-            // The function that serves a path also receives the path's other methods, and refuses
-            // them.
-            assert!(
-                listed || of_path[0].endpoint == function.name,
-                "{method} {path} goes to {}",
-                function.name
-            );
-        }
-    }
-    for path in ROUTES.iter().map(|route| route.path) {
-        for method in METHODS {
-            assert!(serves(template, method, path).is_some(), "no function serves {method} {path}");
-        }
-    }
-}
-
-#[test]
-fn paths_of_two_functions_have_no_any_method() {
-    let template = Template::load().unwrap();
-    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for function in &template.functions {
-        for (_, path) in &function.routes {
-            owners.entry(path).or_default().insert(&function.name);
-        }
-    }
-    for function in &template.functions {
-        for (method, path) in &function.routes {
-            assert!(
-                method != "ANY" || owners[path.as_str()].len() == 1,
-                "sam local would give ANY {path} to one of two functions by chance"
-            );
-        }
-    }
-}
-
-#[test]
-fn only_throttled_methods_are_listed_beside_any() {
-    let yaml = yaml();
-    let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
-    let throttled = |method: &str, path: &str| {
-        let path = format!("/{}", path.replace('/', "~1"));
-        settings.iter().any(|each| each["HttpMethod"] == method && each["ResourcePath"] == *path)
-    };
-    for function in &Template::load().unwrap().functions {
-        for (method, path) in &function.routes {
-            let any = ("ANY".to_owned(), path.clone());
-            assert!(
-                method == "ANY" || !function.routes.contains(&any) || throttled(method, path),
-                "{method} {path} takes a resource of the stack"
-            );
-        }
-    }
-}
-
-#[test]
-fn throttled_routes_exist() {
-    let yaml = yaml();
-    let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
-    let mut throttled = BTreeSet::new();
-    for setting in settings {
-        let (path, method) =
-            (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
-        let metrics = if_so(&setting["MetricsEnabled"], "HasMethodMetrics");
-        assert_eq!(metrics, Some(&Yaml::Bool(true)), "{path}: metrics of methods are billed");
-        if path == "/*" {
-            continue;
-        }
-        let path = path.strip_prefix('/').unwrap().replace("~1", "/");
-        assert!(
-            ROUTES.iter().any(|route| route.method == method && route.path == path),
-            "{method} {path}"
-        );
-        // API Gateway has no separate setting for a method that `ANY` includes.
-        let listed = (method.to_owned(), path.clone());
-        let lists = |function: &Function| function.routes.contains(&listed);
-        assert!(Template::load().unwrap().functions.iter().any(lists), "{method} {path}");
-        throttled.insert(path);
-    }
-    let costly = [
-        "/api/admin/export/{list}",
-        "/api/admin/figures",
-        "/api/admin/users",
-        "/api/register",
-        "/api/login",
-        "/api/token",
-        "/api/user",
-        "/api/user/email/verify",
-        "/api/user/export",
-        "/api/user/password",
-        "/api/user/profile",
-        "/api/password/reset",
-        "/api/password/reset/confirm",
-    ];
-    assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
 /// Returns true if a value is the ARN of the failure queue. SAM lets a function send to the queue
@@ -226,36 +87,20 @@ fn failed_scheduled_runs_are_queued_encrypted_and_not_retried() {
     let queue = &yaml["Resources"]["FailureQueue"];
     assert_eq!(queue["Type"], "AWS::SQS::Queue");
     assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true);
-    let mut scheduled = BTreeSet::new();
     for resource in yaml["Resources"].as_mapping().unwrap().values() {
-        let properties = &resource["Properties"];
-        let events: Vec<&Yaml> = match properties["Events"].as_mapping() {
-            Some(events) => events.values().collect(),
-            None => Vec::new(),
-        };
-        let Some(schedule) = events.iter().find(|event| event["Type"] == "Schedule") else {
-            assert!(properties["EventInvokeConfig"].is_null(), "{resource:?}");
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
             continue;
         };
-        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
-        let config = &properties["EventInvokeConfig"];
-        assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
-        let rate = match binary {
-            "census" => "rate(1 day)",
-            "payments_check" => "rate(1 hour)",
-            _ => "rate(5 minutes)",
-        };
-        assert_eq!(schedule["Properties"]["Schedule"], rate, "{binary}");
-        assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
-        assert_eq!(
-            config["MaximumEventAgeInSeconds"], 300,
-            "{binary}: not longer than until the next"
-        );
-        scheduled.insert(binary);
+        let config = &resource["Properties"]["EventInvokeConfig"];
+        let function = background::FUNCTIONS.iter().find(|function| function.name == binary);
+        match function.and_then(|function| function.lambda.trigger) {
+            Some(Trigger::Schedule(_)) => {
+                assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
+                assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
+            }
+            _ => assert!(config.is_null(), "{binary}"),
+        }
     }
-    let expected: BTreeSet<&str> =
-        background::FUNCTIONS.iter().map(|each| each.name).filter(|name| *name != "mail").collect();
-    assert_eq!(scheduled, expected);
 }
 
 #[test]
@@ -310,34 +155,6 @@ fn only_the_mail_function_may_send_and_only_as_configured() {
     }
     let all = format!("{yaml:?}");
     assert_eq!(all.matches("ses:SendEmail").count(), 3, "no other statement sends");
-}
-
-#[test]
-fn the_gateway_streams_exactly_the_streaming_endpoints() {
-    let streaming: BTreeSet<String> =
-        endpoints().into_iter().filter(|name| streams(name)).collect();
-    let expected = ["admin_export", "chat_stream", "completions", "export", "responses"];
-    assert_eq!(streaming, BTreeSet::from(expected.map(str::to_owned)));
-    for (_, resource) in yaml()["Resources"].as_mapping().unwrap() {
-        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
-            continue;
-        };
-        let properties = &resource["Properties"];
-        for event in properties["Events"]
-            .as_mapping()
-            .unwrap()
-            .values()
-            .filter(|event| event["Type"] == "Api")
-        {
-            let (mode, time) = (
-                event["Properties"]["ResponseTransferMode"].as_str(),
-                event["Properties"]["TimeoutInMillis"].as_u64(),
-            );
-            let expected = streams(binary)
-                .then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
-            assert_eq!((mode, time), expected.unzip(), "{binary}");
-        }
-    }
 }
 
 const TABLES: [&str; 5] = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
@@ -541,48 +358,9 @@ fn the_kms_key_encrypts_all_data_and_opens_only_own_secrets() {
 }
 
 #[test]
-fn gateway_refusals_are_problem_documents() {
-    let yaml = yaml();
-    let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
-    let mut codes = BTreeMap::new();
-    for (kind, response) in responses.as_mapping().unwrap() {
-        let kind = kind.as_str().unwrap();
-        let text = response["ResponseTemplates"]["application/json"].as_str().unwrap();
-        let body: Value = serde_json::from_str(text).unwrap();
-        let status = body["status"].as_u64().map(|status| status.to_string());
-        assert_eq!(status.as_deref(), response["StatusCode"].as_str(), "{kind}");
-        let headers = &response["ResponseParameters"]["Headers"];
-        for name in [
-            "Content-Type",
-            "Cache-Control",
-            "X-Content-Type-Options",
-            "Strict-Transport-Security",
-            "Content-Security-Policy",
-            "Referrer-Policy",
-        ] {
-            assert!(headers[name].is_string(), "{kind} has no {name}");
-        }
-        codes.insert(kind.to_owned(), body["code"].as_str().unwrap().to_owned());
-    }
-    let expected = [
-        ("BAD_REQUEST_BODY", "malformed_request"),
-        ("BAD_REQUEST_PARAMETERS", "malformed_request"),
-        // The gateway response `DEFAULT_4XX` is for all other kinds of refusals, and doesn't change
-        // their statuses.
-        ("DEFAULT_4XX", "refused"),
-        ("DEFAULT_5XX", "unavailable"),
-        ("INVALID_SIGNATURE", "not_found"),
-        ("MISSING_AUTHENTICATION_TOKEN", "not_found"),
-        ("REQUEST_TOO_LARGE", "body_too_large"),
-        ("THROTTLED", "busy"),
-        ("WAF_FILTERED", "blocked"),
-    ];
-    let expected: BTreeMap<String, String> =
-        expected.map(|(kind, code)| (kind.to_owned(), code.to_owned())).into_iter().collect();
-    assert_eq!(codes, expected);
-    assert!(responses["DEFAULT_4XX"]["StatusCode"].is_null(), "it would change every refusal's");
+fn the_tour_lists_the_codes_of_the_gateway() {
     let tour = read("docs/use/api-tour.md");
-    for code in codes.values() {
+    for Refusal { code, .. } in REFUSALS {
         assert!(tour.contains(&format!("`{code}`")), "docs/use/api-tour.md does not list {code}");
     }
 }
@@ -627,34 +405,6 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
-    }
-}
-
-#[test]
-fn ai_and_hashing_functions_can_reserve_instances() {
-    let (yaml, mut reserving) = (yaml(), BTreeMap::new());
-    for resource in yaml["Resources"].as_mapping().unwrap().values() {
-        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
-            continue;
-        };
-        let properties = &resource["Properties"];
-        let reserved = &properties["ReservedConcurrentExecutions"];
-        // A function that hashes passwords has a whole processor.
-        let parameter = match properties["MemorySize"] == 1769 {
-            true => "HashConcurrency",
-            false if asks(binary) => "AskConcurrency",
-            false => {
-                assert!(reserved.is_null(), "{binary}");
-                continue;
-            }
-        };
-        let value = if_so(reserved, &format!("Has{parameter}"));
-        assert!(value.is_some_and(|value| is_ref(value, parameter)), "{binary}: {reserved:?}");
-        *reserving.entry(parameter).or_insert(0) += 1;
-    }
-    assert_eq!(reserving, BTreeMap::from([("AskConcurrency", 4), ("HashConcurrency", 7)]));
-    for parameter in ["AskConcurrency", "HashConcurrency"] {
-        assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
 }
 

@@ -11,7 +11,6 @@ use crate::support::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../README.md");
 const TOUR: &str = include_str!("../../docs/use/api-tour.md");
-const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
@@ -65,28 +64,6 @@ async fn walk(document: &str) -> usize {
         }
     }
     replies
-}
-
-#[test]
-fn the_configuration_table_has_every_variable_and_default() {
-    let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
-    for function in &emulator::template::Template::load().unwrap().functions {
-        for (name, value) in &function.environment {
-            let row = rows
-                .iter()
-                .find(|row| row.contains(&format!("`{name}`")))
-                .unwrap_or_else(|| panic!("{name} is not in the table"));
-            let made = value.is_empty()
-                || name == "SIGNING_SECRET"
-                || name == "METRICS_NAMESPACE"
-                || name.ends_with("_TABLE");
-            let mut defaults = row.split('|').nth(2).unwrap().trim().split(", streamed ");
-            assert!(
-                made || defaults.any(|default| default == value),
-                "{name} is {value} in the template: {row}"
-            );
-        }
-    }
 }
 
 #[test]

@@ -12,16 +12,11 @@ use serde_norway::Value as Yaml;
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
-use shared::config::{
-    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
-    MailConfig, Settings,
-};
+use shared::config::{ConfigError, LogConfig, Settings};
 
 use crate::support::client::Api;
 
 type Parameters = [(&'static str, &'static str)];
-
-const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
 
 static TEMPLATE: LazyLock<Yaml> =
     LazyLock::new(|| emulator::template::parse(include_str!("../../template.yaml")).unwrap());
@@ -624,59 +619,6 @@ async fn invalid_parameters_are_refused_before_a_deployment() {
     }
 }
 
-#[test]
-fn template_ranges_are_those_that_functions_accept() {
-    let mut compared = BTreeSet::new();
-    for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
-        let name = name.as_str().unwrap();
-        // A unique value shows which environment variables get the parameter.
-        for function in Template::with_parameters(&[(name, "many")]).unwrap().functions {
-            let variables = function.environment.iter().filter(|(_, value)| *value == "many");
-            for (variable, _) in variables {
-                let Some(sentence) = complaint(variable, "many") else { continue };
-                let Some(range) = sentence.split_once(" must be a whole number from ") else {
-                    assert_ne!(parameter["Type"], "Number", "{name}: {sentence}");
-                    continue;
-                };
-                let mut ends = range.1.split(' ').filter_map(|word| word.parse::<i64>().ok());
-                let (least, most) = (ends.next().unwrap(), ends.next().unwrap());
-                for (number, fits) in
-                    [(least - 1, false), (least, true), (most, true), (most + 1, false)]
-                {
-                    let number = number.to_string();
-                    assert_eq!(accepts(parameter, &number), fits, "{name}={number}");
-                    assert_eq!(complaint(variable, &number).is_none(), fits, "{variable}={number}");
-                }
-                for number in [format!("{most}.0"), "1e3".into(), String::new(), " 50".into()] {
-                    assert!(!accepts(parameter, &number), "{name}={number}");
-                }
-                compared.insert(name);
-            }
-        }
-    }
-    assert!(compared.len() >= 15, "{compared:?}");
-}
-
-/// Returns the error that the settings' readers report for one setting.
-fn complaint(variable: &str, value: &str) -> Option<String> {
-    let settings = Settings::new(|name| {
-        if name == variable {
-            return Some(value.to_owned());
-        }
-        name.ends_with("_TABLE").then(|| name.to_owned())
-    });
-    let errors = [
-        EdgeConfig::read(&settings).err(),
-        Config::read(&settings).err(),
-        AccountConfig::read(&settings).err(),
-        AiConfig::read(&settings).err(),
-        MailConfig::read(&settings).err(),
-        ChatAccess::read(&settings).err(),
-        EmptyBalance::read(&settings).err(),
-    ];
-    errors.into_iter().flatten().next().map(|error| error.to_string())
-}
-
 #[tokio::test]
 async fn functions_have_only_common_variables_and_those_they_read() {
     let api = Api::own(&[]).await;
@@ -753,32 +695,5 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
         assert!(accepts(&"x".repeat(bytes)) && accepts(&"\u{20ac}".repeat(bytes / 4)), "{name}");
         let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];
         assert!(!more.iter().any(|text| accepts(text)), "{name}: more bytes than were counted");
-    }
-}
-
-#[test]
-fn parameter_groups_list_every_parameter_in_order() {
-    let groups = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
-    let grouped = groups
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .flat_map(|group| group["Parameters"].as_sequence().unwrap());
-    let grouped: Vec<String> = grouped.map(text).collect();
-    let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
-    let parameters: Vec<String> = parameters.keys().map(text).collect();
-    assert_eq!(grouped, parameters);
-}
-
-#[test]
-fn every_parameter_is_documented_with_its_default() {
-    let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
-    for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
-        let name = name.as_str().unwrap();
-        let named = |row: &&&str| row.split('|').nth(1).unwrap().contains(&format!("`{name}`"));
-        let row = rows.iter().find(named).unwrap_or_else(|| panic!("{name} has no row"));
-        let (shown, default) = (row.split('|').nth(2).unwrap().trim(), text(&parameter["Default"]));
-        let is_none = default.is_empty() && ["none", "the provider's"].contains(&shown);
-        assert!(shown == default || is_none, "{name} is {default:?}: {row}");
     }
 }

@@ -2,7 +2,6 @@
 
 mod alarms;
 mod bins;
-mod event_names;
 mod events;
 mod files;
 mod functions;

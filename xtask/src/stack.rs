@@ -1,13 +1,14 @@
 //! Generates the parts of `template.yaml` that follow from the functions: the functions themselves,
 //! their shared policies, the alarms of their canaries, and the gateway's limits and refusals.
 
+use std::collections::BTreeMap;
+
 use emulator::gateway::refusals::{HEADERS, REFUSALS, Refusal};
 use functions::lambda::permit::{POLICIES, Permit};
 use functions::lambda::{Lambda, Trigger};
 use shared::store::OUTBOX;
 
 use crate::Failure;
-use crate::event_names::event_name;
 use crate::files::Files;
 use crate::functions::{Function, Method};
 use crate::permits::{Statements, statements};
@@ -16,6 +17,8 @@ use crate::yaml::scalar;
 
 pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure> {
     let from = Statements::read(files)?;
+    files.put_part("template.yaml", "aliases", &aliases(functions))?;
+    files.put_part("template.yaml", "routes", &routes(functions))?;
     files.put_part("template.yaml", "limits of methods", &limits(functions))?;
     files.put_part("template.yaml", "refusals of the gateway", &refusals())?;
     files.put_part("template.yaml", "shared policies", &policies(&from)?)?;
@@ -24,10 +27,59 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
         blocks += &block(function, &from)?;
         blocks.push('\n');
     }
+    blocks += &schedules(functions);
     files.put_part("template.yaml", "functions", &blocks)?;
     let with_canary = functions.iter().filter(|function| function.lambda.canary);
     let canaries: String = with_canary.map(canary).collect();
     files.put_part("template.yaml", "canaries", &canaries)
+}
+
+/// Returns the aliases that API Gateway calls. An address of a function names the alias only as a
+/// text, so CloudFormation would change the API before the alias has moved to a new version.
+fn aliases(functions: &[Function]) -> String {
+    let with_alias = functions.iter().filter(|function| function.lambda.canary);
+    with_alias.map(|function| format!("      - {}Aliaslive\n", function.id)).collect()
+}
+
+/// Returns the methods of each path with the functions that API Gateway calls
+/// ([extension](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-integration.html)).
+fn routes(functions: &[Function]) -> String {
+    let mut paths: BTreeMap<&str, String> = BTreeMap::new();
+    for function in functions {
+        for Method { name, path } in function.methods() {
+            let method = match name {
+                "ANY" => "x-amazon-apigateway-any-method".to_owned(),
+                name => name.to_lowercase(),
+            };
+            *paths.entry(path).or_default() += &integration(function, &method);
+        }
+    }
+    paths.iter().map(|(path, methods)| format!("          {path}:\n{methods}")).collect()
+}
+
+fn integration(function: &Function, method: &str) -> String {
+    let Function { id, lambda, .. } = function;
+    let alias = if lambda.canary { ":live" } else { "" };
+    let (version, invocations, streaming) = match lambda.streams {
+        true => (
+            "2021-11-15",
+            "response-streaming-invocations",
+            format!(
+                "                responseTransferMode: STREAM\n                timeoutInMillis: {}\n",
+                lambda.timeout.unwrap_or_default() * 1000
+            ),
+        ),
+        false => ("2015-03-31", "invocations", String::new()),
+    };
+    format!(
+        "            {method}:
+              responses: {{}}
+              x-amazon-apigateway-integration:
+                type: aws_proxy
+                httpMethod: POST
+                uri: !Sub arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/{version}/functions/${{{id}.Arn}}{alias}/{invocations}
+{streaming}"
+    )
 }
 
 /// Returns the lower limits of expensive methods.
@@ -135,23 +187,9 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
         lines += "        - Version: \"2012-10-17\"\n          Statement:\n";
         lines += &statements.concat();
     }
-    lines += "      Events:\n";
     match lambda.trigger {
-        None => {
-            for method in function.methods() {
-                lines += &event(function, &method);
-            }
-        }
-        Some(Trigger::Schedule(rate)) => {
-            let name = match rate {
-                "rate(5 minutes)" => "Often",
-                "rate(1 hour)" => "Hourly",
-                _ => "Daily",
-            };
-            lines += &format!(
-                "        {name}:\n          Type: Schedule\n          Properties:\n            Schedule: {rate}\n"
-            );
-        }
+        None => lines += &called_by_gateway(function),
+        Some(Trigger::Schedule(_)) => {}
         Some(Trigger::Outbox) => lines += &OUTBOX_EVENT.replace("OUTBOX", OUTBOX),
     }
     Ok(lines)
@@ -174,7 +212,8 @@ const FAILED_RUNS: &str = "      EventInvokeConfig:
 /// that another attempt may process, for example while SES throttles. Such a record delays the
 /// records behind it. Lambda gives up such a record after two hours or a thousand attempts. The
 /// record's e-mail stays in the outbox for a day.
-const OUTBOX_EVENT: &str = r#"        Outbox:
+const OUTBOX_EVENT: &str = r#"      Events:
+        Outbox:
           Type: DynamoDB
           Properties:
             Stream: !If [OwnTokens, !GetAtt TokensTable.StreamArn, !Ref TokensStreamArn]
@@ -193,17 +232,62 @@ const OUTBOX_EVENT: &str = r#"        Outbox:
                 - Pattern: '{"eventName": ["INSERT"], "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "OUTBOX"}]}}}}'
 "#;
 
-fn event(function: &Function, Method { name, path }: &Method) -> String {
-    let event = event_name(path, name);
-    let mut lines = format!(
-        "        {event}:\n          Type: Api\n          Properties:\n            \
-         RestApiId: !Ref Api\n            Path: {path}\n            Method: {name}\n"
-    );
-    if function.streams() {
-        let timeout = function.lambda.timeout.unwrap_or(10) * 1000;
+/// Returns the permission with which API Gateway calls a function, or its alias.
+fn called_by_gateway(function: &Function) -> String {
+    let alias = if function.lambda.canary { "Aliaslive" } else { "" };
+    let source = "!Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*";
+    permission(function, alias, "apigateway", source)
+}
+
+/// Returns the permission of the service that calls a function. One permission is for all routes, or
+/// for the whole schedule, because each takes one of the stack's 500 resources.
+fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source: &str) -> String {
+    format!(
+        "
+  {id}Permission:
+    Type: AWS::Lambda::Permission
+    Properties:
+      Action: lambda:InvokeFunction
+      FunctionName: !Ref {id}{alias}
+      Principal: {service}.amazonaws.com
+      SourceArn: {source}
+"
+    )
+}
+
+/// Returns a rule for each schedule, which invokes all functions with this schedule, and the
+/// permissions of the rules. A rule has the name of its first function.
+fn schedules(functions: &[Function]) -> String {
+    let mut rates: Vec<(&str, Vec<&Function>)> = Vec::new();
+    for function in functions {
+        if let Some(Trigger::Schedule(rate)) = function.lambda.trigger {
+            match rates.iter_mut().find(|(other, _)| *other == rate) {
+                Some((_, together)) => together.push(function),
+                None => rates.push((rate, vec![function])),
+            }
+        }
+    }
+    let mut lines = String::new();
+    for (rate, together) in rates {
+        let name = match rate {
+            "rate(5 minutes)" => "Often",
+            "rate(1 hour)" => "Hourly",
+            "rate(1 day)" => "Daily",
+            _ => "Schedule",
+        };
+        let first = together.first().map_or("", |function| &function.id);
         lines += &format!(
-            "            ResponseTransferMode: RESPONSE_STREAM\n            TimeoutInMillis: {timeout}\n"
+            "  {first}{name}:\n    Type: AWS::Events::Rule\n    Properties:\n      ScheduleExpression: {rate}\n      Targets:\n"
         );
+        for Function { id, .. } in &together {
+            lines +=
+                &format!("        - Id: {id}{name}LambdaTarget\n          Arn: !GetAtt {id}.Arn\n");
+        }
+        let source = format!("!GetAtt {first}{name}.Arn");
+        for function in together {
+            lines += &permission(function, "", "events", &source);
+        }
+        lines.push('\n');
     }
     lines
 }

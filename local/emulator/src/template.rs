@@ -139,8 +139,6 @@ struct FunctionProperties {
     timeout: Option<u64>,
     #[serde(default)]
     environment: Environment,
-    #[serde(default)]
-    events: BTreeMap<String, Event>,
 }
 
 #[derive(Default, Deserialize)]
@@ -153,20 +151,24 @@ struct Environment {
 #[serde(rename_all = "PascalCase")]
 struct Gateway {
     minimum_compression_size: usize,
+    definition_body: Definition,
+}
+
+/// The API in OpenAPI's format, with API Gateway's extensions.
+#[derive(Deserialize)]
+struct Definition {
+    paths: BTreeMap<String, BTreeMap<String, Operation>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Event {
-    r#type: String,
-    properties: Value,
+struct Operation {
+    #[serde(rename = "x-amazon-apigateway-integration")]
+    integration: Integration,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Route {
-    path: String,
-    method: String,
+struct Integration {
+    uri: Value,
 }
 
 /// Reads a template and applies its merge keys (`<<`), which serde_norway doesn't apply by default.
@@ -207,11 +209,11 @@ impl Template {
                 .ok_or_else(|| format!("template.yaml has no parameter {name}"))?;
             parameter.default = Value::String((*value).to_owned());
         }
-        let (mut functions, mut tables) = (Vec::new(), Vec::new());
+        let mut tables = Vec::new();
         let mut compressed_from = usize::MAX;
+        let mut routes: HashMap<String, Vec<(String, String)>> = HashMap::new();
         for (name, resource) in &document.resources {
             match resource.r#type.as_str() {
-                "AWS::Serverless::Function" => functions.push(document.function(name, resource)?),
                 "AWS::DynamoDB::Table" => {
                     let table: Table = read(name, &resource.properties)?;
                     tables.push(Table { name: name.clone(), ..table });
@@ -219,8 +221,27 @@ impl Template {
                 "AWS::Serverless::Api" => {
                     let api: Gateway = read(name, &resource.properties)?;
                     compressed_from = api.minimum_compression_size;
+                    for (path, methods) in &api.definition_body.paths {
+                        for (method, Operation { integration }) in methods {
+                            let function = integration.function().ok_or_else(|| {
+                                format!("template.yaml: {method} {path} calls no function")
+                            })?;
+                            let method = match method.as_str() {
+                                "x-amazon-apigateway-any-method" => "ANY".to_owned(),
+                                method => method.to_uppercase(),
+                            };
+                            routes.entry(function).or_default().push((method, path.clone()));
+                        }
+                    }
                 }
                 _ => {}
+            }
+        }
+        let mut functions = Vec::new();
+        for (name, resource) in &document.resources {
+            if resource.r#type == "AWS::Serverless::Function" {
+                let routes = routes.remove(name).unwrap_or_default();
+                functions.push(document.function(name, resource, routes)?);
             }
         }
         let parameters = document.parameters.into_keys().collect();
@@ -233,8 +254,23 @@ impl Template {
     }
 }
 
+impl Integration {
+    /// Returns the logical id of the function that API Gateway calls. The function's ARN is in
+    /// `!Sub arn:..:functions/${Function.Arn}/invocations`, perhaps with an alias.
+    fn function(&self) -> Option<String> {
+        let Value::Tagged(tagged) = &self.uri else { return None };
+        let (_, target) = tagged.value.as_str()?.split_once("/functions/${")?;
+        Some(target.split_once(".Arn}")?.0.to_owned())
+    }
+}
+
 impl Document {
-    fn function(&self, name: &str, resource: &Resource) -> Result<Function, String> {
+    fn function(
+        &self,
+        name: &str,
+        resource: &Resource,
+        routes: Vec<(String, String)>,
+    ) -> Result<Function, String> {
         let binary = resource
             .metadata
             .get("BuildProperties")
@@ -243,11 +279,6 @@ impl Document {
         let own: FunctionProperties = read(name, &resource.properties)?;
         let global = &self.globals.function;
         let variables = global.environment.variables.iter().chain(&own.environment.variables);
-        let mut routes = Vec::new();
-        for event in own.events.values().filter(|event| event.r#type == "Api") {
-            let route: Route = read(name, &event.properties)?;
-            routes.push((route.method, route.path));
-        }
         Ok(Function {
             name: binary.ok_or_else(|| format!("template.yaml: {name} has no binary"))?.to_owned(),
             timeout: own

@@ -6,6 +6,8 @@ use std::ops::Add;
 use serde_norway::Value;
 
 use emulator::template::{TEXT, Template, parse};
+use functions::lambda::Trigger;
+use functions::{ENDPOINTS, background};
 
 const ALARMS: &str = include_str!("../../../alarms.yaml");
 
@@ -98,28 +100,21 @@ impl Stack {
                 .ok_or_else(|| format!("template.yaml: the default of {name} is not a number"))
         };
 
+        let usual = number(&document, &["Globals", "Function", "MemorySize"])
+            .ok_or("template.yaml states no MemorySize")?;
+        let endpoints = ENDPOINTS.iter().map(|endpoint| (endpoint.name, endpoint.lambda));
+        let background = background::FUNCTIONS.iter().map(|each| (each.name, each.lambda));
         let (mut memories, mut scheduled) = (HashMap::new(), Vec::new());
         let mut reservations = HashMap::new();
-        for resource in resources.values() {
-            let Some(binary) = text(resource, &["Metadata", "BuildProperties", "Binary"]) else {
-                continue;
-            };
-            let own = number(resource, &["Properties", "MemorySize"]);
-            let memory = own.or_else(|| number(&document, &["Globals", "Function", "MemorySize"]));
-            memories.insert(binary, memory.ok_or("template.yaml states no MemorySize")?);
-            // `!If [HasAskConcurrency, !Ref AskConcurrency, ..]`
-            let reserved = path(resource, &["Properties", "ReservedConcurrentExecutions"])
-                .and_then(|choice| choice.as_sequence()?.get(1)?.as_str());
-            if let Some(name) = reserved {
-                let instances = parameter(name)?;
-                let reservation = Reservation { parameter: name.to_owned(), instances };
-                reservations.extend((instances > 0.0).then_some((binary, reservation)));
+        for (name, lambda) in endpoints.chain(background) {
+            memories.insert(name, lambda.memory.map_or(usual, f64::from));
+            if let Some(parameter_name) = lambda.concurrency {
+                let instances = parameter(parameter_name)?;
+                let reservation = Reservation { parameter: parameter_name.to_owned(), instances };
+                reservations.extend((instances > 0.0).then_some((name, reservation)));
             }
-            let events = path(resource, &["Properties", "Events"]).and_then(Value::as_mapping);
-            for event in events.into_iter().flat_map(|events| events.values()) {
-                if let Some(schedule) = text(event, &["Properties", "Schedule"]) {
-                    scheduled.push((binary.to_owned(), a_month(schedule)?));
-                }
+            if let Some(Trigger::Schedule(rate)) = lambda.trigger {
+                scheduled.push((name.to_owned(), a_month(rate)?));
             }
         }
         let mut functions = HashMap::new();

@@ -12,6 +12,7 @@ from suites.stacks.templates import ROOT, source
 
 sys.path.insert(0, str(ROOT / "scripts/lib"))
 import canary  # noqa: E402
+from template import routes_of  # noqa: E402
 
 # The share of an alias's requests that the new version gets, for five minutes.
 SHARE, SECONDS = 0.1, 300
@@ -77,7 +78,7 @@ def check_functions(template):
     functions = {name: each["Properties"] for name, each in template["Resources"].items() if "AutoPublishAlias" in each.get("Properties", {})}
     assert functions.keys() == canary.REQUESTS.keys(), f"scripts/lib/canary.py lacks {functions.keys() ^ canary.REQUESTS.keys()}"
     for name, (method, path, _, _) in canary.REQUESTS.items():
-        routes = {(event["Properties"]["Method"].upper(), event["Properties"]["Path"]) for event in functions[name]["Events"].values()}
+        routes = {(method, path) for method, path, function in routes_of(template) if function == name}
         path = path.split("?")[0].rstrip("/")
         assert {(method, path), ("ANY", path)} & routes, f"{name} has no route {method} {path}: {routes}"
 
