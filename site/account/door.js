@@ -35,8 +35,6 @@ const FACTS = [
   ],
 ];
 
-const VERIFY = "Verify your e-mail address";
-
 /** Shows the list of facts again, in another word for tokens. */
 let showFacts = () => {};
 let checking = null;
@@ -88,7 +86,7 @@ function door(title, lead, ...content) {
 }
 
 /** `#/sign-in`. `welcome` runs after signing in. */
-export function signingIn({ query }, welcome) {
+export function signingIn({ query, title }, welcome) {
   const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
     autocapitalize: "none",
@@ -101,7 +99,7 @@ export function signingIn({ query }, welcome) {
     required: true,
   });
   const content = door(
-    "Sign in",
+    title,
     null,
     "ended" in query &&
       h(
@@ -124,7 +122,7 @@ export function signingIn({ query }, welcome) {
       h("span", {}, "New here? ", h("a", { href: "#/register" }, "Create an account")),
     ),
   );
-  return { title: "Sign in", content, focus: name.input };
+  return { content, focus: name.input };
 }
 
 /**
@@ -137,7 +135,7 @@ export function refusal(error) {
 }
 
 /** `#/register`. `welcome` runs after the account was created. */
-export function registration(_place, welcome) {
+export function registration({ title }, welcome) {
   const name = field("Username", "username", {
     autocomplete: "username",
     autocapitalize: "none",
@@ -161,7 +159,7 @@ export function registration(_place, welcome) {
   // If the reply was lost, the same values are sent again with the same idempotency key.
   let sent = { values: "", key: newKey() };
   const content = door(
-    "Create an account",
+    title,
     beginning(),
     form([name, email, password], {
       submit: "Create account",
@@ -184,7 +182,7 @@ export function registration(_place, welcome) {
       h("span", {}, "Already have an account? ", h("a", { href: "#/sign-in" }, "Sign in")),
     ),
   );
-  return { title: "Create an account", content, focus: name.input };
+  return { content, focus: name.input };
 }
 
 /** A sentence about the tokens of a new account. It stays empty until the API has replied. */
@@ -200,7 +198,7 @@ function beginning() {
 }
 
 /** `#/forgotten-password`: sends an e-mail with a link to choose a new password. */
-export function forgotten() {
+export function forgotten({ title }) {
   const email = field("E-mail address", "email", {
     type: "email",
     autocomplete: "email",
@@ -231,12 +229,12 @@ export function forgotten() {
     },
   });
   const content = door(
-    "Forgotten password",
+    title,
     "Enter your account's e-mail address. We'll send you a link to choose a new password.",
     asking,
     wayBack(),
   );
-  return { title: "Forgotten password", content, focus: email.input };
+  return { content, focus: email.input };
 }
 
 function wayBack() {
@@ -257,9 +255,8 @@ function newPassword() {
 }
 
 /** `#/reset-password?token=..`, the link in the e-mail from `forgotten`. */
-export function resetting({ query }) {
-  if (!query.token)
-    return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
+export function resetting({ query, title }) {
+  if (!query.token) return halfLink(title, "#/forgotten-password", "Get a new link");
   const password = newPassword();
   const choosing = form([password], {
     submit: "Change password",
@@ -280,12 +277,12 @@ export function resetting({ query }) {
     },
   });
   const content = door(
-    "Choose a new password",
+    title,
     "You will be signed out everywhere when you change your password.",
     choosing,
     wayBack(),
   );
-  return { title: "Choose a new password", content, focus: password.input };
+  return { content, focus: password.input };
 }
 
 /**
@@ -293,9 +290,9 @@ export function resetting({ query }) {
  * programs that scan e-mails also follow links. A reader who isn't signed in to the account chooses
  * a new password for it, because another person may have registered with this address.
  */
-export function verifying({ query }) {
+export function verifying({ query, title }) {
   if (!query.token)
-    return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
+    return halfLink(title, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
   const password = newPassword();
   const choosing = form([password], {
     submit: "Verify and set the password",
@@ -350,11 +347,11 @@ export function verifying({ query }) {
     }
   };
   const content = door(
-    VERIFY,
+    title,
     "Confirm that this e-mail address is yours. Then you can use the address to reset a forgotten password.",
     isSignedIn() ? verification : choice,
   );
-  return { title: VERIFY, content };
+  return { content };
 }
 
 /** Reads the profile again. The module is imported here because only a session needs it. */
@@ -388,5 +385,5 @@ function halfLink(title, href, text) {
     ),
     h("p", { class: "door-links" }, linkButton(text, href)),
   );
-  return { title, content };
+  return { content };
 }

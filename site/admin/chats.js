@@ -15,7 +15,7 @@ import { userLink } from "./people.js";
 const PREVIEW = 160;
 
 /** `#/chats?q=tram&from=2026-11-01&to=2026-11-20` */
-export function chatsView({ query, signal }) {
+export function chatsView({ query, signal, title }) {
   const search = field("Search", "q", {
     type: "search",
     autocomplete: "off",
@@ -33,11 +33,11 @@ export function chatsView({ query, signal }) {
   const content = h(
     "div",
     { class: "page" },
-    h("h1", {}, "Messages"),
+    h("h1", {}, title),
     h("p", { class: "lead" }, "All users' messages with their answers, newest first."),
     element,
   );
-  return { title: "Messages", content };
+  return { content };
 }
 
 /** The list of messages that match the filters in `chosen`, or of one user's messages. */

@@ -20,7 +20,7 @@ const LISTS = [
 const PACE = 120;
 
 /** `#/export` */
-export function exportView({ signal }) {
+export function exportView({ signal, title }) {
   const list = field("List", "list", { type: "select", options: LISTS });
   const from = field("From", "from", { type: "date", optional: true });
   const to = field("To", "to", { type: "date", optional: true });
@@ -54,11 +54,11 @@ export function exportView({ signal }) {
   const content = h(
     "div",
     { class: "page" },
-    h("h1", {}, "Export"),
+    h("h1", {}, title),
     h("p", { class: "lead" }, "Download a list as a CSV file, for spreadsheets and scripts."),
     h("section", { class: "card", "aria-label": "Export" }, element, state),
   );
-  return { title: "Export", content };
+  return { content };
 }
 
 async function run(chosen, state, signal) {

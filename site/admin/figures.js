@@ -68,13 +68,13 @@ function numbersOf({ revenue = {} }) {
 let open = null;
 
 /** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
-export function figuresView({ query, signal }) {
+export function figuresView({ query, signal, title }) {
   const range = read(query);
-  if (!open?.content.isConnected) open = build();
+  if (!open?.content.isConnected) open = build(title);
   open.show(range, signal);
   const { activeElement } = document;
   return {
-    title: `Statistics, ${rangeInWords(range.from, range.to)}`,
+    title: `${title}, ${rangeInWords(range.from, range.to)}`,
     content: open.content,
     focus: open.content.contains(activeElement) ? activeElement : undefined,
   };
@@ -95,7 +95,7 @@ function place({ from, to, days, by }) {
   return `#/figures?${query}`;
 }
 
-function build() {
+function build(title) {
   let by = TOPS[0][0];
   const preset = (dataset, text) => h("a", { class: "button button-secondary", dataset }, text);
   const presets = RANGES.map((days) => preset({ days }, `${days} days`));
@@ -133,7 +133,7 @@ function build() {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("div", { class: "page-head" }, h("h1", {}, "Statistics")),
+    h("div", { class: "page-head" }, h("h1", {}, title)),
     h(
       "div",
       { class: "admin-ranges" },

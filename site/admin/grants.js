@@ -40,7 +40,7 @@ const OUTCOMES = {
 const DONE = ["made", "made_before"];
 
 /** `#/users/grants` */
-export function grantsView({ signal }) {
+export function grantsView({ signal, title }) {
   const file = field("File", "file", {
     type: "file",
     accept: ".csv,text/csv",
@@ -71,7 +71,7 @@ export function grantsView({ signal }) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Bulk grants"),
+    h("h1", {}, title),
     h(
       "p",
       { class: "lead" },
@@ -82,7 +82,7 @@ export function grantsView({ signal }) {
     h("section", { class: "card", "aria-label": "File and reason" }, element),
     results,
   );
-  return { title: "Bulk grants", content };
+  return { content };
 }
 
 /** The grants in a file, with their reason. */

@@ -16,8 +16,8 @@ export const PACKS_PLACE = "#/purchases/packs";
 
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
 
-/** `#/purchases/packs`. `reload` shows the view again. */
-export async function packsView({ signal }, me, reload) {
+/** `#/purchases/packs` */
+export async function packsView({ signal, title }, me, reload) {
   const read = await get(PATH, null, { signal });
   const tools = [
     linkButton("History", "#/trail?act=packs", { kind: "quiet", icon: "history" }),
@@ -34,13 +34,13 @@ export async function packsView({ signal }, me, reload) {
     h(
       "div",
       { class: "page-head" },
-      h("h1", {}, "Packs"),
+      h("h1", {}, title),
       h("div", { class: "toolbar admin-head" }, tools),
     ),
     h("p", { class: "lead" }, about(read, me)),
     editor(read, me, reload),
   );
-  return { title: "Packs", content };
+  return { content };
 }
 
 /** Who set the packs, and when. */

@@ -1,5 +1,5 @@
-// The administration page: its frame, its routes, and the form to sign in. The views are in the
-// other scripts of this folder.
+// The administration page: its views by address, its frame, and the form to sign in. The scripts of
+// the views are in this folder.
 
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
 import { readModels } from "../session/models.js";
@@ -20,19 +20,27 @@ import { pricesView } from "./prices.js";
 import { purchasesView } from "./purchases.js";
 import { pricesEditor } from "./rates.js";
 import { trailView } from "./trail.js";
-import { userView } from "./user.js";
+import { userViews } from "./user.js";
 import { usersView } from "./users.js";
 import { vouchersView } from "./vouchers.js";
 
+/**
+ * The views. `view(place, me, reload)` makes a view for the administrator `me`, and `reload` shows it
+ * again. The navigation has the views with an icon, in this order.
+ */
 const VIEWS = [
-  { path: "users", text: "Users", icon: "users" },
-  { path: "chats", text: "Messages", icon: "chat" },
-  { path: "figures", text: "Statistics", icon: "chart" },
-  { path: "prices", text: "Prices", icon: "tag" },
-  { path: "vouchers", text: "Vouchers", icon: "coin" },
-  { path: "purchases", text: "Purchases", icon: "receipt" },
-  { path: "trail", text: "Audit log", icon: "history" },
-  { path: "export", text: "Export", icon: "download" },
+  { path: "users", title: "Users", icon: "users", view: usersView },
+  { path: "users/grants", title: "Bulk grants", view: grantsView },
+  ...userViews,
+  { path: "chats", title: "Messages", icon: "chat", view: chatsView },
+  { path: "figures", title: "Statistics", icon: "chart", view: figuresView },
+  { path: "prices", title: "Prices", icon: "tag", view: pricesView },
+  { path: "prices/edit", title: "Edit the prices", view: pricesEditor },
+  { path: "vouchers", title: "Vouchers", icon: "coin", view: vouchersView },
+  { path: "purchases", title: "Purchases", icon: "receipt", view: purchasesView },
+  { path: "purchases/packs", title: "Packs", view: packsView },
+  { path: "trail", title: "Audit log", icon: "history", view: trailView },
+  { path: "export", title: "Export", icon: "download", view: exportView },
 ];
 
 const CHAT_PAGE = base.href;
@@ -44,8 +52,8 @@ let ended = false;
 
 const main = document.getElementById("main");
 const frame = document.getElementById("frame");
-const links = VIEWS.map(({ path, text, icon: name }) =>
-  h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, text)),
+const links = VIEWS.filter((row) => row.icon).map(({ path, title, icon: name }) =>
+  h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, title)),
 );
 const nav = h(
   "nav",
@@ -91,22 +99,7 @@ const place = router({
   name: "Farebox administration",
   start: "Go to the users",
   before: ({ path }) => (path === "" ? "#/users" : null),
-  routes: [
-    ["users", admitted(usersView)],
-    ["users/grants", admitted(grantsView)],
-    ["users/:id", admitted((where) => userView(where, me, "overview"))],
-    ["users/:id/statement", admitted((where) => userView(where, me, "statement"))],
-    ["users/:id/chats", admitted((where) => userView(where, me, "chats"))],
-    ["chats", admitted(chatsView)],
-    ["figures", admitted(figuresView)],
-    ["prices", admitted((where) => pricesView(where, me, () => place.show()))],
-    ["prices/edit", admitted((where) => pricesEditor(where, me))],
-    ["vouchers", admitted((where) => vouchersView(where, me))],
-    ["purchases", admitted(purchasesView)],
-    ["purchases/packs", admitted((where) => packsView(where, me, () => place.show()))],
-    ["trail", admitted((where) => trailView(where, me))],
-    ["export", admitted(exportView)],
-  ],
+  views: VIEWS.map((row) => ({ ...row, view: admitted(row.view) })),
   after: ({ path }) => showFrame(path.split("/")[0]),
 });
 
@@ -129,7 +122,7 @@ function admitted(view) {
       me ??= await account();
       if (!me) return door();
       if (me.role !== "admin") return stranger();
-      return await view(where);
+      return await view(where, me, () => place.show());
     } catch (error) {
       if (error.status === 401) return door();
       if (error.code === "forbidden") return stranger();

@@ -30,34 +30,35 @@ export const pricesPlace = (version) =>
   version ? `#/prices?version=${encodeURIComponent(version)}` : "#/prices";
 
 /** `#/prices`, `#/prices?version=<version>` */
-export async function pricesView({ query, signal }, me, show) {
+export async function pricesView({ query, signal, title }, me, reload) {
   const read = await get(PATH, { version: query.version }, { signal });
   const isOld = Boolean(query.version);
+  const name = isOld ? "Earlier price list" : title;
   const content = h(
     "div",
     { class: "page page-wide" },
     h(
       "div",
       { class: "page-head" },
-      h("h1", {}, isOld ? "Earlier price list" : "Prices"),
-      h("div", { class: "toolbar admin-head" }, isOld ? oldTools(read) : tools(read, show)),
+      h("h1", {}, name),
+      h("div", { class: "toolbar admin-head" }, isOld ? oldTools(read) : tools(read, reload)),
     ),
     isOld && note("info", "This version may not be in force any more. It can't be changed."),
     read.list
       ? [about(read, me), pricesTable(read.list), explanation(read.list)]
       : await noList(signal),
   );
-  return { title: isOld ? "Earlier price list" : "Prices", content };
+  return { title: name, content };
 }
 
-function tools({ list, version }, show) {
+function tools({ list, version }, reload) {
   return [
     linkButton("History", HISTORY, { kind: "quiet", icon: "history" }),
     list &&
       button("Remove the list", {
         kind: "danger",
         icon: "trash",
-        onclick: () => remove(version, show),
+        onclick: () => remove(version, reload),
       }),
     list && linkButton("Edit", "#/prices/edit", { kind: "primary", icon: "pencil" }),
   ];
@@ -102,7 +103,7 @@ function about({ version, author: by, time: stored }, me) {
   );
 }
 
-async function remove(version, show) {
+async function remove(version, reload) {
   const removed = await confirm(
     "Remove the price list?",
     "Users can't choose a model any more, and all messages have the same price again. The list stays in the history.",
@@ -114,7 +115,7 @@ async function remove(version, show) {
     },
   );
   if (!removed) return;
-  await attempt(show);
+  await attempt(reload);
   toast("The price list has been removed.");
 }
 

@@ -33,7 +33,7 @@ const STATES = {
 };
 
 /** `#/purchases`, `#/purchases?attention=true`, `#/purchases?state=unpaid` */
-export function purchasesView({ query, signal }) {
+export function purchasesView({ query, signal, title }) {
   const which = field("Show", "attention", {
     type: "select",
     options: [
@@ -59,7 +59,7 @@ export function purchasesView({ query, signal }) {
     h(
       "div",
       { class: "page-head" },
-      h("h1", {}, "Purchases"),
+      h("h1", {}, title),
       h(
         "div",
         { class: "toolbar admin-head" },
@@ -75,7 +75,7 @@ export function purchasesView({ query, signal }) {
     ),
     element,
   );
-  return { title: "Purchases", content };
+  return { content };
 }
 
 function list(chosen, signal) {

@@ -24,16 +24,16 @@ const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" 
 let open = null;
 
 /** `#/prices/edit`, `#/prices/edit?from=<version>` */
-export async function pricesEditor({ query: { from }, signal }, me) {
+export async function pricesEditor({ query: { from }, signal, title }, me) {
   if (open?.from !== from) open = null;
   if (!open) {
     const [current, old] = await Promise.all([
       get(PATH, null, { signal }),
       from && get(PATH, { version: from }, { signal }),
     ]);
-    open = { from, content: editor(current, (old || current).list, me) };
+    open = { from, content: editor(title, current, (old || current).list, me) };
   }
-  return { title: "Edit the prices", content: open.content };
+  return { content: open.content };
 }
 
 function leave() {
@@ -42,7 +42,7 @@ function leave() {
 }
 
 /** The form with the rows of `list`. Saving it replaces the version in `current`. */
-function editor(current, list, me) {
+function editor(title, current, list, me) {
   let { version } = current;
   let more = {};
   const currency = field("Currency", "list.currency", {
@@ -149,7 +149,7 @@ function editor(current, list, me) {
   return h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Edit the prices"),
+    h("h1", {}, title),
     h("p", { class: "lead" }, lead, ` The example is ${EXAMPLE}.`),
     element,
   );

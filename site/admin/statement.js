@@ -26,7 +26,7 @@ import { reasonField } from "./reason.js";
 const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 
 /** `#/users/<id>/statement?from=2026-11-01&to=2026-11-20` */
-export function statement(user, path, me, query, signal) {
+export function statement(user, { path, me, query, signal }) {
   const { element } = filters({
     place: userPlace(user.id, "statement"),
     label: "Filter the statement",

@@ -39,7 +39,7 @@ const ACTS = [
 const VERSION = /^[0-9a-f]{16}$/;
 
 /** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
-export function trailView({ query, signal }, me) {
+export function trailView({ query, signal, title }, me) {
   const act = field("Action", "act", { type: "select", options: ACTS });
   const by = field("By", "actor", {
     type: "select",
@@ -65,7 +65,7 @@ export function trailView({ query, signal }, me) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Audit log"),
+    h("h1", {}, title),
     h("p", { class: "lead" }, "What administrators did, newest first."),
     query.user_id &&
       h(
@@ -85,7 +85,7 @@ export function trailView({ query, signal }, me) {
       signal,
     }),
   );
-  return { title: "Audit log", content };
+  return { content };
 }
 
 function list(chosen, me, signal) {

@@ -12,20 +12,26 @@ import { deletion, password, sessions } from "./access.js";
 import { adjustment } from "./adjust.js";
 import { chats } from "./chats.js";
 import { apiKeys } from "./keys.js";
-import { emailAddress, roleBadge, standingBadge, userPlace } from "./people.js";
+import { emailAddress, roleBadge, standingBadge } from "./people.js";
 import { askWhy } from "./reason.js";
 import { standing } from "./standing.js";
 import { statement } from "./statement.js";
 import { usersPlace } from "./users.js";
 
+/** The tabs of a user's page. Each is a view, and `show` makes its content below the tabs. */
 const PARTS = [
-  ["overview", "Overview", null],
-  ["statement", "Statement", "statement"],
-  ["chats", "Messages", "chats"],
+  { path: "users/:id", text: "Overview", show: overview },
+  { path: "users/:id/statement", text: "Statement", show: statement },
+  { path: "users/:id/chats", text: "Messages", show: messages },
 ];
 
-/** `#/users/<id>`, `#/users/<id>/statement`, `#/users/<id>/chats` */
-export async function userView({ params, query, signal }, me, part) {
+/** A row of the page's views for each tab. */
+export const userViews = PARTS.map((part) => ({
+  path: part.path,
+  view: (place, me) => userView(place, me, part),
+}));
+
+async function userView({ params, query, signal }, me, part) {
   const path = `api/admin/users/${encodeURIComponent(params.id)}/`;
   const user = await get(path, null, { signal });
   const badges = h("span", { class: "admin-badges" });
@@ -38,19 +44,11 @@ export async function userView({ params, query, signal }, me, part) {
     );
   showBadges(user);
 
-  const body = {
-    overview: () => overview(user, path, me, signal, showBadges),
-    statement: () => statement(user, path, me, query, signal),
-    chats: () =>
-      h(
-        "section",
-        { "aria-label": `Messages of ${user.username}` },
-        chats({ userId: user.id, chosen: query.chat_id ? { chat_id: query.chat_id } : {}, signal }),
-      ),
-  }[part]();
-  const tabs = PARTS.map(([name, text, place]) =>
-    h("a", { href: userPlace(user.id, place), "aria-current": name === part && "page" }, text),
-  );
+  const body = part.show(user, { path, me, query, signal, showBadges });
+  const tabs = PARTS.map((tab) => {
+    const href = `#/${tab.path.replace(":id", encodeURIComponent(user.id))}`;
+    return h("a", { href, "aria-current": tab === part && "page" }, tab.text);
+  });
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -64,14 +62,20 @@ export async function userView({ params, query, signal }, me, part) {
     ),
     body,
   );
-  const title =
-    part === "overview"
-      ? user.username
-      : `${PARTS.find(([name]) => name === part)[1]} of ${user.username}`;
+  const title = part === PARTS[0] ? user.username : `${part.text} of ${user.username}`;
   return { title, content };
 }
 
-function overview(first, path, me, signal, showBadges) {
+function messages(user, { query, signal }) {
+  const chosen = query.chat_id ? { chat_id: query.chat_id } : {};
+  return h(
+    "section",
+    { "aria-label": `Messages of ${user.username}` },
+    chats({ userId: user.id, chosen, signal }),
+  );
+}
+
+function overview(first, { path, me, signal, showBadges }) {
   let user = first;
   const [balanceBox, failedBox, standingBox, profileBox, passwordBox, sessionsBox] = [
     "Balance",

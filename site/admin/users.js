@@ -20,7 +20,7 @@ let left = { chosen: "", rows: 1, top: 0 };
 export const usersPlace = () => (left.chosen ? `#/users?${left.chosen}` : "#/users");
 
 /** `#/users?q=ann&role=admin` */
-export function usersView({ query, signal }) {
+export function usersView({ query, signal, title }) {
   const search = field("Search", "q", {
     type: "search",
     autocomplete: "off",
@@ -97,7 +97,7 @@ export function usersView({ query, signal }) {
     h(
       "div",
       { class: "page-head" },
-      h("h1", {}, "Users"),
+      h("h1", {}, title),
       h(
         "div",
         { class: "toolbar admin-head" },
@@ -107,7 +107,7 @@ export function usersView({ query, signal }) {
     ),
     element,
   );
-  return { title: "Users", content };
+  return { content };
 }
 
 /** Creates a user and shows the user's page. */

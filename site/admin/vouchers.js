@@ -15,7 +15,7 @@ import { actor } from "./people.js";
 const PATH = "api/admin/vouchers/";
 
 /** `#/vouchers` */
-export function vouchersView({ signal }, me) {
+export function vouchersView({ signal, title }, me) {
   const holder = h("div", {});
   const show = () => fill(holder, batches(me, signal, show));
   const add = button("New vouchers", {
@@ -25,14 +25,13 @@ export function vouchersView({ signal }, me) {
   });
   show();
   return {
-    title: "Vouchers",
     content: h(
       "div",
       { class: "page page-wide" },
       h(
         "div",
         { class: "page-head" },
-        h("h1", {}, "Vouchers"),
+        h("h1", {}, title),
         h("div", { class: "toolbar admin-head" }, add),
       ),
       h(

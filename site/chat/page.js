@@ -1,4 +1,4 @@
-// The chat page: the session, the frame around the views, and the view of each address.
+// The chat page: its views by address, the session, and the frame around the views.
 
 import { forgotten, registration, resetting, signingIn, verifying } from "../account/door.js";
 import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "../session/api.js";
@@ -10,10 +10,6 @@ import { note } from "../ui/note.js";
 import { go, router } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
 import { forgetDrafts } from "./drafts.js";
-
-/** The views without a session. The first two are only for users who aren't signed in. */
-const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];
-const DOORS = PUBLIC.slice(0, 2);
 
 /**
  * Loads the files that only a session needs: the frame around its views, and the conversations.
@@ -51,28 +47,61 @@ async function readApp() {
 /** The module `app.js`, or null before the first session. */
 let app = null;
 
-/** Views that are loaded when they are opened, or after the first view of a session is shown. */
-const LATER = {
-  newThread: readApp,
-  oldThread: readApp,
-  versions: () => import("./versions.js"),
-  stops: () => import("./stop.js"),
-  dialogs: () => import("./dialogs.js"),
-  history: () => import("./history.js"),
-  message: () => import("./history.js"),
-  statement: () => import("../account/statement.js"),
-  shop: () => import("../account/buy.js"),
-  profilePage: () => import("../account/profile.js"),
-  sessions: () => import("../account/sessions.js"),
-  apiKeys: () => import("../account/keys.js"),
-  ownData: () => import("../account/data.js"),
-};
+/** A view for users with a session: the function `name` of a module that `read` loads. */
+const later = (path, read, name, ...more) => ({
+  path,
+  read,
+  view: async (place) => (await read())[name](place, ...more),
+});
 
-/** A view of `LATER`. */
-const later =
-  (name, ...more) =>
-  async (place) =>
-    (await LATER[name]())[name](place, ...more);
+/**
+ * The views. `for` names the users of a view that needs no session: `guests` or `everyone`. An
+ * e-mailed link works once, so users don't return to it after signing in.
+ *
+ * The modules of `later` name their own titles. A page that was opened before an update loads these
+ * modules from the new release, so they can't rely on a field that this table gains.
+ */
+const VIEWS = [
+  later("", readApp, "newThread"),
+  later("c/:id", readApp, "oldThread"),
+  later("history", () => import("./history.js"), "history"),
+  later("m/:id", () => import("./history.js"), "message"),
+  later("statement", () => import("../account/statement.js"), "statement"),
+  later("buy", () => import("../account/buy.js"), "shop"),
+  later("account", () => import("../account/profile.js"), "profilePage"),
+  later("account/sessions", () => import("../account/sessions.js"), "sessions", leave, goodbye),
+  later("account/api-keys", () => import("../account/keys.js"), "apiKeys"),
+  later("account/data", () => import("../account/data.js"), "ownData", goodbye),
+  { path: "sign-in", title: "Sign in", for: "guests", view: (place) => signingIn(place, welcome) },
+  {
+    path: "register",
+    title: "Create an account",
+    for: "guests",
+    view: (place) => registration(place, welcome),
+  },
+  { path: "forgotten-password", title: "Forgotten password", for: "everyone", view: forgotten },
+  {
+    path: "reset-password",
+    title: "Choose a new password",
+    for: "everyone",
+    isMailed: true,
+    view: resetting,
+  },
+  {
+    path: "verify-email",
+    title: "Verify your e-mail address",
+    for: "everyone",
+    isMailed: true,
+    view: verifying,
+  },
+];
+
+/** Modules that views load when they need them. */
+const PARTS = [
+  () => import("./versions.js"),
+  () => import("./stop.js"),
+  () => import("./dialogs.js"),
+];
 
 const root = document.getElementById("root");
 const main = h("main", { id: "main", tabIndex: -1 });
@@ -138,8 +167,11 @@ const wanted = (() => {
   let hash = null;
   return {
     keep(place) {
-      hash =
-        place && !/^#\/?(sign-in|register|reset-password|verify-email)/.test(place) ? place : null;
+      const path = place.replace(/^#\/?/, "");
+      const isGone = VIEWS.some(
+        (row) => (row.for === "guests" || row.isMailed) && path.startsWith(row.path),
+      );
+      hash = place && !isGone ? place : null;
     },
     take() {
       const place = hash;
@@ -170,30 +202,13 @@ onSessionEnded(() => {
   go("#/sign-in?ended");
 });
 
-const ROUTES = [
-  ["", later("newThread")],
-  ["c/:id", later("oldThread")],
-  ["history", later("history")],
-  ["m/:id", later("message")],
-  ["statement", later("statement")],
-  ["buy", later("shop")],
-  ["account", later("profilePage")],
-  ["account/sessions", later("sessions", leave, goodbye)],
-  ["account/api-keys", later("apiKeys")],
-  ["account/data", later("ownData", goodbye)],
-  ["sign-in", (place) => signingIn(place, welcome)],
-  ["register", (place) => registration(place, welcome)],
-  ["forgotten-password", forgotten],
-  ["reset-password", resetting],
-  ["verify-email", verifying],
-];
-
 function before({ path }) {
-  if (!isSignedIn() && !PUBLIC.includes(path)) {
+  const whom = VIEWS.find((row) => row.path === path)?.for;
+  if (!isSignedIn() && !whom) {
     wanted.keep(location.hash);
     return "#/sign-in";
   }
-  return isSignedIn() && DOORS.includes(path) ? "#/" : null;
+  return isSignedIn() && whom === "guests" ? "#/" : null;
 }
 
 function after({ path }, view) {
@@ -213,14 +228,15 @@ function after({ path }, view) {
 let isReadingLater = false;
 
 /**
- * Loads all views of `LATER`, so that they open at once, even without a connection. Loading them
- * earlier would delay the sign-in form on a slow line.
+ * Loads the remaining modules, so that all views open at once, even without a connection. Loading
+ * them earlier would delay the sign-in form on a slow line.
  */
 function readLater() {
   if (isReadingLater) return;
   isReadingLater = true;
   const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
-  idle(() => Object.values(LATER).forEach((read) => read().catch(() => {})));
+  const modules = [...VIEWS.map((row) => row.read), ...PARTS].filter(Boolean);
+  idle(() => modules.forEach((read) => read().catch(() => {})));
 }
 
 async function start() {
@@ -248,7 +264,7 @@ async function start() {
     );
     return;
   }
-  router({ outlet: main, routes: ROUTES, before, after });
+  router({ outlet: main, views: VIEWS, before, after });
 }
 
 start();

@@ -19,16 +19,17 @@ export function go(hash, { replace = false } = {}) {
 /**
  * Shows the view of the address in `outlet`, now and whenever the address changes.
  *
- * `routes` are `[pattern, view]`, where a pattern is like `users/:id`. A view is a function of
- * `{path, params, query, signal}`. It returns or resolves with `{title, content, focus?, shown?}`,
- * or with `{instead}`, the hash of another view. `signal` is aborted when the user leaves the view.
- * `start` is the text of links to the first view. `before(place)` may return the hash of another
- * view, and `after(place, view)` runs when the view is shown. After a change of the address, the
- * focus moves to `focus` or to the first heading.
+ * `views` are rows `{path, view, title?}`, where a path is like `users/:id`. A view is a function of
+ * `{path, params, query, signal, title}`. It returns or resolves with `{content, title?, focus?,
+ * shown?}`, or with `{instead}`, the hash of another view. The title of a view is its own or else
+ * its row's. `signal` is aborted when the user leaves the view. `start` is the text of links to the
+ * first view. `before(place)` may return the hash of another view, and `after(place, view)` runs
+ * when the view is shown. After a change of the address, the focus moves to `focus` or to the first
+ * heading.
  */
 export function router({
   outlet,
-  routes,
+  views,
   name = "Farebox",
   start = "Go to the chat",
   before = () => null,
@@ -43,7 +44,7 @@ export function router({
     // A dialog belongs to the view that opened it.
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     const { signal } = leaving;
-    const place = read(routes, signal);
+    const place = read(views, signal);
     const instead = before(place);
     if (instead) {
       go(instead, { replace: true });
@@ -65,7 +66,8 @@ export function router({
       go(view.instead, { replace: true });
       return;
     }
-    document.title = `${view.title} · ${name}`;
+    const title = view.title ?? place.title;
+    document.title = `${title} · ${name}`;
     // A view that is already in the outlet has updated itself.
     if (!(view.content instanceof Node && outlet.contains(view.content))) {
       fill(outlet, view.content);
@@ -81,7 +83,7 @@ export function router({
       if (target.tabIndex < 0) target.tabIndex = -1;
       target.focus(options);
     }
-    if (!isFirst) announce(view.title);
+    if (!isFirst) announce(title);
     isFirst = false;
   };
   addEventListener("hashchange", show);
@@ -89,15 +91,15 @@ export function router({
   return { show };
 }
 
-function read(routes, signal) {
+function read(views, signal) {
   const [path, search = ""] = location.hash.replace(/^#?\/?/, "").split("?");
   const parts = path.replace(/\/$/, "").split("/");
   const query = Object.fromEntries(new URLSearchParams(search));
-  for (const [pattern, view] of routes) {
+  for (const { path: pattern, view, title } of views) {
     const params = match(pattern.split("/"), parts);
-    if (params) return { path, pattern, params, query, signal, view };
+    if (params) return { path, params, query, signal, title, view };
   }
-  return { path, pattern: null, params: {}, query, signal, view: null };
+  return { path, params: {}, query, signal, view: null };
 }
 
 function match(pattern, parts) {
