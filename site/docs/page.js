@@ -41,9 +41,11 @@ document.getElementById("skip").addEventListener("click", (event) => {
   focusOn(main);
 });
 
-/** The note on the cost of trying, with the price in the description. */
-function costs(description) {
-  const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
+/**
+ * The note on the cost of trying. A description that a cache keeps from an earlier release has no
+ * price.
+ */
+function costs(price) {
   const tokens = inCurrency(price ? `${price} tokens` : "tokens");
   return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
 }
@@ -136,7 +138,7 @@ const accessible = ({ React }) => {
               e(UseSession, { authActions }),
               part("AuthorizeBtnContainer"),
             ),
-            e("p", { className: "docs-costs" }, costs(specSelectors.specStr())),
+            e("p", { className: "docs-costs" }, costs(specSelectors.specJson().get("x-price"))),
           ),
           part("operations"),
           part("Models"),

@@ -240,6 +240,14 @@ fn the_document_knows_its_stage_and_its_settings() {
 }
 
 #[test]
+fn the_document_has_the_price_of_a_message() {
+    assert_eq!(DOCUMENT["x-price"], 100);
+    let dearer = document(&stated(&[("CHAT_PRICE", "1500")]), "").unwrap();
+    assert_eq!(dearer["x-price"], 1500);
+    assert!(dearer.to_string().contains("A message costs 1500 tokens"));
+}
+
+#[test]
 fn the_document_is_rendered_once() {
     let stated = stated(&[]);
     let first = stated.text("").unwrap();

@@ -6,7 +6,8 @@
 //! parts that are common to all endpoints or can be derived. Three extensions in the endpoints'
 //! descriptions are instructions for this file, which removes them from the document: `x-fails`
 //! lists an endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow`
-//! adds constraints to its body.
+//! adds constraints to its body. The document has one extension, `x-price`: the price of a message
+//! without a price list, in tokens. The documentation page shows it.
 
 mod header;
 
@@ -189,6 +190,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let server = if base.is_empty() { "/" } else { base };
     let settled = json!({
         "servers": [{ "url": server }],
+        "x-price": stated.config.chat_price,
         "components": {
             "responses": shared,
             "schemas": { "Message": { "maxLength": stated.config.message_limit } },
