@@ -31,7 +31,7 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{Model, Via};
+use crate::values::{Model, PriceList, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
@@ -57,6 +57,8 @@ pub struct Ai {
     most: u32,
     /// True if a prompt may have pictures.
     takes_pictures: bool,
+    /// The operator's system prompt, which every prompt begins with.
+    system_prompt: Option<Arc<str>>,
     /// The settings.
     pub config: Arc<AiConfig>,
 }
@@ -72,27 +74,30 @@ impl Ai {
         for provider in &config.providers {
             providers.push(Provider::connect(provider, clock).await?);
         }
-        let most = config.max_tokens;
         Ok(Self {
             providers: providers.into(),
-            most,
+            most: config.max_tokens,
             takes_pictures: true,
+            system_prompt: config.system_prompt.as_deref().map(Arc::from),
             config: Arc::new(config),
         })
     }
 
-    /// Returns the same AI for a model of the price list: with its providers in its order, and its
-    /// maximum length of an answer. Providers that the settings don't have are left out.
+    /// Returns the same AI for a model of the price list: with its providers in its order, its
+    /// maximum length of an answer, and its system prompt. Providers that the settings don't have
+    /// are left out.
     #[must_use]
-    pub fn through(&self, model: &Model) -> Self {
+    pub fn through(&self, list: &PriceList, model: &Model) -> Self {
         let provider = |via: &Via| {
             let provider = self.providers.iter().find(|provider| provider.name == via.provider)?;
             Some(provider.with_model(via.model.as_deref()))
         };
+        let setting = self.config.system_prompt.as_deref();
         Self {
             providers: model.via.iter().filter_map(provider).collect(),
             most: model.most.unwrap_or(self.config.max_tokens),
             takes_pictures: model.takes_pictures(),
+            system_prompt: list.system_prompt(model, setting).map(Arc::from),
             config: self.config.clone(),
         }
     }
@@ -100,6 +105,11 @@ impl Ai {
     /// Returns true if there is no provider to ask.
     pub fn has_no_provider(&self) -> bool {
         self.providers.is_empty()
+    }
+
+    /// Returns the operator's system prompt.
+    pub fn system_prompt(&self) -> Option<&str> {
+        self.system_prompt.as_deref()
     }
 
     /// Returns the maximum number of model tokens in an answer to this prompt.
@@ -172,7 +182,7 @@ impl Ai {
         stop: impl Future<Output = ()>,
     ) -> Result<Answer, AnswerFailure> {
         let mut stop = pin!(stop);
-        prompt.begin(self.config.system_prompt.as_deref());
+        prompt.begin(self.system_prompt());
         prompt.has_own_temperature = prompt.temperature.is_some();
         // Some models refuse requests with both `temperature` and `top_p`.
         prompt.temperature =
@@ -375,6 +385,23 @@ mod tests {
             answer.text,
             "system: Be kind.\nuser: I am Ann.\nassistant: Hello, Ann.\nuser: !recall"
         );
+    }
+
+    #[tokio::test]
+    async fn a_models_system_prompt_replaces_the_setting() {
+        let list = r#"{"system": "Be brief.", "models": [
+            {"name": "quick", "via": ["scripted"], "fare": {"message": 1}},
+            {"name": "deep", "via": ["scripted"], "fare": {"message": 1}, "system": "Be bold."}]}"#;
+        let list: PriceList = list.parse().unwrap();
+        let asked = ai("scripted").await;
+        for (model, system) in list.models.iter().zip(["Be brief.", "Be bold."]) {
+            let through = asked.through(&list, model);
+            assert_eq!(through.system_prompt(), Some(system));
+            let prompt = Prompt::after(vec![], "!recall");
+            let answer = through.answer(prompt, Duration::from_secs(1), None, pending()).await;
+            assert_eq!(answer.unwrap().text, format!("system: {system}\nuser: !recall"));
+        }
+        assert_eq!(asked.system_prompt(), Some("Be kind."));
     }
 
     #[tokio::test]

@@ -8,3 +8,4 @@ pub mod fares;
 pub mod free_work;
 pub mod instructions;
 pub mod model_list;
+pub mod system_prompts;

@@ -386,6 +386,30 @@ fn price_lists_are_set_shown_and_removed() {
     assert!(!success && said.contains(unknown), "{said}");
 }
 
+#[test]
+fn system_prompts_in_files_are_not_accepted_yet() {
+    let (files, folder) = (Folder::new(), Folder::with_store());
+    let mut list = example_prices();
+    (list["system"], list["models"][0]["system"]) = (json!("Be kind."), json!("Be brief."));
+    let path = write_prices(&files, &list.to_string());
+    let is_refused = |said: &str| {
+        for field in ["system: ", "models[0].system: "] {
+            let line = format!("{field}This release only reads system prompts");
+            assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
+        }
+    };
+    for arguments in
+        [&["check", path.as_str()][..], &["set", path.as_str(), "--data", folder.path()]]
+    {
+        let (success, said) = manage_models(arguments);
+        assert!(!success, "{said}");
+        is_refused(&said);
+    }
+    let output = with_models(&folder, &format!("file://{path}")).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    is_refused(&String::from_utf8(output.stderr).unwrap());
+}
+
 #[tokio::test]
 async fn price_lists_are_set_beside_a_running_server() {
     let (files, folder) = (Folder::new(), Folder::new());

@@ -43,7 +43,7 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     let (account, prices) = (account?, prices?);
     let instructions = app.store.instructions_of(&account).await?;
     let instructions = Some(instructions.as_str()).filter(|text| !text.is_empty());
-    let overhead = prompt_overhead(config.system_prompt.as_deref(), instructions);
+    let setting = config.system_prompt.as_deref();
     let unlisted = config.models.first().map_or("", String::as_str);
     let models = match prices.as_deref() {
         None => vec![Model {
@@ -54,12 +54,17 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
             most: config.max_tokens,
             context_length: None,
             pictures: true,
-            prompt_overhead: overhead,
+            prompt_overhead: prompt_overhead(setting, instructions),
         }],
         Some(prices) => {
-            let models = prices.list.models.iter().enumerate();
+            let list = &prices.list;
+            let models = list.models.iter().enumerate();
             models
-                .map(|(index, model)| Model::of(index, model, config.max_tokens, overhead))
+                .map(|(index, model)| {
+                    let system = list.system_prompt(model, setting);
+                    let overhead = prompt_overhead(system, instructions);
+                    Model::of(index, model, config.max_tokens, overhead)
+                })
                 .collect()
         }
     };

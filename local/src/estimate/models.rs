@@ -70,7 +70,7 @@ impl Load {
     pub fn models(&self, list: &PriceList, chat: AverageChat) -> Result<ModelsEstimate, String> {
         let longest = Stack::load()?.function("chat")?.longest_answer;
         let models = list.models.iter().map(|model| {
-            let (tokens, held) = chat.charge(model, longest);
+            let (tokens, held) = chat.charge(list, model, longest);
             let of_chat = Amounts {
                 cost: chat.cost(model, longest),
                 income: list.million_tokens.map(|money| price(money, tokens.get() as f64)),
@@ -92,12 +92,15 @@ impl Load {
 impl AverageChat {
     /// Returns the credits that this chat costs, and the credits that are held for it. `longest` is
     /// the maximum number of model tokens in an answer if the model has no maximum of its own.
-    fn charge(self, model: &Model, longest: u32) -> (Credits, Credits) {
+    fn charge(self, list: &PriceList, model: &Model, longest: u32) -> (Credits, Credits) {
         match model.fare {
             Fare::Message(price) => (price, price),
             Fare::Usage(rates) => (
                 rates.price(self.prompt_tokens.into(), 0, self.answer(model, longest).into()),
-                rates.bound(self.prompt_bound(), model.most.unwrap_or(longest).into()),
+                rates.bound(
+                    self.prompt_bound(list.system_prompt(model, None)),
+                    model.most.unwrap_or(longest).into(),
+                ),
             ),
         }
     }
@@ -114,14 +117,14 @@ impl AverageChat {
         self.answer_tokens.min(model.most.unwrap_or(longest))
     }
 
-    /// Returns the maximum number of model tokens in the prompt, as the pages compute it for a
-    /// user without instructions.
-    fn prompt_bound(self) -> u64 {
+    /// Returns the maximum number of model tokens in the prompt with this system prompt, as the
+    /// pages compute it for a user without instructions.
+    fn prompt_bound(self, system: Option<&str>) -> u64 {
         // On average, half of a conversation's other chats come before a chat. Each has two turns.
         // The pages count two more turns.
         let turns = CONVERSATION.value - 1.0 + 2.0;
         let of_turns = turns as u64 * OF_TURN as u64;
-        prompt_overhead(None, None) + of_turns + BYTES * u64::from(self.prompt_tokens)
+        prompt_overhead(system, None) + of_turns + BYTES * u64::from(self.prompt_tokens)
     }
 }
 
@@ -209,6 +212,20 @@ mod tests {
         let huge = AverageChat { prompt_tokens: u32::MAX, answer_tokens: u32::MAX };
         let deep = &estimate(&list(), huge)[1];
         assert!(deep.tokens <= deep.held, "{deep:?}");
+    }
+
+    #[test]
+    fn the_bytes_of_the_system_prompt_are_held() {
+        let mut list = list();
+        let chat = AverageChat::default();
+        let before = estimate(&list, chat)[1].held.get();
+        list.system = Some("x".repeat(8000));
+        let with_prompt = estimate(&list, chat);
+        // 8,000 x 0.05
+        assert_eq!(with_prompt[1].held.get(), before + 400);
+        assert_eq!(with_prompt[0].held.get(), 100, "a flat fare doesn't depend on it");
+        list.models[1].system = Some("x".repeat(2000));
+        assert_eq!(estimate(&list, chat)[1].held.get(), before + 100);
     }
 
     #[test]

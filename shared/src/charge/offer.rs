@@ -82,7 +82,7 @@ impl Offer {
         let index = index.ok_or_else(missing)?;
         let listed = Listed { prices, index };
         let model = listed.model().ok_or_else(missing)?;
-        let (ai, fare) = (app.ai.through(model), model.fare);
+        let (ai, fare) = (app.ai.through(&listed.prices.list, model), model.fare);
         if ai.has_no_provider() {
             tracing::error!(model = model.name, "no provider of this model is in AI_PROVIDER");
             return Err(Error::AiFailed);
@@ -151,7 +151,7 @@ impl Offer {
 
     /// Returns the most model tokens that the prompt can have.
     fn prompt_bound(&self, prompt: &Prompt) -> u64 {
-        prompt.bound(self.ai.config.system_prompt.as_deref(), self.picture().unwrap_or(0))
+        prompt.bound(self.ai.system_prompt(), self.picture().unwrap_or(0))
     }
 
     /// Returns how a chat was priced. `None` without a price list.

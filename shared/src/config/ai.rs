@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct AiConfig {
     /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is asked.
     pub providers: Vec<AiProvider>,
-    /// `AI_SYSTEM_PROMPT`: the system prompt of every conversation.
+    /// `AI_SYSTEM_PROMPT`: the system prompt of models for which the price list has none.
     pub system_prompt: Option<String>,
     /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
     pub temperature: Option<f64>,
@@ -196,7 +196,7 @@ impl AiConfig {
 pub struct CatalogConfig {
     /// The names of the providers' models, in the order in which the providers are asked.
     pub models: Vec<String>,
-    /// `AI_SYSTEM_PROMPT`.
+    /// `AI_SYSTEM_PROMPT`, as in [`AiConfig`].
     pub system_prompt: Option<String>,
     /// `AI_MAX_TOKENS`.
     pub max_tokens: u32,

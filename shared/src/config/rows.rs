@@ -294,7 +294,8 @@ settings! {
             .pattern(r"[ -~\n\r\t]*|[\s\S]{0,292}")
             .must_be("at most 1168 characters of ASCII, or 292 of any script")
             .docs("your instructions for the AI in every conversation, before [the user's \
-                instructions](../internals/security.md#input); on AWS at most 1,168 characters of \
+                instructions](../internals/security.md#input), unless the price list has [a \
+                system prompt](prices.md#system-prompts) for the model; on AWS at most 1,168 characters of \
                 ASCII, or 292 of any script");
 
         AI_TEMPERATURE: Text = Text::new("") =>

@@ -2,7 +2,7 @@
 
 use crate::values::Invalid;
 use crate::values::idempotency::fingerprint;
-use crate::values::text::bound;
+use crate::values::text::{bound, lines};
 
 /// The maximum length of instructions, in bytes. One read unit is still enough for a conversation
 /// with instructions of this length.
@@ -26,17 +26,13 @@ impl Instructions {
                 format!("Instructions can have at most {INSTRUCTIONS_LENGTH} bytes.").into()
             );
         }
-        let text = text.replace("\r\n", "\n").replace('\r', "\n");
-        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n')) {
-            return Err("Instructions must not have control characters.".into());
-        }
-        let text = text.trim();
-        if bound(text) + 2 * text.lines().count() > INSTRUCTIONS_BOUND {
+        let text = lines(text).ok_or("Instructions must not have control characters.")?;
+        if bound(&text) + 2 * text.lines().count() > INSTRUCTIONS_BOUND {
             return Err(
                 "These instructions have too many characters that stand for whole words.".into()
             );
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
 
     /// Returns the text. `None` if the instructions are empty.

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::text::without_byte_order_mark;
 use super::{Fare, Money};
 
+/// The error text for a field that this release reads in a stored list, and that only the next
+/// release sets. After a rollback from the next release, this release can thus read the list.
+const ONLY_READ: &str =
+    "This release only reads system prompts, and the next one also accepts them. Leave this out.";
+
 /// The models that an operator offers. The first model is the default.
 ///
 /// ```
@@ -32,6 +37,9 @@ pub struct PriceList {
     /// The operator's price for a million credits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
+    /// The operator's system prompt for all models. Users never see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// The models.
     pub models: Vec<Model>,
 }
@@ -58,6 +66,9 @@ pub struct Model {
     /// A line about the model, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
+    /// The operator's system prompt for this model, instead of the list's. Users never see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// The provider's prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProviderCost>,
@@ -126,6 +137,26 @@ impl PriceList {
         let models = self.models.iter().enumerate();
         let mut named = models.filter(|(_, model)| model.name.eq_ignore_ascii_case(name));
         named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Returns the system prompt for a model of the list: the model's own, otherwise the list's,
+    /// otherwise the one in the settings.
+    pub fn system_prompt<'t>(
+        &'t self,
+        model: &'t Model,
+        setting: Option<&'t str>,
+    ) -> Option<&'t str> {
+        model.system.as_deref().or(self.system.as_deref()).or(setting)
+    }
+
+    /// Returns the fields that this release only reads, each with a sentence that says so.
+    pub(crate) fn only_read(&self) -> Vec<Problem> {
+        let of_list = self.system.is_some().then(|| "system".to_owned());
+        let of_models = self.models.iter().enumerate().filter_map(|(index, model)| {
+            model.system.is_some().then(|| format!("models[{index}].system"))
+        });
+        let fields = of_list.into_iter().chain(of_models);
+        fields.map(|field| Problem { field, sentence: ONLY_READ.to_owned() }).collect()
     }
 
     /// Returns the list as JSON with its fields in a fixed order.
@@ -235,5 +266,25 @@ mod tests {
             let found = list.chosen(name).map(|(index, model)| (index, model.name.as_str()));
             assert_eq!(found, chosen, "{name}");
         }
+    }
+
+    #[test]
+    fn a_models_system_prompt_comes_before_the_lists() {
+        let model = |name: &str, more: &str| {
+            format!(r#"{{"name": "{name}", "via": ["echo"], "fare": {{"message": 1}}{more}}}"#)
+        };
+        let models = [model("quick", ""), model("deep", r#", "system": "Be bold.""#)].join(",");
+        for (of_list, [quick, deep]) in [
+            ("", [Some("Be kind."), Some("Be bold.")]),
+            (r#""system": "Be brief.", "#, [Some("Be brief."), Some("Be bold.")]),
+        ] {
+            let list: PriceList = format!(r#"{{{of_list}"models": [{models}]}}"#).parse().unwrap();
+            let of = |index: usize| list.system_prompt(&list.models[index], Some("Be kind."));
+            assert_eq!([of(0), of(1)], [quick, deep]);
+            let again: PriceList = list.canonical().parse().unwrap();
+            assert_eq!((&again, again.version()), (&list, list.version()));
+        }
+        let list: PriceList = format!(r#"{{"models": [{models}]}}"#).parse().unwrap();
+        assert_eq!(list.system_prompt(&list.models[0], None), None);
     }
 }

@@ -36,6 +36,14 @@ pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
+/// Returns a text of several lines with line feeds between them, and without white space around it.
+/// `None` if it has control characters other than tabs and line breaks.
+pub(super) fn lines(text: &str) -> Option<String> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\n');
+    (!text.chars().any(is_control)).then(|| text.trim().to_owned())
+}
+
 /// Returns true if the character changes the direction of the text around it, so that the text
 /// reads differently.
 pub fn turns_text(c: char) -> bool {
@@ -62,7 +70,16 @@ pub(super) fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::bound;
+    use super::{bound, lines};
+
+    #[test]
+    fn texts_of_several_lines_have_no_other_control_characters() {
+        assert_eq!(lines(" a\r\n\tb\rc \n").as_deref(), Some("a\n\tb\nc"));
+        assert_eq!(lines(" \n").as_deref(), Some(""));
+        for wrong in ["a\0b", "a\u{1b}b", "a\u{7f}b", "a\u{85}b"] {
+            assert_eq!(lines(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn bounds_are_the_longest_form_in_bytes() {

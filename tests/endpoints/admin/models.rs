@@ -121,6 +121,24 @@ async fn every_problem_names_its_field() {
 }
 
 #[tokio::test]
+async fn system_prompts_are_read_but_not_yet_set() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let mut list = list("scripted");
+    (list["system"], list["models"][1]["system"]) = (json!("Be kind."), json!("Be brief."));
+    let refused = root.sets_prices(&list, &Value::Null).await.expect(400, "invalid_fields");
+    for field in ["list.system", "list.models[1].system"] {
+        let sentence = refused["errors"][field][0].as_str().unwrap();
+        assert!(sentence.starts_with("This release only reads system prompts"), "{refused}");
+    }
+    assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "{refused}");
+    assert_eq!(root.prices().await, nothing());
+    // The next release has set the list.
+    api.stores_prices(&list).await;
+    assert_eq!(root.prices().await["list"], list);
+}
+
+#[tokio::test]
 async fn a_list_that_has_changed_is_not_overwritten() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;

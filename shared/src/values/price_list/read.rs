@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Model, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
-use crate::values::text::{is_blank, turns_text};
+use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
 
 /// The maximum number of models in a list.
@@ -25,6 +25,13 @@ const PROVIDER_MODEL: usize = 256;
 
 /// The maximum length of the line about a model, in characters.
 const ABOUT: usize = 200;
+
+/// The maximum length of a system prompt, in bytes.
+const SYSTEM_PROMPT: usize = 8192;
+
+/// The maximum length of a list as JSON, in bytes. DynamoDB limits an item to 400 KB. A list without
+/// system prompts is always shorter.
+const LIST: usize = 262_144;
 
 /// The maximum price of a message. The price is charged up to 4,096 times for a long prompt, and
 /// the product must be below [`Credits::MAX`].
@@ -66,10 +73,12 @@ impl Problems {
     }
 
     fn list(&mut self, list: &Value) -> Option<PriceList> {
-        let fields = self.object(list, "", &["currency", "million_tokens", "models"])?;
+        let known = ["currency", "million_tokens", "system", "models"];
+        let fields = self.object(list, "", &known)?;
         let currency = fields.get("currency").and_then(|value| self.currency(value));
         let million_tokens =
             fields.get("million_tokens").and_then(|value| self.money(value, "million_tokens"));
+        let system = fields.get("system").and_then(|value| self.system_prompt(value, "system"));
         let models = match fields.get("models").and_then(Value::as_array) {
             Some(models) if (1..=MODELS).contains(&models.len()) => models,
             _ => {
@@ -92,11 +101,21 @@ impl Problems {
         if has_money && !fields.contains_key("currency") {
             self.note("currency", "A list with money needs its currency, such as USD.");
         }
-        Some(PriceList { currency, million_tokens, models })
+        let list = PriceList { currency, million_tokens, system, models };
+        let bytes = list.canonical().len();
+        if bytes > LIST {
+            let (bytes, most) = (Grouped(bytes), Grouped(LIST));
+            self.note(
+                "",
+                format!("As JSON, a list has at most {most} bytes, and this one {bytes}."),
+            );
+        }
+        Some(list)
     }
 
     fn model(&mut self, model: &Value, at: &str) -> Option<Model> {
-        let known = ["name", "via", "fare", "most", "context", "picture", "about", "cost"];
+        let known =
+            ["name", "via", "fare", "most", "context", "picture", "about", "system", "cost"];
         let fields = self.object(model, at, &known)?;
         let of = |name: &str| format!("{at}.{name}");
         let name = self.name(fields.get("name"), &of("name"));
@@ -111,8 +130,11 @@ impl Problems {
         let context = number("context", 1, u32::MAX.into());
         let picture = number("picture", 0, PICTURE);
         let about = fields.get("about").and_then(|value| self.about(value, &of("about")));
+        let system = fields.get("system");
+        let system = system.and_then(|value| self.system_prompt(value, &of("system")));
         let cost = fields.get("cost").and_then(|value| self.cost(value, &of("cost")));
-        Some(Model { name: name?, via: via?, fare: fare?, most, context, picture, about, cost })
+        let (name, via, fare) = (name?, via?, fare?);
+        Some(Model { name, via, fare, most, context, picture, about, system, cost })
     }
 
     fn name(&mut self, name: Option<&Value>, at: &str) -> Option<String> {
@@ -228,6 +250,28 @@ impl Problems {
         about.map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned)
     }
 
+    /// Reads a system prompt: a text of several lines, without white space around it.
+    fn system_prompt(&mut self, system: &Value, at: &str) -> Option<String> {
+        let Some(text) = system.as_str().filter(|text| !is_blank(text)) else {
+            self.note(at, "Write a text, or leave this out.");
+            return None;
+        };
+        let Some(text) = lines(text) else {
+            self.note(at, "A system prompt must not have control characters.");
+            return None;
+        };
+        let bytes = text.len();
+        if bytes > SYSTEM_PROMPT {
+            let (bytes, most) = (Grouped(bytes), Grouped(SYSTEM_PROMPT));
+            self.note(
+                at,
+                format!("A system prompt has at most {most} bytes, and this one {bytes}."),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
     fn money(&mut self, money: &Value, at: &str) -> Option<Money> {
         let money = money.as_str().and_then(Money::parse);
         if money.is_none() {
@@ -265,9 +309,9 @@ impl Problems {
 }
 
 /// A number with a comma between groups of three digits.
-struct Grouped(u64);
+struct Grouped<N>(N);
 
-impl Display for Grouped {
+impl<N: Display> Display for Grouped<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let digits = self.0.to_string();
         for (index, digit) in digits.chars().enumerate() {
@@ -350,6 +394,82 @@ mod tests {
             let found = fields(pointer, value.clone());
             assert_eq!(found.first().map(String::as_str), Some(field), "{pointer} {value}");
         }
+    }
+
+    #[test]
+    fn system_prompts_have_lines_and_are_limited_in_bytes() {
+        for (pointer, field) in [("", "system"), ("/models/0", "models[0].system")] {
+            let read = |system: Value| {
+                let mut list = list();
+                list.pointer_mut(pointer).unwrap()["system"] = system;
+                PriceList::read(&list)
+            };
+            let text = |system: &str| {
+                let list = read(json!(system)).unwrap();
+                list.system_prompt(&list.models[0], None).map(str::to_owned)
+            };
+            let trimmed = text(" Be brief.\r\n\tUse metres.\rThanks. \n");
+            assert_eq!(trimmed.as_deref(), Some("Be brief.\n\tUse metres.\nThanks."));
+            let longest = "é".repeat(SYSTEM_PROMPT / 2);
+            assert_eq!(text(&longest), Some(longest.clone()));
+            for wrong in [
+                json!(""),
+                json!(" \n"),
+                json!("\u{200b}"),
+                json!(null),
+                json!(7),
+                json!(["Be brief."]),
+                json!("a\u{0}b"),
+                json!("a\u{1b}[2Jb"),
+                json!(format!("{longest}x")),
+            ] {
+                let problems = read(wrong.clone()).unwrap_err();
+                let fields: Vec<&str> =
+                    problems.iter().map(|problem| problem.field.as_str()).collect();
+                assert_eq!(fields, [field], "{wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_system_prompts_of_many_models_are_refused_together() {
+        let read = |bytes: usize| {
+            let models = (0..MODELS).map(|index| {
+                json!({
+                    "name": format!("m{index}"), "via": ["echo"], "fare": { "message": 1 },
+                    "system": "x".repeat(bytes),
+                })
+            });
+            PriceList::read(&json!({ "models": models.collect::<Vec<Value>>() }))
+        };
+        assert!(read(5000).is_ok());
+        let problems: Vec<String> =
+            read(SYSTEM_PROMPT).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with("As JSON, a list has at most 262,144 bytes, and this one 4"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn the_longest_list_without_system_prompts_is_accepted() {
+        let via = format!("bedrock:{}", "\"".repeat(PROVIDER_MODEL));
+        let models = (0..MODELS).map(|index| {
+            json!({
+                "name": format!("{index:m>NAME$}"), "via": vec![&via; VIA],
+                "fare": { "input": RATE, "cached": RATE, "output": RATE },
+                "most": MOST, "context": u32::MAX, "picture": PICTURE,
+                "about": "\u{10348}".repeat(ABOUT),
+                "cost": {
+                    "input": "999999.999999", "cached": "999999.999999", "output": "999999.999999",
+                },
+            })
+        });
+        let models: Vec<Value> = models.collect();
+        let list =
+            json!({ "currency": "USD", "million_tokens": "999999.999999", "models": models });
+        assert_eq!(PriceList::read(&list).err(), None);
     }
 
     #[test]
