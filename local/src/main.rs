@@ -454,7 +454,7 @@ enum Models {
 
 #[derive(Args)]
 struct Ready {
-    /// Confirm that every running function supports price lists. Only needed for tables on AWS
+    /// Confirm that every running function can read the price list. Only needed for tables on AWS
     #[arg(long)]
     yes: bool,
 }

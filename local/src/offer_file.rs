@@ -7,14 +7,14 @@ use shared::store::{Offer, Result, SetOfferOutcome, StoredOffer};
 use shared::values::Problem;
 use shared::{App, clock};
 
-/// Reads a list to set from a file. Each problem is a line of the failure.
+/// Reads a list from a file. Each problem is a line of the failure.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub fn read<L: Offer>(file: &Path) -> Result<L, String> {
     let json = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
-    json.parse::<L>().and_then(L::settable).map_err(|problems: Vec<Problem>| {
+    json.parse().map_err(|problems: Vec<Problem>| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let number = match lines.len() {
             1 => "1 problem".to_owned(),

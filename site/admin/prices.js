@@ -45,7 +45,7 @@ export async function pricesView({ query, signal, title }, me, reload) {
     ),
     isOld && note("info", "This version may not be in force any more. It can't be changed."),
     read.list
-      ? [about(read, me), pricesTable(read.list), explanation(read.list)]
+      ? [about(read, me), pricesTable(read.list), explanation(read.list), prompts(read.list)]
       : await noList(signal),
   );
   return { title: name, content };
@@ -178,6 +178,25 @@ function explanation({ currency, million_tokens: million }) {
     inCurrency(
       `The example is ${EXAMPLE}, of which nothing is cached. Rates are in tokens per million model tokens.${worth ?? ""}`,
     ),
+  );
+}
+
+/** The system prompts, for all models and for single models. */
+function prompts({ system, models }) {
+  const ofModels = models.filter((model) => model.system);
+  const all = [
+    ...(system ? [["All models", system]] : []),
+    ...ofModels.map((model) => [`Only ${model.name}`, model.system]),
+  ];
+  const prompt = ([whose, text]) => [h("dt", {}, whose), h("dd", { class: "admin-text" }, text)];
+  return (
+    all.length > 0 &&
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "prompts" },
+      h("h2", { id: "prompts" }, "System prompts"),
+      h("dl", { class: "admin-said" }, all.map(prompt)),
+    )
   );
 }
 

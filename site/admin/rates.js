@@ -15,10 +15,23 @@ import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
 const NEW = { name: "", via: [], fare: { message: "" } };
 
 /** The fields that this form knows. Fields of a later release stay as they are. */
-const LIST_FIELDS = ["currency", "million_tokens", "models"];
-const MODEL_FIELDS = ["name", "about", "via", "fare", "most", "context", "picture", "cost"];
+const LIST_FIELDS = ["currency", "million_tokens", "system", "models"];
+const MODEL_FIELDS = [
+  "name",
+  "about",
+  "via",
+  "fare",
+  "most",
+  "context",
+  "picture",
+  "system",
+  "cost",
+];
 
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
+
+/** A text of several lines that may be missing. */
+const LINES = { type: "textarea", rows: 4, autocomplete: "off", optional: true };
 
 /** The form that isn't saved. It stays when the administrator leaves the view. */
 let open = null;
@@ -57,6 +70,10 @@ function editor(title, current, list, me) {
     inputMode: "decimal",
     hint: "What users pay for them in this currency, such as 20.00.",
   });
+  const system = field("System prompt", "list.system", {
+    ...LINES,
+    hint: "The AI gets it with every message, before the user's instructions. Users don't see it.",
+  });
   const money = () => ({
     currency: currency.input.value.trim(),
     million_tokens: million.input.value.trim(),
@@ -68,13 +85,14 @@ function editor(title, current, list, me) {
   });
   const { rows } = models;
   const conflict = h("div", { class: "admin-conflict" });
-  const fields = () => [...rows.flatMap((row) => row.fields()), currency, million];
+  const fields = () => [...rows.flatMap((row) => row.fields()), currency, million, system];
 
   function load(shown) {
     const { models: all = [NEW] } = shown ?? {};
     more = others(shown, LIST_FIELDS);
     currency.input.value = shown?.currency ?? "";
     million.input.value = shown?.million_tokens ?? "";
+    system.input.value = shown?.system ?? "";
     models.load(all);
     fields().forEach((one) => one.fail(""));
   }
@@ -83,7 +101,9 @@ function editor(title, current, list, me) {
   function written() {
     const errors = {};
     const all = rows.map((row) => row.written(errors));
-    if (Object.keys(errors).length === 0) return { ...more, ...given(money()), models: all };
+    const prompt = { system: system.input.value.trim() };
+    if (Object.keys(errors).length === 0)
+      return { ...more, ...given(money()), ...given(prompt), models: all };
     const detail = "Enter whole numbers.";
     throw new ApiError({ status: 400, code: "invalid_fields", detail, errors });
   }
@@ -135,7 +155,13 @@ function editor(title, current, list, me) {
     ),
     h("div", { class: "fields" }, currency, million),
   );
-  const element = form([models.element, h("div", {}, models.add), general, conflict], {
+  const ai = h(
+    "section",
+    { class: "card", "aria-labelledby": "ai" },
+    h("h2", { id: "ai" }, "The AI"),
+    h("div", { class: "fields" }, system),
+  );
+  const element = form([models.element, h("div", {}, models.add), general, ai, conflict], {
     submit: "Save the prices",
     extra: [button("Cancel", { onclick: leave })],
     "aria-label": "Price list",
@@ -208,6 +234,11 @@ function modelRow(model, { money, tools }) {
     most: limit("Longest answer", model.most, "In model tokens."),
     context: limit("Context", model.context, "In model tokens. Shown to programs."),
     picture: limit("Picture", model.picture, "The most model tokens of a picture."),
+    system: field("System prompt", "system", {
+      ...LINES,
+      value: model.system ?? "",
+      hint: "For this model, instead of the system prompt for all models.",
+    }),
     "cost.input": decimal("Provider's price of the prompt", cost.input),
     "cost.cached": decimal("Provider's price, cached", cost.cached),
     "cost.output": decimal("Provider's price of the answer", cost.output),
@@ -234,6 +265,7 @@ function modelRow(model, { money, tools }) {
     group("fare", "fare.message", "fare.input", "fare.cached", "fare.output"),
     result,
     group("most", "context", "picture"),
+    group("system"),
     group("cost.input", "cost.cached", "cost.output"),
   );
 
@@ -296,7 +328,8 @@ function modelRow(model, { money, tools }) {
           }
         : { message: whole("fare.message") },
       ...given({ about: text("about"), most: whole("most"), context: whole("context") }),
-      ...given({ picture: whole("picture"), cost: Object.keys(costs).length > 0 && costs }),
+      ...given({ picture: whole("picture"), system: text("system") }),
+      ...given({ cost: Object.keys(costs).length > 0 && costs }),
     };
   }
 

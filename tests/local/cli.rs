@@ -386,28 +386,70 @@ fn price_lists_are_set_shown_and_removed() {
     assert!(!success && said.contains(unknown), "{said}");
 }
 
-#[test]
-fn system_prompts_in_files_are_not_accepted_yet() {
-    let (files, folder) = (Folder::new(), Folder::with_store());
+/// The [`example_prices`] with system prompts.
+fn prompted_prices() -> Value {
     let mut list = example_prices();
-    (list["system"], list["models"][0]["system"]) = (json!("Be kind."), json!("Be brief."));
+    (list["system"], list["models"][1]["system"]) = (json!("Be kind."), json!("Be brief."));
+    list
+}
+
+#[test]
+fn system_prompts_in_files_are_checked_set_and_shown() {
+    let (files, folder) = (Folder::new(), Folder::with_store());
+    let list = prompted_prices();
     let path = write_prices(&files, &list.to_string());
-    let is_refused = |said: &str| {
-        for field in ["system: ", "models[0].system: "] {
-            let line = format!("{field}This release only reads system prompts");
-            assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
-        }
+    let (success, said) = manage_models(&["check", &path]);
+    assert!(success, "{said}");
+    let (success, said) = manage_models(&["set", &path, "--data", folder.path()]);
+    assert!(success, "{said}");
+    let (success, shown) = manage_models(&["show", "--data", folder.path()]);
+    let (json, _) = shown.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!((success, serde_json::from_str::<Value>(json).unwrap()), (true, list.clone()));
+
+    // The estimate counts the bytes of the model's own system prompt.
+    let held = |list: &Value| {
+        write_prices(&files, &list.to_string());
+        let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
+        let output = run(&[&arguments[..], &["--models", &path, "--json"]].concat());
+        let estimate: Value = serde_json::from_slice(&output.stdout).unwrap();
+        estimate["models"][1]["held"].as_u64().unwrap()
     };
-    for arguments in
-        [&["check", path.as_str()][..], &["set", path.as_str(), "--data", folder.path()]]
-    {
-        let (success, said) = manage_models(arguments);
-        assert!(!success, "{said}");
-        is_refused(&said);
+    let mut long = list.clone();
+    long["models"][1]["system"] = json!("x".repeat(8192));
+    // 8,183 bytes more, x 0.05
+    assert!((409..=410).contains(&(held(&long) - held(&list))));
+
+    for (text, pointer, field) in [
+        ("", "", "system: "),
+        ("a\u{1b}b", "/models/1", "models[1].system: "),
+        (&"x".repeat(8193), "/models/1", "models[1].system: "),
+    ] {
+        let mut wrong = list.clone();
+        wrong.pointer_mut(pointer).unwrap()["system"] = json!(text);
+        write_prices(&files, &wrong.to_string());
+        let (success, said) = manage_models(&["set", &path, "--data", folder.path()]);
+        assert!(!success && said.lines().any(|line| line.starts_with(field)), "{said}");
     }
-    let output = with_models(&folder, &format!("file://{path}")).output().unwrap();
-    assert!(!output.status.success(), "{output:?}");
-    is_refused(&String::from_utf8(output.stderr).unwrap());
+}
+
+#[tokio::test]
+async fn the_list_in_models_may_have_system_prompts() {
+    let (files, folder) = (Folder::new(), Folder::new());
+    let mut list = prompted_prices();
+    for model in list["models"].as_array_mut().unwrap() {
+        model["via"] = json!(["scripted"]);
+    }
+    let url = format!("file://{}", write_prices(&files, &list.to_string()));
+    let mut program = with_models(&folder, &url);
+    program.env("AI_PROVIDER", "scripted");
+    let server = RunningServer::of(program);
+    let (status, registered) = server.post("/api/register", ann()).await;
+    assert_eq!(status, 201);
+    for (model, system) in [("quick", "Be kind."), ("deep", "Be brief.")] {
+        let body = json!({ "message": "!recall", "model": model, "token": registered["token"] });
+        let chat = server.post("/api/chat", body).await.1;
+        assert_eq!(chat["response"], format!("system: {system}\nuser: !recall"));
+    }
 }
 
 #[tokio::test]
@@ -445,6 +487,10 @@ async fn lists_for_named_tables_need_a_confirmation() {
         assert!(!success && said.contains("--yes"), "{said}");
         assert_eq!(api.store().prices().await.unwrap(), None);
     }
+    let prompted = Folder::new();
+    let prompted = write_prices(&prompted, &prompted_prices().to_string());
+    let (success, said) = models(&["set", &prompted]);
+    assert!(!success && said.contains("--yes") && said.contains("0.15.0"), "{said}");
     for (arguments, models_left) in
         [(&["set", path.as_str(), "--yes"][..], 2), (&["remove", "--yes"], 0)]
     {

@@ -22,7 +22,7 @@ pub const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
     path = super::path::admin_models,
     tag = "Administration",
     summary = "Read the price list",
-    description = "The models with their fares, and who set the list when. Everything is null if there is no list.",
+    description = "The models with their fares and system prompts, and who set the list when. Everything is null if there is no list.",
     security(("access_token" = [])),
     params(("version" = Option<String>, Query, description = "An earlier version.", example = "")),
     responses((status = 200, description = "The list.", body = Prices)),

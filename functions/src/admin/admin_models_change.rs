@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use shared::error::{Failure, FieldErrors};
-use shared::store::{Offer, SetPricesOutcome};
+use shared::store::SetPricesOutcome;
 use shared::values::PriceList;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -27,6 +27,8 @@ pub const LAMBDA: Lambda = Lambda::new("Lets administrators set the price list")
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
     /// The new list. Null removes the list, so that every message costs the price in the settings.
+    /// `system`, a text of at most 8,192 bytes, is the system prompt for all models, or in a model
+    /// for this model alone. Users don't see it.
     #[schema(value_type = Option<Object>)]
     list: Option<Value>,
     /// The version that you have seen. Null if there was no list.
@@ -40,7 +42,7 @@ struct Body {
     path = super::path::admin_models_change,
     tag = "Administration",
     summary = "Set the price list",
-    description = "Sets the models and their fares, or removes the list. Each wrong field is named in `errors`, such as `list.models[0].fare.input`. The audit log shows the change with the list's version as its reason.",
+    description = "Sets the models with their fares and system prompts, or removes the list. Each wrong field is named in `errors`, such as `list.models[0].fare.input`. The audit log shows the change with the list's version as its reason.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The list.", body = Prices)),
@@ -51,7 +53,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Body { list, version } = http::json(&req)?;
     let read = |list: &Value| {
         let wrong = |problems| FieldErrors::of(problems, "list").into_error();
-        PriceList::read(list).and_then(PriceList::settable).map_err(wrong)
+        PriceList::read(list).map_err(wrong)
     };
     let list = list.as_ref().map(read).transpose()?;
     let by = Some(&administrator);

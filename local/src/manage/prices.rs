@@ -10,6 +10,12 @@ use crate::offer_file;
 
 use super::{Opened, Target, counted, in_new_store, in_store, sentence};
 
+/// Why a deployed price list is changed only after a confirmation.
+const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.";
+
+/// The same for a list with a system prompt.
+const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
+
 /// The numbers of model tokens in the example that `show` and `check` price.
 const EXAMPLE: (u64, u64) = (1000, 500);
 
@@ -56,7 +62,7 @@ pub fn check(file: &Path) -> Result<String, String> {
 }
 
 /// Sets the price list from a file, or removes it without a file. On AWS, `is_ready` must confirm
-/// that all functions run a release with price lists.
+/// that all functions run a release that can read the list.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -64,7 +70,9 @@ pub async fn set(target: &Target, file: Option<&Path>, is_ready: bool) -> Result
     let list = file.map(offer_file::read::<PriceList>).transpose()?;
     let set = in_new_store(target, async |Opened { app, is_deployed, .. }| {
         if *is_deployed && !is_ready {
-            return Err("A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.".into());
+            let has_system_prompt = list.as_ref().is_some_and(PriceList::has_system_prompt);
+            let why = if has_system_prompt { UNCONFIRMED_SYSTEM_PROMPT } else { UNCONFIRMED };
+            return Err(why.into());
         }
         offer_file::set(app, list.as_ref()).await.map_err(sentence)
     })

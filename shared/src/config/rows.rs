@@ -295,8 +295,8 @@ settings! {
             .must_be("at most 1168 characters of ASCII, or 292 of any script")
             .docs("your instructions for the AI in every conversation, before [the user's \
                 instructions](../internals/security.md#input), unless the price list has [a \
-                system prompt](prices.md#system-prompts) for the model; on AWS at most 1,168 characters of \
-                ASCII, or 292 of any script");
+                system prompt](prices.md#system-prompts) for the model; on AWS at most 1,168 \
+                characters of ASCII, or 292 of any script (from 0.17.0 on 480, or 120)");
 
         AI_TEMPERATURE: Text = Text::new("") =>
             parameter("AiTemperature", "The AI's temperature, from 0 to 2; empty for the \

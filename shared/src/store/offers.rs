@@ -28,14 +28,6 @@ pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
 
     /// Returns the version: lists with the same content have the same version.
     fn version(&self) -> String;
-
-    /// Returns the list, if this release may set it.
-    ///
-    /// # Errors
-    /// Returns a problem for each field that this release only reads.
-    fn settable(self) -> std::result::Result<Self, Vec<Problem>> {
-        Ok(self)
-    }
 }
 
 impl Offer for PriceList {
@@ -48,11 +40,6 @@ impl Offer for PriceList {
 
     fn version(&self) -> String {
         self.version()
-    }
-
-    fn settable(self) -> std::result::Result<Self, Vec<Problem>> {
-        let problems = self.only_read();
-        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 }
 

@@ -11,11 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::text::without_byte_order_mark;
 use super::{Fare, Money};
 
-/// The error text for a field that this release reads in a stored list, and that only the next
-/// release sets. After a rollback from the next release, this release can thus read the list.
-const ONLY_READ: &str =
-    "This release only reads system prompts, and the next one also accepts them. Leave this out.";
-
 /// The models that an operator offers. The first model is the default.
 ///
 /// ```
@@ -149,14 +144,9 @@ impl PriceList {
         model.system.as_deref().or(self.system.as_deref()).or(setting)
     }
 
-    /// Returns the fields that this release only reads, each with a sentence that says so.
-    pub(crate) fn only_read(&self) -> Vec<Problem> {
-        let of_list = self.system.is_some().then(|| "system".to_owned());
-        let of_models = self.models.iter().enumerate().filter_map(|(index, model)| {
-            model.system.is_some().then(|| format!("models[{index}].system"))
-        });
-        let fields = of_list.into_iter().chain(of_models);
-        fields.map(|field| Problem { field, sentence: ONLY_READ.to_owned() }).collect()
+    /// Returns true if the list or one of its models has a system prompt.
+    pub fn has_system_prompt(&self) -> bool {
+        self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
     }
 
     /// Returns the list as JSON with its fields in a fixed order.

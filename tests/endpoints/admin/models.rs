@@ -121,21 +121,39 @@ async fn every_problem_names_its_field() {
 }
 
 #[tokio::test]
-async fn system_prompts_are_read_but_not_yet_set() {
-    let api = Api::own(&[]).await;
-    let root = api.administrator("root").await;
+async fn administrators_set_and_see_system_prompts() {
+    let api = Api::own(&[("BODY_LIMIT", "1000000")]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let mut list = list("scripted");
-    (list["system"], list["models"][1]["system"]) = (json!("Be kind."), json!("Be brief."));
-    let refused = root.sets_prices(&list, &Value::Null).await.expect(400, "invalid_fields");
-    for field in ["list.system", "list.models[1].system"] {
-        let sentence = refused["errors"][field][0].as_str().unwrap();
-        assert!(sentence.starts_with("This release only reads system prompts"), "{refused}");
+    list["system"] = json!(" Be kind.\r\nUse metres.\n");
+    list["models"][1]["system"] = json!("Be brief.");
+    let set = root.sets_prices(&list, &Value::Null).await.is(200);
+    list["system"] = json!("Be kind.\nUse metres.");
+    assert_eq!([&set["list"], &root.prices().await["list"]], [&list, &list]);
+    api.server().clock.advance(PRICES_KEPT);
+    for (model, system) in [("quick", "Be kind.\nUse metres."), ("deep", "Be brief.")] {
+        let chat = ann.asks_model(model, "!recall").await.is(200);
+        assert_eq!(chat["response"], format!("system: {system}\nuser: !recall"));
     }
-    assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "{refused}");
-    assert_eq!(root.prices().await, nothing());
-    // The next release has set the list.
-    api.stores_prices(&list).await;
-    assert_eq!(root.prices().await["list"], list);
+
+    for wrong in ["", " \n", "a\u{0}b", &"x".repeat(8193)] {
+        list["system"] = json!("Be kind.");
+        list["models"][1]["system"] = json!(wrong);
+        let refused = root.sets_prices(&list, &set["version"]).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["list.models[1].system"][0].is_string(), "{refused}");
+        (list["system"], list["models"][1]["system"]) = (json!(wrong), json!("Be brief."));
+        let refused = root.sets_prices(&list, &set["version"]).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["list.system"][0].is_string(), "{refused}");
+    }
+    let models = (0..50).map(|index| {
+        let mut model = list["models"][0].clone();
+        (model["name"], model["system"]) = (json!(format!("m{index}")), json!("x".repeat(8192)));
+        model
+    });
+    let huge = json!({ "models": models.collect::<Vec<Value>>() });
+    let refused = root.sets_prices(&huge, &set["version"]).await.expect(400, "invalid_fields");
+    assert!(refused["errors"]["list"][0].is_string(), "{refused}");
+    assert_eq!(root.prices().await, set);
 }
 
 #[tokio::test]

@@ -412,6 +412,13 @@ await journeys({
     await card(page, "tiny").getByLabel("Answered by").fill("openai");
     await card(page, "tiny").getByLabel("Tokens a message").fill("1");
     await card(page, "tiny").getByLabel("Description").fill("For <b>small</b> questions");
+    await card(page, "tiny").getByLabel("System prompt").fill("Answer in <b>one</b> word.");
+    const prompt = page.getByRole("region", { name: "The AI" }).getByLabel("System prompt");
+    await prompt.fill("x".repeat(8193));
+    await save(page);
+    await page.getByText("A system prompt has at most 8,192 bytes, and this one 8,193.").waitFor();
+    assert.equal(await focused(page), "System prompt");
+    await prompt.fill("Be kind.\nUse metres.");
 
     // The form stays when the administrator looks at another view.
     await page.getByRole("link", { name: "Audit log" }).click();
@@ -422,7 +429,11 @@ await journeys({
     await save(page);
     await heading(page, "Prices");
     assert.deepEqual((await rows(page)).map(([name]) => name), ["deep Default Slow, thorough", "quick", "tiny For <b>small</b> questions"]);
+    const shown = page.getByRole("region", { name: "System prompts" });
+    assert.deepEqual(await shown.locator("dt").allInnerTexts(), ["All models", "Only tiny"]);
+    assert.deepEqual(await shown.locator("dd").allInnerTexts(), ["Be kind.\nUse metres.", "Answer in <b>one</b> word."]);
     const { list: stored } = (await server.admin("GET", "api/admin/models")).body;
+    assert.deepEqual([stored.system, ...stored.models.map(({ system }) => system)], ["Be kind.\nUse metres.", undefined, undefined, "Answer in <b>one</b> word."]);
     assert.deepEqual(stored.models.map(({ name, via, fare }) => [name, via, fare]), [
       ["deep", ["openai"], LIST.models[1].fare],
       ["quick", ["openai"], { message: 100 }],
