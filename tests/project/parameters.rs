@@ -659,6 +659,9 @@ async fn functions_have_only_common_variables_and_those_they_read() {
 /// The size limit of a function's environment as JSON, in bytes.
 const ENVIRONMENT: usize = 4096;
 
+/// The number of bytes that every environment has left for later settings.
+const FREE: usize = 700;
+
 #[test]
 fn the_longest_parameters_fit_into_a_functions_environment() {
     let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
@@ -688,9 +691,9 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
         };
         let environment: BTreeMap<String, String> = function.environment.iter().map(made).collect();
         let bytes = serde_json::to_string(&environment).unwrap().len();
-        assert!(bytes <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
+        assert!(bytes + FREE <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
     }
-    for (name, bytes) in [("AiSystemPrompt", 1168), ("TopUpText", 120)] {
+    for (name, bytes) in [("AiSystemPrompt", 480), ("TopUpText", 120)] {
         let accepts = |text: &str| accepts(&TEMPLATE["Parameters"][name], text);
         assert!(accepts(&"x".repeat(bytes)) && accepts(&"\u{20ac}".repeat(bytes / 4)), "{name}");
         let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];

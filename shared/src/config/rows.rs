@@ -289,14 +289,14 @@ settings! {
                 same machine](../use/local.md#the-ai)");
 
         AI_SYSTEM_PROMPT: Text = Text::new("") =>
-            parameter("AiSystemPrompt", "The system prompt")
-            .longest(1168)
-            .pattern(r"[ -~\n\r\t]*|[\s\S]{0,292}")
-            .must_be("at most 1168 characters of ASCII, or 292 of any script")
+            parameter("AiSystemPrompt", "A short system prompt; the price list takes a longer one")
+            .longest(480)
+            .pattern(r"[ -~\n\r\t]*|[\s\S]{0,120}")
+            .must_be("at most 480 characters of ASCII, or 120 of any script")
             .docs("your instructions for the AI in every conversation, before [the user's \
                 instructions](../internals/security.md#input), unless the price list has [a \
-                system prompt](prices.md#system-prompts) for the model; on AWS at most 1,168 \
-                characters of ASCII, or 292 of any script (from 0.17.0 on 480, or 120)");
+                system prompt](prices.md#system-prompts) for the model; on AWS at most 480 \
+                characters of ASCII, or 120 of any script");
 
         AI_TEMPERATURE: Text = Text::new("") =>
             parameter("AiTemperature", "The AI's temperature, from 0 to 2; empty for the \
