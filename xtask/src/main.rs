@@ -40,8 +40,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Adds a working endpoint: its source file, its row in the room's table, its block in
-    /// template.yaml, and its test
+    /// Adds a working endpoint: its source file, its row in the room's table, and its test
     New(new::Endpoint),
 }
 

@@ -24,7 +24,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Writes the endpoint's file, its row, its block in `template.yaml`, and its test.
+    /// Writes the endpoint's file, its row, and its test.
     pub fn write(&self, root: &Path) -> Result<(), Failure> {
         self.check()?;
         let Self { name, method, path, room } = self;
@@ -46,10 +46,6 @@ impl Endpoint {
             let end = group + text.get(group..)?.find("\n    }")?;
             let (before, after) = (text.get(..end)?, text.get(end + "\n    }".len()..)?);
             in_order(&format!("{before}{row}{after}"), "pub mod ", &format!("pub mod {name};"))
-        })?;
-        change("template.yaml", &|text| {
-            let at = text.find("\n  NotFoundFunction:")? + 1;
-            Some(format!("{}{}{}", text.get(..at)?, self.block(), text.get(at..)?))
         })?;
         create(&format!("tests/endpoints/{room}/{name}.rs"), self.test())?;
         change(&format!("tests/endpoints/{room}.rs"), &|text| {
@@ -123,6 +119,11 @@ impl Endpoint {
 use shared::view::Done;
 use shared::{{App, Reply, Request, auth, http}};
 
+use crate::lambda::Lambda;
+
+/// The function on AWS, and what it may do there.
+pub const LAMBDA: Lambda = Lambda::new("{words}").permits(permits![VERIFY_TOKENS]);
+
 /// Reads the account, strongly consistent.
 #[utoipa::path(
     {utoipa},
@@ -138,43 +139,6 @@ pub async fn handle(app: App, req: Request) -> Reply {{
     http::ok(&Done {{ message: "Done." }})
 }}
 "#
-        )
-    }
-
-    fn block(&self) -> String {
-        let Self { name, path, .. } = self;
-        let camel = |text: &str| -> String {
-            let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
-            words
-                .filter(|word| !word.is_empty())
-                .map(|word| {
-                    let (first, rest) = word.split_at(1);
-                    first.to_uppercase() + rest
-                })
-                .collect()
-        };
-        let (id, event) = (camel(name), camel(path.strip_prefix("/api").unwrap_or(path)));
-        format!(
-            r#"  {id}Function:
-    Type: AWS::Serverless::Function
-    Metadata:
-      BuildMethod: rust-cargolambda
-      BuildProperties:
-        Binary: {name}
-    Properties:
-      Description: {words}
-      Policies:
-        - !Ref VerifyTokensPolicy
-      Events:
-        {event}Any:
-          Type: Api
-          Properties:
-            RestApiId: !Ref Api
-            Path: {path}
-            Method: ANY
-
-"#,
-            words = self.words()
         )
     }
 
