@@ -37,8 +37,9 @@ macro_rules! rows {
 }
 
 rows! {
-    by_schedule: sweep, erase, census, payments_check;
+    by_schedule: sweep, erase;
     by_outbox: mail;
+    by_schedule: census, payments_check;
 }
 
 /// Returns the settings of work that a schedule begins.

@@ -10,7 +10,7 @@ use crate::functions::{Function, named};
 
 /// The groups whose functions never change, because an alarm with other functions would be a
 /// different alarm. Functions that aren't in these groups are in further groups of ten.
-const FIXED: [(&str, &str, &[&str]); 8] = [
+const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",
         "Functions for registration, log-in, passwords and addresses",
@@ -105,11 +105,6 @@ const FIXED: [(&str, &str, &[&str]); 8] = [
             "discovery",
         ],
     ),
-    (
-        "Background",
-        "Functions that no request calls: sweep, erase, mail, census, payments_check",
-        &["sweep", "erase", "mail", "census", "payments_check"],
-    ),
 ];
 
 /// The functions whose response time is watched. These functions are called often, don't call the
@@ -184,6 +179,13 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
     for (name, about, functions) in FIXED {
         groups.push(group(name, about, functions)?);
     }
+    let background: Vec<&str> = functions
+        .iter()
+        .filter(|function| function.lambda.trigger.is_some())
+        .map(|function| function.name)
+        .collect();
+    let about = format!("Functions that no request calls: {}", background.join(", "));
+    groups.push(group("Background", &about, &background)?);
     let is_fixed = |name: &&str| FIXED.iter().any(|(_, _, functions)| functions.contains(name));
     let further: Vec<&str> =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !is_fixed(name)).collect();
