@@ -6,7 +6,8 @@ pub mod mail;
 pub mod payments_check;
 pub mod sweep;
 
-use shared::app::Reads;
+use shared::App;
+use shared::app::{MailApp, PaymentsApp, Reads};
 use shared::config::Names;
 
 use crate::lambda::Lambda;
@@ -23,31 +24,23 @@ pub struct Background {
     pub settings: &'static [Names],
 }
 
-/// Defines the table of background functions.
+/// Defines the table of background functions from their names and the types of their parameters.
 macro_rules! rows {
-    ($($invoked:ident: $($name:ident),+;)+) => {
+    ($($name:ident($needs:ty);)+) => {
         /// The background functions.
-        pub const FUNCTIONS: &[Background] = &[$($(Background {
+        pub const FUNCTIONS: &[Background] = &[$(Background {
             module: concat!(module_path!(), "::", stringify!($name)),
             name: stringify!($name),
             lambda: $name::LAMBDA,
-            settings: $invoked($name::work),
-        }),+),+];
+            settings: <$needs as Reads>::SETTINGS,
+        }),+];
     };
 }
 
 rows! {
-    by_schedule: sweep, erase;
-    by_outbox: mail;
-    by_schedule: census, payments_check;
-}
-
-/// Returns the settings of work that a schedule begins.
-const fn by_schedule<A: Reads, F>(_: fn(A) -> F) -> &'static [Names] {
-    A::SETTINGS
-}
-
-/// Returns the settings of work that a new item in the outbox begins.
-const fn by_outbox<A: Reads, F>(_: fn(A, String) -> F) -> &'static [Names] {
-    A::SETTINGS
+    sweep(App);
+    erase(App);
+    mail(MailApp);
+    census(App);
+    payments_check(PaymentsApp);
 }

@@ -1,10 +1,12 @@
 //! How AWS runs a function, and what the function may do there.
 //!
-//! Each function's file has a constant `LAMBDA` with these facts. `cargo xtask generate` writes them
-//! into `template.yaml`. No function's binary contains them.
+//! Each function's file has a constant `LAMBDA` with these facts. `cargo xtask generate` writes
+//! them into `template.yaml`. No function's binary contains them.
 
 #[macro_use]
 pub mod permit;
+
+use std::time::Duration;
 
 use permit::Permit;
 
@@ -23,9 +25,9 @@ pub struct Lambda {
     pub memory: Option<u32>,
     /// The parameter with the function's reserved concurrency.
     pub concurrency: Option<&'static str>,
-    /// True if API Gateway passes on each piece of the reply.
+    /// True if API Gateway streams the reply.
     pub streams: bool,
-    /// True if the function's routes have the lower limit of the parameter `AccountRate`.
+    /// True if the function's routes accept only `AccountRate` requests per second.
     pub throttled: bool,
     /// What invokes a function without routes.
     pub trigger: Option<Trigger>,
@@ -36,10 +38,50 @@ pub struct Lambda {
 /// What invokes a background function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// A schedule, such as `rate(5 minutes)`.
-    Schedule(&'static str),
+    /// A schedule.
+    Schedule(Schedule),
     /// The stream of the Tokens table, which reports new e-mails in the outbox.
     Outbox,
+}
+
+/// How often a schedule invokes a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants' names say it")]
+pub enum Schedule {
+    FiveMinutes,
+    Hourly,
+    Daily,
+}
+
+impl Schedule {
+    /// Returns the time between two runs.
+    pub const fn interval(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::FiveMinutes => 300,
+            Self::Hourly => 3600,
+            Self::Daily => 24 * 3600,
+        })
+    }
+
+    /// Returns the schedule in EventBridge's form
+    /// ([forms](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html)).
+    pub const fn rate(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "rate(5 minutes)",
+            Self::Hourly => "rate(1 hour)",
+            Self::Daily => "rate(1 day)",
+        }
+    }
+
+    /// Returns the logical id of the rule in the template. The rule must keep it, because a new
+    /// rule would begin a new interval.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "SweepFunctionOften",
+            Self::Hourly => "PaymentsCheckFunctionHourly",
+            Self::Daily => "CensusFunctionDaily",
+        }
+    }
 }
 
 impl Lambda {
@@ -75,8 +117,8 @@ impl Lambda {
         Self { memory: Some(megabytes), ..self }
     }
 
-    /// Gives the function a whole processor, and the reserved concurrency of the functions that hash
-    /// passwords.
+    /// Gives the function a whole processor, and the reserved concurrency of the functions that
+    /// hash passwords.
     pub const fn hashes_passwords(self) -> Self {
         Self { memory: Some(1769), concurrency: Some("HashConcurrency"), ..self }
     }
@@ -86,9 +128,9 @@ impl Lambda {
         Self { concurrency: Some("AskConcurrency"), ..self }
     }
 
-    /// Streams replies until the function's time-out.
-    pub const fn streams(self) -> Self {
-        Self { streams: true, ..self }
+    /// Streams the reply. API Gateway closes the stream at the function's time-out, in seconds.
+    pub const fn streams(self, seconds: u32) -> Self {
+        Self { streams: true, ..self.timeout(seconds) }
     }
 
     /// Limits the function's routes to the parameter `AccountRate`, because they are expensive.
@@ -96,10 +138,10 @@ impl Lambda {
         Self { throttled: true, ..self }
     }
 
-    /// Invokes the function by a schedule, such as `rate(5 minutes)`
-    /// ([forms](https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html)).
-    pub const fn scheduled(self, rate: &'static str) -> Self {
-        Self { trigger: Some(Trigger::Schedule(rate)), ..self }
+    /// Invokes the function by a schedule. Lambda doesn't retry a failed run, because the next one
+    /// begins the same work.
+    pub const fn scheduled(self, schedule: Schedule) -> Self {
+        Self { trigger: Some(Trigger::Schedule(schedule)), ..self }
     }
 
     /// Invokes the function for each new e-mail in the outbox.

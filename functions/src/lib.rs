@@ -3,10 +3,12 @@
 //!
 //! Each folder is a room. The file with the folder's name has a row for each endpoint in it: the
 //! name, the methods and paths, and the format of failures. From these rows `cargo xtask generate`
-//! writes binaries, events, the routes of `cargo lambda watch`, and alarms.
+//! writes binaries, events, the routes of `cargo lambda watch`, alarms, and the functions in
+//! `template.yaml`, for which each endpoint's file has its permissions.
 
 #[macro_use]
 mod endpoint;
+pub mod gateway;
 #[macro_use]
 pub mod lambda;
 

@@ -8,7 +8,6 @@ mod scheduled;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use functions::{ENDPOINTS, Function};
 use futures_util::FutureExt;
@@ -27,15 +26,12 @@ use crate::offer_file;
 use crate::server::mail::{Postman, SentMails};
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
 use crate::server::scheduled::traced;
+use functions::lambda::{Schedule, Trigger};
+
 use emulator::checkout::Checkout;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
-
-/// The intervals of the scheduled functions.
-const OFTEN: Duration = Duration::from_secs(300);
-const HOURLY: Duration = Duration::from_secs(3600);
-const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// The packs that are sold if payments are played and no packs are set.
 const PLAYED_PACKS: &str = r#"{"packs": [
@@ -175,13 +171,12 @@ impl Server {
             }
         });
         let scheduled = [
-            tokio::spawn(on_schedule("sweep", sweep, OFTEN, functions::background::sweep::work)),
-            tokio::spawn(on_schedule("erase", erase, OFTEN, functions::background::erase::work)),
-            tokio::spawn(on_schedule("census", census, DAILY, functions::background::census::work)),
+            tokio::spawn(on_schedule("sweep", sweep, functions::background::sweep::work)),
+            tokio::spawn(on_schedule("erase", erase, functions::background::erase::work)),
+            tokio::spawn(on_schedule("census", census, functions::background::census::work)),
             tokio::spawn(on_schedule(
                 "payments_check",
                 payments,
-                HOURLY,
                 functions::background::payments_check::work,
             )),
         ];
@@ -245,11 +240,17 @@ async fn offer_packs(app: &App) -> Result<(), String> {
 
 /// Runs a scheduled function, as the template's schedules do on AWS. An hourly or daily function
 /// first runs after that time; until then, a command can do its work.
-async fn on_schedule<A: Scheduled, F>(name: &str, app: A, every: Duration, work: fn(A) -> F)
+async fn on_schedule<A: Scheduled, F>(name: &str, app: A, work: fn(A) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,
 {
-    if every != OFTEN {
+    let function = functions::background::FUNCTIONS.iter().find(|function| function.name == name);
+    let Some(Trigger::Schedule(schedule)) = function.and_then(|function| function.lambda.trigger)
+    else {
+        return tracing::error!(name, "no schedule invokes this function");
+    };
+    let every = schedule.interval();
+    if schedule != Schedule::FiveMinutes {
         tokio::time::sleep(every).await;
     }
     loop {

@@ -23,8 +23,8 @@ use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
 
-/// The settings that a type reads when it is created. From these lists `cargo xtask generate` writes
-/// the environment of each function in `template.yaml`.
+/// The settings that a type reads when it is created. From these lists `cargo xtask generate`
+/// writes the environment of each function in `template.yaml`.
 pub trait Reads {
     /// The names of the settings, besides [`COMMON`](crate::config::COMMON).
     const SETTINGS: &'static [Names];
@@ -444,7 +444,8 @@ pub struct PaymentsApp {
 
 /// The type of a scheduled function's parameter. Cloning is cheap.
 pub trait Scheduled: Reads + Borrow<App> + Clone + Send + Sync + 'static {
-    /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are read.
+    /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are
+    /// read.
     ///
     /// # Errors
     /// Fails if a setting can't be used or a client can't be created.

@@ -190,9 +190,6 @@ pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
     }
 }
 
-/// The names of the settings of [`currency`].
-pub const CURRENCY: Names = &[rows::CURRENCY.name];
-
 /// The default of `CURRENCY`.
 pub const DEFAULT_CURRENCY: &str = rows::CURRENCY.default;
 

@@ -38,8 +38,8 @@ where
     serve_whole(Endpoint::start(routes, handle).boxed_local())
 }
 
-/// Serves one endpoint like [`serve`], but can stream replies. The template must set
-/// `ResponseTransferMode` to `RESPONSE_STREAM` in the endpoint's events. SAM CLI can't stream, so
+/// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must
+/// say that it streams. SAM CLI can't stream, so
 /// it gets each reply as a whole.
 pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],

@@ -106,7 +106,7 @@ function about({ version, author: by, time: stored }, me) {
 async function remove(version, reload) {
   const removed = await confirm(
     "Remove the price list?",
-    "Users can't choose a model any more, and all messages have the same price again. The list stays in the history.",
+    "Users can't choose a model any more, all messages have the same price again, and the list's system prompts no longer apply. The list stays in the history.",
     {
       action: "Remove the list",
       danger: true,

@@ -72,7 +72,7 @@ function editor(title, current, list, me) {
   });
   const system = field("System prompt", "list.system", {
     ...LINES,
-    hint: "The AI gets it with every message, before the user's instructions. Users don't see it.",
+    hint: "The AI gets it with every message, before the user's instructions. Farebox doesn't show it to users, but the AI may repeat it: no secrets.",
   });
   const money = () => ({
     currency: currency.input.value.trim(),

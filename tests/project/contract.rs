@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emulator::gateway::refusals::{REFUSALS, Refusal};
 use emulator::template::Template;
+use functions::gateway::{REFUSALS, Refusal};
 use functions::lambda::Trigger;
-use functions::{ENDPOINTS, background};
+use functions::{ENDPOINTS, ROUTES, background};
 use reqwest::Method;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
@@ -94,12 +94,23 @@ fn failed_scheduled_runs_are_queued_encrypted_and_not_retried() {
         let config = &resource["Properties"]["EventInvokeConfig"];
         let function = background::FUNCTIONS.iter().find(|function| function.name == binary);
         match function.and_then(|function| function.lambda.trigger) {
-            Some(Trigger::Schedule(_)) => {
+            Some(Trigger::Schedule(schedule)) => {
                 assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
                 assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
+                let age = config["MaximumEventAgeInSeconds"].as_u64().unwrap();
+                assert!(age <= schedule.interval().as_secs(), "{binary}: until the next event");
             }
             _ => assert!(config.is_null(), "{binary}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn the_local_server_has_every_background_function() {
+    let api = Api::own(&[]).await;
+    let apps = &api.server().apps;
+    for function in background::FUNCTIONS {
+        assert!(apps.contains_key(function.name), "local/src/server.rs lacks {}", function.name);
     }
 }
 
@@ -405,6 +416,48 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
+    }
+}
+
+#[test]
+fn expensive_endpoints_are_throttled_by_account_rate() {
+    let throttled = |name: &str| {
+        let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap();
+        endpoint.lambda.throttled
+    };
+    let found = ROUTES.iter().filter(|route| throttled(route.endpoint)).map(|route| route.path);
+    let expected = [
+        "/api/admin/export/{list}",
+        "/api/admin/figures",
+        "/api/admin/users",
+        "/api/register",
+        "/api/login",
+        "/api/token",
+        "/api/user",
+        "/api/user/email/verify",
+        "/api/user/export",
+        "/api/user/password",
+        "/api/user/profile",
+        "/api/password/reset",
+        "/api/password/reset/confirm",
+    ];
+    assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    let yaml = yaml();
+    for setting in yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap() {
+        let metrics = if_so(&setting["MetricsEnabled"], "HasMethodMetrics");
+        assert_eq!(metrics, Some(&Yaml::Bool(true)), "metrics of methods are billed");
+    }
+}
+
+#[test]
+fn functions_that_ask_the_ai_share_one_reservation() {
+    for endpoint in ENDPOINTS {
+        let reserves = endpoint.lambda.concurrency == Some("AskConcurrency");
+        assert_eq!(reserves, asks(endpoint.name), "{}", endpoint.name);
+    }
+    let yaml = yaml();
+    for parameter in ["AskConcurrency", "HashConcurrency"] {
+        assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::Failure;
 use crate::files::Files;
+use crate::functions::Function;
 use crate::groups::Group;
 use crate::tables::Table;
 
@@ -123,7 +124,11 @@ fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watc
 }
 
 /// Returns every alarm, in the order of the dashboard.
-fn alarms(tables: &[Table], groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
+fn alarms(
+    functions: &[Function],
+    tables: &[Table],
+    groups: &[Group],
+) -> Result<Vec<Alarm>, Failure> {
     let mut alarms = Vec::new();
     let watched = || groups.iter().filter_map(|group| Some((group, group.alarms.as_ref()?)));
     let of_functions = |group: &Group, letter: &str, metric: fn() -> Metric| {
@@ -174,23 +179,30 @@ fn alarms(tables: &[Table], groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
             .about("The slowest 1 % of requests, for the slowest function."),
     );
     let chats = group("ChatFunctions")?;
-    let mut asking = Vec::new();
-    for (id, function) in [
+    let (mut asking, mut shares) = (Vec::new(), Vec::new());
+    for (id, name) in [
         ("chat", "chat"),
         ("stream", "chat_stream"),
         ("completions", "completions"),
         ("responses", "responses"),
     ] {
-        asking.push((id.to_owned(), duration().of("FunctionName", chats.reference(function)?)));
+        asking.push((id.to_owned(), duration().of("FunctionName", chats.reference(name)?)));
+        let function = functions.iter().find(|function| function.name == name);
+        let timeout = function.and_then(|function| function.lambda.timeout);
+        let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
+        // The duration is in milliseconds, and the result in per cent.
+        shares.push(format!("{id} / {}", timeout * 10));
     }
     let slow = Watches::Several {
         id: "percent",
-        expression: "MAX([chat / 280, stream / 1200, completions / 1200, responses / 1200])".into(),
+        expression: format!("MAX([{}])", shares.join(", ")),
         metrics: asking,
     };
-    alarms.push(Alarm::at_threshold("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
-        "The slowest answers of the functions that ask the AI, in per cent of their time-outs (28 s and 120 s).",
-    ));
+    alarms.push(
+        Alarm::at_threshold("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
+            "The slowest answers of the functions that ask the AI, in per cent of their time-outs.",
+        ),
+    );
     let running = Metric::sum("AWS/Lambda", "ConcurrentExecutions").statistic("Maximum").every(60);
     alarms.push(
         Alarm::at_threshold(
@@ -395,8 +407,13 @@ fn throttled(tables: &[Table]) -> [Alarm; 3] {
     ]
 }
 
-pub fn generate(files: &mut Files, tables: &[Table], groups: &[Group]) -> Result<(), Failure> {
-    let alarms = alarms(tables, groups)?;
+pub fn generate(
+    files: &mut Files,
+    functions: &[Function],
+    tables: &[Table],
+    groups: &[Group],
+) -> Result<(), Failure> {
+    let alarms = alarms(functions, tables, groups)?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.metrics() > METRICS) {
         return Err(format!("{} reads more than {METRICS} metrics.", alarm.name).into());
     }
@@ -530,8 +547,9 @@ fn dashboard(alarms: &[Alarm]) -> String {
 }
 
 const HEAD: &str = "\
-# Written by `cargo xtask generate` from xtask/src/alarms.rs. A nested stack of template.yaml, which the
-# parameter Alarms=off leaves out. docs/operate/runbooks.md says what each alarm means and what to do.
+# Written by `cargo xtask generate` from xtask/src/alarms.rs. A nested stack of template.yaml, which
+# the parameter Alarms=off leaves out. docs/operate/runbooks.md says what each alarm means and what
+# to do.
 AWSTemplateFormatVersion: \"2010-09-09\"
 Description: Farebox - alarms and a dashboard
 

@@ -16,7 +16,7 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     for function in all {
         let Function { name, module, .. } = function;
         let serving = match function.lambda.trigger {
-            None if function.streams() => {
+            None if function.lambda.streams => {
                 format!("serve_streaming(functions::ROUTES, {module}::handle)")
             }
             None => format!("serve(functions::ROUTES, {module}::handle)"),

@@ -33,11 +33,13 @@ impl Files {
     }
 
     /// Generates a part of a file: the lines between the line with `generated: NAME` and the line
-    /// with `end of generated`.
+    /// with `end of generated`. Both lines are comments.
     pub fn put_part(&mut self, path: &str, name: &str, lines: &str) -> Result<(), Failure> {
         let text = self.read(path)?;
         let missing = || format!("{path} has no lines `generated: {name}` and `end of generated`");
-        let mark = text.find(&format!("generated: {name}\n")).ok_or_else(missing)?;
+        let ends = ["\n", " -->\n"];
+        let mark = ends.iter().find_map(|end| text.find(&format!("generated: {name}{end}")));
+        let mark = mark.ok_or_else(missing)?;
         let begin = mark + text.get(mark..).and_then(|rest| rest.find('\n')).ok_or_else(missing)?;
         let rest = text.get(begin + 1..).ok_or_else(missing)?;
         let length = rest.find("end of generated").ok_or_else(missing)?;

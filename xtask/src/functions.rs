@@ -30,13 +30,17 @@ pub struct Method {
     pub path: &'static str,
 }
 
+/// How long API Gateway waits for a reply that isn't streamed, in seconds
+/// ([limits](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+const GATEWAY_SECONDS: u32 = 29;
+
 /// The methods that a path with several functions lists, in the order of the template.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Returns all functions: endpoints in the order of the rooms, then background functions.
 ///
 /// # Errors
-/// Fails with a sentence if an endpoint has a trigger, or a background function has none.
+/// Fails with a sentence if a function's `LAMBDA` contradicts itself.
 pub fn all() -> Result<Vec<Function>, Failure> {
     let id = |name: &str| {
         let words = name.split('_').map(|word| {
@@ -62,24 +66,10 @@ pub fn all() -> Result<Vec<Function>, Failure> {
         routes: Vec::new(),
     });
     let all: Vec<Function> = endpoints.chain(background).collect();
-    match all
-        .iter()
-        .find(|function| function.routes.is_empty() != function.lambda.trigger.is_some())
-    {
-        Some(Function { name, .. }) => {
-            Err(format!("{name} must have either routes or a trigger").into())
-        }
-        None => Ok(all),
+    for function in &all {
+        function.check().map_err(|wrong| format!("{}: {wrong}", function.name))?;
     }
-}
-
-/// Returns the function with this name.
-///
-/// # Errors
-/// Fails with a sentence if no function has this name.
-pub fn named<'f>(functions: &'f [Function], name: &str) -> Result<&'f Function, Failure> {
-    let found = functions.iter().find(|function| function.name == name);
-    found.ok_or_else(|| format!("no function has the name {name}").into())
+    Ok(all)
 }
 
 impl Function {
@@ -88,9 +78,20 @@ impl Function {
         self.id.strip_suffix("Function").unwrap_or(&self.id)
     }
 
-    /// Returns true if API Gateway passes on each piece of the reply.
-    pub fn streams(&self) -> bool {
-        self.lambda.streams
+    /// Refuses facts that contradict each other.
+    fn check(&self) -> Result<(), &'static str> {
+        let Lambda { canary, timeout, streams, throttled, trigger, .. } = self.lambda;
+        match trigger {
+            None if self.routes.is_empty() => Err("a function without routes needs a trigger"),
+            Some(_) if !self.routes.is_empty() => Err("a function with routes has no trigger"),
+            Some(_) if canary || streams || throttled => {
+                Err("only a function with routes can have a canary, stream, or be throttled")
+            }
+            None if !streams && timeout.is_some_and(|timeout| timeout > GATEWAY_SECONDS) => {
+                Err("API Gateway waits at most 29 seconds for a reply that isn't streamed")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns true if a schedule invokes the function.
@@ -112,10 +113,12 @@ impl Function {
     /// Returns the methods and paths with which the gateway calls the function.
     ///
     /// The path of a single function has the method ANY, so the function itself answers OPTIONS and
-    /// 405, with the headers of every reply. Such a path lists another method only if the method has
-    /// a limit of its own. A path of several functions lists all methods instead: if one of the
-    /// functions had ANY, `sam local` would call any of them for a GET. The first function of such a
-    /// path gets the methods that no function serves.
+    /// 405, with the headers of every reply. Such a path lists another method only if the method
+    /// has a limit of its own. A HEAD has the limit of the GET, because it does the same work.
+    ///
+    /// A path of several functions lists all methods instead: if one of the functions had ANY, `sam
+    /// local` would send a GET to an arbitrary function. The first function of such a path gets the
+    /// methods that no function serves.
     pub fn methods(&self) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
         let mut paths: Vec<&str> = Vec::new();
@@ -127,8 +130,12 @@ impl Function {
         for path in paths {
             let of_path = || ROUTES.iter().filter(move |route| route.path == path);
             let names: Vec<&str> = if of_path().all(|route| route.endpoint == self.name) {
-                let listed = of_path().filter(|_| self.lambda.throttled).map(|route| route.method);
-                listed.chain(["ANY"]).collect()
+                let limited = of_path().filter(|_| self.lambda.throttled);
+                let limited = limited.flat_map(|route| match route.method {
+                    "GET" => vec!["GET", "HEAD"],
+                    method => vec![method],
+                });
+                limited.chain(["ANY"]).collect()
             } else {
                 let owner = |method: &str| {
                     let asked = if method == "HEAD" { "GET" } else { method };
@@ -141,5 +148,38 @@ impl Function {
             methods.extend(names.into_iter().map(|name| Method { name, path }));
         }
         methods
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn methods(name: &str) -> Vec<String> {
+        let functions = all().unwrap();
+        let function = functions.iter().find(|function| function.name == name).unwrap();
+        let methods = function.methods().into_iter();
+        methods.map(|Method { name, path }| format!("{name} {path}")).collect()
+    }
+
+    #[test]
+    fn the_path_of_one_function_lists_only_limited_methods() {
+        assert_eq!(methods("logout"), ["ANY /api/logout"]);
+        assert_eq!(methods("register"), ["POST /api/register", "ANY /api/register"]);
+        let export = ["GET", "HEAD", "ANY"].map(|method| format!("{method} /api/user/export"));
+        assert_eq!(methods("export"), export);
+    }
+
+    #[test]
+    fn the_path_of_two_functions_lists_every_method_once() {
+        let reads = ["GET /api/chat", "HEAD /api/chat"];
+        assert_eq!(methods("chat_history"), reads);
+        let mut all = methods("chat");
+        all.retain(|method| method.ends_with(" /api/chat"));
+        assert_eq!(
+            all,
+            ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+                .map(|method| format!("{method} /api/chat"))
+        );
     }
 }

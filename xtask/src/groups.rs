@@ -6,7 +6,7 @@ use functions::ENDPOINTS;
 
 use crate::Failure;
 use crate::files::Files;
-use crate::functions::{Function, named};
+use crate::functions::Function;
 
 /// The groups whose functions never change, because an alarm with other functions would be a
 /// different alarm. Functions that aren't in these groups are in further groups of ten.
@@ -163,7 +163,11 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
     let group = |name: &str, about: &str, names: &[&str]| -> Result<Group, Failure> {
         let ids: Result<Vec<_>, Failure> = names
             .iter()
-            .map(|name| Ok(((*name).to_owned(), named(functions, name)?.id.clone())))
+            .map(|name| {
+                let found = functions.iter().find(|function| function.name == *name);
+                let found = found.ok_or_else(|| format!("no function has the name {name}"))?;
+                Ok(((*name).to_owned(), found.id.clone()))
+            })
             .collect();
         Ok(Group {
             parameter: format!("{name}Functions"),

@@ -68,7 +68,7 @@ fn root() -> Result<PathBuf, Failure> {
 fn generate(check: bool) -> Result<(), Failure> {
     let mut files = Files::new(root()?);
     let functions = functions::all()?;
-    settings::generate(&mut files)?;
+    settings::generate(&mut files, &functions)?;
     stack::generate(&mut files, &functions)?;
     bins::generate(&mut files, &functions)?;
     events::generate(&mut files)?;
@@ -76,6 +76,6 @@ fn generate(check: bool) -> Result<(), Failure> {
     let groups = groups::groups(&functions)?;
     groups::generate(&mut files, &groups)?;
     let tables = tables::read(&files.read("template.yaml")?)?;
-    alarms::generate(&mut files, &tables, &groups)?;
+    alarms::generate(&mut files, &functions, &tables, &groups)?;
     if check { files.check() } else { files.write() }
 }

@@ -111,6 +111,12 @@ impl Endpoint {
                 "let caller = auth::caller(&app, &req).await?;\n    app.store.account_of(&caller).await?;",
             ),
         };
+        let lambda = format!("Lambda::new(\"{words}\").permits(permits![VERIFY_TOKENS])");
+        // As rustfmt breaks a long line.
+        let lambda = match lambda.len() > 65 {
+            true => format!("\n    {lambda}"),
+            false => format!(" {lambda}"),
+        };
         format!(
             r#"//! `{method} {path}` - say here what it does.
 //!
@@ -121,8 +127,7 @@ use shared::{{App, Reply, Request, auth, http}};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("{words}").permits(permits![VERIFY_TOKENS]);
+pub(crate) const LAMBDA: Lambda ={lambda};
 
 /// Reads the account, strongly consistent.
 #[utoipa::path(

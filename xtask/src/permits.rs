@@ -4,9 +4,9 @@ use functions::lambda::permit::{Permit, Place};
 
 use crate::Failure;
 use crate::files::Files;
-use crate::yaml::{list, scalar};
+use crate::yaml::list;
 
-/// The statements that have no other form, by name.
+/// The statements that no permit of another kind can express, by name.
 pub struct Statements(String);
 
 impl Statements {
@@ -19,14 +19,14 @@ impl Statements {
         let missing = || format!("functions/statements.yaml has no {name}");
         let key = format!("\n{name}:\n");
         let (_, rest) = self.0.split_once(&key).ok_or_else(missing)?;
-        let is_next = |line: &&str| !line.is_empty() && !line.starts_with([' ', '-']);
-        let length: usize =
-            rest.split_inclusive('\n').take_while(|line| !is_next(line)).map(str::len).sum();
+        let belongs = |line: &&str| line.trim().is_empty() || line.starts_with([' ', '-', '#']);
+        let length: usize = rest.split_inclusive('\n').take_while(belongs).map(str::len).sum();
         Ok(rest.get(..length).unwrap_or(rest).trim_end())
     }
 }
 
-/// Returns the lines of a list of statements, and of the shared policies that the list names.
+/// Returns the lines of each statement for these permissions. The shared policies in the list have
+/// their own statements.
 pub fn statements(
     permits: &[Permit],
     from: &Statements,
@@ -77,10 +77,8 @@ pub fn statements(
             }
             Permit::Statements(name) => {
                 let lines = from.named(name)?.lines();
-                let lines = lines.map(|line| match line {
-                    "" => "\n".to_owned(),
-                    line => format!("{indent}{line}\n"),
-                });
+                let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
+                let lines = lines.map(|line| format!("{indent}{line}\n"));
                 statements.push(lines.collect());
             }
         }
@@ -115,7 +113,6 @@ fn place(on: &Place) -> (String, &'static [&'static str]) {
     let table =
         |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");
     let index = |table: &str, index: &str| {
-        let index = scalar(index);
         format!(
             "!If [Own{table}, !Sub \"${{{table}Table.Arn}}/index/{index}\", !Sub \"${{{table}TableArn}}/index/{index}\"]"
         )

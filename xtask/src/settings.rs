@@ -1,24 +1,26 @@
 //! Generates the parameters in `template.yaml` and their groups in the console, the settings that
 //! every function has in its environment, and the tables in docs/operate/configuration.md.
 
+use shared::config::COMMON;
 use shared::config::rows::GROUPS;
-use shared::config::setting::{Default, Parameter, Setting, Source, Values};
-use shared::config::{COMMON, Names};
+use shared::config::setting::{DefaultValue, Described, Parameter, Setting, Source, Values};
 
 use crate::Failure;
 use crate::files::Files;
+use crate::functions::Function;
 use crate::yaml::{folded, list, scalar};
 
-pub fn generate(files: &mut Files) -> Result<(), Failure> {
+pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure> {
+    check(functions)?;
     let (mut labels, mut parameters) = (String::new(), String::new());
     for group in GROUPS {
         labels += &format!("      - Label:\n          default: {}\n", scalar(group.label));
         labels += "        Parameters:\n";
         parameters += &format!("  # {}.\n", group.label);
         for setting in group.settings {
-            if let Some(parameter) = parameter(setting) {
+            if let Some(parameter) = setting.parameter() {
                 labels += &format!("          - {}\n", parameter.name);
-                parameters += &described(setting, parameter)?;
+                parameters += &described(setting, parameter);
                 parameters.push('\n');
             }
         }
@@ -30,19 +32,37 @@ pub fn generate(files: &mut Files) -> Result<(), Failure> {
     documents(files)
 }
 
-/// Returns a parameter of the stack.
-fn parameter(setting: &Setting) -> Option<&Parameter> {
-    match &setting.described.source {
-        Source::Parameter(parameter) => Some(parameter),
-        _ => None,
+/// Checks each row.
+///
+/// # Errors
+/// Fails with a sentence that names the row.
+fn check(functions: &[Function]) -> Result<(), Failure> {
+    for setting in GROUPS.iter().flat_map(|group| group.settings) {
+        let Described { source, docs, .. } = setting.described;
+        let parameter = setting.parameter();
+        let name = setting.variable.map(|variable| variable.name);
+        let name = name.or(parameter.map(|parameter| parameter.name)).unwrap_or_default();
+        if docs.is_empty() || docs.contains(['|', '\n']) {
+            return Err(format!("{name} needs a sentence for the documents, on one line").into());
+        }
+        let Some(variable) = setting.variable else { continue };
+        let own = parameter.and_then(|parameter| parameter.values);
+        if own.is_some_and(|values| values != Values::List) {
+            return Err(format!("{name} accepts what its variable accepts").into());
+        }
+        let is_read = COMMON.iter().copied().flatten().any(|common| *common == variable.name)
+            || functions.iter().any(|function| function.settings().contains(&variable.name));
+        if !is_read && !matches!(source, Source::LocalOnly) {
+            return Err(format!("{name} is in the list SETTINGS of no type").into());
+        }
     }
+    Ok(())
 }
 
-fn described(setting: &Setting, parameter: &Parameter) -> Result<String, Failure> {
+/// Returns the lines of a parameter.
+fn described(setting: &Setting, parameter: &Parameter) -> String {
     let name = parameter.name;
-    let values = parameter.values.or(setting.variable.map(|variable| variable.values));
-    let values = values.unwrap_or(Values::Text);
-    let default = parameter.default.or(setting.variable.map(|variable| variable.default));
+    let values = setting.values();
     let mut lines = vec![format!("  {name}:")];
     let mut line = |key: &str, value: String| lines.push(format!("    {key}: {value}"));
     line(
@@ -55,9 +75,9 @@ fn described(setting: &Setting, parameter: &Parameter) -> Result<String, Failure
     );
     line(
         "Default",
-        match default.unwrap_or(Default::Text("")) {
-            Default::Number(number) => number.to_string(),
-            Default::Text(text) => scalar(text),
+        match setting.default() {
+            DefaultValue::Number(number) => number.to_string(),
+            DefaultValue::Text(text) => scalar(text),
         },
     );
     match values {
@@ -87,7 +107,7 @@ fn described(setting: &Setting, parameter: &Parameter) -> Result<String, Failure
         line("ConstraintDescription", folded(must_be, "    ConstraintDescription: ", 6));
     }
     line("Description", folded(parameter.about, "    Description: ", 6));
-    Ok(lines.join("\n") + "\n")
+    lines.join("\n") + "\n"
 }
 
 /// Returns the lines of an environment with these settings.
@@ -109,44 +129,33 @@ pub fn environment(
                 format!("!Join [\",\", !Ref {name}]")
             }
             Source::Parameter(Parameter { name, .. }) => format!("!Ref {name}"),
-            Source::Fixed(value) => quoted_if_number(value),
-            Source::ByReply { whole, streamed } => {
-                quoted_if_number(if streams { streamed } else { whole })
-            }
+            Source::Fixed(value) => scalar(value),
+            Source::ByReply { whole, streamed } => scalar(if streams { streamed } else { whole }),
             Source::Expression(yaml) => yaml.to_owned(),
-            Source::Nowhere => return Err(format!("{name} is a setting of `cargo run`").into()),
+            Source::AsByDefault => match row.default() {
+                DefaultValue::Number(number) => format!("\"{number}\""),
+                DefaultValue::Text(text) => scalar(text),
+            },
+            Source::LocalOnly => return Err(format!("{name} is a setting of `cargo run`").into()),
         };
         lines += &format!("{indent}{name}: {value}\n");
     }
     Ok(lines)
 }
 
-/// Environment variables are texts.
-fn quoted_if_number(value: &str) -> String {
-    scalar(value)
-}
-
+/// Writes the tables of settings.
 fn documents(files: &mut Files) -> Result<(), Failure> {
     let (mut variables, mut parameters) = (String::new(), String::new());
-    for Setting { variable, described } in GROUPS.iter().flat_map(|group| group.settings) {
-        let parameter = match &described.source {
-            Source::Parameter(parameter) => Some(parameter),
-            _ => None,
+    for setting in GROUPS.iter().flat_map(|group| group.settings) {
+        let default = match setting.default() {
+            DefaultValue::Number(number) => number.to_string(),
+            DefaultValue::Text("") => "none".to_owned(),
+            DefaultValue::Text(text) => text.to_owned(),
         };
-        let fixed = match described.source {
-            Source::Fixed(value) => Some(Default::Text(value)),
-            _ => None,
-        };
-        let default = parameter.and_then(|parameter| parameter.default).or(fixed);
-        let default = default.or(variable.map(|variable| variable.default));
-        let default = match default.unwrap_or(Default::Text("")) {
-            Default::Number(number) => number.to_string(),
-            Default::Text("") => "none".to_owned(),
-            Default::Text(text) => text.to_owned(),
-        };
-        let default = described.shown.map_or(default, str::to_owned);
-        let row = |name: &str| format!("| {name} | {default} | {} |\n", described.docs);
-        match (variable, parameter) {
+        let Described { shown, docs, .. } = setting.described;
+        let default = shown.map_or(default, str::to_owned);
+        let row = |name: &str| format!("| {name} | {default} | {docs} |\n");
+        match (setting.variable, setting.parameter()) {
             (Some(variable), Some(parameter)) => {
                 variables += &row(&format!("`{}` (`{}`)", variable.name, parameter.name));
             }
@@ -159,9 +168,6 @@ fn documents(files: &mut Files) -> Result<(), Failure> {
     let table = |head: &str, rows: &str| {
         format!("\n| {head} | default | meaning |\n|---|---|---|\n{rows}\n")
     };
-    files.put_part(path, "settings -->", &table("variable (parameter)", &variables))?;
-    files.put_part(path, "parameters -->", &table("parameter", &parameters))
+    files.put_part(path, "settings", &table("variable (parameter)", &variables))?;
+    files.put_part(path, "parameters", &table("parameter", &parameters))
 }
-
-/// All names, for the type of [`COMMON`].
-const _: &[Names] = COMMON;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use emulator::gateway::refusals::{HEADERS, REFUSALS, Refusal};
-use functions::lambda::permit::{POLICIES, Permit};
-use functions::lambda::{Lambda, Trigger};
+use functions::gateway::{HEADERS, REFUSALS, Refusal};
+use functions::lambda::permit::{POLICIES, Permit, Policy};
+use functions::lambda::{Lambda, Schedule, Trigger};
 use shared::store::OUTBOX;
 
 use crate::Failure;
@@ -34,8 +34,8 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     files.put_part("template.yaml", "canaries", &canaries)
 }
 
-/// Returns the aliases that API Gateway calls. An address of a function names the alias only as a
-/// text, so CloudFormation would change the API before the alias has moved to a new version.
+/// Returns the aliases that API Gateway calls. A route contains the alias only as the text `:live`.
+/// Without `DependsOn`, CloudFormation could change the API before the alias.
 fn aliases(functions: &[Function]) -> String {
     let with_alias = functions.iter().filter(|function| function.lambda.canary);
     with_alias.map(|function| format!("      - {}Aliaslive\n", function.id)).collect()
@@ -82,56 +82,76 @@ fn integration(function: &Function, method: &str) -> String {
     )
 }
 
-/// Returns the lower limits of expensive methods.
+/// Returns the stricter rate limits of expensive methods.
 fn limits(functions: &[Function]) -> String {
     let throttled = functions.iter().filter(|function| function.lambda.throttled);
     let methods = throttled.flat_map(Function::methods).filter(|method| method.name != "ANY");
     let limit = |Method { name, path }: Method| {
         let path = path.replace('/', "~1");
         format!(
-            "        - ResourcePath: /{path}\n          HttpMethod: {name}\n          \
-             MetricsEnabled: !If [HasMethodMetrics, true, false]\n          \
-             ThrottlingRateLimit: !Ref AccountRate\n          \
-             ThrottlingBurstLimit: !Ref AccountRate\n"
+            "        - ResourcePath: /{path}
+          HttpMethod: {name}
+          MetricsEnabled: !If [HasMethodMetrics, true, false]
+          ThrottlingRateLimit: !Ref AccountRate
+          ThrottlingBurstLimit: !Ref AccountRate
+"
         )
     };
     methods.map(limit).collect()
 }
 
+/// Returns the replies of the gateway itself.
 fn refusals() -> String {
+    let header = |(name, value): (&str, &str)| {
+        format!(
+            "
+              {name}: \"'{value}'\""
+        )
+    };
     let refusal = |Refusal { kind, status, title, detail, code, retry_after }: &Refusal| {
-        let mut lines = format!("        {kind}:\n");
-        if let Some(status) = status {
-            lines += &format!("          StatusCode: \"{status}\"\n");
-        }
-        lines += "          ResponseParameters:\n            Headers:\n";
-        for (name, value) in HEADERS {
-            lines += &format!("              {name}: \"'{value}'\"\n");
-        }
-        if let Some(seconds) = retry_after {
-            lines += &format!("              Retry-After: \"'{seconds}'\"\n");
-        }
-        let status = status.map(|status| format!(" \"status\": {status},")).unwrap_or_default();
-        lines
-            + &format!(
-                "          ResponseTemplates:\n            application/json: >-\n              \
-                 {{\"type\": \"about:blank\", \"title\": \"{title}\",{status}\n              \
-                 \"detail\": \"{detail}\",\n              \
-                 \"code\": \"{code}\", \"request_id\": \"$context.extendedRequestId\"}}\n"
+        let headers: String = HEADERS.into_iter().map(header).collect();
+        let seconds = retry_after.map(|seconds| seconds.to_string());
+        let retry_after = seconds.map(|seconds| header(("Retry-After", &seconds)));
+        let retry_after = retry_after.unwrap_or_default();
+        let status_code = status.map(|status| {
+            format!(
+                "
+          StatusCode: \"{status}\""
             )
+        });
+        let status_code = status_code.unwrap_or_default();
+        let status = status.map(|status| format!(" \"status\": {status},")).unwrap_or_default();
+        format!(
+            "        {kind}:{status_code}
+          ResponseParameters:
+            Headers:{headers}{retry_after}
+          ResponseTemplates:
+            application/json: >-
+              {{\"type\": \"about:blank\", \"title\": \"{title}\",{status}
+              \"detail\": \"{detail}\",
+              \"code\": \"{code}\", \"request_id\": \"$context.extendedRequestId\"}}
+"
+        )
     };
     REFUSALS.iter().map(refusal).collect()
 }
 
+/// Returns the policies that several functions share.
 fn policies(from: &Statements) -> Result<String, Failure> {
     let mut policies = String::new();
-    for permit in POLICIES {
-        let Permit::Policy(policy) = permit else { continue };
-        let statements = statements(policy.permits, from, "          ")?.concat();
+    for Policy { id, about, permits } in POLICIES {
+        let (about, statements) =
+            (scalar(about), statements(permits, from, "          ")?.concat());
         policies += &format!(
-            "  {}:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: {}\n      \
-             PolicyDocument:\n        Version: \"2012-10-17\"\n        Statement:\n{statements}\n",
-            policy.id, policy.about
+            "  {id}:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      Description: {about}
+      PolicyDocument:
+        Version: \"2012-10-17\"
+        Statement:
+{statements}
+"
         );
     }
     Ok(policies)
@@ -140,18 +160,26 @@ fn policies(from: &Statements) -> Result<String, Failure> {
 fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     let Function { name, id, lambda, .. } = function;
     let Lambda { about, canary, timeout, memory, concurrency, permits, .. } = *lambda;
+    let about = scalar(about);
     let mut lines = format!(
-        "  {id}:\n    Type: AWS::Serverless::Function\n    Metadata:\n      BuildMethod: \
-         rust-cargolambda\n      BuildProperties:\n        Binary: {name}\n    Properties:\n      \
-         Description: {}\n",
-        scalar(about)
+        "  {id}:
+    Type: AWS::Serverless::Function
+    Metadata:
+      BuildMethod: rust-cargolambda
+      BuildProperties:
+        Binary: {name}
+    Properties:
+      Description: {about}
+"
     );
     if canary {
         let stem = function.stem();
         lines += &format!(
-            "      AutoPublishAlias: live\n      DeploymentPreference:\n        \
-             Type: !Ref DeploymentPreference\n        \
-             Alarms: !If [HasCanary, [!Ref {stem}Canary, !Ref FailedRequests], [!Ref AWS::NoValue]]\n"
+            "      AutoPublishAlias: live
+      DeploymentPreference:
+        Type: !Ref DeploymentPreference
+        Alarms: !If [HasCanary, [!Ref {stem}Canary, !Ref FailedRequests], [!Ref AWS::NoValue]]
+"
         );
     }
     if let Some(timeout) = timeout {
@@ -168,7 +196,7 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     let settings = function.settings();
     if !settings.is_empty() {
         lines += "      Environment:\n        Variables:\n";
-        lines += &environment(settings, "          ", function.streams())?;
+        lines += &environment(settings, "          ", function.lambda.streams)?;
     }
     if function.is_scheduled() {
         lines += FAILED_RUNS;
@@ -195,8 +223,7 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     Ok(lines)
 }
 
-/// What becomes of the events of failed scheduled runs. Lambda doesn't retry them, because the next
-/// event begins the same work.
+/// How Lambda handles failed scheduled runs.
 const FAILED_RUNS: &str = "      EventInvokeConfig:
         MaximumRetryAttempts: 0
         MaximumEventAgeInSeconds: 300
@@ -239,8 +266,8 @@ fn called_by_gateway(function: &Function) -> String {
     permission(function, alias, "apigateway", source)
 }
 
-/// Returns the permission of the service that calls a function. One permission is for all routes, or
-/// for the whole schedule, because each takes one of the stack's 500 resources.
+/// Returns the permission of the service that calls a function. One permission covers all routes,
+/// or the schedule: each permission is one of the stack's 500 resources.
 fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source: &str) -> String {
     format!(
         "
@@ -256,38 +283,34 @@ fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source
 }
 
 /// Returns a rule for each schedule, which invokes all functions with this schedule, and the
-/// permissions of the rules. A rule has the name of its first function.
+/// permissions of the rules.
 fn schedules(functions: &[Function]) -> String {
-    let mut rates: Vec<(&str, Vec<&Function>)> = Vec::new();
-    for function in functions {
-        if let Some(Trigger::Schedule(rate)) = function.lambda.trigger {
-            match rates.iter_mut().find(|(other, _)| *other == rate) {
-                Some((_, together)) => together.push(function),
-                None => rates.push((rate, vec![function])),
-            }
-        }
-    }
     let mut lines = String::new();
-    for (rate, together) in rates {
-        let name = match rate {
-            "rate(5 minutes)" => "Often",
-            "rate(1 hour)" => "Hourly",
-            "rate(1 day)" => "Daily",
-            _ => "Schedule",
+    for schedule in [Schedule::FiveMinutes, Schedule::Daily, Schedule::Hourly] {
+        let has =
+            |function: &&Function| function.lambda.trigger == Some(Trigger::Schedule(schedule));
+        let (rule, rate) = (schedule.rule(), schedule.rate());
+        let target = |Function { id, .. }: &Function| {
+            format!(
+                "
+        - Id: {id}LambdaTarget
+          Arn: !GetAtt {id}.Arn"
+            )
         };
-        let first = together.first().map_or("", |function| &function.id);
+        let targets: String = functions.iter().filter(has).map(target).collect();
+        let source = format!("!GetAtt {rule}.Arn");
+        let permissions = functions.iter().filter(has);
+        let permissions: String =
+            permissions.map(|function| permission(function, "", "events", &source)).collect();
         lines += &format!(
-            "  {first}{name}:\n    Type: AWS::Events::Rule\n    Properties:\n      ScheduleExpression: {rate}\n      Targets:\n"
+            "  {rule}:
+    Type: AWS::Events::Rule
+    Properties:
+      ScheduleExpression: {rate}
+      Targets:{targets}
+{permissions}
+"
         );
-        for Function { id, .. } in &together {
-            lines +=
-                &format!("        - Id: {id}{name}LambdaTarget\n          Arn: !GetAtt {id}.Arn\n");
-        }
-        let source = format!("!GetAtt {first}{name}.Arn");
-        for function in together {
-            lines += &permission(function, "", "events", &source);
-        }
-        lines.push('\n');
     }
     lines
 }

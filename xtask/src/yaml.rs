@@ -6,55 +6,93 @@ const WIDTH: usize = 100;
 /// Returns a text as a scalar, in quotes if YAML would read it otherwise.
 pub fn scalar(text: &str) -> String {
     let begins = |characters: &str| text.starts_with(|first| characters.contains(first));
-    let is_word = ["on", "off", "yes", "no", "true", "false", "null", "~", "y", "n"]
+    let is_word = ["on", "off", "yes", "no", "true", "false", "null", "y", "n"]
         .contains(&text.to_lowercase().as_str());
-    let is_number = text.parse::<f64>().is_ok() || begins("0123456789") && !text.contains(' ');
     let is_plain = !text.is_empty()
         && !is_word
-        && !is_number
-        && !begins("-?:,[]{}#&*!|>'\"%@`+=.")
+        && !begins("-?:,[]{}#&*!|>'\"%@`+=.~0123456789 ")
         && !text.ends_with([' ', ':'])
-        && !text.starts_with(' ')
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.contains(char::is_control);
-    if is_plain {
-        return text.to_owned();
-    }
-    match text.contains('\\') || text.contains('"') {
-        true => format!("'{}'", text.replace('\'', "''")),
+    if is_plain { text.to_owned() } else { quoted(text) }
+}
+
+/// Returns a text in quotes. Single quotes need no escapes, but can't hold control characters.
+fn quoted(text: &str) -> String {
+    match text.contains(char::is_control) {
+        // JSON is YAML.
+        true => serde_json::Value::from(text).to_string(),
+        false if text.contains(['\\', '"']) => format!("'{}'", text.replace('\'', "''")),
         false => format!("\"{text}\""),
     }
 }
 
 /// Returns a list of texts on one line.
 pub fn list(texts: &[&str]) -> String {
-    let texts: Vec<String> = texts
-        .iter()
-        .map(|text| match text.contains([',', '[', ']', '{', '}']) {
-            true => format!("\"{text}\""),
-            false => scalar(text),
-        })
-        .collect();
+    let item = |text: &&str| match text.contains([',', '[', ']', '{', '}']) {
+        true => quoted(text),
+        false => scalar(text),
+    };
+    let texts: Vec<String> = texts.iter().map(item).collect();
     format!("[{}]", texts.join(", "))
 }
 
-/// Returns a text behind `key`, which is folded onto further lines if it is long.
+/// Returns a text of several words behind `key`, which is folded onto further lines if it is long.
 pub fn folded(text: &str, key: &str, indent: usize) -> String {
-    let plain = scalar(text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let plain = scalar(&words.join(" "));
     if key.len() + plain.len() <= WIDTH {
         return plain;
     }
-    let mut lines = vec![">-".to_owned()];
-    for word in text.split(' ') {
+    let margin = " ".repeat(indent);
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
         match lines.last_mut() {
-            Some(line) if lines_fit(line, word) => *line += &format!(" {word}"),
-            _ => lines.push(format!("{}{word}", " ".repeat(indent))),
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => *line += &format!(" {word}"),
+            _ => lines.push(format!("{margin}{word}")),
         }
     }
-    lines.join("\n")
+    format!(">-\n{}", lines.join("\n"))
 }
 
-fn lines_fit(line: &str, word: &str) -> bool {
-    line != ">-" && line.len() + 1 + word.len() <= WIDTH
+#[cfg(test)]
+mod tests {
+    use serde_norway::{Value, from_str};
+
+    use super::{folded, list, scalar};
+
+    const TEXTS: [&str; 12] = [
+        "plain words",
+        "",
+        "on",
+        "0123",
+        "a: b # c",
+        "it's \"quoted\"",
+        r"[ -~\n]*|'",
+        "a line\nand a tab\t",
+        "[a, b]",
+        "~",
+        "arn:aws:x",
+        " spaces ",
+    ];
+
+    #[test]
+    fn yaml_reads_each_text_as_it_was() {
+        for text in TEXTS {
+            let read: Value = from_str(&format!("key: {}", scalar(text))).unwrap();
+            assert_eq!(read["key"], text);
+        }
+        let read: Value = from_str(&format!("key: {}", list(&TEXTS))).unwrap();
+        assert_eq!(read["key"], Value::from(TEXTS.map(Value::from).to_vec()));
+    }
+
+    #[test]
+    fn long_texts_are_folded_at_spaces() {
+        let text = ["a word"; 40].join(" ");
+        let folded = format!("key: {}\n", folded(&text, "key: ", 2));
+        assert!(folded.lines().all(|line| line.len() <= 100), "{folded}");
+        let read: Value = from_str(&folded).unwrap();
+        assert_eq!(read["key"], text);
+    }
 }

@@ -14,8 +14,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Creates API keys").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Creates API keys").permits(permits![
     scan(Keys),
     get(Users(&["user:*"])),
     update(Users(&["user:*"])),

@@ -13,8 +13,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Renames API keys").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Renames API keys").permits(permits![
     scan(Keys),
     get(Users(&["user:*"])),
     update(Tokens(&["apikey:*"])),

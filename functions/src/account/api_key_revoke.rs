@@ -10,8 +10,7 @@ use shared::{App, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Revokes API keys").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Revokes API keys").permits(permits![
     VERIFY_TOKENS,
     update(Users(&["user:*"])),
     delete(Tokens(&["apikey:*"])),

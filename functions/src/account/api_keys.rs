@@ -8,8 +8,7 @@ use shared::{App, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits![
     VERIFY_TOKENS,
     query(TokensByUser),
     get_many(Tokens(&["apikey:*"])),

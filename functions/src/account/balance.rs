@@ -10,8 +10,7 @@ use shared::{App, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits(permits![
     scan(Keys),
     get(Users(&["user:*"])),
     update(Users(&["user:*"])).when("GivesAllowances"),

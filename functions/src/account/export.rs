@@ -18,19 +18,16 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
-    Lambda::new("Exports the data of an account").throttled().streams().timeout(300).permits(
-        permits![
-            VERIFY_TOKENS,
-            allow(&[Query, BatchGetItem], Chats),
-            query(ChatsByConversation),
-            query(Ledger),
-            query(TokensByUser),
-            get(Tokens(&["instructions:*"])),
-            get_many(Tokens(&["session:*", "apikey:*", "order:*"])),
-        ],
-    );
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Exports the data of an account").throttled().streams(300).permits(permits![
+        VERIFY_TOKENS,
+        allow(&[Query, BatchGetItem], Chats),
+        query(ChatsByConversation),
+        query(Ledger),
+        query(TokensByUser),
+        get(Tokens(&["instructions:*"])),
+        get_many(Tokens(&["session:*", "apikey:*", "order:*"])),
+    ]);
 
 /// The number of messages or rows that are read at a time. DynamoDB returns at most 1 MB.
 const PAGE: usize = 100;

@@ -19,8 +19,7 @@ use shared::{App, Reply, Request, auth};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows statements").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows statements").permits(permits![
     VERIFY_TOKENS,
     get_many(Chats),
     get_many(Tokens(&["apikey:*"])),

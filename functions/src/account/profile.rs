@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits![
     VERIFY_TOKENS,
     get(Tokens(&["instructions:*"])),
     update(Users(&["user:*"])).when("GivesAllowances"),

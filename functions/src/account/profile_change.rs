@@ -15,8 +15,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Changes names, addresses and instructions")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Changes names, addresses and instructions")
     .hashes_passwords()
     .throttled()
     .permits(permits![

@@ -14,8 +14,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Opens payment pages").timeout(28).permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Opens payment pages").timeout(28).permits(permits![
     VERIFY_TOKENS,
     read_secret("StripeKeyArn"),
     get(Tokens(&["packs:*"])),

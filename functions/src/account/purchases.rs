@@ -14,8 +14,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permits(permits![
     VERIFY_TOKENS,
     query(TokensByUser),
     get(Tokens(&["packs:*"])),

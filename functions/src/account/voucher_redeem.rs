@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Redeems vouchers").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Redeems vouchers").permits(permits![
     VERIFY_TOKENS,
     update(Users(&["user:*"])),
     allow(&[GetItem, PutItem], Ledger),

@@ -21,19 +21,19 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators adjust balances").permits(permits![
-    VERIFY_TOKENS,
-    allow(&[UpdateItem, ConditionCheckItem], Users(&["user:*"])),
-    query(UsersByTime),
-    allow(&[GetItem, PutItem], Ledger),
-    query(TokensByUser),
-    get_many(Tokens(&["order:*"])),
-    delete(Tokens(&["attention:*"])),
-    get(Tokens(&["idem:*", "source:*", "order:*", "purchase:*"])),
-    put(Tokens(&["idem:*", "source:*"])),
-    update(Tokens(&["order:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators adjust balances").permits(permits![
+        VERIFY_TOKENS,
+        allow(&[UpdateItem, ConditionCheckItem], Users(&["user:*"])),
+        query(UsersByTime),
+        allow(&[GetItem, PutItem], Ledger),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+        delete(Tokens(&["attention:*"])),
+        get(Tokens(&["idem:*", "source:*", "order:*", "purchase:*"])),
+        put(Tokens(&["idem:*", "source:*"])),
+        update(Tokens(&["order:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Adjustment, examples(json!({ "amount": 500, "reason": "for the outage" })))]

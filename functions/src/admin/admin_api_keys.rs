@@ -12,9 +12,8 @@ use shared::{App, Reply, Request, http};
 use super::admin_user;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
-    Lambda::new("Shows administrators the API keys of a user").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the API keys of a user")
+    .permits(permits![
         VERIFY_TOKENS,
         query(UsersByTime),
         query(TokensByUser),

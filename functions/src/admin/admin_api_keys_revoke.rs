@@ -17,8 +17,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use super::admin_user::{self, ActReason};
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the API keys of a user")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the API keys of a user")
     .permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*"])),

@@ -26,13 +26,13 @@ use utoipa::openapi::schema::{Object, Type};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists messages for administrators").permits(permits![
-    VERIFY_TOKENS,
-    allow(&[Query, BatchGetItem], Chats),
-    query(ChatsByTime),
-    get(Tokens(&["imports:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lists messages for administrators").permits(permits![
+        VERIFY_TOKENS,
+        allow(&[Query, BatchGetItem], Chats),
+        query(ChatsByTime),
+        get(Tokens(&["imports:*"])),
+    ]);
 
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
@@ -53,7 +53,10 @@ impl<A> ChatReader<A> {
 }
 
 impl<A: Start> Reads for ChatReader<A> {
-    const SETTINGS: &'static [Names] = &[ChatAccess::SETTINGS];
+    const SETTINGS: &'static [Names] = {
+        assert!(A::SETTINGS.is_empty(), "list the settings of the inner type too");
+        &[ChatAccess::SETTINGS]
+    };
 }
 
 impl<A: Start> Start for ChatReader<A> {

@@ -28,20 +28,19 @@ use utoipa::openapi::schema::{Object, Type};
 use super::admin_chats::ChatReader;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Exports users, chats and the ledger for administrators")
-    .throttled()
-    .streams()
-    .timeout(300)
-    .permits(permits![
-        VERIFY_TOKENS,
-        query(UsersByTime),
-        get_many(Chats),
-        query(ChatsByTime),
-        get(Tokens(&["imports:*"])),
-        query(LedgerTrail),
-        get_many(Users(&["user:*"])),
-    ]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Exports users, chats and the ledger for administrators")
+        .throttled()
+        .streams(300)
+        .permits(permits![
+            VERIFY_TOKENS,
+            query(UsersByTime),
+            get_many(Chats),
+            query(ChatsByTime),
+            get(Tokens(&["imports:*"])),
+            query(LedgerTrail),
+            get_many(Users(&["user:*"])),
+        ]);
 
 /// A list that can be exported.
 #[derive(Clone, Copy)]

@@ -25,8 +25,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows administrators daily figures").throttled().timeout(28).permits(permits![
         VERIFY_TOKENS,
         query(LedgerTrail),

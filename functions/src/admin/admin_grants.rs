@@ -27,8 +27,7 @@ use utoipa::ToSchema;
 use super::admin_adjustment;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators adjust many balances").timeout(28).permits(permits![
         VERIFY_TOKENS,
         allow(&[UpdateItem, ConditionCheckItem], Users(&["user:*"])),

@@ -15,14 +15,14 @@ use shared::{App, Reply, Request, auth};
 use super::admin_chats::ChatReader;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows administrators a statement").permits(permits![
-    VERIFY_TOKENS,
-    query(UsersByTime),
-    query(Ledger),
-    get_many(Chats),
-    get_many(Tokens(&["apikey:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Shows administrators a statement").permits(permits![
+        VERIFY_TOKENS,
+        query(UsersByTime),
+        query(Ledger),
+        get_many(Chats),
+        get_many(Tokens(&["apikey:*"])),
+    ]);
 
 /// Reads the account and the administrator's account at the same time, and then the page.
 #[utoipa::path(

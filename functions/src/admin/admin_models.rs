@@ -12,8 +12,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"])),]);
 
 /// Reads the list as it is stored, without the functions' cache.

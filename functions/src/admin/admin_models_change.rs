@@ -15,13 +15,13 @@ use utoipa::ToSchema;
 use super::admin_models::Prices;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators set the price list").permits(permits![
-    VERIFY_TOKENS,
-    check(Users(&["user:*"])),
-    RECORD_ACTION,
-    allow(&[GetItem, PutItem, DeleteItem], Tokens(&["models:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators set the price list").permits(permits![
+        VERIFY_TOKENS,
+        check(Users(&["user:*"])),
+        RECORD_ACTION,
+        allow(&[GetItem, PutItem, DeleteItem], Tokens(&["models:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]

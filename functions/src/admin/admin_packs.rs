@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Shows administrators the packs")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the packs")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["packs:*"])),]);
 
 /// Reads the packs with strong consistency.

@@ -14,13 +14,13 @@ use utoipa::ToSchema;
 use super::admin_packs::PacksOnSale;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators set the packs").permits(permits![
-    VERIFY_TOKENS,
-    check(Users(&["user:*"])),
-    RECORD_ACTION,
-    allow(&[GetItem, PutItem, DeleteItem], Tokens(&["packs:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators set the packs").permits(permits![
+        VERIFY_TOKENS,
+        check(Users(&["user:*"])),
+        RECORD_ACTION,
+        allow(&[GetItem, PutItem, DeleteItem], Tokens(&["packs:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PacksChange, examples(json!({ "packs": null, "version": null })))]

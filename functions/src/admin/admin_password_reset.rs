@@ -14,9 +14,8 @@ use shared::{App, Reply, Request, http};
 use super::admin_user::{self, ActReason};
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators send a user a link for a new password")
-    .permits(permits![
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators send a user a link for a new password").permits(permits![
         VERIFY_TOKENS,
         check(Users(&["user:*"])),
         query(UsersByTime),

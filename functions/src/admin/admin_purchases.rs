@@ -20,13 +20,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists purchases for administrators").permits(permits![
-    VERIFY_TOKENS,
-    query(UsersByTime),
-    query(TokensByUser),
-    get_many(Tokens(&["order:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lists purchases for administrators").permits(permits![
+        VERIFY_TOKENS,
+        query(UsersByTime),
+        query(TokensByUser),
+        get_many(Tokens(&["order:*"])),
+    ]);
 
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";

@@ -14,9 +14,8 @@ use shared::{App, Reply, Request, http};
 use super::admin_user::{self, ActReason};
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
-    Lambda::new("Lets administrators end the sessions of a user").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators end the sessions of a user")
+    .permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*"])),
         check(Users(&["user:*"])),

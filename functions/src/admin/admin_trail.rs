@@ -24,12 +24,8 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists the actions of administrators").permits(permits![
-    VERIFY_TOKENS,
-    query(UsersByTime),
-    query(LedgerTrail),
-]);
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists the actions of administrators")
+    .permits(permits![VERIFY_TOKENS, query(UsersByTime), query(LedgerTrail),]);
 
 /// The query parameters that filter actions.
 const FILTERS: [&str; 5] = ["act", "user_id", "actor", "from", "to"];

@@ -18,9 +18,8 @@ use utoipa::ToSchema;
 use super::admin_user;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators change roles and states of accounts")
-    .permits(permits![
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators change roles and states of accounts").permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*", "admins"])),
         check(Users(&["user:*"])),

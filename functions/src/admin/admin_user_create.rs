@@ -21,8 +21,7 @@ use utoipa::ToSchema;
 use crate::auth::register;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators create and invite users").throttled().permits(permits![
         VERIFY_TOKENS,
         put(Users(&["user:*", "email:*"])),

@@ -14,15 +14,15 @@ use shared::{App, Reply, Request, http, passwords};
 use super::admin_user::{self, ActReason};
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators delete users").permits(permits![
-    VERIFY_TOKENS,
-    update(Users(&["user:*", "admins"])),
-    check(Users(&["user:*"])),
-    delete(Users(&["email:*"])),
-    query(UsersByTime),
-    RECORD_ACTION,
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators delete users").permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*", "admins"])),
+        check(Users(&["user:*"])),
+        delete(Users(&["email:*"])),
+        query(UsersByTime),
+        RECORD_ACTION,
+    ]);
 
 /// Ends the account in one transaction, which also checks that the caller is still an
 /// administrator. Callers can't delete themselves here, so at least one administrator, the caller,

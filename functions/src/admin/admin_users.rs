@@ -21,8 +21,7 @@ use shared::{App, Reply, Request, auth};
 use self::query::{Filters, KEPT, UserQuery, scope};
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists users for administrators").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists users for administrators").permits(permits![
     VERIFY_TOKENS,
     get_many(Users(&["user:*", "email:*"])),
     get_many(Tokens(&["ranking:*"])),

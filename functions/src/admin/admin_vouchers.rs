@@ -15,8 +15,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits![
     VERIFY_TOKENS,
     query(TokensByUser),
     get_many(Tokens(&["vouchers:*"])),

@@ -17,14 +17,14 @@ use utoipa::ToSchema;
 use super::admin_vouchers::Vouchers;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators create vouchers").permits(permits![
-    VERIFY_TOKENS,
-    check(Users(&["user:*"])),
-    RECORD_ACTION,
-    get(Tokens(&["idem:*"])),
-    put(Tokens(&["idem:*", "voucher:*", "vouchers:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators create vouchers").permits(permits![
+        VERIFY_TOKENS,
+        check(Users(&["user:*"])),
+        RECORD_ACTION,
+        get(Tokens(&["idem:*"])),
+        put(Tokens(&["idem:*", "voucher:*", "vouchers:*"])),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = VouchersToCreate, examples(json!({ "name": "Spring campaign", "tokens": 500, "count": 100 })))]

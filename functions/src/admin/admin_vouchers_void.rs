@@ -10,13 +10,13 @@ use shared::{App, Error, Reply, Request, auth, http};
 use super::admin_vouchers::Vouchers;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lets administrators void vouchers").permits(permits![
-    VERIFY_TOKENS,
-    check(Users(&["user:*"])),
-    RECORD_ACTION,
-    allow(&[GetItem, UpdateItem], Tokens(&["vouchers:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lets administrators void vouchers").permits(permits![
+        VERIFY_TOKENS,
+        check(Users(&["user:*"])),
+        RECORD_ACTION,
+        allow(&[GetItem, UpdateItem], Tokens(&["vouchers:*"])),
+    ]);
 
 /// Ends the batch in one transaction, which also checks that the caller is still an administrator.
 #[utoipa::path(

@@ -7,9 +7,8 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
-    Lambda::new("Sends another e-mail that verifies an address").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Sends another e-mail that verifies an address")
+    .permits(permits![
         VERIFY_TOKENS,
         put(Tokens(&["outbox:*", "mailed:*"])),
         update(Tokens(&["mailed:*"])),

@@ -15,8 +15,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Verifies addresses").hashes_passwords().throttled().permits(permits![
         scan(Keys),
         get(Users(&["user:*", "email:*"])),

@@ -21,8 +21,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Logs users in").canary().hashes_passwords().throttled().permits(permits![
         READ_SIGNING_SECRET,
         VERIFY_TOKENS,

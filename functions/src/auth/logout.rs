@@ -12,8 +12,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Logs users out").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Logs users out").permits(permits![
     VERIFY_TOKENS,
     update(Users(&["user:*"])),
     delete(Tokens(&["session:*"])),

@@ -11,8 +11,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Requests e-mails that reset passwords").throttled().permits(permits![
         scan(Keys),
         put(Tokens(&["outbox:*", "mailed:*"])),

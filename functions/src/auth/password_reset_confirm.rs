@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Resets passwords").hashes_passwords().throttled().permits(permits![
         scan(Keys),
         update(Users(&["user:*", "email:*"])),

@@ -23,8 +23,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Creates accounts").canary().hashes_passwords().throttled().permits(permits![
         READ_SIGNING_SECRET,
         allow(&[Scan, UpdateItem], Keys),

@@ -12,8 +12,7 @@ use shared::{App, Reply, Request, auth};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists sessions").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists sessions").permits(permits![
     VERIFY_TOKENS,
     query(TokensByUser),
     get_many(Tokens(&["session:*"])),

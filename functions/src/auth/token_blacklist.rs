@@ -16,12 +16,12 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Ends sessions by their refresh tokens").permits(permits![
-    VERIFY_TOKENS,
-    update(Users(&["user:*"])),
-    allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Ends sessions by their refresh tokens").permits(permits![
+        VERIFY_TOKENS,
+        update(Users(&["user:*"])),
+        allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
+    ]);
 
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Blacklisting, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]

@@ -19,14 +19,14 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Refreshes access tokens").canary().permits(permits![
-    READ_SIGNING_SECRET,
-    VERIFY_TOKENS,
-    update(Keys),
-    update(Users(&["user:*"])),
-    allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["session:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Refreshes access tokens").canary().permits(permits![
+        READ_SIGNING_SECRET,
+        VERIFY_TOKENS,
+        update(Keys),
+        update(Users(&["user:*"])),
+        allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["session:*"])),
+    ]);
 
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = TokenRefresh, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]

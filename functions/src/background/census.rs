@@ -3,12 +3,11 @@
 
 use shared::{App, Result};
 
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, Schedule};
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes owed tokens")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes owed tokens")
     .memory(1024)
-    .scheduled("rate(1 day)")
+    .scheduled(Schedule::Daily)
     .timeout(300)
     .permits(permits![
         scan(UsersByTime),

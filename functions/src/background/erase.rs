@@ -5,11 +5,10 @@ use std::time::Duration;
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, Schedule};
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accounts")
-    .scheduled("rate(5 minutes)")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accounts")
+    .scheduled(Schedule::FiveMinutes)
     .timeout(300)
     .permits(permits![
         scan(UsersErasing),

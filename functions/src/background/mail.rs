@@ -13,8 +13,7 @@ use shared::{Error, Result};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Sends e-mails").reads_outbox().timeout(60).permits(permits![
         get(Users(&["user:*", "email:*"])),
         allow(&[GetItem, DeleteItem], Tokens(&["outbox:*"])),

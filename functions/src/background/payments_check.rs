@@ -11,11 +11,10 @@ use shared::payments::{self, Difference};
 use shared::telemetry::metrics::{self, Metric};
 use shared::{Error, Result};
 
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, Schedule};
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
-    .scheduled("rate(1 hour)")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
+    .scheduled(Schedule::Hourly)
     .timeout(900)
     .permits(permits![
         read_secret("StripeKeyArn"),

@@ -3,11 +3,10 @@
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, Schedule};
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Releases reservations whose lease has ended")
-    .scheduled("rate(5 minutes)")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Releases reservations whose lease has ended")
+    .scheduled(Schedule::FiveMinutes)
     .timeout(240)
     .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"])),]);
 

@@ -17,8 +17,7 @@ use shared::{App, Reply, Request, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Sends messages to the AI").canary().asks_ai().timeout(28).permits(permits![
         VERIFY_TOKENS,
         ASK_AI,

@@ -11,8 +11,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permits![
     VERIFY_TOKENS,
     query(ChatsByConversation),
     allow(&[GetItem, UpdateItem, DeleteItem], Chats),

@@ -18,8 +18,7 @@ use utoipa::{IntoParams, PartialSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists messages").canary().permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists messages").canary().permits(permits![
     VERIFY_TOKENS,
     allow(&[Query, BatchGetItem], Chats),
     query(ChatsByConversation),

@@ -9,8 +9,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats),]);
 
 /// Reads the message and the account at the same time, and shows the message only if the account

@@ -17,8 +17,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Stops answers").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Stops answers").permits(permits![
     VERIFY_TOKENS,
     update(Users(&["user:*"])),
     get(Tokens(&["idem:*", "apikey:*"])),

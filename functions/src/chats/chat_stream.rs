@@ -20,12 +20,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and streams its answers")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and streams its answers")
     .canary()
     .asks_ai()
-    .streams()
-    .timeout(120)
+    .streams(120)
     .permits(permits![
         VERIFY_TOKENS,
         ASK_AI,

@@ -12,8 +12,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Deletes conversations").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes conversations").permits(permits![
     VERIFY_TOKENS,
     update(Users(&["user:*"])),
     update(Chats),

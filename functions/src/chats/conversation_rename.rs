@@ -16,9 +16,12 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Changes titles, instructions and pins of conversations")
-    .permits(permits![VERIFY_TOKENS, get(Chats), update(Chats),]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Changes titles, instructions and pins of conversations").permits(permits![
+        VERIFY_TOKENS,
+        get(Chats),
+        update(Chats),
+    ]);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ConversationChange, examples(json!({ "title": "Fares", "pinned": true })))]

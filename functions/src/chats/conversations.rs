@@ -17,8 +17,7 @@ use utoipa::openapi::schema::{Object, Type};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists conversations").permits(permits![
+pub(crate) const LAMBDA: Lambda = Lambda::new("Lists conversations").permits(permits![
     VERIFY_TOKENS,
     get_many(Chats),
     query(ChatsByConversation),

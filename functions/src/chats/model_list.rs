@@ -7,6 +7,7 @@
 //! conversation, and `most` model tokens in the answer. No text has more model tokens than bytes, in
 //! the longest of its forms NFC, NFKC and as it is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -20,12 +21,12 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Lists the models and their prices").permits(permits![
-    VERIFY_TOKENS,
-    get(Tokens(&["models:*"])),
-    get(Tokens(&["instructions:*"])),
-]);
+pub(crate) const LAMBDA: Lambda =
+    Lambda::new("Lists the models and their prices").permits(permits![
+        VERIFY_TOKENS,
+        get(Tokens(&["models:*"])),
+        get(Tokens(&["instructions:*"])),
+    ]);
 
 /// Reads the account and the price list.
 #[utoipa::path(
@@ -59,11 +60,15 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
         Some(prices) => {
             let list = &prices.list;
             let models = list.models.iter().enumerate();
+            // Most models have the list's system prompt, which may be long.
+            let mut overheads = HashMap::new();
             models
                 .map(|(index, model)| {
                     let system = list.system_prompt(model, setting);
-                    let overhead = prompt_overhead(system, instructions);
-                    Model::of(index, model, config.max_tokens, overhead)
+                    let overhead = overheads
+                        .entry(system)
+                        .or_insert_with(|| prompt_overhead(system, instructions));
+                    Model::of(index, model, config.max_tokens, *overhead)
                 })
                 .collect()
         }
@@ -87,7 +92,7 @@ pub struct PriceApp {
 
 impl Reads for PriceApp {
     const SETTINGS: &'static [Names] =
-        &[AiConfig::MODELS, CatalogConfig::SETTINGS, config::CURRENCY];
+        &[AiConfig::MODELS, CatalogConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
 
 impl Start for PriceApp {

@@ -1,6 +1,6 @@
 //! What a function may do in the store and at AWS.
 //!
-//! A permission is a decision: nothing records it from calls. `tests/proofs/permissions.rs` makes
+//! Permissions are written by hand, not recorded from calls. `tests/proofs/permissions.rs` makes
 //! every call of every function, and finds missing and unneeded permissions.
 
 pub use Action::{
@@ -45,10 +45,11 @@ pub enum Permit {
 
 impl Permit {
     /// Allows this only under a condition of the template.
+    #[expect(clippy::panic, reason = "the compiler evaluates it")]
     pub const fn when(self, condition: &'static str) -> Self {
         match self {
             Self::Items { actions, on, .. } => Self::Items { actions, on, when: Some(condition) },
-            other => other,
+            _ => panic!("only permissions on items depend on a condition"),
         }
     }
 }
@@ -80,8 +81,8 @@ pub enum Action {
     UpdateItem,
 }
 
-/// A table or an index. Where items of several kinds are in one table, the place lists the kinds, by
-/// the beginnings of their keys.
+/// A table or an index. A table with several kinds of items takes the key prefixes that the
+/// permission covers.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     /// The public signing keys.
@@ -166,16 +167,20 @@ pub const fn read_secret(parameter: &'static str) -> Permit {
 }
 
 /// Verifying the caller's token: reading the public keys and the caller's account. A function that
-/// reads no account has the permission for the keys only.
-pub const VERIFY_TOKENS: Permit = Permit::Policy(&Policy {
+/// doesn't read the account has `scan(Keys)` instead.
+pub const VERIFY_TOKENS: Permit = Permit::Policy(&VERIFY_TOKENS_POLICY);
+
+const VERIFY_TOKENS_POLICY: Policy = Policy {
     id: "VerifyTokensPolicy",
     about: "Lets a function verify the caller's token",
     permits: &[scan(Keys), get(Users(&["user:*"]))],
-});
+};
 
-/// Sending messages to the AI: charging the account, writing the message with its answer, its ledger
-/// row and its idempotency key, and calling a provider.
-pub const ASK_AI: Permit = Permit::Policy(&Policy {
+/// Sending messages to the AI: charging the account, writing the message with its answer, its
+/// ledger row and its idempotency key, and calling a provider.
+pub const ASK_AI: Permit = Permit::Policy(&ASK_AI_POLICY);
+
+const ASK_AI_POLICY: Policy = Policy {
     id: "AskAiPolicy",
     about: "Lets a function send messages to the AI and charge for them",
     permits: &[
@@ -189,17 +194,20 @@ pub const ASK_AI: Permit = Permit::Policy(&Policy {
         read_secret("OpenAi2KeyArn"),
         Permit::Statements("InvokeBedrock"),
     ],
-});
+};
 
 /// Signing tokens: reading the secret that the signing key is derived from.
-pub const READ_SIGNING_SECRET: Permit = Permit::Policy(&Policy {
+pub const READ_SIGNING_SECRET: Permit = Permit::Policy(&READ_SIGNING_SECRET_POLICY);
+
+const READ_SIGNING_SECRET_POLICY: Policy = Policy {
     id: "ReadSigningSecretPolicy",
     about: "Lets a function read the secret that the signing key is derived from",
     permits: &[Permit::Statements("ReadSigningSecret")],
-});
+};
 
 /// The policies that several functions share, in the order of the template.
-pub const POLICIES: [Permit; 3] = [VERIFY_TOKENS, ASK_AI, READ_SIGNING_SECRET];
+pub const POLICIES: [&Policy; 3] =
+    [&VERIFY_TOKENS_POLICY, &ASK_AI_POLICY, &READ_SIGNING_SECRET_POLICY];
 
 /// Counting log-ins: the attempts of unknown and of known clients.
 pub const COUNT_LOG_INS: Permit =

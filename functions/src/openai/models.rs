@@ -24,8 +24,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lists the models, and shows the caller's key and credits to OpenRouter's clients")
         .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*", "models:*"])),]);
 

@@ -28,12 +28,10 @@ use self::request::{Body, limits};
 use crate::lambda::Lambda;
 use crate::openai::{self, CompletionApp};
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
     .canary()
     .asks_ai()
-    .streams()
-    .timeout(120)
+    .streams(120)
     .permits(permits![
         VERIFY_TOKENS,
         ASK_AI,

@@ -4,8 +4,7 @@ use shared::{Error, Reply, Request};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Answers unknown paths");
+pub(crate) const LAMBDA: Lambda = Lambda::new("Answers unknown paths");
 
 /// Replies with a 404: a page for browsers (`not_found.html`), or a problem document for programs.
 pub async fn handle((): (), _req: Request) -> Reply {

@@ -12,8 +12,7 @@ use shared::{Error, Reply, Request, Result};
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Serves the pages for browsers");
+pub(crate) const LAMBDA: Lambda = Lambda::new("Serves the pages for browsers");
 
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 

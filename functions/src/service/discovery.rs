@@ -13,8 +13,7 @@ use utoipa::ToSchema;
 use super::openapi::DocumentSettings;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Says where the public signing keys are");
+pub(crate) const LAMBDA: Lambda = Lambda::new("Says where the public signing keys are");
 
 /// Lets clients cache the reply for as long as the public keys.
 #[utoipa::path(

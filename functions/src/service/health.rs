@@ -13,8 +13,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Reports whether the store answers").permits(permits![scan(Keys),]);
 
 /// Reads the smallest table, because a reply without a call to the store would prove nothing.
@@ -41,7 +40,7 @@ pub struct HealthApp {
 }
 
 impl Reads for HealthApp {
-    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, config::CURRENCY];
+    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
 
 impl Start for HealthApp {

@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows the public signing keys").permits(permits![scan(Keys),]);
 
 /// Lists every key whose JWTs may still be valid. Clients may cache the reply for as long as this

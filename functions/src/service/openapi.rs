@@ -32,8 +32,7 @@ use self::header::header;
 use crate::ROUTES;
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI document");
+pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI document");
 
 #[derive(OpenApi)]
 #[openapi(

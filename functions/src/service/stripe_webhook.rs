@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
 
-/// The function on AWS, and what it may do there.
-pub const LAMBDA: Lambda =
+pub(crate) const LAMBDA: Lambda =
     Lambda::new("Receives events of payments").timeout(28).permits(permits![
         read_secret("StripeWebhookSecretArn"),
         get(Users(&["user:*"])),

@@ -2,8 +2,6 @@
 //! event, and calls the endpoint that the template routes the request to. A handler can't tell this
 //! gateway from API Gateway and Lambda.
 
-pub mod refusals;
-
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -16,6 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use functions::gateway::{HEADERS, MALFORMED, NOT_FOUND, REFUSED, Refusal, TOO_LARGE, UNAVAILABLE};
 use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
@@ -30,7 +29,6 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
-use self::refusals::{HEADERS, MALFORMED, NOT_FOUND, REFUSED, Refusal, TOO_LARGE, UNAVAILABLE};
 use crate::door::{self, BodyError};
 use crate::template::Template;
 

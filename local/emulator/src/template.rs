@@ -244,6 +244,9 @@ impl Template {
                 functions.push(document.function(name, resource, routes)?);
             }
         }
+        if let Some(unknown) = routes.keys().next() {
+            return Err(format!("template.yaml: a route calls the unknown function {unknown}"));
+        }
         let parameters = document.parameters.into_keys().collect();
         Ok(Self { functions, tables, compressed_from, parameters })
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::Credits;
 use shared::ai::OF_TURN;
 use shared::charge::prompt_overhead;
-use shared::values::{Fare, Model, Money, PriceList};
+use shared::values::{Fare, Model, Money, PriceList, TokenEstimate};
 
 use super::assumptions::{ANSWER, CONVERSATION, PROMPT};
 use super::stack::Stack;
@@ -72,7 +72,7 @@ impl Load {
         let models = list.models.iter().map(|model| {
             let (tokens, held) = chat.charge(list, model, longest);
             let of_chat = Amounts {
-                cost: chat.cost(model, longest),
+                cost: chat.cost(list, model, longest),
                 income: list.million_tokens.map(|money| price(money, tokens.get() as f64)),
             };
             ModelEstimate {
@@ -95,21 +95,29 @@ impl AverageChat {
     fn charge(self, list: &PriceList, model: &Model, longest: u32) -> (Credits, Credits) {
         match model.fare {
             Fare::Message(price) => (price, price),
-            Fare::Usage(rates) => (
-                rates.price(self.prompt_tokens.into(), 0, self.answer(model, longest).into()),
-                rates.bound(
-                    self.prompt_bound(list.system_prompt(model, None)),
-                    model.most.unwrap_or(longest).into(),
-                ),
-            ),
+            Fare::Usage(rates) => {
+                let system = list.system_prompt(model, None);
+                let answer = self.answer(model, longest).into();
+                let most = model.most.unwrap_or(longest).into();
+                (
+                    rates.price(self.prompt(system), 0, answer),
+                    rates.bound(self.prompt_bound(system), most),
+                )
+            }
         }
     }
 
     /// Returns what the provider asks for this chat.
-    fn cost(self, model: &Model, longest: u32) -> Option<f64> {
+    fn cost(self, list: &PriceList, model: &Model, longest: u32) -> Option<f64> {
         let cost = model.cost?;
-        let prompt = price(cost.input, self.prompt_tokens.into());
+        let prompt = price(cost.input, self.prompt(list.system_prompt(model, None)) as f64);
         Some(prompt + price(cost.output, self.answer(model, longest).into()))
+    }
+
+    /// Returns the number of model tokens in the prompt, with an estimate for this system prompt.
+    fn prompt(self, system: Option<&str>) -> u64 {
+        let system = system.map_or(0, TokenEstimate::of);
+        u64::from(self.prompt_tokens) + u64::try_from(system).unwrap_or(u64::MAX)
     }
 
     /// Returns the number of model tokens in the answer, which the model's maximum may cut.
@@ -226,6 +234,22 @@ mod tests {
         assert_eq!(with_prompt[0].held.get(), 100, "a flat fare doesn't depend on it");
         list.models[1].system = Some("x".repeat(2000));
         assert_eq!(estimate(&list, chat)[1].held.get(), before + 100);
+    }
+
+    #[test]
+    fn the_system_prompt_costs_what_its_estimate_costs() {
+        let mut list = list();
+        let chat = AverageChat::default();
+        let text = "You work for a shop that sells bicycles. ".repeat(100);
+        let longer = AverageChat {
+            prompt_tokens: chat.prompt_tokens + TokenEstimate::of(&text) as u32,
+            ..chat
+        };
+        let expected = estimate(&list, longer).remove(1);
+        list.system = Some(text);
+        let found = &estimate(&list, chat)[1];
+        assert_eq!(found.tokens, expected.tokens);
+        assert_eq!(found.thousand_chats.cost, expected.thousand_chats.cost);
     }
 
     #[test]

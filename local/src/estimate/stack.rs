@@ -5,6 +5,7 @@ use std::ops::Add;
 
 use serde_norway::Value;
 
+use super::assumptions::DAYS;
 use emulator::template::{TEXT, Template, parse};
 use functions::lambda::Trigger;
 use functions::{ENDPOINTS, background};
@@ -113,8 +114,9 @@ impl Stack {
                 let reservation = Reservation { parameter: parameter_name.to_owned(), instances };
                 reservations.extend((instances > 0.0).then_some((name, reservation)));
             }
-            if let Some(Trigger::Schedule(rate)) = lambda.trigger {
-                scheduled.push((name.to_owned(), a_month(rate)?));
+            if let Some(Trigger::Schedule(schedule)) = lambda.trigger {
+                let runs = DAYS * 86_400.0 / schedule.interval().as_secs_f64();
+                scheduled.push((name.to_owned(), runs));
             }
         }
         let mut functions = HashMap::new();
@@ -215,21 +217,6 @@ fn metrics(alarm: &Value) -> f64 {
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)
 }
 
-/// Returns how often a schedule such as `rate(5 minutes)` runs in a month.
-fn a_month(schedule: &str) -> Result<f64, String> {
-    let rate = || {
-        let (count, unit) = schedule.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
-        let minutes = match unit.trim_end_matches('s') {
-            "minute" => 1.0,
-            "hour" => 60.0,
-            "day" => 1440.0,
-            _ => return None,
-        };
-        Some(super::assumptions::DAYS * 1440.0 / (count.parse::<f64>().ok()? * minutes))
-    };
-    rate().ok_or_else(|| format!("template.yaml: can't read the schedule {schedule:?}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,13 +241,6 @@ mod tests {
         assert!(stack.scheduled.contains(&("sweep".into(), 8640.0)), "{:?}", stack.scheduled);
         assert!(stack.rate("POST", "/api/login") < stack.rate("POST", "/api/chat"));
         assert!(stack.rate("POST", "/api/chat").is_finite());
-    }
-
-    #[test]
-    fn schedule_rates_become_runs_per_month() {
-        assert_eq!(a_month("rate(5 minutes)"), Ok(8640.0));
-        assert_eq!(a_month("rate(1 hour)"), Ok(720.0));
-        assert!(a_month("cron(0 4 * * ? *)").is_err());
     }
 
     #[test]

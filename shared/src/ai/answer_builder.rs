@@ -156,7 +156,7 @@ impl<'l> AnswerBuilder<'l> {
             listener,
             delivered: 0,
             progress,
-            pays_when_stopped: listener.is_none() || prompt.priced_size() > LONG_PROMPT,
+            pays_when_stopped: listener.is_none() || prompt.own_size() > LONG_PROMPT,
             model: model.to_owned(),
             ended: None,
             usage: ReportedUsage::default(),

@@ -123,7 +123,8 @@ impl Refusal {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];
         if has(&context) || has(&["context_length", "is too long"]) {
-            return Some(Self::TooLong);
+            // The user can't shorten the operator's system prompt.
+            return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
             return Some(Self::ParallelCalls);
@@ -365,6 +366,18 @@ mod tests {
             let failure = Failure::refused(&reason, &plain, "status 400");
             assert_eq!(failure, refusal.map_or(denied, Failure::Refused), "{words}");
         }
+    }
+
+    #[test]
+    fn a_long_system_prompt_is_not_the_users_fault() {
+        let reason = Reason { words: "maximum context length".into(), ..Reason::default() };
+        let refused = |message: &str| {
+            let mut prompt = Prompt::after(vec![], message);
+            prompt.begin(Some(&"word ".repeat(20)));
+            Failure::refused(&reason, &prompt, "status 400")
+        };
+        assert_eq!(refused("hi"), Failure::Denied("status 400".into()));
+        assert_eq!(refused(&"word ".repeat(21)), Failure::Refused(Refusal::TooLong));
     }
 
     #[test]

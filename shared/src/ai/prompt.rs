@@ -160,12 +160,6 @@ impl Prompt {
 
     fn bytes(&self, of_picture: usize) -> usize {
         let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let of_part = |part: &Part| part.as_text().map_or(of_picture, str::len);
-        let of_turn = |turn: &Turn| {
-            let content: usize = turn.content.iter().map(of_part).sum();
-            let calls: usize = turn.calls.iter().map(ToolCall::size).sum();
-            content + calls + of_text(&turn.answers)
-        };
         let of_schema = |schema: &Option<JsonSchema>| {
             schema.as_ref().map_or(0, |schema| schema.json().get().len())
         };
@@ -178,7 +172,7 @@ impl Prompt {
             }
             _ => 0,
         };
-        self.turns.iter().map(of_turn).sum::<usize>()
+        self.turns.iter().map(|turn| bytes_of(turn, of_picture)).sum::<usize>()
             + self.tools.iter().map(of_tool).sum::<usize>()
             + self.stop.iter().map(String::len).sum::<usize>()
             + format
@@ -197,6 +191,24 @@ impl Prompt {
             self.has_added_turn = true;
             self.turns.insert(0, Turn::new(Speaker::System, parts.join("\n\n")));
         }
+    }
+
+    /// Returns the size in bytes of the turn that [`begin`](Self::begin) added.
+    fn added_size(&self) -> usize {
+        let added = self.turns.first().filter(|_| self.has_added_turn);
+        added.map_or(0, |turn| bytes_of(turn, PRICED_PICTURE))
+    }
+
+    /// Returns the size in bytes for the price, without the operator's system prompt and the user's
+    /// instructions, which the price doesn't count either.
+    pub(super) fn own_size(&self) -> usize {
+        self.priced_size() - self.added_size()
+    }
+
+    /// Returns true if the operator's system prompt and the user's instructions are longer than the
+    /// rest of the prompt.
+    pub(super) fn is_mostly_added(&self) -> bool {
+        self.added_size() > self.own_size()
     }
 
     /// Returns true if the prompt has functions with parameters, or a schema for the answer.
@@ -294,6 +306,14 @@ pub fn instructions_bound(text: &str) -> usize {
 fn quoted(text: &str) -> String {
     let lines = text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
     lines.map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a turn's size in bytes, in which a picture counts as `of_picture`.
+fn bytes_of(turn: &Turn, of_picture: usize) -> usize {
+    let of_part = |part: &Part| part.as_text().map_or(of_picture, str::len);
+    let content: usize = turn.content.iter().map(of_part).sum();
+    let calls: usize = turn.calls.iter().map(ToolCall::size).sum();
+    content + calls + turn.answers.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The words of settings that are one of a few words.
+//! The types of settings that accept a few words.
 
 /// The access that administrators have to users' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

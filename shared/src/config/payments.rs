@@ -70,8 +70,8 @@ impl StripeConfig {
         settings.url(rows::STRIPE_RETURN_URL)
     }
 
-    /// Reads `STRIPE_WEBHOOK_SECRET`: the secrets that sign Stripe's events. `None` if no events are
-    /// accepted.
+    /// Reads `STRIPE_WEBHOOK_SECRET`: the secrets that sign Stripe's events. `None` if no events
+    /// are accepted.
     ///
     /// # Errors
     /// Fails if the setting can't be used.

@@ -1,15 +1,16 @@
-//! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and what
-//! the documents say about it.
+//! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and
+//! what the documents say about it.
 //!
-//! `cargo xtask generate` writes from these rows the parameters and their groups in `template.yaml`,
-//! the environment of each function, and the tables in docs/operate/configuration.md. No other file
-//! spells out the name of an environment variable.
+//! From these rows, `cargo xtask generate` writes the parameters and their groups in
+//! `template.yaml`, the environment of each function, and the tables in
+//! docs/operate/configuration.md.
 
 use tracing::Level;
 
 use super::choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels};
 use super::setting::{
-    Choice, Group, Number, Setting, Text, by_reply, expression, fixed, local_only, parameter,
+    Choice, Group, Number, Setting, Text, as_by_default, by_reply, expression, fixed, local_only,
+    parameter,
 };
 
 /// A URL without a query.
@@ -152,7 +153,7 @@ settings! {
                 secret, the URL of a file (`file:///path`), or the secret itself");
 
         TOKEN_ISSUER: Text = Text::new("farebox") =>
-            fixed("farebox")
+            as_by_default()
             .docs("the `iss` and `aud` claims of every JWT");
     }
     "Messages and their price" {
@@ -383,16 +384,16 @@ settings! {
                 streamed has at most 22 seconds, because API Gateway waits for 29");
 
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
-            fixed("65536")
+            as_by_default()
             .docs("the longest answer in bytes. A longer streamed answer is cut off and charged; \
                 any other longer answer fails and costs nothing");
 
         CONTEXT_CHATS: Number = Number::new(20, 0, 50) =>
-            fixed("20")
+            as_by_default()
             .docs("how many earlier messages of a conversation's branch the AI gets, at most");
 
         CONTEXT_BYTES: Number = Number::new(32_768, 0, 1_048_576) =>
-            fixed("32768")
+            as_by_default()
             .docs("how many bytes of earlier messages and the user's instructions the AI gets, at \
                 most");
 
@@ -498,8 +499,8 @@ settings! {
             .docs("the largest request body in bytes, except on `/v1`, and except for Stripe's \
                 events, which may have 512 KB");
 
-        // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the request's
-        // body takes two bytes.
+        // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
+        // request's body takes two bytes.
         V1_BODY_LIMIT: Number = Number::new(2_097_152, 1024, 4_194_304) =>
             parameter("V1BodyLimit", "The maximum size of a body under /v1, in bytes; Lambda \
                 accepts 6 MB")

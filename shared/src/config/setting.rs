@@ -9,7 +9,7 @@
 pub struct Number {
     /// The environment variable.
     pub name: &'static str,
-    /// The value of a setting that is missing.
+    /// The value if the variable isn't set.
     pub default: u64,
     /// The smallest number.
     pub least: u64,
@@ -28,7 +28,7 @@ impl Number {
 
     pub(super) const fn variable(self) -> Variable {
         let Self { name, default, least, most } = self;
-        let default = Default::Number(default);
+        let default = DefaultValue::Number(default);
         Variable { name, default, values: Values::Range { least, most: Some(most) } }
     }
 }
@@ -38,7 +38,7 @@ impl Number {
 pub struct Text {
     /// The environment variable.
     pub name: &'static str,
-    /// The value of a setting that is missing. An empty default means no value.
+    /// The value if the variable isn't set. Empty for no value.
     pub default: &'static str,
 }
 
@@ -52,7 +52,11 @@ impl Text {
     }
 
     pub(super) const fn variable(self) -> Variable {
-        Variable { name: self.name, default: Default::Text(self.default), values: Values::Text }
+        Variable {
+            name: self.name,
+            default: DefaultValue::Text(self.default),
+            values: Values::Text,
+        }
     }
 }
 
@@ -61,11 +65,11 @@ impl Text {
 pub struct Choice<T: 'static> {
     /// The environment variable.
     pub name: &'static str,
-    /// The word of a setting that is missing.
+    /// The word if the variable isn't set.
     pub default: &'static str,
     /// The words.
     pub words: &'static [&'static str],
-    /// What each word means, in the same order.
+    /// The value of each word, in the same order.
     pub values: &'static [T],
 }
 
@@ -89,12 +93,13 @@ impl<T: 'static> Choice<T> {
     where
         T: Copy,
     {
-        let default = Default::Text(self.default);
+        let default = DefaultValue::Text(self.default);
         Variable { name: self.name, default, values: Values::Words(self.words) }
     }
 }
 
-/// Settings that belong together. The CloudFormation console shows their parameters under the label.
+/// Settings that belong together. The CloudFormation console shows their parameters under the
+/// label.
 #[derive(Debug)]
 pub struct Group {
     /// The label.
@@ -112,13 +117,39 @@ pub struct Setting {
     pub described: Described,
 }
 
+impl Setting {
+    /// Returns the parameter of the stack. `None` if the setting isn't one.
+    pub fn parameter(&self) -> Option<&Parameter> {
+        match &self.described.source {
+            Source::Parameter(parameter) => Some(parameter),
+            _ => None,
+        }
+    }
+
+    /// Returns the values that the stack accepts.
+    pub fn values(&self) -> Values {
+        let own = self.parameter().and_then(|parameter| parameter.values);
+        own.or(self.variable.map(|variable| variable.values)).unwrap_or(Values::Text)
+    }
+
+    /// Returns the setting's default on AWS.
+    pub fn default(&self) -> DefaultValue {
+        let own = match self.described.source {
+            Source::Parameter(parameter) => parameter.default,
+            Source::Fixed(value) => Some(DefaultValue::Text(value)),
+            _ => None,
+        };
+        own.or(self.variable.map(|variable| variable.default)).unwrap_or(DefaultValue::Text(""))
+    }
+}
+
 /// An environment variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// The variable's name.
     pub name: &'static str,
-    /// The value of a setting that is missing.
-    pub default: Default,
+    /// The value if the variable isn't set.
+    pub default: DefaultValue,
     /// The accepted values.
     pub values: Values,
 }
@@ -126,7 +157,7 @@ pub struct Variable {
 /// A setting's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants' names say it")]
-pub enum Default {
+pub enum DefaultValue {
     Number(u64),
     Text(&'static str),
 }
@@ -156,10 +187,10 @@ pub enum Values {
 pub struct Described {
     /// Where the setting comes from on AWS.
     pub source: Source,
-    /// The default in the table of the documents, if it is another text than the default itself.
+    /// The default as the documents show it. `None` to show the value.
     pub shown: Option<&'static str>,
-    /// What the setting means: the sentence of the documents, in Markdown. Its links are relative to
-    /// `docs/operate`.
+    /// What the setting means: the sentence of the documents, in Markdown. Its links are relative
+    /// to `docs/operate`.
     pub docs: &'static str,
 }
 
@@ -168,7 +199,9 @@ pub struct Described {
 pub enum Source {
     /// A parameter of the stack.
     Parameter(Parameter),
-    /// A value in the template.
+    /// The variable's default, in every stack.
+    AsByDefault,
+    /// The same value in every stack.
     Fixed(&'static str),
     /// A value that depends on whether the function streams its replies.
     ByReply {
@@ -179,8 +212,8 @@ pub enum Source {
     },
     /// An expression in the template.
     Expression(&'static str),
-    /// Functions on AWS don't have the setting.
-    Nowhere,
+    /// Only the local server reads the setting.
+    LocalOnly,
 }
 
 /// A parameter of the stack
@@ -192,7 +225,7 @@ pub struct Parameter {
     /// The description in the console.
     pub about: &'static str,
     /// The default, if it isn't the variable's.
-    pub default: Option<Default>,
+    pub default: Option<DefaultValue>,
     /// The accepted values, if they aren't the variable's.
     pub values: Option<Values>,
     /// The minimum length, in characters.
@@ -202,13 +235,13 @@ pub struct Parameter {
     pub longest: Option<usize>,
     /// The regular expression that matches every accepted text.
     pub pattern: Option<&'static str>,
-    /// What the value must be, for texts that don't match.
+    /// CloudFormation's `ConstraintDescription`: what a refused value must be.
     pub must_be: Option<&'static str>,
 }
 
 /// Describes a setting that is a parameter of the stack.
 pub(super) const fn parameter(name: &'static str, about: &'static str) -> Described {
-    from(Source::Parameter(Parameter {
+    described_by(Source::Parameter(Parameter {
         name,
         about,
         default: None,
@@ -220,27 +253,32 @@ pub(super) const fn parameter(name: &'static str, about: &'static str) -> Descri
     }))
 }
 
-/// Describes a setting with the same value in every stack.
+/// Describes a setting that no stack changes.
+pub(super) const fn as_by_default() -> Described {
+    described_by(Source::AsByDefault)
+}
+
+/// Describes a setting with the same value in every stack, which isn't its default.
 pub(super) const fn fixed(value: &'static str) -> Described {
-    from(Source::Fixed(value))
+    described_by(Source::Fixed(value))
 }
 
 /// Describes a setting that has another value if the function streams.
 pub(super) const fn by_reply(whole: &'static str, streamed: &'static str) -> Described {
-    from(Source::ByReply { whole, streamed })
+    described_by(Source::ByReply { whole, streamed })
 }
 
 /// Describes a setting whose value is an expression of CloudFormation.
 pub(super) const fn expression(yaml: &'static str) -> Described {
-    from(Source::Expression(yaml))
+    described_by(Source::Expression(yaml))
 }
 
 /// Describes a setting that only the local server reads.
 pub(super) const fn local_only() -> Described {
-    from(Source::Nowhere)
+    described_by(Source::LocalOnly)
 }
 
-const fn from(source: Source) -> Described {
+const fn described_by(source: Source) -> Described {
     Described { source, shown: None, docs: "" }
 }
 
@@ -259,12 +297,12 @@ impl Described {
 
     /// Sets a default that isn't the variable's.
     pub(super) const fn default(self, default: &'static str) -> Self {
-        self.with(Parameter { default: Some(Default::Text(default)), ..self.parameter() })
+        self.with(Parameter { default: Some(DefaultValue::Text(default)), ..self.parameter() })
     }
 
     /// Sets a number as the default.
     pub(super) const fn default_number(self, default: u64) -> Self {
-        self.with(Parameter { default: Some(Default::Number(default)), ..self.parameter() })
+        self.with(Parameter { default: Some(DefaultValue::Number(default)), ..self.parameter() })
     }
 
     /// Accepts the whole numbers from `least` to `most`.
@@ -302,7 +340,7 @@ impl Described {
         self.with(Parameter { pattern: Some(pattern), ..self.parameter() })
     }
 
-    /// Sets what a value must be, for texts that don't match.
+    /// Sets what a refused value must be.
     pub(super) const fn must_be(self, what: &'static str) -> Self {
         self.with(Parameter { must_be: Some(what), ..self.parameter() })
     }

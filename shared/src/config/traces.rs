@@ -18,7 +18,7 @@ pub struct TraceConfig {
 impl TraceConfig {
     pub(super) fn read(settings: &Settings<'_>) -> Result<Option<Self>, ConfigError> {
         let endpoint = settings.collector(rows::TRACES_ENDPOINT)?;
-        let share = settings.fraction(rows::TRACES_SAMPLING, 1.0)?.unwrap_or(1.0);
+        let share = settings.fraction(rows::TRACES_SAMPLING, 1.0)?.unwrap_or_default();
         let service =
             settings.optional(rows::METRICS_NAMESPACE).unwrap_or_else(|| "farebox".to_owned());
         Ok(endpoint.map(|endpoint| Self { endpoint, share, service }))

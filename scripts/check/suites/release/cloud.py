@@ -32,10 +32,10 @@ class Cloud:
     """One stack, its tables, and the calls that change them. A status is shown once, except the last."""
 
     def __init__(self, statuses=("UPDATE_COMPLETE",), protection="on", tables=(), after_cancel=(), after_continue=(), refusals=(), triggers=(),
-                 is_protected=False, is_foreign=False):
+                 is_protected=False, is_foreign=False, kept=()):
         self.statuses, self.tables, self.triggers, self.is_protected = list(statuses), tables, triggers, is_protected
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
-        self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"}
+        self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
         self.commit, self.url = "0abc", None
         # The calls that AWS refuses, and the calls that change something, in their order.
         self.refusals, self.changes, self.looks = dict(refusals), [], 0

@@ -29,8 +29,8 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("Referrer-Policy", "no-referrer"),
 ];
 
-/// A refusal without a kind of its own. The kind covers all refusals without a specific reply, so it
-/// keeps the status of each, and the text is true for all of them.
+/// The reply for refusals without a specific reply. API Gateway keeps the status of each refusal,
+/// so the text must be true for all of them.
 pub const REFUSED: Refusal = Refusal {
     kind: "DEFAULT_4XX",
     status: None,
@@ -40,7 +40,7 @@ pub const REFUSED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// Parameters that the gateway can't read.
+/// The reply to parameters that the gateway can't read.
 pub const MALFORMED: Refusal = Refusal {
     kind: "BAD_REQUEST_PARAMETERS",
     status: Some(400),
@@ -50,10 +50,10 @@ pub const MALFORMED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// A body that the gateway can't read.
+/// The reply to a body that the gateway can't read.
 pub const MALFORMED_BODY: Refusal = Refusal { kind: "BAD_REQUEST_BODY", ..MALFORMED };
 
-/// A request that AWS WAF blocks.
+/// The reply to a request that AWS WAF blocks.
 pub const BLOCKED: Refusal = Refusal {
     kind: "WAF_FILTERED",
     status: Some(403),
@@ -64,7 +64,7 @@ pub const BLOCKED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// A function that failed, or didn't answer in time.
+/// The reply if a function failed, or didn't answer in time.
 pub const UNAVAILABLE: Refusal = Refusal {
     kind: "DEFAULT_5XX",
     status: Some(503),
@@ -75,10 +75,10 @@ pub const UNAVAILABLE: Refusal = Refusal {
     retry_after: Some(5),
 };
 
-/// A method or path without a function, in a request with an `Authorization` header.
+/// The reply to a method or path without a function, in a request with an `Authorization` header.
 pub const NOT_FOUND_WITH_TOKEN: Refusal = Refusal { kind: "INVALID_SIGNATURE", ..NOT_FOUND };
 
-/// A method or path without a function.
+/// The reply to a method or path without a function.
 pub const NOT_FOUND: Refusal = Refusal {
     kind: "MISSING_AUTHENTICATION_TOKEN",
     status: Some(404),
@@ -88,7 +88,7 @@ pub const NOT_FOUND: Refusal = Refusal {
     retry_after: None,
 };
 
-/// A body above the gateway's limit of 10 MB.
+/// The reply to a body above the gateway's limit of 10 MB.
 pub const TOO_LARGE: Refusal = Refusal {
     kind: "REQUEST_TOO_LARGE",
     status: Some(413),
@@ -98,7 +98,7 @@ pub const TOO_LARGE: Refusal = Refusal {
     retry_after: None,
 };
 
-/// A request above a limit of requests per second.
+/// The reply to a request above a limit of requests per second.
 pub const BUSY: Refusal = Refusal {
     kind: "THROTTLED",
     status: Some(429),
