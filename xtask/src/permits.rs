@@ -54,6 +54,7 @@ pub fn statements(
                 statements.push(block(&lines, *when, indent));
             }
             Permit::Policy(_) => {}
+            Permit::Group(together) => statements.extend(self::statements(together, from, indent)?),
             Permit::Secret(parameter) => {
                 let stem = parameter.strip_suffix("Arn").unwrap_or(parameter);
                 let condition = format!("Has{stem}");

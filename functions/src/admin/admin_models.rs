@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
-    .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"])),]);
+    .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"]))]);
 
 /// Reads the list as it is stored, without the functions' cache.
 #[utoipa::path(

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the packs")
-    .permits(permits![VERIFY_TOKENS, get(Tokens(&["packs:*"])),]);
+    .permits(permits![VERIFY_TOKENS, get(Tokens(&["packs:*"]))]);
 
 /// Reads the packs with strong consistency.
 #[utoipa::path(

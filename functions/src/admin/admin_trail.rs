@@ -25,7 +25,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Lists the actions of administrators")
-    .permits(permits![VERIFY_TOKENS, query(UsersByTime), query(LedgerTrail),]);
+    .permits(permits![VERIFY_TOKENS, query(UsersByTime), query(LedgerTrail)]);
 
 /// The query parameters that filter actions.
 const FILTERS: [&str; 5] = ["act", "user_id", "actor", "from", "to"];

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Checks tokens").permits(permits![VERIFY_TOKENS, get(Tokens(&["session:*"])),]);
+    Lambda::new("Checks tokens").permits(permits![VERIFY_TOKENS, get(Tokens(&["session:*"]))]);
 
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Verification, examples(json!({ "token": "eyJ0eXAiOi..." })))]

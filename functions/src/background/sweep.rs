@@ -8,7 +8,7 @@ use crate::lambda::{Lambda, Schedule};
 pub(crate) const LAMBDA: Lambda = Lambda::new("Releases reservations whose lease has ended")
     .scheduled(Schedule::FiveMinutes)
     .timeout(240)
-    .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"])),]);
+    .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"]))]);
 
 /// Releases expired holds. Reads only the accounts that may have a hold whose lease has ended.
 pub async fn work(app: App) -> Result<()> {

@@ -17,15 +17,11 @@ use shared::{App, Reply, Request, http};
 
 use crate::lambda::Lambda;
 
-pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Sends messages to the AI").canary().asks_ai().timeout(28).permits(permits![
-        VERIFY_TOKENS,
-        ASK_AI,
-        allow(&[BatchGetItem, UpdateItem], Chats),
-        query(ChatsByConversation),
-        get(Tokens(&["idem:*"])),
-        get(Tokens(&["instructions:*"])),
-    ]);
+pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI")
+    .canary()
+    .asks_ai()
+    .timeout(28)
+    .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
 
 /// An [`AiApp`], and the statuses that clients expect.
 #[derive(Clone)]

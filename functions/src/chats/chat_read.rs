@@ -10,7 +10,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats),]);
+    Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats)]);
 
 /// Reads the message and the account at the same time, and shows the message only if the account
 /// accepts the caller's token.

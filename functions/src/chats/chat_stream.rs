@@ -24,14 +24,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     .canary()
     .asks_ai()
     .streams(120)
-    .permits(permits![
-        VERIFY_TOKENS,
-        ASK_AI,
-        allow(&[BatchGetItem, UpdateItem], Chats),
-        query(ChatsByConversation),
-        get(Tokens(&["idem:*"])),
-        get(Tokens(&["instructions:*"])),
-    ]);
+    .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
 
 /// Reserves the tokens, and passes on the answer's pieces. Even if the client disconnects, the
 /// function stores the answer or returns the tokens.

@@ -12,7 +12,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows a conversation").permits(permits![VERIFY_TOKENS, get(Chats),]);
+    Lambda::new("Shows a conversation").permits(permits![VERIFY_TOKENS, get(Chats)]);
 
 /// Reads the conversation and the account at the same time, and shows the conversation only if the
 /// account accepts the caller's token.

@@ -37,6 +37,8 @@ pub enum Permit {
     },
     /// All permissions of a policy that several functions share.
     Policy(&'static Policy),
+    /// Several permissions that functions need together.
+    Group(&'static [Self]),
     /// Reading the secret whose ARN is in this parameter, if the parameter is set.
     Secret(&'static str),
     /// The statements with this name in `functions/statements.yaml`.
@@ -222,3 +224,24 @@ pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
 
 /// Recording an administrator's action on an account.
 pub const RECORD_ACTION: Permit = allow(&[GetItem, PutItem], Standing);
+
+/// Reading the conversation that a message continues, the user's instructions, and the record of an
+/// earlier attempt.
+pub const CONTINUE_CONVERSATION: Permit = Permit::Group(&[
+    allow(&[BatchGetItem, UpdateItem], Chats),
+    query(ChatsByConversation),
+    get(Tokens(&["idem:*"])),
+    get(Tokens(&["instructions:*"])),
+]);
+
+/// Reading an API key and the record of an earlier attempt, and recording the key's last use.
+pub const ACCEPT_PROGRAMS: Permit =
+    Permit::Group(&[get(Tokens(&["idem:*", "apikey:*"])), update(Tokens(&["idem:*", "apikey:*"]))]);
+
+/// Finding the purchases for which an account owes credits, and removing them from the list of
+/// purchases that need attention.
+pub const COLLECT_OWED: Permit = Permit::Group(&[
+    query(TokensByUser),
+    get_many(Tokens(&["order:*"])),
+    delete(Tokens(&["attention:*"])),
+]);

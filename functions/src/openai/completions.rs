@@ -27,15 +27,11 @@ use self::request::{Body, limits};
 use crate::lambda::Lambda;
 use crate::openai::{self, CompletionApp};
 
-pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Answers the clients of OpenAI's API").canary().asks_ai().streams(120).permits(
-        permits![
-            VERIFY_TOKENS,
-            ASK_AI,
-            get(Tokens(&["idem:*", "apikey:*"])),
-            update(Tokens(&["idem:*", "apikey:*"])),
-        ],
-    );
+pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
+    .canary()
+    .asks_ai()
+    .streams(120)
+    .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(

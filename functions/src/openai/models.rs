@@ -26,7 +26,7 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lists the models, and shows the caller's key and credits to OpenRouter's clients")
-        .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*", "models:*"])),]);
+        .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*", "models:*"]))]);
 
 /// The path of one model.
 pub(crate) const ONE_PATH: &str = "/v1/models/{id}";

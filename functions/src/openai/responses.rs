@@ -32,12 +32,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     .canary()
     .asks_ai()
     .streams(120)
-    .permits(permits![
-        VERIFY_TOKENS,
-        ASK_AI,
-        get(Tokens(&["idem:*", "apikey:*"])),
-        update(Tokens(&["idem:*", "apikey:*"])),
-    ]);
+    .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Reports whether the store answers").permits(permits![scan(Keys),]);
+    Lambda::new("Reports whether the store answers").permits(permits![scan(Keys)]);
 
 /// Reads the smallest table, because a reply without a call to the store would prove nothing.
 #[utoipa::path(

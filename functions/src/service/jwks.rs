@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows the public signing keys").permits(permits![scan(Keys),]);
+    Lambda::new("Shows the public signing keys").permits(permits![scan(Keys)]);
 
 /// Lists every key whose JWTs may still be valid. Clients may cache the reply for as long as this
 /// API caches keys.
