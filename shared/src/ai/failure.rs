@@ -373,11 +373,11 @@ mod tests {
         let reason = Reason { words: "maximum context length".into(), ..Reason::default() };
         let refused = |message: &str| {
             let mut prompt = Prompt::after(vec![], message);
-            prompt.begin(Some(&"word ".repeat(20)));
+            prompt.begin(Some(&"word ".repeat(300)));
             Failure::refused(&reason, &prompt, "status 400")
         };
         assert_eq!(refused("hi"), Failure::Denied("status 400".into()));
-        assert_eq!(refused(&"word ".repeat(21)), Failure::Refused(Refusal::TooLong));
+        assert_eq!(refused(&"word ".repeat(301)), Failure::Refused(Refusal::TooLong));
     }
 
     #[test]

@@ -205,10 +205,10 @@ impl Prompt {
         self.priced_size() - self.added_size()
     }
 
-    /// Returns true if the operator's system prompt and the user's instructions are longer than the
-    /// rest of the prompt.
+    /// Returns true if the operator's system prompt and the user's instructions are long, and longer
+    /// than the rest of the prompt.
     pub(super) fn is_mostly_added(&self) -> bool {
-        self.added_size() > self.own_size()
+        self.added_size() > self.own_size().max(SHORT)
     }
 
     /// Returns true if the prompt has functions with parameters, or a schema for the answer.
@@ -307,6 +307,9 @@ fn quoted(text: &str) -> String {
     let lines = text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
     lines.map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
+
+/// The size in bytes up to which a system prompt fits into the context of every model.
+const SHORT: usize = 1024;
 
 /// Returns a turn's size in bytes, in which a picture counts as `of_picture`.
 fn bytes_of(turn: &Turn, of_picture: usize) -> usize {

@@ -77,41 +77,34 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a setting that is one of a few words.
-    pub(super) fn choice<T: Copy>(
-        &self,
-        Choice { name, default, words, values }: Choice<T>,
-    ) -> Result<T, ConfigError> {
-        let word = self.value(name).unwrap_or_else(|| default.to_owned());
-        let mut meanings = words.iter().zip(values);
-        let meaning = meanings.find(|(of, _)| **of == word).map(|(_, value)| *value);
-        meaning.ok_or_else(|| {
-            let words = words.join(", ");
-            let (others, last) = words.rsplit_once(", ").unwrap_or_default();
-            ConfigError(format!("{name} must be {others} or {last} (got {word:?})"))
-        })
+    pub(super) fn choice<T: Copy>(&self, setting: Choice<T>) -> Result<T, ConfigError> {
+        let Choice { name, default, words, values } = setting;
+        let word = self.value(name);
+        let word = word.as_deref().unwrap_or(default);
+        let place = words.iter().position(|of| *of == word);
+        let value = place.and_then(|place| values.get(place)).copied();
+        value.ok_or_else(|| unknown_word(name, words, word))
     }
 
     pub(super) fn number<N: TryFrom<u64>>(&self, setting: Number) -> Result<N, ConfigError> {
         let number = self.whole(setting)?;
-        number.try_into().map_err(|_| ConfigError(format!("{} is too large", setting.name)))
+        number.try_into().map_err(|_| out_of_range(setting, &number.to_string()))
     }
 
-    fn whole(&self, Number { name, default, least, most }: Number) -> Result<u64, ConfigError> {
-        let Some(text) = self.value(name) else { return Ok(default) };
+    fn whole(&self, setting: Number) -> Result<u64, ConfigError> {
+        let Some(text) = self.value(setting.name) else { return Ok(setting.default) };
         match text.parse() {
-            Ok(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(ConfigError(format!(
-                "{name} must be a whole number from {least} to {most} (got {text:?})"
-            ))),
+            Ok(number) if (setting.least..=setting.most).contains(&number) => Ok(number),
+            _ => Err(out_of_range(setting, &text)),
         }
     }
 
     pub(super) fn seconds(&self, setting: Number) -> Result<Duration, ConfigError> {
-        self.number(setting).map(Duration::from_secs)
+        self.whole(setting).map(Duration::from_secs)
     }
 
     pub(super) fn credits(&self, setting: Number) -> Result<Credits, ConfigError> {
-        let credits = Credits::new(self.number(setting)?);
+        let credits = Credits::new(self.whole(setting)?);
         credits.ok_or_else(|| ConfigError(format!("{} is too large", setting.name)))
     }
 
@@ -261,6 +254,23 @@ impl<'a> Settings<'a> {
             None => Ok(origins),
         }
     }
+}
+
+fn out_of_range(Number { name, least, most, .. }: Number, got: &str) -> ConfigError {
+    ConfigError(format!("{name} must be a whole number from {least} to {most} (got {got:?})"))
+}
+
+fn unknown_word(name: &str, words: &[&str], got: &str) -> ConfigError {
+    let mut listed = String::new();
+    for (index, word) in words.iter().enumerate() {
+        listed += match words.len() - index {
+            _ if index == 0 => "",
+            1 => " or ",
+            _ => ", ",
+        };
+        listed += word;
+    }
+    ConfigError(format!("{name} must be {listed} (got {got:?})"))
 }
 
 /// Returns `secret` if it is long enough to be random and has at least 10 different characters. The
