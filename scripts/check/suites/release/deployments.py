@@ -107,7 +107,7 @@ CASES = [
     ("dev over its own stack", Cloud(protection="off"), "0abc", ["dev"], ["sam"], "account 111122223333, stack farebox-dev, UPDATE_COMPLETE"),
     ("a parameter that removes protection", Cloud(), "0abc", ["prod", "Protection=off"], REFUSED, "Nothing was changed"),
     ("a parameter that the stack keeps", Cloud(kept={"AiSystemPrompt": "x" * 481}), "0abc", ["prod"], REFUSED, "farebox-prod keeps AiSystemPrompt, which must be"),
-    ("a kept parameter that is replaced", Cloud(kept={"AiSystemPrompt": "x" * 481}), "0abc", ["prod", "AiSystemPrompt="], ["sam", "protect"], "deploying"),
+    ("a kept parameter that is replaced", Cloud(kept={"AiSystemPrompt": "x" * 481}), "0abc", ["prod", "AiSystemPrompt="], ["sam", "protect"], "now refuses to delete"),
     ("a rollback that removes protection", Cloud([UPDATING]), "0abc", ["dev", "--earlier", "--stack", "farebox-prod"], REFUSED, "Nothing was changed"),
     ("the stack of another project", Cloud(is_foreign=True), "0abc", ["dev", "--stack", "shop"], REFUSED, "shop is not a stack of Farebox"),
     ("no permission to protect the stack", Cloud(refusals={"UpdateTerminationProtection": DENIED}), "0abc", ["prod"], ["sam"], "is deployed, but"),
