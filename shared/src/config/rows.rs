@@ -1,5 +1,6 @@
 //! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and
-//! what the documents say about it.
+//! what the documents say about it. A row that begins with `=>` is a parameter that only the
+//! template uses.
 //!
 //! From these rows, `cargo xtask generate` writes the parameters and their groups in
 //! `template.yaml`, the environment of each function, and the tables in
