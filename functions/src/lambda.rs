@@ -13,7 +13,7 @@ use permit::Permit;
 /// A Lambda function in `template.yaml`.
 #[derive(Clone, Copy, Debug)]
 pub struct Lambda {
-    /// What the function does, in a few words.
+    /// The function's purpose, in a few words.
     pub about: &'static str,
     /// True if a new version first gets a share of the requests, and is rolled back if an alarm
     /// fires. API Gateway then calls the function's alias `live`.
@@ -29,13 +29,13 @@ pub struct Lambda {
     pub streams: bool,
     /// True if the function's routes accept only `AccountRate` requests per second.
     pub throttled: bool,
-    /// What invokes a function without routes.
+    /// The trigger of a function without routes.
     pub trigger: Option<Trigger>,
-    /// What the function may do in the store and at AWS.
+    /// The permissions in the store and at AWS.
     pub permits: &'static [Permit],
 }
 
-/// What invokes a background function.
+/// The trigger of a background function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// A schedule.

@@ -21,7 +21,6 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the AP
     .permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*"])),
-        check(Users(&["user:*"])),
         query(UsersByTime),
         query(TokensByUser),
         get_many(Tokens(&["apikey:*"])),

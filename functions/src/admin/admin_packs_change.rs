@@ -17,7 +17,6 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators set the packs").permits(permits![
         VERIFY_TOKENS,
-        check(Users(&["user:*"])),
         RECORD_ACTION,
         allow(&[GetItem, PutItem, DeleteItem], Tokens(&["packs:*"])),
     ]);

@@ -17,7 +17,6 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators send a user a link for a new password").permits(permits![
         VERIFY_TOKENS,
-        check(Users(&["user:*"])),
         query(UsersByTime),
         put(Tokens(&["outbox:*", "mailed:*"])),
         RECORD_ACTION,

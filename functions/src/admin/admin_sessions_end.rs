@@ -18,7 +18,6 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators end the sessi
     .permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*"])),
-        check(Users(&["user:*"])),
         query(UsersByTime),
         RECORD_ACTION,
     ]);

@@ -22,7 +22,6 @@ pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators change roles and states of accounts").permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*", "admins"])),
-        check(Users(&["user:*"])),
         query(UsersByTime),
         RECORD_ACTION,
         query(TokensByUser),

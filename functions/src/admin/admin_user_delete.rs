@@ -18,7 +18,6 @@ pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators delete users").permits(permits![
         VERIFY_TOKENS,
         update(Users(&["user:*", "admins"])),
-        check(Users(&["user:*"])),
         delete(Users(&["email:*"])),
         query(UsersByTime),
         RECORD_ACTION,

@@ -20,7 +20,6 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets administrators create vouchers").permits(permits![
         VERIFY_TOKENS,
-        check(Users(&["user:*"])),
         RECORD_ACTION,
         get(Tokens(&["idem:*"])),
         put(Tokens(&["idem:*", "voucher:*", "vouchers:*"])),

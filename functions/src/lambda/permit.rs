@@ -1,4 +1,4 @@
-//! What a function may do in the store and at AWS.
+//! The permissions of functions in the store and at AWS.
 //!
 //! Permissions are written by hand, not recorded from calls. `tests/proofs/permissions.rs` makes
 //! every call of every function, and finds missing and unneeded permissions.
@@ -222,8 +222,10 @@ pub const COUNT_PASSWORD_CHECKS: Permit =
 /// Counting failed attempts from a network.
 pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
 
-/// Recording an administrator's action on an account.
-pub const RECORD_ACTION: Permit = allow(&[GetItem, PutItem], Standing);
+/// Recording an administrator's action, and checking in the same transaction that the caller still
+/// is an administrator.
+pub const RECORD_ACTION: Permit =
+    Permit::Group(&[check(Users(&["user:*"])), allow(&[GetItem, PutItem], Standing)]);
 
 /// Reading the conversation that a message continues, the user's instructions, and the record of an
 /// earlier attempt.
