@@ -171,14 +171,12 @@ struct Integration {
     uri: Value,
 }
 
-/// Reads a template and applies its merge keys (`<<`), which serde_norway doesn't apply by default.
+/// Reads a template.
 ///
 /// # Errors
-/// Fails if the text isn't YAML, or a merge key has no mapping.
+/// Fails if the text isn't YAML.
 pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
-    let mut document: Value = serde_norway::from_str(text)?;
-    document.apply_merge()?;
-    Ok(document)
+    serde_norway::from_str(text)
 }
 
 impl Template {
@@ -430,13 +428,6 @@ mod tests {
         assert_eq!(chat.environment["USERS_TABLE"], "UsersTable");
         assert_eq!(chat.environment["AI_PROVIDER"], "echo");
         assert!(!chat.environment.contains_key("SIGNING_SECRET"));
-    }
-
-    /// PyYAML, which SAM CLI uses, also applies merge keys within merged mappings.
-    #[test]
-    fn yaml_merge_keys_are_applied() {
-        let document = format!("{:?}", parse(TEXT).unwrap());
-        assert!(!document.contains("\"<<\""), "a mapping that is merged has a merge key itself");
     }
 
     #[test]
