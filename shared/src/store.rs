@@ -43,9 +43,7 @@ pub use balance::{
 };
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;
-pub use credentials::{
-    API_KEYS, Ending, LIMITED_KEYS, Link, OutgoingEmail, PublicKey, Purpose, Rotation,
-};
+pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
 pub use imports::{HashCounts, ImportOutcome};
 pub use ledger::{

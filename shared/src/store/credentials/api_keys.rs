@@ -17,15 +17,9 @@ use crate::store::{
     Write, from_item, is_id, n, s, to_item,
 };
 use crate::values::api_key::KeyName;
+use crate::values::limit::{API_KEYS, LIMITED_KEYS};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
-
-/// The number of API keys that an account may have.
-pub const API_KEYS: u32 = 50;
-
-/// The number of API keys with a limit that an account may have. Each has at least one purse on the
-/// account.
-pub const LIMITED_KEYS: u32 = 20;
 
 /// The maximum number of purses that one write removes. DynamoDB limits an expression to 4 KB.
 const DEAD_PURSES: usize = 40;

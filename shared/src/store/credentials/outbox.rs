@@ -16,14 +16,12 @@ use crate::store::{
     NEW, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write, n, to_item,
 };
 use crate::values::idempotency::fingerprint;
+use crate::values::limit::MAIL_PAUSE;
 use crate::values::text::key;
 use crate::values::{Account, Email, Limit};
 
 /// How long an outgoing e-mail may wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
-
-/// The pause between two e-mails to one recipient, in seconds.
-const PAUSE: u64 = 60;
 
 /// An e-mail to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,7 +190,7 @@ impl Store {
     /// an account's id or the hash of an address.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
-            Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + PAUSE };
+            Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + MAIL_PAUSE };
         Ok(Write::put(&self.tables.tokens, to_item(&pause)?)
             .condition("attribute_not_exists(pk) OR expires_at <= :now")
             .values([(":now", n(now))])
@@ -215,12 +213,6 @@ pub(in crate::store) fn pause_allows(
     if pause.request == request {
         return Ok(());
     }
-    let reset = pause.expires_at.saturating_sub(now).clamp(1, PAUSE);
-    Err(StoreError::TooManyMails(Limit {
-        name: "mails",
-        most: 1,
-        window: Some(PAUSE),
-        left: 0,
-        reset,
-    }))
+    let reset = pause.expires_at.saturating_sub(now).clamp(1, MAIL_PAUSE);
+    Err(StoreError::TooManyMails(Limit::mail_pause(reset)))
 }
