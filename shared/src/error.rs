@@ -18,9 +18,8 @@ pub use failures::{Error, Failure};
 
 use crate::clock::Day;
 use crate::config::{AccountConfig, Config, EdgeConfig};
-use crate::store::{NextAllowance, StoreError};
 pub use crate::values::REQUIRED;
-use crate::values::{CostsMore, Invalid, Limit, Problem};
+use crate::values::{CostsMore, Credits, Invalid, Limit, Problem};
 
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -103,6 +102,15 @@ pub struct TooLong {
     pub most: usize,
 }
 
+/// The next time at which a balance is filled up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextAllowance {
+    /// The credits up to which the balance is filled.
+    pub tokens: Credits,
+    /// The first day of the next period.
+    pub day: Day,
+}
+
 /// Why a token is invalid. Only clients of djangorestframework-simplejwt learn this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
@@ -159,60 +167,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// Converts a failed operation of the store to the client's failure.
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(cause) | StoreError::Throttled(cause) => {
-                Self::Unavailable(cause)
-            }
-            StoreError::Internal(cause) => Self::Internal(cause),
-            StoreError::NotAccepted => Self::InvalidToken(TokenFault::Unknown),
-            StoreError::NotAdministrator => Self::Forbidden,
-            StoreError::OwnAccount => Self::OwnAccount,
-            StoreError::OwnBalance => Self::OwnBalance,
-            StoreError::OwnStanding => Self::OwnStanding,
-            StoreError::LastAdministrator => Self::LastAdministrator,
-            StoreError::NoSuchUser => Self::NoSuchUser,
-            StoreError::NoSuchApiKey => Self::NoSuchApiKey,
-            StoreError::NoSuchConversation => Self::NoSuchConversation,
-            StoreError::UsernameTaken => Self::UsernameTaken,
-            StoreError::EmailTaken => Self::EmailTaken,
-            StoreError::NothingToVerify => Self::NothingToVerify,
-            StoreError::NoAddress => Self::NoAddress,
-            StoreError::InvalidLink => Self::InvalidLink,
-            StoreError::PasswordRequired => Self::PasswordRequired,
-            StoreError::InvalidPosition => Self::InvalidCursor,
-            StoreError::KeyReused => Self::KeyReused,
-            StoreError::KeyRunning { seconds } => Self::KeyRunning { seconds },
-            StoreError::InsufficientTokens { cost, balance, held, next } => {
-                Self::InsufficientTokens {
-                    cost,
-                    balance,
-                    held,
-                    by_usage: false,
-                    next,
-                    advice: None,
-                }
-            }
-            StoreError::KeyLimitReached { cost, limit, spent, resets } => {
-                Self::KeyLimitReached { cost, limit, spent, resets }
-            }
-            StoreError::TooManyChats(limit) => Self::TooManyChats(limit),
-            StoreError::TooManyChatsThisMinute(limit) => Self::TooManyChatsThisMinute(limit),
-            StoreError::TooManyRefunds(limit) => Self::TooManyRefunds(limit),
-            StoreError::TooManyAttempts(limit) => Self::TooManyAttempts(limit),
-            StoreError::TooManyConfirmations(limit) => Self::TooManyConfirmations(limit),
-            StoreError::TooManyRegistrations(limit) => Self::TooManyRegistrations(limit),
-            StoreError::TooManyMails(limit) => Self::TooManyMails(limit),
-            StoreError::TooManyGuesses(limit) => Self::TooManyGuesses(limit),
-            StoreError::TooManyOrders(limit) => Self::TooManyOrders(limit),
-            StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
-            StoreError::TooManyLimitedKeys { most } => Self::TooManyLimitedKeys { most },
-        }
-    }
-}
 
 /// Converts a price that is above the request's `max_cost`.
 impl From<CostsMore> for Error {

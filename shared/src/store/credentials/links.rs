@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::store::schema::{link_pk, pk};
 use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
 use crate::values::{Account, LinkToken};
@@ -95,12 +96,12 @@ impl Link {
     /// Returns the account, if it accepts the link.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the account doesn't accept the link.
+    /// [`Error::InvalidLink`] if the account doesn't accept the link.
     pub(in crate::store) fn admits(&self, account: Option<Account>) -> Result<Account> {
         let same = |account: &Account| {
             account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch
         };
-        account.filter(same).ok_or(StoreError::InvalidLink)
+        account.filter(same).ok_or(StoreError::Refused(Error::InvalidLink))
     }
 }
 
@@ -114,12 +115,11 @@ impl Store {
     /// Returns the link with this token.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] unless the link has this purpose, is unused, and is valid at
-    /// `now`.
+    /// [`Error::InvalidLink`] unless the link has this purpose, is unused, and is valid at `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
         let link: Option<Link> = self.get(&self.tables.tokens, pk(link_pk(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
-            .ok_or(StoreError::InvalidLink)
+            .ok_or(StoreError::Refused(Error::InvalidLink))
     }
 
     /// A write that marks a link as used. The write must be the first in its transaction.

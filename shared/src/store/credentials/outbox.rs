@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{outbox_pk, pause_pk, pk};
 use crate::store::{
@@ -143,14 +144,14 @@ impl Store {
     /// minute ago.
     ///
     /// # Errors
-    /// [`StoreError::NoAddress`], and the errors of [`Store::end_sessions_of_user`].
+    /// [`Error::NoAddress`], and the errors of [`Store::end_sessions_of_user`].
     pub async fn post_reset_of_user(
         &self,
         doing: &PlannedIntervention<'_>,
         now: u64,
     ) -> Result<()> {
         let address = doing.account.email.as_deref().filter(|_| doing.account.active);
-        let address = key(address.ok_or(StoreError::NoAddress)?);
+        let address = key(address.ok_or(StoreError::Refused(Error::NoAddress))?);
         let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
         let letter = self.post(&OutgoingEmail::Reset { address, invites: false }, now)?;
         self.intervene(doing, vec![pause, letter]).await.map(drop)
@@ -159,10 +160,10 @@ impl Store {
     /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
     ///
     /// # Errors
-    /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the
-    /// last e-mail or after too many e-mails to the address.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last e-mail
+    /// or after too many e-mails to the address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
-        let address = account.unverified().ok_or(StoreError::NothingToVerify)?;
+        let address = account.unverified().ok_or(StoreError::Refused(Error::NothingToVerify))?;
         let request = Uuid::new_v4().to_string();
         let writes = vec![
             self.pause(&account.id, &request, now)?,
@@ -201,8 +202,8 @@ impl Store {
 /// Checks whether the pause at `index` in a transaction's writes caused the refusal.
 ///
 /// # Errors
-/// [`StoreError::TooManyMails`], unless an earlier copy of this request began the pause and only
-/// its reply was lost.
+/// [`Error::TooManyMails`], unless an earlier copy of this request began the pause and only its
+/// reply was lost.
 pub(in crate::store) fn pause_allows(
     refusals: &Refusals,
     index: usize,
@@ -214,5 +215,5 @@ pub(in crate::store) fn pause_allows(
         return Ok(());
     }
     let reset = pause.expires_at.saturating_sub(now).clamp(1, MAIL_PAUSE);
-    Err(StoreError::TooManyMails(Limit::mail_pause(reset)))
+    Err(StoreError::Refused(Error::TooManyMails(Limit::mail_pause(reset))))
 }

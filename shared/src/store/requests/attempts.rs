@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::config::AccountConfig;
 use crate::store::requests::attempts::count::{CountOutcome, Pace, Slot};
 use crate::store::schema::{
@@ -129,9 +130,9 @@ impl Attempt {
     fn too_many(&self, pace: Pace, reset: u64) -> StoreError {
         let limit = Limit::log_ins(pace.a_day(), reset);
         if self.is_owners {
-            StoreError::TooManyConfirmations(limit)
+            StoreError::Refused(Error::TooManyConfirmations(limit))
         } else {
-            StoreError::TooManyAttempts(limit)
+            StoreError::Refused(Error::TooManyAttempts(limit))
         }
     }
 
@@ -143,7 +144,12 @@ impl Attempt {
 
     fn too_many_from_address(&self, reset: u64) -> StoreError {
         let most = self.address.as_ref().map_or(0, |(_, most)| *most);
-        StoreError::TooManyAttempts(Limit::used_up("failed-log-ins", most, HOUR, reset))
+        StoreError::Refused(Error::TooManyAttempts(Limit::used_up(
+            "failed-log-ins",
+            most,
+            HOUR,
+            reset,
+        )))
     }
 
     /// Returns the pk of the client's separate count, if the client logged in or registered before.
@@ -265,7 +271,7 @@ impl Store {
     /// token, which is ignored unless it belongs to `account`.
     ///
     /// # Errors
-    /// [`StoreError::TooManyAttempts`] if the password must not be checked, after too many failures for
+    /// [`Error::TooManyAttempts`] if the password must not be checked, after too many failures for
     /// this login or from this network.
     pub async fn admit_attempt(
         &self,

@@ -4,6 +4,7 @@
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::schema::{guesses_from_pk, guesses_of_pk, orders_of_pk};
 use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
@@ -39,23 +40,23 @@ impl Store {
     /// Counts an order by this account. Idempotent for the order's id.
     ///
     /// # Errors
-    /// [`StoreError::TooManyOrders`] if the account must not order.
+    /// [`Error::TooManyOrders`] if the account must not order.
     pub async fn begin_order(&self, user_id: &str, order: &str, now: u64) -> Result<()> {
         let key = orders_of_pk(user_id, now / HOUR);
         let full = self.count_in_hour(&key, ORDERS_AN_HOUR, order, now).await?;
         let Some(reset) = full else { return Ok(()) };
-        Err(StoreError::TooManyOrders(Limit::orders(reset)))
+        Err(StoreError::Refused(Error::TooManyOrders(Limit::orders(reset))))
     }
 
     /// Counts a guess. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::TooManyGuesses`] if the code must not be looked up.
+    /// [`Error::TooManyGuesses`] if the code must not be looked up.
     pub async fn begin_guess(&self, guess: &Guess) -> Result<()> {
         let count = async |(key, most): &(String, u32)| {
             let full = self.count_in_hour(key, *most, &guess.id, guess.now).await?;
             let Some(reset) = full else { return Ok(()) };
-            Err(StoreError::TooManyGuesses(Limit::voucher_codes(*most, reset)))
+            Err(StoreError::Refused(Error::TooManyGuesses(Limit::voucher_codes(*most, reset))))
         };
         try_join_all(guess.counts.iter().map(count)).await.map(drop)
     }

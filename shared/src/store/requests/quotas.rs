@@ -1,6 +1,7 @@
 //! Limits per hour and day on registrations from a network and on e-mails to an address. The counts
 //! are part of the transactions that they limit.
 
+use crate::Error;
 use crate::config::AccountConfig;
 use crate::store::schema::{mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk};
 use crate::store::{Store, StoreError, Write, n};
@@ -36,7 +37,7 @@ impl Quota {
     /// Returns the error for a refused registration.
     pub(in crate::store) fn exhausted(&self) -> StoreError {
         let reset = HOUR - self.now % HOUR;
-        StoreError::TooManyRegistrations(Limit::registrations(self.most, reset))
+        StoreError::Refused(Error::TooManyRegistrations(Limit::registrations(self.most, reset)))
     }
 }
 
@@ -87,5 +88,10 @@ impl Store {
 
 /// Returns the error for a refused e-mail.
 pub(in crate::store) fn mailed_enough(now: u64) -> StoreError {
-    StoreError::TooManyMails(Limit::used_up("mails", MAILS, HOUR, HOUR - now % HOUR))
+    StoreError::Refused(Error::TooManyMails(Limit::used_up(
+        "mails",
+        MAILS,
+        HOUR,
+        HOUR - now % HOUR,
+    )))
 }
