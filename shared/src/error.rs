@@ -90,7 +90,7 @@ pub fn required(value: Option<String>) -> Result<String, Invalid> {
 /// Parses the last day of something that ends, and returns the second at which the day ends.
 pub fn last_day(text: &str, now: u64) -> Result<u64, Invalid> {
     let end = Day::end_of(text, now);
-    end.ok_or_else(|| "This must be a day that isn't over, such as 2027-03-31.".into())
+    end.ok_or_else(|| "Enter today or a later day, such as 2027-03-31.".into())
 }
 
 /// The length of a prompt and the limit in the settings.

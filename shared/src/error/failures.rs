@@ -262,7 +262,7 @@ failures! {
     /// The caller has no message with this idempotency key that is being answered, or was answered
     /// in the last day.
     NothingToStop: 404 "not_found",
-        "There is no answer to stop: no message that you sent with this Idempotency-Key is being answered, or was answered in the last day.";
+        "You can't stop this: no message with this Idempotency-Key is being answered, and none was in the last day.";
     /// The path exists, but not with this method.
     MethodNotAllowed {
         /// The allowed methods, as the `Allow` header lists them.
@@ -309,7 +309,7 @@ failures! {
     /// An earlier request with the same idempotency key has created the vouchers. Only its reply
     /// has their codes.
     CodesShown: 409 "codes_shown",
-        "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others under a new key.";
+        "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others with a new Idempotency-Key.";
     /// This account is the last administrator.
     LastAdministrator: 409 "last_administrator",
         "This account is the last administrator. Make another account an administrator first. Nothing was changed.";
@@ -347,10 +347,10 @@ failures! {
         example { seconds: 5 }, retry *seconds;
     /// The idempotency key was used for a different request.
     KeyReused: 422 "idempotency_key_reused",
-        "This Idempotency-Key was used for another request. Nothing was done; choose a new key.";
+        "This Idempotency-Key was used for another request. Nothing was done; use a new Idempotency-Key.";
     /// The message with this idempotency key was deleted.
     ChatDeleted: 410 "chat_deleted",
-        "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.";
+        "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
     // Not a 409: clients retry a 409 automatically, and would then ask again after their user has
     // stopped the message.
