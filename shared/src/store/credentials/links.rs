@@ -5,19 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::clock::in_words;
 use crate::store::schema::{link_pk, pk};
 use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
+use crate::values::limit::{DAY, HOUR};
 use crate::values::{Account, LinkToken};
 
-/// How long a link can verify an address, in seconds: two days.
-const VERIFIES: u64 = 2 * 24 * 3600;
-
-/// How long a link can reset a password, in seconds: an hour.
-const RESETS: u64 = 3600;
-
 /// How long a link can set the first password of an account that an administrator has created, in
-/// seconds: a week.
-const INVITES: u64 = 7 * 24 * 3600;
+/// seconds.
+const INVITES: u64 = 7 * DAY;
 
 /// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +26,17 @@ pub enum Purpose {
     /// A purpose that only later releases know; this release treats the link as invalid.
     #[serde(other)]
     Other,
+}
+
+impl Purpose {
+    /// Returns how long a link with this purpose is valid, in seconds.
+    pub fn life(self) -> u64 {
+        match self {
+            Self::Verify => 2 * DAY,
+            Self::Reset => HOUR,
+            Self::Other => 0,
+        }
+    }
 }
 
 /// An e-mailed link.
@@ -66,11 +73,6 @@ impl Link {
         auth_epoch: u64,
         now: u64,
     ) -> Self {
-        let life = match purpose {
-            Purpose::Verify => VERIFIES,
-            Purpose::Reset => RESETS,
-            Purpose::Other => 0,
-        };
         Self {
             pk: link_pk(&token.hash()),
             purpose,
@@ -78,7 +80,7 @@ impl Link {
             name: name.to_owned(),
             address: address.to_owned(),
             auth_epoch,
-            expires_at: now + life,
+            expires_at: now + purpose.life(),
             used: None,
         }
     }
@@ -86,6 +88,11 @@ impl Link {
     /// Returns the same link with the longer validity of an invitation.
     pub fn inviting(self, now: u64) -> Self {
         Self { expires_at: now + INVITES, ..self }
+    }
+
+    /// Returns in words how long the link is valid from the second `now`.
+    pub fn life_in_words(&self, now: u64) -> String {
+        in_words(self.expires_at.saturating_sub(now))
     }
 
     /// Returns the id of the request that has used the link.
