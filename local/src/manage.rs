@@ -81,10 +81,10 @@ pub async fn create_admin(
         Ok(RegisterOutcome::New | RegisterOutcome::Pending(_)) => {
             Ok(format!("{} is an administrator with {grant} tokens.", account.name))
         }
-        Ok(RegisterOutcome::Taken(_)) | Err(StoreError::UsernameTaken) => {
+        Ok(RegisterOutcome::Taken(_)) | Err(StoreError::Refused(Error::UsernameTaken)) => {
             Err(format!("Another account has the name {}.", account.name))
         }
-        Err(StoreError::EmailTaken) => {
+        Err(StoreError::Refused(Error::EmailTaken)) => {
             Err(format!("Another account has the address {}.", account.email.unwrap_or_default()))
         }
         Err(error) => Err(sentence(error)),
@@ -288,7 +288,7 @@ async fn find(app: &App, name: &str) -> Result<Account, String> {
         let found =
             async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
         return found.await.map_err(|error| match error {
-            StoreError::NoSuchUser => format!("No account has the id {name:?}."),
+            StoreError::Refused(Error::NoSuchUser) => format!("No account has the id {name:?}."),
             error => sentence(error),
         });
     }

@@ -208,7 +208,7 @@ impl Charge {
             while let Err(poor) = reserved {
                 // The key's owner keeps half of the balance.
                 let most = match (&poor, hold.is_limited()) {
-                    (StoreError::InsufficientTokens { balance, .. }, true) => {
+                    (StoreError::Refused(Error::InsufficientTokens { balance, .. }), true) => {
                         bound.most().min(balance.part_of(2).max(least))
                     }
                     _ => bound.most(),
@@ -614,8 +614,8 @@ async fn ended(app: &App, caller: &Credential, key: Option<&RequestKey>) -> Resu
 /// `None` if the reserve was refused for another reason.
 fn available(refused: &StoreError) -> Option<Credits> {
     match refused {
-        StoreError::InsufficientTokens { balance, .. } => Some(*balance),
-        StoreError::KeyLimitReached { limit, spent, .. } => {
+        StoreError::Refused(Error::InsufficientTokens { balance, .. }) => Some(*balance),
+        StoreError::Refused(Error::KeyLimitReached { limit, spent, .. }) => {
             Some(limit.tokens.checked_sub(*spent).unwrap_or_default())
         }
         _ => None,
@@ -638,21 +638,19 @@ fn affordable(
     let Some(available) = available(poor) else { return Err(poor.clone().into()) };
     match max_cost.filter(|max_cost| *max_cost < least) {
         Some(most) => Err(Error::CostsMore { cost: least, most }),
-        None if available < least => Err(match poor.clone() {
-            StoreError::InsufficientTokens { balance, held, next, .. } => {
-                Error::InsufficientTokens {
-                    cost: least,
-                    balance,
-                    held,
-                    by_usage: true,
-                    next,
-                    advice: None,
-                }
-            }
-            StoreError::KeyLimitReached { limit, spent, resets, .. } => {
+        None if available < least => Err(match Error::from(poor.clone()) {
+            Error::InsufficientTokens { balance, held, next, .. } => Error::InsufficientTokens {
+                cost: least,
+                balance,
+                held,
+                by_usage: true,
+                next,
+                advice: None,
+            },
+            Error::KeyLimitReached { limit, spent, resets, .. } => {
                 Error::KeyLimitReached { cost: least, limit, spent, resets }
             }
-            other => other.into(),
+            other => other,
         }),
         None => Ok(most.min(available).min(max_cost.unwrap_or(Credits::MAX))),
     }
@@ -677,7 +675,9 @@ fn too_little(hold: &Hold, least: Credits, max_cost: Option<Credits>) -> Error {
 /// Returns the failure of a refused reserve whose amount can't be changed.
 async fn turned_away(app: &AiApp, hold: &Hold, refused: StoreError) -> Error {
     match refused {
-        StoreError::KeyLimitReached { .. } => abandon(app, hold, refused.into()).await,
+        StoreError::Refused(Error::KeyLimitReached { .. }) => {
+            abandon(app, hold, refused.into()).await
+        }
         refused => Error::from(refused).advised(app.config.advice()),
     }
 }

@@ -233,9 +233,45 @@ impl Serialize for Day {
     }
 }
 
+/// The numbers from two to nine in words.
+const WORDS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+/// Returns a time in words, in the largest unit that measures it exactly: `an hour`, `two days`.
+pub fn in_words(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        seconds if seconds.is_multiple_of(24 * 3600) => (seconds / (24 * 3600), "day"),
+        seconds if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        seconds if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
+        seconds => (seconds, "second"),
+    };
+    match (number, unit) {
+        (1, "hour") => "an hour".to_owned(),
+        (1, unit) => format!("a {unit}"),
+        (number, unit) => match (2..).zip(WORDS).find(|(of, _)| *of == number) {
+            Some((_, word)) => format!("{word} {unit}s"),
+            None => format!("{number} {unit}s"),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_words_use_their_largest_exact_unit() {
+        for (seconds, words) in [
+            (3600, "an hour"),
+            (24 * 3600, "a day"),
+            (2 * 24 * 3600, "two days"),
+            (7 * 24 * 3600, "seven days"),
+            (12 * 3600, "12 hours"),
+            (90 * 60, "90 minutes"),
+            (61, "61 seconds"),
+        ] {
+            assert_eq!(in_words(seconds), words);
+        }
+    }
 
     #[test]
     fn ids_sort_by_creation_time() {

@@ -65,6 +65,10 @@ pub struct EdgeConfig {
     pub statuses: ClientStatuses,
 }
 
+/// The maximum size of a header, in bytes. API Gateway accepts 10 KB for all headers together
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+pub(crate) const HEADER_LIMIT: usize = 8192;
+
 /// The settings of accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
 /// local server uses the template's defaults.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
-//! The parts of the OpenAPI document that several endpoints share: texts with their limits,
-//! parameters and failures. The limits are the same constants that the code checks.
+//! The parts of the OpenAPI document that several endpoints share: texts with their limits, and
+//! parameters. The limits are the same constants that the code checks.
 //!
 //! Only the function `openapi` uses this module. The linker removes the module from all other
 //! binaries.
@@ -14,20 +14,16 @@ use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Day;
-use crate::config::{AccountConfig, Config, EdgeConfig};
-use crate::error::{Failure, TokenFault};
-use crate::http::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::passwords::{self, NewPassword};
-use crate::store::{API_KEYS, LIMITED_KEYS};
 use crate::values::REASON_LENGTH;
 use crate::values::api_key::{self, KeyName};
 use crate::values::chat::TITLE_LENGTH;
 use crate::values::{
-    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, KeyLimit, Limit, LimitPeriod, NAME_LENGTH,
-    Reason, Role, Title, Username, idempotency,
+    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, LimitPeriod, NAME_LENGTH, Reason, Role, Title,
+    Username, idempotency,
 };
-use crate::{BalanceChange, Credits, Error};
+use crate::{BalanceChange, Credits};
 
 /// Unicode's white space, written for a character class in a regex, because regex engines disagree
 /// about `\s`.
@@ -424,124 +420,5 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
             .required("event")
             .build(),
         None => event.build(),
-    }
-}
-
-/// Creates an example of a failure, with the limits from these settings.
-pub fn sample(
-    failure: Failure,
-    config: &Config,
-    accounts: &AccountConfig,
-    edge: &EdgeConfig,
-) -> Error {
-    let limit =
-        |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
-    let empty = Error::InsufficientTokens {
-        cost: config.chat_price,
-        balance: Credits::ZERO,
-        held: config.chat_price,
-        by_usage: false,
-        next: None,
-        advice: config.advice(),
-    };
-    match failure {
-        Failure::Malformed => Error::Malformed("The body is not a JSON object.".into()),
-        Failure::Invalid => Error::field("password", "This field is required."),
-        Failure::PromptTooLong => Error::PromptTooLong(None),
-        Failure::InvalidCursor => Error::InvalidCursor,
-        Failure::InvalidLink => Error::InvalidLink,
-        Failure::PasswordRequired => Error::PasswordRequired,
-        Failure::TokenBlacklisted => Error::TokenBlacklisted,
-        Failure::InvalidCredentials => Error::InvalidCredentials,
-        Failure::NotAuthenticated => Error::NotAuthenticated,
-        Failure::InvalidToken => Error::InvalidToken(TokenFault::Unknown),
-        Failure::InsufficientTokens => empty,
-        Failure::ApiKeyExpired => Error::ApiKeyExpired,
-        Failure::KeyLimitReached => Error::KeyLimitReached {
-            cost: config.chat_price,
-            limit: KeyLimit { tokens: config.chat_price, per: LimitPeriod::Total },
-            spent: config.chat_price,
-            resets: None,
-        },
-        Failure::OutOfQuota => Error::OutOfQuota(Box::new(empty)),
-        Failure::WrongPassword => Error::WrongPassword,
-        Failure::Forbidden => Error::Forbidden,
-        Failure::ChatsClosed => Error::ChatsClosed,
-        Failure::NotFound => Error::NotFound,
-        Failure::NoSuchUser => Error::NoSuchUser,
-        Failure::NoSuchModel => Error::NoSuchModel(Some("gpt-4o".into())),
-        Failure::NoSuchPriceList => Error::NoSuchPriceList,
-        Failure::NoSuchVoucher => Error::NoSuchVoucher,
-        Failure::NoSuchVouchers => Error::NoSuchVouchers,
-        Failure::NoSuchSession => Error::NoSuchSession,
-        Failure::NoSuchApiKey => Error::NoSuchApiKey,
-        Failure::NoSuchConversation => Error::NoSuchConversation,
-        Failure::NoSuchChat => Error::NoSuchChat,
-        Failure::NothingToStop => Error::NothingToStop,
-        Failure::MethodNotAllowed => Error::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
-        Failure::UsernameTaken => Error::UsernameTaken,
-        Failure::EmailTaken => Error::EmailTaken,
-        Failure::NothingToVerify => Error::NothingToVerify,
-        Failure::NoAddress => Error::NoAddress,
-        Failure::TooManyApiKeys => Error::TooManyApiKeys { most: API_KEYS },
-        Failure::TooManyLimitedKeys => Error::TooManyLimitedKeys { most: LIMITED_KEYS },
-        Failure::OwnStanding => Error::OwnStanding,
-        Failure::OwnAccount => Error::OwnAccount,
-        Failure::OwnBalance => Error::OwnBalance,
-        Failure::AlreadyRefunded => Error::AlreadyRefunded,
-        Failure::VoucherUsed => Error::VoucherUsed,
-        Failure::VoucherEnded => Error::VoucherEnded,
-        Failure::CodesShown => Error::CodesShown,
-        Failure::LastAdministrator => Error::LastAdministrator,
-        Failure::BalanceTooLow => Error::BalanceTooLow { balance: config.chat_price },
-        Failure::CostsMore => Error::CostsMore { cost: config.chat_price, most: Credits::ZERO },
-        Failure::PriceListChanged => Error::PriceListChanged,
-        Failure::NoSuchPack => Error::NoSuchPack,
-        Failure::PacksChanged => Error::PacksChanged,
-        Failure::InvalidSignature => Error::InvalidSignature,
-        Failure::NothingSold => Error::NothingSold,
-        Failure::PaymentsUnavailable => Error::PaymentsUnavailable(String::new()),
-        Failure::UnknownOrder => Error::UnknownOrder,
-        Failure::GrantTooLarge => Error::GrantTooLarge,
-        Failure::KeyRunning => Error::KeyRunning { seconds: 5 },
-        Failure::KeyReused => Error::KeyReused,
-        Failure::ChatDeleted => Error::ChatDeleted,
-        Failure::Stopped => Error::Stopped,
-        Failure::BodyTooLarge => Error::BodyTooLarge { limit: edge.body_limit },
-        Failure::HeaderTooLarge => Error::HeaderTooLarge { limit: HEADER_LIMIT },
-        Failure::UnsupportedMediaType => Error::UnsupportedMediaType,
-        Failure::TooManyChats => {
-            Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats))
-        }
-        Failure::TooManyChatsThisMinute => {
-            Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31))
-        }
-        Failure::TooManyRefunds => {
-            Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31))
-        }
-        Failure::TooManyAttempts => {
-            Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000))
-        }
-        Failure::TooManyConfirmations => {
-            Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000))
-        }
-        Failure::TooManyRegistrations => Error::TooManyRegistrations(limit(
-            "registrations",
-            accounts.registrations_per_address,
-            3600,
-            1800,
-        )),
-        Failure::TooManyMails => Error::TooManyMails(limit("mails", 1, 60, 42)),
-        Failure::TooManyOrders => Error::TooManyOrders(limit("orders", 20, 3600, 1800)),
-        Failure::TooManyGuesses => Error::TooManyGuesses(limit("voucher-codes", 10, 3600, 1800)),
-        Failure::Busy => Error::Busy(Limit::at_once("passwords", 256)),
-        Failure::Internal => Error::Internal(String::new()),
-        Failure::Filtered => Error::Filtered,
-        Failure::AiFailed => Error::AiFailed,
-        Failure::AiOverloaded => Error::AiOverloaded,
-        Failure::AiTimedOut => Error::AiTimedOut,
-        Failure::AiFailedTokensHeld => Error::AiFailedTokensHeld,
-        Failure::NotCharged => Error::NotCharged,
-        Failure::Unavailable => Error::Unavailable(String::new()),
     }
 }

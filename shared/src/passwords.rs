@@ -13,6 +13,7 @@ use aws_lc_rs::rand;
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
+use crate::values::limit::WAITING_PASSWORDS;
 use crate::values::{Account, Invalid, Limit, phc_of};
 use crate::{Error, Result};
 
@@ -31,10 +32,6 @@ const COMMON: &str = include_str!("passwords/common.txt");
 
 /// Common passwords that are allowed because the documentation of existing clients uses them.
 const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
-
-/// The maximum number of requests in one process that wait for a hash. Requests beyond the maximum
-/// are refused.
-const WAITING: u32 = 256;
 
 /// A valid new password in Unicode's composed form (NFC).
 #[derive(Clone)]
@@ -96,7 +93,7 @@ pub enum Verdict {
 impl Passwords {
     /// Creates an instance with an empty queue. Each function has a separate queue.
     pub fn new() -> Self {
-        Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
+        Self { queue: Arc::new(Semaphore::new(WAITING_PASSWORDS as usize)) }
     }
 
     /// Hashes a password with a random salt of 16 bytes. Returns a PHC string.
@@ -143,10 +140,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T> {
-        let _place = self
-            .queue
-            .try_acquire()
-            .map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
+        let _place = self.queue.try_acquire().map_err(|_| Error::Busy(Limit::passwords()))?;
         let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             let done = in_kept_memory(work);
@@ -374,10 +368,13 @@ mod tests {
     #[tokio::test]
     async fn callers_above_the_queue_limit_are_told_to_retry() {
         let passwords = Passwords::new();
-        let waiting = passwords.queue.acquire_many(WAITING).await.unwrap();
+        let waiting = passwords.queue.acquire_many(WAITING_PASSWORDS).await.unwrap();
         let refused = passwords.check("secret123", None).await.unwrap_err();
         assert_eq!((refused.code(), refused.retry_after()), ("busy", Some(1)));
-        assert_eq!(refused.limit().map(|limit| (limit.most, limit.left)), Some((WAITING, 0)));
+        assert_eq!(
+            refused.limit().map(|limit| (limit.most, limit.left)),
+            Some((WAITING_PASSWORDS, 0))
+        );
         drop(waiting);
         assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
     }

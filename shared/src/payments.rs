@@ -230,7 +230,7 @@ impl Comparison<'_> {
             async { store.account_of_user(&store.user_with_id(Some(&of.account)).await?).await };
         let account = match account.await {
             Ok(account) => account,
-            Err(StoreError::NoSuchUser) => return Ok(None),
+            Err(StoreError::Refused(Error::NoSuchUser)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let pack = Pack {

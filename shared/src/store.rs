@@ -43,9 +43,7 @@ pub use balance::{
 };
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;
-pub use credentials::{
-    API_KEYS, Ending, LIMITED_KEYS, Link, OutgoingEmail, PublicKey, Purpose, Rotation,
-};
+pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
 pub use imports::{HashCounts, ImportOutcome};
 pub use ledger::{
@@ -55,7 +53,6 @@ pub use ledger::{
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::{Order, PaymentClaim};
-pub use periods::NextAllowance;
 pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Reach, Span};

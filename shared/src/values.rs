@@ -15,7 +15,7 @@ pub mod idempotency;
 mod imports;
 mod instructions;
 mod invalid;
-mod limit;
+pub mod limit;
 mod link_token;
 mod mismatch;
 mod model_tokens;

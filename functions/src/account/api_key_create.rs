@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
 use shared::values::api_key::KeyName;
+use shared::values::limit::{API_KEYS, LIMITED_KEYS};
 use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey, Whole};
 use shared::view::ApiKey;
 use shared::{App, Credits, Reply, Request, Result, auth, http};
@@ -35,7 +36,7 @@ struct Body {
     #[schema(format = "date", examples("2027-03-31"))]
     expires: Option<String>,
     /// The names of the models that the key may use. Without `models`, it may use all.
-    #[schema(min_items = 1, max_items = 20, examples("echo"))]
+    #[schema(min_items = 1, examples("echo"))]
     models: Option<Vec<String>>,
     /// The limit of the tokens that the key may spend. Without `limit`, the key may spend the whole
     /// balance.
@@ -61,11 +62,14 @@ struct Limit {
     path = super::path::api_key_create,
     tag = "API keys",
     summary = "Create an API key",
-    description = "A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Its limit and its models can't be changed later. An account has at most 50 keys, and at most 20 with a limit.",
+    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Its limit and its models can't be changed later. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
-    extensions(("x-fails" = json!([Failure::TooManyApiKeys, Failure::TooManyLimitedKeys]))),
+    extensions(
+        ("x-fails" = json!([Failure::TooManyApiKeys, Failure::TooManyLimitedKeys])),
+        ("x-narrow" = json!({ "properties": { "models": { "maxItems": MODELS } } })),
+    ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;

@@ -3,6 +3,7 @@
 //! Out: `id`, `name`, `hint` (the key's last four characters), `created`, `expires`, `models`,
 //! `limit` and `last_used` of each key. An account has at most 50 keys, so the list has no pages.
 
+use shared::values::limit::API_KEYS;
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
@@ -21,7 +22,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits!
     path = super::path::api_keys,
     tag = "API keys",
     summary = "List API keys",
-    description = "All keys of the account, newest first: at most 50.",
+    description = format!("All keys of the account, newest first: at most {API_KEYS}."),
     security(("access_token" = [])),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),
 )]

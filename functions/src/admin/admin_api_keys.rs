@@ -6,6 +6,7 @@
 
 use shared::error::Failure;
 use shared::openapi::PathId;
+use shared::values::limit::API_KEYS;
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, http};
 
@@ -27,7 +28,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the API keys
     path = super::path::admin_api_keys,
     tag = "Administration",
     summary = "List the API keys of a user",
-    description = "All keys of the account, newest first: at most 50. The keys themselves are not stored.",
+    description = format!("All keys of the account, newest first: at most {API_KEYS}. The keys themselves are not stored."),
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),

@@ -58,7 +58,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     path = super::path::admin_figures,
     tag = "Administration",
     summary = "Read statistics by day",
-    description = "The statistics of each day in UTC, and their totals: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
+    description = format!("The statistics of each day in UTC, and their totals: at most {DAYS} days, by default the last {USUAL}. If many days must be counted for the first time, the reply is 503: retry it."),
     security(("access_token" = [])),
     params(Days, FiguresParams),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),

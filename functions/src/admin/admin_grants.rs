@@ -87,7 +87,7 @@ struct GrantToMake {
     path = super::path::admin_grants,
     tag = "Administration",
     summary = "Adjust many balances",
-    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Under any `id`, and for any administrator, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again.",
+    description = format!("Grants many users tokens, or takes some, never below zero: at most {MOST} in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Under any `id`, and for any administrator, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again."),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),

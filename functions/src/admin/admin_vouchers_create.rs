@@ -32,13 +32,13 @@ struct Body {
     #[schema(value_type = Reason)]
     name: Option<String>,
     /// The number of tokens that each use of a code grants.
-    #[schema(value_type = u64, required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    #[schema(value_type = u64, required, minimum = 1)]
     tokens: Option<Whole<u64>>,
     /// The number of codes.
-    #[schema(value_type = u32, required, minimum = 1, maximum = 1000)]
+    #[schema(value_type = u32, required, minimum = 1)]
     count: Option<Whole<u32>>,
     /// The number of accounts that can use each code. Without `uses`, one account can.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
+    #[schema(value_type = Option<u32>, minimum = 1)]
     uses: Option<Whole<u32>>,
     /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes have no end.
     #[schema(format = "date", examples("2027-03-31"))]
@@ -56,7 +56,14 @@ struct Body {
     params(IdempotencyKey),
     request_body = Body,
     responses((status = 201, description = "The batch with its codes.", body = NewVouchers)),
-    extensions(("x-fails" = json!([Failure::CodesShown, Failure::KeyReused]))),
+    extensions(
+        ("x-fails" = json!([Failure::CodesShown, Failure::KeyReused])),
+        ("x-narrow" = json!({ "properties": {
+            "tokens": { "maximum": Credits::MAX },
+            "count": { "maximum": VOUCHER_CODES },
+            "uses": { "maximum": VOUCHER_USES },
+        } })),
+    ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

@@ -4,6 +4,7 @@
 //! end, and the new password is valid.
 
 use serde::Deserialize;
+use shared::clock::in_words;
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
@@ -45,8 +46,11 @@ struct Body {
     path = super::path::password_reset_confirm,
     tag = "Accounts",
     summary = "Replace a forgotten password",
-    description = "The token in the e-mail works once, within an hour. Every session ends, and the new password is valid. \
-        If the address had not been verified before, every API key is revoked too.",
+    description = format!(
+        "The token in the e-mail works once, within {}. Every session ends, and the new password is valid. \
+         If the address had not been verified before, every API key is revoked too.",
+        in_words(Purpose::Reset.life())
+    ),
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!([Failure::InvalidLink])), ("x-narrow" = json!({ "anyOf": [

@@ -74,20 +74,13 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
                 return Ok(None);
             }
             let token = LinkToken::random()?;
-            app.store
-                .put_link(&Link::new(
-                    &token,
-                    Purpose::Verify,
-                    &user_id,
-                    &name,
-                    &address,
-                    auth_epoch,
-                    now,
-                ))
-                .await?;
+            let stored =
+                Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now);
+            app.store.put_link(&stored).await?;
+            let life = stored.life_in_words(now);
             let link = link(app, "verify-email", &token);
             let text = format!(
-                "Hello,\n\nThis e-mail address was entered for an account. If that was you, verify it within two days:\n\n{link}\n\n\
+                "Hello,\n\nThis e-mail address was entered for an account. If that was you, verify it within {life}:\n\n{link}\n\n\
                  If it wasn't you, ignore this e-mail.\n"
             );
             Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
@@ -112,16 +105,17 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             );
             let stored = if invites { stored.inviting(now) } else { stored };
             app.store.put_link(&stored).await?;
+            let life = stored.life_in_words(now);
             let link = link(app, "reset-password", &token);
             let (subject, text) = if invites {
                 let text = format!(
-                    "Hello,\n\nAn account was created for you. To use it, choose a password within seven days:\n\n{link}\n\n\
+                    "Hello,\n\nAn account was created for you. To use it, choose a password within {life}:\n\n{link}\n\n\
                      Then sign in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
                 );
                 ("Your new account", text)
             } else {
                 let text = format!(
-                    "Hello,\n\nA new password was requested for your account. If that was you, choose one within an hour:\n\n{link}\n\n\
+                    "Hello,\n\nA new password was requested for your account. If that was you, choose one within {life}:\n\n{link}\n\n\
                      If it wasn't you, ignore this e-mail: your password stays the same.\n"
                 );
                 ("Choose a new password", text)

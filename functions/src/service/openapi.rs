@@ -20,11 +20,10 @@ use shared::clock::Clock;
 use shared::config::{
     AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Names, Settings,
 };
-use shared::error::{Failure, REQUIRED};
+use shared::error::{ExampleSettings, Failure, REQUIRED};
 use shared::http::{
     self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
 };
-use shared::openapi::sample;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::{OpenApi, PartialSchema};
 
@@ -128,12 +127,13 @@ impl DocumentSettings {
     }
 
     /// Returns an example of a failure of this route.
-    pub fn sample(&self, failure: Failure, route: &Route) -> Error {
+    pub fn example(&self, failure: Failure, route: &Route) -> Error {
+        let Self { config, accounts, edge, .. } = self;
         match failure {
             Failure::BodyTooLarge if route.failures.is_openai() => {
-                Error::BodyTooLarge { limit: self.edge.v1_body_limit }
+                Error::BodyTooLarge { limit: edge.v1_body_limit }
             }
-            _ => sample(failure, &self.config, &self.accounts, &self.edge),
+            _ => failure.example(&ExampleSettings { config, accounts, edge }),
         }
     }
 }
@@ -362,15 +362,15 @@ fn failing(
     let mut statuses: BTreeMap<u16, BTreeMap<&str, Error>> = BTreeMap::new();
     let inputs = Inputs::of(operation, document);
     for failure in fails {
-        let sample = match (failure, inputs.fields.first()) {
+        let example = match (failure, inputs.fields.first()) {
             (Failure::Invalid, Some(&"limit")) => http::invalid_limit(),
             (Failure::Invalid, Some(field)) if route.failures.is_django() => {
                 Error::field(*field, REQUIRED)
             }
-            _ => stated.sample(failure, route),
+            _ => stated.example(failure, route),
         };
-        let status = route.failures.reply(&sample, "", stated.edge.statuses).status().as_u16();
-        statuses.entry(status).or_default().insert(failure.name(), sample);
+        let status = route.failures.reply(&example, "", stated.edge.statuses).status().as_u16();
+        statuses.entry(status).or_default().insert(failure.name(), example);
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();

@@ -11,7 +11,7 @@ use lambda_http::RequestExt;
 use lambda_http::http::header::{self, HeaderName};
 use tracing::Instrument;
 
-use crate::config::EdgeConfig;
+use crate::config::{EdgeConfig, HEADER_LIMIT};
 use crate::http::{
     Body, FailureFormat, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route,
     StatusCode, base_path, function_name, function_request_id, is_form, not_found, parameters,
@@ -162,10 +162,6 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     }
     routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
 }
-
-/// The maximum size of a header, in bytes. API Gateway accepts 10 KB for all headers together
-/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
-pub(crate) const HEADER_LIMIT: usize = 8192;
 
 /// The maximum size of an event, in bytes. Stripe's events contain whole objects: a dispute with its
 /// evidence can be larger than any client's request.

@@ -8,7 +8,6 @@ pub(in crate::store) mod public_keys;
 mod purses;
 pub(in crate::store) mod sessions;
 
-pub use api_keys::{API_KEYS, LIMITED_KEYS};
 pub use links::{Link, Purpose};
 pub use outbox::OutgoingEmail;
 pub use public_keys::PublicKey;

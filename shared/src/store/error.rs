@@ -4,10 +4,9 @@ use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::Error;
 use crate::aws;
-use crate::clock::Day;
-use crate::store::periods::NextAllowance;
-use crate::values::{Credits, KeyLimit, Limit};
+use crate::error::TokenFault;
 
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -26,96 +25,11 @@ pub enum StoreError {
     /// DynamoDB rejected the call permanently, or a stored item can't be read. The text is for the
     /// log.
     Internal(String),
-    /// The account doesn't accept the credential, or was deleted.
+    /// The account doesn't accept the credential, or was deleted. The client's failure depends on
+    /// the endpoint.
     NotAccepted,
-    /// The account isn't an administrator's.
-    NotAdministrator,
-    /// Administrators can't use this operation on their own account.
-    OwnAccount,
-    /// Administrators can't adjust their own balance.
-    OwnBalance,
-    /// Administrators can't change their own role or state.
-    OwnStanding,
-    /// The account belongs to the last administrator.
-    LastAdministrator,
-    /// No account has this id.
-    NoSuchUser,
-    /// The account has no API key with this id.
-    NoSuchApiKey,
-    /// The account has no conversation with this id.
-    NoSuchConversation,
-    /// Another account has this username.
-    UsernameTaken,
-    /// Another account has this e-mail address.
-    EmailTaken,
-    /// The account has no unverified e-mail address.
-    NothingToVerify,
-    /// The account has no e-mail address, or is deactivated.
-    NoAddress,
-    /// The link is unknown, used or expired.
-    InvalidLink,
-    /// The first verification of an address requires a new password or a session of the account.
-    PasswordRequired,
-    /// The cursor's position doesn't belong to this list.
-    InvalidPosition,
-    /// The idempotency key was used for another request.
-    KeyReused,
-    /// A request with the same idempotency key is running, or has just failed.
-    KeyRunning {
-        /// The seconds after which to retry.
-        seconds: u32,
-    },
-    /// The balance is less than the price.
-    InsufficientTokens {
-        /// The price.
-        cost: Credits,
-        /// The balance.
-        balance: Credits,
-        /// The credits that are held for other chats of the account.
-        held: Credits,
-        /// The account's next allowance.
-        next: Option<NextAllowance>,
-    },
-    /// The limit of the API key doesn't pay for the chat.
-    KeyLimitReached {
-        /// The price.
-        cost: Credits,
-        /// The limit.
-        limit: KeyLimit,
-        /// The credits that the key has spent or holds in this period.
-        spent: Credits,
-        /// The day on which a monthly limit starts again. `None` if the limit is for the key's whole life.
-        resets: Option<Day>,
-    },
-    /// The maximum number of the account's chats are already waiting for the AI.
-    TooManyChats(Limit),
-    /// The account has already begun the maximum number of chats in this minute.
-    TooManyChatsThisMinute(Limit),
-    /// The account has already received the maximum number of refunds in this minute, or its free work
-    /// of this day is used up.
-    TooManyRefunds(Limit),
-    /// Too many log-ins with this login or from this network have failed.
-    TooManyAttempts(Limit),
-    /// Too many wrong current passwords were sent in this session.
-    TooManyConfirmations(Limit),
-    /// The maximum number of accounts was already created from this network in this hour.
-    TooManyRegistrations(Limit),
-    /// An e-mail was requested less than a minute ago, or too many were requested in this hour.
-    TooManyMails(Limit),
-    /// Too many codes of vouchers were wrong, in this hour.
-    TooManyGuesses(Limit),
-    /// The account has ordered the maximum number of packs, in this hour.
-    TooManyOrders(Limit),
-    /// The account has the maximum number of API keys.
-    TooManyApiKeys {
-        /// The maximum.
-        most: u32,
-    },
-    /// The account has the maximum number of API keys with a limit.
-    TooManyLimitedKeys {
-        /// The maximum.
-        most: u32,
-    },
+    /// The operation was refused, and the client gets this failure unless the caller handles it.
+    Refused(Error),
 }
 
 impl StoreError {
@@ -125,21 +39,38 @@ impl StoreError {
             Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
                 Some(cause)
             }
-            _ => None,
+            Self::NotAccepted | Self::Refused(_) => None,
         }
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause() {
-            Some(cause) => f.write_str(cause),
-            None => write!(f, "refused: {self:?}"),
+        match self {
+            Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
+                f.write_str(cause)
+            }
+            Self::NotAccepted => f.write_str("the account doesn't accept the credential"),
+            Self::Refused(failure) => write!(f, "refused: {}", failure.code()),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
+
+/// Returns the client's failure.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) | StoreError::Throttled(cause) => {
+                Self::Unavailable(cause)
+            }
+            StoreError::Internal(cause) => Self::Internal(cause),
+            StoreError::NotAccepted => Self::InvalidToken(TokenFault::Unknown),
+            StoreError::Refused(failure) => failure,
+        }
+    }
+}
 
 /// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
 /// caller; a transient one can be retried. The rejection of AWS credentials counts as transient,

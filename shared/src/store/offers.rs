@@ -173,8 +173,8 @@ impl Store {
     /// changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
-    /// an administrator.
+    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`](crate::Error::Forbidden) if the caller
+    /// is no longer an administrator.
     pub async fn set_offer<L: Offer>(
         &self,
         by: Option<&Administrator>,

@@ -1,17 +1,8 @@
 //! The periods of allowances.
 
-use crate::Credits;
 use crate::clock::Day;
+use crate::error::NextAllowance;
 use crate::values::{Allowance, AllowancePeriod};
-
-/// The next time at which a balance is filled up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextAllowance {
-    /// The credits up to which the balance is filled.
-    pub tokens: Credits,
-    /// The first day of the next period.
-    pub day: Day,
-}
 
 impl Allowance {
     /// Returns the first day of the period at the second `now`.

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
+use crate::Error;
 use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
@@ -47,12 +48,12 @@ impl Place {
     /// Parses a cursor.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`].
+    /// [`Error::InvalidCursor`].
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             id if is_id(id) => Ok(Self::Before(id.to_owned())),
             month if Day::parse(&format!("{month}-01")).is_some() => Ok(Self::In(month.to_owned())),
-            _ => Err(StoreError::InvalidPosition),
+            _ => Err(StoreError::Refused(Error::InvalidCursor)),
         }
     }
 }
@@ -322,7 +323,7 @@ fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
     Ok(match place {
         None => (month(now), AFTER_ALL),
         Some(Place::Before(id)) => {
-            (month(millis_of(id).ok_or(StoreError::InvalidPosition)?), id.as_str())
+            (month(millis_of(id).ok_or(StoreError::Refused(Error::InvalidCursor))?), id.as_str())
         }
         Some(Place::In(month)) => (month.clone(), AFTER_ALL),
     })
@@ -338,7 +339,7 @@ mod tests {
             assert_eq!(Place::parse(text).unwrap().to_string(), text);
         }
         for bad in ["", "~", "2026-13", "2026-11-20", "01A1F7D1-6dd1-703a-9600-a369c76325b7", "x"] {
-            assert_eq!(Place::parse(bad), Err(StoreError::InvalidPosition), "{bad}");
+            assert_eq!(Place::parse(bad), Err(StoreError::Refused(Error::InvalidCursor)), "{bad}");
         }
     }
 

@@ -136,8 +136,8 @@ impl Store {
     /// that the caller is still an administrator. `by` is `None` for the command line. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
-    /// an administrator.
+    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`](crate::Error::Forbidden) if the caller
+    /// is no longer an administrator.
     pub async fn create_vouchers(
         &self,
         by: Option<&Administrator>,

@@ -1,4 +1,35 @@
-//! Rate limits and limits of concurrent requests.
+//! Rate limits, limits of concurrent requests, and the fixed numbers of things that an account may
+//! have.
+
+/// The number of API keys that an account may have.
+pub const API_KEYS: u32 = 50;
+
+/// The number of API keys with a limit that an account may have. Each has at least one purse on the
+/// account.
+pub const LIMITED_KEYS: u32 = 20;
+
+/// The number of packs that an account may order in an hour. Each order opens a page at the payment
+/// provider.
+pub(crate) const ORDERS_AN_HOUR: u32 = 20;
+
+/// The number of wrong voucher codes that an account may send in an hour.
+pub(crate) const GUESSES_AN_HOUR: u32 = 10;
+
+/// The maximum number of requests in one process that wait for the hash of a password. Requests
+/// beyond the maximum are refused.
+pub(crate) const WAITING_PASSWORDS: u32 = 256;
+
+/// The pause between two e-mails to one recipient, in seconds.
+pub(crate) const MAIL_PAUSE: u64 = 60;
+
+/// The number of seconds in a minute.
+pub(crate) const MINUTE: u64 = 60;
+
+/// The number of seconds in an hour.
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+
+/// The number of seconds in a day.
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// A limit and its remaining quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +50,41 @@ impl Limit {
     /// A limit of concurrent requests that is reached.
     pub fn at_once(name: &'static str, most: u32) -> Self {
         Self { name, most, window: None, left: 0, reset: 1 }
+    }
+
+    /// A limit of requests in a window of seconds that is reached, for the next `reset` seconds.
+    pub fn used_up(name: &'static str, most: u32, window: u64, reset: u64) -> Self {
+        Self { name, most, window: Some(window), left: 0, reset }
+    }
+
+    /// The limit of log-ins that may fail in a day.
+    pub(crate) fn log_ins(most: u32, reset: u64) -> Self {
+        Self::used_up("log-ins", most, DAY, reset)
+    }
+
+    /// The limit of accounts that one network may create in an hour.
+    pub(crate) fn registrations(most: u32, reset: u64) -> Self {
+        Self::used_up("registrations", most, HOUR, reset)
+    }
+
+    /// The pause between two e-mails to one recipient.
+    pub(crate) fn mail_pause(reset: u64) -> Self {
+        Self::used_up("mails", 1, MAIL_PAUSE, reset)
+    }
+
+    /// The limit of wrong voucher codes in an hour.
+    pub(crate) fn voucher_codes(most: u32, reset: u64) -> Self {
+        Self::used_up("voucher-codes", most, HOUR, reset)
+    }
+
+    /// The limit of packs that an account may order in an hour.
+    pub(crate) fn orders(reset: u64) -> Self {
+        Self::used_up("orders", ORDERS_AN_HOUR, HOUR, reset)
+    }
+
+    /// The limit of requests that wait for the hash of a password.
+    pub(crate) fn passwords() -> Self {
+        Self::at_once("passwords", WAITING_PASSWORDS)
     }
 
     /// Returns the time until a retry in words: `in 2 minutes`.

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::store::{API_KEYS, Ending, StoreError};
+use shared::store::{Ending, StoreError};
+use shared::values::limit::API_KEYS;
 use shared::values::{ApiKey, Restrictions};
 use uuid::Uuid;
 

@@ -8,8 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::Credits;
 use shared::clock::{Clock, Day};
-use shared::store::{Difference, LIMITED_KEYS};
+use shared::store::Difference;
 use shared::values::StoredApiKey;
+use shared::values::limit::LIMITED_KEYS;
 
 use crate::ai::providers::Provider;
 use crate::endpoints::chats::fares::{counted, held, list, priced, scripted};

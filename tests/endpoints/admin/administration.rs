@@ -13,7 +13,7 @@ use shared::clock::{Clock, Day};
 use shared::http::Body;
 use shared::store::{Adjustment, NewAccount, RegisterOutcome, StoreError, chat_month};
 use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
-use shared::{BalanceChange, Credits, auth};
+use shared::{BalanceChange, Credits, Error, auth};
 use uuid::Uuid;
 
 use crate::endpoints::account::ledger::csv_line;
@@ -773,7 +773,7 @@ async fn former_administrators_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ends = [
-        ("role", AttributeValue::S("user".into()), StoreError::NotAdministrator),
+        ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
         ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
         ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
     ];
@@ -789,7 +789,7 @@ async fn former_administrators_change_nothing() {
         let adjustment = adjusting(&account).unwrap();
         assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
         let own = adjusting(&api.account(&root).await);
-        assert_eq!(own.map(drop), Err(StoreError::OwnBalance));
+        assert_eq!(own.map(drop), Err(StoreError::Refused(Error::OwnBalance)));
         let change =
             shared::store::StandingChange { active: Some(false), role: None, reason: None };
         assert_eq!(

@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::Credits;
 use shared::clock::Clock;
 use shared::store::{NewAccount, PlannedIntervention, StoreError};
 use shared::values::{Intervention, Role, Username};
+use shared::{Credits, Error};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person, token_in, unique};
 
@@ -321,6 +321,6 @@ async fn former_administrators_create_no_users() {
     let doing =
         PlannedIntervention::new(&was, &account, Intervention::Creation, None, &clock).unwrap();
     let created = api.store().create_account(&doing, &new).await;
-    assert_eq!(created.err(), Some(StoreError::NotAdministrator));
+    assert_eq!(created.err(), Some(StoreError::Refused(Error::Forbidden)));
     assert_eq!(api.items("").await, before);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::Error;
 use shared::clock::Clock;
 use shared::store::{PlannedIntervention, Purpose, StoreError};
 use shared::values::Intervention;
@@ -353,7 +354,7 @@ async fn former_administrators_cannot_intervene() {
     ann.makes_a_key("a program").await.is(201);
     api.outbox_is_empty().await;
     let ends = [
-        ("role", AttributeValue::S("user".into()), StoreError::NotAdministrator),
+        ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
         ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
         ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
     ];

@@ -118,7 +118,7 @@ await journeys({
     await dialog.locator("summary").click();
     await tokens.waitFor({ state: "hidden" });
     await create(dialog);
-    await error(day).getByText("This must be a day that isn't over").waitFor();
+    await error(day).getByText("Enter today or a later day").waitFor();
     await error(tokens).getByText("This must be a whole number from 1 to").waitFor();
     assert.equal(await focused(page), "Last day");
     await looksRight(page, "keys-errors");

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::credentials::links::{Link, was_used_by};
 use crate::store::credentials::outbox::{OutgoingEmail, pause_allows};
 use crate::store::requests::quotas::mailed_enough;
@@ -71,9 +72,9 @@ impl Store {
     /// or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if another account has verified the address, and
-    /// [`StoreError::TooManyMails`] within a minute of the last e-mail or after too many e-mails to
-    /// the address. If an error is returned, nothing has changed.
+    /// [`Error::EmailTaken`] if another account has verified the address, and
+    /// [`Error::TooManyMails`] within a minute of the last e-mail or after too many e-mails to the
+    /// address. If an error is returned, nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -140,7 +141,7 @@ impl Store {
             let refused_claim = claim_at.and_then(|index| refusals.item(index));
             match refused_claim.map(from_item::<Claim>).transpose()? {
                 Some(claim) if !claim.verified => pending = true,
-                _ => return Err(StoreError::EmailTaken),
+                _ => return Err(StoreError::Refused(Error::EmailTaken)),
             }
         }
     }
@@ -153,10 +154,10 @@ impl Store {
     /// change the password.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address
-    /// since the link was sent, [`StoreError::EmailTaken`] if another account has verified the
-    /// address, [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`],
-    /// and [`StoreError::NotAccepted`] if the session has ended.
+    /// [`Error::InvalidLink`] if the link was used or the account has chosen another address since
+    /// the link was sent, [`Error::EmailTaken`] if another account has verified the address,
+    /// [`Error::PasswordRequired`] for a first verification by [`Verifier::Reader`], and
+    /// [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -170,10 +171,11 @@ impl Store {
             let (account, claim) =
                 tokio::try_join!(self.account_named(&link.name), self.claim(&address))?;
             let account = link.admits(account)?;
-            let after = account.proving(&link.address).ok_or(StoreError::InvalidLink)?;
+            let after =
+                account.proving(&link.address).ok_or(StoreError::Refused(Error::InvalidLink))?;
             let other = claim.as_ref().filter(|claim| claim.id != account.id);
             if other.is_some_and(|claim| claim.verified) {
-                return Err(StoreError::EmailTaken);
+                return Err(StoreError::Refused(Error::EmailTaken));
             }
             let is_first = after.auth_epoch > account.auth_epoch;
             let (session, password) = match verifier {
@@ -183,7 +185,7 @@ impl Store {
                     (Some(caller.session.as_str()), None)
                 }
                 Verifier::NewPassword(hash) => (None, Some(hash)),
-                Verifier::Reader => return Err(StoreError::PasswordRequired),
+                Verifier::Reader => return Err(StoreError::Refused(Error::PasswordRequired)),
             };
 
             let mut writes = vec![
@@ -211,7 +213,7 @@ impl Store {
                 }
             };
             if refusals.has(0) {
-                return Err(StoreError::InvalidLink);
+                return Err(StoreError::Refused(Error::InvalidLink));
             }
             if going_on.is_some_and(|(index, _)| refusals.has(index)) {
                 return Err(StoreError::NotAccepted);

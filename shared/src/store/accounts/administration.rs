@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::clock::Clock;
 use crate::store::read::{names, values};
 use crate::store::schema::{ADMINISTRATORS, account_pk, pk};
@@ -51,10 +52,9 @@ impl Store {
     /// nothing changes. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::OwnStanding`] if the account is the administrator's own,
-    /// [`StoreError::NoSuchUser`] if the account was deleted since the read,
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
-    /// an administrator.
+    /// [`Error::OwnStanding`] if the account is the administrator's own, [`Error::NoSuchUser`] if
+    /// the account was deleted since the read, [`StoreError::NotAccepted`] and [`Error::Forbidden`]
+    /// if the caller is no longer an administrator.
     pub async fn change_standing(
         &self,
         by: &Administrator,
@@ -84,7 +84,7 @@ impl Store {
                 return Ok(seen);
             }
             if seen.id == by.account().id {
-                return Err(StoreError::OwnStanding);
+                return Err(StoreError::Refused(Error::OwnStanding));
             }
             let mut writes =
                 vec![self.set_standing(&seen, &after), self.is_administrator(by.caller())];
@@ -124,11 +124,11 @@ impl Store {
                 .filter(|current| current.id == account.id && current.deleted.is_none());
             for id in &ids {
                 if self.has_act(&account.id, id).await? {
-                    return current.ok_or(StoreError::NoSuchUser);
+                    return current.ok_or(StoreError::Refused(Error::NoSuchUser));
                 }
             }
             self.administrator(by.caller()).await?;
-            seen = current.ok_or(StoreError::NoSuchUser)?;
+            seen = current.ok_or(StoreError::Refused(Error::NoSuchUser))?;
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
                     "the account kept changing while its role or state was updated".into(),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::ledger::interventions::{UNCHANGED, contention_error};
 use crate::store::read::values;
 use crate::store::schema::pk;
@@ -50,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
-    /// [`StoreError::LastAdministrator`]. If an error is returned, the account isn't deleted.
+    /// [`Error::LastAdministrator`]. If an error is returned, the account isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,
@@ -85,7 +86,7 @@ impl Store {
             if let Some(known) = refusals.item(leaving)
                 && !self.find_administrators(&known).await?
             {
-                return Err(StoreError::LastAdministrator);
+                return Err(StoreError::Refused(Error::LastAdministrator));
             }
             // Either the account's address has changed since the read, or the item `admins` now
             // lists more administrators.

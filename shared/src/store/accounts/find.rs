@@ -1,5 +1,6 @@
 //! Finding and reading accounts.
 
+use crate::Error;
 use crate::store::accounts::addresses::Claim;
 use crate::store::schema::{account_pk, pk};
 use crate::store::{Result, Store, StoreError};
@@ -27,10 +28,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account doesn't accept the access token, and
-    /// [`StoreError::NotAdministrator`] if the account isn't an administrator's.
+    /// [`Error::Forbidden`] if the account isn't an administrator's.
     pub async fn administrator(&self, caller: &AccessToken) -> Result<Administrator> {
         let account = self.account_of(caller).await?;
-        Administrator::new(caller.clone(), account).ok_or(StoreError::NotAdministrator)
+        Administrator::new(caller.clone(), account).ok_or(StoreError::Refused(Error::Forbidden))
     }
 
     /// Returns the account with this username, given in its key form. Strongly consistent, like
@@ -91,7 +92,7 @@ impl Store {
     /// Reads an account again.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if the account was deleted.
+    /// [`Error::NoSuchUser`] if the account was deleted.
     pub async fn reread(&self, account: &Account) -> Result<Account> {
         self.account_with_id_and_name(&account.id, &account.label).await
     }
@@ -104,6 +105,6 @@ impl Store {
         let account = self.account_named(name_key).await?;
         account
             .filter(|account| account.id == id && account.deleted.is_none())
-            .ok_or(StoreError::NoSuchUser)
+            .ok_or(StoreError::Refused(Error::NoSuchUser))
     }
 }

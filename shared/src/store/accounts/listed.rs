@@ -47,7 +47,7 @@ impl Store {
     /// Reads all data of a listed account from the Users table.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`](crate::store::StoreError::NoSuchUser) if the account was deleted.
+    /// [`Error::NoSuchUser`](crate::Error::NoSuchUser) if the account was deleted.
     pub async fn account_of_user(&self, listed: &ListedAccount) -> Result<Account> {
         self.account_with_id_and_name(&listed.id, listed.name_key()).await
     }

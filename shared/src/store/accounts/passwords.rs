@@ -61,8 +61,8 @@ impl Store {
     /// they end, because anyone could have created them.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the link was used, the account doesn't accept the link, or
-    /// the account no longer claims the link's address.
+    /// [`Error::InvalidLink`](crate::Error::InvalidLink) if the link was used, the account doesn't
+    /// accept the link, or the account no longer claims the link's address.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let address = pk(claim_pk(&text::key(&link.address)));

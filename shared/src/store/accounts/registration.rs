@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use crate::Credits;
 use crate::clock::{Clock, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::requests::quotas::mailed_enough;
@@ -13,6 +12,7 @@ use crate::store::{
 };
 use crate::values::idempotency::fingerprint;
 use crate::values::{Account, Email, Entry, Intervention, Role, Session, Username};
+use crate::{Credits, Error};
 
 /// The data of a new account.
 #[derive(Clone, Debug)]
@@ -59,7 +59,11 @@ impl NewAccount {
     /// Returns the error to report if another account claims the address.
     fn claimed(&self) -> StoreError {
         let is_name = self.email.as_ref().is_some_and(|email| email.key() == self.name.key());
-        if is_name { StoreError::UsernameTaken } else { StoreError::EmailTaken }
+        if is_name {
+            StoreError::Refused(Error::UsernameTaken)
+        } else {
+            StoreError::Refused(Error::EmailTaken)
+        }
     }
 
     /// Builds the account, with a new id.
@@ -130,10 +134,9 @@ impl Store {
     /// the address. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if another account has verified the address,
-    /// [`StoreError::UsernameTaken`] instead if that address is also the new account's username,
-    /// [`StoreError::TooManyRegistrations`], and [`StoreError::TooManyMails`] after too many
-    /// e-mails to the address.
+    /// [`Error::EmailTaken`] if another account has verified the address, [`Error::UsernameTaken`]
+    /// instead if that address is also the new account's username, [`Error::TooManyRegistrations`],
+    /// and [`Error::TooManyMails`] after too many e-mails to the address.
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -239,10 +242,9 @@ impl Store {
     /// otherwise no e-mail is sent. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::UsernameTaken`] if the username is another account's address,
-    /// [`StoreError::EmailTaken`] if another account claims the address,
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
-    /// an administrator.
+    /// [`Error::UsernameTaken`] if the username is another account's address, [`Error::EmailTaken`]
+    /// if another account claims the address, [`StoreError::NotAccepted`] and [`Error::Forbidden`]
+    /// if the caller is no longer an administrator.
     pub async fn create_account(
         &self,
         doing: &PlannedIntervention<'_>,

@@ -10,7 +10,7 @@ use crate::store::{
     Patience, Record, Result, Store, StoreError, Transaction, Voucher, VoucherBatch, Write, n, s,
 };
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
-use crate::{BalanceChange, Credits};
+use crate::{BalanceChange, Credits, Error};
 
 /// An adjustment of one account's balance. All values of an adjustment are fixed before the first
 /// send, so that a retry sends the same bytes.
@@ -65,11 +65,11 @@ impl Adjustment {
     /// Creates the adjustment of a user who redeems a voucher.
     ///
     /// # Errors
-    /// [`StoreError::OwnBalance`] if the user has created the voucher as an administrator.
+    /// [`Error::OwnBalance`] if the user has created the voucher as an administrator.
     pub fn redeeming(account: &Account, voucher: Voucher, clock: &Clock) -> Result<Self> {
         let VoucherBatch { name, tokens, actor, .. } = &voucher.batch;
         if *actor == account.id {
-            return Err(StoreError::OwnBalance);
+            return Err(StoreError::Refused(Error::OwnBalance));
         }
         let reason = Reason::parse(name).map_err(|_| {
             StoreError::Internal("the name of a batch of vouchers is no reason".into())
@@ -84,10 +84,10 @@ impl Adjustment {
     /// administrator's when the transaction is applied.
     ///
     /// # Errors
-    /// [`StoreError::OwnBalance`] if the account is the administrator's own.
+    /// [`Error::OwnBalance`] if the account is the administrator's own.
     pub fn made_by(mut self, administrator: &Administrator) -> Result<Self> {
         if administrator.account().id == self.entry.user_id {
-            return Err(StoreError::OwnBalance);
+            return Err(StoreError::Refused(Error::OwnBalance));
         }
         self.entry.actor.clone_from(&administrator.account().id);
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
-    /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
+    /// [`Error::Forbidden`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let outcome = self.move_credits(adjustment, now).await?;
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;

@@ -4,12 +4,12 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::clock::{month, neighbour};
+use crate::error::NextAllowance;
 use crate::store::Record;
 use crate::store::balance::limits::{
     ChatLimits, Earning, FreeWork, Refunds, chats_a_minute, day, days_over, free_work_over, minute,
 };
 use crate::store::balance::{OUTDATED, outdated};
-use crate::store::periods::NextAllowance;
 use crate::store::schema::account_pk;
 use crate::values::restrictions::ended_purses;
 use crate::values::{Account, Credential, KeyLimit, Limit, Quote, StoredHold};

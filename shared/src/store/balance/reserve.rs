@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
-use crate::Credits;
 use crate::clock::Day;
 use crate::store::balance::CLOSED;
 use crate::store::balance::allowance::{due, require_allowance};
@@ -18,6 +17,7 @@ use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
 use crate::values::{Account, Credential, Limit, LimitPeriod, StoredHold};
+use crate::{Credits, Error};
 
 /// The number of closed ids that an account may have when a chat begins. This number of closed ids
 /// takes 90 KB of the 400 KB that an item may have.
@@ -112,11 +112,11 @@ impl Store {
     /// amount of whichever came first.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
-    /// [`StoreError::KeyLimitReached`], [`StoreError::TooManyChats`], [`StoreError::TooManyChatsThisMinute`],
-    /// [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and [`StoreError::KeyReused`];
-    /// after these errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains
-    /// unknown; credits that were taken return after the lease ends.
+    /// [`StoreError::NotAccepted`], [`Error::InsufficientTokens`], [`Error::KeyLimitReached`],
+    /// [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`],
+    /// [`Error::KeyRunning`] and [`Error::KeyReused`]; after these errors no credits are taken.
+    /// [`StoreError::Unavailable`] if the outcome remains unknown; credits that were taken return
+    /// after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -145,11 +145,11 @@ impl Store {
                     return Ok(ReserveOutcome::Held);
                 }
                 Refusal::Identity => return Err(StoreError::NotAccepted),
-                Refusal::KeyReused => return Err(StoreError::KeyReused),
+                Refusal::KeyReused => return Err(StoreError::Refused(Error::KeyReused)),
                 Refusal::KeyRunning(seconds) => {
-                    return Err(StoreError::KeyRunning {
+                    return Err(StoreError::Refused(Error::KeyRunning {
                         seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
-                    });
+                    }));
                 }
                 Refusal::KeyEnded => return Ok(ReserveOutcome::Ended),
                 Refusal::Outdated(until) if cleared < CLEARINGS => {
@@ -179,30 +179,32 @@ impl Store {
                     self.begin_counting(hold).await?;
                 }
                 Refusal::Limit => {
-                    return Err(StoreError::TooManyChats(Limit::at_once(
+                    return Err(StoreError::Refused(Error::TooManyChats(Limit::at_once(
                         "parallel-chats",
                         limits.parallel,
-                    )));
+                    ))));
                 }
                 Refusal::Minute => {
-                    return Err(StoreError::TooManyChatsThisMinute(chats_a_minute(
-                        limits,
-                        limits.per_minute,
-                        now,
+                    return Err(StoreError::Refused(Error::TooManyChatsThisMinute(
+                        chats_a_minute(limits, limits.per_minute, now),
                     )));
                 }
                 Refusal::Crammed(until) => {
                     let limit = chats_a_minute(limits, limits.per_minute, now);
-                    return Err(StoreError::TooManyChatsThisMinute(Limit {
+                    return Err(StoreError::Refused(Error::TooManyChatsThisMinute(Limit {
                         reset: until.saturating_sub(now).max(1),
                         ..limit
-                    }));
+                    })));
                 }
                 Refusal::Refunds(minute) => {
-                    return Err(StoreError::TooManyRefunds(refunds_a_minute(limits, minute, now)));
+                    return Err(StoreError::Refused(Error::TooManyRefunds(refunds_a_minute(
+                        limits, minute, now,
+                    ))));
                 }
                 Refusal::FreeWork(most) => {
-                    return Err(StoreError::TooManyRefunds(free_work_a_day(most, now)));
+                    return Err(StoreError::Refused(Error::TooManyRefunds(free_work_a_day(
+                        most, now,
+                    ))));
                 }
                 Refusal::KeyLimit => return Err(key_limit_error(refused.as_ref(), hold, now)),
                 Refusal::Balance => {
@@ -211,14 +213,16 @@ impl Store {
                     let of_account = |count: fn(&Account, u64) -> Credits| {
                         refused.as_ref().map_or(Credits::ZERO, |account| count(account, now))
                     };
-                    return Err(StoreError::InsufficientTokens {
+                    return Err(StoreError::Refused(Error::InsufficientTokens {
                         cost: hold.held.cost,
                         balance: of_account(Account::balance),
                         held: of_account(Account::held),
+                        by_usage: false,
                         next: refused.as_ref().and_then(|account| {
                             Some(limits.allowances.of(&account.role)?.next(now))
                         }),
-                    });
+                        advice: None,
+                    }));
                 }
                 _ if patience.lasts().await => {}
                 _ => {
@@ -459,11 +463,11 @@ fn key_limit_error(account: Option<&Account>, hold: &Hold, now: u64) -> StoreErr
     let (Some(account), Some(limit), Some(purse)) = (account, hold.limit, &hold.held.purse) else {
         return StoreError::Internal("an API key without a limit has reached it".into());
     };
-    StoreError::KeyLimitReached {
+    StoreError::Refused(Error::KeyLimitReached {
         cost: hold.held.cost,
         limit,
         spent: account.purse(purse),
         resets: (limit.per == LimitPeriod::Month)
             .then(|| Day::from_millis(now * 1000).next_month()),
-    }
+    })
 }

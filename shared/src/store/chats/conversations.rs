@@ -17,6 +17,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::accounts::deletion::BATCH;
 use crate::store::chats::items::{CHATS, NEW_CHAT};
 use crate::store::read::values;
@@ -201,8 +202,8 @@ impl Store {
     /// account is in the index `erasing`.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchConversation`] if the conversation
-    /// doesn't exist.
+    /// [`StoreError::NotAccepted`], and [`Error::NoSuchConversation`] if the conversation doesn't
+    /// exist.
     pub async fn delete_conversation(
         &self,
         caller: &AccessToken,
@@ -217,7 +218,7 @@ impl Store {
         match self.transact(vec![account, end], &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => Ok(()),
             Transaction::Refused(refusals) if refusals.has(0) => Err(StoreError::NotAccepted),
-            Transaction::Refused(_) => Err(StoreError::NoSuchConversation),
+            Transaction::Refused(_) => Err(StoreError::Refused(Error::NoSuchConversation)),
         }
     }
 

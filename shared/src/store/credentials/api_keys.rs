@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::clock::{Day, month};
 use crate::store::credentials::sessions::CALLER;
 use crate::store::ledger::interventions::{UNCHANGED, contention_error};
@@ -17,15 +18,9 @@ use crate::store::{
     Write, from_item, is_id, n, s, to_item,
 };
 use crate::values::api_key::KeyName;
+use crate::values::limit::{API_KEYS, LIMITED_KEYS};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
-
-/// The number of API keys that an account may have.
-pub const API_KEYS: u32 = 50;
-
-/// The number of API keys with a limit that an account may have. Each has at least one purse on the
-/// account.
-pub const LIMITED_KEYS: u32 = 20;
 
 /// The maximum number of purses that one write removes. DynamoDB limits an expression to 4 KB.
 const DEAD_PURSES: usize = 40;
@@ -63,8 +58,7 @@ impl Store {
     /// a limit also gets a purse on the account. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], [`StoreError::TooManyApiKeys`] and
-    /// [`StoreError::TooManyLimitedKeys`].
+    /// [`StoreError::NotAccepted`], [`Error::TooManyApiKeys`] and [`Error::TooManyLimitedKeys`].
     pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredApiKey) -> Result<()> {
         let mut patience = Patience::new();
         loop {
@@ -100,7 +94,7 @@ impl Store {
             }
             match refusing_account(&refusals, caller)? {
                 Some(account) if account.api_keys >= API_KEYS => {
-                    return Err(StoreError::TooManyApiKeys { most: API_KEYS });
+                    return Err(StoreError::Refused(Error::TooManyApiKeys { most: API_KEYS }));
                 }
                 // The account's purses have changed since they were read.
                 _ if key.limit().is_some() && patience.lasts().await => {}
@@ -152,7 +146,7 @@ impl Store {
         let valid = self.api_keys(&account, &ids).await?;
         let valid: HashSet<&str> = valid.iter().map(StoredApiKey::id).collect();
         if valid.len() >= most {
-            return Err(StoreError::TooManyLimitedKeys { most: LIMITED_KEYS });
+            return Err(StoreError::Refused(Error::TooManyLimitedKeys { most: LIMITED_KEYS }));
         }
         let is_dead =
             |purse: &&String| !valid.contains(key_and_period(purse).0) && !account.holds_in(purse);
@@ -169,8 +163,8 @@ impl Store {
     /// Changes the name of one of the caller's API keys. Returns the key. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no valid key
-    /// with this id.
+    /// [`StoreError::NotAccepted`], and [`Error::NoSuchApiKey`] if the caller has no valid key with
+    /// this id.
     pub async fn rename_api_key(
         &self,
         caller: &AccessToken,
@@ -179,7 +173,7 @@ impl Store {
     ) -> Result<(Account, StoredApiKey)> {
         let account = self.account_of(caller).await?;
         if !is_id(id) {
-            return Err(StoreError::NoSuchApiKey);
+            return Err(StoreError::Refused(Error::NoSuchApiKey));
         }
         let rename = Write::update(&self.tables.tokens, pk(api_key_pk(id)), "SET label = :label")
             .condition("user_id = :user")
@@ -193,7 +187,7 @@ impl Store {
         };
         match self.send(&rename).await? {
             Outcome::Applied(key) => Ok((account, from_item(key)?)),
-            Outcome::Refused(_) => Err(StoreError::NoSuchApiKey),
+            Outcome::Refused(_) => Err(StoreError::Refused(Error::NoSuchApiKey)),
         }
     }
 
@@ -215,11 +209,12 @@ impl Store {
     /// account.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no key with this id.
+    /// [`StoreError::NotAccepted`], and [`Error::NoSuchApiKey`] if the caller has no key with this
+    /// id.
     pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
         if !is_id(id) {
             self.account_of(caller).await?;
-            return Err(StoreError::NoSuchApiKey);
+            return Err(StoreError::Refused(Error::NoSuchApiKey));
         }
         // Most keys have the caller's epoch. If the key has an older epoch, the first write is
         // refused, and the refusal shows the key's epoch. The next write then requires that the
@@ -249,7 +244,7 @@ impl Store {
             if !refusals.has(0) {
                 let is_dead = account.is_some_and(|account| account.keys_from > Some(made));
                 return Err(if is_dead {
-                    StoreError::NoSuchApiKey
+                    StoreError::Refused(Error::NoSuchApiKey)
                 } else {
                     StoreError::Internal("an account has an API key that it doesn't count".into())
                 });
@@ -257,7 +252,7 @@ impl Store {
             let own = refusals
                 .read::<StoredApiKey>(0)?
                 .filter(|key| key.user_id == caller.user_id && older.is_none())
-                .ok_or(StoreError::NoSuchApiKey)?;
+                .ok_or(StoreError::Refused(Error::NoSuchApiKey))?;
             older = Some(own.auth_epoch);
         }
     }
@@ -267,7 +262,7 @@ impl Store {
     /// nothing if there are no keys. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchApiKey`] if the user has no key with the id `only`, and the errors of
+    /// [`Error::NoSuchApiKey`] if the user has no key with the id `only`, and the errors of
     /// [`Store::end_sessions_of_user`].
     pub async fn revoke_keys_of_user(
         &self,
@@ -285,7 +280,7 @@ impl Store {
             keys.retain(|key| key.user_id == seen.id);
             let found = u32::try_from(keys.len()).unwrap_or(u32::MAX);
             match only {
-                Some(_) if keys.is_empty() => return Err(StoreError::NoSuchApiKey),
+                Some(_) if keys.is_empty() => return Err(StoreError::Refused(Error::NoSuchApiKey)),
                 None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
                 // The index lags: it shows fewer keys than the account has.
                 None if found < seen.api_keys => seen = self.reread(&seen).await?,

@@ -4,19 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+use crate::clock::in_words;
 use crate::store::schema::{link_pk, pk};
 use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
+use crate::values::limit::{DAY, HOUR};
 use crate::values::{Account, LinkToken};
 
-/// How long a link can verify an address, in seconds: two days.
-const VERIFIES: u64 = 2 * 24 * 3600;
-
-/// How long a link can reset a password, in seconds: an hour.
-const RESETS: u64 = 3600;
-
 /// How long a link can set the first password of an account that an administrator has created, in
-/// seconds: a week.
-const INVITES: u64 = 7 * 24 * 3600;
+/// seconds.
+const INVITES: u64 = 7 * DAY;
 
 /// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +26,17 @@ pub enum Purpose {
     /// A purpose that only later releases know; this release treats the link as invalid.
     #[serde(other)]
     Other,
+}
+
+impl Purpose {
+    /// Returns how long a link with this purpose is valid, in seconds.
+    pub fn life(self) -> u64 {
+        match self {
+            Self::Verify => 2 * DAY,
+            Self::Reset => HOUR,
+            Self::Other => 0,
+        }
+    }
 }
 
 /// An e-mailed link.
@@ -65,11 +73,6 @@ impl Link {
         auth_epoch: u64,
         now: u64,
     ) -> Self {
-        let life = match purpose {
-            Purpose::Verify => VERIFIES,
-            Purpose::Reset => RESETS,
-            Purpose::Other => 0,
-        };
         Self {
             pk: link_pk(&token.hash()),
             purpose,
@@ -77,7 +80,7 @@ impl Link {
             name: name.to_owned(),
             address: address.to_owned(),
             auth_epoch,
-            expires_at: now + life,
+            expires_at: now + purpose.life(),
             used: None,
         }
     }
@@ -85,6 +88,11 @@ impl Link {
     /// Returns the same link with the longer validity of an invitation.
     pub fn inviting(self, now: u64) -> Self {
         Self { expires_at: now + INVITES, ..self }
+    }
+
+    /// Returns in words how long the link is valid from the second `now`.
+    pub fn life_in_words(&self, now: u64) -> String {
+        in_words(self.expires_at.saturating_sub(now))
     }
 
     /// Returns the id of the request that has used the link.
@@ -95,12 +103,12 @@ impl Link {
     /// Returns the account, if it accepts the link.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the account doesn't accept the link.
+    /// [`Error::InvalidLink`] if the account doesn't accept the link.
     pub(in crate::store) fn admits(&self, account: Option<Account>) -> Result<Account> {
         let same = |account: &Account| {
             account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch
         };
-        account.filter(same).ok_or(StoreError::InvalidLink)
+        account.filter(same).ok_or(StoreError::Refused(Error::InvalidLink))
     }
 }
 
@@ -114,12 +122,11 @@ impl Store {
     /// Returns the link with this token.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] unless the link has this purpose, is unused, and is valid at
-    /// `now`.
+    /// [`Error::InvalidLink`] unless the link has this purpose, is unused, and is valid at `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
         let link: Option<Link> = self.get(&self.tables.tokens, pk(link_pk(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
-            .ok_or(StoreError::InvalidLink)
+            .ok_or(StoreError::Refused(Error::InvalidLink))
     }
 
     /// A write that marks a link as used. The write must be the first in its transaction.

@@ -10,20 +10,19 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{outbox_pk, pause_pk, pk};
 use crate::store::{
     NEW, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write, n, to_item,
 };
 use crate::values::idempotency::fingerprint;
+use crate::values::limit::MAIL_PAUSE;
 use crate::values::text::key;
 use crate::values::{Account, Email, Limit};
 
 /// How long an outgoing e-mail may wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
-
-/// The pause between two e-mails to one recipient, in seconds.
-const PAUSE: u64 = 60;
 
 /// An e-mail to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,14 +144,14 @@ impl Store {
     /// minute ago.
     ///
     /// # Errors
-    /// [`StoreError::NoAddress`], and the errors of [`Store::end_sessions_of_user`].
+    /// [`Error::NoAddress`], and the errors of [`Store::end_sessions_of_user`].
     pub async fn post_reset_of_user(
         &self,
         doing: &PlannedIntervention<'_>,
         now: u64,
     ) -> Result<()> {
         let address = doing.account.email.as_deref().filter(|_| doing.account.active);
-        let address = key(address.ok_or(StoreError::NoAddress)?);
+        let address = key(address.ok_or(StoreError::Refused(Error::NoAddress))?);
         let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
         let letter = self.post(&OutgoingEmail::Reset { address, invites: false }, now)?;
         self.intervene(doing, vec![pause, letter]).await.map(drop)
@@ -161,10 +160,10 @@ impl Store {
     /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
     ///
     /// # Errors
-    /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the
-    /// last e-mail or after too many e-mails to the address.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last e-mail
+    /// or after too many e-mails to the address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
-        let address = account.unverified().ok_or(StoreError::NothingToVerify)?;
+        let address = account.unverified().ok_or(StoreError::Refused(Error::NothingToVerify))?;
         let request = Uuid::new_v4().to_string();
         let writes = vec![
             self.pause(&account.id, &request, now)?,
@@ -192,7 +191,7 @@ impl Store {
     /// an account's id or the hash of an address.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
-            Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + PAUSE };
+            Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + MAIL_PAUSE };
         Ok(Write::put(&self.tables.tokens, to_item(&pause)?)
             .condition("attribute_not_exists(pk) OR expires_at <= :now")
             .values([(":now", n(now))])
@@ -203,8 +202,8 @@ impl Store {
 /// Checks whether the pause at `index` in a transaction's writes caused the refusal.
 ///
 /// # Errors
-/// [`StoreError::TooManyMails`], unless an earlier copy of this request began the pause and only
-/// its reply was lost.
+/// [`Error::TooManyMails`], unless an earlier copy of this request began the pause and only its
+/// reply was lost.
 pub(in crate::store) fn pause_allows(
     refusals: &Refusals,
     index: usize,
@@ -215,12 +214,6 @@ pub(in crate::store) fn pause_allows(
     if pause.request == request {
         return Ok(());
     }
-    let reset = pause.expires_at.saturating_sub(now).clamp(1, PAUSE);
-    Err(StoreError::TooManyMails(Limit {
-        name: "mails",
-        most: 1,
-        window: Some(PAUSE),
-        left: 0,
-        reset,
-    }))
+    let reset = pause.expires_at.saturating_sub(now).clamp(1, MAIL_PAUSE);
+    Err(StoreError::Refused(Error::TooManyMails(Limit::mail_pause(reset))))
 }

@@ -7,6 +7,7 @@
 
 use uuid::Uuid;
 
+use crate::Error;
 use crate::clock::Clock;
 use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
@@ -31,7 +32,7 @@ impl<'a> PlannedIntervention<'a> {
     /// Creates an intervention that begins now.
     ///
     /// # Errors
-    /// [`StoreError::OwnAccount`] if the account is the administrator's own.
+    /// [`Error::OwnAccount`] if the account is the administrator's own.
     pub fn new(
         by: &'a Administrator,
         account: &'a Account,
@@ -40,7 +41,7 @@ impl<'a> PlannedIntervention<'a> {
         clock: &Clock,
     ) -> Result<Self> {
         if account.id == by.account().id {
-            return Err(StoreError::OwnAccount);
+            return Err(StoreError::Refused(Error::OwnAccount));
         }
         Ok(Self { by, account, what, id: clock.id().to_string(), reason, time: clock.millis() })
     }
@@ -70,9 +71,9 @@ impl Store {
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if the account was deleted since it was read,
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
-    /// an administrator.
+    /// [`Error::NoSuchUser`] if the account was deleted since it was read,
+    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`] if the caller is no longer an
+    /// administrator.
     pub async fn end_sessions_of_user(&self, doing: &PlannedIntervention<'_>) -> Result<()> {
         let mut seen = doing.account.clone();
         let mut patience = Patience::new();
@@ -122,7 +123,7 @@ impl Store {
         self.administrator(by.caller()).await?;
         let current =
             current.filter(|current| current.id == account.id && current.deleted.is_none());
-        current.ok_or(StoreError::NoSuchUser).map(Some)
+        current.ok_or(StoreError::Refused(Error::NoSuchUser)).map(Some)
     }
 }
 

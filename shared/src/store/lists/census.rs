@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::store::imports::HashCounts;
 use crate::store::lists::users::PlacedAccount;
 use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
@@ -263,7 +264,7 @@ impl Store {
     /// page if there may be one.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] for a position that doesn't exist in any order.
+    /// [`Error::InvalidCursor`] for a position that doesn't exist in any order.
     pub(in crate::store) async fn ranked(
         &self,
         order: UserOrder,
@@ -271,9 +272,9 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<PlacedAccount>, Option<String>)> {
         let from = position.map_or(Ok(0), str::parse::<usize>);
-        let from = from.map_err(|_| StoreError::InvalidPosition)?;
+        let from = from.map_err(|_| StoreError::Refused(Error::InvalidCursor))?;
         if from >= RANKED {
-            return Err(StoreError::InvalidPosition);
+            return Err(StoreError::Refused(Error::InvalidCursor));
         }
         let end = (from + count).min(RANKED);
         let parts = from / CHUNK..end.div_ceil(CHUNK);

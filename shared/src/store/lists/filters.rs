@@ -90,8 +90,8 @@ impl Store {
     /// and where the next page begins. Strongly consistent.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`](crate::store::StoreError::InvalidPosition) if `position`
-    /// doesn't belong to the source.
+    /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) if `position` doesn't belong to the
+    /// source.
     pub async fn accounts_of(
         &self,
         source: &UserSource,

@@ -8,6 +8,7 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::clock::{Day, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
@@ -110,7 +111,7 @@ impl Store {
     /// order after the position `after`, and where the next page begins.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] if `after` isn't a position in this search.
+    /// [`Error::InvalidCursor`] if `after` isn't a position in this search.
     pub async fn labels(
         &self,
         prefix: &str,
@@ -122,7 +123,9 @@ impl Store {
             return Ok((Vec::new(), None));
         }
         let after = after
-            .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
+            .map(|pk| {
+                Label::from_cursor(pk, &prefix).ok_or(StoreError::Refused(Error::InvalidCursor))
+            })
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
         // Read two more labels: the label after which the page begins, and a label that shows
@@ -143,7 +146,7 @@ impl Store {
     /// labels, so a page may be short or empty; the next page continues where this page ended.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] if `after` isn't a position in this index.
+    /// [`Error::InvalidCursor`] if `after` isn't a position in this index.
     pub(in crate::store) async fn labels_containing(
         &self,
         text: &str,
@@ -152,7 +155,7 @@ impl Store {
     ) -> Result<(Vec<Label>, Option<String>)> {
         let text = key(text);
         let mut after = after
-            .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::InvalidPosition))
+            .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::Refused(Error::InvalidCursor)))
             .transpose()?;
         // Read a few more labels: the label after which the page begins, the label at which the
         // partition's result is truncated, and one more, because a username and an address may be
@@ -298,10 +301,10 @@ impl Store {
     /// moment.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if the index has no account with this id.
+    /// [`Error::NoSuchUser`] if the index has no account with this id.
     pub async fn user_with_id(&self, id: Option<&str>) -> Result<ListedAccount> {
-        let Some(id) = id else { return Err(StoreError::NoSuchUser) };
-        self.listed(id).await?.ok_or(StoreError::NoSuchUser)
+        let Some(id) = id else { return Err(StoreError::Refused(Error::NoSuchUser)) };
+        self.listed(id).await?.ok_or(StoreError::Refused(Error::NoSuchUser))
     }
 
     /// Returns, for each of these texts, every account that it may mean: the account with this id,
@@ -330,7 +333,7 @@ impl Store {
     pub(in crate::store) async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
         let Some(listed) = self.listed(id).await? else { return Ok(None) };
         match self.account_of_user(&listed).await {
-            Err(StoreError::NoSuchUser) => Ok(None),
+            Err(StoreError::Refused(Error::NoSuchUser)) => Ok(None),
             account => account.map(Some),
         }
     }

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::config::AccountConfig;
 use crate::store::requests::attempts::count::{CountOutcome, Pace, Slot};
 use crate::store::schema::{
@@ -24,12 +25,8 @@ use crate::store::schema::{
 };
 use crate::store::{Result, Store, StoreError, Write, s};
 use crate::values::idempotency::fingerprint;
+use crate::values::limit::{DAY, HOUR};
 use crate::values::{Account, DeviceToken, Email, Limit};
-
-const DAY: u64 = 24 * 3600;
-
-/// The window in which a network's attempts are counted, in seconds.
-const HOUR: u64 = 3600;
 
 /// The number of days that a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
@@ -131,12 +128,11 @@ impl Attempt {
     }
 
     fn too_many(&self, pace: Pace, reset: u64) -> StoreError {
-        let limit =
-            Limit { name: "log-ins", most: pace.a_day(), window: Some(DAY), left: 0, reset };
+        let limit = Limit::log_ins(pace.a_day(), reset);
         if self.is_owners {
-            StoreError::TooManyConfirmations(limit)
+            StoreError::Refused(Error::TooManyConfirmations(limit))
         } else {
-            StoreError::TooManyAttempts(limit)
+            StoreError::Refused(Error::TooManyAttempts(limit))
         }
     }
 
@@ -148,13 +144,12 @@ impl Attempt {
 
     fn too_many_from_address(&self, reset: u64) -> StoreError {
         let most = self.address.as_ref().map_or(0, |(_, most)| *most);
-        StoreError::TooManyAttempts(Limit {
-            name: "failed-log-ins",
+        StoreError::Refused(Error::TooManyAttempts(Limit::used_up(
+            "failed-log-ins",
             most,
-            window: Some(HOUR),
-            left: 0,
+            HOUR,
             reset,
-        })
+        )))
     }
 
     /// Returns the pk of the client's separate count, if the client logged in or registered before.
@@ -276,7 +271,7 @@ impl Store {
     /// token, which is ignored unless it belongs to `account`.
     ///
     /// # Errors
-    /// [`StoreError::TooManyAttempts`] if the password must not be checked, after too many failures for
+    /// [`Error::TooManyAttempts`] if the password must not be checked, after too many failures for
     /// this login or from this network.
     pub async fn admit_attempt(
         &self,

@@ -4,15 +4,11 @@
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::store::schema::{guesses_from_pk, guesses_of_pk, orders_of_pk};
 use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
-
-/// The window in which guesses are counted, in seconds.
-const HOUR: u64 = 3600;
-
-/// The number of wrong codes that an account may send in an hour.
-const BY_ACCOUNT: u32 = 10;
+use crate::values::limit::{GUESSES_AN_HOUR, HOUR, ORDERS_AN_HOUR};
 
 /// The number of wrong codes that may come from a network in an hour: of several users who share it.
 const FROM_NETWORK: u32 = 50;
@@ -31,7 +27,7 @@ impl Guess {
     pub fn new(user_id: &str, network: Option<&str>, now: u64) -> Self {
         let hour = now / HOUR;
         let from = network.map(|network| (guesses_from_pk(network, hour), FROM_NETWORK));
-        let counts = [(guesses_of_pk(user_id, hour), BY_ACCOUNT)].into_iter().chain(from);
+        let counts = [(guesses_of_pk(user_id, hour), GUESSES_AN_HOUR)].into_iter().chain(from);
         Self {
             id: Uuid::new_v4().simple().to_string().split_off(20),
             counts: counts.collect(),
@@ -40,40 +36,27 @@ impl Guess {
     }
 }
 
-/// The number of packs that an account may order in an hour. Each order opens a page at the payment
-/// provider.
-const ORDERS: u32 = 20;
-
 impl Store {
     /// Counts an order by this account. Idempotent for the order's id.
     ///
     /// # Errors
-    /// [`StoreError::TooManyOrders`] if nothing must be ordered.
+    /// [`Error::TooManyOrders`] if the account must not order.
     pub async fn begin_order(&self, user_id: &str, order: &str, now: u64) -> Result<()> {
         let key = orders_of_pk(user_id, now / HOUR);
-        let full = self.count_in_hour(&key, ORDERS, order, now).await?;
+        let full = self.count_in_hour(&key, ORDERS_AN_HOUR, order, now).await?;
         let Some(reset) = full else { return Ok(()) };
-        let window = Some(HOUR);
-        Err(StoreError::TooManyOrders(Limit {
-            name: "orders",
-            most: ORDERS,
-            window,
-            left: 0,
-            reset,
-        }))
+        Err(StoreError::Refused(Error::TooManyOrders(Limit::orders(reset))))
     }
 
     /// Counts a guess. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::TooManyGuesses`] if the code must not be looked up.
+    /// [`Error::TooManyGuesses`] if the code must not be looked up.
     pub async fn begin_guess(&self, guess: &Guess) -> Result<()> {
         let count = async |(key, most): &(String, u32)| {
             let full = self.count_in_hour(key, *most, &guess.id, guess.now).await?;
             let Some(reset) = full else { return Ok(()) };
-            let window = Some(HOUR);
-            let limit = Limit { name: "voucher-codes", most: *most, window, left: 0, reset };
-            Err(StoreError::TooManyGuesses(limit))
+            Err(StoreError::Refused(Error::TooManyGuesses(Limit::voucher_codes(*most, reset))))
         };
         try_join_all(guess.counts.iter().map(count)).await.map(drop)
     }

@@ -1,21 +1,17 @@
 //! Limits per hour and day on registrations from a network and on e-mails to an address. The counts
 //! are part of the transactions that they limit.
 
+use crate::Error;
 use crate::config::AccountConfig;
 use crate::store::schema::{mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk};
 use crate::store::{Store, StoreError, Write, n};
 use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
-
-/// The number of seconds in an hour.
-const HOUR: u64 = 3600;
+use crate::values::limit::{DAY, HOUR};
 
 /// The number of e-mails that are sent to an unverified address in an hour: enough for the owner,
 /// but too few for a flood from many accounts.
 const MAILS: u32 = 10;
-
-/// The number of seconds in a day.
-const DAY: u64 = 24 * HOUR;
 
 /// The number of e-mails with a link that resets a password that are sent to an address in an hour
 /// and in a day: enough for an owner who looks in the wrong folder, but too few for a flood.
@@ -41,13 +37,7 @@ impl Quota {
     /// Returns the error for a refused registration.
     pub(in crate::store) fn exhausted(&self) -> StoreError {
         let reset = HOUR - self.now % HOUR;
-        StoreError::TooManyRegistrations(Limit {
-            name: "registrations",
-            most: self.most,
-            window: Some(HOUR),
-            left: 0,
-            reset,
-        })
+        StoreError::Refused(Error::TooManyRegistrations(Limit::registrations(self.most, reset)))
     }
 }
 
@@ -98,11 +88,10 @@ impl Store {
 
 /// Returns the error for a refused e-mail.
 pub(in crate::store) fn mailed_enough(now: u64) -> StoreError {
-    StoreError::TooManyMails(Limit {
-        name: "mails",
-        most: MAILS,
-        window: Some(HOUR),
-        left: 0,
-        reset: HOUR - now % HOUR,
-    })
+    StoreError::Refused(Error::TooManyMails(Limit::used_up(
+        "mails",
+        MAILS,
+        HOUR,
+        HOUR - now % HOUR,
+    )))
 }

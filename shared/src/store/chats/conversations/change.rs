@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
+use crate::Error;
 use crate::store::chats::conversations::{Conversation, EXISTS};
 use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
@@ -71,7 +72,7 @@ impl Store {
     /// `now` is in milliseconds. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchConversation`] if the conversation doesn't exist, and
+    /// [`Error::NoSuchConversation`] if the conversation doesn't exist, and
     /// [`StoreError::Unavailable`] if the conversation couldn't be unpinned because chats kept
     /// using it.
     pub async fn change_conversation(
@@ -104,7 +105,7 @@ impl Store {
     ) -> Result<Conversation> {
         let mut known = self.conversation(user_id, id).await?;
         for _ in 0..UNPINNINGS {
-            let conversation = known.ok_or(StoreError::NoSuchConversation)?;
+            let conversation = known.ok_or(StoreError::Refused(Error::NoSuchConversation))?;
             let Some(pinned) = &conversation.pinned else {
                 if parts.are_none() {
                     return Ok(conversation);
@@ -144,7 +145,7 @@ impl Store {
             .returns(ReturnValue::AllNew);
         match self.send(&write).await? {
             Outcome::Applied(changed) => from_item(changed),
-            Outcome::Refused(_) => Err(StoreError::NoSuchConversation),
+            Outcome::Refused(_) => Err(StoreError::Refused(Error::NoSuchConversation)),
         }
     }
 }

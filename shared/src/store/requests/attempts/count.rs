@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
-use crate::store::requests::attempts::{Attempt, DAY, HOUR};
+use crate::store::requests::attempts::Attempt;
 use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
+use crate::values::limit::{DAY, HOUR};
 
 /// The number of times that an attempt tries to change a count that other log-ins change at the
 /// same time.
