@@ -14,7 +14,7 @@ use super::items::{
     CallItem, Item, MessageItem, OutputText, Source, Status, call_item_id, items, message_id,
 };
 use super::reply::{Echo, Response};
-use crate::openai::pieces;
+use crate::openai::asking::AnswerWriter;
 
 /// The events that contain the whole response.
 const OF_RESPONSE: [&str; 5] = [
@@ -264,60 +264,6 @@ impl Steps {
         }
     }
 
-    /// Sends the events of a stored answer.
-    pub(super) async fn repeat(mut self, chat: &Chat) -> Result<()> {
-        for piece in pieces(chat) {
-            self.pass(&piece).await?;
-        }
-        self.end(chat).await
-    }
-
-    pub(super) async fn pass(&mut self, piece: &Piece) -> Result<()> {
-        self.begin(&piece.model).await?;
-        match &piece.call {
-            Some(call) => self.call(call).await,
-            None => self.send_text(&piece.text).await,
-        }
-    }
-
-    /// Ends all items and the response.
-    pub(super) async fn end(&mut self, chat: &Chat) -> Result<()> {
-        self.begin(chat.model_name()).await?;
-        if self.sources.is_empty() {
-            // Clients expect a message even if the answer is empty.
-            self.place_of_text().await?;
-        }
-        for (output_index, item) in items(chat, &self.sources).into_iter().enumerate() {
-            match &item {
-                Item::Message(message) => {
-                    self.end_text(output_index, &message.id, &chat.response).await?;
-                }
-                Item::Call(call) => self.end_call(output_index, call).await?,
-            }
-            self.item("response.output_item.done", output_index, item).await?;
-        }
-        let is_cut = chat.cut.is_some();
-        let r#type = if is_cut { "response.incomplete" } else { "response.completed" };
-        let sequence_number = self.number();
-        let response = Response::in_order(chat, &self.sources, &self.echo);
-        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
-    }
-
-    /// Sends, logs and counts a failure.
-    pub(super) async fn fail(&mut self, error: &Error) -> Result<()> {
-        self.events.note(error);
-        let failure = OpenAiFailure::of(error, FailureFormat::Responses).error;
-        let (r#type, sequence_number) = ("error", self.number());
-        let (message, param) = (failure.message.as_str(), failure.param.as_deref());
-        let event = ErrorEvent { r#type, sequence_number, code: failure.code, message, param };
-        self.events.send(r#type, &event).await?;
-        let (r#type, sequence_number) = ("response.failed", self.number());
-        let model = self.model.as_deref().unwrap_or_default();
-        let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
-        let response = response.failed(failure.message);
-        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
-    }
-
     async fn begin(&mut self, model: &str) -> Result<()> {
         if self.model.is_some() {
             return Ok(());
@@ -443,5 +389,51 @@ impl Steps {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         number
+    }
+}
+
+impl AnswerWriter for Steps {
+    async fn pass(&mut self, piece: &Piece) -> Result<()> {
+        self.begin(&piece.model).await?;
+        match &piece.call {
+            Some(call) => self.call(call).await,
+            None => self.send_text(&piece.text).await,
+        }
+    }
+
+    async fn end(&mut self, chat: &Chat) -> Result<()> {
+        self.begin(chat.model_name()).await?;
+        if self.sources.is_empty() {
+            // Clients expect a message even if the answer is empty.
+            self.place_of_text().await?;
+        }
+        for (output_index, item) in items(chat, &self.sources).into_iter().enumerate() {
+            match &item {
+                Item::Message(message) => {
+                    self.end_text(output_index, &message.id, &chat.response).await?;
+                }
+                Item::Call(call) => self.end_call(output_index, call).await?,
+            }
+            self.item("response.output_item.done", output_index, item).await?;
+        }
+        let is_cut = chat.cut.is_some();
+        let r#type = if is_cut { "response.incomplete" } else { "response.completed" };
+        let sequence_number = self.number();
+        let response = Response::in_order(chat, &self.sources, &self.echo);
+        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
+    }
+
+    async fn fail(&mut self, error: &Error) -> Result<()> {
+        self.events.note(error);
+        let failure = OpenAiFailure::of(error, FailureFormat::Responses).error;
+        let (r#type, sequence_number) = ("error", self.number());
+        let (message, param) = (failure.message.as_str(), failure.param.as_deref());
+        let event = ErrorEvent { r#type, sequence_number, code: failure.code, message, param };
+        self.events.send(r#type, &event).await?;
+        let (r#type, sequence_number) = ("response.failed", self.number());
+        let model = self.model.as_deref().unwrap_or_default();
+        let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
+        let response = response.failed(failure.message);
+        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
     }
 }
