@@ -91,13 +91,8 @@ pub(crate) const fn lambda(about: &'static str) -> Lambda {
 
 /// Returns the failures of a dialect's endpoint, for the OpenAPI document.
 pub(crate) fn failures() -> Vec<Failure> {
-    let of_programs = [
-        Failure::ApiKeyExpired,
-        Failure::KeyLimitReached,
-        Failure::OutOfQuota,
-        Failure::NoSuchModel,
-    ];
-    [charge::FAILURES, &of_programs].concat()
+    use Failure::{ApiKeyExpired, KeyLimitReached, NoSuchModel, OutOfQuota};
+    [charge::FAILURES, &[ApiKeyExpired, KeyLimitReached, OutOfQuota, NoSuchModel]].concat()
 }
 
 /// Answers a request: reserves the tokens, calls the AI, and then stores the answer or returns the

@@ -22,7 +22,7 @@ use shared::openapi::IdempotencyKey;
 use shared::values::Chat;
 use shared::{Reply, Request, Result};
 
-use self::reply::{ChunkEvent, Chunks, Completion, Form};
+use self::reply::{ChunkEvent, Chunks, Completion, Completions, Form};
 use self::request::{Body, limits};
 use crate::lambda::Lambda;
 use crate::openai::CompletionApp;
@@ -65,13 +65,6 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     asking::answer::<Completions>(app, req).await
 }
 
-/// The dialect of chat completions.
-struct Completions {
-    form: Form,
-    /// True if a streamed answer ends with its usage.
-    with_usage: bool,
-}
-
 impl Dialect for Completions {
     const FORM: AnswerForm = AnswerForm::Completion;
     const FAILURES: FailureFormat = FailureFormat::OpenAi;
@@ -80,16 +73,16 @@ impl Dialect for Completions {
     type Writer = Chunks;
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let form = if body.is_older() { Form::Function } else { Form::Tools };
-        let dialect = Self { form, with_usage: body.wants_usage() };
+        let calls = if body.is_older() { Form::Function } else { Form::Tools };
+        let dialect = Self { calls, with_usage: body.wants_usage() };
         Ok((body.read(message_limit)?, dialect))
     }
 
     fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Completion::of(chat, self.form))
+        http::ok(&Completion::of(chat, self.calls))
     }
 
     fn writer(self, events: Events, chat_id: &str, began: u64) -> Chunks {
-        Chunks::of(events, self.form, self.with_usage, chat_id, began)
+        Chunks::of(events, self, chat_id, began)
     }
 }

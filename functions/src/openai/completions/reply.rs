@@ -269,6 +269,13 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
+/// The options of a request on which the form of its answer depends.
+pub(super) struct Completions {
+    pub(super) calls: Form,
+    /// True if a streamed answer ends with its usage.
+    pub(super) with_usage: bool,
+}
+
 /// The field of an answer that contains its function calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -352,22 +359,15 @@ impl Usage {
 /// ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 pub(super) struct Chunks {
     events: Events,
-    form: Form,
-    with_usage: bool,
+    options: Completions,
     id: String,
     created: u64,
     begun: bool,
 }
 
 impl Chunks {
-    pub(super) fn of(
-        events: Events,
-        form: Form,
-        with_usage: bool,
-        chat_id: &str,
-        began: u64,
-    ) -> Self {
-        Self { events, form, with_usage, id: id(chat_id), created: began / 1000, begun: false }
+    pub(super) fn of(events: Events, options: Completions, chat_id: &str, began: u64) -> Self {
+        Self { events, options, id: id(chat_id), created: began / 1000, begun: false }
     }
 
     async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
@@ -383,7 +383,7 @@ impl Chunks {
         let function = DeltaFunction { name, arguments: &piece.arguments };
         let content = (!self.begun).then_some(None);
         let delta = AnswerDelta { content, ..AnswerDelta::default() };
-        let delta = match self.form {
+        let delta = match self.options.calls {
             Form::Function => AnswerDelta { function_call: Some(function), ..delta },
             Form::Tools => {
                 let r#type = id.map(|_| "function");
@@ -428,10 +428,10 @@ impl AnswerWriter for Chunks {
             // Clients expect a chunk with the role even if the answer is empty.
             self.send_text(chat.model_name(), "").await?;
         }
-        let reason = self.form.finish_reason(chat);
+        let reason = self.options.calls.finish_reason(chat);
         let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
         self.send(chat.model_name(), end, None).await?;
-        if self.with_usage {
+        if self.options.with_usage {
             self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;
         }
         self.events.send_data("[DONE]").await
