@@ -16,16 +16,17 @@
 mod reply;
 mod request;
 
-use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
-use shared::error::Failure;
-use shared::http::{self, FailureFormat};
+use shared::charge::AnswerForm;
+use shared::http::{self, Events, FailureFormat};
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request};
+use shared::values::Chat;
+use shared::{Reply, Request, Result};
 
-use self::reply::{ChunkEvent, Chunks, Completion, Form};
+use self::reply::{ChunkEvent, Chunks, Completion, Completions, Form};
 use self::request::{Body, limits};
 use crate::lambda::Lambda;
-use crate::openai::{self, CompletionApp};
+use crate::openai::CompletionApp;
+use crate::openai::asking::{self, Asked, Dialect};
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
     .canary()
@@ -62,45 +63,30 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
             ("X-RateLimit-Reset-Requests" = String)
         ),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
-    let key = http::idempotency_key(&req)?;
-    let (caller, body): (_, Body) = openai::read(&app, &req).await?;
-    let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
-    let form = if body.is_older() { Form::Function } else { Form::Tools };
-    let asked = body.read(app.config.message_limit)?;
-    let completion = AnswerForm::Completion;
-    match openai::begin(&app, &req, &caller, key.as_ref(), completion, asked).await? {
-        BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(
-                &req,
-                FailureFormat::OpenAi,
-                app.ai.config.silence,
-                async move |events| {
-                    Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
-                },
-            );
-            said.map(http::replayed)
-        }
-        BeginOutcome::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
-        BeginOutcome::Charge(charge) if streamed => {
-            let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, FailureFormat::OpenAi, app.ai.config.silence, async move |events| {
-                let mut chunks = Chunks::of(events, form, answering.chat_id(), answering.began());
-                while let Some(piece) = answering.next().await {
-                    chunks.pass(&piece).await?;
-                }
-                match answering.end().await {
-                    Ok(paid) => chunks.end(&paid.chat, usage).await,
-                    Err(error) => chunks.fail(&error).await,
-                }
-            })
-        }
-        BeginOutcome::Charge(charge) => {
-            let paid = charge.answer(None).await?;
-            let completion = http::ok(&Completion::of(&paid.chat, form))?;
-            Ok(http::limited_as_openai(completion, &paid.this_minute))
-        }
+    asking::answer::<Completions>(app, req).await
+}
+
+impl Dialect for Completions {
+    const FORM: AnswerForm = AnswerForm::Completion;
+    const FAILURES: FailureFormat = FailureFormat::OpenAi;
+
+    type Body = Body;
+    type Writer = Chunks;
+
+    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
+        let calls = if body.is_older() { Form::Function } else { Form::Tools };
+        let dialect = Self { calls, with_usage: body.wants_usage() };
+        Ok((body.read(message_limit)?, dialect))
+    }
+
+    fn reply(&self, chat: &Chat) -> Reply {
+        http::ok(&Completion::of(chat, self.calls))
+    }
+
+    fn writer(self, events: Events, chat_id: &str, began: u64) -> Chunks {
+        Chunks::of(events, self, chat_id, began)
     }
 }

@@ -5,10 +5,11 @@
 //! and their results; the history shows the user's last message. These fields take effect:
 //! `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`, `tool_choice`,
 //! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. `model`
-//! chooses a model of the price list; without a list, the operator's settings choose it. No response is stored for later
-//! requests, as with `store: false`. Therefore `previous_response_id`, `conversation`, `prompt` and
-//! `background` are refused, and so are tools that aren't functions. Other fields are ignored. Out:
-//! a response, or its events. Prices, retries and function calls work as in a completion.
+//! chooses a model of the price list; without a list, the operator's settings choose it. No
+//! response is stored for later requests, as with `store: false`. Therefore `previous_response_id`,
+//! `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions.
+//! Other fields are ignored. Out: a response, or its events. Prices, retries and function calls
+//! work as in a completion.
 
 mod events;
 mod items;
@@ -16,17 +17,18 @@ mod reply;
 mod request;
 mod tools;
 
-use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
-use shared::error::Failure;
-use shared::http::{self, FailureFormat};
+use shared::charge::AnswerForm;
+use shared::http::{self, Events, FailureFormat};
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request};
+use shared::values::Chat;
+use shared::{Reply, Request, Result};
 
 use self::events::{ResponseEvent, Steps};
-use self::reply::Response;
+use self::reply::{Echo, Response};
 use self::request::{Body, limits};
 use crate::lambda::Lambda;
-use crate::openai::{self, CompletionApp};
+use crate::openai::CompletionApp;
+use crate::openai::asking::{self, Asked, Dialect};
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
     .canary()
@@ -64,49 +66,34 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
             ("X-RateLimit-Reset-Requests" = String)
         ),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
-    let key = http::idempotency_key(&req)?;
-    let (caller, body): (_, Body) = openai::read(&app, &req).await?;
-    let streamed = body.stream == Some(true);
-    let (asked, echo) = body.read(app.config.message_limit)?;
-    let response = AnswerForm::Response;
-    match openai::begin(&app, &req, &caller, key.as_ref(), response, asked).await? {
-        BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(
-                &req,
-                FailureFormat::Responses,
-                app.ai.config.silence,
-                async move |events| {
-                    Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
-                },
-            );
-            said.map(http::replayed)
-        }
-        BeginOutcome::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
-        BeginOutcome::Charge(charge) if streamed => {
-            let mut answering = AnswerStream::begin(charge).await?;
-            http::events(
-                &req,
-                FailureFormat::Responses,
-                app.ai.config.silence,
-                async move |events| {
-                    let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
-                    while let Some(piece) = answering.next().await {
-                        steps.pass(&piece).await?;
-                    }
-                    match answering.end().await {
-                        Ok(paid) => steps.end(&paid.chat).await,
-                        Err(error) => steps.fail(&error).await,
-                    }
-                },
-            )
-        }
-        BeginOutcome::Charge(charge) => {
-            let paid = charge.answer(None).await?;
-            let response = http::ok(&Response::of(&paid.chat, &echo))?;
-            Ok(http::limited_as_openai(response, &paid.this_minute))
-        }
+    asking::answer::<Responses>(app, req).await
+}
+
+/// The dialect of the Responses API.
+struct Responses {
+    echo: Echo,
+}
+
+impl Dialect for Responses {
+    const FORM: AnswerForm = AnswerForm::Response;
+    const FAILURES: FailureFormat = FailureFormat::Responses;
+
+    type Body = Body;
+    type Writer = Steps;
+
+    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
+        let (asked, echo) = body.read(message_limit)?;
+        Ok((asked, Self { echo }))
+    }
+
+    fn reply(&self, chat: &Chat) -> Reply {
+        http::ok(&Response::of(chat, &self.echo))
+    }
+
+    fn writer(self, events: Events, chat_id: &str, began: u64) -> Steps {
+        Steps::of(events, self.echo, chat_id, began)
     }
 }

@@ -11,7 +11,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::openai::{null, pieces};
+use crate::openai::asking::AnswerWriter;
+use crate::openai::null;
 
 /// A completion.
 #[derive(Serialize, ToSchema)]
@@ -268,6 +269,13 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
+/// The options of a request on which the form of its answer depends.
+pub(super) struct Completions {
+    pub(super) calls: Form,
+    /// True if a streamed answer ends with its usage.
+    pub(super) with_usage: bool,
+}
+
 /// The field of an answer that contains its function calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -351,30 +359,15 @@ impl Usage {
 /// ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 pub(super) struct Chunks {
     events: Events,
-    form: Form,
+    options: Completions,
     id: String,
     created: u64,
     begun: bool,
 }
 
 impl Chunks {
-    pub(super) fn of(events: Events, form: Form, chat_id: &str, began: u64) -> Self {
-        Self { events, form, id: id(chat_id), created: began / 1000, begun: false }
-    }
-
-    /// Sends the chunks of a stored answer.
-    pub(super) async fn repeat(mut self, chat: &Chat, with_usage: bool) -> Result<()> {
-        for piece in pieces(chat) {
-            self.pass(&piece).await?;
-        }
-        self.end(chat, with_usage).await
-    }
-
-    pub(super) async fn pass(&mut self, piece: &Piece) -> Result<()> {
-        match &piece.call {
-            Some(call) => self.call(&piece.model, call).await,
-            None => self.send_text(&piece.model, &piece.text).await,
-        }
+    pub(super) fn of(events: Events, options: Completions, chat_id: &str, began: u64) -> Self {
+        Self { events, options, id: id(chat_id), created: began / 1000, begun: false }
     }
 
     async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
@@ -390,7 +383,7 @@ impl Chunks {
         let function = DeltaFunction { name, arguments: &piece.arguments };
         let content = (!self.begun).then_some(None);
         let delta = AnswerDelta { content, ..AnswerDelta::default() };
-        let delta = match self.form {
+        let delta = match self.options.calls {
             Form::Function => AnswerDelta { function_call: Some(function), ..delta },
             Form::Tools => {
                 let r#type = id.map(|_| "function");
@@ -399,24 +392,6 @@ impl Chunks {
             }
         };
         self.send_delta(model, delta).await
-    }
-
-    pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
-        if !self.begun {
-            // Clients expect a chunk with the role even if the answer is empty.
-            self.send_text(chat.model_name(), "").await?;
-        }
-        let reason = self.form.finish_reason(chat);
-        let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
-        self.send(chat.model_name(), end, None).await?;
-        if with_usage {
-            self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;
-        }
-        self.events.send_data("[DONE]").await
-    }
-
-    pub(super) async fn fail(&self, error: &Error) -> Result<()> {
-        self.events.fail(error).await
     }
 
     /// Sends a piece of the answer. The first piece has the role.
@@ -437,5 +412,32 @@ impl Chunks {
         let (created, system_fingerprint) = (*created, system_fingerprint(model));
         let chunk = Chunk { id, object, created, model, system_fingerprint, choices, usage };
         self.events.send_json(&chunk).await
+    }
+}
+
+impl AnswerWriter for Chunks {
+    async fn pass(&mut self, piece: &Piece) -> Result<()> {
+        match &piece.call {
+            Some(call) => self.call(&piece.model, call).await,
+            None => self.send_text(&piece.model, &piece.text).await,
+        }
+    }
+
+    async fn end(&mut self, chat: &Chat) -> Result<()> {
+        if !self.begun {
+            // Clients expect a chunk with the role even if the answer is empty.
+            self.send_text(chat.model_name(), "").await?;
+        }
+        let reason = self.options.calls.finish_reason(chat);
+        let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
+        self.send(chat.model_name(), end, None).await?;
+        if self.options.with_usage {
+            self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;
+        }
+        self.events.send_data("[DONE]").await
+    }
+
+    async fn fail(&mut self, error: &Error) -> Result<()> {
+        self.events.fail(error).await
     }
 }

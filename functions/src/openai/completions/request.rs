@@ -16,10 +16,11 @@ use utoipa::ToSchema;
 use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
+use crate::openai::asking::Asked;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
-use crate::openai::{Asked, max_model_tokens, model_token_limits, number_up_to};
+use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// Two limits for the number of texts in `stop`: the first doesn't count empty texts, the second
 /// counts all texts.
@@ -37,7 +38,7 @@ pub(super) struct Body {
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the answer in chunks.
-    pub(super) stream: Option<bool>,
+    stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     /// The sampling temperature.
     temperature: Option<f64>,
@@ -149,6 +150,7 @@ impl Body {
     pub(super) fn read(self, message_limit: usize) -> Result<Asked> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
+        let streamed = self.stream == Some(true);
         if self.n.is_some_and(|n| n != 1.0) {
             errors.note("n", "This API gives one answer only. Omit this field.");
         }
@@ -203,7 +205,7 @@ impl Body {
                     given: true,
                     ..Prompt::default()
                 };
-                Ok(Asked { model: self.model, message, prompt })
+                Ok(Asked { model: self.model, message, prompt, streamed })
             }
             _ => Err(errors.into_error()),
         }

@@ -3,26 +3,36 @@
 
 use serde::Serialize;
 use shared::ai::{CallPiece, Piece};
-use shared::http::{Events, FailureFormat, OpenAiFailure};
+use shared::http::{Events, OpenAiFailure};
 use shared::values::Chat;
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::Responses;
 use super::items::{
     CallItem, Item, MessageItem, OutputText, Source, Status, call_item_id, items, message_id,
 };
 use super::reply::{Echo, Response};
-use crate::openai::pieces;
+use crate::openai::asking::{AnswerWriter, Dialect};
 
-/// The events that contain the whole response.
-const OF_RESPONSE: [&str; 5] = [
-    "response.created",
-    "response.in_progress",
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
+/// The names of the events, and of their schemas.
+const EVENTS: [(&str, &str); 14] = [
+    ("response.created", "ResponseStateEvent"),
+    ("response.in_progress", "ResponseStateEvent"),
+    ("response.completed", "ResponseStateEvent"),
+    ("response.incomplete", "ResponseStateEvent"),
+    ("response.failed", "ResponseStateEvent"),
+    ("response.output_item.added", "ResponseItemEvent"),
+    ("response.content_part.added", "ResponsePartEvent"),
+    ("response.output_text.delta", "ResponseTextDelta"),
+    ("response.output_text.done", "ResponseTextDone"),
+    ("response.content_part.done", "ResponsePartEvent"),
+    ("response.function_call_arguments.delta", "ResponseArgumentsDelta"),
+    ("response.function_call_arguments.done", "ResponseArgumentsDone"),
+    ("response.output_item.done", "ResponseItemEvent"),
+    ("error", "ResponseErrorEvent"),
 ];
 
 /// An event of a streamed response.
@@ -31,21 +41,8 @@ pub struct ResponseEvent;
 
 impl PartialSchema for ResponseEvent {
     fn schema() -> RefOr<Schema> {
-        let of_response = OF_RESPONSE.map(|name| (name, StateEvent::name()));
-        let others = [
-            ("response.output_item.added", ItemEvent::name()),
-            ("response.content_part.added", PartEvent::name()),
-            ("response.output_text.delta", TextDelta::name()),
-            ("response.output_text.done", TextDone::name()),
-            ("response.content_part.done", PartEvent::name()),
-            ("response.function_call_arguments.delta", ArgumentsDelta::name()),
-            ("response.function_call_arguments.done", ArgumentsDone::name()),
-            ("response.output_item.done", ItemEvent::name()),
-            ("error", ErrorEvent::name()),
-        ];
-        let kinds = of_response.into_iter().chain(others);
-        let events = kinds.fold(OneOf::builder(), |events, (name, schema)| {
-            events.item(openapi::event(Some(name), &[&schema], None))
+        let events = EVENTS.into_iter().fold(OneOf::builder(), |events, (name, schema)| {
+            events.item(openapi::event(Some(name), &[schema], None))
         });
         events.into()
     }
@@ -53,194 +50,180 @@ impl PartialSchema for ResponseEvent {
 
 impl ToSchema for ResponseEvent {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-            schemas.push((T::name().into(), T::schema()));
-            T::schemas(schemas);
+        Fields::schemas(schemas);
+        if let RefOr::T(Schema::OneOf(kinds)) = Fields::schema() {
+            schemas.extend(kinds.items.into_iter().filter_map(schema_with));
         }
-        add::<StateEvent<'_>>(schemas);
-        add::<ItemEvent<'_>>(schemas);
-        add::<PartEvent<'_>>(schemas);
-        add::<TextDelta<'_>>(schemas);
-        add::<TextDone<'_>>(schemas);
-        add::<ArgumentsDelta<'_>>(schemas);
-        add::<ArgumentsDone<'_>>(schemas);
-        add::<ErrorEvent<'_>>(schemas);
     }
 }
 
-/// An event at the beginning or end of a response.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseStateEvent)]
-struct StateEvent<'a> {
-    /// The event's name.
-    #[schema(
-        pattern = "^response\\.(created|in_progress|completed|incomplete|failed)$",
-        examples("response.completed")
-    )]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The response so far.
-    response: Response<'a>,
+/// Returns the schema of the events with these [`Fields`], and the schema's name.
+fn schema_with(fields: RefOr<Schema>) -> Option<(String, RefOr<Schema>)> {
+    let RefOr::T(Schema::Object(fields)) = fields else { return None };
+    let RefOr::T(Schema::Object(mut event)) = Event::schema() else { return None };
+    let schema = fields.title?;
+    event.description = fields.description;
+    event.required.extend(fields.required);
+    event.properties.extend(fields.properties);
+    if let Some(RefOr::T(Schema::Object(name))) = event.properties.get_mut("type") {
+        let events = EVENTS.into_iter().filter(|(_, of)| *of == schema);
+        let names: Vec<&str> = events.map(|(name, _)| name).collect();
+        name.pattern = Some(pattern(&names));
+        name.examples = fields.examples;
+        if names == ["error"] {
+            name.description = Some("Always `error`.".into());
+        }
+    }
+    Some((schema, event.into()))
 }
 
-/// An event at the beginning or end of an item of the answer.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseItemEvent)]
-struct ItemEvent<'a> {
-    /// The event's name.
-    #[schema(
-        pattern = "^response\\.output_item\\.(added|done)$",
-        examples("response.output_item.added")
-    )]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The index of the item in the output.
-    output_index: usize,
-    /// The item.
-    item: Item<'a>,
+/// Returns the pattern of these names, which differ only in their last words.
+fn pattern(names: &[&str]) -> String {
+    let ends = names.iter().filter_map(|name| name.rsplit_once('.'));
+    match (names, ends.clone().next()) {
+        ([_, _, ..], Some((stem, _))) => {
+            let ends: Vec<&str> = ends.map(|(_, end)| end).collect();
+            format!(r"^{}\.({})$", stem.replace('.', r"\."), ends.join("|"))
+        }
+        _ => format!("^{}$", names.concat().replace('.', r"\.")),
+    }
 }
 
-/// An event at the beginning or end of a message's text.
+/// An event, as it is sent.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ResponsePartEvent)]
-struct PartEvent<'a> {
+struct Event<'a> {
     /// The event's name.
-    #[schema(
-        pattern = "^response\\.content_part\\.(added|done)$",
-        examples("response.content_part.added")
-    )]
     r#type: &'static str,
     /// The event's number in the stream.
     sequence_number: u32,
-    /// The id of the message.
-    item_id: String,
-    /// The index of the message in the output.
-    output_index: usize,
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
-    content_index: u32,
-    /// The part of the message that contains the text.
-    part: OutputText<'a>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    fields: Fields<'a>,
 }
 
-/// A piece of a message's text.
+/// The fields of an event after its name and number. In the OpenAPI document, a variant's title is
+/// the name of its schema, and its example is the name of an event.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ResponseTextDelta)]
-struct TextDelta<'a> {
-    /// The event's name.
-    #[schema(pattern = "^response\\.output_text\\.delta$", examples("response.output_text.delta"))]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The id of the message.
-    item_id: String,
-    /// The index of the message in the output.
-    output_index: usize,
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
-    content_index: u32,
-    /// The next text.
-    #[schema(examples("You "))]
-    delta: &'a str,
-    /// Always empty.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    logprobs: [(); 0],
+#[serde(untagged)]
+enum Fields<'a> {
+    /// An event at the beginning or end of a response.
+    #[schema(title = "ResponseStateEvent", examples("response.completed"))]
+    State {
+        /// The response so far.
+        response: Box<Response<'a>>,
+    },
+    /// An event at the beginning or end of an item of the answer.
+    #[schema(title = "ResponseItemEvent", examples("response.output_item.added"))]
+    Item {
+        /// The index of the item in the output.
+        output_index: usize,
+        /// The item.
+        item: Item<'a>,
+    },
+    /// An event at the beginning or end of a message's text.
+    #[schema(title = "ResponsePartEvent", examples("response.content_part.added"))]
+    Part {
+        /// The id of the message.
+        item_id: String,
+        /// The index of the message in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        content_index: u32,
+        /// The part of the message that contains the text.
+        part: OutputText<'a>,
+    },
+    /// A piece of a message's text.
+    #[schema(title = "ResponseTextDelta", examples("response.output_text.delta"))]
+    TextDelta {
+        /// The id of the message.
+        item_id: String,
+        /// The index of the message in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        content_index: u32,
+        /// The next text.
+        #[schema(examples("You "))]
+        delta: &'a str,
+        /// Always empty.
+        #[schema(value_type = Vec<Object>, max_items = 0)]
+        logprobs: [(); 0],
+    },
+    /// The whole text of a message.
+    #[schema(title = "ResponseTextDone", examples("response.output_text.done"))]
+    TextDone {
+        /// The id of the message.
+        item_id: String,
+        /// The index of the message in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        content_index: u32,
+        /// The whole text.
+        #[schema(examples("You said: Hello!"))]
+        text: &'a str,
+        /// Always empty.
+        #[schema(value_type = Vec<Object>, max_items = 0)]
+        logprobs: [(); 0],
+    },
+    /// A piece of a call's arguments.
+    #[schema(title = "ResponseArgumentsDelta", examples("response.function_call_arguments.delta"))]
+    ArgumentsDelta {
+        /// The id of the item that contains the call.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// The next piece of the arguments.
+        #[schema(examples(r#"{"city": "#))]
+        delta: &'a str,
+    },
+    /// The whole arguments of a call.
+    #[schema(title = "ResponseArgumentsDone", examples("response.function_call_arguments.done"))]
+    ArgumentsDone {
+        /// The id of the item that contains the call.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// The function's name.
+        #[schema(examples("get_weather"))]
+        name: &'a str,
+        /// The whole arguments.
+        #[schema(examples(r#"{"city": "Paris"}"#))]
+        arguments: &'a str,
+    },
+    /// A failure. The event with the failed response follows.
+    #[schema(title = "ResponseErrorEvent", examples("error"))]
+    Error {
+        /// The error code, for programs.
+        #[schema(examples("ai_failed"))]
+        code: &'static str,
+        /// A sentence for people: the failure, and what to do.
+        message: &'a str,
+        /// The name of the invalid field. Null if no field is invalid.
+        #[schema(required)]
+        param: Option<&'a str>,
+    },
 }
 
-/// The whole text of a message.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseTextDone)]
-struct TextDone<'a> {
-    /// The event's name.
-    #[schema(pattern = "^response\\.output_text\\.done$", examples("response.output_text.done"))]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The id of the message.
-    item_id: String,
-    /// The index of the message in the output.
-    output_index: usize,
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
-    content_index: u32,
-    /// The whole text.
-    #[schema(examples("You said: Hello!"))]
-    text: &'a str,
-    /// Always empty.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    logprobs: [(); 0],
+/// The sending end of a stream, which numbers the events.
+struct Numbered {
+    events: Events,
+    next: u32,
 }
 
-/// A piece of a call's arguments.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseArgumentsDelta)]
-struct ArgumentsDelta<'a> {
-    /// The event's name.
-    #[schema(
-        pattern = "^response\\.function_call_arguments\\.delta$",
-        examples("response.function_call_arguments.delta")
-    )]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The id of the item that contains the call.
-    item_id: String,
-    /// The index of the item in the output.
-    output_index: usize,
-    /// The next piece of the arguments.
-    #[schema(examples(r#"{"city": "#))]
-    delta: &'a str,
-}
-
-/// The whole arguments of a call.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseArgumentsDone)]
-struct ArgumentsDone<'a> {
-    /// The event's name.
-    #[schema(
-        pattern = "^response\\.function_call_arguments\\.done$",
-        examples("response.function_call_arguments.done")
-    )]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The id of the item that contains the call.
-    item_id: String,
-    /// The index of the item in the output.
-    output_index: usize,
-    /// The function's name.
-    #[schema(examples("get_weather"))]
-    name: &'a str,
-    /// The whole arguments.
-    #[schema(examples(r#"{"city": "Paris"}"#))]
-    arguments: &'a str,
-}
-
-/// A failure. The event with the failed response follows.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseErrorEvent)]
-struct ErrorEvent<'a> {
-    /// Always `error`.
-    #[schema(pattern = "^error$", examples("error"))]
-    r#type: &'static str,
-    /// The event's number in the stream.
-    sequence_number: u32,
-    /// The error code, for programs.
-    #[schema(examples("ai_failed"))]
-    code: &'static str,
-    /// A sentence for people: the failure, and what to do.
-    message: &'a str,
-    /// The name of the invalid field. Null if no field is invalid.
-    #[schema(required)]
-    param: Option<&'a str>,
+impl Numbered {
+    async fn send(&mut self, r#type: &'static str, fields: Fields<'_>) -> Result<()> {
+        let sequence_number = self.next;
+        self.next = self.next.saturating_add(1);
+        self.events.send(r#type, &Event { r#type, sequence_number, fields }).await
+    }
 }
 
 /// Sends a response event by event. An item begins with its first piece. All items end when the
 /// answer ends, because providers may interleave the pieces of several calls.
 pub(super) struct Steps {
-    events: Events,
+    stream: Numbered,
     echo: Echo,
     chat_id: String,
     created_at: u64,
@@ -248,74 +231,18 @@ pub(super) struct Steps {
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,
-    next: u32,
 }
 
 impl Steps {
     pub(super) fn of(events: Events, echo: Echo, chat_id: &str, began: u64) -> Self {
         Self {
-            events,
+            stream: Numbered { events, next: 0 },
             echo,
             chat_id: chat_id.to_owned(),
             created_at: began / 1000,
             model: None,
             sources: Vec::new(),
-            next: 0,
         }
-    }
-
-    /// Sends the events of a stored answer.
-    pub(super) async fn repeat(mut self, chat: &Chat) -> Result<()> {
-        for piece in pieces(chat) {
-            self.pass(&piece).await?;
-        }
-        self.end(chat).await
-    }
-
-    pub(super) async fn pass(&mut self, piece: &Piece) -> Result<()> {
-        self.begin(&piece.model).await?;
-        match &piece.call {
-            Some(call) => self.call(call).await,
-            None => self.send_text(&piece.text).await,
-        }
-    }
-
-    /// Ends all items and the response.
-    pub(super) async fn end(&mut self, chat: &Chat) -> Result<()> {
-        self.begin(chat.model_name()).await?;
-        if self.sources.is_empty() {
-            // Clients expect a message even if the answer is empty.
-            self.place_of_text().await?;
-        }
-        for (output_index, item) in items(chat, &self.sources).into_iter().enumerate() {
-            match &item {
-                Item::Message(message) => {
-                    self.end_text(output_index, &message.id, &chat.response).await?;
-                }
-                Item::Call(call) => self.end_call(output_index, call).await?,
-            }
-            self.item("response.output_item.done", output_index, item).await?;
-        }
-        let is_cut = chat.cut.is_some();
-        let r#type = if is_cut { "response.incomplete" } else { "response.completed" };
-        let sequence_number = self.number();
-        let response = Response::in_order(chat, &self.sources, &self.echo);
-        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
-    }
-
-    /// Sends, logs and counts a failure.
-    pub(super) async fn fail(&mut self, error: &Error) -> Result<()> {
-        self.events.note(error);
-        let failure = OpenAiFailure::of(error, FailureFormat::Responses).error;
-        let (r#type, sequence_number) = ("error", self.number());
-        let (message, param) = (failure.message.as_str(), failure.param.as_deref());
-        let event = ErrorEvent { r#type, sequence_number, code: failure.code, message, param };
-        self.events.send(r#type, &event).await?;
-        let (r#type, sequence_number) = ("response.failed", self.number());
-        let model = self.model.as_deref().unwrap_or_default();
-        let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
-        let response = response.failed(failure.message);
-        self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
     }
 
     async fn begin(&mut self, model: &str) -> Result<()> {
@@ -323,26 +250,18 @@ impl Steps {
             return Ok(());
         }
         self.model = Some(model.to_owned());
-        for r#type in ["response.created", "response.in_progress"] {
-            let sequence_number = self.number();
+        for name in ["response.created", "response.in_progress"] {
             let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
-            self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await?;
+            self.stream.send(name, Fields::State { response: Box::new(response) }).await?;
         }
         Ok(())
     }
 
     async fn send_text(&mut self, delta: &str) -> Result<()> {
         let output_index = self.place_of_text().await?;
-        let event = TextDelta {
-            r#type: "response.output_text.delta",
-            sequence_number: self.number(),
-            item_id: message_id(&self.chat_id),
-            output_index,
-            content_index: 0,
-            delta,
-            logprobs: [],
-        };
-        self.events.send(event.r#type, &event).await
+        let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
+        let fields = Fields::TextDelta { item_id, output_index, content_index, delta, logprobs };
+        self.stream.send("response.output_text.delta", fields).await
     }
 
     async fn call(&mut self, piece: &CallPiece) -> Result<()> {
@@ -350,14 +269,9 @@ impl Steps {
         if piece.arguments.is_empty() {
             return Ok(());
         }
-        let event = ArgumentsDelta {
-            r#type: "response.function_call_arguments.delta",
-            sequence_number: self.number(),
-            item_id: call_item_id(&self.chat_id, piece.index),
-            output_index,
-            delta: &piece.arguments,
-        };
-        self.events.send(event.r#type, &event).await
+        let item_id = call_item_id(&self.chat_id, piece.index);
+        let fields = Fields::ArgumentsDelta { item_id, output_index, delta: &piece.arguments };
+        self.stream.send("response.function_call_arguments.delta", fields).await
     }
 
     /// Returns the index of the message in the output. Begins the message if necessary.
@@ -394,54 +308,67 @@ impl Steps {
         }
     }
 
-    async fn end_text(&mut self, output_index: usize, item_id: &str, text: &str) -> Result<()> {
-        let event = TextDone {
-            r#type: "response.output_text.done",
-            sequence_number: self.number(),
-            item_id: item_id.to_owned(),
-            output_index,
-            content_index: 0,
-            text,
-            logprobs: [],
-        };
-        self.events.send(event.r#type, &event).await?;
+    async fn end_text(&mut self, output_index: usize, text: &str) -> Result<()> {
+        let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
+        let fields = Fields::TextDone { item_id, output_index, content_index, text, logprobs };
+        self.stream.send("response.output_text.done", fields).await?;
         self.part("response.content_part.done", output_index, text).await
     }
 
     async fn end_call(&mut self, output_index: usize, call: &CallItem<'_>) -> Result<()> {
-        let event = ArgumentsDone {
-            r#type: "response.function_call_arguments.done",
-            sequence_number: self.number(),
-            item_id: call.id.clone(),
-            output_index,
-            name: call.name,
-            arguments: call.arguments,
-        };
-        self.events.send(event.r#type, &event).await
+        let (item_id, name, arguments) = (call.id.clone(), call.name, call.arguments);
+        let fields = Fields::ArgumentsDone { item_id, output_index, name, arguments };
+        self.stream.send("response.function_call_arguments.done", fields).await
     }
 
-    async fn item(&mut self, r#type: &'static str, place: usize, item: Item<'_>) -> Result<()> {
-        let sequence_number = self.number();
-        let event = ItemEvent { r#type, sequence_number, output_index: place, item };
-        self.events.send(r#type, &event).await
+    async fn item(&mut self, name: &'static str, place: usize, item: Item<'_>) -> Result<()> {
+        self.stream.send(name, Fields::Item { output_index: place, item }).await
     }
 
-    async fn part(&mut self, r#type: &'static str, place: usize, text: &str) -> Result<()> {
-        let event = PartEvent {
-            r#type,
-            sequence_number: self.number(),
-            item_id: message_id(&self.chat_id),
-            output_index: place,
-            content_index: 0,
-            part: OutputText::of(text),
-        };
-        self.events.send(r#type, &event).await
+    async fn part(&mut self, name: &'static str, place: usize, text: &str) -> Result<()> {
+        let (item_id, part) = (message_id(&self.chat_id), OutputText::of(text));
+        let fields = Fields::Part { item_id, output_index: place, content_index: 0, part };
+        self.stream.send(name, fields).await
+    }
+}
+
+impl AnswerWriter for Steps {
+    async fn pass(&mut self, piece: &Piece) -> Result<()> {
+        self.begin(&piece.model).await?;
+        match &piece.call {
+            Some(call) => self.call(call).await,
+            None => self.send_text(&piece.text).await,
+        }
     }
 
-    /// Returns the number of the next event.
-    fn number(&mut self) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        number
+    async fn end(&mut self, chat: &Chat) -> Result<()> {
+        self.begin(chat.model_name()).await?;
+        if self.sources.is_empty() {
+            // Clients expect a message even if the answer is empty.
+            self.place_of_text().await?;
+        }
+        for (place, item) in items(chat, &self.sources).into_iter().enumerate() {
+            match &item {
+                Item::Message(_) => self.end_text(place, &chat.response).await?,
+                Item::Call(call) => self.end_call(place, call).await?,
+            }
+            self.item("response.output_item.done", place, item).await?;
+        }
+        let is_cut = chat.cut.is_some();
+        let name = if is_cut { "response.incomplete" } else { "response.completed" };
+        let response = Box::new(Response::in_order(chat, &self.sources, &self.echo));
+        self.stream.send(name, Fields::State { response }).await
+    }
+
+    async fn fail(&mut self, error: &Error) -> Result<()> {
+        self.stream.events.note(error);
+        let failure = OpenAiFailure::of(error, Responses::FAILURES).error;
+        let (code, message) = (failure.code, failure.message.as_str());
+        let fields = Fields::Error { code, message, param: failure.param.as_deref() };
+        self.stream.send("error", fields).await?;
+        let model = self.model.as_deref().unwrap_or_default();
+        let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
+        let response = Box::new(response.failed(failure.message));
+        self.stream.send("response.failed", Fields::State { response }).await
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum Item<'a> {
 pub(super) struct MessageItem<'a> {
     /// `msg_` followed by the id of the message.
     #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
-    pub(super) id: String,
+    id: String,
     /// Always `message`.
     #[schema(pattern = "^message$", examples("message"))]
     r#type: &'static str,

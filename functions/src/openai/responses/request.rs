@@ -19,10 +19,11 @@ use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use super::reply::Echo;
 use super::tools::{self, Choice, OfferedTool};
+use crate::openai::asking::Asked;
 use crate::openai::json::at_most;
 use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
-use crate::openai::{Asked, max_model_tokens, model_token_limits, number_up_to};
+use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// The error message for fields that refer to an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
@@ -44,7 +45,7 @@ pub(super) struct Body {
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the response as events.
-    pub(super) stream: Option<bool>,
+    stream: Option<bool>,
     /// The sampling temperature.
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -173,6 +174,7 @@ impl Body {
             given: true,
             ..Prompt::default()
         };
-        Ok((Asked { model: self.model, message, prompt }, echo))
+        let streamed = self.stream == Some(true);
+        Ok((Asked { model: self.model, message, prompt, streamed }, echo))
     }
 }

@@ -1,0 +1,189 @@
+//! The steps of a request that asks the AI, whatever API the client knows: the caller, the charge,
+//! and the stored answer to a retry. A [`Dialect`] reads the request and writes the answer.
+
+use serde::de::DeserializeOwned;
+use shared::ai::{CallPiece, Piece, Prompt};
+use shared::charge::{
+    self, AnswerForm, AnswerStream, BeginOutcome, Charge, Context, NewChat, Offer, RequestKey,
+};
+use shared::config::EmptyBalance;
+use shared::error::Failure;
+use shared::http::{self, Events, FailureFormat};
+use shared::values::idempotency::Key;
+use shared::values::{Chat, Credential, Message};
+use shared::{App, Error, Reply, Request, Result, auth};
+
+use crate::openai::CompletionApp;
+
+/// How the clients of one API ask the AI. A value has the options of a request on which the form of
+/// its answer depends.
+///
+/// A new dialect is a folder with an endpoint's file, which calls [`answer`], and a type that
+/// implements this trait:
+///
+/// | to provide | in |
+/// |---|---|
+/// | the fields of a request, and the prompt in them | [`Body`](Self::Body), [`read`](Self::read) |
+/// | the reply with a whole answer | [`reply`](Self::reply) |
+/// | the events of a streamed answer, and of a failure after them | [`Writer`](Self::Writer) |
+/// | the format of all other failures, as in the endpoint's row | [`FAILURES`](Self::FAILURES) |
+/// | a word that no other dialect has, for idempotency keys | [`FORM`](Self::FORM) |
+///
+/// Dialects know nothing about credits.
+pub(crate) trait Dialect: Send + Sized + 'static {
+    /// The form of the answers. A retry gets a stored answer only if it asks for the same form.
+    const FORM: AnswerForm;
+
+    /// The format of failures.
+    const FAILURES: FailureFormat;
+
+    /// The body of a request.
+    type Body: DeserializeOwned + Send;
+
+    /// Writes the events of a streamed answer.
+    type Writer: AnswerWriter;
+
+    /// Reads a request. The message for the history has at most `message_limit` characters.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`], which names each invalid field.
+    fn read(body: Self::Body, message_limit: usize) -> Result<(Asked, Self)>;
+
+    /// Returns the reply with a stored answer.
+    fn reply(&self, chat: &Chat) -> Reply;
+
+    /// Begins the stream of the answer with this id. `began` is the time of the request, in
+    /// milliseconds since 1970.
+    fn writer(self, events: Events, chat_id: &str, began: u64) -> Self::Writer;
+}
+
+/// Writes the events of one answer. All functions fail if the client has disconnected.
+pub(crate) trait AnswerWriter: Send {
+    /// Sends a piece of the answer.
+    fn pass(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends the stream after the last piece of this answer, which is stored now.
+    fn end(&mut self, chat: &Chat) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends the stream with a failure, and [notes](Events::note) the failure.
+    fn fail(&mut self, error: &Error) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The model, the message and the whole prompt of a request.
+pub(crate) struct Asked {
+    pub(crate) model: Option<String>,
+    pub(crate) message: Message,
+    pub(crate) prompt: Prompt,
+    /// True if the client reads the answer as a stream.
+    pub(crate) streamed: bool,
+}
+
+/// Returns the failures of a dialect's endpoint, for the OpenAPI document.
+pub(crate) fn failures() -> Vec<Failure> {
+    use Failure::{ApiKeyExpired, KeyLimitReached, NoSuchModel, OutOfQuota};
+    [charge::FAILURES, &[ApiKeyExpired, KeyLimitReached, OutOfQuota, NoSuchModel]].concat()
+}
+
+/// Answers a request: reserves the tokens, calls the AI, and then stores the answer or returns the
+/// tokens. A retry gets the stored answer.
+///
+/// # Errors
+/// Fails if the request is refused, or if there is no answer. After the first event, failures are
+/// events.
+pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let (caller, body): (_, D::Body) = read(&app, &req).await?;
+    let (asked, dialect) = D::read(body, app.config.message_limit)?;
+    let (streamed, silence) = (asked.streamed, app.ai.config.silence);
+    match begin(&app, &req, &caller, key.as_ref(), D::FORM, asked).await? {
+        BeginOutcome::Replayed(chat) if streamed => {
+            let reply = http::events(&req, D::FAILURES, silence, async move |events| {
+                let mut writer = dialect.writer(events, &chat.chat_id, chat.time);
+                for piece in pieces(&chat) {
+                    writer.pass(&piece).await?;
+                }
+                writer.end(&chat).await
+            });
+            reply.map(http::replayed)
+        }
+        BeginOutcome::Replayed(chat) => dialect.reply(&chat).map(http::replayed),
+        BeginOutcome::Charge(charge) if streamed => {
+            let mut answering = AnswerStream::begin(charge).await?;
+            http::events(&req, D::FAILURES, silence, async move |events| {
+                let mut writer = dialect.writer(events, answering.chat_id(), answering.began());
+                while let Some(piece) = answering.next().await {
+                    writer.pass(&piece).await?;
+                }
+                match answering.end().await {
+                    Ok(paid) => writer.end(&paid.chat).await,
+                    Err(error) => writer.fail(&error).await,
+                }
+            })
+        }
+        BeginOutcome::Charge(charge) => {
+            let paid = charge.answer(None).await?;
+            Ok(http::limited_as_openai(dialect.reply(&paid.chat)?, &paid.this_minute))
+        }
+    }
+}
+
+/// Verifies the caller's credential, and then reads the body. Bodies may be large, so the bodies of
+/// unknown callers aren't read.
+///
+/// # Errors
+/// Fails if the credential or the body is invalid.
+async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credential, T)> {
+    http::require_json(req)?;
+    let caller = auth::program(app, req).await?;
+    Ok((caller, http::json(req)?))
+}
+
+/// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
+/// request is running. The time is longer than most answers take, because OpenAI's SDKs give up
+/// after two retries.
+const COME_AGAIN: u32 = 10;
+
+/// Begins to charge a message, or returns the stored answer to an earlier request with the same
+/// idempotency key.
+///
+/// # Errors
+/// Fails if the prompt is invalid for every model, or if [`Charge::begin`] fails.
+async fn begin(
+    app: &CompletionApp,
+    req: &Request,
+    caller: &Credential,
+    key: Option<&Key>,
+    form: AnswerForm,
+    Asked { model, message, prompt, .. }: Asked,
+) -> Result<BeginOutcome> {
+    // A retry of a request that has finished gets its answer, even if the model was removed in the meantime.
+    let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
+    if let Ok(offer) = &offer {
+        offer.ai.check(&prompt)?;
+    }
+    let key = RequestKey::of_program(app, req, caller, key, form).await?;
+    let context = Context::Given(Box::new(prompt));
+    let asked = NewChat { message, context, key, offer, max_cost: None };
+    Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
+        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })
+            if app.empty_balance == EmptyBalance::TooManyRequests =>
+        {
+            Error::OutOfQuota(Box::new(empty))
+        }
+        error => error,
+    })
+}
+
+/// Returns a stored answer as pieces of a stream: the text is one piece, and so is each call.
+fn pieces(chat: &Chat) -> Vec<Piece> {
+    let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
+    let text = text.map(|text| Piece { text, ..Piece::default() });
+    let calls = chat.calls.iter().enumerate().map(|(index, call)| {
+        let begins = Some((call.id.clone(), call.name.clone()));
+        let call = CallPiece { index, begins, arguments: call.arguments.clone() };
+        Piece { call: Some(call), ..Piece::default() }
+    });
+    let by_model = |piece: Piece| Piece { model: chat.model_name().to_owned(), ..piece };
+    text.into_iter().chain(calls).map(by_model).collect()
+}
