@@ -11,7 +11,7 @@ use crate::store::balance::limits::{
 };
 use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
 use crate::store::schema::pk;
-use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n, s};
+use crate::store::{Item, Outcome, Patience, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
@@ -61,11 +61,9 @@ impl Store {
             // was created, because other refunds were counted.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a release kept being refused, each time for a reason that had passed".into(),
-                ));
-            }
+            patience
+                .try_again("a release kept being refused, each time for a reason that had passed")
+                .await?;
         }
     }
 
