@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::Credits;
-use crate::clock::{month, neighbour};
+use crate::clock::{month, previous_month};
 use crate::error::NextAllowance;
 use crate::store::Record;
 use crate::store::balance::limits::{
@@ -252,7 +252,7 @@ impl Hold {
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
         // Keep last month's purses: a hold may still return credits to them, and a function with a slow
         // clock may even begin a chat in that month.
-        let last_month = neighbour(&month(now * 1000), false);
+        let last_month = previous_month(&month(now * 1000));
         let is_free = |purse: &&String| !account.holds_in(purse);
         let purses = account.purses.iter().flat_map(|purses| purses.keys());
         let over = ended_purses(purses, &last_month).filter(is_free);
