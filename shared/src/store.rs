@@ -39,7 +39,7 @@ pub use accounts::{
 };
 pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
-    StopOutcome,
+    Shortage, StopOutcome,
 };
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange};
 pub use client::Store;
