@@ -39,9 +39,9 @@ pub use accounts::{
 };
 pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
-    StopOutcome,
+    Shortage, StopOutcome,
 };
-pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
+pub use chats::{Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange};
 pub use client::Store;
 pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};

@@ -96,7 +96,7 @@ impl Offer {
     }
 
     /// Returns the rates of a model with a fare by usage.
-    pub(super) fn rates(&self) -> Option<Rates> {
+    fn rates(&self) -> Option<Rates> {
         match self.fare {
             Fare::Message(_) => None,
             Fare::Usage(rates) => Some(rates),

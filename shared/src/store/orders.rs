@@ -488,9 +488,7 @@ impl Store {
             if self.send(&keep).await?.is_applied() {
                 return Ok(PaymentClaim::Kept);
             }
-            if !patience.lasts().await {
-                return Err(contended());
-            }
+            patience.try_again(CONTENDED).await?;
         }
     }
 
@@ -556,8 +554,7 @@ impl Store {
             let writes = self.step(&order, &next, account.as_ref(), entry.as_ref())?;
             match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok((next, owes)),
-                Transaction::Refused(_) if patience.lasts().await => {}
-                Transaction::Refused(_) => return Err(contended()),
+                Transaction::Refused(_) => patience.try_again(CONTENDED).await?,
             }
             // An unpaid order may just have been deleted. The next copy of the event finds no order.
             let gone = || StoreError::Unavailable(format!("the order {} is gone", order.id()));
@@ -884,6 +881,5 @@ pub(in crate::store) fn orders(items: &[Item]) -> Result<Vec<Order>> {
     items.iter().filter(is_order).cloned().map(from_item).collect()
 }
 
-fn contended() -> StoreError {
-    StoreError::Unavailable("an order kept changing while facts were merged into it".into())
-}
+/// The cause if other writes changed the order before each attempt of a step.
+const CONTENDED: &str = "an order kept changing while facts were merged into it";

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
+use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, previous_month};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
@@ -163,7 +163,7 @@ impl Store {
                 }
                 None if of <= reach.first.month() => return Ok((found, None)),
                 None => {
-                    of = neighbour(&of, false);
+                    of = previous_month(&of);
                     next = Some(Place::In(of.clone()));
                 }
             }
@@ -209,7 +209,7 @@ impl Store {
                 }
                 None if of <= last_month => return Ok((found, None)),
                 None => {
-                    of = neighbour(&of, false);
+                    of = previous_month(&of);
                     next = Some(Place::In(of.clone()));
                 }
             }

@@ -38,6 +38,16 @@ struct Book {
     allowance: Option<u64>,
 }
 
+/// The numbers of an account, as its ledger and its orders explain them.
+struct Numbers {
+    tokens: Credits,
+    granted: Credits,
+    spent: Credits,
+    owed: Credits,
+    /// The period of the last allowance.
+    allowance: Option<u64>,
+}
+
 impl Store {
     /// Completes or undoes the transactions that the restore to `second` has split. Stored chats
     /// without a ledger entry get an entry, all holds end, and the account gets the numbers of its
@@ -97,6 +107,31 @@ impl Store {
         if held == 0 && had == (tokens, granted, spent) && owes_as_before && allows_as_before {
             return Ok(repairs);
         }
+        let numbers = Numbers { tokens, granted, spent, owed, allowance };
+        if !self.send(&self.set_numbers(account, numbers)).await?.is_applied() {
+            return Err(StoreError::Unavailable(
+                "an account changed while it was reconciled".into(),
+            ));
+        }
+        if !allows_as_before {
+            repairs.push("took the period of its allowance from its ledger".into());
+        }
+        if held > 0 {
+            repairs.push(format!("ended {held} holds"));
+        }
+        if (account.granted, account.spent) != (granted, spent) {
+            repairs.push(format!(
+                "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
+                account.granted, account.spent
+            ));
+        }
+        Ok(repairs)
+    }
+
+    /// The write that gives the account these numbers and ends its holds, if its balance hasn't
+    /// changed since it was read.
+    fn set_numbers(&self, account: &Account, numbers: Numbers) -> Write {
+        let Numbers { tokens, granted, spent, owed, allowance } = numbers;
         let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Vec::new());
         match owed {
             Credits::ZERO => remove.push("owed"),
@@ -115,7 +150,7 @@ impl Store {
         if !remove.is_empty() {
             set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
-        let reconcile = Write::update(
+        Write::update(
             &self.tables.users,
             pk(&account.pk),
             format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{set}"),
@@ -130,27 +165,9 @@ impl Store {
             (":had", n(account.tokens)),
             (":was_granted", n(account.granted)),
             (":was_spent", n(account.spent)),
-            (":held", n(held)),
+            (":held", n(account.reservations.len())),
         ])
-        .values(values);
-        if !self.send(&reconcile).await?.is_applied() {
-            return Err(StoreError::Unavailable(
-                "an account changed while it was reconciled".into(),
-            ));
-        }
-        if !allows_as_before {
-            repairs.push("took the period of its allowance from its ledger".into());
-        }
-        if held > 0 {
-            repairs.push(format!("ended {held} holds"));
-        }
-        if (account.granted, account.spent) != (granted, spent) {
-            repairs.push(format!(
-                "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
-                account.granted, account.spent
-            ));
-        }
-        Ok(repairs)
+        .values(values)
     }
 
     /// Replaces the account's purses with those computed from the ledger.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
 use crate::store::schema::{call_pk, pk};
-use crate::store::{Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, s};
+use crate::store::{Outcome, Patience, Result, Store, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
 /// How long a call can be retried, in seconds. OpenAI's SDKs wait ten minutes for a reply by
@@ -40,7 +40,8 @@ impl Store {
     /// of the call's retry if the retry has arrived earlier.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; the call has had no effect then.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the call has had no
+    /// effect then.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
         // The pk has only a hash, because the item may outlive the account for a while.
         let key = call_pk(&fingerprint(format!("{} {}", call.user_id, call.payload)));
@@ -56,19 +57,14 @@ impl Store {
                 Outcome::Applied(last) => return Ok(from_item::<LastCall>(last)?.key),
                 Outcome::Refused(other) => self.refused_by(&begin, other).await?,
             };
-            match other {
-                Some(other) if !call.again => {
-                    return Ok(if other.again { other.key } else { fresh.to_owned() });
-                }
-                // Between the two writes, another call was recorded, or the record of the last call
-                // expired.
-                _ if patience.lasts().await => {}
-                _ => {
-                    return Err(StoreError::Unavailable(
-                        "the record of the call kept changing".into(),
-                    ));
-                }
+            if let Some(other) = other
+                && !call.again
+            {
+                return Ok(if other.again { other.key } else { fresh.to_owned() });
             }
+            // Between the two writes, another call was recorded, or the record of the last call
+            // expired.
+            patience.try_again("the record of the call kept changing").await?;
         }
     }
 
