@@ -11,13 +11,11 @@ mod json;
 mod tools;
 mod turns;
 
-use std::ops::Deref;
-
 use serde_json::{Value, json};
-use shared::App;
 use shared::app::{AiApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
+use shared::extends;
 use shared::http::FailureFormat;
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
@@ -43,6 +41,8 @@ pub struct CompletionApp {
     unknown_models: UnknownModels,
 }
 
+extends!(CompletionApp, asking: AiApp);
+
 impl Reads for CompletionApp {
     const SETTINGS: &'static [Names] =
         &[AiConfig::SETTINGS, EmptyBalance::SETTINGS, UnknownModels::SETTINGS];
@@ -53,18 +53,6 @@ impl Start for CompletionApp {
         let empty_balance = EmptyBalance::read(settings)?;
         let unknown_models = UnknownModels::read(settings)?;
         Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance, unknown_models })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.asking.app_mut()
-    }
-}
-
-impl Deref for CompletionApp {
-    type Target = AiApp;
-
-    fn deref(&self) -> &AiApp {
-        &self.asking
     }
 }
 

@@ -10,7 +10,7 @@
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
-use shared::app::{HistoryApp, Reads, Start};
+use shared::app::{HistoryApp, InnerApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Names, Settings};
 use shared::error::Failure;
@@ -59,14 +59,16 @@ impl<A: Start> Reads for ChatReader<A> {
     };
 }
 
+impl<A: InnerApp> InnerApp for ChatReader<A> {
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.app.app_mut()
+    }
+}
+
 impl<A: Start> Start for ChatReader<A> {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let access = ChatAccess::read(settings)?;
         Ok(Self { app: A::start(settings, clock).await?, access })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.app.app_mut()
     }
 }
 
