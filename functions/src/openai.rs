@@ -16,11 +16,11 @@ use shared::app::{AiApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
 use shared::extends;
-use shared::http::FailureFormat;
+use shared::http::{BodyLimit, FailureFormat, Route};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 endpoints! {
-    FailureFormat::OpenAi => {
+    v1(FailureFormat::OpenAi) => {
         completions: POST "/v1/chat/completions";
         models:
             GET "/v1/models",
@@ -28,9 +28,14 @@ endpoints! {
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
     }
-    FailureFormat::Responses => {
+    v1(FailureFormat::Responses) => {
         responses: POST "/v1/responses";
     }
+}
+
+/// Returns the fields that routes under `/v1` share.
+const fn v1(failures: FailureFormat) -> Route {
+    Route { body_limit: BodyLimit::Conversation, ..Route::of(failures) }
 }
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.

@@ -159,7 +159,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let mut document = described.clone();
     let mut paths = Map::new();
     let mut shared = Map::new();
-    for route in ROUTES.iter().filter(|route| !matches!(route.failures, FailureFormat::Page(_))) {
+    for route in ROUTES.iter().filter(|route| route.page.is_none()) {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
@@ -373,7 +373,7 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
-            FailureFormat::Problem | FailureFormat::Events | FailureFormat::Page(_) => "",
+            FailureFormat::Problem => "",
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
             FailureFormat::Simplejwt => "Simplejwt",
