@@ -17,7 +17,7 @@ use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
 use crate::secrets::KeptSecret;
-use crate::store::{Reach, Store};
+use crate::store::{DataPeriod, Store};
 use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
@@ -188,10 +188,10 @@ impl HistoryApp {
     ///
     /// # Errors
     /// As [`Kept::current`].
-    pub async fn reach(&self) -> crate::Result<Reach> {
+    pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
-        Ok(Reach { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
+        Ok(DataPeriod { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
     }
 }
 

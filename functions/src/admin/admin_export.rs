@@ -95,7 +95,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
             (list, _) => list,
         };
         let (first, today) =
-            (reader.app.reach().await?.first, Day::from_millis(app.clock.millis()));
+            (reader.app.data_period().await?.first, Day::from_millis(app.clock.millis()));
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(first.min(to));
         if from.days_to(to) == 0 {

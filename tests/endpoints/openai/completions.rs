@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::http::Route;
-use shared::store::Call;
+use shared::store::UnkeyedRequest;
 
 use crate::endpoints::openai::responses::input;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
@@ -583,7 +583,10 @@ async fn requests_overtaken_by_their_retry_run_under_its_key() {
     let (store, now) = (api.store(), api.now() * 1000);
     let user = uuid::Uuid::new_v4().to_string();
     let key_of = async |came: u64, again: bool, fresh: &str| {
-        store.key_of(Call { user_id: &user, payload: "hi", again, came }, fresh).await.unwrap()
+        store
+            .key_of(UnkeyedRequest { user_id: &user, payload: "hi", again, came }, fresh)
+            .await
+            .unwrap()
     };
     assert_eq!(key_of(now + 50, true, "second").await, "second", "nothing is known yet");
     assert_eq!(key_of(now, false, "first").await, "second");
