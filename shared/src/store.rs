@@ -53,9 +53,9 @@ pub use ledger::{
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::{Order, PaymentClaim};
-pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
+pub use requests::{Attempt, Guess, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
-pub use timeline::{Place, Reach, Span};
+pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };

@@ -16,7 +16,7 @@ use shared::app::HistoryApp;
 use shared::clock::{self, Day};
 use shared::error::Failure;
 use shared::openapi::{self, Days};
-use shared::store::{Census, CostLine, Costs, Figures, Reach, Spender, is_closed};
+use shared::store::{Census, CostLine, Costs, DataPeriod, Figures, Spender, is_closed};
 use shared::values::decimal;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -66,7 +66,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 )]
 pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
-        let reach = app.reach().await?;
+        let period = app.data_period().await?;
         let (first, days) = range(&app, &req)?;
         let accounts = match http::query_flag(&req, "accounts")? {
             Some(true) => Some(app.store.census().await?.map(|census| Accounts::of(&census))),
@@ -78,23 +78,23 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         let with_models = http::query_flag(&req, "models")? == Some(true);
-        Ok((first, days, accounts, top.transpose()?, with_models, reach))
+        Ok((first, days, accounts, top.transpose()?, with_models, period))
     };
-    let (_, (first, days, accounts, top, with_models, reach)) =
+    let (_, (first, days, accounts, top, with_models, period)) =
         auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
     let users = async {
         match top {
-            Some(by) => top_users(&app, by, first, days, reach, until).await.map(Some),
+            Some(by) => top_users(&app, by, first, days, period, until).await.map(Some),
             None => Ok(None),
         }
     };
-    let figures = async { Ok(app.store.figures(first, days, reach, until).await?) };
+    let figures = async { Ok(app.store.figures(first, days, period, until).await?) };
     let costs = async {
         match with_models {
-            true => Ok(Some(app.store.costs(first, days, reach, until).await?)),
+            true => Ok(Some(app.store.costs(first, days, period, until).await?)),
             false => Ok(None),
         }
     };
@@ -126,10 +126,10 @@ async fn top_users(
     by: &str,
     first: Day,
     days: u64,
-    reach: Reach,
+    period: DataPeriod,
     until: Instant,
 ) -> Result<Top> {
-    let mut spenders = app.store.spenders(first, days, reach, until).await?;
+    let mut spenders = app.store.spenders(first, days, period, until).await?;
     if by == "chats" {
         spenders.users.sort_by_key(|user| Reverse((user.chats, user.spent)));
     }

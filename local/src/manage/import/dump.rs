@@ -23,7 +23,7 @@ use flags::Condition;
 use json::JsonFile;
 use links::{Links, UserIndex};
 use models::{Answer, Balance, ChatModel, PASSWORD, UserModel};
-use record::{Place, Record, Source};
+use record::{Record, RowId, Source};
 use sqlite::SqliteFile;
 
 pub use flags::{Flag, Unused};
@@ -151,9 +151,9 @@ pub struct Dump {
     source: Box<dyn Source>,
     user_model: UserModel,
     /// The users in the order of the file.
-    users: Vec<Place>,
+    users: Vec<RowId>,
     /// The users that are refused because of their primary key, with the reason.
-    refused_users: HashMap<Place, String>,
+    refused_users: HashMap<RowId, String>,
     balance: Balance,
     scale: u32,
     chats: Option<(ChatModel, Links)>,
@@ -214,7 +214,7 @@ impl Dump {
     fn read(source: Box<dyn Source>, choices: &Choices) -> Result<Self, String> {
         let user_model = UserModel::find(source.as_ref(), choices)?;
         let chat_model = ChatModel::find(source.as_ref(), choices, &user_model)?;
-        let users = source.places(&user_model.name)?;
+        let users = source.row_ids(&user_model.name)?;
         let names = (user_model.username.as_str(), user_model.email);
         let (index, refused_users) =
             UserIndex::read(source.as_ref(), &user_model.name, names, &users);
@@ -262,8 +262,8 @@ impl Dump {
         else {
             return false;
         };
-        let has_address = |place: &&Place| {
-            let record = self.source.read(&self.user_model.name, **place, &[email]);
+        let has_address = |id: &&RowId| {
+            let record = self.source.read(&self.user_model.name, **id, &[email]);
             matches!(record.optional_text(Some(email)), Ok(Some(_)))
         };
         let with_address = self.users.iter().filter(has_address).count();
@@ -274,8 +274,8 @@ impl Dump {
     pub fn names(&self) -> HashMap<String, String> {
         let UserModel { name, username, email, .. } = &self.user_model;
         let fields: Vec<&str> = [username.as_str()].into_iter().chain(*email).collect();
-        let named = self.users.iter().filter_map(|place| {
-            let record = self.source.read(name, *place, &fields);
+        let named = self.users.iter().filter_map(|id| {
+            let record = self.source.read(name, *id, &fields);
             Some((record.pk.clone()?, self.name_of(&record).ok()?))
         });
         named.collect()
@@ -283,10 +283,10 @@ impl Dump {
 
     /// Reads all users in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = Result<DjangoUser, BadRow>> {
-        self.users.iter().enumerate().map(|(user, place)| self.user(UserKey(user), *place))
+        self.users.iter().enumerate().map(|(user, id)| self.user(UserKey(user), *id))
     }
 
-    fn user(&self, key: UserKey, place: Place) -> Result<DjangoUser, BadRow> {
+    fn user(&self, key: UserKey, id: RowId) -> Result<DjangoUser, BadRow> {
         let model = &self.user_model;
         let UserModel { email, verified, first_name, last_name, active, superuser, joined, .. } =
             *model;
@@ -298,11 +298,11 @@ impl Dump {
         let mut fields = model.used();
         fields.extend(own_balance);
         fields.extend(self.inactive_if.iter().map(|condition| condition.field.as_str()));
-        let mut record = self.source.read(&model.name, place, &fields);
+        let mut record = self.source.read(&model.name, id, &fields);
         record.pk = record.pk.take().or_else(|| self.name_of(&record).ok());
         let row = row(&model.name, &record);
         let read = || {
-            if let Some(reason) = self.refused_users.get(&place) {
+            if let Some(reason) = self.refused_users.get(&id) {
                 return Err(reason.clone());
             }
             let name = self.name_of(&record)?;
@@ -354,8 +354,8 @@ impl Dump {
         let Some(rows) = rows else { return record.whole(field, self.scale) };
         match rows.of(user) {
             [] => Err(format!("{model} has no row for this user")),
-            [place] => {
-                let record = self.source.read(model, *place, &[field]);
+            [id] => {
+                let record = self.source.read(model, *id, &[field]);
                 let tokens = record.whole(field, self.scale);
                 tokens.map_err(|reason| format!("{}: {reason}", row(model, &record)))
             }
@@ -369,14 +369,12 @@ impl Dump {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats: Vec<_> = match &model.answer {
             Answer::Field(response) => {
-                let read =
-                    |place: &Place| self.chat(model, response, *place, links.refused.get(place));
+                let read = |id: &RowId| self.chat(model, response, *id, links.refused.get(id));
                 links.of(user).iter().map(read).collect()
             }
             Answer::Row { role, conversation } => {
                 let columns = turns::Columns { role, conversation: conversation.as_deref() };
-                let read =
-                    |place: &Place| self.turn(model, columns, *place, links.refused.get(place));
+                let read = |id: &RowId| self.turn(model, columns, *id, links.refused.get(id));
                 turns::joined(links.of(user).iter().map(read))
             }
         };
@@ -388,13 +386,13 @@ impl Dump {
         &self,
         model: &ChatModel,
         response: &str,
-        place: Place,
+        id: RowId,
         refused: Option<&String>,
     ) -> Result<DjangoChat, BadRow> {
         let ChatModel { message, time, model: name, .. } = model;
         let fields: Vec<&str> =
             [message.as_str(), response, time].into_iter().chain(*name).collect();
-        let record = self.source.read(&model.name, place, &fields);
+        let record = self.source.read(&model.name, id, &fields);
         let row = row(&model.name, &record);
         let read = || {
             if let Some(reason) = refused {
@@ -416,10 +414,10 @@ impl Dump {
         &self,
         model: &ChatModel,
         columns: turns::Columns<'_>,
-        place: Place,
+        id: RowId,
         refused: Option<&String>,
     ) -> Result<turns::Turn, BadRow> {
-        let record = self.source.read(&model.name, place, &model.used());
+        let record = self.source.read(&model.name, id, &model.used());
         let row = row(&model.name, &record);
         let read = || match refused {
             Some(reason) => Err(reason.clone()),
@@ -432,19 +430,19 @@ impl Dump {
     pub fn chats_without_user(&self) -> Vec<BadRow> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats = links.unlinked.clone();
-        for (user, place) in self.users.iter().enumerate() {
-            let places = links.of(user);
-            if places.is_empty() {
+        for (user, id) in self.users.iter().enumerate() {
+            let ids = links.of(user);
+            if ids.is_empty() {
                 continue;
             }
-            if let Err(BadRow { row, .. }) = self.user(UserKey(user), *place) {
+            if let Err(BadRow { row, .. }) = self.user(UserKey(user), *id) {
                 let reason = format!("the user can't be read: {row}");
-                chats.extend(places.iter().map(|place| (*place, reason.clone())));
+                chats.extend(ids.iter().map(|id| (*id, reason.clone())));
             }
         }
-        chats.sort_by_key(|(place, _)| *place);
-        let bad = |(place, reason)| {
-            let record = self.source.read(&model.name, place, &[]);
+        chats.sort_by_key(|(id, _)| *id);
+        let bad = |(id, reason)| {
+            let record = self.source.read(&model.name, id, &[]);
             BadRow { row: row(&model.name, &record), reason }
         };
         chats.into_iter().map(bad).collect()

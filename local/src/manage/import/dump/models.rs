@@ -145,7 +145,7 @@ impl UserModel {
         }
         if let [first, _, ..] = candidates.as_slice() {
             let counted = candidates.iter().map(|user| {
-                let rows = source.places(&user.name).map_or(0, |places| places.len());
+                let rows = source.row_ids(&user.name).map_or(0, |ids| ids.len());
                 format!("{} ({rows} {})", user.name, if rows == 1 { "row" } else { "rows" })
             });
             return Err(format!(
@@ -219,8 +219,8 @@ fn has_names_as_keys(source: &dyn Source, model: &Model) -> bool {
     if source.is_plain() {
         return false;
     }
-    let first = source.places(&model.name).unwrap_or_default().into_iter().next();
-    let pk = first.and_then(|place| source.read(&model.name, place, &[]).pk);
+    let first = source.row_ids(&model.name).unwrap_or_default().into_iter().next();
+    let pk = first.and_then(|id| source.read(&model.name, id, &[]).pk);
     pk.is_some_and(|pk| pk.parse::<i128>().is_err() && uuid::Uuid::parse_str(&pk).is_err())
 }
 
@@ -657,9 +657,9 @@ fn relation_or_key(
     if source.has_foreign_keys() || fields.any(|field| may_mean(field, model)) {
         return Err(lack);
     }
-    let places = source.places(&model.name)?;
-    let mut keys = places.iter().map(|place| source.read(&model.name, *place, &[]).pk);
-    let are_users = !places.is_empty() && keys.all(|pk| pk.is_some_and(|pk| index.has(&pk)));
+    let ids = source.row_ids(&model.name)?;
+    let mut keys = ids.iter().map(|id| source.read(&model.name, *id, &[]).pk);
+    let are_users = !ids.is_empty() && keys.all(|pk| pk.is_some_and(|pk| index.has(&pk)));
     // The keys of another model may be the same numbers.
     let relation = Relation { field: PK.into(), via: None, is_unique: false };
     are_users.then_some(relation).ok_or(lack)
@@ -703,8 +703,8 @@ fn has_values(
     field: &str,
     is: impl Fn(&Value) -> bool,
 ) -> bool {
-    let places = source.places(&model.name).unwrap_or_default();
-    let mut records = places.into_iter().map(|place| source.read(&model.name, place, &[field]));
+    let ids = source.row_ids(&model.name).unwrap_or_default();
+    let mut records = ids.into_iter().map(|id| source.read(&model.name, id, &[field]));
     records.find_map(|record: Record| record.required(field).ok().map(&is)).unwrap_or(false)
 }
 
