@@ -119,7 +119,7 @@ async fn an_event_on_its_way_is_not_a_missed_one() {
             progress: shared::values::Progress::Paid,
             ..Default::default()
         };
-        api.store().learn(stored, &paid, &api.server().clock).await.unwrap();
+        api.store().merge_facts(stored, &paid, &api.server().clock).await.unwrap();
     };
     let (missed, ()) = tokio::join!(check, event);
     assert_eq!(missed, 0);

@@ -163,11 +163,11 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let stored = async |index: usize| store.order(orders[index].id()).await.unwrap().unwrap();
     // The payment of an order that isn't known yet, and one that never will be.
     for payment in ["pi_1", "pi_9"] {
-        store.learn_of_payment(payment, &refunded, clock).await.unwrap();
+        store.merge_facts_of_payment(payment, &refunded, clock).await.unwrap();
     }
-    store.learn(stored(0).await, &paid("pi_1"), clock).await.unwrap();
+    store.merge_facts(stored(0).await, &paid("pi_1"), clock).await.unwrap();
     let wrong = PaymentFacts { progress: Progress::Wrong, ..paid("pi_2") };
-    store.learn(stored(1).await, &wrong, clock).await.unwrap();
+    store.merge_facts(stored(1).await, &wrong, clock).await.unwrap();
     assert_eq!(store.tell_disputes(clock).await.unwrap().disputes, 1);
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::credentials::Purses;
-use crate::store::orders::{OrderBook, orders};
+use crate::store::orders::{OrderTotals, orders};
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, entry_key, pk};
 use crate::store::sources::{StoredSource, sources};
@@ -337,7 +337,7 @@ impl Store {
         let (mut granted, mut spent) = (0, 0);
         let mut purses = Purses::of_holds(account);
         let mut allowances = SeenAllowances::default();
-        let mut orders = OrderBook::default();
+        let mut orders = OrderTotals::default();
         let mut lists = PriceVersions::default();
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {

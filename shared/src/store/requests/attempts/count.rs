@@ -228,7 +228,7 @@ impl Store {
 
     /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
     /// of seconds until the next hour.
-    pub(in crate::store::requests) async fn count_in_hour(
+    pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
         most: u32,
