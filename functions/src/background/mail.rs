@@ -40,7 +40,7 @@ pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Sen
 async fn attempt(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
-            tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
+            tracing::error!(item = key, cause = error.cause(), "an e-mail can't be sent");
             metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
             Ok(())
         }
@@ -54,18 +54,19 @@ async fn attempt(app: MailApp, key: String) -> Result<()> {
 
 #[inline]
 async fn deliver(app: &MailApp, key: &str) -> Result<()> {
-    let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
-    if let Some(mail) = write(app, letter).await? {
+    let now = app.clock.seconds();
+    let Some(email) = app.store.outgoing_email(key, now).await? else { return Ok(()) };
+    if let Some(mail) = write(app, email).await? {
         app.carrier.carry(mail).await?;
     }
-    Ok(app.store.take_letter(key).await?)
+    Ok(app.store.take_from_outbox(key).await?)
 }
 
 /// Writes the text of an outgoing e-mail, and stores its link first. Returns `None` if no account
 /// needs the e-mail any more.
-async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
+async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
-    match letter {
+    match email {
         OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
             let wanted = |account: &Account| {
                 account.id == user_id && account.active && account.auth_epoch == auth_epoch
