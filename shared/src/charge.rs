@@ -70,14 +70,14 @@ pub const FAILURES: &[Failure] = &[
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
-    /// The credits are reserved; the AI is called next.
+    /// The credits are held; the AI is called next.
     Charge(Box<Charge>),
     /// An earlier request with the same idempotency key has finished with this chat. No credits
     /// were taken.
     Replayed(Box<Chat>),
 }
 
-/// A chat whose credits are reserved. If the chat isn't answered, its credits stay reserved until
+/// A chat whose credits are held. If the chat isn't answered, its credits stay held until
 /// the lease ends.
 pub struct Charge {
     app: AiApp,
@@ -696,7 +696,7 @@ async fn abandon(app: &AiApp, hold: &Hold, error: Error) -> Error {
     }
 }
 
-/// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
+/// Releases the hold. Returns `error`, or a failure that says that the credits are still held.
 async fn refund(
     app: &AiApp,
     hold: &Hold,

@@ -16,8 +16,8 @@ use crate::{App, Credits, Error, Result};
 /// payments that refunds and disputes are about.
 const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
-/// The number of days for which disputes are compared at least. A bank decides weeks after a dispute
-/// was opened, and Stripe lists a dispute by the day on which it was opened.
+/// The number of days for which disputes are compared at least. A bank decides weeks after a
+/// dispute was opened, and Stripe lists a dispute by the day on which it was opened.
 const DISPUTES: u64 = 180;
 
 /// What a report of Stripe is about, with the reported facts.
@@ -82,7 +82,8 @@ pub enum Cure<'a> {
     Nothing,
     /// Merge the facts that events haven't told into these orders.
     Merge(&'a HashSet<String>),
-    /// Merge them into all orders, and store the orders again that a restore of the tables has lost.
+    /// Merge them into all orders, and store the orders again that a restore of the tables has
+    /// lost.
     Restore,
 }
 
@@ -98,8 +99,8 @@ pub struct Difference {
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that none is lost if the comparison fails later. Lists
-/// each disputed order among those that need attention, because releases before 0.14.0 don't.
+/// each difference as soon as it is found, so that none is lost if the comparison fails later.
+/// Lists each disputed order among those that need attention, because releases before 0.14.0 don't.
 ///
 /// # Errors
 /// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
@@ -140,7 +141,8 @@ pub async fn compare(
 }
 
 /// Like [`compare`], for a check that runs beside events: merges only differences about money that
-/// are still there after `grace`, because an event may be on its way. Calls `each` for each of them.
+/// are still there after `grace`, because an event may be on its way. Calls `each` for each of
+/// them.
 ///
 /// # Errors
 /// As [`compare`].
@@ -217,10 +219,10 @@ impl Comparison<'_> {
             return self.merge(order, &facts, Some("restored from Stripe")).await;
         }
         let line = match self.cure {
-            Cure::Restore => "Stripe lists this order, and it can't be restored",
+            Cure::Restore => "Stripe lists this purchase, and it can't be restored",
             // The page of another stack with the same Stripe account may be open.
             _ if !session.is_paid() => return Ok(None),
-            _ => "Stripe lists this order, and it is missing here",
+            _ => "Stripe lists this purchase, and it is missing here",
         };
         let order = session.order.order.clone();
         Ok(Some(Difference { order, line: line.to_owned(), is_about_money: true }))
@@ -269,8 +271,8 @@ impl Comparison<'_> {
         Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
-    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed, or
-    /// its account is unknown.
+    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed,
+    /// or its account is unknown.
     async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
         if self.cure != Cure::Restore {
             return Ok(None);

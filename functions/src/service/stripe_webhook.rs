@@ -1,8 +1,8 @@
 //! `POST /api/stripe/webhook` - receive an event of Stripe, which has signed it.
 //!
-//! In: an event. Out: `{"received": true}`, also for events that say nothing about an order, and for
-//! those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be handled:
-//! Stripe sends it again for three days.
+//! In: an event. Out: `{"received": true}`, also for events that say nothing about a purchase, and
+//! for those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be
+//! handled: Stripe sends it again for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -37,7 +37,7 @@ pub(crate) const LAMBDA: Lambda =
     summary = "Receive an event of Stripe",
     description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, of an unknown shape such as a thin event, or of Stripe's other mode, is confirmed and ignored.",
     request_body(content = Object, description = "The event, as Stripe sends it."),
-    responses((status = 200, description = "The event was handled, or says nothing about an order.", body = EventReceipt)),
+    responses((status = 200, description = "The event was handled, or says nothing about a purchase.", body = EventReceipt)),
     extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),
 )]
 pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {

@@ -186,8 +186,8 @@ impl Event {
 }
 
 impl StripeReport {
-    /// Returns what an object reports at the time `at`, in milliseconds since 1970. `None` if the object
-    /// is about a payment that this product hasn't made.
+    /// Returns what an object reports at the time `at`, in milliseconds since 1970. `None` if the
+    /// object is about a payment that this product hasn't made.
     ///
     /// # Errors
     /// As [`Event::report`].

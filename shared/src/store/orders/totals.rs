@@ -93,7 +93,7 @@ impl Store {
             if fixed != *order {
                 self.send(&self.update_of(order, &fixed)?).await?;
                 repairs.push(format!(
-                    "the order {} has given {} tokens, as in the ledger",
+                    "the purchase {} has given {} tokens, as in the ledger",
                     fixed.id(),
                     fixed.given
                 ));
@@ -116,7 +116,7 @@ impl Store {
         let had = order.given;
         let (settled, _) = self.settle_order(order, &PaymentFacts::default(), clock).await?;
         Ok((settled.given != had)
-            .then(|| format!("the order {id} has given {} tokens now", settled.given)))
+            .then(|| format!("the purchase {id} has given {} tokens now", settled.given)))
     }
 
     /// Stores an order again that a restore of the tables has lost, with what its ledger rows say.

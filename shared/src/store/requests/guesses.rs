@@ -10,7 +10,8 @@ use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
 use crate::values::limit::{GUESSES_AN_HOUR, HOUR};
 
-/// The number of wrong codes that may come from a network in an hour: of several users who share it.
+/// The number of wrong codes that may come from a network in an hour: of several users who share
+/// it.
 const FROM_NETWORK: u32 = 50;
 
 /// A guess at a voucher's code, with the counts that include it.

@@ -114,8 +114,8 @@ pub enum Difference {
         /// The source.
         source: String,
     },
-    /// An order's ledger rows don't explain the credits and the money that it has moved, or the order
-    /// hasn't moved what its payment demands.
+    /// An order's ledger rows don't explain the credits and the money that it has moved, or the
+    /// order hasn't moved what its payment demands.
     Order {
         /// The order's id.
         order: String,
@@ -202,11 +202,11 @@ impl fmt::Display for Difference {
             Self::Order { order } => {
                 write!(
                     f,
-                    "the order {order} has moved other tokens or money than its ledger rows or its payment say"
+                    "the purchase {order} has moved other tokens or money than its ledger rows or its payment say"
                 )
             }
             Self::Owed { account, orders } => {
-                write!(f, "the account owes {account}, but its orders make {orders}")
+                write!(f, "the account owes {account}, but its purchases make {orders}")
             }
             Self::Purse { purse, account, accounted } => {
                 write!(
