@@ -212,7 +212,7 @@ enum Manage {
     /// Create, list or void vouchers
     #[command(subcommand, arg_required_else_help = false)]
     Vouchers(Vouchers),
-    /// Manage packs and orders, and compare payments with Stripe
+    /// Manage packs and purchases, and compare payments with Stripe
     #[command(subcommand, arg_required_else_help = false)]
     Till(Till),
     /// Import the users, balances and messages of another system
@@ -530,15 +530,16 @@ enum Till {
     /// Show, set or remove the packs that users can buy
     #[command(subcommand, arg_required_else_help = false)]
     Packs(Packs),
-    /// List the orders of packs, newest first
+    /// List the purchases, newest first
     Orders {
         /// Only those that owe tokens, whose tokens couldn't be granted, or that a bank disputes
         #[arg(long)]
         attention: bool,
     },
-    /// Take the tokens that refunded purchases owe, and delete orders that were not paid within a week
+    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within
+    /// a week
     Collect,
-    /// Compare the orders with Stripe's lists, and catch up on missed events. The API key is the
+    /// Compare the purchases with Stripe's lists, and catch up on missed events. The API key is the
     /// stack's, or STRIPE_API_KEY
     Reconcile {
         /// The number of days to compare

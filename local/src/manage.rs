@@ -358,7 +358,7 @@ pub async fn settle(target: &Target) -> Result<String, String> {
         app.store.sweep(app.clock.seconds()).await.map_err(sentence)
     })
     .await?;
-    Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
+    Ok(format!("{} holds of {} accounts were released.", swept.released, swept.accounts))
 }
 
 /// Lists the public keys, one per line, oldest first.

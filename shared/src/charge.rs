@@ -58,7 +58,7 @@ pub const FAILURES: &[Failure] = &[
     Failure::NotCharged,
 ];
 
-/// A chat whose credits are reserved. If the chat isn't answered, its credits stay reserved until
+/// A chat whose credits are held. If the chat isn't answered, its credits stay held until
 /// the lease ends.
 pub struct Charge {
     app: AiApp,
@@ -327,7 +327,7 @@ fn broken<T>(_: JoinError) -> Result<T> {
     Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
+/// Releases the hold. Returns `error`, or a failure that says that the credits are still held.
 async fn refund(
     app: &AiApp,
     hold: &Hold,

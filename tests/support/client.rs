@@ -412,9 +412,9 @@ impl Api {
 
     /// Waits until the outbox is empty. Only for a store that no other test uses.
     pub async fn outbox_is_empty(&self) {
-        let is_letter = |item: &Value| item["pk"].as_str().unwrap().starts_with("outbox:");
+        let is_outgoing = |item: &Value| item["pk"].as_str().unwrap().starts_with("outbox:");
         until("the outbox is empty", async || {
-            !self.items("").await["TokensTable"].iter().any(is_letter)
+            !self.items("").await["TokensTable"].iter().any(is_outgoing)
         })
         .await;
     }

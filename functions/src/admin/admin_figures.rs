@@ -1,8 +1,8 @@
-//! `GET /api/admin/figures` - usage figures by day. For administrators.
+//! `GET /api/admin/figures` - the statistics of each day. For administrators.
 //!
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
 //! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
-//! `spent` (tokens) and `closed` (whether the day's figures are final), and their `totals`. With
+//! `spent` (tokens) and `closed` (whether the day's numbers are final), and their `totals`. With
 //! `accounts=true` the reply also has totals of all accounts, with `top=spent` or `top=chats` the
 //! most active users, and with `models=true` the costs and the income of models. A closed day is
 //! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
@@ -26,7 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows administrators daily figures").throttled().timeout(28).permits(permits![
+    Lambda::new("Shows administrators daily statistics").throttled().timeout(28).permits(permits![
         VERIFY_TOKENS,
         query(LedgerTrail),
         query(UsersByTime),
@@ -143,11 +143,11 @@ async fn top_users(
     Ok(Top { complete: spenders.complete, users: spenders.users.into_iter().map(user).collect() })
 }
 
-/// Figures by day.
+/// Statistics by day.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDays)]
 pub struct Range {
-    /// The figures of each day.
+    /// The statistics of each day.
     pub days: Vec<FiguresOfDay>,
     /// The totals of the requested days.
     pub totals: Figures,
@@ -169,7 +169,7 @@ pub struct Range {
 /// The costs and the income of models. Only messages that a price list priced are counted.
 #[derive(Serialize, ToSchema)]
 struct CostsOfDays {
-    /// The figures of each model.
+    /// The statistics of each model.
     models: Vec<ModelFigures>,
     /// At most 20 users, those who spent the most tokens first. For each day, only 250 are stored.
     users: Vec<UserCosts>,
@@ -188,7 +188,7 @@ impl CostsOfDays {
     }
 }
 
-/// A model's figures.
+/// A model's statistics.
 #[derive(Serialize, ToSchema)]
 pub struct ModelFigures {
     /// The model's name in the price list.
@@ -206,7 +206,7 @@ impl ModelFigures {
     }
 }
 
-/// A user's figures.
+/// A user's statistics.
 #[derive(Serialize, ToSchema)]
 struct UserCosts {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -218,7 +218,7 @@ struct UserCosts {
     money: MoneyFigures,
 }
 
-/// The figures of some messages.
+/// The statistics of some messages.
 #[derive(Serialize, ToSchema)]
 struct MoneyFigures {
     /// The number of paid messages.
@@ -314,16 +314,16 @@ impl Accounts {
     }
 }
 
-/// One day's figures.
+/// One day's statistics.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDay)]
 pub struct FiguresOfDay {
     /// The day.
     pub day: Day,
-    /// The day's figures.
+    /// The day's statistics.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Whether the figures are final.
+    /// Whether the numbers are final.
     pub closed: bool,
     /// The costs and the income of models on this day. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -40,7 +40,7 @@ pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Sen
 async fn attempt(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
-            tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
+            tracing::error!(item = key, cause = error.cause(), "an e-mail can't be sent");
             metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
             Ok(())
         }
@@ -54,17 +54,18 @@ async fn attempt(app: MailApp, key: String) -> Result<()> {
 
 #[inline]
 async fn deliver(app: &MailApp, key: &str) -> Result<()> {
-    let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
-    if let Some(mail) = write(app, letter).await? {
+    let now = app.clock.seconds();
+    let Some(email) = app.store.outgoing_email(key, now).await? else { return Ok(()) };
+    if let Some(mail) = write(app, email).await? {
         app.carrier.carry(mail).await?;
     }
-    Ok(app.store.take_letter(key).await?)
+    Ok(app.store.take_from_outbox(key).await?)
 }
 
 /// Writes the text of an outgoing e-mail, and stores its link first. Returns `None` if no account
 /// needs the e-mail any more.
-async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
-    match letter {
+async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
+    match email {
         OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
             verification(app, &user_id, &name, address, auth_epoch).await
         }
@@ -120,7 +121,7 @@ async fn reset(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mai
     let (subject, text) = if invites {
         let text = format!(
             "Hello,\n\nAn account was created for you. To use it, choose a password within {life}:\n\n{link}\n\n\
-             Then sign in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
+             Then log in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
         );
         ("Your new account", text)
     } else {
@@ -163,10 +164,10 @@ async fn dispute(
     let account = account.filter(|account| account.id == user_id && account.administers());
     let address = account.as_ref().and_then(Account::verified_email);
     let Some(address) = address else { return Ok(None) };
-    let page = app.url.as_ref().map(|url| format!("\n\nThe order: {url}/admin/#/purchases"));
+    let page = app.url.as_ref().map(|url| format!("\n\nThe purchase: {url}/admin/#/purchases"));
     let page = page.unwrap_or_default();
     let text = format!(
-        "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The payment's order is {order}.\n\n\
+        "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The purchase is {order}.\n\n\
          If the dispute is still open, answer in Stripe's dashboard before the day that it shows. Without an answer, it is lost.{page}\n"
     );
     Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
@@ -175,7 +176,7 @@ async fn dispute(
 /// Writes the notice to the address that an account has replaced.
 fn address_change(address: String) -> Mail {
     let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
-                If you didn't request this, someone else may know your password. Sign in and change it right away.\n";
+                If you didn't request this, someone else may know your password. Log in and change it right away.\n";
     Mail { to: address, subject: "Your e-mail address is being changed".into(), text: text.into() }
 }
 

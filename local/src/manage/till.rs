@@ -1,4 +1,4 @@
-//! The commands for packs, orders and payments.
+//! The commands for packs, purchases and payments.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub async fn set_packs(target: &Target, file: Option<&Path>) -> Result<String, S
     }
 }
 
-/// Lists the orders, one per line, newest first.
+/// Lists the purchases, one per line, newest first.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -81,8 +81,8 @@ pub async fn orders(target: &Target, attention: bool) -> Result<String, String> 
         format!("{line}: {account}")
     };
     match orders.is_empty() {
-        true if attention => Ok("No order needs attention.".into()),
-        true => Ok("There are no orders.".into()),
+        true if attention => Ok("No purchase needs attention.".into()),
+        true => Ok("There are no purchases.".into()),
         false => Ok(orders.iter().map(line).collect::<Vec<_>>().join("\n")),
     }
 }
@@ -101,7 +101,7 @@ async fn waiting(app: &App) -> Result<Vec<Order>, String> {
 }
 
 /// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old
-/// orders that were never paid.
+/// purchases that were never paid.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -113,21 +113,21 @@ pub async fn collect(target: &Target) -> Result<String, String> {
     })
     .await?;
     let left = match left {
-        0 => "No order needs attention.".to_owned(),
-        1 => "1 order needs attention; `manage till orders --attention` shows it.".to_owned(),
+        0 => "No purchase needs attention.".to_owned(),
+        1 => "1 purchase needs attention; `manage till orders --attention` shows it.".to_owned(),
         left => {
-            format!("{left} orders need attention; `manage till orders --attention` lists them.")
+            format!("{left} purchases need attention; `manage till orders --attention` lists them.")
         }
     };
     Ok(match expired {
         0 => left,
-        1 => format!("{left} 1 unpaid order was deleted."),
-        expired => format!("{left} {expired} unpaid orders were deleted."),
+        1 => format!("{left} 1 unpaid purchase was deleted."),
+        expired => format!("{left} {expired} unpaid purchases were deleted."),
     })
 }
 
-/// Compares the orders of the last `days` with Stripe's lists, and merges what events haven't told.
-/// Prints a line for each order that was changed or restored, or that Stripe doesn't list.
+/// Compares the purchases of the last `days` with Stripe's lists, and merges what no event told.
+/// Prints a line for each purchase that was changed or restored, or that Stripe doesn't list.
 ///
 /// # Errors
 /// If there is a difference, fails with their number. Every other failure is a sentence for the

@@ -92,7 +92,7 @@ impl Postman {
             for place in &mut places {
                 let (records, next) = streams.records(place).await?;
                 for record in records {
-                    if let Some(key) = new_letter(&record) {
+                    if let Some(key) = new_email(&record) {
                         self.carry(key).await;
                     }
                 }
@@ -193,7 +193,7 @@ fn cause<E: std::error::Error>(error: &E) -> String {
 
 /// Returns the key of a new outgoing e-mail, if the record describes one. In the template, the
 /// Lambda trigger has the same filter.
-fn new_letter(record: &Value) -> Option<String> {
+fn new_email(record: &Value) -> Option<String> {
     let key = text(record, "/dynamodb/Keys/pk/S")?;
     (text(record, "/eventName")? == "INSERT" && key.starts_with(OUTBOX)).then_some(key)
 }

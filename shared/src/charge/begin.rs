@@ -24,7 +24,7 @@ const LEASE_AFTER: u64 = 30;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
-    /// The credits are reserved; the AI is called next.
+    /// The credits are held; the AI is called next.
     Charge(Box<Charge>),
     /// An earlier request with the same idempotency key has finished with this chat. No credits
     /// were taken.

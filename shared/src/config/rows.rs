@@ -479,7 +479,7 @@ settings! {
         =>
             parameter("AccountRate", "The limit like RequestRate for each expensive method - \
                 registration, log-in, changes of a password or profile, deletion and export of an \
-                account, figures and exports for administrators")
+                account, statistics and exports for administrators")
             .range(1, Some(100_000))
             .default_number(20)
             .docs("the limit of `RequestRate`, but for each [expensive \
@@ -487,7 +487,7 @@ settings! {
 
         =>
             parameter("FirewallRate", "How many requests in five minutes AWS WAF accepts from one \
-                network address; 0 for no AWS WAF")
+                IP address; 0 for no AWS WAF")
             .pattern("0|[1-9][0-9]{1,8}")
             .must_be("0, or a whole number from 10 to 999999999")
             .default("0")

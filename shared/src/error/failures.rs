@@ -430,7 +430,7 @@ failures! {
         "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.";
     /// The AI failed, and the credits are still held. The sweep returns them.
     AiFailedTokensHeld: 502 "ai_failed",
-        "The AI did not answer. The tokens reserved for this message are returned within minutes.";
+        "The AI did not answer. The tokens held for this message are returned within minutes.";
     /// The lease ended before the answer could be stored. Nothing was charged.
     NotCharged: 503 "not_charged",
         "The answer came too late to be stored. Nothing was charged; try again.", retry 1;
@@ -438,8 +438,8 @@ failures! {
     PaymentsUnavailable(cause: String): 503 "payments_unavailable",
         "The payment page can't be opened now. Nothing was paid; try again in a moment.",
         example (String::new()), retry 5, logs cause;
-    /// An event is about an order that isn't stored. The payment provider sends it again.
-    UnknownOrder: 503 "unknown_order", "No order has this id. Send the event again later.", retry 5;
+    /// An event is about a purchase that isn't stored. The payment provider sends it again.
+    UnknownOrder: 503 "unknown_order", "No purchase has this id. Send the event again later.", retry 5;
     /// The store didn't answer. The request may or may not have taken effect.
     Unavailable(cause: String): 503 "unavailable",
         "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.",

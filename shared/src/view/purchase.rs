@@ -40,7 +40,7 @@ pub struct Purchase<'a> {
     tokens_granted: Credits,
     /// The tokens that must still return for a refund. The next tokens of the account pay them.
     tokens_owed: Credits,
-    /// When the pack was ordered.
+    /// When the purchase began.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     created: String,
     /// When it was paid. Null if it wasn't.

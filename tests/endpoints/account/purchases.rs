@@ -536,7 +536,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let order = Order::new(&account, &packs.list.packs[0], &app.clock);
     app.store.create_order(&account, &order).await.unwrap();
     let paid = PaymentFacts { progress: Progress::Paid, ..PaymentFacts::default() };
-    app.store.learn(order.clone(), &paid, &app.clock).await.unwrap();
+    app.store.merge_facts(order.clone(), &paid, &app.clock).await.unwrap();
     let unlisted = format!("{}: paid here, but Stripe doesn't list the payment", order.id());
     assert_eq!(compare().await, [unlisted]);
     checkout.stop().await;

@@ -74,8 +74,8 @@ async fn replaced_or_signed_out_accounts_get_no_link() {
         .await;
     api.outbox_is_empty().await;
     for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
-        let letter = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
-        let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": letter, "expires_at": 4_000_000_000_u64 });
+        let email = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
+        let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": email, "expires_at": 4_000_000_000_u64 });
         let item = serde_dynamo::to_item(posted).unwrap();
         dynamo::client(&api.dynamodb)
             .put_item()
@@ -131,7 +131,7 @@ async fn link_tokens_are_neither_stored_nor_logged() {
 }
 
 /// Writes an outbox item under a key that the stream's reader ignores. Returns the key.
-async fn letter(api: &Api, expires_at: u64) -> String {
+async fn outgoing(api: &Api, expires_at: u64) -> String {
     posted(&api.dynamodb, "kept:1", expires_at).await;
     "kept:1".into()
 }
@@ -158,7 +158,7 @@ fn mailing(app: &App, carrier: Carrier) -> MailApp {
 #[tokio::test]
 async fn e_mails_leave_the_outbox_only_after_they_are_accepted() {
     let api = Api::own(&[]).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
     let work = |carrier| functions::background::mail::work(mailing(&app, carrier), key.clone());
     let (away, nobody) = unbounded_channel();
@@ -183,11 +183,11 @@ async fn e_mails_are_dropped_if_expired_or_without_a_sender() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();
-    let key = letter(&api, app.clock.seconds()).await;
+    let key = outgoing(&api, app.clock.seconds()).await;
     functions::background::mail::work(mailing(&app, Carrier::Hand(give)), key).await.unwrap();
     assert!(taken.try_recv().is_err());
 
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     log::clear();
     functions::background::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
@@ -208,7 +208,7 @@ fn carrier(ses: &Amazon) -> Carrier {
 async fn ses_gets_plain_text_from_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
     let ses = ses(200, json!({ "MessageId": "1" })).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mailing = mailing(&api.server().apps["mail"], carrier(&ses));
     functions::background::mail::work(mailing, key.clone()).await.unwrap();
     let [asked] = &ses.asked()[..] else { panic!("{:?}", ses.asked()) };
@@ -239,7 +239,7 @@ async fn ses_gets_the_configuration_set() {
     let ses = ses(200, json!({ "MessageId": "1" })).await;
     let from = "no-reply@example.com".into();
     let carrier = Carrier::ses(&ses.config(), from, Some("transactional".into()));
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key)
         .await
         .unwrap();
@@ -261,7 +261,7 @@ async fn calls_of_ses_without_a_reply_are_repeated() {
         false => Does::Says(200, json!({ "MessageId": "1" })),
     };
     let ses = Amazon::start("ses", answer).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mailing = mailing(&api.server().apps["mail"], timely(&ses));
     functions::background::mail::work(mailing, key.clone()).await.unwrap();
     assert!(ses.times_asked() > 1);
@@ -272,7 +272,7 @@ async fn calls_of_ses_without_a_reply_are_repeated() {
 async fn e_mails_stay_if_ses_never_replies() {
     let api = Api::own(&[]).await;
     let ses = Amazon::start("ses", |_| Does::Hangs).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mailing = mailing(&api.server().apps["mail"], timely(&ses));
     let failed = functions::background::mail::work(mailing, key.clone()).await.unwrap_err();
     assert_eq!(failed, Error::Unavailable("Amazon SES: no answer in time".into()));
@@ -313,7 +313,7 @@ async fn ses_failures_are_retried_only_if_that_can_help() {
     ] {
         let ses = ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
         let carrier = carrier(&ses);
-        let key = letter(&api, FAR).await;
+        let key = outgoing(&api, FAR).await;
         log::clear();
         let outcome = functions::background::mail::work(mailing(&app, carrier), key.clone()).await;
         let found = match (outcome.is_err(), exists(&api, &key).await) {
@@ -341,7 +341,7 @@ async fn sent_e_mails_are_counted_and_unsent_ones_are_not() {
     let app = api.server().apps["mail"].clone();
     let carrier = carrier(&ses(200, json!({ "MessageId": "1" })).await);
     for (carrier, sent) in [(Carrier::Nobody, 0), (carrier, 1)] {
-        let key = letter(&api, FAR).await;
+        let key = outgoing(&api, FAR).await;
         log::clear();
         functions::background::mail::work(mailing(&app, carrier), key).await.unwrap();
         assert_eq!(recorded(Metric::MailsSent, None).1, sent);
@@ -387,7 +387,7 @@ fn sending(api: &Api) -> [(&str, &str); 2] {
 async fn the_lambda_binary_reports_only_retryable_e_mails() {
     let api = Api::own(&[]).await;
     let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mut function = Instance::of("mail", &sending(&api)).await;
     assert_eq!(
         function.does(&event).await,
@@ -402,7 +402,7 @@ async fn the_lambda_binary_reports_only_retryable_e_mails() {
 #[tokio::test]
 async fn bad_e_mails_and_records_do_not_block_the_others() {
     let api = Api::own(&[]).await;
-    let (poison, key) = (poison(&api).await, letter(&api, FAR).await);
+    let (poison, key) = (poison(&api).await, outgoing(&api, FAR).await);
     let broken = json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "N": "1" } } } });
     let log = Log::new();
     let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
@@ -421,7 +421,7 @@ async fn bad_e_mails_and_records_do_not_block_the_others() {
 #[tokio::test]
 async fn events_without_any_sent_e_mail_are_function_errors() {
     let api = Api::own(&[]).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let log = Log::new();
     let mut function = Instance::logging("mail", &sending(&api), &log).await;
     let failed = function.fails(&json!({ "Records": [record(&key, "7")] })).await;

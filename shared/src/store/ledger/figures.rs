@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 4;
 /// The number of items that one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// The figures of one day or several days.
+/// The statistics of one day or several days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The number of accounts that were registered.
