@@ -110,7 +110,7 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             let (subject, text) = if invites {
                 let text = format!(
                     "Hello,\n\nAn account was created for you. To use it, choose a password within {life}:\n\n{link}\n\n\
-                     Then sign in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
+                     Then log in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
                 );
                 ("Your new account", text)
             } else {
@@ -152,17 +152,17 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             let Some(address) = address else { return Ok(None) };
             let amount = money::shown(price, &currency);
             let page =
-                app.url.as_ref().map(|url| format!("\n\nThe order: {url}/admin/#/purchases"));
+                app.url.as_ref().map(|url| format!("\n\nThe purchase: {url}/admin/#/purchases"));
             let page = page.unwrap_or_default();
             let text = format!(
-                "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The payment's order is {order}.\n\n\
+                "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The purchase is {order}.\n\n\
                  If the dispute is still open, answer in Stripe's dashboard before the day that it shows. Without an answer, it is lost.{page}\n"
             );
             Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
         }
         OutgoingEmail::AddressChanges { address } => {
             let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
-                        If you didn't request this, someone else may know your password. Sign in and change it right away.\n";
+                        If you didn't request this, someone else may know your password. Log in and change it right away.\n";
             Ok(Some(Mail {
                 to: address,
                 subject: "Your e-mail address is being changed".into(),

@@ -430,7 +430,7 @@ failures! {
         "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.";
     /// The AI failed, and the credits are still held. The sweep returns them.
     AiFailedTokensHeld: 502 "ai_failed",
-        "The AI did not answer. The tokens reserved for this message are returned within minutes.";
+        "The AI did not answer. The tokens held for this message are returned within minutes.";
     /// The lease ended before the answer could be stored. Nothing was charged.
     NotCharged: 503 "not_charged",
         "The answer came too late to be stored. Nothing was charged; try again.", retry 1;
