@@ -181,7 +181,7 @@ failures! {
     /// key.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
-    /// The API key has expired. Only callers that know the whole key get this failure.
+    /// The API key has expired. Only a caller with the whole key gets this failure.
     ApiKeyExpired: 401 "api_key_expired", "This API key has expired. Create another one.";
     /// The balance is less than the price of the message.
     InsufficientTokens {
