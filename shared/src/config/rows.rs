@@ -498,7 +498,7 @@ settings! {
             parameter("BodyLimit", "The maximum size of a request's body, in bytes, except under \
                 /v1")
             .docs("the largest request body in bytes, except on `/v1`, and except for Stripe's \
-                events, which may have 512 KB");
+                events, which may be 512 KB long");
 
         // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
         // request's body takes two bytes.
