@@ -202,6 +202,13 @@ await journeys({
     }
   },
 
+  async "the earlier address of the log-in leads to the new one"() {
+    const page = await newPage();
+    await page.goto(`${SITE}#/sign-in`);
+    await heading(page, "Log in");
+    assert.equal(new URL(page.url()).hash, "#/log-in");
+  },
+
   async "failed log-ins look alike and list possible reasons"() {
     const page = await newPage();
     await page.goto(`${SITE}#/log-in`);
