@@ -38,7 +38,7 @@ pub struct Purchase<'a> {
     refunded: u64,
     /// The tokens that the buyer has got, minus those that have returned.
     tokens_granted: Credits,
-    /// The tokens that must still return for a refund. The next tokens of the account pay them.
+    /// The tokens that the account owes for a refund. They are deducted from its next tokens.
     tokens_owed: Credits,
     /// When the purchase began.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]

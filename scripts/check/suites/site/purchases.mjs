@@ -103,7 +103,7 @@ await journeys({
     const server = await newShop();
     const { page } = await buyer(server, { viewport: { width: 390, height: 800 } });
     await order(page, "Pay later");
-    await page.getByText("The tokens come when the money arrives, which may take some days.").waitFor();
+    await page.getByText("You'll get the tokens when the money arrives, which may take some days.").waitFor();
     await purchase(page).getByText("Payment pending").waitFor();
     await balance(page, FIRST_GRANT);
     await looksRight(page, "purchases-pending-390");
@@ -155,7 +155,7 @@ await journeys({
     await act(server, "Refund", page);
     await becomes(page, "Refunded");
     const owed = body.tokens - FIRST_GRANT;
-    await page.getByText(`${owed} tokens must still return for refunded purchases.`).waitFor();
+    await page.getByText(`You owe ${owed} tokens for refunded purchases. They'll be deducted from the next tokens you receive.`).waitFor();
     await balance(page, 0);
     await looksRight(page, "purchases-owed");
     await page.goto(`${server.url}#/statement`);
@@ -164,7 +164,7 @@ await journeys({
     assert.match(await refund.first().innerText(), /−/);
 
     const admin = await adminPage(server, "#/purchases?attention=true");
-    await admin.getByText(`${owed} tokens must return`).waitFor();
+    await admin.getByText(`${owed} tokens owed`).waitFor();
     assert.equal(await admin.getByLabel("Show", { exact: true }).inputValue(), "true");
     await looksRight(admin, "purchases-admin-attention");
   },
