@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::door;
+use crate::http_server;
 
 pub use events::signature;
 
@@ -98,7 +98,7 @@ impl Checkout {
             let stripe = stripe.clone();
             async move { stripe.answer(req).await }
         };
-        let server = tokio::spawn(door::serve(listener, answer, stopped));
+        let server = tokio::spawn(http_server::serve(listener, answer, stopped));
         Ok(Self { url, dashboard, key, secret, stop, server })
     }
 
@@ -119,8 +119,9 @@ impl Stripe {
 
     async fn answer(self, req: Request) -> Response {
         let (parts, body) = req.into_parts();
-        let is_here = door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name));
-        let body = door::read(body, BODY, BODY).await;
+        let is_here = http_server::host(&parts.headers)
+            .is_some_and(|(name, _)| http_server::is_loopback(name));
+        let body = http_server::read(body, BODY, BODY).await;
         let Ok(body) = body else { return page(StatusCode::BAD_REQUEST, "No body.".into()) };
         if !is_here {
             return page(
@@ -128,7 +129,7 @@ impl Stripe {
                 "This server answers only local requests.".into(),
             );
         }
-        if parts.method != Method::GET && !door::may_change(&parts.headers, &[]) {
+        if parts.method != Method::GET && !http_server::may_change(&parts.headers, &[]) {
             let refusal = "Pages of this origin must not change anything here.";
             return page(StatusCode::FORBIDDEN, refusal.into());
         }
