@@ -18,8 +18,8 @@ use local::estimate::models::AverageChat;
 use local::manage::import::dump::Choices;
 use local::manage::{self, Target, import, prices, restore, till, vouchers};
 use local::offer_file;
-use local::server::mail::Postman;
 use local::server::model_servers::{ModelServer, Program};
+use local::server::outbox::OutboxWorker;
 use local::server::{Server, environment_of, write_environments};
 use local::terminal::{may_close, print_result};
 use local::{note, say};
@@ -716,7 +716,7 @@ async fn serve(port: u16, data: &Data, model_servers: &[ModelServer]) -> Result<
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let interruption = interruption()?;
     let dynamo = Dynamo::start(&keep.data(), address).await?;
-    let postman = postman(&dynamo, &keep.data()).await?;
+    let worker = outbox_worker(&dynamo, &keep.data()).await?;
     say!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
     match keep.data() {
         Data::Folder(folder) => {
@@ -737,16 +737,16 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
         }
     }
     say!("E-mails are not sent: each is shown here.");
-    let carrying = tokio::spawn(postman.work());
+    let delivery = tokio::spawn(worker.work());
     interruption.await;
     say!("Stopping.");
-    carrying.abort();
+    delivery.abort();
     dynamo.stop().await;
     Ok(())
 }
 
-/// Returns the postman of this store, because no Lambda follows the stream here.
-async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
+/// Returns the worker of this store's outbox, because no Lambda follows the stream here.
+async fn outbox_worker(dynamo: &Dynamo, data: &Data) -> Result<OutboxWorker, String> {
     let template = Template::load()?;
     let function = template
         .functions
@@ -760,7 +760,7 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
         }
     });
     let mailing = MailApp::connect(&settings, Clock::default()).await;
-    Postman::new(mailing.map_err(|error| format!("{error}."))?, data)
+    OutboxWorker::new(mailing.map_err(|error| format!("{error}."))?, data)
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 

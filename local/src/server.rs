@@ -1,8 +1,8 @@
 //! The local server: an embedded DynamoDB, every function with its environment, the gateway that
 //! calls them, the delivery of e-mails, and the scheduled functions.
 
-pub mod mail;
 pub mod model_servers;
+pub mod outbox;
 mod scheduled;
 
 use std::collections::HashMap;
@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::offer_file;
-use crate::server::mail::{Postman, SentMails};
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
+use crate::server::outbox::{OutboxWorker, SentMails};
 use crate::server::scheduled::traced;
 use functions::lambda::{Schedule, Trigger};
 
@@ -163,11 +163,11 @@ impl Server {
         ];
         apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
         let (stop, stopped) = oneshot::channel();
-        let postman = Postman::new(mailing, data);
-        let mails = postman.as_ref().map(Postman::sent);
-        let carrying = tokio::spawn(async move {
-            if let Some(postman) = postman {
-                postman.work().await;
+        let worker = OutboxWorker::new(mailing, data);
+        let mails = worker.as_ref().map(OutboxWorker::sent);
+        let delivery = tokio::spawn(async move {
+            if let Some(worker) = worker {
+                worker.work().await;
             }
         });
         let scheduled = [
@@ -183,7 +183,7 @@ impl Server {
         let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {
             let _ = served.await;
-            carrying.abort();
+            delivery.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })

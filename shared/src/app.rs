@@ -15,7 +15,7 @@ use crate::config::{
 };
 use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
-use crate::mail::Carrier;
+use crate::mail::MailTransport;
 use crate::passwords::Passwords;
 use crate::secrets::KeptSecret;
 use crate::store::{Reach, Store};
@@ -526,7 +526,7 @@ pub struct MailApp {
     /// The settings and connections that all functions with a store share.
     pub app: App,
     /// Sends the e-mails.
-    pub carrier: Carrier,
+    pub transport: MailTransport,
     /// The web page that links lead to. `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
@@ -545,14 +545,14 @@ impl MailApp {
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
         let app = App::connect(settings, clock).await?;
-        let carrier = match from {
-            None => Carrier::Nobody,
+        let transport = match from {
+            None => MailTransport::Disabled,
             Some(from) => {
                 let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
-                Carrier::ses(&aws, from, configuration_set)
+                MailTransport::ses(&aws, from, configuration_set)
             }
         };
-        Ok(Self { app, carrier, url })
+        Ok(Self { app, transport, url })
     }
 }
 

@@ -56,7 +56,7 @@ async fn attempt(app: MailApp, key: String) -> Result<()> {
 async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
     if let Some(mail) = write(app, letter).await? {
-        app.carrier.carry(mail).await?;
+        app.transport.send(mail).await?;
     }
     Ok(app.store.take_letter(key).await?)
 }
