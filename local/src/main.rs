@@ -698,7 +698,7 @@ async fn serve(port: u16, data: &Data, model_servers: &[ModelServer]) -> Result<
     }
     if let Some(checkout) = &server.checkout {
         let all = &checkout.dashboard;
-        say!("Payments are played. {all} lists all payments; refund or dispute them there.");
+        say!("Payments are simulated. {all} lists all payments; refund or dispute them there.");
     }
     say!("{}", server.answering);
     say!("Create an account:");

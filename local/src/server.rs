@@ -33,8 +33,8 @@ use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_p
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
-/// The packs that are sold if payments are played and no packs are set.
-const PLAYED_PACKS: &str = r#"{"packs": [
+/// The packs that are sold if payments are simulated and no packs are set.
+const SIMULATED_PACKS: &str = r#"{"packs": [
     {"id": "small", "name": "1,000 tokens", "tokens": 1000, "price": 299, "currency": "EUR"},
     {"id": "medium", "name": "5,000 tokens", "tokens": 5000, "price": 999, "currency": "EUR"},
     {"id": "large", "name": "20,000 tokens", "tokens": 20000, "price": 2999, "currency": "EUR"}
@@ -54,7 +54,7 @@ pub struct Server {
     pub apps: HashMap<String, App>,
     /// The e-mails that were sent.
     pub mails: Option<SentMails>,
-    /// The played Stripe. `None` unless `PAYMENTS` is `played`.
+    /// The simulated Stripe. `None` unless `PAYMENTS` is `simulated`.
     pub checkout: Option<Checkout>,
     /// The AI that answers messages.
     pub answering: Answering,
@@ -99,16 +99,19 @@ impl Server {
         let models = environment("MODELS").filter(|url| !url.is_empty());
         let checkout = match environment("PAYMENTS").unwrap_or_default().as_str() {
             "" => None,
-            "played" => {
+            // Earlier releases said `played`.
+            "simulated" | "played" => {
                 let webhook = format!("{url}/api/stripe/webhook");
                 Some(Checkout::start(&webhook, clock.clone()).await?)
             }
-            other => return Err(format!("PAYMENTS must be played, or not set (got {other:?}).")),
+            other => {
+                return Err(format!("PAYMENTS must be simulated, or not set (got {other:?})."));
+            }
         };
         let providers = environment("AI_PROVIDER").filter(|names| !names.is_empty());
         let before_search = |function: &template::Function, name: &str| {
-            let played = checkout.as_ref().and_then(|checkout| played(checkout, name));
-            played
+            let simulated = checkout.as_ref().and_then(|checkout| simulated(checkout, name));
+            simulated
                 .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
@@ -218,8 +221,8 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
-/// Returns the setting of payments that leads to the played Stripe. `None` for other settings.
-fn played(checkout: &Checkout, name: &str) -> Option<String> {
+/// Returns the setting of payments that leads to the simulated Stripe. `None` for other settings.
+fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     match name {
         "STRIPE_URL" => Some(checkout.url.clone()),
         "STRIPE_API_KEY" => Some(checkout.key.clone()),
@@ -228,9 +231,9 @@ fn played(checkout: &Checkout, name: &str) -> Option<String> {
     }
 }
 
-/// Sets packs to play with, unless packs are set.
+/// Sets packs to try purchases with, unless packs are set.
 async fn offer_packs(app: &App) -> Result<(), String> {
-    let packs: Packs = PLAYED_PACKS.parse().map_err(|_| "The played packs are invalid.")?;
+    let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store
         .set_offer(None, Some(&packs), None, &app.clock)
         .await

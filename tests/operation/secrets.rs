@@ -74,7 +74,7 @@ impl SecretFile {
     }
 }
 
-/// A server that accepts some API keys. It plays a provider that answers every message, and a
+/// A server that accepts some API keys. It simulates a provider that answers every message, and a
 /// Stripe that opens payment pages.
 #[derive(Clone)]
 struct KeyedServer {

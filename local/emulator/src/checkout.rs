@@ -1,6 +1,6 @@
-//! Plays Stripe on one machine: the part of its API that Farebox calls, the page on which a buyer
-//! pays, and a page with all payments, on which they can be refunded and disputed. Everything is in
-//! memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
+//! Simulates Stripe on one machine: the part of its API that Farebox calls, the page on which a
+//! buyer pays, and a page with all payments, on which they can be refunded and disputed. Everything
+//! is in memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
 //!
 //! Other users of the machine can connect, too. The page with all payments therefore has a random
 //! path, which buyers don't learn, and a payment's pages have its random id in their paths.
@@ -32,7 +32,7 @@ pub use events::signature;
 /// The maximum size of a request's body, in bytes.
 const BODY: usize = 64 * 1024;
 
-/// A played Stripe that is running.
+/// A simulated Stripe that is running.
 pub struct Checkout {
     /// The URL of the API and of the buyers' pages.
     pub url: String,
@@ -254,7 +254,7 @@ impl Stripe {
             "status": "open",
             "success_url": required("success_url")?,
             "url": format!("{}/pay/{id}", self.url),
-            "played": {
+            "simulated": {
                 "name": required("line_items[0][price_data][product_data][name]")?,
                 "order": required("payment_intent_data[metadata][order]")?,
             },
