@@ -12,11 +12,10 @@ use std::path::Path;
 use functions::{ENDPOINTS, Function};
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
-use serde_json::{Map, json};
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
-use shared::config::{ConfigError, Settings, variable};
+use shared::config::{ConfigError, Settings};
 use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -29,7 +28,7 @@ use crate::server::scheduled::traced;
 use functions::lambda::{Schedule, Trigger};
 
 use emulator::checkout::Checkout;
-use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
+use emulator::dynamo::{Data, Dynamo, port_sentence};
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
@@ -288,48 +287,6 @@ pub fn environment_of(
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })
-}
-
-/// Writes the environment of all functions for the two Lambda emulators: every variable of the
-/// template, with this store and its secret.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
-    make_private_folder(folder)
-        .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
-    let template = Template::load()?;
-    let environment = |endpoint: &str, secret: &str| {
-        let mut variables = Map::new();
-        for function in &template.functions {
-            for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts. The first
-                // value of `AI_TIMEOUT_SECONDS` belongs to `chat`, and is the shortest value.
-                if variables.contains_key(name) {
-                    continue;
-                }
-                let set =
-                    variable(name).or_else(|| environment_of(function, name, endpoint, secret));
-                variables.insert(name.clone(), json!(set.unwrap_or_default()));
-            }
-        }
-        variables
-    };
-    let here = if dynamo.address.ip().is_unspecified() {
-        dynamo.url_at("127.0.0.1")
-    } else {
-        dynamo.url.clone()
-    };
-    let here = environment(&here, &dynamo.signing_secret);
-    let lines =
-        here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
-    write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers can't read the secret's file in the folder.
-    let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
-    write_private(
-        &folder.join("sam.json"),
-        &format!("{:#}\n", json!({ "Parameters": in_container })),
-    )
 }
 
 /// Starts every function that has routes. Functions that publish the public key start before
