@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use crate::ai::Ai;
 use crate::aws;
+use crate::cache::{Cached, Prices, is_unusable};
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
     AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Names,
     Settings, StripeConfig, StripeMode, TraceConfig, rows,
 };
-use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
-use crate::mail::Carrier;
+use crate::mail::MailTransport;
 use crate::passwords::Passwords;
-use crate::secrets::KeptSecret;
+use crate::secrets::CachedSecret;
 use crate::store::{DataPeriod, Store};
 use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
@@ -93,7 +93,7 @@ pub struct App {
     /// The price list.
     pub prices: Prices,
     /// The record of imports.
-    pub imports: Kept<Imports>,
+    pub imports: Cached<Imports>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Records and sends traces. `None` if the operator has set no collector.
@@ -126,7 +126,7 @@ impl App {
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let prices = Prices::new(store.clone(), clock.clone());
-        let imports = Kept::new(store.clone(), clock.clone());
+        let imports = Cached::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
@@ -187,7 +187,7 @@ impl HistoryApp {
     /// Returns the period that can have data.
     ///
     /// # Errors
-    /// As [`Kept::current`].
+    /// As [`Cached::current`].
     pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
@@ -444,7 +444,7 @@ pub struct WebhookApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The secrets that sign events. `None` if the operator sells nothing.
-    pub secrets: Option<KeptSecret<Secrets>>,
+    pub secrets: Option<CachedSecret<Secrets>>,
     /// The mode of the events that are accepted.
     pub mode: StripeMode,
 }
@@ -460,7 +460,7 @@ impl Start for WebhookApp {
         let secrets = match StripeConfig::webhook_secret(settings)? {
             Some(secret) => {
                 let (setting, aws) = (rows::STRIPE_WEBHOOK_SECRET.name, aws::amazon().await?);
-                Some(KeptSecret::read(setting, secret, &aws, clock.clone()).await?)
+                Some(CachedSecret::read(setting, secret, &aws, clock.clone()).await?)
             }
             None => None,
         };
@@ -475,7 +475,7 @@ pub struct MailApp {
     /// The settings and connections that all functions with a store share.
     pub app: App,
     /// Sends the e-mails.
-    pub carrier: Carrier,
+    pub transport: MailTransport,
     /// The web page that links lead to. `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
@@ -496,13 +496,13 @@ impl MailApp {
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
         let app = App::connect(settings, clock).await?;
-        let carrier = match from {
-            None => Carrier::Nobody,
+        let transport = match from {
+            None => MailTransport::Disabled,
             Some(from) => {
                 let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
-                Carrier::ses(&aws, from, configuration_set)
+                MailTransport::ses(&aws, from, configuration_set)
             }
         };
-        Ok(Self { app, carrier, url })
+        Ok(Self { app, transport, url })
     }
 }

@@ -57,7 +57,7 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     let now = app.clock.seconds();
     let Some(email) = app.store.outgoing_email(key, now).await? else { return Ok(()) };
     if let Some(mail) = write(app, email).await? {
-        app.carrier.carry(mail).await?;
+        app.transport.send(mail).await?;
     }
     Ok(app.store.take_from_outbox(key).await?)
 }

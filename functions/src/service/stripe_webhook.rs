@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::app::WebhookApp;
 use shared::error::Failure;
 use shared::payments;
-use shared::secrets::KeptSecret;
+use shared::secrets::CachedSecret;
 use shared::stripe::{Event, Secrets, SignatureError};
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Error, Reply, Request, Result, http};
@@ -79,7 +79,7 @@ async fn receive(app: &App, event: Event) -> Result<()> {
 /// Checks the signature. A replaced secret must not be accepted for long, so the check waits for
 /// the new secrets if it's time to read them. A wrong signature may come from a new secret or from
 /// a stranger, so it causes at most one read per minute.
-async fn verify(app: &App, secrets: &KeptSecret<Secrets>, req: &Request) -> Result<()> {
+async fn verify(app: &App, secrets: &CachedSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
     let check = |secrets: &Secrets| {
         secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds())

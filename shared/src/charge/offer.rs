@@ -53,7 +53,7 @@ impl Offer {
     /// # Errors
     /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the
     /// caller may not use it, and the errors of
-    /// [`Prices::current`](crate::kept::Kept::current).
+    /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
         name: Option<&str>,

@@ -461,9 +461,9 @@ settings! {
         PAYMENTS: Text = Text::new("") =>
             local_only()
             .shown("none")
-            .docs("only for `cargo run`: `played` [simulates Stripe](../use/local.md#cargo-run) \
-                without money, and replaces `STRIPE_URL`, `STRIPE_API_KEY` and \
-                `STRIPE_WEBHOOK_SECRET`");
+            .docs("only for `cargo run`: `simulated` [simulates \
+                Stripe](../use/local.md#cargo-run) without money, and replaces `STRIPE_URL`, \
+                `STRIPE_API_KEY` and `STRIPE_WEBHOOK_SECRET`");
     }
     "Requests" {
         =>

@@ -19,6 +19,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use clap::Args;
 use flags::Condition;
 use json::JsonFile;
 use links::{Links, UserIndex};
@@ -31,37 +32,59 @@ pub use flags::{Flag, Unused};
 /// The number of a primary key's characters that messages show.
 const SHOWN_PK: usize = 100;
 
-/// The operator's choices of what the file doesn't show. A model is a label such as `chat.user`, or a
-/// table such as `chat_user`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Choices<'a> {
-    /// The user model.
-    pub user_model: Option<&'a str>,
-    /// The field of the user model with the name with which people log in. `pk` is the primary key.
-    pub login_field: Option<&'a str>,
-    /// The balance: `field` on the user model, or `app.model.field`.
-    pub tokens_field: Option<&'a str>,
-    /// The balance of every user, instead of a field.
+/// The operator's choices of what the file doesn't show.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Choices {
+    /// The models and fields of a file from Django.
+    #[arg(skip)]
+    pub models: ModelChoices,
+    /// Give every user this balance, instead of one from the file
+    #[arg(long, value_name = "TOKENS")]
     pub tokens: Option<u64>,
-    /// The number by which balances are multiplied. `None` means 1.
+    /// Multiply balances, for example by 100 if the file has dollars and a token is a cent
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub scale: Option<u32>,
-    /// Fields of the user model whose users can't log in: `field`, or `field=value`.
-    pub inactive_if: &'a [String],
-    /// Fields of the user model that don't mean that a user can't log in.
-    pub ignored: &'a [String],
-    /// The chat model.
-    pub chat_model: Option<&'a str>,
-    /// The field of the chat model that refers to the user.
-    pub user_field: Option<&'a str>,
-    /// The field with the message, or with the text of a row.
-    pub message_field: Option<&'a str>,
-    /// The field with the response.
-    pub response_field: Option<&'a str>,
-    /// The field that says whether the user or the AI has written a row, if they have a row each.
-    pub role_field: Option<&'a str>,
-    /// The field with the time.
-    pub time_field: Option<&'a str>,
-    /// True if messages aren't imported.
+    /// Users can't log in if this field is true, or has this value: FIELD or FIELD=VALUE
+    #[arg(long, value_name = "FIELD")]
+    pub inactive_if: Vec<String>,
+    /// This field doesn't say whether users can log in
+    #[arg(long, value_name = "FIELD")]
+    pub ignore: Vec<String>,
+}
+
+/// The operator's choices of models and fields. A model is a label such as `chat.user`, or a table
+/// such as `chat_user`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ModelChoices {
+    /// The user model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    pub user_model: Option<String>,
+    /// The field of the user model with which people log in, or pk
+    #[arg(long, value_name = "FIELD")]
+    pub login_field: Option<String>,
+    /// The balance: a field of the user model, or app.model.field
+    #[arg(long, value_name = "FIELD", conflicts_with = "tokens")]
+    pub tokens_field: Option<String>,
+    /// The chat model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    pub chat_model: Option<String>,
+    /// The field of the chat model that refers to the user
+    #[arg(long, value_name = "FIELD")]
+    pub user_field: Option<String>,
+    /// The field with the message
+    #[arg(long, value_name = "FIELD")]
+    pub message_field: Option<String>,
+    /// The field with the response
+    #[arg(long, value_name = "FIELD", conflicts_with = "role_field")]
+    pub response_field: Option<String>,
+    /// The field that says who wrote a row, if the user and the AI have a row each
+    #[arg(long, value_name = "FIELD")]
+    pub role_field: Option<String>,
+    /// The field with the time
+    #[arg(long, value_name = "FIELD")]
+    pub time_field: Option<String>,
+    /// Import no messages
+    #[arg(long, conflicts_with = "chat_model")]
     pub no_messages: bool,
 }
 
@@ -212,8 +235,8 @@ impl Dump {
     }
 
     fn read(source: Box<dyn Source>, choices: &Choices) -> Result<Self, String> {
-        let user_model = UserModel::find(source.as_ref(), choices)?;
-        let chat_model = ChatModel::find(source.as_ref(), choices, &user_model)?;
+        let user_model = UserModel::find(source.as_ref(), &choices.models)?;
+        let chat_model = ChatModel::find(source.as_ref(), &choices.models, &user_model)?;
         let users = source.row_ids(&user_model.name)?;
         let names = (user_model.username.as_str(), user_model.email);
         let (index, refused_users) =
@@ -227,8 +250,8 @@ impl Dump {
             }
             None => None,
         };
-        let inactive_if = Condition::parse_all(choices.inactive_if, source.as_ref(), &user_model)?;
-        let ignored = Condition::parse_fields(choices.ignored, source.as_ref(), &user_model)?;
+        let inactive_if = Condition::parse_all(&choices.inactive_if, source.as_ref(), &user_model)?;
+        let ignored = Condition::parse_fields(&choices.ignore, source.as_ref(), &user_model)?;
         Ok(Self {
             source,
             user_model,
@@ -558,6 +581,11 @@ mod tests {
         opened(&json(rows), &Choices::default()).unwrap()
     }
 
+    fn balance_in(field: &str) -> Choices {
+        let models = ModelChoices { tokens_field: Some(field.into()), ..ModelChoices::default() };
+        Choices { models, ..Choices::default() }
+    }
+
     fn refused(rows: &[Value], choices: &Choices) -> String {
         opened(&json(rows), choices).err().unwrap()
     }
@@ -733,12 +761,13 @@ mod tests {
             ("Chat_User", "HELP_MESSAGE", "chat_user.Credits", 1),
             ("chat.User", "help_message", "shop_wallet.balance", 7),
         ] {
-            let choices = Choices {
-                user_model: Some(user_model),
-                chat_model: Some(chat_model),
-                tokens_field: Some(tokens_field),
-                ..Choices::default()
+            let models = ModelChoices {
+                user_model: Some(user_model.into()),
+                chat_model: Some(chat_model.into()),
+                tokens_field: Some(tokens_field.into()),
+                ..ModelChoices::default()
             };
+            let choices = Choices { models, ..Choices::default() };
             let dump = opened(&json(&rows), &choices).unwrap();
             assert_eq!(users(&dump).remove(0).unwrap().tokens, tokens);
             assert_eq!(dump.chats_of(UserKey(0)).remove(0).unwrap().row.model, "help.message");
@@ -748,29 +777,35 @@ mod tests {
     #[test]
     fn unsuitable_choices_are_refused() {
         let rows = [user(1, "ann"), chat(1, 1), wallet(1, 1, 7)];
-        let none = Choices::default();
-        for (choices, reason) in [
+        for (models, reason) in [
             (
-                Choices { user_model: Some("chat.usr"), ..none },
+                ModelChoices { user_model: Some("chat.usr".into()), ..ModelChoices::default() },
                 "--user-model: there is no model \"chat.usr\", only chat.chat, chat.user, shop.wallet.",
             ),
             (
-                Choices { user_model: Some("shop.wallet"), ..none },
+                ModelChoices { user_model: Some("shop.wallet".into()), ..ModelChoices::default() },
                 "--user-model: shop.wallet has no field `password`.",
             ),
             (
-                Choices { chat_model: Some("shop.wallet"), ..none },
+                ModelChoices { chat_model: Some("shop.wallet".into()), ..ModelChoices::default() },
                 "--chat-model: shop.wallet has no message (message, prompt, question, user_message, user_input, text, query, input, request or content).",
             ),
             (
-                Choices { tokens_field: Some("shop.wallet.tokens"), ..none },
+                ModelChoices {
+                    tokens_field: Some("shop.wallet.tokens".into()),
+                    ..ModelChoices::default()
+                },
                 "--tokens-field: shop.wallet has only the fields balance, user.",
             ),
             (
-                Choices { tokens_field: Some("chat.chat.message"), ..none },
+                ModelChoices {
+                    tokens_field: Some("chat.chat.message".into()),
+                    ..ModelChoices::default()
+                },
                 "--tokens-field: chat.chat is the chat model.",
             ),
         ] {
+            let choices = Choices { models, ..Choices::default() };
             assert_eq!(refused(&rows, &choices), reason);
         }
     }
@@ -793,7 +828,7 @@ mod tests {
         // A `dumpdata` file doesn't say that a user has one wallet.
         let refused = refused(&rows, &Choices::default());
         assert!(refused.contains("--tokens-field shop.purchase.tokens"), "{refused}");
-        let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
+        let choices = balance_in("shop.wallet.balance");
         let dump = opened(&json(&rows), &choices).unwrap();
         assert_eq!(dump.models().tokens, "shop.wallet.balance");
         let users = users(&dump);
@@ -815,7 +850,7 @@ mod tests {
         let refused = refused(&rows, &Choices::default());
         assert!(refused.contains("shop.wallet.balance may be the balance"), "{refused}");
 
-        let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
+        let choices = balance_in("shop.wallet.balance");
         let users = users(&opened(&json(&rows), &choices).unwrap());
         let several = "chat.user 1 (line 2): shop.wallet has 2 rows for this user";
         assert_eq!(users[0], Err(several.into()));

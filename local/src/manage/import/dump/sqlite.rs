@@ -292,7 +292,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::tests::Folder;
-    use super::super::{Choices, DjangoUser, Dump};
+    use super::super::{Choices, DjangoUser, Dump, ModelChoices};
     use super::*;
 
     /// The tables as Django creates them.
@@ -375,13 +375,14 @@ mod tests {
     #[test]
     fn tables_without_labels_keep_their_names() {
         let db = Db::with("DROP TABLE django_content_type");
-        let chosen = Choices {
-            user_model: Some("chat.user"),
-            chat_model: Some("CHAT_CHAT"),
-            tokens_field: Some("chat.user.tokens"),
-            ..Choices::default()
+        let chosen = ModelChoices {
+            user_model: Some("chat.user".into()),
+            chat_model: Some("CHAT_CHAT".into()),
+            tokens_field: Some("chat.user.tokens".into()),
+            ..ModelChoices::default()
         };
-        for choices in [chosen, Choices::default()] {
+        for models in [chosen, ModelChoices::default()] {
+            let choices = Choices { models, ..Choices::default() };
             let dump = Dump::open(&db.file(), &choices).unwrap();
             assert_eq!(user(&dump, 0).row.to_string(), "chat_user 1");
             assert_eq!(dump.models().chats.as_deref(), Some("chat_chat"));
