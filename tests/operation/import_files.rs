@@ -145,7 +145,7 @@ impl Case<'_> {
     /// Asserts that both forms of the file ask for this option.
     #[track_caller]
     fn asks(&self, choices: Choices, option: &str) {
-        self.dump_asks(choices, option);
+        self.dump_asks(choices.clone(), option);
         let tables = database(&self.rows, self.keys, self.relations);
         let refused = read(&tables, &choices).unwrap_err();
         assert!(refused.contains(option), "SQLite: {refused}");

@@ -166,8 +166,8 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
 }
 
 /// Compares the purchases of the last `days` with Stripe's lists, and merges what no event told.
-/// Prints a line for each purchase that was changed or restored, or that Stripe doesn't list. If there
-/// is a difference, fails with their number.
+/// Prints a line for each purchase that was changed or restored, or that Stripe doesn't list. If
+/// there is a difference, fails with their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;
