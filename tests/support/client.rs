@@ -289,6 +289,17 @@ impl Api {
         Person::of(self, &registration, &registered)
     }
 
+    /// Registers a user with exactly this username and this e-mail address.
+    pub async fn person_at(&self, name: &str, email: &str) -> Person {
+        self.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await
+    }
+
+    /// Registers a user with a unique e-mail address. Returns the user and the address.
+    pub async fn person_with_email(&self) -> (Person, String) {
+        let address = format!("{}@example.com", unique("ann"));
+        (self.person_at(&unique("ann"), &address).await, address)
+    }
+
     /// Changes one attribute of an account directly in the store.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamodb)
