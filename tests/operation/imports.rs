@@ -385,8 +385,7 @@ async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
 async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
     let api = Api::own(&[]).await;
     api.person_with(json!({ "username": "taken", "password": PASSWORD })).await;
-    let of_eve = json!({ "username": "eve", "email": "eve@example.com", "password": PASSWORD });
-    api.person_with(of_eve).await;
+    api.person_at("eve", "eve@example.com").await;
     let of = |pk, fields| with(user(pk, &format!("user{pk}"), 1), fields);
     let time = "2021-04-01T10:00:00Z";
     let said = |pk, fields| with(message(pk, 1, "hi", time), fields);

@@ -13,11 +13,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 impl Person {
     /// Sends a message under an idempotency key.
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
-        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.api
-            .send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message })))
-            .await
+        self.post_once(key, "/api/chat/", json!({ "message": message })).await
     }
 }
 
@@ -211,28 +207,19 @@ async fn only_equal_registrations_with_an_equal_key_are_retries() {
 async fn keys_are_refused_for_another_request_with_the_same_text() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let send = async |path: &str, key: &str, body: Value| {
-        api.send(
-            Method::POST,
-            path,
-            &[("authorization", &ann.bearer()), ("idempotency-key", key)],
-            Some(body),
-        )
-        .await
-    };
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
     ann.chat_once("k1", &json!([id, "hi"]).to_string()).await.is(200);
-    send("/api/chat/", "k1", json!({ "message": "hi", "conversation_id": id }))
-        .await
-        .expect(422, "idempotency_key_reused");
+    let body = json!({ "message": "hi", "conversation_id": id });
+    ann.post_once("k1", "/api/chat/", body).await.expect(422, "idempotency_key_reused");
 
     let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
-    send("/v1/chat/completions", "k2", completion.clone()).await.is(200);
+    let path = "/v1/chat/completions";
+    ann.post_once("k2", path, completion.clone()).await.is(200);
     ann.chat_once("k2", &completion.to_string()).await.expect(422, "idempotency_key_reused");
     let mut both = completion;
     both["input"] = json!("hi");
-    send("/v1/chat/completions", "k3", both.clone()).await.is(200);
-    send("/v1/responses", "k3", both).await.expect(422, "idempotency_key_reused");
+    ann.post_once("k3", path, both.clone()).await.is(200);
+    ann.post_once("k3", "/v1/responses", both).await.expect(422, "idempotency_key_reused");
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }
 
@@ -242,11 +229,8 @@ async fn chats_and_adjustments_have_separate_keys() {
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     let path = format!("/api/admin/users/{}/adjustments", ben.id);
     let adjusts = async |key: &str| {
-        let headers = [("authorization", root.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        api.send(Method::POST, &path, &headers, Some(json!({ "amount": 5, "reason": "a gift" })))
-            .await
-            .is(201)
+        let gift = json!({ "amount": 5, "reason": "a gift" });
+        root.post_once(key, &path, gift).await.is(201)
     };
     let stream = reqwest::Client::new()
         .post(format!("{}/api/chat/stream/", api.url))

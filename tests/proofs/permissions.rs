@@ -40,7 +40,7 @@ use crate::support::permissions::{
     self, Call, FUNCTIONS, KMS_KEY, MODEL, Permission, STACK, needless, of_bedrock,
     of_managed_policy, of_statements, of_store, refused,
 };
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
+use crate::support::proxy::{Fault, Lane, Proxy};
 use crate::support::rig::weak_hash;
 use crate::support::stack::Stack;
 use crate::support::world::scan;
@@ -454,11 +454,7 @@ impl Watched {
     async fn loses_reply(&self, nth: usize, status: u16, ask: Ask<'_>) -> Value {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", nth),
-            fault: Fault::Fail500After,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", nth, Fault::Fail500After);
         let reply = self.is(status, ask).await;
         lane.calm();
         reply
@@ -1087,11 +1083,7 @@ impl Watched {
         self.imports().await;
         self.lists_a_settled_order().await;
         self.census.1.forgets_tokens();
-        self.census.1.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault: Fault::Fail500After,
-            strikes: FaultRepeat::Once,
-        }));
+        self.census.1.strike_once("TransactWriteItems", 1, Fault::Fail500After);
         functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         self.compares_payments().await;

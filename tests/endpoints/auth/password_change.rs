@@ -10,7 +10,7 @@ use shared::values::Session;
 
 use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::function::ask;
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
+use crate::support::proxy::Fault;
 use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
@@ -122,11 +122,7 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         let ann = rig.api.person("ann").await;
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("password_change", &lane);
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", 1, fault);
         let body = json!({ "current_password": ann.password, "new_password": NEW });
         let reply = ask(
             &app,

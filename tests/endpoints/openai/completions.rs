@@ -46,15 +46,13 @@ impl Program {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
 
+    pub async fn gets(&self, path: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.key);
+        self.api.send(Method::GET, path, &[("authorization", &bearer)], None).await
+    }
+
     async fn models(&self) -> Answer {
-        self.api
-            .send(
-                Method::GET,
-                "/v1/models",
-                &[("authorization", &format!("Bearer {}", self.key))],
-                None,
-            )
-            .await
+        self.gets("/v1/models").await
     }
 }
 
@@ -361,15 +359,7 @@ async fn models_are_listed_as_configured() {
         models,
         json!({ "object": "list", "data": [of("gpt-x"), of("eu.nova-v1:0"), of("echo")] })
     );
-    let one = async |id: &str| {
-        api.send(
-            Method::GET,
-            &format!("/v1/models/{id}"),
-            &[("authorization", &format!("Bearer {}", program.key))],
-            None,
-        )
-        .await
-    };
+    let one = async |id: &str| program.gets(&format!("/v1/models/{id}")).await;
     for id in ["eu.nova-v1:0", "eu.nova-v1%3A0"] {
         assert_eq!(one(id).await.is(200), of("eu.nova-v1:0"));
     }
@@ -437,14 +427,7 @@ async fn api_keys_open_only_these_routes_while_valid() {
     is_shut(key.clone()).await;
 
     let other = Program::of(&ann).await;
-    api.send(
-        Method::DELETE,
-        "/api/user/",
-        &[("authorization", &ann.bearer())],
-        Some(json!({ "password": ann.password })),
-    )
-    .await
-    .is(202);
+    ann.deletes_the_account().await.is(202);
     is_shut(other.key.clone()).await;
     assert!(
         !log::text().contains(&key[36..]) && !log::text().contains(&other.key[36..]),
