@@ -888,6 +888,12 @@ impl Answer {
             .unwrap()
     }
 
+    /// Returns true if the reply is a replay: an earlier request with the same idempotency key got
+    /// the same reply.
+    pub fn is_replay(&self) -> bool {
+        self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+    }
+
     /// Returns the query of the URL of the next page, which has the same path as this page. `None`
     /// on the last page.
     pub fn next_page(&self) -> Option<String> {

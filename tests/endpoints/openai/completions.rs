@@ -109,10 +109,6 @@ pub fn words(chunks: &[Value]) -> Vec<&str> {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
-pub fn is_replay(answer: &Answer) -> bool {
-    answer.headers.contains_key("idempotent-replayed")
-}
-
 #[tokio::test]
 async fn completions_cost_a_chat_and_appear_in_both_histories() {
     let api = Api::start().await;
@@ -441,11 +437,11 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (program, bens) = (Program::of(&ann).await, Program::of(&ben).await);
     let first = program.tries(0, "hi").await;
-    assert!(!is_replay(&first));
+    assert!(!first.is_replay());
     let first = first.is(200);
     for count in [1, 2] {
         let again = program.tries(count, "hi").await;
-        assert!(is_replay(&again));
+        assert!(again.is_replay());
         assert_eq!(again.is(200), first);
     }
     assert_eq!(ann.balance().await, GRANT - PRICE);
@@ -455,8 +451,8 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
         first["id"],
         "a call of the same payload"
     );
-    assert!(!is_replay(&program.tries(1, "ho").await), "another payload");
-    assert!(!is_replay(&bens.tries(1, "hi").await), "another user");
+    assert!(!program.tries(1, "ho").await.is_replay(), "another payload");
+    assert!(!bens.tries(1, "hi").await.is_replay(), "another user");
     assert_ne!(program.asks("hi").await.is(200)["id"], first["id"], "who doesn't count");
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT - 4 * PRICE, GRANT - PRICE));
 
@@ -464,7 +460,7 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
         program.send(&[("x-stainless-retry-count", count)], streamed("!words one two")).await
     };
     let (whole, again) = (data(&streams("0").await), streams("1").await);
-    assert!(is_replay(&again));
+    assert!(again.is_replay());
     assert_eq!((words(&whole).concat(), words(&data(&again))), ("one two".into(), vec!["one two"]));
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
 }
@@ -641,7 +637,7 @@ async fn empty_answers_are_valid_and_charged() {
     );
     for count in ["0", "1"] {
         let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!empty")).await;
-        assert_eq!(is_replay(&answer), count == "1");
+        assert_eq!(answer.is_replay(), count == "1");
         let chunks = data(&answer);
         assert_eq!((chunks.len(), words(&chunks)), (3, vec![" \n"]), "{chunks:?}");
         assert_eq!(
