@@ -632,13 +632,9 @@ async fn imports_into_a_store_in_use_need_confirmation() {
     let (is_done, text) = said(program::run(&apply));
     assert!(!is_done && text.contains("Stop the server first"), "{text}");
     let mut named = program::command(&["manage", "import", "django", dump.path(), "--apply"]);
-    for table in ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"] {
-        let name = format!("{}{}Table", &table[..1], table[1..].to_lowercase());
-        named.env(format!("{table}_TABLE"), name);
-    }
     let holder = emulator::dynamo::holder(folder.path().as_ref());
     let Holder::Server { url, .. } = holder else { panic!("{holder:?}") };
-    let named = named.env("DYNAMODB_ENDPOINT", url);
+    let named = program::over_tables(&mut named, &url);
     let (is_done, text) = said(named.output().unwrap());
     assert!(!is_done && text.contains("Add --yes when no alias"), "{text}");
     server.interrupt();
