@@ -1,4 +1,4 @@
-//! The endpoints, in the rooms of `functions/src`. Tests that must also pass at other front doors
+//! The endpoints, in the rooms of `functions/src`. Tests that must also pass behind other gateways
 //! are in `portable`.
 
 pub mod account;

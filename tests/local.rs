@@ -1,7 +1,7 @@
 //! `cargo run`: the commands, the ports, the embedded DynamoDB, and the model servers.
 
 mod cli;
-mod door;
 mod dynamo;
+mod http_server;
 mod model_servers;
 mod targets;

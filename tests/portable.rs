@@ -1,8 +1,8 @@
-//! Tests that must pass at every front door. If `API_URL` is set, these tests send their requests
+//! Tests that must pass behind every gateway. If `API_URL` is set, these tests send their requests
 //! to that server. Together the tests provoke every status, and at least one success of every
-//! route. A front door that passes these tests finds the function for each path and method, and
+//! route. A gateway that passes these tests finds the function for each path and method, and
 //! passes on bodies, headers, cookies, streams and pages. Tests that start their own server don't
-//! test another front door, so modules with only such tests are in other folders.
+//! test another gateway, so modules with only such tests are in other folders.
 
 pub mod chat_stop;
 pub mod chat_stream;

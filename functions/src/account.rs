@@ -14,10 +14,10 @@ pub mod purchase_create;
 pub mod purchases;
 pub mod voucher_redeem;
 
-use shared::http::FailureFormat;
+use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    FailureFormat::Problem => {
+    Route::of(FailureFormat::Problem) => {
         ledger: GET "/api/user/ledger", GET ledger::MONTHS_PATH => months;
         api_keys: GET "/api/user/api-keys";
         api_key_create: POST "/api/user/api-keys";
@@ -29,7 +29,7 @@ endpoints! {
         purchases: GET "/api/user/purchases";
         purchase_create: POST "/api/user/purchases";
     }
-    FailureFormat::SimplejwtGuarded => {
+    Route::of(FailureFormat::SimplejwtGuarded) => {
         balance:
             GET "/api/tokens",
             GET "/api/token_balance",

@@ -26,10 +26,10 @@ pub mod admin_vouchers;
 pub mod admin_vouchers_create;
 pub mod admin_vouchers_void;
 
-use shared::http::FailureFormat;
+use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    FailureFormat::Problem => {
+    Route::of(FailureFormat::Problem) => {
         admin_users: GET "/api/admin/users";
         admin_user_create: POST "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";

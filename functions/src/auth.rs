@@ -14,10 +14,10 @@ pub mod token_blacklist;
 pub mod token_refresh;
 pub mod token_verify;
 
-use shared::http::FailureFormat;
+use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    FailureFormat::Problem => {
+    Route::of(FailureFormat::Problem) => {
         logout: POST "/api/logout";
         password_change: POST "/api/user/password";
         email_resend: POST "/api/user/email";
@@ -27,7 +27,7 @@ endpoints! {
         sessions: GET "/api/user/sessions";
         session_end: DELETE "/api/user/sessions/{id}";
     }
-    FailureFormat::Simplejwt => {
+    Route::of(FailureFormat::Simplejwt) => {
         register: POST "/api/register";
         login: POST "/api/login", POST "/api/token";
         token_refresh: POST "/api/token/refresh";

@@ -12,10 +12,10 @@ pub mod conversation_rename;
 pub mod conversations;
 pub mod model_list;
 
-use shared::http::FailureFormat;
+use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    FailureFormat::Problem => {
+    Route::of(FailureFormat::Problem) => {
         chat_stream: POST "/api/chat/stream";
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
@@ -26,7 +26,7 @@ endpoints! {
         conversation_rename: PATCH "/api/conversations/{id}";
         conversation_delete: DELETE "/api/conversations/{id}";
     }
-    FailureFormat::SimplejwtGuarded => {
+    Route::of(FailureFormat::SimplejwtGuarded) => {
         chat: POST "/api/chat", POST "/api/chat_msg";
         chat_history: GET "/api/chat";
     }

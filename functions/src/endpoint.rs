@@ -15,11 +15,12 @@ use shared::{App, Reply, Request};
 use crate::ROUTES;
 use crate::lambda::Lambda;
 
-/// Defines a room's `ENDPOINTS` and `ROUTES` from its rows.
+/// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
+/// that its routes share: [`Route::of`](shared::http::Route::of) and a format of failures.
 /// After a row's routes, `=>` lists the functions in the endpoint's file that describe the
 /// endpoint's other routes. The function `handle` describes the first route.
 macro_rules! rows {
-    ($($failures:expr => {
+    ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
     })+) => {
         /// The endpoints of this room.
@@ -39,7 +40,7 @@ macro_rules! rows {
                 method: stringify!($method),
                 path: $path,
                 endpoint: stringify!($name),
-                failures: $failures,
+                ..$group
             },
         )+)+)+];
     };
@@ -47,11 +48,11 @@ macro_rules! rows {
 
 /// Defines a room's rows, like [`rows`], for endpoints that the OpenAPI document describes.
 macro_rules! endpoints {
-    ($($failures:expr => {
+    ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
     })+) => {
         rows! {
-            $($failures => { $($name: $($method $path),+ $(=> $($more),+)?;)+ })+
+            $($group => { $($name: $($method $path),+ $(=> $($more),+)?;)+ })+
         }
 
         /// The first path of each endpoint, under which the OpenAPI document describes it.

@@ -59,7 +59,7 @@ pub const BLOCKED: Refusal = Refusal {
     status: Some(403),
     title: "Forbidden",
     detail: "The firewall refused this request: it looks like an attack, or too many requests came \
-             from this network address. Try again in a few minutes.",
+             from this IP address. Try again in a few minutes.",
     code: "blocked",
     retry_after: None,
 };

@@ -11,18 +11,16 @@ mod json;
 mod tools;
 mod turns;
 
-use std::ops::Deref;
-
 use serde_json::{Value, json};
-use shared::App;
 use shared::app::{AiApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
-use shared::http::FailureFormat;
+use shared::extends;
+use shared::http::{BodyLimit, FailureFormat, Route};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 endpoints! {
-    FailureFormat::OpenAi => {
+    v1(FailureFormat::OpenAi) => {
         completions: POST "/v1/chat/completions";
         models:
             GET "/v1/models",
@@ -30,9 +28,14 @@ endpoints! {
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
     }
-    FailureFormat::Responses => {
+    v1(FailureFormat::Responses) => {
         responses: POST "/v1/responses";
     }
+}
+
+/// Returns the fields that routes under `/v1` share.
+const fn v1(failures: FailureFormat) -> Route {
+    Route { body_limit: BodyLimit::Conversation, ..Route::of(failures) }
 }
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.
@@ -42,6 +45,8 @@ pub struct CompletionApp {
     empty_balance: EmptyBalance,
     unknown_models: UnknownModels,
 }
+
+extends!(CompletionApp, asking: AiApp);
 
 impl Reads for CompletionApp {
     const SETTINGS: &'static [Names] =
@@ -53,18 +58,6 @@ impl Start for CompletionApp {
         let empty_balance = EmptyBalance::read(settings)?;
         let unknown_models = UnknownModels::read(settings)?;
         Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance, unknown_models })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.asking.app_mut()
-    }
-}
-
-impl Deref for CompletionApp {
-    type Target = AiApp;
-
-    fn deref(&self) -> &AiApp {
-        &self.asking
     }
 }
 

@@ -4,13 +4,17 @@
 pub mod not_found;
 pub mod site;
 
-use shared::http::FailureFormat;
+use shared::http::{FailureFormat, Route};
 
-/// The format of failures: a page, because people may open an unknown path in a browser.
-const FAILURES: FailureFormat = FailureFormat::Page(include_str!("pages/not_found.html"));
+/// The fields that these routes share. People may open an unknown path in a browser, so they get a
+/// page.
+const PAGES: Route = Route {
+    page: Some(&include_str!("pages/not_found.html")),
+    ..Route::of(FailureFormat::Problem)
+};
 
 rows! {
-    FAILURES => {
+    PAGES => {
         site:
             GET "/",
             GET "/admin",

@@ -7,10 +7,10 @@ pub mod jwks;
 pub mod openapi;
 pub mod stripe_webhook;
 
-use shared::http::FailureFormat;
+use shared::http::{BodyLimit, FailureFormat, Route};
 
 endpoints! {
-    FailureFormat::Problem => {
+    Route::of(FailureFormat::Problem) => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
@@ -18,7 +18,7 @@ endpoints! {
             GET "/.well-known/openid-configuration",
             GET "/.well-known/oauth-authorization-server";
     }
-    FailureFormat::Events => {
+    Route { body_limit: BodyLimit::Event, ..Route::of(FailureFormat::Problem) } => {
         stripe_webhook: POST "/api/stripe/webhook";
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo run -- estimate`: estimates what a deployment costs in a month, and which limit it
-//! reaches first.
+//! `farebox estimate`: estimates what a deployment costs in a month, and which limit it reaches
+//! first.
 //!
 //! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
 //! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
@@ -16,30 +16,59 @@ pub mod stack;
 mod table;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use clap::Args;
 use serde::Serialize;
+use serde_json::json;
+
+use crate::offer_file;
+use crate::terminal::print_result;
 
 use assumptions::{
     ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES,
     ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS,
     NEW_USERS, RESETS, STARTS, TEXT,
 };
-use models::ModelsEstimate;
+use models::{AverageChat, ModelsEstimate};
 use prices::Price;
 use quotas::Quota;
 use requests::{CENSUS, CHAT, FILE, Requests, ResourceUse, STREAMED, SWEEP};
 use stack::Stack;
 
+/// Estimate the monthly costs of a deployment on AWS, and the limit that it reaches first
+#[derive(Args)]
+pub struct EstimateCommand {
+    #[command(flatten)]
+    load: Load,
+    /// The file of a price list, whose models are priced
+    #[arg(long, value_name = "FILE")]
+    models: Option<PathBuf>,
+    /// The number of model tokens in an average prompt, instead of the assumption
+    #[arg(long, value_name = "N", requires = "models")]
+    prompt_tokens: Option<u32>,
+    /// The number of model tokens in an average answer, instead of the assumption
+    #[arg(long, value_name = "N", requires = "models")]
+    answer_tokens: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// The load of a deployment.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Serialize)]
 pub struct Load {
-    /// The number of people who chat every day.
+    /// The number of people who chat every day
+    #[arg(long, value_name = "N")]
     pub users: f64,
-    /// The number of chats that each user has in a day.
+    /// The number of chats per user and day
+    #[arg(long, value_name = "C")]
     pub chats_per_day: f64,
-    /// The seconds that the AI takes for a whole answer.
+    /// The number of seconds that the AI takes for an answer
+    #[arg(long, value_name = "S")]
     pub ai_seconds: f64,
-    /// The share of chats that are streamed, from 0 to 1.
+    /// The share of chats that are streamed, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub streamed: f64,
 }
 
@@ -164,6 +193,27 @@ const MOST_CHATS: f64 = 86_400_000.0;
 
 /// The longest time that a Lambda function may run.
 const MOST_SECONDS: f64 = 900.0;
+
+impl EstimateCommand {
+    /// Prints the estimate.
+    ///
+    /// # Errors
+    /// Fails with a sentence for the terminal.
+    pub fn run(self) -> Result<(), String> {
+        let list = self.models.as_deref().map(offer_file::read).transpose()?;
+        let assumed = AverageChat::default();
+        let chat = AverageChat {
+            prompt_tokens: self.prompt_tokens.unwrap_or(assumed.prompt_tokens),
+            answer_tokens: self.answer_tokens.unwrap_or(assumed.answer_tokens),
+        };
+        let mut estimate = self.load.estimate()?;
+        estimate.models = list.map(|list| self.load.models(&list, chat)).transpose()?;
+        match self.json {
+            true => print_result(format!("{:#}", json!(estimate))),
+            false => print_result(estimate.to_string().trim_end()),
+        }
+    }
+}
 
 impl Load {
     /// Computes the costs and needs of this load.

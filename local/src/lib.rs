@@ -1,13 +1,16 @@
 //! The whole API in one process: the endpoints in `functions`, between the local API Gateway and
 //! the embedded DynamoDB in `emulator`. This crate adds no behaviour to the product.
 //!
-//! [`server`] starts everything, [`manage`] has the commands of administrators, and [`estimate`]
-//! computes what a deployment costs.
+//! Each command of `farebox` is a module: [`serve`] runs without a command, [`dynamodb`] serves
+//! only the store, [`manage`] has the commands of administrators, and [`estimate`] computes what a
+//! deployment costs. [`server`] starts the parts of the local server.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod dynamodb;
 pub mod estimate;
 pub mod manage;
 pub mod offer_file;
+pub mod serve;
 pub mod server;
 pub mod terminal;

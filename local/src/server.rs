@@ -1,8 +1,8 @@
 //! The local server: an embedded DynamoDB, every function with its environment, the gateway that
 //! calls them, the delivery of e-mails, and the scheduled functions.
 
-pub mod mail;
 pub mod model_servers;
+pub mod outbox;
 mod scheduled;
 
 use std::collections::HashMap;
@@ -10,31 +10,28 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use functions::{ENDPOINTS, Function};
-use futures_util::FutureExt;
 use futures_util::future::try_join_all;
-use serde_json::{Map, json};
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
-use shared::config::{ConfigError, Settings, variable};
+use shared::config::{ConfigError, Settings};
 use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::offer_file;
-use crate::server::mail::{Postman, SentMails};
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
-use crate::server::scheduled::traced;
-use functions::lambda::{Schedule, Trigger};
+use crate::server::outbox::{OutboxWorker, SentMails};
+use crate::server::scheduled::on_schedule;
 
 use emulator::checkout::Checkout;
-use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
+use emulator::dynamo::{Data, Dynamo, port_sentence};
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
-/// The packs that are sold if payments are played and no packs are set.
-const PLAYED_PACKS: &str = r#"{"packs": [
+/// The packs that are sold if payments are simulated and no packs are set.
+const SIMULATED_PACKS: &str = r#"{"packs": [
     {"id": "small", "name": "1,000 tokens", "tokens": 1000, "price": 299, "currency": "EUR"},
     {"id": "medium", "name": "5,000 tokens", "tokens": 5000, "price": 999, "currency": "EUR"},
     {"id": "large", "name": "20,000 tokens", "tokens": 20000, "price": 2999, "currency": "EUR"}
@@ -54,7 +51,7 @@ pub struct Server {
     pub apps: HashMap<String, App>,
     /// The e-mails that were sent.
     pub mails: Option<SentMails>,
-    /// The played Stripe. `None` unless `PAYMENTS` is `played`.
+    /// The simulated Stripe. `None` unless `PAYMENTS` is `simulated`.
     pub checkout: Option<Checkout>,
     /// The AI that answers messages.
     pub answering: Answering,
@@ -97,18 +94,12 @@ impl Server {
 
         let template = Template::load()?;
         let models = environment("MODELS").filter(|url| !url.is_empty());
-        let checkout = match environment("PAYMENTS").unwrap_or_default().as_str() {
-            "" => None,
-            "played" => {
-                let webhook = format!("{url}/api/stripe/webhook");
-                Some(Checkout::start(&webhook, clock.clone()).await?)
-            }
-            other => return Err(format!("PAYMENTS must be played, or not set (got {other:?}).")),
-        };
+        let payments = environment("PAYMENTS").unwrap_or_default();
+        let checkout = simulated_stripe(&payments, &url, &clock).await?;
         let providers = environment("AI_PROVIDER").filter(|names| !names.is_empty());
         let before_search = |function: &template::Function, name: &str| {
-            let played = checkout.as_ref().and_then(|checkout| played(checkout, name));
-            played
+            let simulated = checkout.as_ref().and_then(|checkout| simulated(checkout, name));
+            simulated
                 .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
@@ -132,59 +123,18 @@ impl Server {
             answering.setting(name).or_else(|| before_search(function, name))
         };
         let settings = |name: &'static str| settings(template, name, environment);
-        let functions = functions(template, &clock, environment).await?.into_iter();
-        let functions: HashMap<String, Function> = functions
-            .map(|(name, function)| match function.app() {
-                Some(app) => (name, function.with_app(dynamo.direct(app))),
-                None => (name, function),
-            })
-            .collect();
-        let gateway = Gateway::new(template, &functions, clock.clone());
+        let functions = functions(template, &clock, &dynamo, environment).await?;
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
-        let connect = async |name| {
-            let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
-            Ok::<_, String>(dynamo.direct(app))
-        };
-        let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
-        let census = connect("census").await?;
-        let payments = PaymentsApp::connect(&settings("payments_check")?, clock.clone()).await;
-        let mut payments = payments.map_err(sentence)?;
-        payments.app = dynamo.direct(payments.app);
-        let mut mailing =
-            MailApp::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
-        mailing.app = dynamo.direct(mailing.app);
-        let scheduled = [
-            ("sweep", &sweep),
-            ("erase", &erase),
-            ("census", &census),
-            ("payments_check", &payments.app),
-            ("mail", &mailing.app),
-        ];
-        apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
+        let background = Background::start(settings, &dynamo, data, &clock).await?;
+        let Background { apps: others, mails, tasks } = background;
+        apps.extend(others.map(|(name, app)| (name.to_owned(), app)));
         let (stop, stopped) = oneshot::channel();
-        let postman = Postman::new(mailing, data);
-        let mails = postman.as_ref().map(Postman::sent);
-        let carrying = tokio::spawn(async move {
-            if let Some(postman) = postman {
-                postman.work().await;
-            }
-        });
-        let scheduled = [
-            tokio::spawn(on_schedule("sweep", sweep, functions::background::sweep::work)),
-            tokio::spawn(on_schedule("erase", erase, functions::background::erase::work)),
-            tokio::spawn(on_schedule("census", census, functions::background::census::work)),
-            tokio::spawn(on_schedule(
-                "payments_check",
-                payments,
-                functions::background::payments_check::work,
-            )),
-        ];
+        let gateway = Gateway::new(template, &functions, clock.clone());
         let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {
             let _ = served.await;
-            carrying.abort();
-            scheduled.iter().for_each(JoinHandle::abort);
+            tasks.iter().for_each(JoinHandle::abort);
         });
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
@@ -197,6 +147,77 @@ impl Server {
             checkout.stop().await;
         }
         self.dynamo.stop().await;
+    }
+}
+
+/// The work that schedules and a stream invoke on AWS.
+struct Background {
+    /// The [`App`] of each function, by name.
+    apps: [(&'static str, App); 5],
+    /// The e-mails that were sent. `None` if the store is on AWS.
+    mails: Option<SentMails>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Connects the functions, and starts their work.
+    async fn start<'s>(
+        settings: impl Fn(&'static str) -> Result<Settings<'s>, String>,
+        dynamo: &Dynamo,
+        data: &Data,
+        clock: &Clock,
+    ) -> Result<Self, String> {
+        let connect = async |name| {
+            let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
+            Ok::<_, String>(dynamo.direct(app))
+        };
+        let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
+        let census = connect("census").await?;
+        let payments = PaymentsApp::connect(&settings("payments_check")?, clock.clone()).await;
+        let mut payments = payments.map_err(sentence)?;
+        payments.app = dynamo.direct(payments.app);
+        let mailing = MailApp::connect(&settings("mail")?, clock.clone()).await;
+        let mut mailing = mailing.map_err(sentence)?;
+        mailing.app = dynamo.direct(mailing.app);
+        let apps = [
+            ("sweep", sweep.clone()),
+            ("erase", erase.clone()),
+            ("census", census.clone()),
+            ("payments_check", payments.app.clone()),
+            ("mail", mailing.app.clone()),
+        ];
+        let worker = OutboxWorker::new(mailing, data);
+        let mails = worker.as_ref().map(OutboxWorker::sent);
+        let mut tasks = vec![
+            tokio::spawn(on_schedule("sweep", sweep, functions::background::sweep::work)),
+            tokio::spawn(on_schedule("erase", erase, functions::background::erase::work)),
+            tokio::spawn(on_schedule("census", census, functions::background::census::work)),
+            tokio::spawn(on_schedule(
+                "payments_check",
+                payments,
+                functions::background::payments_check::work,
+            )),
+        ];
+        tasks.extend(worker.map(|worker| tokio::spawn(worker.work())));
+        Ok(Self { apps, mails, tasks })
+    }
+}
+
+/// Starts the simulated Stripe, if the setting `PAYMENTS` asks for it. Its events go to the server
+/// at `url`.
+async fn simulated_stripe(
+    payments: &str,
+    url: &str,
+    clock: &Clock,
+) -> Result<Option<Checkout>, String> {
+    match payments {
+        "" => Ok(None),
+        // Earlier releases said `played`.
+        "simulated" | "played" => {
+            let webhook = format!("{url}/api/stripe/webhook");
+            Checkout::start(&webhook, clock.clone()).await.map(Some)
+        }
+        other => Err(format!("PAYMENTS must be simulated, or not set (got {other:?}).")),
     }
 }
 
@@ -218,8 +239,8 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
-/// Returns the setting of payments that leads to the played Stripe. `None` for other settings.
-fn played(checkout: &Checkout, name: &str) -> Option<String> {
+/// Returns the setting of payments that leads to the simulated Stripe. `None` for other settings.
+fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     match name {
         "STRIPE_URL" => Some(checkout.url.clone()),
         "STRIPE_API_KEY" => Some(checkout.key.clone()),
@@ -228,38 +249,14 @@ fn played(checkout: &Checkout, name: &str) -> Option<String> {
     }
 }
 
-/// Sets packs to play with, unless packs are set.
+/// Sets packs to try purchases with, unless packs are set.
 async fn offer_packs(app: &App) -> Result<(), String> {
-    let packs: Packs = PLAYED_PACKS.parse().map_err(|_| "The played packs are invalid.")?;
+    let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store
         .set_offer(None, Some(&packs), None, &app.clock)
         .await
         .map(drop)
         .map_err(|error| format!("The packs can't be set: {error}."))
-}
-
-/// Runs a scheduled function, as the template's schedules do on AWS. An hourly or daily function
-/// first runs after that time; until then, a command can do its work.
-async fn on_schedule<A: Scheduled, F>(name: &str, app: A, work: fn(A) -> F)
-where
-    F: Future<Output = shared::Result<()>> + Send + 'static,
-{
-    let function = functions::background::FUNCTIONS.iter().find(|function| function.name == name);
-    let Some(Trigger::Schedule(schedule)) = function.and_then(|function| function.lambda.trigger)
-    else {
-        return tracing::error!(name, "no schedule invokes this function");
-    };
-    let every = schedule.interval();
-    if schedule != Schedule::FiveMinutes {
-        tokio::time::sleep(every).await;
-    }
-    loop {
-        let done = work(app.clone()).boxed();
-        if let Err(error) = traced(app.borrow(), (name, "timer"), done).await {
-            tracing::error!(cause = error.cause(), "the scheduled work failed");
-        }
-        tokio::time::sleep(every).await;
-    }
 }
 
 /// Returns a function's variable as in the template, with these exceptions: the endpoint and the
@@ -287,53 +284,12 @@ pub fn environment_of(
     })
 }
 
-/// Writes the environment of all functions for the two Lambda emulators: every variable of the
-/// template, with this store and its secret.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
-    make_private_folder(folder)
-        .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
-    let template = Template::load()?;
-    let environment = |endpoint: &str, secret: &str| {
-        let mut variables = Map::new();
-        for function in &template.functions {
-            for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts. The first
-                // value of `AI_TIMEOUT_SECONDS` belongs to `chat`, and is the shortest value.
-                if variables.contains_key(name) {
-                    continue;
-                }
-                let set =
-                    variable(name).or_else(|| environment_of(function, name, endpoint, secret));
-                variables.insert(name.clone(), json!(set.unwrap_or_default()));
-            }
-        }
-        variables
-    };
-    let here = if dynamo.address.ip().is_unspecified() {
-        dynamo.url_at("127.0.0.1")
-    } else {
-        dynamo.url.clone()
-    };
-    let here = environment(&here, &dynamo.signing_secret);
-    let lines =
-        here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
-    write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers can't read the secret's file in the folder.
-    let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
-    write_private(
-        &folder.join("sam.json"),
-        &format!("{:#}\n", json!({ "Parameters": in_container })),
-    )
-}
-
-/// Starts every function that has routes. Functions that publish the public key start before
-/// functions that read it.
+/// Starts every function that has routes, over the store in this process. Functions that publish
+/// the public key start before functions that read it.
 async fn functions(
     template: &Template,
     clock: &Clock,
+    dynamo: &Dynamo,
     environment: impl Fn(&template::Function, &str) -> Option<String> + Copy + Send + Sync,
 ) -> Result<HashMap<String, Function>, String> {
     let mut functions = HashMap::new();
@@ -342,7 +298,8 @@ async fn functions(
         let started = some.map(|endpoint| async move {
             let settings = settings(template, endpoint.name, environment)?;
             let function = endpoint.start(&settings, clock.clone()).await.map_err(sentence)?;
-            Ok::<_, String>((endpoint.name.to_owned(), function))
+            let direct = function.app().map(|app| function.with_app(dynamo.direct(app)));
+            Ok::<_, String>((endpoint.name.to_owned(), direct.unwrap_or(function)))
         });
         functions.extend(try_join_all(started).await?);
     }

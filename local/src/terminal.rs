@@ -1,5 +1,5 @@
-//! Output to the terminal. `println!` panics if the output can't be written: if its reader has
-//! ended, as in `| head -1`, or if a file's disk is full.
+//! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written: if its
+//! reader has ended, as in `| head -1`, or if a file's disk is full.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
@@ -57,4 +57,28 @@ pub fn print_result(result: impl Display) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also
+/// notices signals that arrive before it is awaited.
+#[cfg(unix)]
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| error.to_string());
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>, String> {
+    let mut interrupt = tokio::signal::windows::ctrl_c().map_err(|error| error.to_string())?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }

@@ -16,6 +16,7 @@ mod provider;
 mod reading;
 mod schema;
 mod scripted;
+mod texts;
 mod tools;
 mod traced;
 

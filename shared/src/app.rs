@@ -3,22 +3,21 @@
 //! created once, before the first request.
 
 use std::borrow::Borrow;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::ai::Ai;
 use crate::aws;
+use crate::cache::{Cached, Prices, is_unusable};
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
     AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Names,
     Settings, StripeConfig, StripeMode, TraceConfig, rows,
 };
-use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
-use crate::mail::Carrier;
+use crate::mail::MailTransport;
 use crate::passwords::Passwords;
-use crate::secrets::KeptSecret;
-use crate::store::{Reach, Store};
+use crate::secrets::CachedSecret;
+use crate::store::{DataPeriod, Store};
 use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
@@ -27,11 +26,19 @@ use crate::values::Imports;
 /// writes the environment of each function in `template.yaml`.
 pub trait Reads {
     /// The names of the settings, besides [`COMMON`](crate::config::COMMON).
-    const SETTINGS: &'static [Names];
+    const SETTINGS: &'static [Names] = &[];
+}
+
+/// The [`App`] inside a handler's first parameter.
+pub trait InnerApp {
+    /// Returns the [`App`]. `None` for an endpoint without a store.
+    fn app_mut(&mut self) -> Option<&mut App> {
+        None
+    }
 }
 
 /// The type of a handler's first parameter. Cloning is cheap.
-pub trait Start: Reads + Clone + Send + Sync + 'static {
+pub trait Start: Reads + InnerApp + Clone + Send + Sync + 'static {
     /// True if starting publishes the public key, with which all functions verify JWTs.
     const PUBLISHES: bool = false;
 
@@ -47,9 +54,6 @@ pub trait Start: Reads + Clone + Send + Sync + 'static {
         settings: &Settings<'_>,
         clock: Clock,
     ) -> impl Future<Output = Result<Self, ConfigError>> + Send;
-
-    /// Returns the [`App`] inside. `None` for an endpoint without a store.
-    fn app_mut(&mut self) -> Option<&mut App>;
 }
 
 /// Reads the settings of the checks that every request of an endpoint passes.
@@ -64,18 +68,14 @@ pub fn edge<A: Start>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError
     Ok(edge)
 }
 
-impl Reads for () {
-    const SETTINGS: &'static [Names] = &[];
-}
+impl Reads for () {}
+
+impl InnerApp for () {}
 
 /// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
 impl Start for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        None
     }
 }
 
@@ -93,7 +93,7 @@ pub struct App {
     /// The price list.
     pub prices: Prices,
     /// The record of imports.
-    pub imports: Kept<Imports>,
+    pub imports: Cached<Imports>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Records and sends traces. `None` if the operator has set no collector.
@@ -126,7 +126,7 @@ impl App {
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let prices = Prices::new(store.clone(), clock.clone());
-        let imports = Kept::new(store.clone(), clock.clone());
+        let imports = Cached::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
@@ -136,8 +136,12 @@ impl App {
     }
 }
 
-impl Reads for App {
-    const SETTINGS: &'static [Names] = &[];
+impl Reads for App {}
+
+impl InnerApp for App {
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(self)
+    }
 }
 
 impl Start for App {
@@ -147,10 +151,27 @@ impl Start for App {
         app.read_keys().await;
         Ok(app)
     }
+}
 
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(self)
-    }
+/// Implements [`Deref`](std::ops::Deref) and [`InnerApp`](crate::app::InnerApp) for a type that adds
+/// to the app in one of its fields: `extends!(GuardApp, app: App)`.
+#[macro_export]
+macro_rules! extends {
+    ($outer:ty, $field:ident: $inner:ty) => {
+        impl std::ops::Deref for $outer {
+            type Target = $inner;
+
+            fn deref(&self) -> &$inner {
+                &self.$field
+            }
+        }
+
+        impl $crate::app::InnerApp for $outer {
+            fn app_mut(&mut self) -> Option<&mut $crate::App> {
+                $crate::app::InnerApp::app_mut(&mut self.$field)
+            }
+        }
+    };
 }
 
 /// An [`App`] that lists data of all users by time.
@@ -160,21 +181,21 @@ pub struct HistoryApp {
     pub app: App,
 }
 
+extends!(HistoryApp, app: App);
+
 impl HistoryApp {
     /// Returns the period that can have data.
     ///
     /// # Errors
-    /// As [`Kept::current`].
-    pub async fn reach(&self) -> crate::Result<Reach> {
+    /// As [`Cached::current`].
+    pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
-        Ok(Reach { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
+        Ok(DataPeriod { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
     }
 }
 
-impl Reads for HistoryApp {
-    const SETTINGS: &'static [Names] = &[];
-}
+impl Reads for HistoryApp {}
 
 impl Start for HistoryApp {
     /// Connects, and reads the public keys and the record of imports.
@@ -182,18 +203,6 @@ impl Start for HistoryApp {
         let app = App::connect(settings, clock).await?;
         tokio::join!(app.read_keys(), app.imports.read_at_start());
         Ok(Self { app })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
-}
-
-impl Deref for HistoryApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
     }
 }
 
@@ -206,6 +215,8 @@ pub struct GuardApp {
     pub accounts: Arc<AccountConfig>,
 }
 
+extends!(GuardApp, app: App);
+
 impl Reads for GuardApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS];
 }
@@ -214,18 +225,6 @@ impl Start for GuardApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let accounts = AccountConfig::read(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, accounts })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
-}
-
-impl Deref for GuardApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
     }
 }
 
@@ -241,6 +240,8 @@ pub struct IssuerApp {
     pub signer: Signer,
 }
 
+extends!(IssuerApp, app: App);
+
 impl Reads for IssuerApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[rows::SIGNING_SECRET.name]];
 }
@@ -251,10 +252,6 @@ impl Start for IssuerApp {
     /// Connects and publishes the public key. Fails if the secret is missing or isn't random.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         Self::start_with(settings, clock, async |_: &App| ()).await
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
     }
 }
 
@@ -295,20 +292,14 @@ impl IssuerApp {
     }
 }
 
-impl Deref for IssuerApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
-    }
-}
-
 /// An [`IssuerApp`] that checks passwords for names that may have no account.
 #[derive(Clone)]
 pub struct LoginApp {
     /// The settings and connections that all endpoints with a store share, and the signer.
     pub app: IssuerApp,
 }
+
+extends!(LoginApp, app: IssuerApp);
 
 impl Reads for LoginApp {
     const SETTINGS: &'static [Names] =
@@ -324,18 +315,6 @@ impl Start for LoginApp {
         let read = async |app: &App| app.imports.read_at_start().await;
         Ok(Self { app: IssuerApp::start_with(settings, clock, read).await? })
     }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.app.app_mut()
-    }
-}
-
-impl Deref for LoginApp {
-    type Target = IssuerApp;
-
-    fn deref(&self) -> &IssuerApp {
-        &self.app
-    }
 }
 
 /// An [`App`] that asks the AI. Only the binaries of endpoints with this type contain the
@@ -347,6 +326,8 @@ pub struct AiApp {
     /// The AI with its providers.
     pub ai: Ai,
 }
+
+extends!(AiApp, app: App);
 
 impl Reads for AiApp {
     const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS];
@@ -382,18 +363,6 @@ impl Start for AiApp {
         let (ai, app) = tokio::join!(ai, app);
         Ok(Self { ai: ai?, app: app? })
     }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
-}
-
-impl Deref for AiApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
-    }
 }
 
 /// An [`App`] that opens payment pages. Only the binaries of endpoints with this type contain
@@ -408,6 +377,8 @@ pub struct CheckoutApp {
     pub back: Option<String>,
 }
 
+extends!(CheckoutApp, app: App);
+
 impl Reads for CheckoutApp {
     const SETTINGS: &'static [Names] = &[StripeConfig::SETTINGS, StripeConfig::RETURN_URL];
 }
@@ -418,18 +389,6 @@ impl Start for CheckoutApp {
         let stripe = Stripe::connect(&config, clock.clone());
         let (stripe, app) = tokio::try_join!(stripe, App::start(settings, clock))?;
         Ok(Self { app, stripe, back: StripeConfig::return_url(settings)? })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
-}
-
-impl Deref for CheckoutApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
     }
 }
 
@@ -485,10 +444,12 @@ pub struct WebhookApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The secrets that sign events. `None` if the operator sells nothing.
-    pub secrets: Option<KeptSecret<Secrets>>,
+    pub secrets: Option<CachedSecret<Secrets>>,
     /// The mode of the events that are accepted.
     pub mode: StripeMode,
 }
+
+extends!(WebhookApp, app: App);
 
 impl Reads for WebhookApp {
     const SETTINGS: &'static [Names] = &[StripeConfig::WEBHOOK];
@@ -499,24 +460,12 @@ impl Start for WebhookApp {
         let secrets = match StripeConfig::webhook_secret(settings)? {
             Some(secret) => {
                 let (setting, aws) = (rows::STRIPE_WEBHOOK_SECRET.name, aws::amazon().await?);
-                Some(KeptSecret::read(setting, secret, &aws, clock.clone()).await?)
+                Some(CachedSecret::read(setting, secret, &aws, clock.clone()).await?)
             }
             None => None,
         };
         let mode = StripeMode::read(settings)?;
         Ok(Self { app: App::connect(settings, clock).await?, secrets, mode })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
-}
-
-impl Deref for WebhookApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
     }
 }
 
@@ -526,10 +475,12 @@ pub struct MailApp {
     /// The settings and connections that all functions with a store share.
     pub app: App,
     /// Sends the e-mails.
-    pub carrier: Carrier,
+    pub transport: MailTransport,
     /// The web page that links lead to. `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
+
+extends!(MailApp, app: App);
 
 impl Reads for MailApp {
     const SETTINGS: &'static [Names] = &[MailConfig::SETTINGS];
@@ -545,21 +496,13 @@ impl MailApp {
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
         let app = App::connect(settings, clock).await?;
-        let carrier = match from {
-            None => Carrier::Nobody,
+        let transport = match from {
+            None => MailTransport::Disabled,
             Some(from) => {
                 let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
-                Carrier::ses(&aws, from, configuration_set)
+                MailTransport::ses(&aws, from, configuration_set)
             }
         };
-        Ok(Self { app, carrier, url })
-    }
-}
-
-impl Deref for MailApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
+        Ok(Self { app, transport, url })
     }
 }

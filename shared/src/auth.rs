@@ -8,6 +8,6 @@ mod issue;
 mod jwt;
 mod refresh_token;
 
-pub use attempt::{CheckedAttempt, Holder, attempt};
+pub use attempt::{CheckedAttempt, PasswordOwner, attempt};
 pub use guard::{administrator, caller, caller_of_old_client, confirm, program};
 pub use issue::{SessionTokens, TokenPair, begin_session, issue, issue_pair};

@@ -75,11 +75,11 @@ pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
-/// Returns the previous or the next month, as in `2026-12` and `2027-01`. A text that isn't a month
-/// is returned unchanged.
-pub fn neighbour(month: &str, after: bool) -> String {
+/// Returns the month before this one: `2026-12` for `2027-01`. A text that isn't a month is returned
+/// unchanged.
+pub fn previous_month(month: &str) -> String {
     let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
-    Day(if after { first.0 + 31 } else { first.0.saturating_sub(1) }).month()
+    Day(first.0.saturating_sub(1)).month()
 }
 
 /// Returns the time at which [`Clock::id`] created this id, in milliseconds since 1970. `None` if
@@ -339,17 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn months_have_a_predecessor_and_a_successor() {
-        for (one, next) in [
+    fn months_have_a_predecessor() {
+        for (previous, month) in [
             ("2026-11", "2026-12"),
             ("2026-12", "2027-01"),
             ("2027-01", "2027-02"),
             ("2027-02", "2027-03"),
         ] {
-            assert_eq!(
-                (neighbour(one, true).as_str(), neighbour(next, false).as_str()),
-                (next, one)
-            );
+            assert_eq!(previous_month(month), previous);
         }
+        assert_eq!(previous_month("no month"), "no month");
     }
 }

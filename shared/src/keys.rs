@@ -25,7 +25,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
 use crate::error::TokenFault;
-use crate::secrets::{FromSecret, KeptSecret};
+use crate::secrets::{CachedSecret, FromSecret};
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result};
 
@@ -198,7 +198,7 @@ impl VerifyingKey {
 /// The signing key. Clones share it.
 #[derive(Clone)]
 pub struct Signer {
-    key: KeptSecret<SigningKey>,
+    key: CachedSecret<SigningKey>,
     clock: Clock,
     /// The id of the signing key whose public key is known to be in the table. Until the public key
     /// is in the table, no JWT must be signed, because no function could verify the JWT.
@@ -218,7 +218,7 @@ impl Signer {
     /// Fails if the secret can't be read, or is too short to be random. A function that issues JWTs
     /// must not start without a signing key.
     pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let key = KeptSecret::read("SIGNING_SECRET", secret, aws, clock.clone()).await?;
+        let key = CachedSecret::read("SIGNING_SECRET", secret, aws, clock.clone()).await?;
         Ok(Self { key, clock, published: Arc::default() })
     }
 

@@ -29,9 +29,9 @@ pub struct Mail {
 
 /// The way in which e-mails are sent.
 #[derive(Clone)]
-pub enum Carrier {
+pub enum MailTransport {
     /// Drops all e-mails, because `MAIL_FROM` isn't set.
-    Nobody,
+    Disabled,
     /// Sends through Amazon SES.
     Ses {
         /// The client of Amazon SES.
@@ -42,11 +42,11 @@ pub enum Carrier {
         configuration_set: Option<String>,
     },
     /// Passes e-mails to a channel. The local server shows e-mails instead of sending them.
-    Hand(UnboundedSender<Mail>),
+    Channel(UnboundedSender<Mail>),
 }
 
-impl Carrier {
-    /// Creates a carrier that sends through Amazon SES from this sender's address.
+impl MailTransport {
+    /// Creates a transport that sends through Amazon SES from this sender's address.
     #[inline]
     pub fn ses(
         aws: &aws_config::SdkConfig,
@@ -63,9 +63,9 @@ impl Carrier {
     /// Returns [`Error::Unavailable`] if a later attempt may succeed, and [`Error::Internal`] if an
     /// operator must fix something first.
     #[inline]
-    pub async fn carry(&self, mail: Mail) -> Result<()> {
+    pub async fn send(&self, mail: Mail) -> Result<()> {
         match self {
-            Self::Nobody => {
+            Self::Disabled => {
                 tracing::warn!(
                     subject = mail.subject,
                     "an e-mail was dropped: MAIL_FROM is not set"
@@ -73,7 +73,7 @@ impl Carrier {
                 return Ok(());
             }
             Self::Ses { client, from, configuration_set } => {
-                let sent = send(client, from, configuration_set.as_deref(), &mail).await?;
+                let sent = send_by_ses(client, from, configuration_set.as_deref(), &mail).await?;
                 if let Err(refused) = sent {
                     let subject = mail.subject;
                     tracing::error!(subject, code = refused, "an e-mail was refused and dropped");
@@ -81,7 +81,7 @@ impl Carrier {
                     return Ok(());
                 }
             }
-            Self::Hand(hand) => hand
+            Self::Channel(channel) => channel
                 .send(mail)
                 .map_err(|_| Error::Unavailable("the receiver of e-mails has stopped".into()))?,
         }
@@ -94,7 +94,7 @@ impl Carrier {
 /// ([`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html)). The
 /// inner error is SES's code for refusing this e-mail.
 #[inline]
-async fn send(
+async fn send_by_ses(
     client: &JsonApi,
     from: &str,
     configuration_set: Option<&str>,

@@ -99,13 +99,13 @@ impl Passwords {
     /// Hashes a password with a random salt of 16 bytes. Returns a PHC string.
     pub async fn hash(&self, password: &NewPassword) -> Result<String> {
         let NewPassword(password) = password.clone();
-        self.in_turn(move |blocks| hash(&password, blocks)).await?
+        self.in_slot(move |blocks| hash(&password, blocks)).await?
     }
 
     /// Hashes a password that was right before, and may break the rules for new passwords.
     pub async fn hash_again(&self, password: &str) -> Result<String> {
         let password = composed(password);
-        self.in_turn(move |blocks| hash(&password, blocks)).await?
+        self.in_slot(move |blocks| hash(&password, blocks)).await?
     }
 
     /// Compares a password with a stored hash: a PHC string, or a hash that Django made. If
@@ -116,7 +116,7 @@ impl Passwords {
             return Ok(Verdict::Wrong);
         }
         let (sent, password) = (password.to_owned(), composed(password));
-        self.in_turn(move |blocks| match stored {
+        self.in_slot(move |blocks| match stored {
             None => hash(&password, blocks).map(|_| Verdict::Wrong),
             Some(phc) if phc.starts_with('$') => check_phc(&password, &phc, blocks),
             Some(django) => {
@@ -136,15 +136,16 @@ impl Passwords {
         .await?
     }
 
-    async fn in_turn<T: Send + 'static>(
+    async fn in_slot<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T> {
         let _place = self.queue.try_acquire().map_err(|_| Error::Busy(Limit::passwords()))?;
-        let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+        let slot =
+            HASH_SLOTS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             let done = in_kept_memory(work);
-            drop(turn);
+            drop(slot);
             done
         });
         done.await.map_err(|error| Error::Internal(error.to_string()))
@@ -158,7 +159,7 @@ impl Default for Passwords {
 }
 
 /// Limits the number of hashes that this process computes at a time to one per processor.
-static TURNS: LazyLock<Semaphore> =
+static HASH_SLOTS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
 /// The memory blocks for computing hashes, one for each concurrent computation. The blocks are
@@ -391,7 +392,7 @@ mod tests {
                 .all(|verdict| *verdict == Ok(Verdict::Right))
         );
         let processors = std::thread::available_parallelism().unwrap().get();
-        let _all = TURNS.acquire_many(processors.try_into().unwrap()).await.unwrap();
+        let _all = HASH_SLOTS.acquire_many(processors.try_into().unwrap()).await.unwrap();
         let kept = MEMORY.lock().unwrap();
         assert!(
             (1..=processors).contains(&kept.len()),

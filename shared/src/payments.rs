@@ -1,12 +1,13 @@
-//! The comparison of orders with Stripe's lists, which finds what events haven't told.
+//! The payments that Stripe reports: in events, whose facts are merged into the orders, and in
+//! lists, which the orders are compared with to find what no event has told.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::store::{Order, StoreError};
-use crate::stripe::{About, News, OrderOf, Stripe};
+use crate::store::{Order, Store, StoreError};
+use crate::stripe::{OrderMetadata, PaymentRef, SessionReport, Stripe, StripeReport};
 use crate::values::{Pack, Packs, PaymentFacts, Progress};
 use crate::view::Purchase;
 use crate::{App, Credits, Error, Result};
@@ -15,9 +16,64 @@ use crate::{App, Credits, Error, Result};
 /// payments that refunds and disputes are about.
 const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
-/// The number of days for which disputes are compared at least. A bank decides weeks after a dispute
-/// was opened, and Stripe lists a dispute by the day on which it was opened.
+/// The number of days for which disputes are compared at least. A bank decides weeks after a
+/// dispute was opened, and Stripe lists a dispute by the day on which it was opened.
 const DISPUTES: u64 = 180;
+
+/// What a report of Stripe is about, with the reported facts.
+enum Subject {
+    /// A stored order.
+    Order(Box<Order>, PaymentFacts),
+    /// A payment whose order may not be known.
+    Payment(String, PaymentFacts),
+    /// An order that isn't stored. `None` if the report contains only the order's id.
+    MissingOrder(Option<SessionReport>),
+    /// An order that wasn't paid in time. Such orders are deleted after a week, and Stripe can
+    /// repeat older events.
+    ExpiredOrder,
+}
+
+impl Subject {
+    async fn of(report: StripeReport, store: &Store) -> Result<Self> {
+        let session = match report {
+            StripeReport::Session(session) => session,
+            StripeReport::Facts(PaymentRef::Payment(payment), facts) => {
+                return Ok(Self::Payment(payment, facts));
+            }
+            StripeReport::Facts(PaymentRef::Order(id), facts) => {
+                let order = store.order(&id).await?;
+                return Ok(order.map_or(Self::MissingOrder(None), |order| {
+                    Self::Order(Box::new(order), facts)
+                }));
+            }
+        };
+        Ok(match store.order(&session.order.order).await? {
+            Some(order) => {
+                let facts = session.facts(order.price, &order.currency);
+                Self::Order(Box::new(order), facts)
+            }
+            None if session.has_expired() => Self::ExpiredOrder,
+            None => Self::MissingOrder(Some(session)),
+        })
+    }
+}
+
+/// Merges what an event reports into its order, and returns the order. Returns `None` if the
+/// payment's order isn't known yet, or the order was deleted because it stayed unpaid.
+///
+/// # Errors
+/// [`Error::UnknownOrder`] if the order is missing, and the errors of the store.
+pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
+    let (store, clock) = (&app.store, &app.clock);
+    match Subject::of(report, store).await? {
+        Subject::Order(order, facts) => Ok(Some(store.merge_facts(*order, &facts, clock).await?)),
+        Subject::Payment(payment, facts) => {
+            Ok(store.merge_facts_of_payment(&payment, &facts, clock).await?)
+        }
+        Subject::MissingOrder(_) => Err(Error::UnknownOrder),
+        Subject::ExpiredOrder => Ok(None),
+    }
+}
 
 /// The orders that a comparison may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +82,8 @@ pub enum Cure<'a> {
     Nothing,
     /// Merge the facts that events haven't told into these orders.
     Merge(&'a HashSet<String>),
-    /// Merge them into all orders, and store the orders again that a restore of the tables has lost.
+    /// Merge them into all orders, and store the orders again that a restore of the tables has
+    /// lost.
     Restore,
 }
 
@@ -42,8 +99,8 @@ pub struct Difference {
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that none is lost if the comparison fails later. Lists
-/// each disputed order among those that need attention, because releases before 0.14.0 don't.
+/// each difference as soon as it is found, so that none is lost if the comparison fails later.
+/// Lists each disputed order among those that need attention, because releases before 0.14.0 don't.
 ///
 /// # Errors
 /// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
@@ -84,7 +141,8 @@ pub async fn compare(
 }
 
 /// Like [`compare`], for a check that runs beside events: merges only differences about money that
-/// are still there after `grace`, because an event may be on its way. Calls `each` for each of them.
+/// are still there after `grace`, because an event may be on its way. Calls `each` for each of
+/// them.
 ///
 /// # Errors
 /// As [`compare`].
@@ -122,11 +180,11 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an order with what an object says.
+    /// Compares an order with an object of Stripe.
     async fn object(&mut self, object: Value) -> Result<Option<Difference>> {
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match News::of(object, self.app.clock.millis()) {
-            Ok(Some(news)) => self.learn(news).await,
+        match StripeReport::of(object, self.app.clock.millis()) {
+            Ok(Some(report)) => self.report(report).await,
             // Other products may use the same Stripe account.
             Ok(None) => Ok(None),
             Err(why) => {
@@ -136,40 +194,38 @@ impl Comparison<'_> {
         }
     }
 
-    async fn learn(&mut self, news: News) -> Result<Option<Difference>> {
+    /// Compares an order with a report.
+    async fn report(&mut self, report: StripeReport) -> Result<Option<Difference>> {
+        if let StripeReport::Session(session) = &report {
+            self.known.insert(session.order.order.clone());
+        }
         let store = &self.app.store;
-        let session = match news {
-            News::Session(session) => session,
-            News::Facts(About::Order(_), _) => return Ok(None),
-            News::Facts(About::Payment(payment), facts) => {
-                return match store.order_of_payment(&payment).await? {
-                    Some(order) => self.merge(order, &facts, None).await,
-                    None => Ok(None),
-                };
-            }
-        };
-        let id = session.order.order.clone();
-        self.known.insert(id.clone());
-        let (order, restored) = match store.order(&id).await? {
-            Some(order) => (order, None),
-            // Unpaid orders are deleted after a week.
-            None if session.has_expired() => return Ok(None),
-            None => match self.restored(&session.order).await? {
-                Some(order) => (order, Some("restored from Stripe")),
-                None => {
-                    let line = match self.cure {
-                        Cure::Restore => "Stripe lists this order, and it can't be restored",
-                        // The page of another stack with the same Stripe account may be open.
-                        _ if !session.is_paid() => return Ok(None),
-                        _ => "Stripe lists this order, and it is missing here",
-                    };
-                    let line = line.to_owned();
-                    return Ok(Some(Difference { order: id, line, is_about_money: true }));
-                }
+        match Subject::of(report, store).await? {
+            Subject::Order(order, facts) => self.merge(*order, &facts, None).await,
+            Subject::Payment(payment, facts) => match store.order_of_payment(&payment).await? {
+                Some(order) => self.merge(order, &facts, None).await,
+                None => Ok(None),
             },
+            Subject::MissingOrder(Some(session)) => self.missing(&session).await,
+            Subject::MissingOrder(None) | Subject::ExpiredOrder => Ok(None),
+        }
+    }
+
+    /// Restores the order of a session, if that is allowed and possible. Otherwise, the missing
+    /// order is the difference.
+    async fn missing(&self, session: &SessionReport) -> Result<Option<Difference>> {
+        if let Some(order) = self.restored(&session.order).await? {
+            let facts = session.facts(order.price, &order.currency);
+            return self.merge(order, &facts, Some("restored from Stripe")).await;
+        }
+        let line = match self.cure {
+            Cure::Restore => "Stripe lists this purchase, and it can't be restored",
+            // The page of another stack with the same Stripe account may be open.
+            _ if !session.is_paid() => return Ok(None),
+            _ => "Stripe lists this purchase, and it is missing here",
         };
-        let facts = session.facts(order.price, &order.currency);
-        self.merge(order, &facts, restored).await
+        let order = session.order.order.clone();
+        Ok(Some(Difference { order, line: line.to_owned(), is_about_money: true }))
     }
 
     /// Merges facts into an order, if it may be changed.
@@ -185,18 +241,20 @@ impl Comparison<'_> {
             Cure::Merge(orders) => orders.contains(&id),
             Cure::Restore => true,
         };
-        let after = match merges {
-            false => before.with_facts(facts),
-            true => match self.app.store.learn(before.clone(), facts, &self.app.clock).await {
-                Ok(after) => after,
+        let mut after = before.clone();
+        if merges {
+            match self.app.store.merge_facts(after, facts, &self.app.clock).await {
+                Ok(merged) => after = merged,
                 // The other orders are compared even then.
                 Err(error) => {
                     let cause = Error::from(error);
                     let line = format!("can't be changed: {}", cause.cause().unwrap_or_default());
                     return Ok(Some(Difference { order: id, line, is_about_money: true }));
                 }
-            },
-        };
+            }
+        } else {
+            after.facts = after.facts.merged(facts);
+        }
         if after.facts.is_disputed() {
             self.app.store.list_order(&after).await?;
         }
@@ -213,9 +271,9 @@ impl Comparison<'_> {
         Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
-    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed, or
-    /// its account is unknown.
-    async fn restored(&self, of: &OrderOf) -> Result<Option<Order>> {
+    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed,
+    /// or its account is unknown.
+    async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
         if self.cure != Cure::Restore {
             return Ok(None);
         }

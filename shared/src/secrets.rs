@@ -135,7 +135,7 @@ impl FromSecret for Bearer {
 
 /// A secret's value, which is read again from time to time and after a refusal. If it can't be
 /// read, the last value stays in use. Clones share the value.
-pub struct KeptSecret<V>(Arc<Shared<V>>);
+pub struct CachedSecret<V>(Arc<Shared<V>>);
 
 struct Shared<V> {
     /// The setting's name.
@@ -158,20 +158,20 @@ struct Known<V> {
     refused_at: Option<u64>,
 }
 
-impl<V> Clone for KeptSecret<V> {
+impl<V> Clone for CachedSecret<V> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
 /// Leaves the secret out.
-impl<V> fmt::Debug for KeptSecret<V> {
+impl<V> fmt::Debug for CachedSecret<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeptSecret").field(&self.0.setting).finish()
+        f.debug_tuple("CachedSecret").field(&self.0.setting).finish()
     }
 }
 
-impl<V: FromSecret> KeptSecret<V> {
+impl<V: FromSecret> CachedSecret<V> {
     /// Reads the secret that `setting` has or names.
     ///
     /// # Errors

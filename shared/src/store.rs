@@ -1,5 +1,5 @@
 //! The functions use DynamoDB only through this module. Each submodule has the operations on a few
-//! kinds of items; only [`balance`] moves credits.
+//! kinds of items; only [`balance`] and [`orders`] move credits.
 //!
 //! Every write takes effect once, even if it is sent twice: the SDK repeats a request whose reply
 //! was lost. Either a condition rejects the second copy of a write, or both copies write the same
@@ -39,9 +39,9 @@ pub use accounts::{
 };
 pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
-    StopOutcome,
+    Shortage, StopOutcome,
 };
-pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
+pub use chats::{Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange};
 pub use client::Store;
 pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
@@ -52,10 +52,10 @@ pub use ledger::{
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
-pub use orders::{Order, PaymentClaim};
-pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
+pub use orders::Order;
+pub use requests::{Attempt, Guess, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
-pub use timeline::{Place, Reach, Span};
+pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };

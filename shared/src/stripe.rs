@@ -1,16 +1,16 @@
 //! Payments with [Stripe Checkout](https://docs.stripe.com/payments/checkout): the pages on which
 //! users pay, and the events that Stripe sends about payments.
 //!
-//! Every object that Stripe sends says something about one payment. [`News`] has these facts,
-//! whether the object came in an event or in a list. Facts are merged in
+//! Every object that Stripe sends reports facts about one payment: a [`StripeReport`], whether the
+//! object came in an event or in a list. Facts are merged in
 //! [`PaymentFacts`](crate::values::PaymentFacts), so nothing depends on the order of events.
 
 mod client;
-mod news;
+mod reports;
 mod signature;
 
 pub use client::{Listed, Page, Stripe};
-pub use news::{About, Event, News, OrderOf, SessionNews};
+pub use reports::{Event, OrderMetadata, PaymentRef, SessionReport, StripeReport};
 pub use signature::{Secrets, SignatureError};
 
 /// The version of Stripe's API that this release knows: of its requests, and of the events that the

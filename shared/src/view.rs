@@ -210,7 +210,7 @@ struct DetailsOfUser<'a> {
     granted: Credits,
     /// The tokens that were ever spent.
     spent: Credits,
-    /// The tokens that are reserved for messages that wait for an answer.
+    /// The tokens that are held for messages that wait for an answer.
     reservations: Vec<HeldTokens<'a>>,
     /// The newest sessions, at most 100, newest first.
     sessions: Vec<Session<'a>>,
@@ -259,7 +259,7 @@ impl FreeWorkOfDay {
     }
 }
 
-/// The tokens that are reserved for a message.
+/// The tokens that are held for a message.
 #[derive(Serialize, ToSchema)]
 struct HeldTokens<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
@@ -269,10 +269,10 @@ struct HeldTokens<'a> {
     /// The id of the message.
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: &'a str,
-    /// The time at which the reservation expires.
+    /// The time at which the hold expires.
     #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
     expires: String,
-    /// True if the reservation has expired, so that the tokens can be spent again.
+    /// True if the hold has expired, so that the tokens can be spent again.
     expired: bool,
 }
 

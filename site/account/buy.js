@@ -5,7 +5,7 @@ import { learnShop } from "../session/shop.js";
 import { readBalance } from "../session/user.js";
 import { busy, button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
-import { explain, formatTokens, inCurrency, time } from "../ui/format.js";
+import { explain, formatTokens, inCurrency, plural, time } from "../ui/format.js";
 import { paged } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { emptyState, note } from "../ui/note.js";
@@ -44,10 +44,12 @@ async function read(signal, path = PATH) {
   return { ...reply, next };
 }
 
-/** The note about tokens that must return for refunds. */
+/** The note about tokens that the user owes for refunds. */
 function owed({ tokens_owed: tokens }) {
   if (tokens === 0) return null;
-  const sentence = `${formatTokens(tokens)} must still return for refunded purchases. The next tokens that you get pay them.`;
+  const sentence = inCurrency(
+    `You owe ${plural(tokens, "token")} for refunded purchases. They'll be deducted from the next tokens you receive.`,
+  );
   return note("warn", h("p", {}, sentence));
 }
 
@@ -120,7 +122,7 @@ async function follow(id, first, { told, show, signal }) {
         return reply;
       });
     }
-    const sentence = "The payment isn't confirmed yet. The tokens come as soon as it is.";
+    const sentence = "The payment isn't confirmed yet. You'll get the tokens as soon as it is.";
     fill(told, note("info", h("p", {}, inCurrency(sentence)), again()));
   } catch (error) {
     if (signal.aborted) return;
@@ -139,7 +141,7 @@ function outcome({ state, tokens_granted: tokens }) {
   if (state === "pending")
     return say(
       "info",
-      "The payment is on its way. The tokens come when the money arrives, which may take some days.",
+      "The payment is on its way. You'll get the tokens when the money arrives, which may take some days.",
     );
   if (["failed", "expired"].includes(state)) return say("warn", "Nothing was paid.");
   if (state === "wrong_amount" || (state === "paid" && tokens === 0))
@@ -185,7 +187,7 @@ function row(bought) {
         time(bought.paid ?? bought.created),
         ` · ${formatPrice(price, currency)}`,
         refunded > 0 && ` · ${formatPrice(refunded, currency)} refunded`,
-        tokens > 0 && ` · ${formatTokens(tokens)} must still return`,
+        tokens > 0 && ` · ${formatTokens(tokens)} owed`,
       ),
     ),
     isWeb(receipt) &&

@@ -188,7 +188,7 @@ function passwordForm() {
   const fresh = field("New password", "new_password", {
     type: "password",
     autocomplete: "new-password",
-    hint: "At least 8 characters, and not a common password. You are signed out everywhere else.",
+    hint: "At least 8 characters, and not a common password. You are logged out everywhere else.",
   });
   const name = h("input", {
     class: "sr-only",

@@ -42,7 +42,7 @@ export function sessions({ signal }, signOut, goodbye) {
         ),
       ),
       session.current
-        ? button("Sign out", { small: true, icon: "out", onclick: signOut })
+        ? button("Log out", { small: true, icon: "out", onclick: signOut })
         : button("End", {
             small: true,
             kind: "danger",
@@ -52,7 +52,7 @@ export function sessions({ signal }, signOut, goodbye) {
     );
     async function end() {
       const name = device(session.device);
-      const ended = await confirm("End this session?", `${name} will be signed out.`, {
+      const ended = await confirm("End this session?", `${name} will be logged out.`, {
         action: "End session",
         danger: true,
         run: () => ensureDeleted(`api/user/sessions/${session.id}/`),
@@ -65,10 +65,10 @@ export function sessions({ signal }, signOut, goodbye) {
   };
   const everywhere = async () => {
     const ended = await confirm(
-      "Sign out everywhere?",
-      "You will be signed out on all of your devices, including this one. API keys keep working.",
+      "Log out everywhere?",
+      "You will be logged out on all of your devices, including this one. API keys keep working.",
       {
-        action: "Sign out everywhere",
+        action: "Log out everywhere",
         danger: true,
         run: () => endSession({ everywhere: true }),
       },
@@ -82,12 +82,12 @@ export function sessions({ signal }, signOut, goodbye) {
   });
   return accountPage(
     "Sessions",
-    "Where you are signed in. A session lasts until it expires or you end it here.",
+    "Where you are logged in. A session lasts until it expires or you end it here.",
     h("section", { class: "card", "aria-label": "Sessions" }, list),
     h(
       "p",
       { class: "page-actions" },
-      button("Sign out everywhere", { kind: "danger", icon: "out", onclick: everywhere }),
+      button("Log out everywhere", { kind: "danger", icon: "out", onclick: everywhere }),
     ),
   );
 }

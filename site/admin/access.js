@@ -86,24 +86,24 @@ export function sessions(user, me, path, again) {
       ),
     );
   const list = h("ul", { class: "list admin-sessions" }, user.sessions.map(row));
-  // Administrators sign themselves out on their account page.
+  // Administrators log themselves out on their account page.
   if (user.id === me.id) return list;
-  const end = button("Sign out everywhere", { kind: "danger", small: true, onclick: endAll });
+  const end = button("Log out everywhere", { kind: "danger", small: true, onclick: endAll });
   return [list, h("div", { class: "form-actions" }, end)];
 
   async function endAll() {
     const heading = end.closest("section").querySelector("h2");
     const ended = await askWhy(
-      `Sign ${user.username} out everywhere?`,
+      `Log ${user.username} out everywhere?`,
       "All of their sessions end at once, and links in e-mails sent to them stop working. Their API keys keep working.",
       {
-        action: "Sign out everywhere",
+        action: "Log out everywhere",
         danger: true,
         run: (body) => del(`${path}sessions/`, body),
       },
     );
     if (!ended) return;
-    toast(`${user.username} has been signed out everywhere.`);
+    toast(`${user.username} has been logged out everywhere.`);
     await attempt(again);
     // The pressed button was removed, so move the focus.
     focusOn(heading);

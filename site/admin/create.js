@@ -78,7 +78,7 @@ export function createUser() {
   const choices = h(
     "fieldset",
     { class: "admin-choices" },
-    h("legend", {}, "First sign-in"),
+    h("legend", {}, "First log-in"),
     inviting,
     setting,
   );

@@ -112,7 +112,7 @@ async function run(chosen, state, signal) {
       announce("Cancelled.");
       return;
     }
-    // The session has ended. A request through api.js notices that and shows the form to sign in.
+    // The session has ended. A request through api.js notices that and shows the form to log in.
     if (error.status === 401) await get("api/user/profile/").catch(() => {});
     const again = button("Try again", { small: true, onclick: () => run(chosen, state, signal) });
     const some =

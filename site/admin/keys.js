@@ -48,7 +48,7 @@ export function apiKeys(user, me, path, signal, again) {
   function revokeAll() {
     return revoke({
       title: `Revoke all API keys of ${user.username}?`,
-      text: "All of their programs stop working at once. This can't be undone. The user stays signed in, and can create new keys.",
+      text: "All of their programs stop working at once. This can't be undone. The user stays logged in, and can create new keys.",
       action: "Revoke all keys",
       run: (body) => del(`${path}api-keys/`, body),
       done: `All API keys of ${user.username} have been revoked.`,

@@ -54,7 +54,9 @@ function about({ packs, author: by, time: set }, me) {
 async function stop(version, reload) {
   const stopped = await confirm(
     "Stop selling?",
-    inCurrency("Users can't buy tokens any more. Purchases that are being paid still get theirs."),
+    inCurrency(
+      "Users can't buy tokens any more. Payments already under way will still be credited.",
+    ),
     {
       action: "Stop selling",
       danger: true,

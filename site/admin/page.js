@@ -1,4 +1,4 @@
-// The administration page: its views by address, its frame, and the form to sign in. The scripts of
+// The administration page: its views by address, its frame, and the form to log in. The scripts of
 // the views are in this folder.
 
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
@@ -61,7 +61,7 @@ const nav = h(
   links,
 );
 const who = h("span", { class: "admin-who clip" });
-const out = button("Sign out", {
+const out = button("Log out", {
   kind: "quiet",
   icon: "out",
   onclick: () => busy(out, () => attempt(leaveForGood)),
@@ -115,16 +115,16 @@ onSessionEnded(() => {
   place.show();
 });
 
-/** A view for administrators. Other users see a refusal or the form to sign in. */
+/** A view for administrators. Other users see a refusal or the form to log in. */
 function admitted(view) {
   return async (where) => {
     try {
       me ??= await account();
-      if (!me) return door();
+      if (!me) return logInForm();
       if (me.role !== "admin") return stranger();
       return await view(where, me, () => place.show());
     } catch (error) {
-      if (error.status === 401) return door();
+      if (error.status === 401) return logInForm();
       if (error.code === "forbidden") return stranger();
       throw error;
     }
@@ -158,7 +158,7 @@ function showFrame(path) {
   document.querySelectorAll(".admin-nav, .admin-tabs").forEach(showCurrent);
 }
 
-function door() {
+function logInForm() {
   me = null;
   const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
@@ -170,16 +170,16 @@ function door() {
   });
   const content = h(
     "div",
-    { class: "page admin-door" },
+    { class: "page admin-log-in" },
     h(
       "div",
       { class: "card" },
-      h("h1", {}, "Sign in"),
+      h("h1", {}, "Log in"),
       ended
-        ? note("info", "Your session has ended. Sign in to continue.")
+        ? note("info", "Your session has ended. Log in to continue.")
         : h("p", { class: "muted" }, "This page is for administrators."),
       form([name, password], {
-        submit: "Sign in",
+        submit: "Log in",
         onsubmit: async (values) => {
           await signIn(values.username.trim(), values.password);
           me = await readAccount();
@@ -192,16 +192,16 @@ function door() {
       }),
     ),
   );
-  return { title: "Sign in", content, focus: ended ? name.input : undefined };
+  return { title: "Log in", content, focus: ended ? name.input : undefined };
 }
 
 function stranger() {
-  const other = button("Sign in with another account", {
+  const other = button("Log in with another account", {
     onclick: () => busy(other, () => attempt(leaveForGood)),
   });
   const content = h(
     "div",
-    { class: "page admin-door" },
+    { class: "page admin-log-in" },
     h(
       "div",
       { class: "card" },
@@ -209,7 +209,7 @@ function stranger() {
       h(
         "p",
         {},
-        "You are signed in as ",
+        "You are logged in as ",
         h("strong", {}, me.username),
         ". This account isn't an administrator. An administrator can make it one.",
       ),

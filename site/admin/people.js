@@ -15,7 +15,7 @@ export function emailAddress(text) {
   return [text.slice(0, at), h("wbr", {}), text.slice(at)];
 }
 
-/** The author of an entry: an account, or the command `manage`. `me` is the signed-in account. */
+/** The author of an entry: an account, or the command `manage`. `me` is the logged-in account. */
 export function actor(id, name, me) {
   if (id === "manage") return "the manage command";
   if (id === me.id) return "you";

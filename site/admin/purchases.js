@@ -1,4 +1,4 @@
-// The orders of packs: all, or those that an administrator should look at.
+// The purchases of packs: all, or those that an administrator should look at.
 
 import { page } from "../session/api.js";
 import { linkButton } from "../ui/button.js";
@@ -70,7 +70,7 @@ export function purchasesView({ query, signal, title }) {
       "p",
       { class: "lead" },
       inCurrency(
-        "Orders of packs, newest first. An order needs attention if it owes tokens for a refund, or if its tokens couldn't be granted. An order that nobody pays is deleted after a week.",
+        "Purchases of packs, newest first. A purchase needs attention if it owes tokens for a refund, or if its tokens couldn't be granted. An unpaid purchase is deleted after a week.",
       ),
     ),
     element,
@@ -81,7 +81,7 @@ export function purchasesView({ query, signal, title }) {
 function list(chosen, signal) {
   const { element, body, row } = stackedTable("Purchases, newest first", [
     { text: "User", head: true },
-    { text: "Ordered", class: "labelled" },
+    { text: "Created", class: "labelled" },
     { text: "Pack", class: "labelled" },
     { text: "Price", class: "number labelled" },
     { text: "State", class: "labelled" },
@@ -105,7 +105,7 @@ function list(chosen, signal) {
         state(order),
         lines([
           formatNumber(order.tokens_granted),
-          order.tokens_owed > 0 && `${formatTokens(order.tokens_owed)} must return`,
+          order.tokens_owed > 0 && `${formatTokens(order.tokens_owed)} owed`,
         ]),
         lines([order.session, order.payment].map((id) => id && h("code", {}, id))),
       ]),
@@ -121,7 +121,7 @@ function list(chosen, signal) {
   });
 }
 
-/** The state of an order, with what an administrator should know. */
+/** The state of a purchase, with what an administrator should know. */
 function state(order) {
   const { paid, stranded } = order;
   return lines([

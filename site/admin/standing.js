@@ -18,7 +18,7 @@ export function standing(user, me, path, show) {
       {},
       user.active
         ? "The account is active."
-        : "The account is deactivated: the user can't sign in or send messages, and their API keys don't work.",
+        : "The account is deactivated: the user can't log in or send messages, and their API keys don't work.",
     ),
     h(
       "p",
@@ -58,7 +58,7 @@ export function standing(user, me, path, show) {
         onclick: () =>
           ask({
             title: `Reactivate ${user.username}?`,
-            text: "They can sign in again with their password, and their API keys work again.",
+            text: "They can log in again with their password, and their API keys work again.",
             action: "Reactivate",
             change: { active: true },
             done: `${user.username} is active again.`,
@@ -72,7 +72,7 @@ export function standing(user, me, path, show) {
           : `Make ${user.username} an administrator?`,
         text: admin
           ? "They lose access to the administration at once. All of their sessions end."
-          : "They can see all users and messages, and change the balance and role of every other account. All of their sessions end, and they have to sign in again.",
+          : "They can see all users and messages, and change the balance and role of every other account. All of their sessions end, and they have to log in again.",
         action: admin ? "Make an ordinary user" : "Make an administrator",
         danger: admin,
         change: { role: admin ? "user" : "admin" },

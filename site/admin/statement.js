@@ -115,7 +115,7 @@ function refunding({ chat_id: chat, amount: charged, timestamp }, user, path) {
         [
           reasonField({
             value: `Refund of the answer of ${formatExactTime(timestamp)}`,
-            hint: "Shown in the user's statement and in the administrators' actions.",
+            hint: "Shown in the user's statement and in the audit log.",
           }),
         ],
         {

@@ -26,7 +26,7 @@ const ACTS = [
   ["invitation", "Invitations"],
   ["deletion", "Deletions"],
   ["unlock", "Unlocked accounts"],
-  ["sessions", "Sign-outs everywhere"],
+  ["sessions", "Log-outs everywhere"],
   ["password_reset", "Password reset links"],
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
@@ -145,7 +145,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
   }
   if (act === "creation") return ["Created ", user, as, granted];
   if (act === "invitation") return ["Invited ", user, " by e-mail", as, granted];
-  if (act === "sessions") return ["Signed ", user, " out everywhere"];
+  if (act === "sessions") return ["Logged ", user, " out everywhere"];
   if (act === "password_reset") return ["Sent ", user, " a password reset link"];
   // A deleted account has no name, so show its id.
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];

@@ -154,11 +154,11 @@ function balance({ tokens, granted, spent, reservations }) {
       h("dd", {}, formatNumber(granted)),
       h("dt", {}, "Spent"),
       h("dd", {}, formatNumber(spent)),
-      h("dt", {}, "Reserved"),
+      h("dt", {}, "Held"),
       h("dd", {}, formatNumber(sum)),
     ),
     reservations.length > 0 && [
-      h("h3", { class: "admin-held" }, "Reserved for answers"),
+      h("h3", { class: "admin-held" }, "Held for answers"),
       h("ul", { class: "admin-reservations" }, reservations.map(row)),
     ],
   ];

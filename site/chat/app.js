@@ -49,7 +49,7 @@ export function forget() {
 
 let drawer = null;
 
-/** The frame around the views of a session in `main`. `leave` signs out. */
+/** The frame around the views of a session in `main`. `leave` logs out. */
 export function frame({ brand, main, leave }) {
   const side = sidebar({ brand, onchoose: closeDrawer });
   const opener = button(null, {
@@ -125,7 +125,7 @@ function accountMenu(leave) {
       icon: "shield",
       href: new URL("admin/", base).href,
     },
-    { text: "Sign out", icon: "out", run: leave },
+    { text: "Log out", icon: "out", run: leave },
   ];
   opener = menuButton(`Your account: ${name.textContent}`, choices, {
     face: [letter, name, icon("down")],

@@ -26,7 +26,7 @@ export function keepDraft(name, value) {
   }
 }
 
-/** Removes the drafts of all accounts when the user signs out. */
+/** Removes the drafts of all accounts when the user logs out. */
 export function forgetDrafts() {
   try {
     for (const name of Object.keys(sessionStorage))

@@ -1,6 +1,6 @@
 // The chat page: its views by address, the session, and the frame around the views.
 
-import { forgotten, registration, resetting, signingIn, verifying } from "../account/door.js";
+import { forgotten, loggingIn, registration, resetting, verifying } from "../account/log-in.js";
 import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "../session/api.js";
 import { button, linkButton } from "../ui/button.js";
 import { fill, h, showCurrent } from "../ui/dom.js";
@@ -56,10 +56,11 @@ const later = (path, read, name, ...more) => ({
 
 /**
  * The views. `for` names the users of a view that needs no session: `guests` or `everyone`. An
- * e-mailed link works once, so users don't return to it after signing in.
+ * e-mailed link works once, so users don't return to it after logging in.
  *
  * The modules of `later` name their own titles. A page that was opened before an update loads these
- * modules from the new release, so they can't rely on a field that this table gains.
+ * modules from the new release, so they can't rely on a field that this table gains, or on a new
+ * name of what `session/api.js` exports.
  */
 const VIEWS = [
   later("", readApp, "newThread"),
@@ -72,7 +73,9 @@ const VIEWS = [
   later("account/sessions", () => import("../account/sessions.js"), "sessions", leave, goodbye),
   later("account/api-keys", () => import("../account/keys.js"), "apiKeys"),
   later("account/data", () => import("../account/data.js"), "ownData", goodbye),
-  { path: "sign-in", title: "Sign in", for: "guests", view: (place) => signingIn(place, welcome) },
+  { path: "log-in", title: "Log in", for: "guests", view: (place) => loggingIn(place, welcome) },
+  // The address of the log-in in 0.17.0, which a tab may still show when it is reloaded.
+  { path: "sign-in", for: "guests", view: () => ({ instead: "#/log-in" }) },
   {
     path: "register",
     title: "Create an account",
@@ -130,13 +133,13 @@ function brand() {
 // --- The frames ---
 
 /** The frame around the views without a session. */
-function doorFrame() {
+function guestFrame() {
   return h(
     "div",
-    { class: "door" },
+    { class: "guest" },
     h(
       "header",
-      { class: "topbar door-bar" },
+      { class: "topbar guest-bar" },
       brand(),
       h(
         "div",
@@ -153,16 +156,16 @@ async function leave() {
   if (await attempt(signOut)) goodbye();
 }
 
-/** Forgets drafts after a sign-out or deletion, because the next user may be another person. */
+/** Forgets drafts after a log-out or deletion, because the next user may be another person. */
 function goodbye() {
   forgetDrafts();
   showFrame(false);
-  go("#/sign-in");
+  go("#/log-in");
 }
 
 // --- The session ---
 
-/** The address that was asked for before the user had to sign in. */
+/** The address that was asked for before the user had to log in. */
 const wanted = (() => {
   let hash = null;
   return {
@@ -182,13 +185,13 @@ const wanted = (() => {
 })();
 
 /** Shows the frame for a session, or the frame without a session. */
-function showFrame(signedIn) {
-  if (!signedIn) app?.forget();
-  fill(root, skipLink, signedIn ? app.frame({ brand: brand(), main, leave }) : doorFrame());
-  if (signedIn) app.restoreThreads();
+function showFrame(loggedIn) {
+  if (!loggedIn) app?.forget();
+  fill(root, skipLink, loggedIn ? app.frame({ brand: brand(), main, leave }) : guestFrame());
+  if (loggedIn) app.restoreThreads();
 }
 
-/** Shows the view that the user opened before signing in. */
+/** Shows the view that the user opened before logging in. */
 async function welcome() {
   const { loadAccount } = await readApp();
   await loadAccount();
@@ -199,14 +202,14 @@ async function welcome() {
 onSessionEnded(() => {
   wanted.keep(location.hash);
   showFrame(false);
-  go("#/sign-in?ended");
+  go("#/log-in?ended");
 });
 
 function before({ path }) {
   const whom = VIEWS.find((row) => row.path === path)?.for;
   if (!isSignedIn() && !whom) {
     wanted.keep(location.hash);
-    return "#/sign-in";
+    return "#/log-in";
   }
   return isSignedIn() && whom === "guests" ? "#/" : null;
 }
@@ -229,7 +232,7 @@ let isReadingLater = false;
 
 /**
  * Loads the remaining modules, so that all views open at once, even without a connection. Loading
- * them earlier would delay the sign-in form on a slow line.
+ * them earlier would delay the log-in form on a slow line.
  */
 function readLater() {
   if (isReadingLater) return;
@@ -244,13 +247,13 @@ async function start() {
   // that at once, and cancels the timer.
   const reading = setTimeout(() => readApp().catch(() => {}));
   try {
-    const signedIn = await resume();
+    const loggedIn = await resume();
     clearTimeout(reading);
-    if (signedIn) {
+    if (loggedIn) {
       const { loadAccount } = await readApp();
       await loadAccount();
     }
-    showFrame(signedIn);
+    showFrame(loggedIn);
   } catch (error) {
     fill(
       root,

@@ -242,7 +242,7 @@ export class Turn {
     }
   }
 
-  /** Stops reading because the user signed out. The turn is restored at the next sign-in. */
+  /** Stops reading because the user logged out. The turn is restored at the next log-in. */
   leave() {
     this.left = true;
     this.controller?.abort();

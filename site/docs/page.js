@@ -79,11 +79,11 @@ const accessible = ({ React }) => {
         const value = await sessionToken();
         const schema = { type: "http", scheme: "bearer" };
         if (value) authActions.authorize({ [SCHEME]: { name: SCHEME, schema, value } });
-        const start = new URL("#/sign-in", base).href;
+        const start = new URL("#/log-in", base).href;
         say(
           value
             ? "Requests now use your session."
-            : ["You aren't signed in. ", e("a", { key: "start", href: start }, "Sign in")],
+            : ["You aren't logged in. ", e("a", { key: "start", href: start }, "Log in")],
         );
       } catch (error) {
         say(explain(error));

@@ -33,7 +33,7 @@ function link() {
     const href = new URL("./prose.css", import.meta.url).href;
     const onerror = () => {
       element.remove();
-      reject(new Error("The styles of answers can't be loaded."));
+      reject(new Error("Couldn't load the styles for answers."));
     };
     const element = h("link", { rel: "stylesheet", href, onload: resolve, onerror });
     document.body.append(element);

@@ -83,7 +83,7 @@ export async function resume() {
  */
 export const sessionToken = async () => ((await resume()) ? access : null);
 
-/** Signs in, and resolves with the account. */
+/** Logs in, and resolves with the account. */
 export async function signIn(username, password) {
   try {
     return await begin("api/login/", { username, password });
@@ -94,7 +94,7 @@ export async function signIn(username, password) {
   }
 }
 
-/** Creates an account and signs in to it. Idempotent under the same key. */
+/** Creates an account and logs in to it. Idempotent under the same key. */
 export function register({ username, email, password }, key) {
   return begin("api/register/", { username, email, password }, key);
 }
@@ -186,7 +186,7 @@ function refresh() {
       open: true,
     });
     if (before && subject(data.access) !== before) {
-      // Another tab has signed in to another account, but this page shows the old one.
+      // Another tab has logged in to another account, but this page shows the old one.
       location.reload();
       return new Promise(() => {});
     }
@@ -215,7 +215,7 @@ function end() {
 if (others) {
   others.onmessage = ({ data }) => {
     if (data === "ended" && access) end();
-    // A signed-in tab notices a new account at its next refresh.
+    // A logged-in tab notices a new account at its next refresh.
     if (data === "began" && !access) location.reload();
   };
 }

@@ -60,7 +60,7 @@ export function noticePrices(version) {
   if (list !== null && list.version !== version) readModels().catch(() => {});
 }
 
-/** Forgets the models when the user signs out. */
+/** Forgets the models when the user logs out. */
 export function forgetModels() {
   list = null;
 }

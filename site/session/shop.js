@@ -28,7 +28,7 @@ export function readShop() {
     // The previous release doesn't know this endpoint.
     .catch((error) => (error.status === 404 ? { packs: [], purchases: [] } : null))
     .then((reply) => {
-      // Another user may have signed in during the request.
+      // Another user may have logged in during the request.
       if (reading !== asked) return;
       if (reply) learnShop(reply);
       else setTimeout(() => (reading = null), PAUSE);
@@ -46,7 +46,7 @@ export function sells() {
 /** Returns true if there is something to show: packs, or purchases from earlier. */
 export const hasShop = () => Boolean(shop && (shop.sells || shop.isUsed));
 
-/** Forgets this when the user signs out. */
+/** Forgets this when the user logs out. */
 export function forgetShop() {
   shop = null;
   reading = null;

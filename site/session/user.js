@@ -1,4 +1,4 @@
-// The signed-in user, as last reported by the API: the balance, the price of an answer, the way to
+// The logged-in user, as last reported by the API: the balance, the price of an answer, the way to
 // get more tokens, and the profile. models.js has the prices of a price list.
 
 import { fill, h } from "../ui/dom.js";
@@ -136,7 +136,7 @@ export function renewBalance() {
   if (isAllowanceOld()) readBalance();
 }
 
-/** Forgets the balance when the user signs out. */
+/** Forgets the balance when the user logs out. */
 export function forgetBalance() {
   tokens = null;
   held = 0;
@@ -278,7 +278,7 @@ function changeProfile(changes) {
   ofProfile.forEach((show) => show());
 }
 
-/** Forgets the profile when the user signs out. */
+/** Forgets the profile when the user logs out. */
 export function forgetProfile() {
   own = null;
   ofProfile.clear();

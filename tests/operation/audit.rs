@@ -470,7 +470,7 @@ async fn orders_that_moved_other_credits_are_found() {
     store.create_order(&api.account(&ann).await, &order).await.unwrap();
     let payment = Some("pi_1".to_owned());
     let paid = PaymentFacts { progress: Progress::Paid, payment, ..PaymentFacts::default() };
-    store.learn(order.clone(), &paid, clock).await.unwrap();
+    store.merge_facts(order.clone(), &paid, clock).await.unwrap();
     assert_eq!(ann.differs().await, []);
 
     let stored = async || {
@@ -512,7 +512,7 @@ async fn rows_that_arrive_after_their_order_are_no_difference() {
     store.create_order(&api.account(&ann).await, &order).await.unwrap();
     let payment = Some("pi_1".to_owned());
     let paid = PaymentFacts { progress: Progress::Paid, payment, ..PaymentFacts::default() };
-    store.learn(order, &paid, clock).await.unwrap();
+    store.merge_facts(order, &paid, clock).await.unwrap();
     let row = ann.loses_the_payment().await;
 
     let proxy = Proxy::start(&api.dynamodb).await;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use local::manage::import::Import;
-use local::manage::import::dump::{Choices, Dump};
+use local::manage::import::dump::{Choices, Dump, ModelChoices};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::App;
@@ -104,7 +104,7 @@ fn database(rows: &[Value], keys: &[(&str, &str)], relations: &[(&str, &str)]) -
 /// Returns each user as `name tokens`, with `out` for one who can't log in, and each message with its
 /// answer, or the reason for refusing the row.
 fn read(file: &DumpFile, choices: &Choices) -> Result<Vec<String>, String> {
-    let dump = Dump::open(file.import().file, choices)?;
+    let dump = Dump::open(&file.import().file, choices)?;
     let mut lines = Vec::new();
     for user in dump.users() {
         match user {
@@ -171,22 +171,31 @@ fn case(rows: Vec<Value>) -> Case<'static> {
     }
 }
 
-const NONE: Choices<'static> = Choices {
-    user_model: None,
-    login_field: None,
-    tokens_field: None,
+const NONE: Choices = Choices {
+    models: ModelChoices {
+        user_model: None,
+        login_field: None,
+        tokens_field: None,
+        chat_model: None,
+        user_field: None,
+        message_field: None,
+        response_field: None,
+        role_field: None,
+        time_field: None,
+        no_messages: false,
+    },
     tokens: None,
     scale: None,
-    inactive_if: &[],
-    ignored: &[],
-    chat_model: None,
-    user_field: None,
-    message_field: None,
-    response_field: None,
-    role_field: None,
-    time_field: None,
-    no_messages: false,
+    inactive_if: Vec::new(),
+    ignore: Vec::new(),
 };
+
+/// Returns choices of models and fields.
+fn chosen(choose: impl FnOnce(&mut ModelChoices)) -> Choices {
+    let mut choices = NONE;
+    choose(&mut choices.models);
+    choices
+}
 
 const TIME: &str = "2025-01-01T00:00:00Z";
 
@@ -201,7 +210,7 @@ fn a_balance_that_may_be_what_a_message_used_is_a_question() {
         usage(2),
     ]);
     file.asks(NONE, "--tokens-field ai.usage.tokens");
-    let choices = Choices { tokens_field: Some("coins"), ..NONE };
+    let choices = chosen(|models| models.tokens_field = Some("coins".into()));
     file.plans(choices, &["ann 70", "ben 5"]);
 }
 
@@ -217,7 +226,7 @@ fn rows_with_the_users_keys_are_theirs() {
         file.dump_asks(NONE, &format!("--tokens-field {path}"));
         let tables = database(&file.rows, file.keys, file.relations);
         assert_eq!(read(&tables, &NONE).unwrap(), ["ann 4000"], "the table says that it is unique");
-        file.plans(Choices { tokens_field: Some(&path), ..NONE }, &["ann 4000"]);
+        file.plans(chosen(|models| models.tokens_field = Some(path.clone())), &["ann 4000"]);
     }
 }
 
@@ -229,7 +238,7 @@ fn the_users_wallets_are_not_found_by_their_own_keys() {
     let rows = vec![owner(1, 2), owner(2, 1), wallet(1, 10), wallet(2, 20)];
     let file = Case { relations: &[("wallet", "shop.wallet")], ..case(rows) };
     file.asks(NONE, "--tokens 4000");
-    let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..NONE };
+    let choices = chosen(|models| models.tokens_field = Some("shop.wallet.balance".into()));
     file.asks(choices, "shop.wallet has no relation to shop.user");
 }
 
@@ -263,7 +272,7 @@ fn the_chosen_user_model_is_meant() {
     let rows = vec![user(1, "ann", 7), other, row("shop.chat", 1, chat)];
     let file = case(rows);
     file.dump_asks(NONE, "auth.user (1 row), shop.user (1 row)");
-    file.plans(Choices { user_model: Some("shop.user"), ..NONE }, &["ann 7", "hi > x"]);
+    file.plans(chosen(|models| models.user_model = Some("shop.user".into())), &["ann 7", "hi > x"]);
 }
 
 #[test]
@@ -276,8 +285,11 @@ fn the_primary_key_may_be_the_username() {
     let both = with(row("shop.user", "ann", fields), json!({ "email": "ann@example.com" }));
     let file = Case { keys: &keys, ..case(vec![both]) };
     file.dump_asks(NONE, "--login-field pk or --login-field email");
-    file.plans(Choices { login_field: Some("pk"), ..NONE }, &["ann 4000"]);
-    file.plans(Choices { login_field: Some("email"), ..NONE }, &["ann@example.com 4000"]);
+    file.plans(chosen(|models| models.login_field = Some("pk".into())), &["ann 4000"]);
+    file.plans(
+        chosen(|models| models.login_field = Some("email".into())),
+        &["ann@example.com 4000"],
+    );
 }
 
 #[test]
@@ -292,7 +304,7 @@ fn people_may_log_in_with_their_address() {
     ]);
     let refused = ["1 `username` is null", "Ann Smith 4000", "3 `username` is empty"];
     file.plans(NONE, &refused);
-    let choices = Choices { login_field: Some("email"), ..NONE };
+    let choices = chosen(|models| models.login_field = Some("email".into()));
     let addresses = ["ann@example.com 4000", "as@example.com 4000", "b@example.com 4000"];
     file.plans(choices, &addresses);
     let nameless = [1, 2].map(|pk| {
@@ -334,15 +346,17 @@ fn chats_are_found_by_more_names() {
     let odd = json!({ "user": 1, "said": "hi", "told": "x", "at": TIME });
     let file = case(vec![user(1, "ann", 7), row("talk.chat", 1, odd)]);
     file.asks(NONE, "talk.chat has no message");
-    let fields = Choices {
-        message_field: Some("said"),
-        response_field: Some("told"),
-        time_field: Some("at"),
-        ..NONE
-    };
+    let fields = chosen(|models| {
+        models.message_field = Some("said".into());
+        models.response_field = Some("told".into());
+        models.time_field = Some("at".into());
+    });
     file.plans(fields, &["ann 7", "hi > x"]);
-    file.plans(Choices { no_messages: true, ..NONE }, &["ann 7"]);
-    file.asks(Choices { message_field: Some("word"), ..NONE }, "no field `word` (--message-field)");
+    file.plans(chosen(|models| models.no_messages = true), &["ann 7"]);
+    file.asks(
+        chosen(|models| models.message_field = Some("word".into())),
+        "no field `word` (--message-field)",
+    );
 }
 
 #[test]
@@ -401,15 +415,18 @@ fn tickets_are_chats_only_if_the_operator_says_so() {
     let ticket = json!({ "user": 1, "message": "a refund", "reply": "no", "created_at": TIME });
     let file = case(vec![user(1, "ann", 7), row("support.ticket", 1, ticket)]);
     file.asks(NONE, "--chat-model support.ticket");
-    file.plans(Choices { chat_model: Some("support.ticket"), ..NONE }, &["ann 7", "a refund > no"]);
-    file.plans(Choices { no_messages: true, ..NONE }, &["ann 7"]);
+    file.plans(
+        chosen(|models| models.chat_model = Some("support.ticket".into())),
+        &["ann 7", "a refund > no"],
+    );
+    file.plans(chosen(|models| models.no_messages = true), &["ann 7"]);
 }
 
 /// Imports these rows, as `dumpdata` or as tables.
-async fn imported<'a>(
+async fn imported(
     api: &Api,
-    file: &'a DumpFile,
-    change: impl FnOnce(Import<'a>) -> Import<'a>,
+    file: &DumpFile,
+    change: impl FnOnce(Import) -> Import,
 ) -> Result<String, String> {
     run(&app(api), change(file.import())).await
 }
@@ -425,8 +442,6 @@ async fn users_who_may_be_banned_come_only_after_a_decision() {
         json!({ "is_deleted": false, "is_banned": false, "deleted_at": null, "is_premium": false }),
     );
     let rows = [banned, fine];
-    let unknown = ["is_gone".to_owned()];
-    let conditions = ["is_deleted=true".to_owned()];
     for file in [DumpFile::of(&rows), database(&rows, &[], &[])] {
         let api = Api::own(&[]).await;
         let before = api.items("").await;
@@ -441,12 +456,12 @@ async fn users_who_may_be_banned_come_only_after_a_decision() {
             assert!(!refused.contains("is_premium"), "{refused}");
         }
         assert_eq!(api.items("").await, before);
-        let choices = Choices { inactive_if: &unknown, ..NONE };
+        let choices = Choices { inactive_if: vec!["is_gone".into()], ..NONE };
         let refused =
             imported(&api, &file, |import| Import { choices, ..import }).await.unwrap_err();
         assert!(refused.contains("shop.user has no field `is_gone`, only "), "{refused}");
 
-        let choices = Choices { inactive_if: &conditions, ..NONE };
+        let choices = Choices { inactive_if: vec!["is_deleted=true".into()], ..NONE };
         imported(&api, &file, |import| Import { choices, ..import }).await.unwrap();
         let account =
             |name: &'static str| async { api.store().account_named(name).await.unwrap().unwrap() };
@@ -470,8 +485,8 @@ async fn users_whom_a_field_never_admitted_stay_out() {
         refused.contains("2 users") && refused.contains("--inactive-if is_approved=false"),
         "{refused}"
     );
-    let conditions = ["is_approved=false".to_owned()];
-    let choices = Choices { inactive_if: &conditions, ..NONE };
+    let condition = vec!["is_approved=false".to_owned()];
+    let choices = Choices { inactive_if: condition.clone(), ..NONE };
     imported(&api, &file, |import| Import { choices, ..import }).await.unwrap();
     for (name, active) in [("u1", true), ("u2", false), ("u3", false)] {
         assert_eq!(
@@ -480,8 +495,7 @@ async fn users_whom_a_field_never_admitted_stay_out() {
             "{name}"
         );
     }
-    let value = ["is_approved=false".to_owned()];
-    let choices = Choices { ignored: &value, ..NONE };
+    let choices = Choices { ignore: condition, ..NONE };
     let refused = imported(&api, &file, |import| Import { choices, ..import }).await.unwrap_err();
     assert!(refused.contains("--ignore takes a field"), "{refused}");
 }
@@ -553,7 +567,7 @@ async fn usernames_are_replaced_only_on_demand() {
     assert!(imported(&api, &file, |import| import).await.unwrap_err().starts_with("3 rows "));
     let report = DumpFile::empty(".csv");
     let path = std::path::PathBuf::from(report.path());
-    let rename = |import| Import { rename: true, report: Some(&path), ..import };
+    let rename = |import| Import { rename: true, report: Some(path.clone()), ..import };
     let refused = imported(&api, &file, rename).await.unwrap_err();
     assert!(refused.starts_with("1 row can't be imported. ") && refused.contains(report.path()));
     for name in ["Ann_Smith", "eve_lin"] {
@@ -585,7 +599,7 @@ async fn a_second_import_says_what_differs_and_changes_nothing() {
     ]);
     let report = DumpFile::empty(".jsonl");
     let path = std::path::PathBuf::from(report.path());
-    let dry = |import| Import { apply: false, report: Some(&path), ..import };
+    let dry = |import| Import { apply: false, report: Some(path.clone()), ..import };
     let before = api.items("").await;
     let told = imported(&api, &later, dry).await.unwrap();
     assert_eq!(api.items("").await, before);
@@ -648,7 +662,7 @@ async fn old_and_new_ids_are_kept_in_a_file() {
     let map = DumpFile::empty(".csv");
     let path = std::path::PathBuf::from(map.path());
     for _ in 0..2 {
-        imported(&api, &file, |import| Import { map: Some(&path), ..import }).await.unwrap();
+        imported(&api, &file, |import| Import { map: Some(path.clone()), ..import }).await.unwrap();
         let session = api.log_in(json!({ "username": "ann", "password": PASSWORD })).await.is(200);
         let id = session["user"]["id"].as_str().unwrap();
         let bearer = format!("Bearer {}", session["access"].as_str().unwrap());
@@ -686,9 +700,9 @@ async fn imports_users(api: &Api, lines: &str) -> Result<String, String> {
     let file = DumpFile::empty(".jsonl");
     std::fs::write(file.path(), lines).unwrap();
     let import = file.import();
-    let dump = Dump::open_users(import.file, &import.choices)?;
+    let dump = Dump::open_users(&import.file, &import.choices)?;
     let waits = local::manage::import::pace::Waits::default();
-    local::manage::import::into_store(&app(api), &dump, import, true, waits).await
+    local::manage::import::into_store(&app(api), &dump, &import, true, waits).await
 }
 
 #[tokio::test]

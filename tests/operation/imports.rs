@@ -63,10 +63,10 @@ async fn log_in(api: &Api, name: &str) -> Person {
 /// Returns the rows that an import refuses, each with its reason.
 async fn refused_rows(api: &Api, dump: &DumpFile) -> Vec<String> {
     let import = dump.import();
-    let opened = Dump::open(import.file, &import.choices).unwrap();
+    let opened = Dump::open(&import.file, &import.choices).unwrap();
     let now = api.server().clock.millis();
     let rules = Rules {
-        name: import.name,
+        name: &import.name,
         superusers: false,
         reset_passwords: false,
         clear_text_passwords: false,
@@ -698,7 +698,7 @@ async fn a_second_system_keeps_the_first_ones_hashes() {
         user(1, "cat", 1),
         json!({ "password": HASH.replacen("1000", "2000", 1) }),
     )]);
-    run(&app(&api), Import { name: "other", ..other.import() }).await.unwrap();
+    run(&app(&api), Import { name: "other".into(), ..other.import() }).await.unwrap();
     let kinds: Vec<_> =
         imports(&api).await.hashes.into_iter().map(|hashes| (hashes.kind, hashes.left)).collect();
     assert_eq!(kinds, [("pbkdf2_sha256$1000".to_owned(), 2), ("pbkdf2_sha256$2000".to_owned(), 1)]);

@@ -18,7 +18,7 @@ use shared::app::WebhookApp;
 use shared::aws::SdkConfig;
 use shared::clock::Clock;
 use shared::config::Secret;
-use shared::secrets::{self, KeptSecret};
+use shared::secrets::{self, CachedSecret};
 use shared::stripe::Secrets;
 use tokio::net::TcpListener;
 
@@ -74,7 +74,7 @@ impl SecretFile {
     }
 }
 
-/// A server that accepts some API keys. It plays a provider that answers every message, and a
+/// A server that accepts some API keys. It simulates a provider that answers every message, and a
 /// Stripe that opens payment pages.
 #[derive(Clone)]
 struct KeyedServer {
@@ -404,9 +404,9 @@ async fn signatures_of_strangers_cause_one_read_a_minute() {
 }
 
 /// Reads the secret in a fake Secrets Manager.
-async fn kept(aws: &SdkConfig, clock: &Clock) -> KeptSecret<Secrets> {
+async fn kept(aws: &SdkConfig, clock: &Clock) -> CachedSecret<Secrets> {
     let secret = Secret::Arn(ARN.into());
-    KeptSecret::read("STRIPE_WEBHOOK_SECRET", secret, aws, clock.clone()).await.unwrap()
+    CachedSecret::read("STRIPE_WEBHOOK_SECRET", secret, aws, clock.clone()).await.unwrap()
 }
 
 #[tokio::test]
@@ -424,7 +424,7 @@ async fn refused_requests_share_one_read_of_a_new_secret() {
     assert_eq!(amazon.times_asked(), 3);
     let current = kept.current();
     assert!(renewed.iter().all(|value| value.as_ref().is_some_and(|it| Arc::ptr_eq(it, &current))));
-    assert_eq!(format!("{kept:?}"), r#"KeptSecret("STRIPE_WEBHOOK_SECRET")"#);
+    assert_eq!(format!("{kept:?}"), r#"CachedSecret("STRIPE_WEBHOOK_SECRET")"#);
     // A request that still used the old secret gets the new one without another read.
     assert!(kept.renew_refused(&used).await.is_some());
     assert_eq!(amazon.times_asked(), 3);

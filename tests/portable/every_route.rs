@@ -8,7 +8,7 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use shared::http::{FailureFormat, Route};
+use shared::http::{BodyLimit, FailureFormat, Route};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
@@ -391,10 +391,10 @@ async fn bodies_have_a_limit() {
         let send = |bytes| {
             api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes))
         };
-        let limit = match route.failures {
-            FailureFormat::Events => 524_288,
-            failures if failures.is_openai() => 2_097_152,
-            _ => 65_536,
+        let limit = match route.body_limit {
+            BodyLimit::Usual => 65_536,
+            BodyLimit::Conversation => 2_097_152,
+            BodyLimit::Event => 524_288,
         };
         let answer = send(limit).await;
         assert_ne!(answer.status, 413, "{answer:?}");

@@ -326,8 +326,8 @@ async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize
         reset(api, address).await.is(202);
         api.server().clock.advance(Duration::from_secs(seconds));
     }
-    let letters = crate::support::world::scan::<Value>(&api.dynamodb, "TokensTable").await;
-    letters
+    let items = crate::support::world::scan::<Value>(&api.dynamodb, "TokensTable").await;
+    items
         .iter()
         .filter(|item| item["pk"].as_str().is_some_and(|pk| pk.contains("#reset#d")))
         .map(|item| usize::try_from(item["counted"].as_u64().unwrap()).unwrap())

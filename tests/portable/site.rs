@@ -169,27 +169,6 @@ async fn old_pages_get_current_files_uncached() {
     }
 }
 
-/// Earlier releases served their files at URLs without folders.
-#[tokio::test]
-async fn pages_from_before_the_folders_get_their_own_files() {
-    let api = Api::start().await;
-    for (name, part) in [
-        ("api.js", r#"export const base = new URL("../../", import.meta.url);"#),
-        ("find.js", r#"from "./api.js";"#),
-        ("docs.css", r#"url("swagger-ui.css")"#),
-        ("temml.min.mjs", "export default temml;"),
-    ] {
-        let answer = api.get(&format!("/assets/0/{name}")).await;
-        assert_eq!(answer.header("cache-control"), "no-store");
-        assert!(text(answer).contains(part), "{name}");
-        // The current pages don't use the files that earlier releases served.
-        api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
-    }
-    for name in ["nothing.js", "chat.html"] {
-        api.get(&format!("/assets/0/{name}")).await.expect(404, "not_found");
-    }
-}
-
 #[tokio::test]
 async fn unknown_files_are_not_found() {
     let api = Api::start().await;

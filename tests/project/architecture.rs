@@ -238,7 +238,7 @@ fn scripts() -> BTreeMap<String, BTreeSet<String>> {
         scripts.insert(inner(&file), imports.collect());
     }
     assert!(scripts["chat/page.js"].contains("chat/app.js"));
-    assert!(scripts["chat/page.js"].contains("account/door.js"));
+    assert!(scripts["chat/page.js"].contains("account/log-in.js"));
     scripts
 }
 

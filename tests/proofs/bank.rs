@@ -262,7 +262,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     manage(&api.dynamodb, "audit");
     let ended = end_leases(&api, &people).await;
     let settled = manage(&api.dynamodb, "settle");
-    assert!(settled.starts_with(&format!("{ended} reservations of ")), "{settled}");
+    assert!(settled.starts_with(&format!("{ended} holds of ")), "{settled}");
 
     let (mut stored, mut spent) = (0, 0);
     for (index, person) in people.iter().enumerate() {

@@ -195,7 +195,7 @@ impl Counted {
             ("LOGIN_FAILURES_PER_ADDRESS", "100"),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("AI_TIMEOUT_SECONDS", "5"),
-            ("PAYMENTS", "played"),
+            ("PAYMENTS", "simulated"),
         ];
         Self {
             api: Api::own(&limits).await,

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::{Clock, Day, id_at};
 use shared::config::{Secret, Settings};
-use shared::mail::{Carrier, Mail};
+use shared::mail::{Mail, MailTransport};
 use shared::store::Order;
 use shared::values::Pack;
 use shared::values::idempotency::{Key, Kind};
@@ -380,12 +380,12 @@ impl Watched {
             let lane = recording(&wire);
             let settings = settings("mail", &lane, &amazon);
             let mailing = MailApp::connect(&settings, clock.clone()).await.unwrap();
-            let Carrier::Ses { from, configuration_set, .. } = &mailing.carrier else {
+            let MailTransport::Ses { from, configuration_set, .. } = &mailing.transport else {
                 panic!("no e-mail is sent")
             };
             let ses = shared::aws::emulated().to_builder().endpoint_url(amazon.at("mail")).build();
-            let carrier = Carrier::ses(&ses, from.clone(), configuration_set.clone());
-            (MailApp { carrier, ..mailing }, lane.clone())
+            let transport = MailTransport::ses(&ses, from.clone(), configuration_set.clone());
+            (MailApp { transport, ..mailing }, lane.clone())
         };
         let watched = Self {
             dynamo,

@@ -109,10 +109,10 @@ async fn the_previous_release_can_read_stored_items() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Records the store behind the front door for `scripts/dev/record-store`.
+/// Records the store behind the gateway for `scripts/dev/record-store`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "scripts/dev/record-store runs it"]
-async fn records_the_store_behind_the_front_door() {
+async fn records_the_store_behind_the_gateway() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("no {name}"));
     let list = Schema::parse(&std::fs::read_to_string(variable("RELEASE_LIST")).unwrap());
     let mut record = life::record(&Api::start().await, &variable("RELEASE")).await;

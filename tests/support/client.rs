@@ -1,4 +1,4 @@
-//! The front door under test ([`Api`]), its users ([`Person`]) with one verb per endpoint, and the
+//! The gateway under test ([`Api`]), its users ([`Person`]) with one verb per endpoint, and the
 //! replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
@@ -50,15 +50,15 @@ pub fn a_pack(tokens: u64, price: u64) -> Pack {
 /// How long a function keeps a price list.
 pub const PRICES_KEPT: Duration = Duration::from_secs(60);
 
-/// Limits how many requests the tests send to another front door at the same time. `cargo lambda
+/// Limits how many requests the tests send to another gateway at the same time. `cargo lambda
 /// watch` hangs if a hundred requests wait for one function.
 static TURNS: Semaphore = Semaphore::const_new(64);
 
-/// A front door of the API.
+/// A gateway of the API.
 #[derive(Clone)]
 pub struct Api {
     pub url: String,
-    /// The URL of the DynamoDB behind the front door.
+    /// The URL of the DynamoDB behind the gateway.
     pub dynamodb: String,
     http: reqwest::Client,
     own: Option<Arc<OwnServer>>,
@@ -74,7 +74,7 @@ struct OwnServer {
 }
 
 impl Api {
-    /// Returns the front door at `API_URL`, or starts a server for this test if the variable isn't
+    /// Returns the gateway at `API_URL`, or starts a server for this test if the variable isn't
     /// set.
     pub async fn start() -> Self {
         match std::env::var("API_URL") {
@@ -341,7 +341,7 @@ impl Api {
         (account, caller)
     }
 
-    /// Returns the store behind the front door, called through `client`.
+    /// Returns the store behind the gateway, called through `client`.
     pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
         let settings = Settings::new(|name| match name {
             "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
@@ -359,7 +359,7 @@ impl Api {
         function.needs().or_else(login).expect("it issues tokens")
     }
 
-    /// Returns the store behind the front door, called through a plain client.
+    /// Returns the store behind the gateway, called through a plain client.
     pub fn store(&self) -> Store {
         self.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder())
     }
@@ -423,9 +423,9 @@ impl Api {
 
     /// Waits until the outbox is empty. Only for a store that no other test uses.
     pub async fn outbox_is_empty(&self) {
-        let is_letter = |item: &Value| item["pk"].as_str().unwrap().starts_with("outbox:");
+        let is_outgoing = |item: &Value| item["pk"].as_str().unwrap().starts_with("outbox:");
         until("the outbox is empty", async || {
-            !self.items("").await["TokensTable"].iter().any(is_letter)
+            !self.items("").await["TokensTable"].iter().any(is_outgoing)
         })
         .await;
     }
@@ -590,7 +590,7 @@ impl Person {
         self.api.refresh(&self.refresh).await.expect(401, "token_not_valid");
     }
 
-    /// Returns the same user as a client of another front door.
+    /// Returns the same user as a client of another gateway.
     pub fn at(&self, api: &Api) -> Self {
         Self { api: api.clone(), ..self.clone() }
     }

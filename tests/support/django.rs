@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use local::manage::import::dump::{Choices, Dump};
+use local::manage::import::dump::Dump;
 use local::manage::import::pace::Waits;
 use local::manage::import::{self, Import};
 use serde_json::{Value, json};
@@ -62,21 +62,8 @@ impl DumpFile {
     }
 
     /// Returns an import of this dump that writes.
-    pub fn import(&self) -> Import<'_> {
-        Import {
-            file: &self.0,
-            name: "shop",
-            choices: Choices::default(),
-            superusers: false,
-            reset_passwords: false,
-            clear_text_passwords: false,
-            rename: false,
-            update_inactive: false,
-            report: None,
-            map: None,
-            apply: true,
-            is_ready: false,
-        }
+    pub fn import(&self) -> Import {
+        Import { file: self.0.clone(), name: "shop".into(), apply: true, ..Import::default() }
     }
 
     /// Imports the dump into the store of `app`.
@@ -92,12 +79,12 @@ impl Drop for DumpFile {
 }
 
 /// Imports into the store of `app`, as if no functions used it.
-pub async fn run(app: &App, import: Import<'_>) -> Result<String, String> {
+pub async fn run(app: &App, import: Import) -> Result<String, String> {
     waiting(app, import, Waits::default()).await
 }
 
 /// Like [`run`], but waits as `waits` says while DynamoDB throttles the import.
-pub async fn waiting(app: &App, import: Import<'_>, waits: Waits) -> Result<String, String> {
-    let dump = Dump::open(import.file, &import.choices)?;
-    import::into_store(app, &dump, import, true, waits).await
+pub async fn waiting(app: &App, import: Import, waits: Waits) -> Result<String, String> {
+    let dump = Dump::open(&import.file, &import.choices)?;
+    import::into_store(app, &dump, &import, true, waits).await
 }

@@ -321,7 +321,7 @@ fn alarms(
             Watches::One(waiting),
         )
         .missing("ignore")
-        .about("Orders are stranded or disputed. The alarm stays until a check finds none."),
+        .about("Purchases are stranded or disputed. The alarm stays until a check finds none."),
     );
     let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
     alarms.push(

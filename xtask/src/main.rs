@@ -3,6 +3,7 @@
 mod alarms;
 mod bins;
 mod events;
+mod failures;
 mod files;
 mod functions;
 mod groups;
@@ -34,7 +35,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Writes everything that follows from the rows and constants in functions/src, from
-    /// shared/src/config/rows.rs and xtask/src/alarms.rs
+    /// shared/src/config/rows.rs, shared/src/error/failures.rs and xtask/src/alarms.rs
     Generate {
         /// Writes nothing, and fails if a file would change
         #[arg(long)]
@@ -72,6 +73,7 @@ fn generate(check: bool) -> Result<(), Failure> {
     stack::generate(&mut files, &functions)?;
     bins::generate(&mut files, &functions)?;
     events::generate(&mut files)?;
+    failures::generate(&mut files)?;
     routes::generate(&mut files, &functions)?;
     let groups = groups::groups(&functions)?;
     groups::generate(&mut files, &groups)?;

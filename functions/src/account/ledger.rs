@@ -6,7 +6,7 @@
 //! `Accept: text/csv` for CSV. Out: a `Link` header to the next page, and a bare list or CSV. Each
 //! row has the signed amount, the balance after it, the beginning of its message (`excerpt`), and
 //! the name of the API key that sent the message. Each month has `chats` (paid messages), `spent`,
-//! `granted`, and the `balance` at its end. Tokens that are reserved for a message have no row yet,
+//! `granted`, and the `balance` at its end. Tokens that are held for a message have no row yet,
 //! so the balances in the statement still include these tokens. A request reads a limited number of
 //! rows. A page of months, or of rows from earlier days, may therefore have few items or no items,
 //! and still have a next page.
@@ -41,7 +41,7 @@ pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
     path = super::path::ledger,
     tag = "Tokens",
     summary = "Read the statement",
-    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are held for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Days),
     responses((

@@ -1,8 +1,8 @@
 //! `POST /api/user/purchases` - order a pack of tokens, and open the page on which it is paid.
 //!
 //! In: `{pack}`, the id of a pack in the list of `GET`. Out: 201 with the purchase and the `url` of
-//! the payment page. The tokens come when the payment provider confirms the payment. An order that
-//! is never paid costs nothing.
+//! the payment page. The tokens come when the payment provider confirms the payment. A purchase
+//! that is never paid costs nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::CheckoutApp;
@@ -39,7 +39,7 @@ struct Body {
     description = "Orders a pack, and opens the page of the payment provider on which it is paid. Administrators can't buy packs that they have set. Open `url` in a browser. The tokens are in the balance when the provider confirms the payment, which can take days with some methods of payment.",
     security(("access_token" = [])),
     request_body = Body,
-    responses((status = 201, description = "The order, and the URL of the payment page.", body = NewPurchase)),
+    responses((status = 201, description = "The purchase, and the URL of the payment page.", body = NewPurchase)),
     extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
 )]
 pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {

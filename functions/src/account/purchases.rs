@@ -56,8 +56,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 struct PacksAndPurchases<'a> {
     /// The packs that can be bought. Empty if nothing is sold.
     packs: &'a [Pack],
-    /// The tokens that must return for refunded purchases, and that the balance doesn't have. The
-    /// next tokens that you get pay them.
+    /// The tokens that you owe for refunded purchases, because the balance was too low. They are
+    /// deducted from the next tokens that you get.
     #[schema(examples(0))]
     tokens_owed: Credits,
     /// The purchases.

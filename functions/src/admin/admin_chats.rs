@@ -10,13 +10,13 @@
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
-use shared::app::{HistoryApp, Reads, Start};
+use shared::app::{HistoryApp, InnerApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, Days, PageQuery};
-use shared::store::{ChatFilter, ChatKey, Place, Span};
+use shared::store::{ChatFilter, ChatKey, PageStart, Span};
 use shared::values::Chat;
 use shared::view::ChatOfUser;
 use shared::{App, Error, Reply, Request, Result, auth};
@@ -59,14 +59,16 @@ impl<A: Start> Reads for ChatReader<A> {
     };
 }
 
+impl<A: InnerApp> InnerApp for ChatReader<A> {
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.app.app_mut()
+    }
+}
+
 impl<A: Start> Start for ChatReader<A> {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let access = ChatAccess::read(settings)?;
         Ok(Self { app: A::start(settings, clock).await?, access })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.app.app_mut()
     }
 }
 
@@ -93,33 +95,35 @@ enum Chats {
 pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let app = &reader.app;
     let read = async {
-        let reach = app.reach().await?;
+        let period = app.data_period().await?;
         reader.require(ChatAccess::Read)?;
         let ChatQuery { user, chat, filter } = ChatQuery::of(&reader, &req)?;
         let paging = Paging::from_request(&req, &["user_id", "q", "from", "to"])?;
-        let place = paging.position().map(Place::parse).transpose()?;
+        let start = paging.position().map(PageStart::parse).transpose()?;
         let (chats, next) = match (&user, chat) {
             (_, Some(chat)) => (Chats::OfAll(vec![chat]), None),
             _ if !filter.is_none() => (Chats::Unread, None),
             (None, None) => {
                 let (keys, next) =
-                    app.store.all_chats(place.as_ref(), reach, paging.limit()).await?;
+                    app.store.all_chats(start.as_ref(), period, paging.limit()).await?;
                 (Chats::OfAll(keys), next)
             }
             (Some(user), None) => {
-                let before = place.as_ref().map(ToString::to_string);
+                let before = start.as_ref().map(ToString::to_string);
                 let (chats, more) =
                     app.store.chats(user, before.as_deref(), paging.limit() + 1).await?;
                 let (chats, more) = paging.cut(chats, more);
-                let next =
-                    chats.last().filter(|_| more).map(|last| Place::Before(last.chat_id.clone()));
+                let next = chats
+                    .last()
+                    .filter(|_| more)
+                    .map(|last| PageStart::Before(last.chat_id.clone()));
                 (Chats::OfOne(chats), next)
             }
         };
-        Ok((paging, user, filter, place, chats, next, reach))
+        Ok((paging, user, filter, start, chats, next, period))
     };
     let (administrator, read) = auth::administrator(app, &req, read).await?;
-    let (paging, user, filter, place, chats, next, reach) = read;
+    let (paging, user, filter, start, chats, next, period) = read;
 
     let given = |name| http::query(&req, name).unwrap_or_default();
     let mut scope = format!("admin/chats?of={}", given("user_id"));
@@ -136,7 +140,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
         Chats::OfOne(chats) => (chats, next),
         Chats::Unread => {
             let (user, size) = (user.as_deref(), (paging.limit(), SIZE));
-            app.store.chats_found(user, &filter, place.as_ref(), reach, size).await?
+            app.store.chats_found(user, &filter, start.as_ref(), period, size).await?
         }
     };
     if http::query(&req, "q").is_some() {

@@ -95,7 +95,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
             (list, _) => list,
         };
         let (first, today) =
-            (reader.app.reach().await?.first, Day::from_millis(app.clock.millis()));
+            (reader.app.data_period().await?.first, Day::from_millis(app.clock.millis()));
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(first.min(to));
         if from.days_to(to) == 0 {
@@ -183,49 +183,76 @@ impl List {
 
     /// Writes one day's lines.
     async fn write(self, app: &App, day: Day, names: &mut Names, pieces: &Pieces) -> Result<()> {
-        let mut after = None;
+        let mut after: Option<String> = None;
         loop {
-            let next = match self {
-                Self::Users => {
-                    let (users, next) = app.store.users_of_day(day, after.as_deref()).await?;
-                    for some in users.chunks(ACCOUNTS) {
-                        let accounts = app.store.accounts_listed(some).await?;
-                        let now = app.clock.seconds();
-                        let row = |user| {
-                            let row = ListedUser::of(user);
-                            match accounts.get(row.id()) {
-                                Some(account) => json!(row.detailed(account, now)),
-                                None => json!(row),
-                            }
-                        };
-                        self.send(some.iter().map(row), pieces).await?;
-                    }
-                    next
-                }
-                Self::Chats => {
-                    let (keys, next) = app.store.chats_of_day(day, after.as_deref()).await?;
-                    for some in keys.chunks(CHATS) {
-                        let chats = app.store.chats_with(some).await?;
-                        let chats = chats.iter().map(|chat| json!(ChatOfUser::of(chat)));
-                        self.send(chats, pieces).await?;
-                    }
-                    next
-                }
+            let page = (day, after.as_deref());
+            after = match self {
+                Self::Users => self.write_users(app, page, pieces).await?,
+                Self::Chats => self.write_chats(app, page, pieces).await?,
                 Self::Ledger | Self::NamedLedger => {
-                    let (entries, next) = app.store.entries_of_day(day, after.as_deref()).await?;
-                    if matches!(self, Self::NamedLedger) {
-                        names.learn(app, &entries).await?;
-                    }
-                    let row = |entry| json!(LedgerRowOfUser::of(entry, |id| names.of(id)));
-                    self.send(entries.iter().map(row), pieces).await?;
-                    next
+                    self.write_entries(app, page, names, pieces).await?
                 }
             };
-            if next.is_none() {
+            if after.is_none() {
                 return Ok(());
             }
-            after = next;
         }
+    }
+
+    /// Writes a page of users, and returns the position after which the day's next page begins.
+    async fn write_users(
+        self,
+        app: &App,
+        (day, after): (Day, Option<&str>),
+        pieces: &Pieces,
+    ) -> Result<Option<String>> {
+        let (users, next) = app.store.users_of_day(day, after).await?;
+        for some in users.chunks(ACCOUNTS) {
+            let accounts = app.store.accounts_listed(some).await?;
+            let now = app.clock.seconds();
+            let row = |user| {
+                let row = ListedUser::of(user);
+                match accounts.get(row.id()) {
+                    Some(account) => json!(row.detailed(account, now)),
+                    None => json!(row),
+                }
+            };
+            self.send(some.iter().map(row), pieces).await?;
+        }
+        Ok(next)
+    }
+
+    /// Writes a page of messages, like [`List::write_users`].
+    async fn write_chats(
+        self,
+        app: &App,
+        (day, after): (Day, Option<&str>),
+        pieces: &Pieces,
+    ) -> Result<Option<String>> {
+        let (keys, next) = app.store.chats_of_day(day, after).await?;
+        for some in keys.chunks(CHATS) {
+            let chats = app.store.chats_with(some).await?;
+            let chats = chats.iter().map(|chat| json!(ChatOfUser::of(chat)));
+            self.send(chats, pieces).await?;
+        }
+        Ok(next)
+    }
+
+    /// Writes a page of ledger entries, like [`List::write_users`].
+    async fn write_entries(
+        self,
+        app: &App,
+        (day, after): (Day, Option<&str>),
+        names: &mut Names,
+        pieces: &Pieces,
+    ) -> Result<Option<String>> {
+        let (entries, next) = app.store.entries_of_day(day, after).await?;
+        if matches!(self, Self::NamedLedger) {
+            names.learn(app, &entries).await?;
+        }
+        let row = |entry| json!(LedgerRowOfUser::of(entry, |id| names.of(id)));
+        self.send(entries.iter().map(row), pieces).await?;
+        Ok(next)
     }
 
     /// Sends one line for each item, with the fields that the columns name.

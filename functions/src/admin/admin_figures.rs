@@ -1,8 +1,8 @@
-//! `GET /api/admin/figures` - usage figures by day. For administrators.
+//! `GET /api/admin/figures` - the statistics of each day. For administrators.
 //!
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
 //! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
-//! `spent` (tokens) and `closed` (whether the day's figures are final), and their `totals`. With
+//! `spent` (tokens) and `closed` (whether the day's numbers are final), and their `totals`. With
 //! `accounts=true` the reply also has totals of all accounts, with `top=spent` or `top=chats` the
 //! most active users, and with `models=true` the costs and the income of models. A closed day is
 //! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
@@ -16,7 +16,7 @@ use shared::app::HistoryApp;
 use shared::clock::{self, Day};
 use shared::error::Failure;
 use shared::openapi::{self, Days};
-use shared::store::{Census, CostLine, Costs, Figures, Reach, Spender, is_closed};
+use shared::store::{Census, CostLine, Costs, DataPeriod, Figures, Spender, is_closed};
 use shared::values::decimal;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -26,7 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows administrators daily figures").throttled().timeout(28).permits(permits![
+    Lambda::new("Shows administrators daily statistics").throttled().timeout(28).permits(permits![
         VERIFY_TOKENS,
         query(LedgerTrail),
         query(UsersByTime),
@@ -66,7 +66,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 )]
 pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
-        let reach = app.reach().await?;
+        let period = app.data_period().await?;
         let (first, days) = range(&app, &req)?;
         let accounts = match http::query_flag(&req, "accounts")? {
             Some(true) => Some(app.store.census().await?.map(|census| Accounts::of(&census))),
@@ -78,23 +78,23 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         let with_models = http::query_flag(&req, "models")? == Some(true);
-        Ok((first, days, accounts, top.transpose()?, with_models, reach))
+        Ok((first, days, accounts, top.transpose()?, with_models, period))
     };
-    let (_, (first, days, accounts, top, with_models, reach)) =
+    let (_, (first, days, accounts, top, with_models, period)) =
         auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
     let users = async {
         match top {
-            Some(by) => top_users(&app, by, first, days, reach, until).await.map(Some),
+            Some(by) => top_users(&app, by, first, days, period, until).await.map(Some),
             None => Ok(None),
         }
     };
-    let figures = async { Ok(app.store.figures(first, days, reach, until).await?) };
+    let figures = async { Ok(app.store.figures(first, days, period, until).await?) };
     let costs = async {
         match with_models {
-            true => Ok(Some(app.store.costs(first, days, reach, until).await?)),
+            true => Ok(Some(app.store.costs(first, days, period, until).await?)),
             false => Ok(None),
         }
     };
@@ -126,10 +126,10 @@ async fn top_users(
     by: &str,
     first: Day,
     days: u64,
-    reach: Reach,
+    period: DataPeriod,
     until: Instant,
 ) -> Result<Top> {
-    let mut spenders = app.store.spenders(first, days, reach, until).await?;
+    let mut spenders = app.store.spenders(first, days, period, until).await?;
     if by == "chats" {
         spenders.users.sort_by_key(|user| Reverse((user.chats, user.spent)));
     }
@@ -143,11 +143,11 @@ async fn top_users(
     Ok(Top { complete: spenders.complete, users: spenders.users.into_iter().map(user).collect() })
 }
 
-/// Figures by day.
+/// Statistics by day.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDays)]
 pub struct Range {
-    /// The figures of each day.
+    /// The statistics of each day.
     pub days: Vec<FiguresOfDay>,
     /// The totals of the requested days.
     pub totals: Figures,
@@ -169,7 +169,7 @@ pub struct Range {
 /// The costs and the income of models. Only messages that a price list priced are counted.
 #[derive(Serialize, ToSchema)]
 struct CostsOfDays {
-    /// The figures of each model.
+    /// The statistics of each model.
     models: Vec<ModelFigures>,
     /// At most 20 users, those who spent the most tokens first. For each day, only 250 are stored.
     users: Vec<UserCosts>,
@@ -188,7 +188,7 @@ impl CostsOfDays {
     }
 }
 
-/// A model's figures.
+/// A model's statistics.
 #[derive(Serialize, ToSchema)]
 pub struct ModelFigures {
     /// The model's name in the price list.
@@ -206,7 +206,7 @@ impl ModelFigures {
     }
 }
 
-/// A user's figures.
+/// A user's statistics.
 #[derive(Serialize, ToSchema)]
 struct UserCosts {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -218,7 +218,7 @@ struct UserCosts {
     money: MoneyFigures,
 }
 
-/// The figures of some messages.
+/// The statistics of some messages.
 #[derive(Serialize, ToSchema)]
 struct MoneyFigures {
     /// The number of paid messages.
@@ -314,16 +314,16 @@ impl Accounts {
     }
 }
 
-/// One day's figures.
+/// One day's statistics.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDay)]
 pub struct FiguresOfDay {
     /// The day.
     pub day: Day,
-    /// The day's figures.
+    /// The day's statistics.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Whether the figures are final.
+    /// Whether the numbers are final.
     pub closed: bool,
     /// The costs and the income of models on this day. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]

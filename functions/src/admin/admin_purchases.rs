@@ -1,11 +1,10 @@
-//! `GET /api/admin/purchases` - all orders of packs, newest first, as a bare list. For
-//! administrators.
+//! `GET /api/admin/purchases` - all purchases, newest first, as a bare list. For administrators.
 //!
-//! In: `attention=true` for the orders that owe tokens, are stranded or are disputed, `state` for the
-//! orders in some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page.
-//! Out: the fields of a purchase, and `user_id`, `username`, `stranded`, `disputed`, `session` and
-//! `payment`, and a `Link` header to the next page. With `state`, a page may have few orders or no
-//! orders, and still have a next page.
+//! In: `attention=true` for the purchases that owe tokens, are stranded or are disputed, `state`
+//! for the purchases in some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of
+//! the previous page. Out: the fields of a purchase, and `user_id`, `username`, `stranded`,
+//! `disputed`, `session` and `payment`, and a `Link` header to the next page. With `state`, a page
+//! may have few purchases or no purchases, and still have a next page.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -42,10 +41,10 @@ const READS: usize = 5;
     path = super::path::admin_purchases,
     tag = "Administration",
     summary = "List purchases",
-    description = "All orders of packs, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, those whose tokens couldn't be granted, and those that a bank disputes. With `state`, a request looks at a limited number of orders: a page may be short or empty, and still have a next page. Orders that were never paid are deleted after a week.",
+    description = "All purchases, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, those whose tokens couldn't be granted, and those that a bank disputes. With `state`, a request looks at a limited number of purchases: a page may be short or empty, and still have a next page. Purchases that were never paid are deleted after a week.",
     security(("access_token" = [])),
-    params(("attention" = Option<bool>, Query, description = "Whether only orders are listed that an administrator should look at."), States, PageQuery),
-    responses((status = 200, description = "A page of the orders.", body = Vec<OrderDetails>)),
+    params(("attention" = Option<bool>, Query, description = "Whether only purchases are listed that an administrator should look at."), States, PageQuery),
+    responses((status = 200, description = "A page of the purchases.", body = Vec<OrderDetails>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
@@ -143,7 +142,7 @@ impl IntoParams for States {
     }
 }
 
-/// An order as administrators see it.
+/// A purchase as administrators see it.
 #[derive(Serialize, ToSchema)]
 struct OrderDetails<'a> {
     #[serde(flatten)]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::http::{self, Paging};
 use shared::openapi::{self, Days, PageQuery};
-use shared::store::{ActFilter, Place, Span, TrailEntry};
+use shared::store::{ActFilter, PageStart, Span, TrailEntry};
 use shared::values::{Act, PACKS_ACT, PRICES, Role, VOUCHER_ACT};
 use shared::{App, Error, Reply, Request, Result, auth, clock};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -65,21 +65,21 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         let filter = filter(&req)?;
         let paging = Paging::from_request(&req, &FILTERS)?;
-        let place = paging.position().map(Place::parse).transpose()?;
+        let start = paging.position().map(PageStart::parse).transpose()?;
         let read = match filter == ActFilter::default() {
-            true => Some(app.store.trail(&filter, place.as_ref(), now, paging.limit()).await?),
+            true => Some(app.store.trail(&filter, start.as_ref(), now, paging.limit()).await?),
             false => None,
         };
-        Ok((filter, paging, place, read))
+        Ok((filter, paging, start, read))
     };
-    let (administrator, (filter, paging, place, read)) =
+    let (administrator, (filter, paging, start, read)) =
         auth::administrator(&app, &req, read).await?;
     let scope = format!("admin/trail?{}", json!(FILTERS.map(|name| http::query(&req, name))));
     let page = paging.prove(administrator.account(), &scope)?;
 
     let (acts, next) = match read {
         Some(read) => read,
-        None => app.store.trail(&filter, place.as_ref(), now, paging.limit()).await?,
+        None => app.store.trail(&filter, start.as_ref(), now, paging.limit()).await?,
     };
     let names =
         app.store.usernames(acts.iter().flat_map(|act| [act.user_id(), act.actor()])).await?;

@@ -1,8 +1,8 @@
-//! `GET /api/admin/users/{id}` - a user with balance, reservations and sessions. For
+//! `GET /api/admin/users/{id}` - a user with balance, held tokens and sessions. For
 //! administrators.
 //!
 //! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
-//! and `spent`, `reservations` (the tokens reserved for unfinished messages), the newest
+//! and `spent`, `reservations` (the tokens held for unfinished messages), the newest
 //! `sessions`, the number of `api_keys`, and the day's `free_work`; 404 if no account has this id.
 
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators a user").per
     path = super::path::admin_user,
     tag = "Administration",
     summary = "Read a user",
-    description = "The user's data with balance, reserved tokens and sessions.",
+    description = "The user's data with balance, held tokens and sessions.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The user.", body = UserDetails)),

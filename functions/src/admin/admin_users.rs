@@ -14,7 +14,7 @@ mod query;
 use shared::app::HistoryApp;
 use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
-use shared::store::{Label, ListedAccount, Place, Reach};
+use shared::store::{DataPeriod, Label, ListedAccount, PageStart};
 use shared::view::ListedUser;
 use shared::{App, Reply, Request, auth};
 
@@ -53,7 +53,7 @@ enum Users {
 )]
 pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
-        let reach = app.reach().await?;
+        let period = app.data_period().await?;
         let asked = UserQuery::read(&req)?;
         let paging = Paging::from_request(&req, &KEPT)?;
         let users = match asked.search {
@@ -64,14 +64,14 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
                 Users::Found(labels, next)
             }
             None => {
-                let place = paging.position().map(Place::parse).transpose()?;
-                let (users, next) = app.store.users(place.as_ref(), reach, paging.limit()).await?;
+                let start = paging.position().map(PageStart::parse).transpose()?;
+                let (users, next) = app.store.users(start.as_ref(), period, paging.limit()).await?;
                 Users::Listed(users, next.map(|next| next.to_string()))
             }
         };
-        Ok((asked, paging, users, reach))
+        Ok((asked, paging, users, period))
     };
-    let (administrator, (asked, paging, users, reach)) =
+    let (administrator, (asked, paging, users, period)) =
         auth::administrator(&app, &req, read).await?;
 
     let scope = scope(&req);
@@ -82,7 +82,7 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
             reply(&page, &app.store.users_labelled(labels, prefix).await?, next.as_deref())
         }
         Users::Listed(users, next) => reply(&page, &users, next.as_deref()),
-        Users::Unread => chosen(&app, &asked, &paging, &page, reach).await,
+        Users::Unread => chosen(&app, &asked, &paging, &page, period).await,
     }
 }
 
@@ -92,23 +92,24 @@ async fn chosen(
     asked: &UserQuery<'_>,
     paging: &Paging<'_>,
     page: &ProvenPage<'_>,
-    reach: Reach,
+    period: DataPeriod,
 ) -> Reply {
     let (position, limit) = (paging.position(), paging.limit());
     if !asked.asks_the_accounts() {
-        let place = position.map(Place::parse).transpose()?;
-        let (users, next) = app.store.users_of(&asked.filter, place.as_ref(), reach, limit).await?;
+        let start = position.map(PageStart::parse).transpose()?;
+        let (users, next) =
+            app.store.users_of(&asked.filter, start.as_ref(), period, limit).await?;
         return reply(page, &users, next.map(|next| next.to_string()).as_deref());
     }
     let (accounts, next) =
-        app.store.accounts_of(&asked.source(), &asked.filter, position, reach, limit).await?;
+        app.store.accounts_of(&asked.source(), &asked.filter, position, period, limit).await?;
     let listed: Vec<ListedAccount> = accounts.iter().map(ListedAccount::from_account).collect();
     if !asked.details {
         return reply(page, &listed, next.as_deref());
     }
     let rows = listed.iter().zip(&accounts);
     let rows: Vec<ListedUser<'_>> = rows
-        .map(|(listed, account)| ListedUser::of(listed).detailed(account, reach.now / 1000))
+        .map(|(listed, account)| ListedUser::of(listed).detailed(account, period.now / 1000))
         .collect();
     page.reply(&rows, next.as_deref())
 }

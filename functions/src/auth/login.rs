@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::LoginApp;
-use shared::auth::{self, CheckedAttempt, Holder, SessionTokens};
+use shared::auth::{self, CheckedAttempt, PasswordOwner, SessionTokens};
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::{self, Given, KeptInCookie};
@@ -70,8 +70,8 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
     let login = key.as_deref().unwrap_or(&login);
     let counted = Attempt::new(login, network.as_deref(), &app.accounts, now);
     let device = DeviceToken::from_request(&app, &req);
-    let holder = find(&app, key.as_deref(), login);
-    let checked = auth::attempt(&app, counted, device, holder, &password).await?;
+    let owner = find(&app, key.as_deref(), login);
+    let checked = auth::attempt(&app, counted, device, owner, &password).await?;
     let account = match &checked.account {
         Some(account) if account.active && checked.verdict != Verdict::Wrong => account,
         found => {
@@ -126,7 +126,7 @@ struct LoggedIn<'a> {
 }
 
 /// Finds the account. At the same time, reads the record of imports if it is older than a minute.
-async fn find(app: &App, key: Option<&str>, login: &str) -> Result<Holder> {
+async fn find(app: &App, key: Option<&str>, login: &str) -> Result<PasswordOwner> {
     let account = async {
         match key {
             Some(key) => Ok(app.store.account_with_login(key).await?),
@@ -135,10 +135,10 @@ async fn find(app: &App, key: Option<&str>, login: &str) -> Result<Holder> {
     };
     let (account, imports) = tokio::try_join!(account, app.imports.current())?;
     Ok(match account {
-        Some(account) => Holder::Account(account.into()),
+        Some(account) => PasswordOwner::Account(account.into()),
         None => {
             let decoy = imports.as_ref().and_then(|imports| imports.decoy(login));
-            Holder::Unknown { decoy: decoy.map(str::to_owned) }
+            PasswordOwner::Unknown { decoy: decoy.map(str::to_owned) }
         }
     })
 }

@@ -9,7 +9,7 @@ use std::future::ready;
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
-use shared::auth::{self, Holder, SessionTokens};
+use shared::auth::{self, PasswordOwner, SessionTokens};
 use shared::error::{Failure, FieldErrors, REQUIRED};
 use shared::http::{self, cookie};
 use shared::openapi::{self, EmailOrNone, IdempotencyKey, KeptInCookie};
@@ -148,8 +148,8 @@ async fn answer_retry(
     let network = http::source_network(req);
     let counted = Attempt::new(new.name.key(), network.as_deref(), &app.accounts, now);
     let device = DeviceToken::from_request(app, req);
-    let holder = ready(Ok(Holder::Account(standing.clone().into())));
-    let checked = auth::attempt(app, counted, device, holder, password).await?;
+    let owner = ready(Ok(PasswordOwner::Account(standing.clone().into())));
+    let checked = auth::attempt(app, counted, device, owner, password).await?;
     if checked.verdict == Verdict::Wrong {
         return Err(checked.refused(Error::UsernameTaken));
     }

@@ -1,5 +1,5 @@
 //! Every day - count the accounts, find the first users in each order of the administrators' list,
-//! take the tokens that refunded purchases owe, and delete orders that were never paid.
+//! take the tokens that refunded purchases owe, and delete unpaid purchases.
 
 use shared::{App, Result};
 
@@ -23,8 +23,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes ow
         allow(&[UpdateItem, ConditionCheckItem], Tokens(&["order:*"])),
     ]);
 
-/// Collects, and takes the census even if that fails. The census reads every account once, so its time grows with the
-/// number of accounts.
+/// Collects, and takes the census even if that fails. The census reads every account once, so its
+/// time grows with the number of accounts.
 pub async fn work(app: App) -> Result<()> {
     let collected = app.store.collect(&app.clock).await;
     let imports = app.imports.current().await?;

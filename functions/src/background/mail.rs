@@ -40,7 +40,7 @@ pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Sen
 async fn attempt(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
-            tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
+            tracing::error!(item = key, cause = error.cause(), "an e-mail can't be sent");
             metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
             Ok(())
         }
@@ -54,122 +54,130 @@ async fn attempt(app: MailApp, key: String) -> Result<()> {
 
 #[inline]
 async fn deliver(app: &MailApp, key: &str) -> Result<()> {
-    let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
-    if let Some(mail) = write(app, letter).await? {
-        app.carrier.carry(mail).await?;
+    let now = app.clock.seconds();
+    let Some(email) = app.store.outgoing_email(key, now).await? else { return Ok(()) };
+    if let Some(mail) = write(app, email).await? {
+        app.transport.send(mail).await?;
     }
-    Ok(app.store.take_letter(key).await?)
+    Ok(app.store.take_from_outbox(key).await?)
 }
 
 /// Writes the text of an outgoing e-mail, and stores its link first. Returns `None` if no account
 /// needs the e-mail any more.
-async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
-    let now = app.clock.seconds();
-    match letter {
+async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
+    match email {
         OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
-            let wanted = |account: &Account| {
-                account.id == user_id && account.active && account.auth_epoch == auth_epoch
-            };
-            if !app.store.account_named(&name).await?.as_ref().is_some_and(wanted) {
-                return Ok(None);
-            }
-            let token = LinkToken::random()?;
-            let stored =
-                Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now);
-            app.store.put_link(&stored).await?;
-            let life = stored.life_in_words(now);
-            let link = link(app, "verify-email", &token);
-            let text = format!(
-                "Hello,\n\nThis e-mail address was entered for an account. If that was you, verify it within {life}:\n\n{link}\n\n\
-                 If it wasn't you, ignore this e-mail.\n"
-            );
-            Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
+            verification(app, &user_id, &name, address, auth_epoch).await
         }
-        OutgoingEmail::Reset { address, invites } => {
-            let account =
-                app.store.account_with_address(&address).await?.filter(|account| account.active);
-            let Some((account, address)) =
-                account.and_then(|account| account.email.clone().map(|address| (account, address)))
-            else {
-                return Ok(None);
-            };
-            let token = LinkToken::random()?;
-            let stored = Link::new(
-                &token,
-                Purpose::Reset,
-                &account.id,
-                &account.label,
-                &address,
-                account.auth_epoch,
-                now,
-            );
-            let stored = if invites { stored.inviting(now) } else { stored };
-            app.store.put_link(&stored).await?;
-            let life = stored.life_in_words(now);
-            let link = link(app, "reset-password", &token);
-            let (subject, text) = if invites {
-                let text = format!(
-                    "Hello,\n\nAn account was created for you. To use it, choose a password within {life}:\n\n{link}\n\n\
-                     Then sign in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
-                );
-                ("Your new account", text)
-            } else {
-                let text = format!(
-                    "Hello,\n\nA new password was requested for your account. If that was you, choose one within {life}:\n\n{link}\n\n\
-                     If it wasn't you, ignore this e-mail: your password stays the same.\n"
-                );
-                ("Choose a new password", text)
-            };
-            Ok(Some(Mail { to: address, subject: subject.into(), text }))
-        }
-        OutgoingEmail::LowBalance { user_id, name } => {
-            let account = app.store.account_named(&name).await?;
-            // The user may have got credits since the e-mail was written.
-            let is_low = |account: &Account| {
-                account.id == user_id && account.active && account.alerted == Some(account.granted)
-            };
-            let Some(account) = account.filter(is_low) else { return Ok(None) };
-            let Some(address) = account.verified_email() else { return Ok(None) };
-            let balance = account.balance(now);
-            let advice = app.config.advice().map(|advice| format!("\n\n{advice}"));
-            let advice = advice.unwrap_or_default();
-            let page = app.url.as_ref().map(|url| format!("\n\nYour account: {url}"));
-            let page = page.unwrap_or_default();
-            let text = format!(
-                "Hello,\n\nYour account has {balance} tokens left.{advice}{page}\n\n\
-                 We won't send this e-mail again until your balance is topped up or adjusted.\n"
-            );
-            Ok(Some(Mail {
-                to: address.to_owned(),
-                subject: "Your tokens are running out".into(),
-                text,
-            }))
-        }
+        OutgoingEmail::Reset { address, invites } => reset(app, &address, invites).await,
+        OutgoingEmail::LowBalance { user_id, name } => low_balance(app, &user_id, &name).await,
         OutgoingEmail::Disputed { user_id, name, order, price, currency } => {
-            let account = app.store.account_named(&name).await?;
-            let account = account.filter(|account| account.id == user_id && account.administers());
-            let address = account.as_ref().and_then(Account::verified_email);
-            let Some(address) = address else { return Ok(None) };
-            let amount = money::shown(price, &currency);
-            let page =
-                app.url.as_ref().map(|url| format!("\n\nThe order: {url}/admin/#/purchases"));
-            let page = page.unwrap_or_default();
-            let text = format!(
-                "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The payment's order is {order}.\n\n\
-                 If the dispute is still open, answer in Stripe's dashboard before the day that it shows. Without an answer, it is lost.{page}\n"
-            );
-            Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
+            dispute(app, (&user_id, &name), &order, &money::shown(price, &currency)).await
         }
-        OutgoingEmail::AddressChanges { address } => {
-            let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
-                        If you didn't request this, someone else may know your password. Sign in and change it right away.\n";
-            Ok(Some(Mail {
-                to: address,
-                subject: "Your e-mail address is being changed".into(),
-                text: text.into(),
-            }))
-        }
+        OutgoingEmail::AddressChanges { address } => Ok(Some(address_change(address))),
     }
+}
+
+/// Writes the e-mail with the link that verifies an address.
+async fn verification(
+    app: &MailApp,
+    user_id: &str,
+    name: &str,
+    address: String,
+    auth_epoch: u64,
+) -> Result<Option<Mail>> {
+    let now = app.clock.seconds();
+    let wanted = |account: &Account| {
+        account.id == user_id && account.active && account.auth_epoch == auth_epoch
+    };
+    if !app.store.account_named(name).await?.as_ref().is_some_and(wanted) {
+        return Ok(None);
+    }
+    let token = LinkToken::random()?;
+    let stored = Link::new(&token, Purpose::Verify, user_id, name, &address, auth_epoch, now);
+    app.store.put_link(&stored).await?;
+    let life = stored.life_in_words(now);
+    let link = link(app, "verify-email", &token);
+    let text = format!(
+        "Hello,\n\nThis e-mail address was entered for an account. If that was you, verify it within {life}:\n\n{link}\n\n\
+         If it wasn't you, ignore this e-mail.\n"
+    );
+    Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
+}
+
+/// Writes the e-mail with the link that resets a password, or that sets the first password of an
+/// account that an administrator has created.
+async fn reset(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mail>> {
+    let now = app.clock.seconds();
+    let account = app.store.account_with_address(address).await?;
+    let Some(account) = account.filter(|account| account.active) else { return Ok(None) };
+    let Account { id, label, auth_epoch, email: Some(to), .. } = account else { return Ok(None) };
+    let token = LinkToken::random()?;
+    let stored = Link::new(&token, Purpose::Reset, &id, &label, &to, auth_epoch, now);
+    let stored = if invites { stored.inviting(now) } else { stored };
+    app.store.put_link(&stored).await?;
+    let life = stored.life_in_words(now);
+    let link = link(app, "reset-password", &token);
+    let (subject, text) = if invites {
+        let text = format!(
+            "Hello,\n\nAn account was created for you. To use it, choose a password within {life}:\n\n{link}\n\n\
+             Then log in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
+        );
+        ("Your new account", text)
+    } else {
+        let text = format!(
+            "Hello,\n\nA new password was requested for your account. If that was you, choose one within {life}:\n\n{link}\n\n\
+             If it wasn't you, ignore this e-mail: your password stays the same.\n"
+        );
+        ("Choose a new password", text)
+    };
+    Ok(Some(Mail { to, subject: subject.into(), text }))
+}
+
+/// Writes the notice that an account's balance is low.
+async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<Mail>> {
+    let account = app.store.account_named(name).await?;
+    // The user may have got credits since the e-mail was written.
+    let is_low = |account: &Account| {
+        account.id == user_id && account.active && account.alerted == Some(account.granted)
+    };
+    let Some(account) = account.filter(is_low) else { return Ok(None) };
+    let Some(address) = account.verified_email() else { return Ok(None) };
+    let balance = account.balance(app.clock.seconds());
+    let advice = app.config.advice().map(|advice| format!("\n\n{advice}")).unwrap_or_default();
+    let page = app.url.as_ref().map(|url| format!("\n\nYour account: {url}")).unwrap_or_default();
+    let text = format!(
+        "Hello,\n\nYour account has {balance} tokens left.{advice}{page}\n\n\
+         We won't send this e-mail again until your balance is topped up or adjusted.\n"
+    );
+    Ok(Some(Mail { to: address.to_owned(), subject: "Your tokens are running out".into(), text }))
+}
+
+/// Writes the notice to an administrator that a bank disputes the payment of an order.
+async fn dispute(
+    app: &MailApp,
+    (user_id, name): (&str, &str),
+    order: &str,
+    amount: &str,
+) -> Result<Option<Mail>> {
+    let account = app.store.account_named(name).await?;
+    let account = account.filter(|account| account.id == user_id && account.administers());
+    let address = account.as_ref().and_then(Account::verified_email);
+    let Some(address) = address else { return Ok(None) };
+    let page = app.url.as_ref().map(|url| format!("\n\nThe purchase: {url}/admin/#/purchases"));
+    let page = page.unwrap_or_default();
+    let text = format!(
+        "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The purchase is {order}.\n\n\
+         If the dispute is still open, answer in Stripe's dashboard before the day that it shows. Without an answer, it is lost.{page}\n"
+    );
+    Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
+}
+
+/// Writes the notice to the address that an account has replaced.
+fn address_change(address: String) -> Mail {
+    let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
+                If you didn't request this, someone else may know your password. Log in and change it right away.\n";
+    Mail { to: address, subject: "Your e-mail address is being changed".into(), text: text.into() }
 }
 
 /// Returns the link for an e-mail: a page at `MAIL_URL`, which posts the token. If `MAIL_URL` isn't

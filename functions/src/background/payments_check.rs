@@ -1,8 +1,9 @@
-//! Every hour - compare the orders with Stripe's lists, merge the payments, refunds and disputes that
-//! no event has told, and tell administrators of new disputes.
+//! Every hour - compare the orders with Stripe's lists, merge the payments, refunds and disputes
+//! that no event has told, and tell administrators of new disputes.
 //!
-//! Events are lost if the webhook's secret or address is wrong, or if this product is down for longer
-//! than Stripe repeats them. Then buyers have paid and have got nothing, and no request fails.
+//! Events are lost if the webhook's secret or address is wrong, or if this product is down for
+//! longer than Stripe repeats them. Then buyers have paid and have got nothing, and no request
+//! fails.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use shared::{App, Result};
 
 use crate::lambda::{Lambda, Schedule};
 
-pub(crate) const LAMBDA: Lambda = Lambda::new("Releases reservations whose lease has ended")
+pub(crate) const LAMBDA: Lambda = Lambda::new("Releases holds whose lease has ended")
     .scheduled(Schedule::FiveMinutes)
     .timeout(240)
     .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"]))]);

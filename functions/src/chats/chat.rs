@@ -13,7 +13,7 @@ use shared::config::{AiConfig, ClientStatuses, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{App, Reply, Request, http};
+use shared::{Reply, Request, extends, http};
 
 use crate::lambda::Lambda;
 
@@ -31,6 +31,8 @@ pub struct ChatApp {
     statuses: ClientStatuses,
 }
 
+extends!(ChatApp, asking: AiApp);
+
 impl Reads for ChatApp {
     const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
@@ -41,10 +43,6 @@ impl Start for ChatApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let statuses = ClientStatuses::read(settings)?;
         Ok(Self { asking: AiApp::start(settings, clock).await?, statuses })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.asking.app_mut()
     }
 }
 

@@ -16,7 +16,7 @@ use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
 use shared::values::{self, Fare, StoredFare};
-use shared::{App, Reply, Request, auth, http};
+use shared::{App, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -90,6 +90,8 @@ pub struct PriceApp {
     currency: Arc<str>,
 }
 
+extends!(PriceApp, app: App);
+
 impl Reads for PriceApp {
     const SETTINGS: &'static [Names] =
         &[AiConfig::MODELS, CatalogConfig::SETTINGS, &[config::rows::CURRENCY.name]];
@@ -100,10 +102,6 @@ impl Start for PriceApp {
         let config = CatalogConfig::read(settings)?.into();
         let currency = config::currency(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, config, currency })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
     }
 }
 

@@ -95,7 +95,7 @@ pub enum Place {
     UsersByTime,
     /// The index of all accounts by their names and addresses.
     UsersByLabel,
-    /// The index of accounts with overdue reservations.
+    /// The index of accounts with overdue holds.
     UsersDue,
     /// The index of deleted accounts whose data await erasure.
     UsersErasing,

@@ -19,7 +19,7 @@ use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
     self, Account, Credential, Fare, LimitPeriod, StoredApiKey, StoredFare, estimate_model_tokens,
 };
-use shared::{App, Credits, Error, Reply, Request, auth, http};
+use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -228,6 +228,8 @@ pub struct Catalog {
     most: u32,
 }
 
+extends!(Catalog, app: App);
+
 impl Reads for Catalog {
     const SETTINGS: &'static [Names] = &[AiConfig::MODELS, AiConfig::LIMITS];
 }
@@ -239,10 +241,6 @@ impl Start for Catalog {
         let longest = AiConfig::chosen_prompt_limit(settings)?.map(estimate_model_tokens);
         let app = App::start(settings, clock).await?;
         Ok(Self { app, models: models.into(), longest, most })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
     }
 }
 

@@ -5,8 +5,6 @@
 //! call the API like every other client. The binary embeds the pages' files from `site/`. All links
 //! are relative, so the pages work under a stage, under a custom domain and on the local server.
 
-use std::collections::HashMap;
-
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};
 
@@ -78,36 +76,12 @@ fn page(name: &str) -> Reply {
 /// Pages from an older deployment get the current file without caching.
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
-    let is_current = version == VERSION;
-    let text = match file(name) {
-        Err(_) if !is_current => before(name)?,
-        found => found?.to_owned(),
-    };
-    let mut response = http::text(content_type, text);
+    let mut response = http::text(content_type, file(name)?.to_owned());
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
-    if is_current {
+    if version == VERSION {
         response.headers_mut().insert("cache-control", FOR_A_YEAR);
     }
     Ok(response)
-}
-
-/// Returns the file with this name for a page of an old release, which kept all files in one
-/// folder. Such a page may still be open, and may load further scripts of its release. A current
-/// script would import current modules, which don't share the session with the page's older
-/// modules. Libraries are served in their current version.
-///
-/// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` two releases
-/// after the files moved into folders, when no page of an old release can still be open.
-fn before(name: &str) -> Result<String> {
-    let library = FILES
-        .iter()
-        .find(|(path, _)| path.starts_with("vendor/") && path.rsplit('/').next() == Some(name));
-    if let Some((_, text)) = library {
-        return Ok((*text).to_owned());
-    }
-    let mut files: HashMap<String, String> = serde_json::from_str(include_str!("before.json"))
-        .map_err(|error| Error::Internal(format!("the files before: {error}")))?;
-    files.remove(name).ok_or(Error::NotFound)
 }
 
 fn file(name: &str) -> Result<&'static str> {

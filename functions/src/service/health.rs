@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::app::{GuardApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{self, AccountConfig, ConfigError, DEFAULT_CURRENCY, Names, Settings};
-use shared::{App, Credits, Reply, Request, VERSION, http};
+use shared::{Credits, Reply, Request, VERSION, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -39,6 +39,8 @@ pub struct HealthApp {
     currency: Arc<str>,
 }
 
+extends!(HealthApp, app: GuardApp);
+
 impl Reads for HealthApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
@@ -47,10 +49,6 @@ impl Start for HealthApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let currency = config::currency(settings)?.into();
         Ok(Self { app: GuardApp::start(settings, clock).await?, currency })
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        self.app.app_mut()
     }
 }
 

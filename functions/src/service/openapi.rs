@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use shared::app::{self, Reads, Start};
+use shared::app::{self, InnerApp, Reads, Start};
 use shared::clock::Clock;
 use shared::config::{
     AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Names, Settings,
@@ -24,7 +24,7 @@ use shared::error::{ExampleSettings, Failure, REQUIRED};
 use shared::http::{
     self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
 };
-use shared::{App, Error, Reply, Request, Result};
+use shared::{Error, Reply, Request, Result};
 use utoipa::{OpenApi, PartialSchema};
 
 use self::header::header;
@@ -142,15 +142,13 @@ impl Reads for DocumentSettings {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
 
+impl InnerApp for DocumentSettings {}
+
 impl Start for DocumentSettings {
     const CHOOSES_STATUSES: bool = true;
 
     async fn start(settings: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Self::read(settings)
-    }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        None
     }
 }
 
@@ -161,7 +159,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let mut document = described.clone();
     let mut paths = Map::new();
     let mut shared = Map::new();
-    for route in ROUTES.iter().filter(|route| !matches!(route.failures, FailureFormat::Page(_))) {
+    for route in ROUTES.iter().filter(|route| route.page.is_none()) {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
@@ -375,7 +373,7 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
-            FailureFormat::Problem | FailureFormat::Events | FailureFormat::Page(_) => "",
+            FailureFormat::Problem => "",
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
             FailureFormat::Simplejwt => "Simplejwt",

@@ -1,15 +1,15 @@
 //! `POST /api/stripe/webhook` - receive an event of Stripe, which has signed it.
 //!
-//! In: an event. Out: `{"received": true}`, also for events that say nothing about an order, and for
-//! those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be handled:
-//! Stripe sends it again for three days.
+//! In: an event. Out: `{"received": true}`, also for events that say nothing about a purchase, and
+//! for those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be
+//! handled: Stripe sends it again for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
 use shared::error::Failure;
-use shared::secrets::KeptSecret;
-use shared::store::{Order, PaymentClaim};
-use shared::stripe::{About, Event, News, Secrets, SignatureError};
+use shared::payments;
+use shared::secrets::CachedSecret;
+use shared::stripe::{Event, Secrets, SignatureError};
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
@@ -37,7 +37,7 @@ pub(crate) const LAMBDA: Lambda =
     summary = "Receive an event of Stripe",
     description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, of an unknown shape such as a thin event, or of Stripe's other mode, is confirmed and ignored.",
     request_body(content = Object, description = "The event, as Stripe sends it."),
-    responses((status = 200, description = "The event was handled, or says nothing about an order.", body = EventReceipt)),
+    responses((status = 200, description = "The event was handled, or says nothing about a purchase.", body = EventReceipt)),
     extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),
 )]
 pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
@@ -61,11 +61,11 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
 /// Handles an event whose signature was checked.
 async fn receive(app: &App, event: Event) -> Result<()> {
     let kind = event.kind().to_owned();
-    let Some(news) = event.news().map_err(Error::Internal)? else {
+    let Some(report) = event.report().map_err(Error::Internal)? else {
         tracing::info!(kind, "an event says nothing about an order");
         return Ok(());
     };
-    if let Some(order) = learn(app, news).await? {
+    if let Some(order) = payments::merge(app, report).await? {
         let (id, account) = (order.id(), &order.account);
         tracing::info!(order = id, user = account, kind, "a payment has changed");
         if let Some(stranded) = order.stranded {
@@ -79,7 +79,7 @@ async fn receive(app: &App, event: Event) -> Result<()> {
 /// Checks the signature. A replaced secret must not be accepted for long, so the check waits for
 /// the new secrets if it's time to read them. A wrong signature may come from a new secret or from
 /// a stranger, so it causes at most one read per minute.
-async fn verify(app: &App, secrets: &KeptSecret<Secrets>, req: &Request) -> Result<()> {
+async fn verify(app: &App, secrets: &CachedSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
     let check = |secrets: &Secrets| {
         secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds())
@@ -97,29 +97,6 @@ async fn verify(app: &App, secrets: &KeptSecret<Secrets>, req: &Request) -> Resu
         metrics::record(&[(Metric::SignaturesRefused, 1)]);
         Error::InvalidSignature
     })
-}
-
-/// Merges what an event says. Returns the order, unless the payment's order isn't known yet.
-async fn learn(app: &App, news: News) -> Result<Option<Order>> {
-    let read = async |id: &str| app.store.order(id).await?.ok_or(Error::UnknownOrder);
-    let (order, facts) = match news {
-        News::Facts(About::Payment(payment), facts) => {
-            return match app.store.learn_of_payment(&payment, &facts, &app.clock).await? {
-                PaymentClaim::Known(order) => Ok(Some(*order)),
-                PaymentClaim::Kept => Ok(None),
-            };
-        }
-        News::Facts(About::Order(id), facts) => (read(&id).await?, facts),
-        News::Session(session) => {
-            let Some(order) = app.store.order(&session.order.order).await? else {
-                // Unpaid orders are deleted after a week, and Stripe can repeat older events.
-                return if session.has_expired() { Ok(None) } else { Err(Error::UnknownOrder) };
-            };
-            let facts = session.facts(order.price, &order.currency);
-            (order, facts)
-        }
-    };
-    Ok(Some(app.store.learn(order, &facts, &app.clock).await?))
 }
 
 /// The confirmation of an event.

@@ -1,6 +1,6 @@
-//! Plays Stripe on one machine: the part of its API that Farebox calls, the page on which a buyer
-//! pays, and a page with all payments, on which they can be refunded and disputed. Everything is in
-//! memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
+//! Simulates Stripe on one machine: the part of its API that Farebox calls, the page on which a
+//! buyer pays, and a page with all payments, on which they can be refunded and disputed. Everything
+//! is in memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
 //!
 //! Other users of the machine can connect, too. The page with all payments therefore has a random
 //! path, which buyers don't learn, and a payment's pages have its random id in their paths.
@@ -25,14 +25,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::door;
+use crate::http_server;
 
 pub use events::signature;
 
 /// The maximum size of a request's body, in bytes.
 const BODY: usize = 64 * 1024;
 
-/// A played Stripe that is running.
+/// A simulated Stripe that is running.
 pub struct Checkout {
     /// The URL of the API and of the buyers' pages.
     pub url: String,
@@ -98,7 +98,7 @@ impl Checkout {
             let stripe = stripe.clone();
             async move { stripe.answer(req).await }
         };
-        let server = tokio::spawn(door::serve(listener, answer, stopped));
+        let server = tokio::spawn(http_server::serve(listener, answer, stopped));
         Ok(Self { url, dashboard, key, secret, stop, server })
     }
 
@@ -119,8 +119,9 @@ impl Stripe {
 
     async fn answer(self, req: Request) -> Response {
         let (parts, body) = req.into_parts();
-        let is_here = door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name));
-        let body = door::read(body, BODY, BODY).await;
+        let is_here = http_server::host(&parts.headers)
+            .is_some_and(|(name, _)| http_server::is_loopback(name));
+        let body = http_server::read(body, BODY, BODY).await;
         let Ok(body) = body else { return page(StatusCode::BAD_REQUEST, "No body.".into()) };
         if !is_here {
             return page(
@@ -128,7 +129,7 @@ impl Stripe {
                 "This server answers only local requests.".into(),
             );
         }
-        if parts.method != Method::GET && !door::may_change(&parts.headers, &[]) {
+        if parts.method != Method::GET && !http_server::may_change(&parts.headers, &[]) {
             let refusal = "Pages of this origin must not change anything here.";
             return page(StatusCode::FORBIDDEN, refusal.into());
         }
@@ -253,7 +254,7 @@ impl Stripe {
             "status": "open",
             "success_url": required("success_url")?,
             "url": format!("{}/pay/{id}", self.url),
-            "played": {
+            "simulated": {
                 "name": required("line_items[0][price_data][product_data][name]")?,
                 "order": required("payment_intent_data[metadata][order]")?,
             },

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::access_key::AccessKey;
-use crate::door;
+use crate::http_server;
 use crate::template::Template;
 
 /// The place where the data is stored.
@@ -185,7 +185,7 @@ fn serve(
                 tokio::time::sleep(SWEEP).await;
             }
         });
-        door::serve(listener, answer, stop).await;
+        http_server::serve(listener, answer, stop).await;
         sweeper.abort();
     })
 }

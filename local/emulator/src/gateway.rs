@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
-use crate::door::{self, BodyError};
+use crate::http_server::{self, BodyError};
 use crate::template::Template;
 
 /// API Gateway's limit for the size of a request's body.
@@ -80,7 +80,7 @@ impl Gateway {
     /// an async function, here with the code of every request, is compiled in the crate that awaits
     /// the function. That crate isn't optimised.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
-        tokio::spawn(door::serve(
+        tokio::spawn(http_server::serve(
             listener,
             move |req, address| answer(self.clone(), address, req),
             stop,
@@ -100,7 +100,7 @@ impl Gateway {
 /// Answers a request from the client at `address`.
 async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
     let (parts, body) = req.into_parts();
-    if !door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name)) {
+    if !http_server::host(&parts.headers).is_some_and(|(name, _)| http_server::is_loopback(name)) {
         return refuse(&Refusal {
             detail: "This server answers only requests for localhost, its subdomains and loopback addresses.",
             ..MALFORMED
@@ -115,7 +115,8 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
         return refuse(&NOT_FOUND);
     };
     let config = &function.edge;
-    if !changes_nothing(&parts.method) && !door::may_change(&parts.headers, &config.allowed_origins)
+    if !changes_nothing(&parts.method)
+        && !http_server::may_change(&parts.headers, &config.allowed_origins)
     {
         return refuse(&Refusal {
             status: Some(403),
@@ -127,7 +128,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
     }
     // One byte beyond the limit is enough for the function to reject the body.
     let limit = edge::body_limit(config, ROUTES, parts.uri.path());
-    let body = match door::read(body, limit + 1, PAYLOAD_LIMIT).await {
+    let body = match http_server::read(body, limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => {
             return refuse(&TOO_LARGE);

@@ -1,4 +1,4 @@
-//! The command that imports the users, balances and messages of another system.
+//! `farebox manage import`: the users, balances and messages of another system.
 
 pub mod dump;
 pub mod pace;
@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::{Args, Subcommand};
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use indicatif::ProgressBar;
 use shared::App;
@@ -23,14 +24,15 @@ use shared::store::{HashCounts, ImportOutcome};
 use shared::values::{Account, ImportedHashes, Imports, turns_text};
 use uuid::Uuid;
 
-use self::dump::{BadRow, Choices, Dump, Flag, Models, Row, Unused};
+use self::dump::{BadRow, Choices, Dump, Flag, ModelChoices, Models, Row, Unused};
 use self::pace::{AT_A_TIME, Pace, Stop, Waits};
 use self::plan::{
     ADDRESS_TAKEN, Differing, NAME_TAKEN, Password, Plan, PlannedChat, PlannedUser, Rules,
     SAME_TIME, WAS_IMPORTED,
 };
 use self::report::{Report, unwritable};
-use super::{Missing, Opened, Target, counted, progress, sentence, work_in};
+use super::target::{Missing, Opened, Target};
+use super::{counted, progress, sentence};
 use crate::{note, say};
 
 /// More messages than one transaction stores. A throttled transaction is repeated with half as many
@@ -50,57 +52,116 @@ const NAME_LENGTH: usize = 40;
 /// The number of users whose new names the terminal shows.
 const RENAMED: usize = 5;
 
-/// An import, as the operator asks for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Import<'a> {
-    /// The dump.
-    pub file: &'a Path,
-    /// The import's name, which distinguishes the data of several systems.
-    pub name: &'a str,
-    /// The operator's choices of models that can't be found by their fields.
-    pub choices: Choices<'a>,
-    /// True if superusers become administrators.
-    pub superusers: bool,
-    /// True if users whose password can't be checked are imported, and set a new one by e-mail.
-    pub reset_passwords: bool,
-    /// True if passwords in clear text are hashed.
-    pub clear_text_passwords: bool,
-    /// True if invalid characters in usernames are replaced.
-    pub rename: bool,
-    /// True if accounts end here whose users can't log in at the other system any more.
-    pub update_inactive: bool,
-    /// The file that gets a line for each refused, renamed or differing row.
-    pub report: Option<&'a Path>,
-    /// The file that gets the other system's primary keys with the ids here.
-    pub map: Option<&'a Path>,
-    /// False for a dry run, which writes nothing.
-    pub apply: bool,
-    /// Confirms that every running function supports imported password hashes.
-    pub is_ready: bool,
+/// Import the users, balances and messages of another system
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Django(Box<Django>),
+    Users(Box<Users>),
 }
 
-/// Imports the users and messages of a Django system. Prints the reasons why rows aren't imported. A
-/// dry run says what would be imported.
+/// Import from Django. Without --apply, say what would be imported, and write nothing
+#[derive(Args)]
+pub(super) struct Django {
+    /// The file that `manage.py dumpdata` wrote, or the SQLite database
+    file: PathBuf,
+    /// A name for the import, if several systems are imported
+    #[arg(long, value_name = "NAME", default_value = "django")]
+    name: String,
+    /// Make superusers administrators
+    #[arg(long)]
+    superusers: bool,
+    #[command(flatten)]
+    models: ModelChoices,
+    #[command(flatten)]
+    import: Import,
+}
+
+/// Import users from JSON lines. Without --apply, say what would be imported, and write nothing
+#[derive(Args)]
+pub(super) struct Users {
+    /// The file with a JSON object for each user
+    file: PathBuf,
+    /// A name for the import, if several systems are imported
+    #[arg(long, value_name = "NAME", default_value = "users")]
+    name: String,
+    #[command(flatten)]
+    import: Import,
+}
+
+/// An import, as the operator asks for it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Import {
+    /// The dump.
+    #[arg(skip)]
+    pub file: PathBuf,
+    /// The import's name, which distinguishes the data of several systems.
+    #[arg(skip)]
+    pub name: String,
+    /// True if superusers become administrators.
+    #[arg(skip)]
+    pub superusers: bool,
+    /// Write to the store. The import may be interrupted and run again
+    #[arg(long)]
+    pub apply: bool,
+    /// The choices of what the file doesn't show.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// Also import users whose password can't be checked here, if they have an e-mail address. They
+    /// must set a new password by e-mail
+    #[arg(long)]
+    pub reset_passwords: bool,
+    /// Hash passwords that the file has in clear text
+    #[arg(long)]
+    pub clear_text_passwords: bool,
+    /// Replace characters that a username can't have
+    #[arg(long)]
+    pub rename: bool,
+    /// Also end the accounts of users who can't log in at the other system since an earlier import
+    #[arg(long, requires = "apply")]
+    pub update_inactive: bool,
+    /// Write a line for each refused, renamed or differing row to this file, as JSON, or as CSV if
+    /// its name ends with .csv
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write the primary keys with the ids here to this file, as CSV
+    #[arg(long, value_name = "FILE", requires = "apply")]
+    pub map: Option<PathBuf>,
+    /// Confirm that every running function supports imported password hashes. Only needed for
+    /// tables on AWS
+    #[arg(long)]
+    pub yes: bool,
+}
+
+impl Command {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        match self {
+            Self::Django(options) => {
+                let Django { file, name, superusers, models, import } = *options;
+                let choices = Choices { models, ..import.choices };
+                django(target, Import { file, name, superusers, choices, ..import }).await
+            }
+            Self::Users(options) => {
+                let Users { file, name, import } = *options;
+                from_file(target, Import { file, name, ..import }, Dump::open_users).await
+            }
+        }
+    }
+}
+
+/// Imports the users and messages of a Django system. Prints the reasons why rows aren't imported.
+/// A dry run says what would be imported.
 ///
 /// # Errors
 /// If rows are refused, fails with their number after everything else was imported. Every other
 /// failure is a sentence for the terminal.
-pub async fn django(target: &Target, import: Import<'_>) -> Result<String, String> {
+pub async fn django(target: &Target, import: Import) -> Result<String, String> {
     from_file(target, import, Dump::open).await
-}
-
-/// Imports the users of any system from JSON lines. Otherwise like [`django`].
-///
-/// # Errors
-/// As [`django`].
-pub async fn users(target: &Target, import: Import<'_>) -> Result<String, String> {
-    from_file(target, import, Dump::open_users).await
 }
 
 async fn from_file(
     target: &Target,
-    import: Import<'_>,
-    open: fn(&Path, &Choices<'_>) -> Result<Dump, String>,
+    import: Import,
+    open: fn(&Path, &Choices) -> Result<Dump, String>,
 ) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if import.name.is_empty()
@@ -112,35 +173,35 @@ async fn from_file(
         ));
     }
     apart(&import)?;
-    let dump = open(import.file, &import.choices).map_err(|why| printable(&why))?;
+    let dump = open(&import.file, &import.choices).map_err(|why| printable(&why))?;
     if let Some(warning) = dump.warning() {
         note!("{warning}");
     }
     let missing = if import.apply { Missing::Create } else { Missing::Imagine };
-    let opened = target.open(missing).await?;
-    work_in(opened, async |Opened { app, is_deployed, is_shared, .. }| {
-        if import.apply && *is_shared && !is_deployed {
-            return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
-        }
-        into_store(app, &dump, import, !is_shared, Waits::default()).await
-    })
-    .await
+    target
+        .in_store_or(missing, async |Opened { app, is_deployed, is_shared, .. }| {
+            if import.apply && *is_shared && !is_deployed {
+                return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
+            }
+            into_store(app, &dump, &import, !is_shared, Waits::default()).await
+        })
+        .await
 }
 
 /// Refuses files that the import would overwrite: the dump, or a file of both `--report` and `--map`.
-fn apart(import: &Import<'_>) -> Result<(), String> {
+fn apart(import: &Import) -> Result<(), String> {
     let is_same = |one: &Path, other: &Path| {
         let resolved =
             |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         resolved(one) == resolved(other)
     };
-    let outputs = [("--report", import.report), ("--map", import.map)];
+    let outputs = [("--report", &import.report), ("--map", &import.map)];
     for (flag, path) in outputs {
-        if path.is_some_and(|path| is_same(path, import.file)) {
+        if path.as_ref().is_some_and(|path| is_same(path, &import.file)) {
             return Err(format!("{flag} would overwrite {}.", import.file.display()));
         }
     }
-    match (import.report, import.map) {
+    match (&import.report, &import.map) {
         (Some(report), Some(map)) if is_same(report, map) => {
             Err("--report and --map need a file each.".into())
         }
@@ -156,17 +217,18 @@ fn apart(import: &Import<'_>) -> Result<(), String> {
 pub async fn into_store(
     app: &App,
     dump: &Dump,
-    import: Import<'_>,
+    import: &Import,
     is_alone: bool,
     waits: Waits,
 ) -> Result<String, String> {
-    let Import { name, superusers, reset_passwords, clear_text_passwords, rename, .. } = import;
+    let &Import { superusers, reset_passwords, clear_text_passwords, rename, .. } = import;
     // Functions that have run on these tables have published a public key.
     let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
-    if import.apply && is_served && !import.is_ready {
+    if import.apply && is_served && !import.yes {
         return Err("A release without imported password hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
     }
     let now = app.clock.millis();
+    let name = import.name.as_str();
     let rules = Rules { name, superusers, reset_passwords, clear_text_passwords, rename, now };
     let mut plan = Plan::make(app, dump, rules).await?;
     let (unused, flags) = dump.unused();
@@ -181,7 +243,7 @@ pub async fn into_store(
         return Err(question(&flags));
     }
     // A file that can't be written must not show only after the import.
-    let file = import.report.map(report::create).transpose()?;
+    let file = import.report.as_deref().map(report::create).transpose()?;
     let done = match import.apply {
         false => {
             let described = describe(dump, &plan, &report, &unused, rules);
@@ -199,7 +261,7 @@ pub async fn into_store(
                 note!("Waiting for a minute, until every function knows of the import.");
                 tokio::time::sleep(KNOWN_AFTER).await;
             }
-            let map = import.map.map(IdMap::create).transpose()?;
+            let map = import.map.as_deref().map(IdMap::create).transpose()?;
             let ended = match import.update_inactive {
                 true => end_inactive(app, &plan, &mut report).await?,
                 false => 0,
@@ -214,7 +276,7 @@ pub async fn into_store(
             format!("{done}{ended}{}", differences(&report))
         }
     };
-    if let (Some(file), Some(path)) = (file, import.report) {
+    if let (Some(file), Some(path)) = (file, &import.report) {
         report.write(file, path)?;
     }
     let refused = match report.refused.len() {
@@ -222,7 +284,7 @@ pub async fn into_store(
         rows => {
             say!("{}", report.text());
             let rows = counted(rows, "row");
-            Some(match import.report {
+            Some(match &import.report {
                 Some(path) => format!("{rows} can't be imported. {} has them.", path.display()),
                 None => format!("{rows} can't be imported. --report FILE lists them."),
             })

@@ -1,14 +1,16 @@
-//! The commands for the price list.
+//! `farebox manage models`.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
+use shared::App;
 use shared::store::SetPricesOutcome;
 use shared::values::{Fare, PriceList};
 
+use super::target::{Missing, Opened, Target};
+use super::{counted, sentence};
 use crate::offer_file;
-
-use super::{Opened, Target, counted, in_new_store, in_store, sentence};
 
 /// Why a deployed price list is changed only after a confirmation.
 const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.";
@@ -19,20 +21,61 @@ const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a pr
 /// The numbers of model tokens in the example that `show` and `check` price.
 const EXAMPLE: (u64, u64) = (1000, 500);
 
+/// Show, check, set or remove the price list
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Show the price list
+    Show {
+        /// An earlier version
+        version: Option<String>,
+    },
+    /// Check a price list without setting it
+    Check {
+        /// The file with the list
+        file: PathBuf,
+    },
+    /// Set the price list. Functions use it within a minute
+    Set {
+        /// The file with the list
+        file: PathBuf,
+        #[command(flatten)]
+        ready: Ready,
+    },
+    /// Remove the price list, so that every message costs CHAT_PRICE
+    Remove {
+        #[command(flatten)]
+        ready: Ready,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Ready {
+    /// Confirm that every running function can read the price list. Only needed for tables on AWS
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Command {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        match self {
+            Self::Show { version } => {
+                let version = version.as_deref();
+                target.in_store(async |Opened { app, .. }| show(app, version).await).await
+            }
+            Self::Check { file } => check(&file),
+            Self::Set { file, ready } => set(target, Some(offer_file::read(&file)?), ready).await,
+            Self::Remove { ready } => set(target, None, ready).await,
+        }
+    }
+}
+
 /// Shows the current price list, or an earlier version: as JSON, with its author and time.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn show(target: &Target, version: Option<&str>) -> Result<String, String> {
-    let stored = in_store(target, async |Opened { app, .. }| {
-        let stored = match version {
-            None => app.store.prices().await,
-            Some(version) => app.store.prices_of(version).await,
-        };
-        stored.map_err(sentence)
-    })
-    .await?;
-    match (stored, version) {
+async fn show(app: &App, version: Option<&str>) -> Result<String, String> {
+    let stored = match version {
+        None => app.store.prices().await,
+        Some(version) => app.store.prices_of(version).await,
+    };
+    match (stored.map_err(sentence)?, version) {
         (Some(stored), _) => offer_file::show(&stored),
         (None, None) => Ok("There is no price list: every message costs CHAT_PRICE.".into()),
         (None, Some(version)) => Err(format!("The price list never had the version {version:?}.")),
@@ -40,10 +83,7 @@ pub async fn show(target: &Target, version: Option<&str>) -> Result<String, Stri
 }
 
 /// Checks a price list, and says what an example message costs with each model.
-///
-/// # Errors
-/// As [`offer_file::read`].
-pub fn check(file: &Path) -> Result<String, String> {
+fn check(file: &Path) -> Result<String, String> {
     let list: PriceList = offer_file::read(file)?;
     let (prompt, answer) = EXAMPLE;
     let mut lines = format!(
@@ -61,32 +101,30 @@ pub fn check(file: &Path) -> Result<String, String> {
     Ok(lines)
 }
 
-/// Sets the price list from a file, or removes it without a file. On AWS, `is_ready` must confirm
-/// that all functions run a release that can read the list.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn set(target: &Target, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
-    let list = file.map(offer_file::read::<PriceList>).transpose()?;
-    let set = in_new_store(target, async |Opened { app, is_deployed, .. }| {
-        if *is_deployed && !is_ready {
-            let has_system_prompt = list.as_ref().is_some_and(PriceList::has_system_prompt);
-            let why = if has_system_prompt { UNCONFIRMED_SYSTEM_PROMPT } else { UNCONFIRMED };
-            return Err(why.into());
-        }
-        offer_file::set(app, list.as_ref()).await.map_err(sentence)
-    })
-    .await?;
-    match set {
-        SetPricesOutcome::Set(Some(stored)) => Ok(format!(
-            "The price list {} is set. Functions use it within a minute.",
-            stored.of.version
-        )),
-        SetPricesOutcome::Set(None) => {
-            Ok("There is no price list now: every message costs CHAT_PRICE within a minute.".into())
-        }
-        SetPricesOutcome::Changed => {
-            Err("Someone else has just changed the price list. Nothing was changed.".into())
-        }
-    }
+/// Sets or removes the price list. On AWS, the operator must confirm that all functions run a
+/// release that can read the list.
+async fn set(target: &Target, list: Option<PriceList>, ready: Ready) -> Result<String, String> {
+    let list = list.as_ref();
+    target
+        .in_store_or(Missing::Create, async |Opened { app, is_deployed, .. }| {
+            if *is_deployed && !ready.yes {
+                let has_system_prompt = list.is_some_and(PriceList::has_system_prompt);
+                let why = if has_system_prompt { UNCONFIRMED_SYSTEM_PROMPT } else { UNCONFIRMED };
+                return Err(why.into());
+            }
+            match offer_file::set(app, list).await.map_err(sentence)? {
+                SetPricesOutcome::Set(Some(stored)) => Ok(format!(
+                    "The price list {} is set. Functions use it within a minute.",
+                    stored.of.version
+                )),
+                SetPricesOutcome::Set(None) => Ok(
+                    "There is no price list now: every message costs CHAT_PRICE within a minute."
+                        .into(),
+                ),
+                SetPricesOutcome::Changed => {
+                    Err("Someone else has just changed the price list. Nothing was changed.".into())
+                }
+            }
+        })
+        .await
 }

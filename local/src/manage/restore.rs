@@ -1,11 +1,12 @@
-//! The commands for restored tables, whose names are in the environment. The names of the newer
-//! tables are in the same variables with the prefix `NEWER_`. A newer table whose variable isn't
-//! set isn't read.
+//! The commands for restored tables, `farebox manage reapply` and `reconcile`. The names of the
+//! tables are in the environment. The names of the newer tables are in the same variables with the
+//! prefix `NEWER_`. A newer table whose variable isn't set isn't read.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clap::Args;
 use shared::App;
 use shared::clock;
 use shared::config::Settings;
@@ -14,60 +15,68 @@ use shared::store::{NewerTables, ReapplyInput, ReapplyReport};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::manage::stack::TABLES;
-use crate::manage::target::connect;
-use crate::manage::{Target, counted, sentence};
+use super::stack::TABLES;
+use super::target::{Target, connect};
+use super::{counted, sentence};
 use crate::{note, say};
 
-/// In the restored tables, ends all accounts, sessions, keys and links that were ended after
-/// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
-/// If `messages` is true, also deletes the chats that are missing from the newer tables.
-///
-/// # Errors
-/// Fails with a sentence for the terminal. Also fails if `deleted` is missing and the newer tables
-/// don't show which accounts were deleted.
-pub async fn reapply(
-    target: &Target,
-    second: &str,
-    deleted: Option<&Path>,
-    messages: bool,
-) -> Result<String, String> {
-    let second = second_of(second, SystemTime::now())?;
-    let deleted = deleted.map(ids_in).transpose()?;
-    let restored = open(target).await?;
-    let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
-    let newer = NewerTables {
-        store: connect(Settings::new(newer_variable), None).await?.app.store,
-        users: is_named("USERS_TABLE"),
-        tokens: is_named("TOKENS_TABLE"),
-        keys: is_named("KEYS_TABLE"),
-    };
-    if !newer.users && deleted.is_none() {
-        return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restored second.".into());
-    }
-    if messages && !is_named("CHATS_TABLE") {
-        return Err("--deleted-messages needs the newer table Chats.".into());
-    }
-    let no_password = passwords::none().map_err(sentence)?;
-    let since = ReapplyInput {
-        second,
-        newer: &newer,
-        deleted: deleted.as_ref(),
-        messages,
-        no_password: &no_password,
-    };
-    let done = restored.store.reapply(&since, &restored.clock).await.map_err(sentence)?;
-    let done = done.ok_or_else(in_use)?;
-    for account in &done.unclear {
-        say!("{account} may have been deleted or lost");
-    }
-    match done.unclear.len() {
-        0 => Ok(summary(&done)),
-        unclear => Err(format!(
-            "{}. The newer table lacks {}: list the ids of the deleted accounts in a file, and run this again with --deleted FILE.",
-            summary(&done),
-            counted(unclear, "other account")
-        )),
+/// In restored tables, end the accounts, sessions, keys and links that have ended since the
+/// restored second
+#[derive(Args)]
+pub(super) struct Reapply {
+    /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+    second: String,
+    /// A file with the ids of the accounts that were deleted since the restored second, one per
+    /// line
+    #[arg(long, value_name = "FILE")]
+    deleted: Option<PathBuf>,
+    /// Also delete the messages that are missing from the newer tables
+    #[arg(long)]
+    deleted_messages: bool,
+}
+
+impl Reapply {
+    /// Also fails if no file lists the deleted accounts, and the newer tables don't show which
+    /// accounts were deleted.
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        let second = second_of(&self.second, SystemTime::now())?;
+        let deleted = self.deleted.as_deref().map(ids_in).transpose()?;
+        let messages = self.deleted_messages;
+        let restored = open(target).await?;
+        let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
+        let newer = NewerTables {
+            store: connect(Settings::new(newer_variable), None).await?.app.store,
+            users: is_named("USERS_TABLE"),
+            tokens: is_named("TOKENS_TABLE"),
+            keys: is_named("KEYS_TABLE"),
+        };
+        if !newer.users && deleted.is_none() {
+            return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restored second.".into());
+        }
+        if messages && !is_named("CHATS_TABLE") {
+            return Err("--deleted-messages needs the newer table Chats.".into());
+        }
+        let no_password = passwords::none().map_err(sentence)?;
+        let since = ReapplyInput {
+            second,
+            newer: &newer,
+            deleted: deleted.as_ref(),
+            messages,
+            no_password: &no_password,
+        };
+        let done = restored.store.reapply(&since, &restored.clock).await.map_err(sentence)?;
+        let done = done.ok_or_else(in_use)?;
+        for account in &done.unclear {
+            say!("{account} may have been deleted or lost");
+        }
+        match done.unclear.len() {
+            0 => Ok(summary(&done)),
+            unclear => Err(format!(
+                "{}. The newer table lacks {}: list the ids of the deleted accounts in a file, and run this again with --deleted FILE.",
+                summary(&done),
+                counted(unclear, "other account")
+            )),
+        }
     }
 }
 
@@ -90,19 +99,26 @@ fn summary(done: &ReapplyReport) -> String {
     )
 }
 
-/// Completes or undoes the transactions that the restore has cut. Prints a line per repair.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn reconcile(target: &Target, second: &str) -> Result<String, String> {
-    let second = second_of(second, SystemTime::now())?;
-    let app = open(target).await?;
-    let done = app.store.reconcile(second, &app.clock).await.map_err(sentence)?;
-    let done = done.ok_or_else(in_use)?;
-    for repair in &done.repairs {
-        say!("{repair}");
+/// Complete or undo the transactions that a restore has cut in two
+#[derive(Args)]
+pub(super) struct Reconcile {
+    /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+    second: String,
+}
+
+impl Reconcile {
+    /// Prints a line per repair.
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        let second = second_of(&self.second, SystemTime::now())?;
+        let app = open(target).await?;
+        let done = app.store.reconcile(second, &app.clock).await.map_err(sentence)?;
+        let done = done.ok_or_else(in_use)?;
+        for repair in &done.repairs {
+            say!("{repair}");
+        }
+        let (accounts, repairs) = (done.accounts, done.repairs.len());
+        Ok(format!("{}, {}", counted(accounts, "account"), counted(repairs, "repair")))
     }
-    Ok(format!("{}, {}", counted(done.accounts, "account"), counted(done.repairs.len(), "repair")))
 }
 
 fn in_use() -> String {

@@ -2,7 +2,6 @@
 //! environment names. A command never guesses: if the environment is set for AWS, but doesn't name a
 //! whole store, every command fails before it opens one.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +37,8 @@ const OF_AWS: [&str; 8] = [
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
     /// Work on the store in this folder. The default is data, unless the environment names tables
-    // The server's option `data` has a default, which clap would give to a global option of this name.
+    // The server's option `data` has a default, which clap would give to a global option of this
+    // name.
     #[arg(long = "data", value_name = "DIR", global = true)]
     pub folder: Option<PathBuf>,
     /// Work on this deployed stack. The AWS CLI must be installed, because it reads the stack's
@@ -59,25 +59,25 @@ enum Place {
 }
 
 /// An open store.
-pub struct Opened {
+pub(super) struct Opened {
     /// The store's name, for the terminal.
-    pub name: String,
+    pub(super) name: String,
     /// The access to the store, with its settings.
-    pub app: App,
+    pub(super) app: App,
     /// The settings of the store's functions.
-    pub settings: Settings<'static>,
+    pub(super) settings: Settings<'static>,
     /// The configuration of AWS clients, with the operator's credentials.
-    pub aws: SdkConfig,
+    pub(super) aws: SdkConfig,
     /// True if functions on AWS may use the store.
-    pub is_deployed: bool,
+    pub(super) is_deployed: bool,
     /// True if another process may use the store.
-    pub is_shared: bool,
+    pub(super) is_shared: bool,
     embedded: Option<Dynamo>,
 }
 
 /// The treatment of a data folder that has no store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(super) enum Missing {
     /// The store is created.
     Create,
     /// The command works on an empty store in memory, as a dry run does.
@@ -93,11 +93,31 @@ impl From<PathBuf> for Target {
 }
 
 impl Target {
+    /// Opens the store, does the work of a command, and closes the store again. Fails with a
+    /// sentence for the terminal, also if a data folder has no store.
+    pub(super) async fn in_store<T>(
+        &self,
+        work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.in_store_or(Missing::Refuse, work).await
+    }
+
+    /// Like [`Target::in_store`], for commands that can begin without a store.
+    pub(super) async fn in_store_or<T>(
+        &self,
+        missing: Missing,
+        work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let opened = self.open(missing).await?;
+        let done = work(&opened).await;
+        if let Some(embedded) = opened.embedded {
+            embedded.stop().await;
+        }
+        done
+    }
+
     /// Opens the store, and prints its name on the standard error.
-    ///
-    /// # Errors
-    /// Fails with a sentence for the terminal.
-    pub(crate) async fn open(&self, missing: Missing) -> Result<Opened, String> {
+    async fn open(&self, missing: Missing) -> Result<Opened, String> {
         let opened = match self.place(variable)? {
             Place::Folder(folder) => in_folder(&folder, missing).await?,
             Place::Environment => connect(Settings::from_env(), None).await?,
@@ -149,15 +169,6 @@ impl Target {
                 "{missing} names no table. Set all of {}, or use --stack NAME.",
                 TABLES.join(", ")
             )),
-        }
-    }
-}
-
-impl Opened {
-    /// Closes the store.
-    pub async fn close(self) {
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await;
         }
     }
 }
@@ -220,10 +231,7 @@ fn local_settings(url: String, signing_secret: String) -> Result<Settings<'stati
 
 /// Connects to the tables that the settings name, in the region in which the AWS CLI has found them.
 /// Without a `region`, the environment must name it.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub(crate) async fn connect(
+pub(super) async fn connect(
     settings: Settings<'static>,
     region: Option<&str>,
 ) -> Result<Opened, String> {
@@ -249,12 +257,6 @@ pub(crate) async fn connect(
     let store = Store::connect(&aws, &config);
     let app = App::from_parts(config, Clock::default(), store);
     Ok(Opened { name, app, settings, aws, is_deployed: true, is_shared: true, embedded: None })
-}
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("is_deployed", &self.is_deployed).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The commands for packs, orders and payments.
+//! `farebox manage till`: packs, purchases and payments.
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use clap::Subcommand;
 use shared::config::{Secret, Settings, StripeConfig};
 use shared::payments::{self, Cure, Difference};
 use shared::secrets;
@@ -11,57 +12,101 @@ use shared::values::{Packs, money};
 use shared::view::Purchase;
 use shared::{App, Credits, clock};
 
-use super::{Opened, Target, counted, in_new_store, in_store, sentence};
+use super::target::{Missing, Opened, Target};
+use super::{counted, sentence};
 use crate::offer_file;
 use crate::say;
 
-/// Shows the packs as JSON, with their author and time.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn show_packs(target: &Target) -> Result<String, String> {
-    let stored =
-        in_store(target, async |Opened { app, .. }| app.store.packs().await.map_err(sentence))
-            .await?;
-    let Some(stored) = stored else {
-        return Ok("There are no packs: nothing is sold.".into());
-    };
-    offer_file::show(&stored)
+/// Manage packs and purchases, and compare payments with Stripe
+#[derive(Subcommand)]
+pub(super) enum Command {
+    #[command(subcommand, arg_required_else_help = false)]
+    Packs(PacksCommand),
+    /// List the purchases, newest first
+    Orders {
+        /// Only those that owe tokens, whose tokens couldn't be granted, or that a bank disputes
+        #[arg(long)]
+        attention: bool,
+    },
+    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within a
+    /// week
+    Collect,
+    /// Compare the purchases with Stripe's lists, and catch up on missed events. The API key is the
+    /// stack's, or STRIPE_API_KEY
+    Reconcile {
+        /// The number of days to compare
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: u64,
+    },
 }
 
-/// Sets the packs from a file, or removes them without a file.
-///
-/// # Errors
-/// Fails with a sentence for the terminal. Each problem in the file is a line.
-pub async fn set_packs(target: &Target, file: Option<&Path>) -> Result<String, String> {
-    let packs = file.map(offer_file::read::<Packs>).transpose()?;
-    let set = in_new_store(target, async |Opened { app, .. }| {
-        offer_file::set(app, packs.as_ref()).await.map_err(sentence)
-    })
-    .await?;
-    match set {
-        SetOfferOutcome::Set(Some(stored)) => Ok(format!(
-            "{} can be bought now, version {}.",
-            counted(stored.list.packs.len(), "pack"),
-            stored.of.version
-        )),
-        SetOfferOutcome::Set(None) => Ok("Nothing is sold now.".into()),
-        SetOfferOutcome::Changed => {
-            Err("Someone else has just changed the packs. Nothing was changed.".into())
+/// Show, set or remove the packs that users can buy
+#[derive(Subcommand)]
+pub(super) enum PacksCommand {
+    /// Show the packs
+    Show,
+    /// Set the packs
+    Set {
+        /// The file with the packs
+        file: PathBuf,
+    },
+    /// Sell nothing any more
+    Remove,
+}
+
+impl Command {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        match self {
+            Self::Packs(PacksCommand::Show) => target.in_store(show_packs).await,
+            Self::Packs(PacksCommand::Set { file }) => {
+                set_packs(target, Some(offer_file::read(&file)?)).await
+            }
+            Self::Packs(PacksCommand::Remove) => set_packs(target, None).await,
+            Self::Orders { attention } => {
+                target.in_store(async |Opened { app, .. }| orders(app, attention).await).await
+            }
+            Self::Collect => target.in_store(collect).await,
+            Self::Reconcile { days } => {
+                target.in_store(async |opened| reconcile(opened, days).await).await
+            }
         }
     }
 }
 
-/// Lists the orders, one per line, newest first.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn orders(target: &Target, attention: bool) -> Result<String, String> {
-    let orders = in_store(target, async |Opened { app, .. }| match attention {
-        true => waiting(app).await,
-        false => app.store.orders_since(0).await.map_err(sentence),
-    })
-    .await?;
+/// Shows the packs as JSON, with their author and time.
+async fn show_packs(Opened { app, .. }: &Opened) -> Result<String, String> {
+    match app.store.packs().await.map_err(sentence)? {
+        Some(stored) => offer_file::show(&stored),
+        None => Ok("There are no packs: nothing is sold.".into()),
+    }
+}
+
+/// Sets or removes the packs.
+async fn set_packs(target: &Target, packs: Option<Packs>) -> Result<String, String> {
+    let packs = packs.as_ref();
+    target
+        .in_store_or(Missing::Create, async |Opened { app, .. }| {
+            match offer_file::set(app, packs).await.map_err(sentence)? {
+                SetOfferOutcome::Set(Some(stored)) => Ok(format!(
+                    "{} can be bought now, version {}.",
+                    counted(stored.list.packs.len(), "pack"),
+                    stored.of.version
+                )),
+                SetOfferOutcome::Set(None) => Ok("Nothing is sold now.".into()),
+                SetOfferOutcome::Changed => {
+                    Err("Someone else has just changed the packs. Nothing was changed.".into())
+                }
+            }
+        })
+        .await
+}
+
+/// Lists the purchases, one per line, newest first.
+async fn orders(app: &App, attention: bool) -> Result<String, String> {
+    let orders = match attention {
+        true => waiting(app).await?,
+        false => app.store.orders_since(0).await.map_err(sentence)?,
+    };
     let line = |order: &Order| {
         let Order { account, price, currency, given, owed, .. } = order;
         let mut line = format!(
@@ -81,13 +126,13 @@ pub async fn orders(target: &Target, attention: bool) -> Result<String, String> 
         format!("{line}: {account}")
     };
     match orders.is_empty() {
-        true if attention => Ok("No order needs attention.".into()),
-        true => Ok("There are no orders.".into()),
+        true if attention => Ok("No purchase needs attention.".into()),
+        true => Ok("There are no purchases.".into()),
         false => Ok(orders.iter().map(line).collect::<Vec<_>>().join("\n")),
     }
 }
 
-/// Returns all orders that an administrator should look at, newest first.
+/// Returns all purchases that an administrator should look at, newest first.
 async fn waiting(app: &App) -> Result<Vec<Order>, String> {
     let mut all: Vec<Order> = Vec::new();
     loop {
@@ -101,55 +146,36 @@ async fn waiting(app: &App) -> Result<Vec<Order>, String> {
 }
 
 /// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old
-/// orders that were never paid.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn collect(target: &Target) -> Result<String, String> {
-    let (left, expired) = in_store(target, async |Opened { app, .. }| {
-        let left = app.store.collect(&app.clock).await;
-        let expired = app.store.expire_orders(&app.clock).await;
-        Ok((left.map_err(sentence)?, expired.map_err(sentence)?))
-    })
-    .await?;
+/// purchases that were never paid.
+async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
+    let left = app.store.collect(&app.clock).await;
+    let expired = app.store.expire_orders(&app.clock).await;
+    let (left, expired) = (left.map_err(sentence)?, expired.map_err(sentence)?);
     let left = match left {
-        0 => "No order needs attention.".to_owned(),
-        1 => "1 order needs attention; `manage till orders --attention` shows it.".to_owned(),
+        0 => "No purchase needs attention.".to_owned(),
+        1 => "1 purchase needs attention; `manage till orders --attention` shows it.".to_owned(),
         left => {
-            format!("{left} orders need attention; `manage till orders --attention` lists them.")
+            format!("{left} purchases need attention; `manage till orders --attention` lists them.")
         }
     };
     Ok(match expired {
         0 => left,
-        1 => format!("{left} 1 unpaid order was deleted."),
-        expired => format!("{left} {expired} unpaid orders were deleted."),
+        1 => format!("{left} 1 unpaid purchase was deleted."),
+        expired => format!("{left} {expired} unpaid purchases were deleted."),
     })
 }
 
-/// Compares the orders of the last `days` with Stripe's lists, and merges what events haven't told.
-/// Prints a line for each order that was changed or restored, or that Stripe doesn't list.
-///
-/// # Errors
-/// If there is a difference, fails with their number. Every other failure is a sentence for the
-/// terminal.
-pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
+/// Compares the purchases of the last `days` with Stripe's lists, and merges what no event told.
+/// Prints a line for each purchase that was changed or restored, or that Stripe doesn't list. If there
+/// is a difference, fails with their number.
+async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
+    let stripe = stripe(opened).await?;
     let mut differences = 0_u64;
-    in_store(target, async |opened| {
-        let stripe = stripe(opened).await?;
-        payments::compare(
-            &opened.app,
-            &stripe,
-            days,
-            Cure::Restore,
-            |Difference { order, line, .. }| {
-                differences += 1;
-                say!("{order}: {line}");
-            },
-        )
-        .await
-        .map_err(sentence)
-    })
-    .await?;
+    let differ = |Difference { order, line, .. }| {
+        differences += 1;
+        say!("{order}: {line}");
+    };
+    payments::compare(&opened.app, &stripe, days, Cure::Restore, differ).await.map_err(sentence)?;
     match differences {
         0 => Ok("no difference".into()),
         differences => Err(counted(differences, "difference")),

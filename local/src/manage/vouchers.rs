@@ -1,72 +1,109 @@
-//! The commands for vouchers.
+//! `farebox manage vouchers`.
 
-use shared::clock;
-use shared::clock::Day;
-use shared::store::VoucherBatch;
+use clap::{Args, Subcommand};
+use shared::clock::{self, Day};
+use shared::store::{VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
 
-use super::{Opened, Target, counted, find, in_store, sentence};
+use super::target::{Opened, Target};
+use super::{counted, find, sentence};
 
-/// The vouchers to create.
-pub struct NewVouchers<'a> {
-    /// The name, which users see in their statement.
-    pub name: &'a str,
-    /// The credits that each use of a code grants.
-    pub tokens: u64,
-    /// The number of codes.
-    pub count: u32,
-    /// The number of accounts that can use each code.
-    pub uses: u32,
-    /// The last day on which the codes are accepted. `None` if they have no end.
-    pub ends: Option<&'a str>,
+/// Create, list or void vouchers
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Create(NewVouchers),
+    /// List the batches of vouchers, newest first
+    List {
+        /// List only the valid batches that this account created. Give its username, verified
+        /// e-mail address or id; for a deleted account, give the id
+        #[arg(long, value_name = "USER")]
+        creator: Option<String>,
+    },
+    /// End a batch, or all valid batches of an account: none of their codes is accepted any more
+    Void {
+        /// The batch's id
+        #[arg(required_unless_present = "creator", conflicts_with = "creator")]
+        id: Option<String>,
+        /// The account that has created the batches, as for `list`
+        #[arg(long, value_name = "USER")]
+        creator: Option<String>,
+    },
 }
 
-/// Creates vouchers. Returns their codes, one per line, which can't be shown again.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn create(target: &Target, new: &NewVouchers<'_>) -> Result<String, String> {
-    let name =
-        Reason::parse(new.name).map_err(|why| why.sentence().replace("A reason", "--name"))?;
-    let tokens = Credits::positive(new.tokens)
-        .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
-    in_store(target, async |Opened { app, .. }| create_in(app, new, &name, tokens).await).await
+/// Create vouchers, and print their codes, one per line. The codes can't be shown again
+#[derive(Args)]
+pub(super) struct NewVouchers {
+    /// The number of tokens that each use of a code grants
+    tokens: u64,
+    /// The name, which users see in their statement
+    #[arg(long, value_name = "TEXT")]
+    name: String,
+    /// The number of codes. About 50 of a batch can be redeemed a second. Create several
+    /// batches if that isn't enough
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(VOUCHER_CODES)))]
+    count: u32,
+    /// The number of accounts that can use each code
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(VOUCHER_USES)))]
+    uses: u32,
+    /// The last day on which the codes are accepted, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    ends: Option<String>,
 }
 
-async fn create_in(
-    app: &App,
-    new: &NewVouchers<'_>,
-    name: &Reason,
-    tokens: Credits,
-) -> Result<String, String> {
-    let now = app.clock.seconds();
-    let end = |day: &str| {
-        Day::end_of(day, now).ok_or_else(|| {
-            format!("--ends must be a day that isn't over, such as 2099-12-31 (got {day:?}).")
-        })
-    };
-    let ends = new.ends.map(end).transpose()?;
-    let codes = (new.count, new.uses);
-    let batch = VoucherBatch::new(name.text(), tokens, codes, ends, "manage", &app.clock);
-    let codes = VoucherCode::several(new.count)
-        .map_err(|_| "The system has no random numbers.".to_owned())?;
-    app.store.create_vouchers(None, &batch, &codes, None, now).await.map_err(sentence)?;
-    Ok(codes.iter().map(VoucherCode::text).collect::<Vec<_>>().join("\n"))
+impl Command {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        match self {
+            Self::Create(new) => new.create(target).await,
+            Self::List { creator } => {
+                let creator = creator.as_deref();
+                target.in_store(async |Opened { app, .. }| list(app, creator).await).await
+            }
+            Self::Void { id: Some(id), .. } => {
+                target.in_store(async |Opened { app, .. }| void(app, &id).await).await
+            }
+            Self::Void { id: None, creator } => {
+                let creator = creator.unwrap_or_default();
+                target.in_store(async |Opened { app, .. }| void_all_of(app, &creator).await).await
+            }
+        }
+    }
+}
+
+impl NewVouchers {
+    async fn create(self, target: &Target) -> Result<String, String> {
+        let name = Reason::parse(&self.name)
+            .map_err(|why| why.sentence().replace("A reason", "--name"))?;
+        let tokens = Credits::positive(self.tokens)
+            .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
+        target.in_store(async |Opened { app, .. }| self.create_in(app, &name, tokens).await).await
+    }
+
+    async fn create_in(&self, app: &App, name: &Reason, tokens: Credits) -> Result<String, String> {
+        let now = app.clock.seconds();
+        let end = |day: &String| {
+            Day::end_of(day, now).ok_or_else(|| {
+                format!("--ends must be a day that isn't over, such as 2099-12-31 (got {day:?}).")
+            })
+        };
+        let ends = self.ends.as_ref().map(end).transpose()?;
+        let codes = (self.count, self.uses);
+        let batch = VoucherBatch::new(name.text(), tokens, codes, ends, "manage", &app.clock);
+        let codes = VoucherCode::several(self.count)
+            .map_err(|_| "The system has no random numbers.".to_owned())?;
+        app.store.create_vouchers(None, &batch, &codes, None, now).await.map_err(sentence)?;
+        Ok(codes.iter().map(VoucherCode::text).collect::<Vec<_>>().join("\n"))
+    }
 }
 
 /// Lists the batches of vouchers, one per line, newest first: those that `creator` has created and
 /// that are still valid, or all.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn list(target: &Target, creator: Option<&str>) -> Result<String, String> {
-    let batches = in_store(target, async |Opened { app, .. }| match creator {
-        Some(creator) => valid_of(app, creator).await,
-        None => every(app).await,
-    })
-    .await?;
-    let now = clock::Clock::default().seconds();
+async fn list(app: &App, creator: Option<&str>) -> Result<String, String> {
+    let batches = match creator {
+        Some(creator) => valid_of(app, creator).await?,
+        None => every(app).await?,
+    };
+    let now = app.clock.seconds();
     let line = |batch: &VoucherBatch| {
         let state = match (batch.void, batch.ends) {
             (Some(void), _) => format!("voided {}", clock::rfc3339(void)),
@@ -117,11 +154,8 @@ pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, Str
 
 /// Ends all valid batches that an account has created, such as an administrator's whose password
 /// was stolen.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn void_all_of(target: &Target, creator: &str) -> Result<String, String> {
-    match in_store(target, async |Opened { app, .. }| void_valid_of(app, creator).await).await? {
+async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
+    match void_valid_of(app, creator).await? {
         0 => Err(format!("{creator} has created no vouchers that are valid.")),
         1 => Ok(format!("1 batch by {creator} is voided.")),
         number => Ok(format!("{number} batches by {creator} are voided.")),
@@ -141,15 +175,8 @@ pub async fn void_valid_of(app: &App, creator: &str) -> Result<usize, String> {
 }
 
 /// Ends a batch of vouchers.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn void(target: &Target, id: &str) -> Result<String, String> {
-    let voided = in_store(target, async |Opened { app, .. }| {
-        app.store.void_vouchers(None, id, &app.clock).await.map_err(sentence)
-    })
-    .await?;
-    match voided {
+async fn void(app: &App, id: &str) -> Result<String, String> {
+    match app.store.void_vouchers(None, id, &app.clock).await.map_err(sentence)? {
         Some(batch) => Ok(format!(
             "No code of {:?} is accepted any more; {} before.",
             batch.name,

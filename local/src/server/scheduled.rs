@@ -1,9 +1,36 @@
 //! Work that a schedule or a stream starts.
 
+use functions::lambda::{Schedule, Trigger};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use shared::app::Scheduled;
 use shared::telemetry::trace::{self, Parent};
 use shared::{App, Error};
 use tracing::{Instrument, Span};
+
+/// Runs a scheduled function, as the template's schedules do on AWS. An hourly or daily function
+/// first runs after that time; until then, a command can do its work.
+pub(super) async fn on_schedule<A: Scheduled, F>(name: &str, app: A, work: fn(A) -> F)
+where
+    F: Future<Output = shared::Result<()>> + Send + 'static,
+{
+    let function = functions::background::FUNCTIONS.iter().find(|function| function.name == name);
+    let Some(Trigger::Schedule(schedule)) = function.and_then(|function| function.lambda.trigger)
+    else {
+        return tracing::error!(name, "no schedule invokes this function");
+    };
+    let every = schedule.interval();
+    if schedule != Schedule::FiveMinutes {
+        tokio::time::sleep(every).await;
+    }
+    loop {
+        let done = work(app.clone()).boxed();
+        if let Err(error) = traced(app.borrow(), (name, "timer"), done).await {
+            tracing::error!(cause = error.cause(), "the scheduled work failed");
+        }
+        tokio::time::sleep(every).await;
+    }
+}
 
 /// Runs work that a schedule or a stream starts. If traces are on, the work is recorded as a trace,
 /// and each log line of the work contains the trace's id.

@@ -30,7 +30,7 @@ use crate::aws;
 use crate::aws::http::Https;
 use crate::clock::Clock;
 use crate::config::{ConfigError, OpenAiServer};
-use crate::secrets::{Bearer, KeptSecret};
+use crate::secrets::{Bearer, CachedSecret};
 
 /// How long the body of a refusal is read.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ const WRAPPING: usize = 400;
 pub struct OpenAi {
     base: Uri,
     completions: Uri,
-    key: Option<KeptSecret<Bearer>>,
+    key: Option<CachedSecret<Bearer>>,
     /// True if the server is OpenAI itself.
     is_openai: bool,
     http: Https,
@@ -60,7 +60,7 @@ impl OpenAi {
             None => None,
             Some(key) => {
                 let (setting, aws) = (format!("{prefix}_API_KEY"), aws::amazon().await?);
-                Some(KeptSecret::read(&setting, key, &aws, clock.clone()).await?)
+                Some(CachedSecret::read(&setting, key, &aws, clock.clone()).await?)
             }
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
@@ -97,7 +97,7 @@ impl OpenAi {
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         let streamed = builder.has_listener();
-        let used = self.key.as_ref().map(KeptSecret::current);
+        let used = self.key.as_ref().map(CachedSecret::current);
         let mut reply = self.ask(model, prompt, streamed, used.as_deref()).await;
         let is_refused = matches!(reply, Err(NoAnswer { of_key: true, .. }));
         if let (true, Some(key), Some(used)) = (is_refused, &self.key, &used)

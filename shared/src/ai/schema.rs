@@ -1,12 +1,12 @@
 //! JSON Schemas for functions and answers.
 
-use crate::values::Invalid;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::ai::texts::{TextFinder, find_texts};
+use crate::values::Invalid;
 
 /// The maximum number of levels in a schema.
 const DEPTH: usize = 50;
@@ -29,17 +29,15 @@ impl JsonSchema {
             return Err("A schema must be a JSON object.".into());
         }
         let mut references = References::default();
-        let look =
-            SchemaCheck { depth: DEPTH, place: ROOT, referring: None, references: &mut references };
-        match look.deserialize(&mut serde_json::Deserializer::from_str(schema.get())) {
+        let whole = Location { hash: ROOT, level: 1, referring: None };
+        match find_texts(schema.get().as_bytes(), whole, &mut references) {
+            _ if references.is_too_deep => {
+                Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
+            }
             Ok(()) if references.is_circular() => {
                 Err("A `$ref` of this schema leads back to itself.".into())
             }
             Ok(()) => Ok(Self(schema)),
-            // `SchemaCheck` returns a data error only for a schema that is nested too deeply.
-            Err(error) if error.is_data() => {
-                Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
-            }
             Err(_) => Err(
                 "This schema has a number that is too large, or an incomplete character escape."
                     .into(),
@@ -53,20 +51,38 @@ impl JsonSchema {
     }
 }
 
-/// The location of the schema itself.
+/// The hash of the location of the schema itself.
 const ROOT: u64 = 0;
 
-/// The locations of objects with a `$ref`, each with the location that the reference leads to. A
-/// location is a hash of a JSON Pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
+/// The location of a value in a schema.
+#[derive(Clone, Copy)]
+struct Location {
+    /// A hash of the JSON Pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
+    hash: u64,
+    /// The value's level, which is 1 for the schema itself.
+    level: usize,
+    /// The hash of the location of the object whose `$ref` is this value.
+    referring: Option<u64>,
+}
+
+/// The locations of objects with a `$ref`, each with the location that the reference leads to, as
+/// hashes.
 #[derive(Default)]
 struct References {
     hashes: RandomState,
     lead: HashMap<u64, u64>,
+    is_too_deep: bool,
 }
 
 impl References {
     fn child(&self, place: u64, segment: &str) -> u64 {
         self.hashes.hash_one((place, segment))
+    }
+
+    /// Returns the location of a value in an object or a list.
+    fn inside(&self, outer: Location, segment: &str) -> Location {
+        let hash = self.child(outer.hash, segment);
+        Location { hash, level: outer.level + 1, referring: None }
     }
 
     /// Resolves a `$ref` to a location in this schema.
@@ -98,115 +114,30 @@ impl References {
     }
 }
 
-/// Checks one value in a schema.
-struct SchemaCheck<'r> {
-    /// The number of further levels that are allowed.
-    depth: usize,
-    place: u64,
-    /// The location of the object whose `$ref` is this value.
-    referring: Option<u64>,
-    references: &'r mut References,
-}
+impl TextFinder for References {
+    type Place = Location;
 
-impl<'de> DeserializeSeed<'de> for SchemaCheck<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        let deeper = || de::Error::custom("too deep");
-        let depth = self.depth.checked_sub(1).ok_or_else(deeper)?;
-        json.deserialize_any(Self { depth, ..self })
-    }
-}
-
-impl<'de> Visitor<'de> for SchemaCheck<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+    fn field(&self, object: Location, name: &str) -> Location {
+        let referring = (name == "$ref").then_some(object.hash);
+        Location { referring, ..self.inside(object, name) }
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn element(&self, list: Location, index: usize) -> Location {
+        self.inside(list, &index.to_string())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn enters(&mut self, place: Location) -> bool {
+        let is_too_deep = place.level > DEPTH;
+        self.is_too_deep |= is_too_deep;
+        !is_too_deep
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if let Some(object) = self.referring
-            && let Some(target) = self.references.target(text)
+    fn text(&mut self, place: Location, text: &str) {
+        if let Some(object) = place.referring
+            && let Some(target) = self.target(text)
         {
-            self.references.lead.insert(object, target);
+            self.lead.insert(object, target);
         }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { depth, place, references, .. } = self;
-        let mut number = 0_usize;
-        loop {
-            let place = references.child(place, &number.to_string());
-            let look = SchemaCheck { depth, place, referring: None, references: &mut *references };
-            if items.next_element_seed(look)?.is_none() {
-                return Ok(());
-            }
-            number = number.saturating_add(1);
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Self { depth, place: object, references, .. } = self;
-        while let Some((place, is_reference)) =
-            fields.next_key_seed(Name { object, references: &*references })?
-        {
-            let referring = is_reference.then_some(object);
-            fields.next_value_seed(SchemaCheck {
-                depth,
-                place,
-                referring,
-                references: &mut *references,
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a field's name. Returns the field's location, and true if the name is `$ref`.
-struct Name<'r> {
-    object: u64,
-    references: &'r References,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = (u64, bool);
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name<'_> {
-    type Value = (u64, bool);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok((self.references.child(self.object, name), name == "$ref"))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
 
 /// The account whose password an attempt guesses, if there is one.
-pub enum Holder {
+pub enum PasswordOwner {
     /// The account with this login.
     Account(Box<Account>),
     /// No account has this login.
@@ -28,7 +28,7 @@ pub struct CheckedAttempt {
     attempt: Attempt,
 }
 
-/// Counts an attempt while it reads the holder, and checks the password if the limits admit the
+/// Counts an attempt while it reads the owner, and checks the password if the limits admit the
 /// attempt. A client with a `device` token for the account has a separate limit.
 ///
 /// # Errors
@@ -38,18 +38,18 @@ pub async fn attempt(
     app: &App,
     mut attempt: Attempt,
     device: impl Future<Output = Option<DeviceToken>>,
-    holder: impl Future<Output = Result<Holder>>,
+    owner: impl Future<Output = Result<PasswordOwner>>,
     password: &str,
 ) -> Result<CheckedAttempt> {
     let counts = async { Ok(app.store.begin_attempt(&attempt).await?) };
-    let (holder, counts) = tokio::try_join!(holder, counts)?;
+    let (owner, counts) = tokio::try_join!(owner, counts)?;
     let device = device.await;
-    let (account, hash) = match holder {
-        Holder::Account(account) => {
+    let (account, hash) = match owner {
+        PasswordOwner::Account(account) => {
             let hash = passwords::hash_of(&account).to_owned();
             (Some(*account), Some(hash))
         }
-        Holder::Unknown { decoy } => (None, decoy),
+        PasswordOwner::Unknown { decoy } => (None, decoy),
     };
     app.store.admit_attempt(&mut attempt, counts, device.as_ref(), account.as_ref()).await?;
     let verdict = app.passwords.check(password, hash).await?;

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use crate::auth::attempt::{Holder, attempt};
+use crate::auth::attempt::{PasswordOwner, attempt};
 use crate::config::AccountConfig;
 use crate::error::TokenFault;
 use crate::passwords::Verdict;
@@ -85,8 +85,8 @@ pub async fn confirm(
     let (now, network) = (app.clock.seconds(), http::source_network(req));
     let counted =
         Attempt::of_owner(&account.id, &caller.session, network.as_deref(), accounts, now);
-    let holder = ready(Ok(Holder::Account(account.clone().into())));
-    let checked = attempt(app, counted, ready(None), holder, password).await?;
+    let owner = ready(Ok(PasswordOwner::Account(account.clone().into())));
+    let checked = attempt(app, counted, ready(None), owner, password).await?;
     if checked.verdict == Verdict::Wrong {
         tracing::info!(user = caller.user_id, "a current password was wrong");
         return Err(checked.refused(Error::WrongPassword));

@@ -53,7 +53,7 @@ impl Offer {
     /// # Errors
     /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the
     /// caller may not use it, and the errors of
-    /// [`Prices::current`](crate::kept::Kept::current).
+    /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
         name: Option<&str>,
@@ -96,7 +96,7 @@ impl Offer {
     }
 
     /// Returns the rates of a model with a fare by usage.
-    pub(super) fn rates(&self) -> Option<Rates> {
+    fn rates(&self) -> Option<Rates> {
         match self.fare {
             Fare::Message(_) => None,
             Fare::Usage(rates) => Some(rates),

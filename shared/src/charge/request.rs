@@ -11,7 +11,7 @@ use crate::charge::offer::Offer;
 use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
-use crate::store::Call;
+use crate::store::UnkeyedRequest;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, Credential, Message, ParentChat, Whole};
 use crate::{App, Credits, Error, Request, Result, http};
@@ -136,8 +136,9 @@ impl RequestKey {
         let now = app.clock.millis();
         // SAM CLI reports the time of its own start as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
-        let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
-        let id = app.store.key_of(call, &fresh).await?;
+        let user_id = caller.user_id();
+        let request = UnkeyedRequest { user_id, payload: &fingerprint, again, came };
+        let id = app.store.key_of(request, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint, by_client: false })
     }
 }

@@ -109,8 +109,8 @@ settings! {
             parameter("LoginAttempts", "How many wrong passwords per day an account accepts from \
                 unknown clients")
             .docs("how many wrong passwords a day are accepted for each account from unknown \
-                clients, and for each session that confirms the current password. [Known \
-                clients](../internals/security.md#limits) have other limits");
+                clients, and for each session that confirms the current password. Other limits \
+                apply to [known clients](../internals/security.md#limits)");
 
         LOGIN_FAILURES_PER_ADDRESS: Number = Number::new(100, 0, 1000) =>
             parameter("LoginFailuresPerAddress", "How many log-ins from one source address may \
@@ -166,8 +166,8 @@ settings! {
         PRICED_BYTES: Number = Number::new(65_536, 1024, 4_194_304) =>
             parameter("PricedBytes", "How many bytes of a prompt under /v1 cost the price of a \
                 message")
-            .docs("how many bytes of a prompt on `/v1` one `CHAT_PRICE`, or one flat fare of a \
-                price list, pays for; each further started block of this size costs as much \
+            .docs("how many bytes of a prompt on `/v1` are included in one `CHAT_PRICE`, or in one \
+                flat fare of a price list; each further started block of this size costs as much \
                 again. For the price, a picture counts as 16,384 bytes. On other endpoints the \
                 price doesn't depend on the prompt's length. A model with a [fare by \
                 usage](prices.md#what-a-message-costs) ignores this setting");
@@ -206,7 +206,7 @@ settings! {
             .pattern(r"((https?://|mailto:)[!#-\[\]-~]*)?")
             .must_be("an address that begins with https://, http:// or mailto:")
             .docs("the link under which users get more tokens. The link begins with `https://`, \
-                `http://` or `mailto:`; on AWS it has at most 100 characters");
+                `http://` or `mailto:`; on AWS it may contain at most 100 characters");
 
         CURRENCY: Text = Text::new("tokens") =>
             parameter("Currency", "What the pages call the tokens")
@@ -236,7 +236,7 @@ settings! {
         ) =>
             parameter("UnknownModels", "What a request under /v1 gets that names a model which \
                 isn't in the price list: the list's first model, or a 404")
-            .docs("what happens on `/v1` if the price list doesn't have the `model` of a request \
+            .docs("what happens on `/v1` if the price list lacks the `model` of a request \
                 ([names](prices.md#names)): the list's first model that the API key may use \
                 answers (`default`), or the request gets 404 `model_not_found` (`refuse`)");
 
@@ -296,7 +296,7 @@ settings! {
             .pattern(r"[ -~\n\r\t]*|[\s\S]{0,120}")
             .must_be("at most 480 characters of ASCII, or 120 of any script")
             .docs("your instructions for the AI in every conversation, before [the user's \
-                instructions](../internals/security.md#input), unless the price list has [a \
+                instructions](../internals/security.md#input), unless the price list sets [a \
                 system prompt](prices.md#system-prompts) for the model; on AWS at most 480 \
                 characters of ASCII, or 120 of any script");
 
@@ -310,7 +310,7 @@ settings! {
 
         AI_MAX_TOKENS: Number = Number::new(1024, 1, 65_536) =>
             parameter("AiMaxTokens", "The maximum length of an answer, in the model's tokens")
-            .docs("the longest answer, in model tokens. In a price list, a model can have another \
+            .docs("the longest answer, in model tokens. In a price list, a model can set another \
                 limit (`most`)");
 
         OPENAI_BASE_URL: Text = Text::new("https://api.openai.com/v1") =>
@@ -382,7 +382,7 @@ settings! {
             by_reply("20", "100")
             .shown("20, streamed 100")
             .docs("the time limit for an answer, for all providers together. An answer that isn't \
-                streamed has at most 22 seconds, because API Gateway waits for 29");
+                streamed may take at most 22 seconds, because API Gateway waits for 29");
 
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
             as_by_default()
@@ -450,7 +450,7 @@ settings! {
             .must_be("a URL that begins with https:// or http://")
             .docs("the web page to which buyers return from the payment page. `?order=` and the \
                 purchase's id are added to the URL, which must not contain a `?` itself; on AWS \
-                it has at most 200 characters. Without this setting buyers return to the page \
+                at most 200 characters. Without this setting buyers return to the page \
                 `/#/buy` under the API's own address");
 
         STRIPE_URL: Text = Text::new("https://api.stripe.com") =>
@@ -461,9 +461,9 @@ settings! {
         PAYMENTS: Text = Text::new("") =>
             local_only()
             .shown("none")
-            .docs("only for `cargo run`: `played` [plays Stripe](../use/local.md#cargo-run) \
-                without money, and replaces `STRIPE_URL`, `STRIPE_API_KEY` and \
-                `STRIPE_WEBHOOK_SECRET`");
+            .docs("only for `cargo run`: `simulated` [simulates \
+                Stripe](../use/local.md#cargo-run) without money, and replaces `STRIPE_URL`, \
+                `STRIPE_API_KEY` and `STRIPE_WEBHOOK_SECRET`");
     }
     "Requests" {
         =>
@@ -479,7 +479,7 @@ settings! {
         =>
             parameter("AccountRate", "The limit like RequestRate for each expensive method - \
                 registration, log-in, changes of a password or profile, deletion and export of an \
-                account, figures and exports for administrators")
+                account, statistics and exports for administrators")
             .range(1, Some(100_000))
             .default_number(20)
             .docs("the limit of `RequestRate`, but for each [expensive \
@@ -487,7 +487,7 @@ settings! {
 
         =>
             parameter("FirewallRate", "How many requests in five minutes AWS WAF accepts from one \
-                network address; 0 for no AWS WAF")
+                IP address; 0 for no AWS WAF")
             .pattern("0|[1-9][0-9]{1,8}")
             .must_be("0, or a whole number from 10 to 999999999")
             .default("0")
@@ -498,7 +498,7 @@ settings! {
             parameter("BodyLimit", "The maximum size of a request's body, in bytes, except under \
                 /v1")
             .docs("the largest request body in bytes, except on `/v1`, and except for Stripe's \
-                events, which may have 512 KB");
+                events, which may be 512 KB long");
 
         // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
         // request's body takes two bytes.
@@ -659,8 +659,8 @@ settings! {
             parameter("LogLevel", "The least severe level that functions log; only info includes \
                 a line per request")
             .docs("the least severe level that is logged: `error`, `warn` or `info`. With `warn` \
-                or `error`, the log has no line per request. On a laptop `RUST_LOG` overrides the \
-                setting");
+                or `error`, the log contains no line per request. On a laptop `RUST_LOG` \
+                overrides the setting");
 
         =>
             parameter("AccessLogs", "Whether the gateway logs each request; API Gateway needs a \
@@ -693,8 +693,8 @@ settings! {
             .pattern(URL)
             .must_be(A_URL)
             .docs("the base URL of the collector for [traces](observe.md#traces), such as \
-                `http://localhost:4318`. Without a collector traces are off. On AWS the URL has \
-                at most 64 characters");
+                `http://localhost:4318`. Without a collector traces are off. On AWS the URL may \
+                contain at most 64 characters");
 
         TRACES_SAMPLING: Text = Text::new("1") =>
             parameter("TracesSampling", "The share of requests and runs that are traced")

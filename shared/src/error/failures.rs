@@ -25,7 +25,7 @@ macro_rules! column {
 
 /// Defines [`Error`] and [`Failure`] from a table with a row for each failure:
 ///
-/// - its description and its name,
+/// - its description, which docs/use/failures.md shows to developers of clients, and its name,
 /// - its details, if it has any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit
 ///   that the request exceeded, which the reply's headers show,
 /// - its status, and its code for programs,
@@ -37,7 +37,7 @@ macro_rules! failures {
     (
         examples from $settings:ident;
         $(
-            $(#[$doc:meta])*
+            $(#[doc = $doc:literal])*
             $failure:ident
                 $(($detail:ident: $type:ty))?
                 $([$limit:ident: $limit_type:ty])?
@@ -58,7 +58,7 @@ macro_rules! failures {
         )]
         pub enum Error {
             $(
-                $(#[$doc])*
+                $(#[doc = $doc])*
                 #[doc = concat!("\n\nThe status is ", $status, ", and the code is `", $code, "`.")]
                 $failure
                     $(($type))?
@@ -72,6 +72,13 @@ macro_rules! failures {
             pub(super) fn row(self) -> (u16, &'static str) {
                 match self {
                     $(Self::$failure => ($status, $code),)+
+                }
+            }
+
+            /// Returns the description.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$failure => concat!($($doc),*).trim_start(),)+
                 }
             }
 
@@ -174,9 +181,9 @@ failures! {
     /// key.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
-    /// The API key has expired. Only callers that know the whole key get this failure.
+    /// The API key has expired. Only a caller with the whole key gets this failure.
     ApiKeyExpired: 401 "api_key_expired", "This API key has expired. Create another one.";
-    /// The balance is less than the price of the chat.
+    /// The balance is less than the price of the message.
     InsufficientTokens {
         /// The price of the chat.
         cost: Credits,
@@ -200,7 +207,7 @@ failures! {
             next: None,
             advice: settings.config.advice(),
         };
-    /// The limit of the API key doesn't pay for the chat.
+    /// The message can cost more than is left of the API key's limit.
     KeyLimitReached {
         /// The price, or the most that the answer can cost.
         cost: Credits,
@@ -218,8 +225,8 @@ failures! {
             spent: settings.config.chat_price,
             resets: None,
         };
-    /// [`Error::InsufficientTokens`] or [`Error::KeyLimitReached`] for clients of OpenAI's API, if
-    /// the operator has chosen OpenAI's status for it.
+    /// `insufficient_tokens` or `key_limit_reached` on `/v1`, if the operator has set
+    /// `EMPTY_BALANCE_STATUS=429`.
     OutOfQuota(empty: Box<Error>): 429 "insufficient_tokens",
         empty.sentence(), example (Failure::InsufficientTokens.example(settings).into());
     /// The access token is valid, but the current password in the request is wrong.
@@ -234,8 +241,9 @@ failures! {
     NotFound: 404 "not_found", "No endpoint has this path.";
     /// No account has this id.
     NoSuchUser: 404 "not_found", "No account has this id.";
-    /// The price list has no model with this name, or the API key may not use it. The name is
-    /// `None` if the request has none, and the key's models are no longer in the list.
+    /// The price list has no model with this name, or the API key may not use it.
+    // The name is `None` if the request contains none and the key's models are no longer in the
+    // list.
     NoSuchModel(name: Option<String>): 404 "model_not_found",
         no_such_model(name.as_deref()), example (Some("gpt-4o".into()));
     /// The price list never had this version.
@@ -259,8 +267,8 @@ failures! {
         "You have no conversation with this id, or it was deleted.";
     /// The caller has no message with this id, or it was deleted.
     NoSuchChat: 404 "not_found", "You have no message with this id, or it was deleted.";
-    /// The caller has no message with this idempotency key that is being answered, or was answered
-    /// in the last day.
+    /// The caller has no message with this `Idempotency-Key` that is being answered, or was
+    /// answered in the last day.
     NothingToStop: 404 "not_found",
         "You can't stop this: no message with this Idempotency-Key is being answered, and none was in the last day.";
     /// The path exists, but not with this method.
@@ -306,8 +314,8 @@ failures! {
         "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.";
     /// The voucher was used as often as it can be.
     VoucherUsed: 409 "voucher_used", "This voucher has been used already. Nothing was changed.";
-    /// An earlier request with the same idempotency key has created the vouchers. Only its reply
-    /// has their codes.
+    /// An earlier request with the same `Idempotency-Key` has created the vouchers. Only its reply
+    /// contained their codes.
     CodesShown: 409 "codes_shown",
         "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others with a new Idempotency-Key.";
     /// This account is the last administrator.
@@ -320,7 +328,7 @@ failures! {
     }: 409 "balance_too_low",
         format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed."),
         example { balance: settings.config.chat_price };
-    /// The chat would cost more than the request allows in `max_cost`. Nothing was charged.
+    /// The message would cost more than the request allows in `max_cost`. Nothing was charged.
     CostsMore {
         /// The least that an answer can cost.
         cost: Credits,
@@ -335,20 +343,20 @@ failures! {
     /// The packs have changed since the administrator read them.
     PacksChanged: 409 "packs_changed",
         "The packs have changed since you read them. Read them again. Nothing was changed.";
-    /// The account would have been granted more than [`Credits::MAX`] in total.
+    /// The account would have been granted more than a trillion tokens in total.
     GrantTooLarge: 409 "grant_too_large",
         format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX);
-    /// A request with the same idempotency key is running, or has just failed.
+    /// A request with the same `Idempotency-Key` is running, or has just failed.
     KeyRunning {
         /// The seconds to wait before a retry.
         seconds: u32,
     }: 409 "idempotency_key_running",
         "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.",
         example { seconds: 5 }, retry *seconds;
-    /// The idempotency key was used for a different request.
+    /// The `Idempotency-Key` was used for a different request.
     KeyReused: 422 "idempotency_key_reused",
         "This Idempotency-Key was used for another request. Nothing was done; use a new Idempotency-Key.";
-    /// The message with this idempotency key was deleted.
+    /// The message with this `Idempotency-Key` was deleted.
     ChatDeleted: 410 "chat_deleted",
         "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
@@ -428,9 +436,9 @@ failures! {
     /// The AI was too slow. Nothing was charged.
     AiTimedOut: 504 "ai_timed_out",
         "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.";
-    /// The AI failed, and the credits are still held. The sweep returns them.
+    /// The AI failed, and the tokens are still held. They are returned within minutes.
     AiFailedTokensHeld: 502 "ai_failed",
-        "The AI did not answer. The tokens reserved for this message are returned within minutes.";
+        "The AI did not answer. The tokens held for this message are returned within minutes.";
     /// The lease ended before the answer could be stored. Nothing was charged.
     NotCharged: 503 "not_charged",
         "The answer came too late to be stored. Nothing was charged; try again.", retry 1;
@@ -438,8 +446,8 @@ failures! {
     PaymentsUnavailable(cause: String): 503 "payments_unavailable",
         "The payment page can't be opened now. Nothing was paid; try again in a moment.",
         example (String::new()), retry 5, logs cause;
-    /// An event is about an order that isn't stored. The payment provider sends it again.
-    UnknownOrder: 503 "unknown_order", "No order has this id. Send the event again later.", retry 5;
+    /// An event is about a purchase that isn't stored. The payment provider sends it again.
+    UnknownOrder: 503 "unknown_order", "No purchase has this id. Send the event again later.", retry 5;
     /// The store didn't answer. The request may or may not have taken effect.
     Unavailable(cause: String): 503 "unavailable",
         "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.",

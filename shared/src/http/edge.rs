@@ -57,9 +57,9 @@ where
     );
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
-    let failures = failures(routes, pattern, &path);
+    let route = closest(routes, pattern, &path);
     let page = page_of(routes, &req);
-    let reply = match gate(routes, pattern, config, &req) {
+    let reply = match gate(routes, pattern, route, config, &req) {
         Ok(None) => {
             let handled =
                 async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone());
@@ -80,7 +80,7 @@ where
             metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
             let reply = match &page {
                 Some((page, base)) if error == Error::NotFound => not_found(page, base),
-                _ => failures.reply(&error, &request_id, config.statuses),
+                _ => route.failures.reply(&error, &request_id, config.statuses),
             };
             (reply, error.code())
         }
@@ -139,39 +139,32 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// Returns the failure format for a path. A path without a route gets the failure format of the
-/// routes with the same first segment.
-fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> FailureFormat {
+/// Returns the first route with this pattern. For a path without a route, returns the first route
+/// with the same first segment.
+fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
         Some(pattern) => route.path == pattern,
         None => first(route.path) == first(path),
     };
-    routes.iter().find(near).map_or(FailureFormat::Problem, |route| route.failures)
+    routes.iter().find(near).copied().unwrap_or(Route::of(FailureFormat::Problem))
 }
 
 /// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.
 /// `None` for other clients.
 fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
-    let page = |route: &Route| match route.failures {
-        FailureFormat::Page(page) => Some(page),
-        _ => None,
-    };
     if !wants_html(req) {
         return None;
     }
-    routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
+    routes.iter().find_map(|route| route.page).map(|page| (*page, base_path(req).to_owned()))
 }
-
-/// The maximum size of an event, in bytes. Stripe's events contain whole objects: a dispute with its
-/// evidence can be larger than any client's request.
-const EVENT_LIMIT: usize = 524_288;
 
 /// Checks a request before the handler runs: answers `OPTIONS`, and refuses methods that the path
 /// doesn't accept, and headers and bodies over the limit.
 fn gate(
     routes: &[Route],
     pattern: Option<&str>,
+    route: Route,
     config: &EdgeConfig,
     req: &Request,
 ) -> Result<Option<Response<Body>>> {
@@ -181,14 +174,14 @@ fn gate(
     if !accepted.is_empty() && !accepted.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", accepted.join(", "));
         if req.method() == Method::OPTIONS {
-            return preflight(&allow, failures(routes, pattern, req.raw_http_path())).map(Some);
+            return preflight(&allow, route.failures).map(Some);
         }
         return Err(Error::MethodNotAllowed { allow });
     }
     if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
         return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
     }
-    let limit = limit(config, failures(routes, pattern, req.raw_http_path()));
+    let limit = route.body_limit.bytes(config);
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
@@ -203,15 +196,7 @@ fn gate(
 /// Returns the maximum size of a request's body at this path, in bytes.
 pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
     let pattern = pattern(routes.iter().map(|route| route.path), path);
-    limit(config, failures(routes, pattern, path))
-}
-
-fn limit(config: &EdgeConfig, failures: FailureFormat) -> usize {
-    match failures {
-        FailureFormat::Events => EVENT_LIMIT,
-        _ if failures.is_openai() => config.v1_body_limit,
-        _ => config.body_limit,
-    }
+    closest(routes, pattern, path).body_limit.bytes(config)
 }
 
 /// Returns the methods that a route accepts. A `GET` route also accepts `HEAD`.

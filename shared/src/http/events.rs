@@ -80,11 +80,7 @@ impl Events {
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
         match self.failures {
-            FailureFormat::Problem
-            | FailureFormat::Events
-            | FailureFormat::Simplejwt
-            | FailureFormat::SimplejwtGuarded
-            | FailureFormat::Page(_) => {
+            FailureFormat::Problem | FailureFormat::Simplejwt | FailureFormat::SimplejwtGuarded => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
             FailureFormat::OpenAi | FailureFormat::Responses => {

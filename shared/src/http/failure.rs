@@ -22,13 +22,10 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// The format of a route's failures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureFormat {
     /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
-    #[default]
     Problem,
-    /// Problem documents, for an endpoint that receives another service's events, which can be large.
-    Events,
     /// OpenAI's format ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
@@ -40,9 +37,6 @@ pub enum FailureFormat {
     /// Problem documents with the members that clients of Django read, for routes that they call
     /// with an access token.
     SimplejwtGuarded,
-    /// Problem documents, and this page instead of [`Error::NotFound`] for requests that prefer
-    /// HTML. The page's links begin with `./`, which means the API's root.
-    Page(&'static str),
 }
 
 impl FailureFormat {
@@ -60,11 +54,9 @@ impl FailureFormat {
     /// of OpenAI, Anthropic and OpenRouter send additional headers.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem
-            | Self::Events
-            | Self::Simplejwt
-            | Self::SimplejwtGuarded
-            | Self::Page(_) => "authorization, content-type, idempotency-key, x-device-token",
+            Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded => {
+                "authorization, content-type, idempotency-key, x-device-token"
+            }
             Self::OpenAi | Self::Responses => {
                 "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, http-referer, \
                  openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, \
@@ -78,7 +70,7 @@ impl FailureFormat {
     pub fn document(self, error: &Error, request_id: &str, statuses: ClientStatuses) -> String {
         let problem = || Problem::of(error, self.status(error, statuses), request_id);
         let document = match self {
-            Self::Problem | Self::Events | Self::Page(_) => to_json(&problem()),
+            Self::Problem => to_json(&problem()),
             Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
             Self::Simplejwt => django::document(problem(), error),
             Self::SimplejwtGuarded => django::guarded(problem(), error),
@@ -145,8 +137,8 @@ impl FailureFormat {
     }
 }
 
-/// Returns the 404 with this page from [`FailureFormat::Page`]. `base` is the prefix of this API's
-/// paths.
+/// Returns the 404 with this page from [`Route::page`](super::Route::page). `base` is the prefix of
+/// this API's paths.
 pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
     // `base` is from the gateway and contains the name of the stage.
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);

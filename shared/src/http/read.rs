@@ -259,12 +259,12 @@ pub fn retry_count(req: &Request) -> Option<u32> {
 /// bodies. `None` if the header is missing or contains no UUID.
 pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
-    let Turn { turn_id } = serde_json::from_slice(metadata).ok()?;
+    let CodexMetadata { turn_id } = serde_json::from_slice(metadata).ok()?;
     id(turn_id)
 }
 
 #[derive(serde::Deserialize)]
-struct Turn<'h> {
+struct CodexMetadata<'h> {
     turn_id: &'h str,
 }
 

@@ -1,6 +1,7 @@
 //! The mapping from methods and paths to endpoints.
 
 use super::FailureFormat;
+use crate::config::EdgeConfig;
 
 /// A method, a path and the endpoint that serves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,45 @@ pub struct Route {
     pub endpoint: &'static str,
     /// The format of the route's failures.
     pub failures: FailureFormat,
+    /// The limit of the bodies of the route's requests.
+    pub body_limit: BodyLimit,
+    /// On a route of the pages, the page that browsers get instead of
+    /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which means
+    /// the API's root.
+    // A thin pointer keeps the table of routes small: every binary contains it.
+    pub page: Option<&'static &'static str>,
+}
+
+impl Route {
+    /// Returns the fields that the routes of a group share: the format of failures, the usual limit
+    /// of bodies, and no page. The group adds methods, paths and endpoints.
+    pub const fn of(failures: FailureFormat) -> Self {
+        let body_limit = BodyLimit::Usual;
+        Self { method: "", path: "", endpoint: "", failures, body_limit, page: None }
+    }
+}
+
+/// The limit of the bodies of a route's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLimit {
+    /// `BODY_LIMIT`.
+    Usual,
+    /// `V1_BODY_LIMIT`, for requests that contain whole conversations.
+    Conversation,
+    /// 512 KiB, for events of Stripe. Events contain whole objects: a dispute with its evidence can
+    /// be larger than any client's request.
+    Event,
+}
+
+impl BodyLimit {
+    /// Returns the maximum size of a body in bytes.
+    pub fn bytes(self, config: &EdgeConfig) -> usize {
+        match self {
+            Self::Usual => config.body_limit,
+            Self::Conversation => config.v1_body_limit,
+            Self::Event => 524_288,
+        }
+    }
 }
 
 /// Returns the pattern that matches `path`, with or without a trailing slash. Patterns without

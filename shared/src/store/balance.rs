@@ -22,7 +22,7 @@ mod unlock;
 pub use adjust::{AdjustOutcome, Adjustment};
 pub use hold::Hold;
 pub use limits::{ChatLimits, FreeWork, Refund};
-pub use reserve::ReserveOutcome;
+pub use reserve::{ReserveOutcome, Shortage};
 pub use settle::SettleOutcome;
 pub use stop::StopOutcome;
 

@@ -5,7 +5,7 @@ pub(in crate::store) mod conversations;
 pub(in crate::store) mod items;
 pub(in crate::store) mod search;
 
-pub use branches::{Branch, Stretch};
+pub use branches::{Branch, ChatRun};
 pub use conversations::{Conversation, ConversationChange};
 pub use items::{CHATS, ChatKey};
 pub use search::ChatFilter;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::aws::OPERATION;
+use crate::store::{Result, StoreError};
 
 /// Pauses of growing, random length between retries, within the time that one call may take.
 pub(in crate::store) struct Patience {
@@ -27,5 +28,16 @@ impl Patience {
         tokio::time::sleep(pause).await;
         self.pause = (self.pause * 2).min(Duration::from_millis(500));
         true
+    }
+
+    /// Sleeps until the next attempt of an operation that other writes keep disturbing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with this cause, at once, if the remaining time is too short.
+    pub(in crate::store) async fn try_again(&mut self, cause: &str) -> Result<()> {
+        match self.lasts().await {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable(cause.to_owned())),
+        }
     }
 }

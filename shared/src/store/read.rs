@@ -164,10 +164,8 @@ impl Store {
                 .flat_map(|(_, rest)| rest.keys)
                 .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
-            if !wanted.is_empty() && !goes_on && !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a batch of items was not read in time".into(),
-                ));
+            if !wanted.is_empty() && !goes_on {
+                patience.try_again("a batch of items was not read in time").await?;
             }
         }
         Ok(found)

@@ -10,4 +10,4 @@ pub use attempts::{Attempt, registered_from};
 pub use guesses::Guess;
 pub use quotas::Quota;
 pub use records::Record;
-pub use retries::Call;
+pub use retries::UnkeyedRequest;

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
+use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, previous_month};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
@@ -37,14 +37,14 @@ pub(in crate::store) struct Timeline<'t> {
 
 /// The position at which a page of a list by time begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PageStart {
     /// Begins with the newest item older than this id.
     Before(String),
     /// Begins with the newest item of this month.
     In(String),
 }
 
-impl Place {
+impl PageStart {
     /// Parses a cursor.
     ///
     /// # Errors
@@ -61,15 +61,15 @@ impl Place {
 /// The period that can have data: from the first day that has data until now. Lists end with the
 /// month of the first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct DataPeriod {
     /// The first day that has data.
     pub first: Day,
     /// The current time in milliseconds since 1970.
     pub now: u64,
 }
 
-impl Reach {
-    /// Returns the reach of items that no import can bring.
+impl DataPeriod {
+    /// Returns the period of items that no import can bring.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }
@@ -92,9 +92,9 @@ pub struct Span {
 impl Span {
     /// Returns the position of the newest item in these days. `None` if the newest item of all may
     /// be in these days.
-    pub(in crate::store) fn begin(self, now: u64) -> Option<Place> {
+    pub(in crate::store) fn begin(self, now: u64) -> Option<PageStart> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
-        Some(Place::Before(least_id(end)))
+        Some(PageStart::Before(least_id(end)))
     }
 
     /// Returns a text that sorts before every id of these days, and after all older ids.
@@ -103,7 +103,7 @@ impl Span {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PageStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Before(text) | Self::In(text)) = self;
         f.write_str(text)
@@ -134,17 +134,17 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// Returns at most `count` items of a list, newest first, from `place` or from the current month,
-    /// and where the next page begins if there may be one. The page may be short or empty if months
-    /// are empty.
+    /// Returns at most `count` items of a list, newest first, from `start` or from the current
+    /// month, and where the next page begins if there may be one. The page may be short or empty if
+    /// months are empty.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         count: usize,
-    ) -> Result<(Vec<Item>, Option<Place>)> {
-        let (mut of, before) = begin(place, reach.now)?;
+    ) -> Result<(Vec<Item>, Option<PageStart>)> {
+        let (mut of, before) = begin(start, period.now)?;
         let (mut before, mut next) = (before.to_owned(), None);
         let mut found = Vec::new();
         for _ in 0..list.rounds() {
@@ -153,18 +153,18 @@ impl Store {
             found.extend(items);
             if found.len() > count {
                 found.truncate(count);
-                let next = found.last().map(|last| Place::Before(list.id_of(last).to_owned()));
+                let next = found.last().map(|last| PageStart::Before(list.id_of(last).to_owned()));
                 return Ok((found, next));
             }
             match end {
                 Some(id) => {
-                    next = Some(Place::Before(id.clone()));
+                    next = Some(PageStart::Before(id.clone()));
                     before = id;
                 }
-                None if of <= reach.first.month() => return Ok((found, None)),
+                None if of <= period.first.month() => return Ok((found, None)),
                 None => {
-                    of = neighbour(&of, false);
-                    next = Some(Place::In(of.clone()));
+                    of = previous_month(&of);
+                    next = Some(PageStart::In(of.clone()));
                 }
             }
         }
@@ -177,15 +177,15 @@ impl Store {
     pub(in crate::store) async fn newest_of<T>(
         &self,
         list: Timeline<'_>,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         least: &str,
         count: usize,
         read: impl Fn(Item) -> Result<Option<T>>,
-    ) -> Result<(Vec<T>, Option<Place>)> {
-        let (mut of, before) = begin(place, reach.now)?;
+    ) -> Result<(Vec<T>, Option<PageStart>)> {
+        let (mut of, before) = begin(start, period.now)?;
         let (mut before, mut next) = (before.to_owned(), None);
-        let last_month = millis_of(least).map_or_else(String::new, month).max(reach.first.month());
+        let last_month = millis_of(least).map_or_else(String::new, month).max(period.first.month());
         let mut found = Vec::new();
         // Begin with few items: if `read` accepts most of them, the page costs as much as a page
         // without a filter.
@@ -199,18 +199,18 @@ impl Store {
                 }
                 found.extend(read(item)?);
                 if found.len() == count {
-                    return Ok((found, Some(Place::Before(id))));
+                    return Ok((found, Some(PageStart::Before(id))));
                 }
             }
             match end {
                 Some(id) => {
-                    next = Some(Place::Before(id.clone()));
+                    next = Some(PageStart::Before(id.clone()));
                     before = id;
                 }
                 None if of <= last_month => return Ok((found, None)),
                 None => {
-                    of = neighbour(&of, false);
-                    next = Some(Place::In(of.clone()));
+                    of = previous_month(&of);
+                    next = Some(PageStart::In(of.clone()));
                 }
             }
             limit = STEP;
@@ -319,13 +319,13 @@ impl Store {
 }
 
 /// Returns the month in which a page begins, and the id that its items must be older than.
-fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
-    Ok(match place {
+fn begin(start: Option<&PageStart>, now: u64) -> Result<(String, &str)> {
+    Ok(match start {
         None => (month(now), AFTER_ALL),
-        Some(Place::Before(id)) => {
+        Some(PageStart::Before(id)) => {
             (month(millis_of(id).ok_or(StoreError::Refused(Error::InvalidCursor))?), id.as_str())
         }
-        Some(Place::In(month)) => (month.clone(), AFTER_ALL),
+        Some(PageStart::In(month)) => (month.clone(), AFTER_ALL),
     })
 }
 
@@ -336,10 +336,14 @@ mod tests {
     #[test]
     fn positions_are_ids_or_months() {
         for text in ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "2026-11"] {
-            assert_eq!(Place::parse(text).unwrap().to_string(), text);
+            assert_eq!(PageStart::parse(text).unwrap().to_string(), text);
         }
         for bad in ["", "~", "2026-13", "2026-11-20", "01A1F7D1-6dd1-703a-9600-a369c76325b7", "x"] {
-            assert_eq!(Place::parse(bad), Err(StoreError::Refused(Error::InvalidCursor)), "{bad}");
+            assert_eq!(
+                PageStart::parse(bad),
+                Err(StoreError::Refused(Error::InvalidCursor)),
+                "{bad}"
+            );
         }
     }
 
@@ -348,7 +352,7 @@ mod tests {
         let day = Day::parse("2026-11-20").unwrap();
         let end = day.after(1).begins();
         let span = Span { first: Some(day), last: Some(day) };
-        assert_eq!(span.begin(end), Some(Place::Before(least_id(end))));
+        assert_eq!(span.begin(end), Some(PageStart::Before(least_id(end))));
         assert_eq!(span.begin(end - 1), None);
         assert_eq!(span.least(), least_id(day.begins()));
         assert_eq!((Span::default().begin(end), Span::default().least()), (None, String::new()));

@@ -16,7 +16,7 @@ use crate::aws;
 use crate::aws::http::Https;
 use crate::clock::Clock;
 use crate::config::{ConfigError, StripeConfig, StripeMode};
-use crate::secrets::{Bearer, KeptSecret};
+use crate::secrets::{Bearer, CachedSecret};
 use crate::store::Order;
 use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -36,7 +36,7 @@ pub struct Stripe {
     http: Https,
     url: String,
     mode: StripeMode,
-    key: KeptSecret<Bearer>,
+    key: CachedSecret<Bearer>,
 }
 
 /// A page on which a user pays: a Checkout Session.
@@ -65,7 +65,7 @@ impl Stripe {
     pub async fn connect(config: &StripeConfig, clock: Clock) -> Result<Option<Self>, ConfigError> {
         let Some(key) = config.key.clone() else { return Ok(None) };
         let aws = aws::amazon().await?;
-        let key = KeptSecret::read("STRIPE_API_KEY", key, &aws, clock).await?;
+        let key = CachedSecret::read("STRIPE_API_KEY", key, &aws, clock).await?;
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         let (url, mode) = (config.url.clone(), config.mode);
         Ok(Some(Self { http: aws::http::client(roots)?, url, mode, key }))

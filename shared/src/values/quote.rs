@@ -65,7 +65,7 @@ impl Quote {
         self.units
     }
 
-    /// Returns the maximum charge, which is reserved.
+    /// Returns the maximum charge, which is held.
     pub fn bound(&self) -> Credits {
         self.bound
     }

@@ -1,10 +1,10 @@
-//! Sessions of signed-in clients.
+//! Sessions of logged-in clients.
 
 use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session of a signed-in client. A session begins with a log-in. A session ends with a log-out,
+/// A session of a logged-in client. A session begins with a log-in. A session ends with a log-out,
 /// at its last second, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {

@@ -132,7 +132,7 @@ pub struct PaidChat<'a> {
 }
 
 impl<'a> PaidChat<'a> {
-    /// Creates the view of this chat, with the balance right after its credits were reserved.
+    /// Creates the view of this chat, with the balance right after its credits were held.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: SentChat::of(chat), balance: Balance::of(chat.tokens_left) }
     }

@@ -38,9 +38,9 @@ pub struct Purchase<'a> {
     refunded: u64,
     /// The tokens that the buyer has got, minus those that have returned.
     tokens_granted: Credits,
-    /// The tokens that must still return for a refund. The next tokens of the account pay them.
+    /// The tokens that the account owes for a refund. They are deducted from its next tokens.
     tokens_owed: Credits,
-    /// When the pack was ordered.
+    /// When the purchase began.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     created: String,
     /// When it was paid. Null if it wasn't.

@@ -7,7 +7,7 @@ use emulator::dynamo;
 use serde_json::{Value, json};
 use shared::app::MailApp;
 use shared::clock::Clock;
-use shared::mail::Carrier;
+use shared::mail::MailTransport;
 use shared::telemetry::metrics::{Metric, PERMANENT, TEMPORARY};
 use shared::{App, Error};
 use tokio::sync::mpsc::unbounded_channel;
@@ -66,8 +66,8 @@ async fn replaced_or_signed_out_accounts_get_no_link() {
     let ann = api.person_at(&unique("ann"), "ann@example.com").await;
     api.outbox_is_empty().await;
     for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
-        let letter = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
-        let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": letter, "expires_at": 4_000_000_000_u64 });
+        let email = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
+        let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": email, "expires_at": 4_000_000_000_u64 });
         let item = serde_dynamo::to_item(posted).unwrap();
         dynamo::client(&api.dynamodb)
             .put_item()
@@ -116,7 +116,7 @@ async fn link_tokens_are_neither_stored_nor_logged() {
 }
 
 /// Writes an outbox item under a key that the stream's reader ignores. Returns the key.
-async fn letter(api: &Api, expires_at: u64) -> String {
+async fn outgoing(api: &Api, expires_at: u64) -> String {
     posted(&api.dynamodb, "kept:1", expires_at).await;
     "kept:1".into()
 }
@@ -135,25 +135,25 @@ async fn exists(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
-/// The app of the function `mail` with this carrier.
-fn mailing(app: &App, carrier: Carrier) -> MailApp {
-    MailApp { app: app.clone(), carrier, url: None }
+/// The app of the function `mail` with this transport.
+fn mailing(app: &App, transport: MailTransport) -> MailApp {
+    MailApp { app: app.clone(), transport, url: None }
 }
 
 #[tokio::test]
 async fn e_mails_leave_the_outbox_only_after_they_are_accepted() {
     let api = Api::own(&[]).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
-    let work = |carrier| functions::background::mail::work(mailing(&app, carrier), key.clone());
+    let work = |transport| functions::background::mail::work(mailing(&app, transport), key.clone());
     let (away, nobody) = unbounded_channel();
     drop(nobody);
-    work(Carrier::Hand(away)).await.unwrap_err();
+    work(MailTransport::Channel(away)).await.unwrap_err();
     assert!(exists(&api, &key).await);
 
     let (give, mut taken) = unbounded_channel();
-    work(Carrier::Hand(give.clone())).await.unwrap();
-    work(Carrier::Hand(give)).await.unwrap();
+    work(MailTransport::Channel(give.clone())).await.unwrap();
+    work(MailTransport::Channel(give)).await.unwrap();
     let mail = taken.recv().await.unwrap();
     assert_eq!(
         (mail.to.as_str(), mail.subject.as_str()),
@@ -168,13 +168,17 @@ async fn e_mails_are_dropped_if_expired_or_without_a_sender() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();
-    let key = letter(&api, app.clock.seconds()).await;
-    functions::background::mail::work(mailing(&app, Carrier::Hand(give)), key).await.unwrap();
+    let key = outgoing(&api, app.clock.seconds()).await;
+    functions::background::mail::work(mailing(&app, MailTransport::Channel(give)), key)
+        .await
+        .unwrap();
     assert!(taken.try_recv().is_err());
 
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     log::clear();
-    functions::background::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
+    functions::background::mail::work(mailing(&app, MailTransport::Disabled), key.clone())
+        .await
+        .unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
     assert!(!exists(&api, &key).await, "it is not sent again");
 }
@@ -184,17 +188,17 @@ async fn ses(status: u16, reply: Value) -> Amazon {
     Amazon::start("ses", move |_| Does::Says(status, reply.clone())).await
 }
 
-/// A carrier over a fake Amazon SES.
-fn carrier(ses: &Amazon) -> Carrier {
-    Carrier::ses(&ses.config(), "no-reply@example.com".into(), None)
+/// A transport over a fake Amazon SES.
+fn transport(ses: &Amazon) -> MailTransport {
+    MailTransport::ses(&ses.config(), "no-reply@example.com".into(), None)
 }
 
 #[tokio::test]
 async fn ses_gets_plain_text_from_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
     let ses = ses(200, json!({ "MessageId": "1" })).await;
-    let key = letter(&api, FAR).await;
-    let mailing = mailing(&api.server().apps["mail"], carrier(&ses));
+    let key = outgoing(&api, FAR).await;
+    let mailing = mailing(&api.server().apps["mail"], transport(&ses));
     functions::background::mail::work(mailing, key.clone()).await.unwrap();
     let [asked] = &ses.asked()[..] else { panic!("{:?}", ses.asked()) };
     assert_eq!(
@@ -223,18 +227,18 @@ async fn ses_gets_the_configuration_set() {
     let api = Api::own(&[]).await;
     let ses = ses(200, json!({ "MessageId": "1" })).await;
     let from = "no-reply@example.com".into();
-    let carrier = Carrier::ses(&ses.config(), from, Some("transactional".into()));
-    let key = letter(&api, FAR).await;
-    functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key)
+    let transport = MailTransport::ses(&ses.config(), from, Some("transactional".into()));
+    let key = outgoing(&api, FAR).await;
+    functions::background::mail::work(mailing(&api.server().apps["mail"], transport), key)
         .await
         .unwrap();
     assert_eq!(ses.asked()[0].body["ConfigurationSetName"], "transactional");
 }
 
-/// A carrier over a fake Amazon SES, with the time-outs of functions.
-fn timely(ses: &Amazon) -> Carrier {
+/// A transport over a fake Amazon SES, with the time-outs of functions.
+fn timely(ses: &Amazon) -> MailTransport {
     let aws = ses.config().into_builder().timeout_config(shared::aws::timeouts()).build();
-    Carrier::ses(&aws, "no-reply@example.com".into(), None)
+    MailTransport::ses(&aws, "no-reply@example.com".into(), None)
 }
 
 #[tokio::test]
@@ -246,7 +250,7 @@ async fn calls_of_ses_without_a_reply_are_repeated() {
         false => Does::Says(200, json!({ "MessageId": "1" })),
     };
     let ses = Amazon::start("ses", answer).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mailing = mailing(&api.server().apps["mail"], timely(&ses));
     functions::background::mail::work(mailing, key.clone()).await.unwrap();
     assert!(ses.times_asked() > 1);
@@ -257,7 +261,7 @@ async fn calls_of_ses_without_a_reply_are_repeated() {
 async fn e_mails_stay_if_ses_never_replies() {
     let api = Api::own(&[]).await;
     let ses = Amazon::start("ses", |_| Does::Hangs).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mailing = mailing(&api.server().apps["mail"], timely(&ses));
     let failed = functions::background::mail::work(mailing, key.clone()).await.unwrap_err();
     assert_eq!(failed, Error::Unavailable("Amazon SES: no answer in time".into()));
@@ -297,10 +301,11 @@ async fn ses_failures_are_retried_only_if_that_can_help() {
         (400, "SomethingNewException", 1, Then::Stays),
     ] {
         let ses = ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
-        let carrier = carrier(&ses);
-        let key = letter(&api, FAR).await;
+        let transport = transport(&ses);
+        let key = outgoing(&api, FAR).await;
         log::clear();
-        let outcome = functions::background::mail::work(mailing(&app, carrier), key.clone()).await;
+        let outcome =
+            functions::background::mail::work(mailing(&app, transport), key.clone()).await;
         let found = match (outcome.is_err(), exists(&api, &key).await) {
             (true, true) => Then::Again,
             (false, true) => Then::Stays,
@@ -324,11 +329,11 @@ async fn ses_failures_are_retried_only_if_that_can_help() {
 async fn sent_e_mails_are_counted_and_unsent_ones_are_not() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
-    let carrier = carrier(&ses(200, json!({ "MessageId": "1" })).await);
-    for (carrier, sent) in [(Carrier::Nobody, 0), (carrier, 1)] {
-        let key = letter(&api, FAR).await;
+    let transport = transport(&ses(200, json!({ "MessageId": "1" })).await);
+    for (transport, sent) in [(MailTransport::Disabled, 0), (transport, 1)] {
+        let key = outgoing(&api, FAR).await;
         log::clear();
-        functions::background::mail::work(mailing(&app, carrier), key).await.unwrap();
+        functions::background::mail::work(mailing(&app, transport), key).await.unwrap();
         assert_eq!(recorded(Metric::MailsSent, None).1, sent);
         for kind in [TEMPORARY, PERMANENT] {
             assert_eq!(recorded(Metric::MailsFailed, Some(kind)), (0, 0), "{kind}");
@@ -350,7 +355,9 @@ async fn unreadable_e_mails_are_not_retried_and_stay_stored() {
     let app = api.server().apps["mail"].clone();
     let key = poison(&api).await;
     log::clear();
-    functions::background::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
+    functions::background::mail::work(mailing(&app, MailTransport::Disabled), key.clone())
+        .await
+        .unwrap();
     assert!(exists(&api, &key).await);
     assert_eq!(recorded(Metric::MailsFailed, Some(PERMANENT)), (1, 1));
     let text = log::text();
@@ -372,7 +379,7 @@ fn sending(api: &Api) -> [(&str, &str); 2] {
 async fn the_lambda_binary_reports_only_retryable_e_mails() {
     let api = Api::own(&[]).await;
     let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let mut function = Instance::of("mail", &sending(&api)).await;
     assert_eq!(
         function.does(&event).await,
@@ -387,7 +394,7 @@ async fn the_lambda_binary_reports_only_retryable_e_mails() {
 #[tokio::test]
 async fn bad_e_mails_and_records_do_not_block_the_others() {
     let api = Api::own(&[]).await;
-    let (poison, key) = (poison(&api).await, letter(&api, FAR).await);
+    let (poison, key) = (poison(&api).await, outgoing(&api, FAR).await);
     let broken = json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "N": "1" } } } });
     let log = Log::new();
     let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
@@ -406,7 +413,7 @@ async fn bad_e_mails_and_records_do_not_block_the_others() {
 #[tokio::test]
 async fn events_without_any_sent_e_mail_are_function_errors() {
     let api = Api::own(&[]).await;
-    let key = letter(&api, FAR).await;
+    let key = outgoing(&api, FAR).await;
     let log = Log::new();
     let mut function = Instance::logging("mail", &sending(&api), &log).await;
     let failed = function.fails(&json!({ "Records": [record(&key, "7")] })).await;

@@ -81,7 +81,7 @@ async fn reachable_administrator(api: &Api, email: &str) -> Person {
     person.using(&access)
 }
 
-async fn letters(api: &Api) -> Vec<Mail> {
+async fn notices(api: &Api) -> Vec<Mail> {
     api.outbox_is_empty().await;
     let mails = api.server().mails.as_ref().unwrap().borrow().clone();
     mails.into_iter().filter(|mail| mail.subject == "A payment is disputed").collect()
@@ -119,7 +119,7 @@ async fn an_event_on_its_way_is_not_a_missed_one() {
             progress: shared::values::Progress::Paid,
             ..Default::default()
         };
-        api.store().learn(stored, &paid, &api.server().clock).await.unwrap();
+        api.store().merge_facts(stored, &paid, &api.server().clock).await.unwrap();
     };
     let (missed, ()) = tokio::join!(check, event);
     assert_eq!(missed, 0);
@@ -225,20 +225,20 @@ async fn administrators_are_told_of_each_dispute_once() {
         1
     );
     assert_eq!(waiting(&api).await, (1, 1));
-    let told = letters(&api).await;
+    let told = notices(&api).await;
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].to, "root@example.com");
     assert!(told[0].text.contains("a payment of 2.99 EUR"), "{}", told[0].text);
     assert!(told[0].text.contains(order["id"].as_str().unwrap()), "{}", told[0].text);
     assert_eq!(waiting(&api).await, (1, 0));
-    assert_eq!(letters(&api).await.len(), 1);
+    assert_eq!(notices(&api).await.len(), 1);
 
     // A second dispute of the same payment is told, too.
     let mut second = dispute(&order, "needs_response");
     second["id"] = json!("dp_2");
     api.hears("charge.dispute.created", second.clone()).await.is(200);
     assert_eq!(waiting(&api).await, (1, 1));
-    assert_eq!(letters(&api).await.len(), 2);
+    assert_eq!(notices(&api).await.len(), 2);
     for id in ["dp_1", "dp_2"] {
         second["id"] = json!(id);
         second["status"] = json!("won");
@@ -261,7 +261,7 @@ async fn former_administrators_are_not_told() {
     let change = json!({ "role": "user", "reason": "a test" });
     first.patch(&format!("/api/admin/users/{}/", root.id), change).await.is(200);
     assert_eq!(waiting(&api).await, (1, 1));
-    assert!(letters(&api).await.is_empty());
+    assert!(notices(&api).await.is_empty());
 }
 
 /// An earlier release settles a dispute without removing the order from the list.

@@ -7,8 +7,8 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::http::{FailureFormat, Route};
-use shared::store::Call;
+use shared::http::Route;
+use shared::store::UnkeyedRequest;
 
 use crate::endpoints::openai::responses::input;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
@@ -379,9 +379,7 @@ async fn api_keys_open_only_these_routes_while_valid() {
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let key = program.key.clone();
-    let is_other = |route: &&Route| {
-        !route.failures.is_openai() && !matches!(route.failures, FailureFormat::Page(_))
-    };
+    let is_other = |route: &&Route| !route.failures.is_openai() && route.page.is_none();
     for route in ROUTES.iter().filter(is_other) {
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();
         let path = route.path.replace("{id}", "00000000-0000-7000-8000-000000000000");
@@ -564,7 +562,10 @@ async fn requests_overtaken_by_their_retry_run_under_its_key() {
     let (store, now) = (api.store(), api.now() * 1000);
     let user = uuid::Uuid::new_v4().to_string();
     let key_of = async |came: u64, again: bool, fresh: &str| {
-        store.key_of(Call { user_id: &user, payload: "hi", again, came }, fresh).await.unwrap()
+        store
+            .key_of(UnkeyedRequest { user_id: &user, payload: "hi", again, came }, fresh)
+            .await
+            .unwrap()
     };
     assert_eq!(key_of(now + 50, true, "second").await, "second", "nothing is known yet");
     assert_eq!(key_of(now, false, "first").await, "second");

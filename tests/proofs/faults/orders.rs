@@ -17,7 +17,7 @@ const PRICE: u64 = 300;
 
 /// The event under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Learning {
+enum Merging {
     /// The order is paid. A refund of a third of the price was reported before.
     Paid,
     /// The whole price of a paid order is refunded.
@@ -48,7 +48,7 @@ fn refunded(amount: u64) -> PaymentFacts {
     PaymentFacts { refunds: [(format!("re_{amount}"), refund)].into(), ..PaymentFacts::default() }
 }
 
-impl Learning {
+impl Merging {
     const ALL: [Self; 4] = [Self::Paid, Self::Refunded, Self::Owing, Self::Collecting];
 
     /// The balance and what is owed, before and after the event.
@@ -81,10 +81,10 @@ impl Learning {
         let first = order().await;
         if self == Self::Paid {
             let payment = format!("pi_{}", first.id());
-            store.learn_of_payment(&payment, &refunded(100), clock).await.unwrap();
+            store.merge_facts_of_payment(&payment, &refunded(100), clock).await.unwrap();
             return Orders { told: first.clone(), first };
         }
-        store.learn(first.clone(), &paid(&first), clock).await.unwrap();
+        store.merge_facts(first.clone(), &paid(&first), clock).await.unwrap();
         if self == Self::Refunded {
             return Orders { told: first.clone(), first };
         }
@@ -94,12 +94,12 @@ impl Learning {
             return Orders { told: first.clone(), first };
         }
         let read = store.order(first.id()).await.unwrap().unwrap();
-        store.learn(read, &refunded(PRICE), clock).await.unwrap();
+        store.merge_facts(read, &refunded(PRICE), clock).await.unwrap();
         Orders { told: order().await, first }
     }
 }
 
-impl Scenario for Learning {
+impl Scenario for Merging {
     type Reply = Result<Order, StoreError>;
     type Own = Orders;
 
@@ -115,7 +115,7 @@ impl Scenario for Learning {
         let store = &case.app.store;
         let order = store.order(case.own.told.id()).await?.expect("the order is stored");
         let facts = case.scenario.facts(&order);
-        store.learn(order, &facts, &case.app.clock).await
+        store.merge_facts(order, &facts, &case.app.clock).await
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
@@ -125,7 +125,7 @@ impl Scenario for Learning {
     }
 }
 
-impl Case<Learning> {
+impl Case<Merging> {
     /// Compares the account with the state after the event, or with either state if no reply says
     /// that the event was handled.
     fn audit(&mut self, moment: &str, world: &World) {
@@ -147,7 +147,7 @@ impl Case<Learning> {
         let [before, after] = self.scenario.states();
         let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
         // The event was stored, but what it pays wasn't taken yet.
-        let between = self.scenario == Learning::Collecting && state == (TOKENS, 600);
+        let between = self.scenario == Merging::Collecting && state == (TOKENS, 600);
         if state != after && (is_done || (state != before && !between)) {
             wrong.push(format!("the balance and the owed credits are {state:?}"));
         }
@@ -155,7 +155,7 @@ impl Case<Learning> {
     }
 }
 
-async fn run(rig: &Rig, matrix: Matrix<Learning>) -> (usize, Vec<String>) {
+async fn run(rig: &Rig, matrix: Matrix<Merging>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;
@@ -196,7 +196,7 @@ async fn run(rig: &Rig, matrix: Matrix<Learning>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_payments_move_credits_once_under_any_fault() {
     let rig = Rig::start().await;
-    none(run(&rig, Matrix::of(&Learning::ALL)).await);
+    none(run(&rig, Matrix::of(&Merging::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +206,7 @@ async fn every_mistake_with_payments_is_found() {
         .zip(["after late copies: something changed", "the balance and the owed credits are"])
     {
         let rig = Rig::sabotaged(mistake.sabotage()).await;
-        let scenarios = [Learning::Refunded];
+        let scenarios = [Merging::Refunded];
         let (cases, wrong) = run(&rig, Matrix::of(&scenarios)).await;
         let is_found = wrong.iter().any(|wrong| wrong.contains(sentence));
         assert!(is_found, "{mistake:?} in {cases} cases: {wrong:#?}");

@@ -163,11 +163,11 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let stored = async |index: usize| store.order(orders[index].id()).await.unwrap().unwrap();
     // The payment of an order that isn't known yet, and one that never will be.
     for payment in ["pi_1", "pi_9"] {
-        store.learn_of_payment(payment, &refunded, clock).await.unwrap();
+        store.merge_facts_of_payment(payment, &refunded, clock).await.unwrap();
     }
-    store.learn(stored(0).await, &paid("pi_1"), clock).await.unwrap();
+    store.merge_facts(stored(0).await, &paid("pi_1"), clock).await.unwrap();
     let wrong = PaymentFacts { progress: Progress::Wrong, ..paid("pi_2") };
-    store.learn(stored(1).await, &wrong, clock).await.unwrap();
+    store.merge_facts(stored(1).await, &wrong, clock).await.unwrap();
     assert_eq!(store.tell_disputes(clock).await.unwrap().disputes, 1);
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
@@ -237,7 +237,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
     talks(&ann, &mut kept).await;
     sessions(&ann, &mut kept).await;
     administration(api, &root, &ann, &mut kept).await;
-    let mut letters = addresses(api, &root, &ann, &mut kept).await;
+    let mut emails = addresses(api, &root, &ann, &mut kept).await;
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
@@ -259,8 +259,8 @@ pub async fn record(api: &Api, release: &str) -> Record {
     waiting.abort();
     priced.inspect(JoinHandle::abort);
     let tokens = items.get_mut("TokensTable").unwrap();
-    letters.retain(|letter| !tokens.iter().any(|item| item["pk"] == letter["pk"]));
-    tokens.extend(letters);
+    emails.retain(|email| !tokens.iter().any(|item| item["pk"] == email["pk"]));
+    tokens.extend(emails);
     if api.is_own() {
         tokens.extend(guess_of_a_later_day(api).await);
     }
@@ -509,15 +509,15 @@ async fn addresses(
     ann: &Person,
     kept: &mut ClientCredentials,
 ) -> Vec<Value> {
-    let mut letters = Vec::new();
-    letters.push(
-        letter(api, "verify", async |turn| {
+    let mut emails = Vec::new();
+    emails.push(
+        outgoing(api, "verify", async |turn| {
             registers(api, &format!("fay{turn}"), Some(&format!("fay{turn}@example.com"))).await;
         })
         .await,
     );
-    letters.push(
-        letter(api, "reset", async |turn| {
+    emails.push(
+        outgoing(api, "reset", async |turn| {
             let address = format!("ida{turn}@example.com");
             registers(api, &format!("ida{turn}"), Some(&address)).await;
             let body = json!({ "email": address });
@@ -525,8 +525,8 @@ async fn addresses(
         })
         .await,
     );
-    letters.push(
-        letter(api, "reset/M/invites", async |turn| {
+    emails.push(
+        outgoing(api, "reset/M/invites", async |turn| {
             let (name, address) = (format!("joe{turn}"), format!("joe{turn}@example.com"));
             let body = json!({ "username": name, "email": address, "invite": true });
             root.post("/api/admin/users/", body).await.is(201);
@@ -540,8 +540,8 @@ async fn addresses(
     }
     let lea = registers(api, "lea", Some("lea@example.com")).await;
     kept.keeps("lea", &lea);
-    letters.push(
-        letter(api, "address_changes", async |turn| {
+    emails.push(
+        outgoing(api, "address_changes", async |turn| {
             let address = json!({ "email": format!("gus{turn}@example.org") });
             movers[turn].change(address).await.is(200);
         })
@@ -552,26 +552,26 @@ async fn addresses(
     kept.word("verify", token_in(api.mails_to("ben@example.com", 2).await.last().unwrap()));
     api.post("/api/password/reset/", json!({ "email": "lea@example.com" })).await.is(202);
     kept.word("reset", token_in(api.mails_to("lea@example.com", 2).await.last().unwrap()));
-    for letter in &letters {
-        let letter = &letter["letter"]["M"];
-        let (kind, of) = letter.as_object().unwrap().iter().next().unwrap();
+    for email in &emails {
+        let email = &email["letter"]["M"];
+        let (kind, of) = email.as_object().unwrap().iter().next().unwrap();
         let invites = !of["M"]["invites"].is_null();
         let kind = if invites { "invitation" } else { kind.as_str() };
         kept.word(&format!("letter {kind}"), text(&of["M"]["address"]["S"]));
     }
-    letters
+    emails
 }
 
 /// Returns an unsent e-mail of this kind, or with this field, from the outbox. The server sends
 /// e-mails within a tenth of a second. If this function doesn't see an e-mail in time, it calls
 /// `post` again.
-async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
+async fn outgoing(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     let place = format!("/letter/M/{kind}");
     let seen = async || loop {
         let items = record::items_of(&api.dynamodb, "TokensTable").await;
         let is_it = |item: &Value| item.pointer(&place).is_some();
-        if let Some(letter) = items.into_iter().find(is_it) {
-            return letter;
+        if let Some(email) = items.into_iter().find(is_it) {
+            return email;
         }
     };
     for turn in 0..TURNS {
@@ -579,9 +579,9 @@ async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
             post(turn).await;
             api.outbox_is_empty().await;
         };
-        if let Either::Left((letter, posted)) = select(pin!(seen()), pin!(posted)).await {
+        if let Either::Left((email, posted)) = select(pin!(seen()), pin!(posted)).await {
             posted.await;
-            return letter;
+            return email;
         }
     }
     panic!("no outgoing e-mail of kind {kind} was seen")

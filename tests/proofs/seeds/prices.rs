@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use shared::App;
+use shared::cache::Prices;
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
-use shared::kept::Prices;
 use shared::values::{Fare, PriceList, Rates, TokenEstimate};
 
 use super::task::ChatRequest;

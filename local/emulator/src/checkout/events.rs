@@ -124,7 +124,7 @@ impl Stripe {
     /// Makes the charge of a paid session, with its receipt.
     fn charge(&self, objects: &mut Objects, session: &Value) -> Value {
         let payment = text(session, "payment_intent");
-        let name = session.pointer("/played/name").and_then(Value::as_str).unwrap_or_default();
+        let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();
         let sum = money(session);
         objects.receipts.insert(payment.clone(), format!("{sum} for {}", escaped(name)));
         json!({
@@ -134,7 +134,7 @@ impl Stripe {
             "amount_refunded": 0,
             "currency": text(session, "currency"),
             "created": self.clock.seconds(),
-            "metadata": { "order": session.pointer("/played/order") },
+            "metadata": { "order": session.pointer("/simulated/order") },
             "paid": true,
             "payment_intent": payment,
             "receipt_url": format!("{}/receipts/{payment}", self.url),
@@ -145,7 +145,7 @@ impl Stripe {
     /// Sends an event to the webhook, again and again until it is confirmed.
     fn tell(&self, kind: &'static str, mut object: Value) {
         if let Some(object) = object.as_object_mut() {
-            object.remove("played");
+            object.remove("simulated");
         }
         let id = format!("evt_{}", self.clock.id().simple());
         let event = json!({
@@ -161,7 +161,7 @@ impl Stripe {
                     return;
                 }
             }
-            tracing::error!(id, kind, "an event of the played Stripe was never confirmed");
+            tracing::error!(id, kind, "an event of the simulated Stripe was never confirmed");
         });
     }
 

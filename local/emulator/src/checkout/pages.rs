@@ -1,4 +1,4 @@
-//! The pages of the played Stripe.
+//! The pages of the simulated Stripe.
 
 use axum::response::Response;
 use lambda_http::http::StatusCode;
@@ -18,7 +18,7 @@ impl Stripe {
         let Some(session) = objects.sessions.get(id) else {
             return page(StatusCode::NOT_FOUND, "This payment page doesn't exist.".into());
         };
-        let name = session.pointer("/played/name").and_then(Value::as_str).unwrap_or_default();
+        let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();
         let (name, sum) = (escaped(name), money(session));
         let cancel = escaped(&text(session, "cancel_url"));
         let note = note.map(|note| format!("<p role=alert>{note}</p>")).unwrap_or_default();
@@ -32,9 +32,9 @@ impl Stripe {
             status => format!("<p>This page is {status}.</p>"),
         };
         html(
-            "Played payment",
+            "Simulated payment",
             &format!(
-                "<p>{sum} for <b>{name}</b>. No money moves: this page plays Stripe Checkout.</p>\
+                "<p>{sum} for <b>{name}</b>. No money moves: this page simulates Stripe Checkout.</p>\
                  {note}{buttons}<p><a href=\"{cancel}\">Cancel</a></p>"
             ),
         )
@@ -45,7 +45,8 @@ impl Stripe {
         let objects = self.objects();
         let row = |session: &Value| {
             let (id, payment) = (text(session, "id"), text(session, "payment_intent"));
-            let name = session.pointer("/played/name").and_then(Value::as_str).unwrap_or_default();
+            let name =
+                session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();
             let refunded = objects.refunded(&payment);
             let disputes = objects.disputes.values();
             let dispute = disputes
@@ -77,7 +78,7 @@ impl Stripe {
         };
         let rows: String = objects.sessions.values().rev().map(row).collect();
         html(
-            "Played payments",
+            "Simulated payments",
             &format!(
                 "<p>All payments of this run, newest first. No money moves.</p><table>{rows}</table>"
             ),

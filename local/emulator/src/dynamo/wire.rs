@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::access_key::AccessKey;
 use super::operations::perform;
-use crate::door::{self, BodyError};
+use crate::http_server::{self, BodyError};
 
 /// DynamoDB's limit for the size of a request's body.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -52,7 +52,7 @@ pub async fn answer(
     if !key.is_named_by(&parts) {
         return refuse(StatusCode::BAD_REQUEST, "UnrecognizedClientException", UNSIGNED);
     }
-    let body = match door::read(body, LARGEST, LARGEST).await {
+    let body = match http_server::read(body, LARGEST, LARGEST).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => {
             return refuse(
@@ -84,14 +84,14 @@ const UNSIGNED: &str = "Sign with the access key of this run: it is in the data 
 /// Returns true if the `Host` header names this store: the store's port, and a host that only this
 /// machine or its containers use for the store.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
-    let Some((name, port)) = door::host(&parts.headers) else { return false };
-    let named = || match door::address(name) {
+    let Some((name, port)) = http_server::host(&parts.headers) else { return false };
+    let named = || match http_server::address(name) {
         // A store that listens on all addresses accepts any IP address as host. An attacker's
         // domain can't be the text of an IP address.
         Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
         None => name == "host.docker.internal",
     };
-    port.unwrap_or(80) == listens.port() && (door::is_loopback(name) || named())
+    port.unwrap_or(80) == listens.port() && (http_server::is_loopback(name) || named())
 }
 
 fn refuse(status: StatusCode, code: &str, sentence: &str) -> Response {

@@ -19,11 +19,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use clap::Args;
 use flags::Condition;
 use json::JsonFile;
 use links::{Links, UserIndex};
 use models::{Answer, Balance, ChatModel, PASSWORD, UserModel};
-use record::{Place, Record, Source};
+use record::{Record, RowId, Source};
 use sqlite::SqliteFile;
 
 pub use flags::{Flag, Unused};
@@ -31,37 +32,59 @@ pub use flags::{Flag, Unused};
 /// The number of a primary key's characters that messages show.
 const SHOWN_PK: usize = 100;
 
-/// The operator's choices of what the file doesn't show. A model is a label such as `chat.user`, or a
-/// table such as `chat_user`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Choices<'a> {
-    /// The user model.
-    pub user_model: Option<&'a str>,
-    /// The field of the user model with the name with which people log in. `pk` is the primary key.
-    pub login_field: Option<&'a str>,
-    /// The balance: `field` on the user model, or `app.model.field`.
-    pub tokens_field: Option<&'a str>,
-    /// The balance of every user, instead of a field.
+/// The operator's choices of what the file doesn't show.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Choices {
+    /// The models and fields of a file from Django.
+    #[arg(skip)]
+    pub models: ModelChoices,
+    /// Give every user this balance, instead of one from the file
+    #[arg(long, value_name = "TOKENS")]
     pub tokens: Option<u64>,
-    /// The number by which balances are multiplied. `None` means 1.
+    /// Multiply balances, for example by 100 if the file has dollars and a token is a cent
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub scale: Option<u32>,
-    /// Fields of the user model whose users can't log in: `field`, or `field=value`.
-    pub inactive_if: &'a [String],
-    /// Fields of the user model that don't mean that a user can't log in.
-    pub ignored: &'a [String],
-    /// The chat model.
-    pub chat_model: Option<&'a str>,
-    /// The field of the chat model that refers to the user.
-    pub user_field: Option<&'a str>,
-    /// The field with the message, or with the text of a row.
-    pub message_field: Option<&'a str>,
-    /// The field with the response.
-    pub response_field: Option<&'a str>,
-    /// The field that says whether the user or the AI has written a row, if they have a row each.
-    pub role_field: Option<&'a str>,
-    /// The field with the time.
-    pub time_field: Option<&'a str>,
-    /// True if messages aren't imported.
+    /// Users can't log in if this field is true, or has this value: FIELD or FIELD=VALUE
+    #[arg(long, value_name = "FIELD")]
+    pub inactive_if: Vec<String>,
+    /// This field doesn't say whether users can log in
+    #[arg(long, value_name = "FIELD")]
+    pub ignore: Vec<String>,
+}
+
+/// The operator's choices of models and fields. A model is a label such as `chat.user`, or a table
+/// such as `chat_user`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ModelChoices {
+    /// The user model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    pub user_model: Option<String>,
+    /// The field of the user model with which people log in, or pk
+    #[arg(long, value_name = "FIELD")]
+    pub login_field: Option<String>,
+    /// The balance: a field of the user model, or app.model.field
+    #[arg(long, value_name = "FIELD", conflicts_with = "tokens")]
+    pub tokens_field: Option<String>,
+    /// The chat model, if several models fit
+    #[arg(long, value_name = "APP.MODEL")]
+    pub chat_model: Option<String>,
+    /// The field of the chat model that refers to the user
+    #[arg(long, value_name = "FIELD")]
+    pub user_field: Option<String>,
+    /// The field with the message
+    #[arg(long, value_name = "FIELD")]
+    pub message_field: Option<String>,
+    /// The field with the response
+    #[arg(long, value_name = "FIELD", conflicts_with = "role_field")]
+    pub response_field: Option<String>,
+    /// The field that says who wrote a row, if the user and the AI have a row each
+    #[arg(long, value_name = "FIELD")]
+    pub role_field: Option<String>,
+    /// The field with the time
+    #[arg(long, value_name = "FIELD")]
+    pub time_field: Option<String>,
+    /// Import no messages
+    #[arg(long, conflicts_with = "chat_model")]
     pub no_messages: bool,
 }
 
@@ -151,9 +174,9 @@ pub struct Dump {
     source: Box<dyn Source>,
     user_model: UserModel,
     /// The users in the order of the file.
-    users: Vec<Place>,
+    users: Vec<RowId>,
     /// The users that are refused because of their primary key, with the reason.
-    refused_users: HashMap<Place, String>,
+    refused_users: HashMap<RowId, String>,
     balance: Balance,
     scale: u32,
     chats: Option<(ChatModel, Links)>,
@@ -212,9 +235,9 @@ impl Dump {
     }
 
     fn read(source: Box<dyn Source>, choices: &Choices) -> Result<Self, String> {
-        let user_model = UserModel::find(source.as_ref(), choices)?;
-        let chat_model = ChatModel::find(source.as_ref(), choices, &user_model)?;
-        let users = source.places(&user_model.name)?;
+        let user_model = UserModel::find(source.as_ref(), &choices.models)?;
+        let chat_model = ChatModel::find(source.as_ref(), &choices.models, &user_model)?;
+        let users = source.row_ids(&user_model.name)?;
         let names = (user_model.username.as_str(), user_model.email);
         let (index, refused_users) =
             UserIndex::read(source.as_ref(), &user_model.name, names, &users);
@@ -227,8 +250,8 @@ impl Dump {
             }
             None => None,
         };
-        let inactive_if = Condition::parse_all(choices.inactive_if, source.as_ref(), &user_model)?;
-        let ignored = Condition::parse_fields(choices.ignored, source.as_ref(), &user_model)?;
+        let inactive_if = Condition::parse_all(&choices.inactive_if, source.as_ref(), &user_model)?;
+        let ignored = Condition::parse_fields(&choices.ignore, source.as_ref(), &user_model)?;
         Ok(Self {
             source,
             user_model,
@@ -262,8 +285,8 @@ impl Dump {
         else {
             return false;
         };
-        let has_address = |place: &&Place| {
-            let record = self.source.read(&self.user_model.name, **place, &[email]);
+        let has_address = |id: &&RowId| {
+            let record = self.source.read(&self.user_model.name, **id, &[email]);
             matches!(record.optional_text(Some(email)), Ok(Some(_)))
         };
         let with_address = self.users.iter().filter(has_address).count();
@@ -274,8 +297,8 @@ impl Dump {
     pub fn names(&self) -> HashMap<String, String> {
         let UserModel { name, username, email, .. } = &self.user_model;
         let fields: Vec<&str> = [username.as_str()].into_iter().chain(*email).collect();
-        let named = self.users.iter().filter_map(|place| {
-            let record = self.source.read(name, *place, &fields);
+        let named = self.users.iter().filter_map(|id| {
+            let record = self.source.read(name, *id, &fields);
             Some((record.pk.clone()?, self.name_of(&record).ok()?))
         });
         named.collect()
@@ -283,10 +306,10 @@ impl Dump {
 
     /// Reads all users in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = Result<DjangoUser, BadRow>> {
-        self.users.iter().enumerate().map(|(user, place)| self.user(UserKey(user), *place))
+        self.users.iter().enumerate().map(|(user, id)| self.user(UserKey(user), *id))
     }
 
-    fn user(&self, key: UserKey, place: Place) -> Result<DjangoUser, BadRow> {
+    fn user(&self, key: UserKey, id: RowId) -> Result<DjangoUser, BadRow> {
         let model = &self.user_model;
         let UserModel { email, verified, first_name, last_name, active, superuser, joined, .. } =
             *model;
@@ -298,11 +321,11 @@ impl Dump {
         let mut fields = model.used();
         fields.extend(own_balance);
         fields.extend(self.inactive_if.iter().map(|condition| condition.field.as_str()));
-        let mut record = self.source.read(&model.name, place, &fields);
+        let mut record = self.source.read(&model.name, id, &fields);
         record.pk = record.pk.take().or_else(|| self.name_of(&record).ok());
         let row = row(&model.name, &record);
         let read = || {
-            if let Some(reason) = self.refused_users.get(&place) {
+            if let Some(reason) = self.refused_users.get(&id) {
                 return Err(reason.clone());
             }
             let name = self.name_of(&record)?;
@@ -354,8 +377,8 @@ impl Dump {
         let Some(rows) = rows else { return record.whole(field, self.scale) };
         match rows.of(user) {
             [] => Err(format!("{model} has no row for this user")),
-            [place] => {
-                let record = self.source.read(model, *place, &[field]);
+            [id] => {
+                let record = self.source.read(model, *id, &[field]);
                 let tokens = record.whole(field, self.scale);
                 tokens.map_err(|reason| format!("{}: {reason}", row(model, &record)))
             }
@@ -369,14 +392,12 @@ impl Dump {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats: Vec<_> = match &model.answer {
             Answer::Field(response) => {
-                let read =
-                    |place: &Place| self.chat(model, response, *place, links.refused.get(place));
+                let read = |id: &RowId| self.chat(model, response, *id, links.refused.get(id));
                 links.of(user).iter().map(read).collect()
             }
             Answer::Row { role, conversation } => {
                 let columns = turns::Columns { role, conversation: conversation.as_deref() };
-                let read =
-                    |place: &Place| self.turn(model, columns, *place, links.refused.get(place));
+                let read = |id: &RowId| self.turn(model, columns, *id, links.refused.get(id));
                 turns::joined(links.of(user).iter().map(read))
             }
         };
@@ -388,13 +409,13 @@ impl Dump {
         &self,
         model: &ChatModel,
         response: &str,
-        place: Place,
+        id: RowId,
         refused: Option<&String>,
     ) -> Result<DjangoChat, BadRow> {
         let ChatModel { message, time, model: name, .. } = model;
         let fields: Vec<&str> =
             [message.as_str(), response, time].into_iter().chain(*name).collect();
-        let record = self.source.read(&model.name, place, &fields);
+        let record = self.source.read(&model.name, id, &fields);
         let row = row(&model.name, &record);
         let read = || {
             if let Some(reason) = refused {
@@ -416,10 +437,10 @@ impl Dump {
         &self,
         model: &ChatModel,
         columns: turns::Columns<'_>,
-        place: Place,
+        id: RowId,
         refused: Option<&String>,
     ) -> Result<turns::Turn, BadRow> {
-        let record = self.source.read(&model.name, place, &model.used());
+        let record = self.source.read(&model.name, id, &model.used());
         let row = row(&model.name, &record);
         let read = || match refused {
             Some(reason) => Err(reason.clone()),
@@ -432,19 +453,19 @@ impl Dump {
     pub fn chats_without_user(&self) -> Vec<BadRow> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats = links.unlinked.clone();
-        for (user, place) in self.users.iter().enumerate() {
-            let places = links.of(user);
-            if places.is_empty() {
+        for (user, id) in self.users.iter().enumerate() {
+            let ids = links.of(user);
+            if ids.is_empty() {
                 continue;
             }
-            if let Err(BadRow { row, .. }) = self.user(UserKey(user), *place) {
+            if let Err(BadRow { row, .. }) = self.user(UserKey(user), *id) {
                 let reason = format!("the user can't be read: {row}");
-                chats.extend(places.iter().map(|place| (*place, reason.clone())));
+                chats.extend(ids.iter().map(|id| (*id, reason.clone())));
             }
         }
-        chats.sort_by_key(|(place, _)| *place);
-        let bad = |(place, reason)| {
-            let record = self.source.read(&model.name, place, &[]);
+        chats.sort_by_key(|(id, _)| *id);
+        let bad = |(id, reason)| {
+            let record = self.source.read(&model.name, id, &[]);
             BadRow { row: row(&model.name, &record), reason }
         };
         chats.into_iter().map(bad).collect()
@@ -558,6 +579,11 @@ mod tests {
 
     fn dump(rows: &[Value]) -> Dump {
         opened(&json(rows), &Choices::default()).unwrap()
+    }
+
+    fn balance_in(field: &str) -> Choices {
+        let models = ModelChoices { tokens_field: Some(field.into()), ..ModelChoices::default() };
+        Choices { models, ..Choices::default() }
     }
 
     fn refused(rows: &[Value], choices: &Choices) -> String {
@@ -735,12 +761,13 @@ mod tests {
             ("Chat_User", "HELP_MESSAGE", "chat_user.Credits", 1),
             ("chat.User", "help_message", "shop_wallet.balance", 7),
         ] {
-            let choices = Choices {
-                user_model: Some(user_model),
-                chat_model: Some(chat_model),
-                tokens_field: Some(tokens_field),
-                ..Choices::default()
+            let models = ModelChoices {
+                user_model: Some(user_model.into()),
+                chat_model: Some(chat_model.into()),
+                tokens_field: Some(tokens_field.into()),
+                ..ModelChoices::default()
             };
+            let choices = Choices { models, ..Choices::default() };
             let dump = opened(&json(&rows), &choices).unwrap();
             assert_eq!(users(&dump).remove(0).unwrap().tokens, tokens);
             assert_eq!(dump.chats_of(UserKey(0)).remove(0).unwrap().row.model, "help.message");
@@ -750,29 +777,35 @@ mod tests {
     #[test]
     fn unsuitable_choices_are_refused() {
         let rows = [user(1, "ann"), chat(1, 1), wallet(1, 1, 7)];
-        let none = Choices::default();
-        for (choices, reason) in [
+        for (models, reason) in [
             (
-                Choices { user_model: Some("chat.usr"), ..none },
+                ModelChoices { user_model: Some("chat.usr".into()), ..ModelChoices::default() },
                 "--user-model: there is no model \"chat.usr\", only chat.chat, chat.user, shop.wallet.",
             ),
             (
-                Choices { user_model: Some("shop.wallet"), ..none },
+                ModelChoices { user_model: Some("shop.wallet".into()), ..ModelChoices::default() },
                 "--user-model: shop.wallet has no field `password`.",
             ),
             (
-                Choices { chat_model: Some("shop.wallet"), ..none },
+                ModelChoices { chat_model: Some("shop.wallet".into()), ..ModelChoices::default() },
                 "--chat-model: shop.wallet has no message (message, prompt, question, user_message, user_input, text, query, input, request or content).",
             ),
             (
-                Choices { tokens_field: Some("shop.wallet.tokens"), ..none },
+                ModelChoices {
+                    tokens_field: Some("shop.wallet.tokens".into()),
+                    ..ModelChoices::default()
+                },
                 "--tokens-field: shop.wallet has only the fields balance, user.",
             ),
             (
-                Choices { tokens_field: Some("chat.chat.message"), ..none },
+                ModelChoices {
+                    tokens_field: Some("chat.chat.message".into()),
+                    ..ModelChoices::default()
+                },
                 "--tokens-field: chat.chat is the chat model.",
             ),
         ] {
+            let choices = Choices { models, ..Choices::default() };
             assert_eq!(refused(&rows, &choices), reason);
         }
     }
@@ -795,7 +828,7 @@ mod tests {
         // A `dumpdata` file doesn't say that a user has one wallet.
         let refused = refused(&rows, &Choices::default());
         assert!(refused.contains("--tokens-field shop.purchase.tokens"), "{refused}");
-        let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
+        let choices = balance_in("shop.wallet.balance");
         let dump = opened(&json(&rows), &choices).unwrap();
         assert_eq!(dump.models().tokens, "shop.wallet.balance");
         let users = users(&dump);
@@ -817,7 +850,7 @@ mod tests {
         let refused = refused(&rows, &Choices::default());
         assert!(refused.contains("shop.wallet.balance may be the balance"), "{refused}");
 
-        let choices = Choices { tokens_field: Some("shop.wallet.balance"), ..Choices::default() };
+        let choices = balance_in("shop.wallet.balance");
         let users = users(&opened(&json(&rows), &choices).unwrap());
         let several = "chat.user 1 (line 2): shop.wallet has 2 rows for this user";
         assert_eq!(users[0], Err(several.into()));

@@ -77,10 +77,35 @@ def check_advisories():
         assert any(steps(job, "cargo deny --all-features --locked check") for job in found["jobs"].values()), f"{name}.yml checks no advisories"
 
 
+def affected(step, *paths):
+    """Whether a change of these files can affect a step."""
+    said = subprocess.check_output([ROOT / ".ci/affected", step], input="\n".join(paths), text=True).strip()
+    assert said in ("true", "false"), said
+    return said == "true"
+
+
+def check_skips():
+    jobs = workflow("ci")["jobs"]
+    names = [*jobs["run"]["strategy"]["matrix"]["step"], "dependencies"]
+    for path, expected in (
+        ("docs/use/failures.md", ["lint", "test", "package"]),
+        ("site/chat/app.js", ["test", "package", "pages"]),
+        ("functions/src/pages/site.rs", names),
+        (".ci/run", names),
+    ):
+        found = [name for name in names if affected(name, path)]
+        assert found == expected, (path, found)
+    assert all(affected(name, "README.md", "site/chat/app.js", "shared/src/lib.rs") for name in names)
+    for job in (jobs["run"], jobs["dependencies"]):
+        guarded = [step["if"] for step in job["steps"] if "run" in step and step.get("id") != "affected"]
+        assert set(guarded) == {"steps.affected.outputs.runs == 'true'"}, guarded
+
+
 def check():
     deploy = workflow("deploy")
     check_rollback(deploy)
     check_rehearsal(deploy["jobs"]["rehearse"])
     check_publishing(deploy["jobs"])
     check_advisories()
-    print("the workflows roll back without waiting, publish the program, and check advisories every night")
+    check_skips()
+    print("the workflows roll back without waiting, publish the program, check advisories every night, and skip only what a change can't affect")

@@ -1,15 +1,15 @@
 // Steps and checks of journeys through the administration.
 
 import { newPage } from "./browser.mjs";
-import { signIn } from "./chatting.mjs";
+import { logIn } from "./chatting.mjs";
 
 const { ADMIN, ADMIN_PASSWORD } = process.env;
 
-/** A page in which the administrator of a server is signed in. */
+/** A page in which the administrator of a server is logged in. */
 export async function adminPage({ url }, place, options) {
   const page = await newPage(options);
   await page.goto(`${url}admin/${place}`);
-  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
+  await logIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
   await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
   return page;
 }

@@ -14,29 +14,29 @@ await journeys({
     const bob = await newUser("bob");
     const page = await newPage();
     await page.goto(`${SITE}admin/#/trail`);
-    await signIn(page, bob);
+    await logIn(page, bob);
     await heading(page, "Administrators only");
     assert.equal(await page.getByRole("navigation").count(), 0);
     assert.equal(await page.getByRole("link", { name: "Go to the chat" }).getAttribute("href"), SITE);
 
-    await page.getByRole("button", { name: "Sign in with another account" }).click();
-    await signIn(page, { name: admin.name, password: "not this one" });
+    await page.getByRole("button", { name: "Log in with another account" }).click();
+    await logIn(page, { name: admin.name, password: "not this one" });
     await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
-    await signIn(page, admin);
+    await logIn(page, admin);
     await heading(page, "Audit log");
     await page.reload();
     await heading(page, "Audit log");
-    await page.getByRole("button", { name: "Sign out" }).click();
-    await heading(page, "Sign in");
+    await page.getByRole("button", { name: "Log out" }).click();
+    await heading(page, "Log in");
     await page.reload();
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
   },
 
   async "a user chats again after an administrator adds tokens"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
-    await signIn(chat, ann);
+    await logIn(chat, ann);
     const page = await adminPage();
     await openUser(page, ann);
     await adjust(page, "Take away", FIRST_GRANT - PRICE, "Only one chat is left");
@@ -117,7 +117,7 @@ await journeys({
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
-    await signIn(chat, bob);
+    await logIn(chat, bob);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
 
     const page = await adminPage();
@@ -130,13 +130,13 @@ await journeys({
 
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
-    await signIn(chat, bob);
+    await logIn(chat, bob);
     await chat.getByText("Incorrect username or password.").waitFor();
     assert.equal((await bob.api("GET", "api/tokens/", null)).status, 401);
 
     await decide(page, "Reactivate");
     await page.getByText(`${bob.name} is active again.`).waitFor();
-    await signIn(chat, bob);
+    await logIn(chat, bob);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
   },
 
@@ -180,8 +180,8 @@ await journeys({
     await chat.goto(await mailedLink(email, "reset-password"));
     await chat.getByLabel("New password").fill(joe.password);
     await chat.getByRole("button", { name: "Change password" }).click();
-    await heading(chat, "Sign in");
-    await signIn(chat, { ...joe, name: email });
+    await heading(chat, "Log in");
+    await logIn(chat, { ...joe, name: email });
     await say(chat, "Hello!");
     await chat.getByText("You said: Hello!", { exact: true }).waitFor();
     const invited = `Invited ${joe.name} by e-mail, with 1,500 tokens`;
@@ -202,31 +202,31 @@ await journeys({
     await heading(page, ruth.name);
     const hers = await newPage();
     await hers.goto(`${SITE}admin/`);
-    await signIn(hers, ruth);
+    await logIn(hers, ruth);
     await heading(hers, "Users");
     const created = `Created ${ruth.name} as an administrator, with 4,000 tokens`;
     assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
-  async "a signed-out user returns and the audit log has the reason"() {
+  async "a logged-out user returns and the audit log has the reason"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
-    await signIn(chat, ann);
+    await logIn(chat, ann);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
 
     const page = await adminPage();
     await openUser(page, ann);
-    await decideIn(page, "Sessions", "Sign out everywhere", "A lost laptop");
-    await page.getByText(`${ann.name} has been signed out everywhere.`).waitFor();
+    await decideIn(page, "Sessions", "Log out everywhere", "A lost laptop");
+    await page.getByText(`${ann.name} has been logged out everywhere.`).waitFor();
     await page.getByText("The account has no sessions.").waitFor();
     assert.equal(await focused(page), "Sessions");
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
-    await signIn(chat, ann);
+    await logIn(chat, ann);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
 
-    assert.deepEqual(await actsOn(page, ann), [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
+    assert.deepEqual(await actsOn(page, ann), [[`Logged ${ann.name} out everywhere`, "you", "A lost laptop"]]);
   },
 
   async "an administrator sends a link for a forgotten password"() {
@@ -243,8 +243,8 @@ await journeys({
     await chat.goto(await mailedLink(email, "reset-password"));
     await chat.getByLabel("New password").fill("a password by phone");
     await chat.getByRole("button", { name: "Change password" }).click();
-    await heading(chat, "Sign in");
-    await signIn(chat, { name: eve.name, password: "a password by phone" });
+    await heading(chat, "Log in");
+    await logIn(chat, { name: eve.name, password: "a password by phone" });
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
@@ -253,7 +253,7 @@ await journeys({
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
-    await signIn(chat, bob);
+    await logIn(chat, bob);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
 
     const page = await adminPage();
@@ -263,7 +263,7 @@ await journeys({
     await heading(page, "Users");
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
-    await signIn(chat, bob);
+    await logIn(chat, bob);
     await chat.getByText("Incorrect username or password.").waitFor();
     assert.deepEqual(await actsOn(page, { name: bob.id }), [[`Deleted the account ${bob.id}`, "you", "Asked by letter"]]);
     await page.goto(`${SITE}admin/#/users/${bob.id}`);
@@ -308,7 +308,7 @@ await journeys({
 
     const hers = await newPage();
     await hers.goto(`${SITE}admin/#/figures`);
-    await signIn(hers, carla);
+    await logIn(hers, carla);
     await heading(hers, "Statistics");
     await openUser(hers, carla);
     await hers.getByText("This is your own account.").waitFor();
@@ -320,7 +320,7 @@ await journeys({
     await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
     await hers.getByRole("link", { name: "Messages" }).click();
     await hers.getByText("Your session has ended.").waitFor();
-    await signIn(hers, carla);
+    await logIn(hers, carla);
     await heading(hers, "Administrators only");
   },
 
@@ -341,7 +341,7 @@ await journeys({
     await page.getByText("The account is active.").waitFor();
   },
 
-  async "signing in again leads back to the same view"() {
+  async "logging in again leads back to the same view"() {
     const page = await adminPage("#/users?q=ro");
     await rowsAre(page);
     await page.context().clearCookies();
@@ -350,7 +350,7 @@ await journeys({
     await page.getByText("Your session has ended.").waitFor();
     assert.equal(await focused(page), "Username or e-mail address");
     await page.unroute("**/api/admin/**");
-    await signIn(page, admin);
+    await logIn(page, admin);
     await heading(page, "Users");
     assert.equal(await page.getByRole("searchbox", { name: "Search" }).inputValue(), "roo");
   },
@@ -871,7 +871,7 @@ await journeys({
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const chat = await newPage();
     await chat.goto(SITE);
-    await signIn(chat, ann);
+    await logIn(chat, ann);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
     const page = await adminPage();
     await openUser(page, ann);
@@ -929,9 +929,9 @@ await journeys({
       for (const width of [1280, 320]) {
         const page = await newPage({ colorScheme, viewport: { width, height: 800 } });
         await page.goto(`${SITE}admin/`);
-        await heading(page, "Sign in");
-        await looksRight(page, `admin-door-${width}-${colorScheme}`);
-        await signIn(page, admin);
+        await heading(page, "Log in");
+        await looksRight(page, `admin-log-in-${width}-${colorScheme}`);
+        await logIn(page, admin);
         await rowsAre(page);
         await looksRight(page, `admin-users-${width}-${colorScheme}`);
         await page.getByRole("button", { name: "New user" }).click();
@@ -968,19 +968,19 @@ await journeys({
 
 // --- Steps and checks ----------------------------------------------------------------------------------------------------------------
 
-/** A page in a new browser in which the administrator is signed in. */
+/** A page in a new browser in which the administrator is logged in. */
 async function adminPage(place = "#/users") {
   const page = await newPage();
   await page.goto(`${SITE}admin/${place}`);
-  await signIn(page, admin);
+  await logIn(page, admin);
   await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
   return page;
 }
 
-async function signIn(page, { name, password }) {
+async function logIn(page, { name, password }) {
   await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
 }
 
 async function openUser(page, { id, name }) {

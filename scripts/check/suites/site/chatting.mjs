@@ -2,20 +2,20 @@
 
 import { SITE, newPage } from "./browser.mjs";
 
-/** A page in a new browser in which a user is signed in. */
+/** A page in a new browser in which a user is logged in. */
 export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
   const page = await newPage(options);
   await page.goto(url + place);
-  await signIn(page, person);
+  await logIn(page, person);
   await page.getByRole("button", { name: "Your account" }).waitFor();
   if (place === "") await heading(page, "What would you like to know?");
   return page;
 }
 
-export async function signIn(page, { name, password }) {
+export async function logIn(page, { name, password }) {
   await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
 }
 
 /** Sends a message: with Enter, or with the button where Enter begins a new line. */

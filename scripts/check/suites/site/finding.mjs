@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { SITE, ask, journeys, looksRight, manage, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
+import { answered, chatPage, focused, heading, logIn, said, say } from "./chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
@@ -55,7 +55,7 @@ await journeys({
       return route.fulfill({ headers, json: asked.length === 1 ? first : last });
     });
     await page.goto(SITE);
-    await signIn(page, ann);
+    await logIn(page, ann);
     await chats(page).getByRole("link", { name: "Today 0" }).waitFor();
     const shown = await groups(page);
     assert.deepEqual(shown.map(([name]) => name), ["Pinned", ...Object.keys(days).slice(0, 5)]);

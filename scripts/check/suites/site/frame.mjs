@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { SITE, journeys, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
+import { answered, chatPage, focused, heading, logIn, said, say } from "./chatting.mjs";
 
 /** The maximum time until the first text is painted, in milliseconds, with a latency of 400 ms and 50 kB a second. */
 const FIRST_PAINT = 2000;
@@ -34,7 +34,7 @@ await journeys({
       await devtools.send("Network.emulateNetworkConditions", { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 });
       await page.goto(SITE, { waitUntil: "commit" });
       paints.push(await firstPaint(page));
-      await heading(page, "Sign in");
+      await heading(page, "Log in");
       console.log(`    first contentful paint ${Math.round(paints.at(-1))} ms, form ${Math.round(await page.evaluate(() => performance.now()))} ms`);
     }
     assert(Math.min(...paints) < FIRST_PAINT, `painted after ${paints.join(", ")} ms`);
@@ -52,7 +52,7 @@ await journeys({
     await firstPaint(page);
     await page.getByText("Loading…").waitFor();
     open();
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
   },
 
   async "the chat page's first load is small"() {
@@ -64,12 +64,12 @@ await journeys({
     assert(size < FIRST_LOAD, `${size} bytes`);
     assert.deepEqual(named.filter((path) => SESSION.test(path)), []);
 
-    // The page loads nothing else before a user has signed in.
+    // The page loads nothing else before a user has logged in.
     const page = await newPage();
     const loaded = [];
     page.on("request", (request) => loaded.push(new URL(request.url()).pathname.slice(1)));
     await page.goto(SITE);
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
     // A new browser also asks for the operator's word for tokens.
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$|^api\/health\/$/.test(path));
@@ -155,7 +155,7 @@ await journeys({
 
       const office = await newPage({ viewport });
       await office.goto(`${SITE}admin/#/users/${ann.id}`);
-      await signIn(office, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
+      await logIn(office, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
       await heading(office, ann.name);
       await office.evaluate(async () => (await import(document.querySelector("link[href$='ui/message.js']").href)).toast("Done for this user."));
       await office.getByText("Done for this user.").waitFor();
@@ -202,10 +202,17 @@ await journeys({
     }
   },
 
-  async "failed sign-ins look alike and list possible reasons"() {
+  async "the earlier address of the log-in leads to the new one"() {
     const page = await newPage();
     await page.goto(`${SITE}#/sign-in`);
-    await signIn(page, { name: "nobody-at-all", password: "not this one" });
+    await heading(page, "Log in");
+    assert.equal(new URL(page.url()).hash, "#/log-in");
+  },
+
+  async "failed log-ins look alike and list possible reasons"() {
+    const page = await newPage();
+    await page.goto(`${SITE}#/log-in`);
+    await logIn(page, { name: "nobody-at-all", password: "not this one" });
     await page.getByText("Incorrect username or password.").waitFor();
     await page.getByText("the account may be deactivated").waitFor();
   },
@@ -213,7 +220,7 @@ await journeys({
   async "the page can be installed as an app with icons"() {
     const page = await newPage();
     await page.goto(SITE);
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
     const devtools = await page.context().newCDPSession(page);
     const { errors, data, url } = await devtools.send("Page.getAppManifest");
     assert.deepEqual(errors, []);
@@ -239,7 +246,7 @@ await journeys({
       await heading(page, "Page not found");
     }
     await page.getByRole("link", { name: "Go to the chat" }).click();
-    await signIn(page, ann);
+    await logIn(page, ann);
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");

@@ -139,7 +139,7 @@ try {
   });
 
   await proves("cookies that another port receives are useless there", async () => {
-    const own = await page(`${SITE}#/sign-in`);
+    const own = await page(`${SITE}#/log-in`);
     await own.getByLabel("Username or e-mail address").fill(victim);
     await own.getByLabel("Password", { exact: true }).fill("secret123");
     await own.keyboard.press("Enter");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { SITE, ask, finish, journeys, mailedLink, manage, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, newChat, said, say, signIn } from "./chatting.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, newChat, said, say } from "./chatting.mjs";
 import { newWire } from "./wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -12,7 +12,7 @@ await journeys({
   async "a new user asks and reads the answer as it is written"() {
     const page = await newPage();
     await page.goto(SITE);
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
     await page.getByRole("link", { name: "Create an account" }).click();
     await heading(page, "Create an account");
     await page.getByText("Includes 4,000 free tokens: about 40 answers.").waitFor();
@@ -76,8 +76,8 @@ await journeys({
     await page.getByText("Another account has this username. Choose another one.").waitFor();
     assert.equal(await focused(page), "Username");
 
-    await page.getByRole("link", { name: "Sign in" }).click();
-    await signIn(page, { ...ann, password: "not this one" });
+    await page.getByRole("link", { name: "Log in" }).click();
+    await logIn(page, { ...ann, password: "not this one" });
     await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
     assert.equal(await page.getByLabel("Username or e-mail address").inputValue(), ann.name);
     await page.getByRole("button", { name: "Show password" }).click();
@@ -486,7 +486,7 @@ await journeys({
     // With pages of two, a few rows make several pages.
     await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
     await page.goto(`${SITE}#/statement`);
-    await signIn(page, ann);
+    await logIn(page, ann);
     await heading(page, "Statement");
     // The list loads more pages while its end is in view.
     await page.getByText("Grant for a new account").waitFor();
@@ -509,14 +509,14 @@ await journeys({
     await page.getByRole("button", { name: "Send the e-mail again" }).click();
     await page.getByText(/We've sent an e-mail/).waitFor();
     const elsewhere = await newPage();
-    await elsewhere.goto(`${SITE}#/sign-in`);
-    await signIn(elsewhere, ann);
+    await elsewhere.goto(`${SITE}#/log-in`);
+    await logIn(elsewhere, ann);
     await heading(elsewhere, "What would you like to know?");
     await page.goto(await mailedLink(email, "verify-email"));
     await heading(page, "Verify your e-mail address");
     await page.getByRole("button", { name: "Verify my e-mail address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
-    await page.getByText("You have been signed out everywhere else.").waitFor();
+    await page.getByText("You have been logged out everywhere else.").waitFor();
     // This session continues, and the sessions on other devices have ended.
     await page.getByRole("link", { name: "Continue" }).click();
     await heading(page, "What would you like to know?");
@@ -526,10 +526,10 @@ await journeys({
     await page.getByText("verified", { exact: true }).waitFor();
     await elsewhere.goto(`${SITE}#/history`);
     await elsewhere.getByText("Your session has ended.").waitFor();
-    await heading(elsewhere, "Sign in");
+    await heading(elsewhere, "Log in");
 
     const lost = await newPage();
-    await lost.goto(`${SITE}#/sign-in`);
+    await lost.goto(`${SITE}#/log-in`);
     await lost.getByRole("link", { name: "Forgotten your password?" }).click();
     await lost.getByLabel("E-mail address").fill(email);
     await lost.keyboard.press("Enter");
@@ -541,8 +541,8 @@ await journeys({
     await lost.locator(".field-error").waitFor();
     await lost.getByLabel("New password").fill("a better horse with a battery");
     await lost.keyboard.press("Enter");
-    await heading(lost, "Sign in");
-    await signIn(lost, { name: email, password: "a better horse with a battery" });
+    await heading(lost, "Log in");
+    await logIn(lost, { name: email, password: "a better horse with a battery" });
     await heading(lost, "What would you like to know?");
     // Sessions from before the change have ended.
     await page.goto(`${SITE}#/history`);
@@ -575,8 +575,8 @@ await journeys({
     await reader.getByLabel("New password").fill("a better horse with a battery");
     await reader.keyboard.press("Enter");
     await reader.getByText(`${email} is verified.`).waitFor();
-    await reader.getByRole("link", { name: "Sign in", exact: true }).click();
-    await signIn(reader, eve);
+    await reader.getByRole("link", { name: "Log in", exact: true }).click();
+    await logIn(reader, eve);
     await reader.getByText("Incorrect username or password.", { exact: false }).waitFor();
     await reader.getByLabel("Password", { exact: true }).fill("a better horse with a battery");
     await reader.keyboard.press("Enter");
@@ -622,7 +622,7 @@ await journeys({
     await heading(page, "Profile");
     await say(other, "Still here?");
     await other.getByText("Your session has ended.").waitFor();
-    await signIn(other, { ...ann, password: "another horse and battery" });
+    await logIn(other, { ...ann, password: "another horse and battery" });
     await said(other, "Still here?").waitFor();
   },
 
@@ -695,11 +695,11 @@ await journeys({
     assert.equal(await list.count(), 2);
     await other.goto(`${SITE}#/statement`);
     await other.getByText("Your session has ended.").waitFor();
-    await signIn(other, ann);
+    await logIn(other, ann);
     await heading(other, "Statement");
-    await page.getByRole("button", { name: "Sign out everywhere" }).click();
-    await page.getByRole("dialog").getByRole("button", { name: "Sign out everywhere" }).click();
-    await heading(page, "Sign in");
+    await page.getByRole("button", { name: "Log out everywhere" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Log out everywhere" }).click();
+    await heading(page, "Log in");
     await other.goto(`${SITE}#/history`);
     await other.getByText("Your session has ended.").waitFor();
   },
@@ -748,8 +748,8 @@ await journeys({
     await page.getByRole("button", { name: "Delete my account" }).click();
     await dialog.getByLabel("Your password").fill(ann.password);
     await page.keyboard.press("Enter");
-    await heading(page, "Sign in");
-    await signIn(page, ann);
+    await heading(page, "Log in");
+    await logIn(page, ann);
     await page.getByText("Incorrect username or password.").waitFor();
   },
 
@@ -760,10 +760,10 @@ await journeys({
     await second.goto(`${SITE}#/statement`);
     await heading(second, "Statement");
     await page.getByRole("button", { name: "Your account" }).click();
-    await page.getByRole("button", { name: "Sign out" }).click();
-    await heading(page, "Sign in");
-    await heading(second, "Sign in");
-    await signIn(page, ann);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await heading(page, "Log in");
+    await heading(second, "Log in");
+    await logIn(page, ann);
     await heading(second, "What would you like to know?");
     // Many requests may need a new access token at once.
     await Promise.all([page.reload(), second.reload()]);
@@ -903,9 +903,9 @@ await journeys({
     await page.goto(`${SITE}docs/`);
     await page.getByText(`A message to the AI costs ${PRICE} tokens`).waitFor();
     await page.getByRole("button", { name: "Use my session" }).click();
-    await page.getByText("You aren't signed in.").waitFor();
-    await page.getByRole("link", { name: "Sign in", exact: true }).click();
-    await signIn(page, ann);
+    await page.getByText("You aren't logged in.").waitFor();
+    await page.getByRole("link", { name: "Log in", exact: true }).click();
+    await logIn(page, ann);
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}docs/`);
     await page.getByRole("button", { name: "Use my session" }).click();
@@ -920,7 +920,7 @@ await journeys({
     const other = await newPage({ beside: page });
     await other.goto(SITE);
     await other.getByRole("button", { name: "Your account" }).click();
-    await other.getByRole("button", { name: "Sign out" }).click();
+    await other.getByRole("button", { name: "Log out" }).click();
     await page.getByText("Your session has ended.").waitFor();
     await page.getByRole("button", { name: "Execute" }).click();
     await reply.getByText("not_authenticated").first().waitFor();

@@ -5,26 +5,26 @@ import assert from "node:assert/strict";
 import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
-const DOORS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
+const GUEST_VIEWS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
 
 const looks = (colorScheme, width) => async () => {
   const shot = (view) => looksRight(page, `${view}-${width}-${colorScheme}`);
   const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
   await page.goto(SITE);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Log in" }).click();
   await page.getByText("Please fill this in.").first().waitFor();
-  await shot("sign-in");
-  for (const [view, place] of Object.entries(DOORS)) {
+  await shot("log-in");
+  for (const [view, place] of Object.entries(GUEST_VIEWS)) {
     await visit(page, place);
     // Wait for the link to another view, which every view without a session has.
-    if (view === "half") await page.getByRole("link", { name: "Sign in", exact: true }).waitFor();
-    if (view === "reset") await page.getByRole("link", { name: "Back to sign in" }).waitFor();
+    if (view === "half") await page.getByRole("link", { name: "Log in", exact: true }).waitFor();
+    if (view === "reset") await page.getByRole("link", { name: "Back to the log-in" }).waitFor();
     await shot(view);
   }
 
   const ann = await newUser("ann", { email: `ann${Date.now().toString(36)}${width}${colorScheme}@example.com` });
   await ann.api("POST", "api/user/api-keys/", { name: "build server" });
-  await page.goto(`${SITE}#/sign-in`);
+  await page.goto(`${SITE}#/log-in`);
   await page.getByLabel("Username or e-mail address").fill(ann.name);
   await page.getByLabel("Password", { exact: true }).fill(ann.password);
   await page.keyboard.press("Enter");

@@ -23,7 +23,7 @@ await journeys({
 
     const page = await newPage({ viewport: { width: 1000, height: 640 } });
     await page.goto(SITE);
-    await signIn(page, "ann", PASSWORD);
+    await logIn(page, "ann", PASSWORD);
     await page.getByLabel("Your message").fill(QUESTION);
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Copy the answer" }).waitFor();
@@ -34,13 +34,13 @@ await journeys({
 
     const administration = await newPage({ viewport: { width: 1000, height: 640 } });
     await administration.goto(`${SITE}admin/`);
-    await signIn(administration, process.env.ADMIN, process.env.ADMIN_PASSWORD);
+    await logIn(administration, process.env.ADMIN, process.env.ADMIN_PASSWORD);
     await administration.getByRole("link", { name: "carla", exact: true }).waitFor();
     await picture(administration, "readme-administration");
   },
 });
 
-async function signIn(page, name, password) {
+async function logIn(page, name, password) {
   await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.keyboard.press("Enter");

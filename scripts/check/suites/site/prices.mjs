@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./administering.mjs";
 import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, say, signIn } from "./chatting.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, say } from "./chatting.mjs";
 import { newServer } from "./server.mjs";
 
 const FIRST_GRANT = 4000;
@@ -582,8 +582,8 @@ await journeys({
     await page.getByText("Every credit accounted for").waitFor();
     await page.getByRole("link", { name: "Create an account" }).click();
     await page.getByText("Includes 4,000 free credits").waitFor();
-    await page.getByRole("link", { name: "Sign in" }).click();
-    await signIn(page, ann);
+    await page.getByRole("link", { name: "Log in" }).click();
+    await logIn(page, ann);
     await heading(page, "What would you like to know?");
     await page.getByRole("link", { name: "Balance: 4,000 credits" }).waitFor();
     await cost(page).getByText("At most 100 credits", { exact: true }).waitFor();

@@ -1,4 +1,4 @@
-// Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are played: no money moves.
+// Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are simulated: no money moves.
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./administering.mjs";
@@ -8,10 +8,10 @@ import { newServer } from "./server.mjs";
 
 const FIRST_GRANT = 4000;
 
-/** The packs of a server that plays payments: 1,000 tokens, 5,000 tokens and 20,000 tokens. */
+/** The packs of a server that simulates payments: 1,000 tokens, 5,000 tokens and 20,000 tokens. */
 const SMALL = "1,000 tokens";
 
-const newShop = (settings) => newServer(null, { PAYMENTS: "played", ...settings });
+const newShop = (settings) => newServer(null, { PAYMENTS: "simulated", ...settings });
 
 /** A page in which a new user sees the packs. */
 async function buyer(server, options) {
@@ -24,7 +24,7 @@ async function buyer(server, options) {
 /** Orders a pack, and presses a button of the payment page. */
 async function order(page, choice, name = SMALL) {
   await page.getByRole("button", { name: `Buy ${name}`, exact: true }).click();
-  await heading(page, "Played payment");
+  await heading(page, "Simulated payment");
   await page.getByRole("button", { name: choice, exact: true }).click();
 }
 
@@ -33,7 +33,7 @@ async function act(server, choice, beside) {
   const page = await newPage({ beside });
   await page.goto(server.payments);
   await page.getByRole("button", { name: choice, exact: true }).first().click();
-  await heading(page, "Played payments");
+  await heading(page, "Simulated payments");
   await page.close();
 }
 
@@ -103,7 +103,7 @@ await journeys({
     const server = await newShop();
     const { page } = await buyer(server, { viewport: { width: 390, height: 800 } });
     await order(page, "Pay later");
-    await page.getByText("The tokens come when the money arrives, which may take some days.").waitFor();
+    await page.getByText("You'll get the tokens when the money arrives, which may take some days.").waitFor();
     await purchase(page).getByText("Payment pending").waitFor();
     await balance(page, FIRST_GRANT);
     await looksRight(page, "purchases-pending-390");
@@ -155,7 +155,7 @@ await journeys({
     await act(server, "Refund", page);
     await becomes(page, "Refunded");
     const owed = body.tokens - FIRST_GRANT;
-    await page.getByText(`${owed} tokens must still return for refunded purchases.`).waitFor();
+    await page.getByText(`You owe ${owed} tokens for refunded purchases. They'll be deducted from the next tokens you receive.`).waitFor();
     await balance(page, 0);
     await looksRight(page, "purchases-owed");
     await page.goto(`${server.url}#/statement`);
@@ -164,7 +164,7 @@ await journeys({
     assert.match(await refund.first().innerText(), /−/);
 
     const admin = await adminPage(server, "#/purchases?attention=true");
-    await admin.getByText(`${owed} tokens must return`).waitFor();
+    await admin.getByText(`${owed} tokens owed`).waitFor();
     assert.equal(await admin.getByLabel("Show", { exact: true }).inputValue(), "true");
     await looksRight(admin, "purchases-admin-attention");
   },

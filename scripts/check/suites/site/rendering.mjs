@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answer, answered, chatPage, heading, say, signIn } from "./chatting.mjs";
+import { answer, answered, chatPage, heading, logIn, say } from "./chatting.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
 /** An answer with every element that has a style. */
@@ -177,7 +177,7 @@ await journeys({
     const page = await newPage();
     const names = modules(page);
     await page.goto(SITE);
-    await signIn(page, await newUser("ann"));
+    await logIn(page, await newUser("ann"));
     await heading(page, "What would you like to know?");
     await page.waitForLoadState("networkidle");
     assert.deepEqual(names, []);
@@ -205,7 +205,7 @@ await journeys({
       await route.continue();
     });
     await page.goto(SITE);
-    await signIn(page, ann);
+    await logIn(page, ann);
     await say(page, "Raw **bold** and $x^2$");
     await answer(page).getByText("**bold** and $x^2$").waitFor();
     open();
@@ -215,7 +215,7 @@ await journeys({
     const other = await newPage();
     await other.route("**/*.mjs", (route) => route.abort());
     await other.goto(SITE);
-    await signIn(other, ann);
+    await logIn(other, ann);
     await other.locator(".conversations a").first().click();
     await answer(other).getByText("**bold** and $x^2$").waitFor();
     await other.goto(`${SITE}#/history`);
@@ -278,7 +278,7 @@ await journeys({
       addEventListener("securitypolicyviolation", ({ violatedDirective, sample }) => globalThis.refused.push(`${violatedDirective} ${sample}`));
     });
     await page.goto(SITE);
-    await signIn(page, await newUser("ann"));
+    await logIn(page, await newUser("ann"));
     // Show the attempts together in answers of the AI, and then one by one.
     for (let from = 0; from < PAYLOADS.length; from += 48) {
       const message = `Raw ${PAYLOADS.slice(from, from + 48).join("\n\n")}`;

@@ -3,11 +3,11 @@
 
 import assert from "node:assert/strict";
 import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, heading, said, signIn } from "./chatting.mjs";
+import { answered, chatPage, heading, logIn, said } from "./chatting.mjs";
 
 const WIDE = { viewport: { width: 1280, height: 800 } };
 const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-const DOORS = ["#/sign-in", "#/register", "#/forgotten-password", "#/reset-password?token=x", "#/verify-email?token=x", "#/verify-email"];
+const GUEST_VIEWS = ["#/log-in", "#/register", "#/forgotten-password", "#/reset-password?token=x", "#/verify-email?token=x", "#/verify-email"];
 const TURNS = 10;
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -71,14 +71,14 @@ const everyView = (options) => async () => {
   const { ann, first, program } = await reader();
   const page = await newPage(options);
   await page.goto(SITE);
-  await heading(page, "Sign in");
-  for (const door of DOORS) {
-    await page.goto(SITE + door);
+  await heading(page, "Log in");
+  for (const view of GUEST_VIEWS) {
+    await page.goto(SITE + view);
     await page.locator("h1").waitFor();
-    await endsWithContent(page, door);
+    await endsWithContent(page, view);
   }
-  await page.goto(`${SITE}#/sign-in`);
-  await signIn(page, ann);
+  await page.goto(`${SITE}#/log-in`);
+  await logIn(page, ann);
   await heading(page, "What would you like to know?");
   await fillsWindow(page, "a new chat");
   const chat = `#/c/${first.conversation_id}`;
@@ -101,7 +101,7 @@ const everyAdministratorsView = (options) => async () => {
   const { ann } = await reader();
   const page = await newPage(options);
   await page.goto(`${SITE}admin/`);
-  await signIn(page, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
+  await logIn(page, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
   await heading(page, "Users");
   for (const place of ["users", "users/grants", `users/${ann.id}`, `users/${ann.id}/statement`, `users/${ann.id}/chats`, "chats", "figures", "trail", "export"]) {
     await visit(page, `admin/#/${place}`);

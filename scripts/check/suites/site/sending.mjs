@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, newChat, said, say, signIn } from "./chatting.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, newChat, said, say } from "./chatting.mjs";
 import { newWire } from "./wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -407,9 +407,9 @@ await journeys({
     const page = await chatPage(ann);
     await endSessions(ann);
     await say(page, "Do not lose me");
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
     await page.getByText("what you wrote is kept").waitFor();
-    await signIn(page, ann);
+    await logIn(page, ann);
     await said(page, "Do not lose me").waitFor();
     await answered(page);
     assert.deepEqual(await messages(page), ["Do not lose me"]);
@@ -418,8 +418,8 @@ await journeys({
 
     await endSessions(ann);
     await say(page, "And this one");
-    await heading(page, "Sign in");
-    await signIn(page, ann);
+    await heading(page, "Log in");
+    await logIn(page, ann);
     await said(page, "And this one").waitFor();
     assert.deepEqual(await messages(page), ["Do not lose me", "And this one"]);
     assert.equal(await spent(ann), 2);

@@ -54,8 +54,8 @@ async function startProvider() {
 
 /**
  * A new server with this price list, and with the administrator ADMIN: `{url, manage, admin, payments}`. `manage` runs the command with the server's
- * data, `admin(method, path, body)` sends a request as the administrator, and `payments` is the URL of the page with all played payments, if it plays
- * payments.
+ * data, `admin(method, path, body)` sends a request as the administrator, and `payments` is the URL of the page with all payments, if it simulates
+ * them.
  */
 export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
@@ -81,7 +81,7 @@ export async function newServer(list = null, settings = {}) {
   const url = `http://127.0.0.1:${pages}/`;
   await isUp(url);
   const { body } = await ask("POST", "api/login/", { username: ADMIN, password: ADMIN_PASSWORD }, null, url);
-  const payments = /Payments are played. (\S+)/.exec(printed())?.[1];
+  const payments = /Payments are simulated. (\S+)/.exec(printed())?.[1];
   return { url, manage, payments, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
 }
 

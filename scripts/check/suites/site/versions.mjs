@@ -159,7 +159,7 @@ await journeys({
   async "a keyboard is enough to register and regenerate"() {
     const page = await newPage();
     await page.goto(SITE);
-    await heading(page, "Sign in");
+    await heading(page, "Log in");
     await page.locator("body").press("Tab");
     await goTo(page, "Create an account");
     await page.keyboard.press("Enter");

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { adminPage, rows } from "./administering.mjs";
 import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { balance, chatPage, signIn } from "./chatting.mjs";
+import { balance, chatPage, logIn } from "./chatting.mjs";
 
 const FIRST_GRANT = 4000;
 
@@ -90,7 +90,7 @@ await journeys({
     await page.getByText(`${eve.name} is an administrator now.`).waitFor();
     const hers = await newPage();
     await hers.goto(`${SITE}admin/#/vouchers`);
-    await signIn(hers, eve);
+    await logIn(hers, eve);
     const names = [`First ${Date.now()}`, `Second ${Date.now()}`];
     for (const name of names) {
       const { dialog } = await create(hers, { Name: name, Tokens: "5", Codes: "2", "Uses of each code": "3" });

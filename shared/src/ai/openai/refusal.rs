@@ -2,13 +2,11 @@
 //! because the rest of the reply may repeat the prompt, and the prompt's words would be mistaken
 //! for the server's reason.
 
-use std::fmt;
-
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::ai::failure::Reason;
+use crate::ai::texts::{TextFinder, find_texts};
 
 /// The maximum number of bytes that are read from a reply.
 const REPLY: usize = 64 * 1024;
@@ -32,19 +30,13 @@ pub async fn reason(mut body: Incoming) -> Reason {
 /// Returns the reason in a reply. If the reply is cut off, returns what precedes the cut.
 fn reason_in(reply: &[u8]) -> Reason {
     let mut reason = Reason::default();
-    let mut json = serde_json::Deserializer::from_slice(reply);
-    let _ = ReplyTexts { place: Place::Reply, reason: &mut reason }.deserialize(&mut json);
+    let _ = find_texts(reply, JsonPlace::Reply, &mut reason);
     reason
 }
 
-/// Visits a value in a reply and collects the texts.
-struct ReplyTexts<'r> {
-    place: Place,
-    reason: &'r mut Reason,
-}
-
+/// The place of a value in a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub enum JsonPlace {
     /// The reply, or an element of it. Some servers reply with a list.
     Reply,
     /// The field `error`. Some servers send the text directly as the value of `error`.
@@ -58,87 +50,42 @@ enum Place {
     Elsewhere,
 }
 
-impl Place {
-    fn child(self, field: &str) -> Self {
-        match (self, field) {
-            (Self::Reply, "error") => Self::Error,
-            (Self::Reply, "message" | "detail") | (Self::Error, "message") => Self::Words,
-            (Self::Error, "code" | "type") => Self::Code,
-            (Self::Reply | Self::Error, "param") => Self::Param,
-            _ => Self::Elsewhere,
+impl TextFinder for Reason {
+    type Place = JsonPlace;
+
+    fn field(&self, object: JsonPlace, name: &str) -> JsonPlace {
+        use JsonPlace::{Code, Elsewhere, Error, Param, Reply, Words};
+        match (object, name) {
+            (Reply, "error") => Error,
+            (Reply, "message" | "detail") | (Error, "message") => Words,
+            (Error, "code" | "type") => Code,
+            (Reply | Error, "param") => Param,
+            _ => Elsewhere,
         }
     }
-}
 
-impl<'de> DeserializeSeed<'de> for ReplyTexts<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        match self.place {
-            Place::Elsewhere => json.deserialize_ignored_any(IgnoredAny).map(drop),
-            _ => json.deserialize_any(self),
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for ReplyTexts<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+    fn element(&self, list: JsonPlace, _: usize) -> JsonPlace {
+        if list == JsonPlace::Reply { list } else { JsonPlace::Elsewhere }
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn enters(&mut self, place: JsonPlace) -> bool {
+        place != JsonPlace::Elsewhere
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+    fn text(&mut self, place: JsonPlace, text: &str) {
         let text = text.chars().take(TEXT);
-        match self.place {
-            Place::Reply => {}
-            Place::Param => self.reason.param = text.collect(),
-            _ => {
-                if self.place == Place::Code {
-                    self.reason.codes.extend(text.clone());
-                    self.reason.codes.push('\n');
+        match place {
+            JsonPlace::Reply | JsonPlace::Elsewhere => {}
+            JsonPlace::Param => self.param = text.collect(),
+            JsonPlace::Error | JsonPlace::Words | JsonPlace::Code => {
+                if place == JsonPlace::Code {
+                    self.codes.extend(text.clone());
+                    self.codes.push('\n');
                 }
-                self.reason.words.extend(text);
-                self.reason.words.push('\n');
+                self.words.extend(text);
+                self.words.push('\n');
             }
         }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { place, reason } = self;
-        let place = if place == Place::Reply { place } else { Place::Elsewhere };
-        while items.next_element_seed(ReplyTexts { place, reason: &mut *reason })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Self { place, reason } = self;
-        while let Some(field) = fields.next_key::<String>()? {
-            let place = place.child(&field);
-            fields.next_value_seed(ReplyTexts { place, reason: &mut *reason })?;
-        }
-        Ok(())
     }
 }
 

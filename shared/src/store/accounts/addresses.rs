@@ -125,11 +125,7 @@ impl Store {
                 // to change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
-                if !patience.lasts().await {
-                    return Err(StoreError::Unavailable(
-                        "the account kept changing during the profile update".into(),
-                    ));
-                }
+                patience.try_again("the account kept changing during the profile update").await?;
                 continue;
             }
             if new.is_some() {
@@ -218,11 +214,9 @@ impl Store {
             if going_on.is_some_and(|(index, _)| refusals.has(index)) {
                 return Err(StoreError::NotAccepted);
             }
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "the address kept changing accounts during its verification".into(),
-                ));
-            }
+            patience
+                .try_again("the address kept changing accounts during its verification")
+                .await?;
         }
     }
 

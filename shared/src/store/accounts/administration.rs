@@ -129,11 +129,9 @@ impl Store {
             }
             self.administrator(by.caller()).await?;
             seen = current.ok_or(StoreError::Refused(Error::NoSuchUser))?;
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "the account kept changing while its role or state was updated".into(),
-                ));
-            }
+            patience
+                .try_again("the account kept changing while its role or state was updated")
+                .await?;
         }
     }
 
@@ -170,11 +168,7 @@ impl Store {
             if matches!(sent, Transaction::Applied) {
                 return Ok(true);
             }
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "the account kept changing while it was ended".into(),
-                ));
-            }
+            patience.try_again("the account kept changing while it was ended").await?;
         }
     }
 

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::store::ledger::interventions::{UNCHANGED, contention_error};
+use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::read::values;
 use crate::store::schema::pk;
 use crate::store::{
@@ -90,11 +90,7 @@ impl Store {
             }
             // Either the account's address has changed since the read, or the item `admins` now
             // lists more administrators.
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "the account kept changing during its deletion".into(),
-                ));
-            }
+            patience.try_again("the account kept changing during its deletion").await?;
         }
     }
 
@@ -120,9 +116,7 @@ impl Store {
             let Some(current) = self.intervene(doing, writes).await? else { return Ok(()) };
             // The account's epoch or address has changed since the read.
             seen = current;
-            if !patience.lasts().await {
-                return Err(contention_error());
-            }
+            patience.try_again(CONTENDED).await?;
         }
     }
 
@@ -322,11 +316,7 @@ impl Store {
             if requests.is_empty() {
                 return Ok(());
             }
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a batch of items was not deleted in time".into(),
-                ));
-            }
+            patience.try_again("a batch of items was not deleted in time").await?;
         }
     }
 

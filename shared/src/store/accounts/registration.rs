@@ -256,9 +256,9 @@ impl Store {
         if let Some(email) = &new.email {
             writes.push(self.first_claim(account, email)?);
             if doing.what == Intervention::Invitation {
-                let letter =
+                let invitation =
                     OutgoingEmail::Reset { address: email.key().to_owned(), invites: true };
-                writes.push(self.post(&letter, account.created / 1000)?);
+                writes.push(self.post(&invitation, account.created / 1000)?);
             }
         }
         if account.administers() {

@@ -113,6 +113,32 @@ impl Adjustment {
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
+
+    /// Returns the credits that the adjustment takes.
+    fn taken(&self) -> Credits {
+        match self.change {
+            BalanceChange::Credit(_) => Credits::ZERO,
+            BalanceChange::Debit(tokens) => tokens,
+        }
+    }
+
+    /// Returns the most that the account may have been granted before the adjustment.
+    fn room(&self) -> Credits {
+        match self.change {
+            BalanceChange::Credit(tokens) => Credits::MAX.checked_sub(tokens).unwrap_or_default(),
+            BalanceChange::Debit(_) => Credits::MAX,
+        }
+    }
+
+    /// Returns the outcome if the account's numbers refuse the adjustment. Credits in expired holds
+    /// count as free.
+    fn refusal_by(&self, account: &Account, now: u64) -> Option<AdjustOutcome> {
+        match account.balance(now) {
+            balance if balance < self.taken() => Some(AdjustOutcome::TooLittle(balance)),
+            _ if account.granted > self.room() => Some(AdjustOutcome::TooMuch),
+            _ => None,
+        }
+    }
 }
 
 /// The outcome of an adjustment.
@@ -164,16 +190,56 @@ impl Store {
     }
 
     async fn move_credits(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
+        let writes = self.writes_of_adjustment(adjustment, now)?;
+        let (user_id, id) = (&adjustment.entry.user_id, &adjustment.entry.entry_id);
+        let mut cleared = false;
+        let mut sent_again = false;
+        let mut patience = Patience::new();
+        loop {
+            let sent = self.transact_watched(writes.clone(), id, &mut sent_again).await?;
+            if matches!(sent, Transaction::Applied) {
+                return Ok(AdjustOutcome::Applied);
+            }
+            let account = match self.read_refusal(adjustment, now).await? {
+                Ok(account) => account,
+                Err(outcome) => return Ok(outcome),
+            };
+            if let Some(refused) = adjustment.refusal_by(&account, now) {
+                // Close the adjustment's id, because a copy of the adjustment that arrives after
+                // this refusal must not be applied. If no copy can arrive, the closed id is
+                // outdated at once.
+                let until = if sent_again { now + CLOSED } else { now };
+                self.close(&account, id, until, now).await?;
+                return Ok(match self.has_row(user_id, id).await? {
+                    true => AdjustOutcome::Applied,
+                    false => refused,
+                });
+            }
+            if account.tokens < adjustment.taken() && !cleared {
+                cleared = true;
+                let expired =
+                    account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
+                try_join_all(
+                    expired
+                        .map(|(rid, held)| self.release_expired(&account.pk, user_id, rid, held)),
+                )
+                .await?;
+            } else {
+                patience
+                    .try_again(
+                        "an adjustment kept being refused, each time for a reason that had passed",
+                    )
+                    .await?;
+            }
+        }
+    }
+
+    /// The writes of an adjustment's transaction.
+    fn writes_of_adjustment(&self, adjustment: &Adjustment, now: u64) -> Result<Vec<Write>> {
         let Adjustment { name_key, change, entry, by, records, voucher, .. } = adjustment;
-        let (given, taken) = match *change {
-            BalanceChange::Credit(tokens) => (tokens, Credits::ZERO),
-            BalanceChange::Debit(tokens) => (Credits::ZERO, tokens),
-        };
-        let room = Credits::MAX.checked_sub(given).unwrap_or(Credits::ZERO);
-        let account = account_pk(name_key);
         let move_credits = Write::update(
             &self.tables.users,
-            pk(&account),
+            pk(account_pk(name_key)),
             "SET tokens = tokens + :amount, granted = granted + :amount",
         )
         .condition(ADJUSTS)
@@ -181,8 +247,8 @@ impl Store {
         .values([
             (":id", s(&entry.user_id)),
             (":amount", n(change.amount())),
-            (":taken", n(taken)),
-            (":room", n(room)),
+            (":taken", n(adjustment.taken())),
+            (":room", n(adjustment.room())),
         ]);
         let mut writes = vec![move_credits];
         writes.extend(by.as_ref().map(|by| self.is_administrator(by)));
@@ -193,84 +259,50 @@ impl Store {
         let source = StoredSource::of(entry);
         writes.extend(source.map(|source| self.use_source(&source)).transpose()?);
         writes.extend(voucher.iter().flat_map(|voucher| self.use_voucher(voucher, now)));
+        Ok(writes)
+    }
 
-        let mut cleared = false;
-        let mut sent_again = false;
-        let mut patience = Patience::new();
-        loop {
-            if matches!(
-                self.transact_watched(writes.clone(), &entry.entry_id, &mut sent_again).await?,
-                Transaction::Applied
-            ) {
-                return Ok(AdjustOutcome::Applied);
-            }
-            // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
-            // after reading the account. If the entry were read first, a copy that is applied
-            // between the two reads would lower the balance and cause a false refusal.
-            let current = self.account_named(name_key).await?;
-            if self.has_row(&entry.user_id, &entry.entry_id).await? {
-                return Ok(AdjustOutcome::Applied);
-            }
-            if let Some(by) = by {
-                self.administrator(by).await?;
-            }
-            if let Some(source) = &entry.source
-                && self.row_of(source).await?.is_some()
-            {
-                return Ok(AdjustOutcome::SourceUsed);
-            }
-            for record in records {
-                if self.record(record.key_id(), now).await?.is_some() {
-                    return Ok(AdjustOutcome::KeyUsed);
-                }
-            }
-            // A voucher that can't be used now can never be used again, so a late copy is refused.
-            if let Some(voucher) = voucher {
-                let voucher = self.reread_voucher(voucher).await?;
-                if voucher.batch.has_ended(now) {
-                    return Ok(AdjustOutcome::VoucherEnded);
-                }
-                if voucher.is_used_up() {
-                    return Ok(AdjustOutcome::VoucherUsed);
-                }
-            }
-            let current =
-                current.filter(|current| current.id == entry.user_id && current.deleted.is_none());
-            let Some(current) = current else { return Ok(AdjustOutcome::Gone) };
-            let refused = match current.balance(now) {
-                balance if balance < taken => Some(AdjustOutcome::TooLittle(balance)),
-                _ if current.granted > room => Some(AdjustOutcome::TooMuch),
-                _ => None,
-            };
-            if let Some(refused) = refused {
-                // Close the adjustment's id, because a copy of the adjustment that arrives after
-                // this refusal must not be applied. If no copy can arrive, the closed id is
-                // outdated at once.
-                let until = if sent_again { now + CLOSED } else { now };
-                self.close(&current, &entry.entry_id, until, now).await?;
-                return Ok(if self.has_row(&entry.user_id, &entry.entry_id).await? {
-                    AdjustOutcome::Applied
-                } else {
-                    refused
-                });
-            }
-            if current.tokens < taken && !cleared {
-                cleared = true;
-                let expired =
-                    current.reservations.iter().filter(|(_, held)| held.expires_at <= now);
-                try_join_all(
-                    expired.map(|(rid, held)| {
-                        self.release_expired(&account, &entry.user_id, rid, held)
-                    }),
-                )
-                .await?;
-            } else if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "an adjustment kept being refused, each time for a reason that had passed"
-                        .into(),
-                ));
+    /// Reads why an adjustment was refused. The inner error is an outcome that no late copy of the
+    /// adjustment can change. Otherwise only the numbers of the returned account can have refused
+    /// the adjustment.
+    async fn read_refusal(
+        &self,
+        adjustment: &Adjustment,
+        now: u64,
+    ) -> Result<Result<Account, AdjustOutcome>> {
+        let Adjustment { name_key, entry, by, records, voucher, .. } = adjustment;
+        // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
+        // after reading the account. If the entry were read first, a copy that is applied between
+        // the two reads would lower the balance and cause a false refusal.
+        let account = self.account_named(name_key).await?;
+        if self.has_row(&entry.user_id, &entry.entry_id).await? {
+            return Ok(Err(AdjustOutcome::Applied));
+        }
+        if let Some(by) = by {
+            self.administrator(by).await?;
+        }
+        if let Some(source) = &entry.source
+            && self.row_of(source).await?.is_some()
+        {
+            return Ok(Err(AdjustOutcome::SourceUsed));
+        }
+        for record in records {
+            if self.record(record.key_id(), now).await?.is_some() {
+                return Ok(Err(AdjustOutcome::KeyUsed));
             }
         }
+        // A voucher that can't be used now can never be used again, so a late copy is refused.
+        if let Some(voucher) = voucher {
+            let voucher = self.reread_voucher(voucher).await?;
+            if voucher.batch.has_ended(now) {
+                return Ok(Err(AdjustOutcome::VoucherEnded));
+            }
+            if voucher.is_used_up() {
+                return Ok(Err(AdjustOutcome::VoucherUsed));
+            }
+        }
+        let is_there = |account: &Account| account.id == entry.user_id && account.deleted.is_none();
+        Ok(account.filter(is_there).ok_or(AdjustOutcome::Gone))
     }
 
     /// Closes an id: the account refuses adjustments with this id until the second `until` has

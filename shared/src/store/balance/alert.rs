@@ -28,8 +28,8 @@ impl Store {
                 .values([(":enough", n(enough))]),
         };
         let name = hold.account.strip_prefix(ACCOUNT).unwrap_or_default();
-        let letter = OutgoingEmail::low_balance(&hold.user_id, name);
-        let writes = vec![mark, self.post(&letter, now)?];
+        let email = OutgoingEmail::low_balance(&hold.user_id, name);
+        let writes = vec![mark, self.post(&email, now)?];
         self.transact(writes, &uuid::Uuid::new_v4().to_string()).await.map(drop)
     }
 }

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::Credits;
 use crate::clock::{Day, id_at};
 use crate::store::schema::pk;
-use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, flag, n, s};
+use crate::store::{Patience, Result, Store, Transaction, Write, flag, n, s};
 use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind, Role};
 
 /// The condition that the account is as it was read, and hasn't got its allowance in this period.
@@ -69,7 +69,7 @@ impl Store {
     /// consistent. If the balance can't be filled up now, the next reserve or reading tries again.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`].
+    /// [`StoreError::NotAccepted`](crate::store::StoreError::NotAccepted).
     pub async fn filled_account_of(
         &self,
         caller: &AccessToken,
@@ -93,7 +93,8 @@ impl Store {
     /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the outcome remains unknown.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
+    /// unknown.
     pub async fn fill_up(&self, account: &Account, of: Allowances, now: u64) -> Result<bool> {
         let mut seen = account.clone();
         let mut has_changed = false;
@@ -109,11 +110,7 @@ impl Store {
                 Some(current) => seen = current,
                 None => return Ok(true),
             }
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "an account kept changing while its balance was filled up".into(),
-                ));
-            }
+            patience.try_again("an account kept changing while its balance was filled up").await?;
         }
         Ok(has_changed)
     }

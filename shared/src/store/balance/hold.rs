@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::Credits;
-use crate::clock::{month, neighbour};
+use crate::clock::{month, previous_month};
 use crate::error::NextAllowance;
 use crate::store::Record;
 use crate::store::balance::limits::{
@@ -36,16 +36,15 @@ pub struct Hold {
     /// The account's next allowance.
     next_allowance: Option<NextAllowance>,
     pub(super) sent_again: bool,
-    /// The request token of the settle. A later settle with different content needs another request
-    /// token.
-    pub(super) request: String,
+    /// The request token of the settle. A later settle with different content needs another token.
+    pub(super) settle_token: String,
     /// The record of the chat's idempotency key.
     pub(super) record: Option<Record>,
     /// Outdated closed ids, which the settle or release removes.
     pub(super) outdated: Vec<String>,
     /// The minute in which the chat began, and how many chats had begun in that minute, including
     /// this chat.
-    pub(super) begun: (u64, u32),
+    pub(super) begun_in_minute: (u64, u32),
     /// Outdated keys of the account's map of minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
     /// Outdated purses, which the settle or release removes.
@@ -54,7 +53,8 @@ pub struct Hold {
     pub(super) refunds: Refunds,
     /// The work of the AI that no user pays for.
     pub(super) free_work: Credits,
-    /// The free work that the account earns by the chat's charge. `None` if the account hasn't spent enough for the charge to count.
+    /// The free work that the account earns by the chat's charge. `None` if the account hasn't
+    /// spent enough for the charge to count.
     pub(super) earns: Option<Earning>,
     /// True if the account had a map of free work when the chat began.
     pub(super) has_free_work: bool,
@@ -91,10 +91,10 @@ impl Hold {
             granted_without_alert: None,
             next_allowance: None,
             sent_again: false,
-            request: chat_id.to_string(),
+            settle_token: chat_id.to_string(),
             record: None,
             outdated: Vec::new(),
-            begun: (0, 0),
+            begun_in_minute: (0, 0),
             minutes_over: Vec::new(),
             purses_over: Vec::new(),
             refunds: Refunds::default(),
@@ -124,8 +124,8 @@ impl Hold {
     /// Returns the same hold with another request token, for a settle whose content differs from a
     /// refused settle's.
     #[must_use]
-    pub fn with_new_request_token(&self) -> Self {
-        Self { request: Uuid::new_v4().to_string(), ..self.clone() }
+    pub fn with_new_settle_token(self) -> Self {
+        Self { settle_token: Uuid::new_v4().to_string(), ..self }
     }
 
     /// Chooses the purse that counts the hold, if the API key has a limit. The chat begins at the
@@ -133,15 +133,6 @@ impl Hold {
     pub(super) fn choose_purse(&mut self, now: u64) {
         let of_key = self.limit.zip(self.key_id.as_deref());
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
-    }
-
-    /// Returns true if the API key has spent so much that its limit can't pay for the hold.
-    pub(super) fn is_over_limit(&self, account: &Account) -> bool {
-        let of_key = self.limit.zip(self.held.purse.as_deref());
-        of_key.is_some_and(|(limit, purse)| {
-            let after = account.purse(purse).checked_add(self.held.cost);
-            after.is_none_or(|after| after > limit.tokens)
-        })
     }
 
     /// Returns the chat's quote, whose bound is the amount of the hold.
@@ -182,7 +173,8 @@ impl Hold {
         self.free_work
     }
 
-    /// Returns the account's free work on the day of the second `now`, as this chat's caller has it.
+    /// Returns the account's free work on the day of the second `now`, as this chat's caller has
+    /// it.
     pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
         FreeWork::at(now, self.limit.is_some())
     }
@@ -205,7 +197,7 @@ impl Hold {
 
     /// Returns how many more chats may begin in this minute.
     pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
-        let (began_in, begun) = self.begun;
+        let (began_in, begun) = self.begun_in_minute;
         chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
     }
 
@@ -236,7 +228,7 @@ impl Hold {
         self.instructed = account.instructions.is_some();
         self.outdated = outdated(account, now);
         self.refunds = Refunds::of(account);
-        self.begun = (minute(now), account.chats_in(minute(now)));
+        self.begun_in_minute = (minute(now), account.chats_in(minute(now)));
         let over = account
             .minutes
             .iter()
@@ -250,9 +242,9 @@ impl Hold {
             .fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(Credits::MAX));
         self.free_work_over = free_work_over(account, day(now)).take(OUTDATED).collect();
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
-        // Keep last month's purses: a hold may still return credits to them, and a function with a slow
-        // clock may even begin a chat in that month.
-        let last_month = neighbour(&month(now * 1000), false);
+        // Keep last month's purses: a hold may still return credits to them, and a function with a
+        // slow clock may even begin a chat in that month.
+        let last_month = previous_month(&month(now * 1000));
         let is_free = |purse: &&String| !account.holds_in(purse);
         let purses = account.purses.iter().flat_map(|purses| purses.keys());
         let over = ended_purses(purses, &last_month).filter(is_free);

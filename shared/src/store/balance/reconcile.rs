@@ -11,7 +11,7 @@ use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::credentials::Purses;
 use crate::store::imports::imported_grant;
-use crate::store::orders::{Order, OrderBook};
+use crate::store::orders::{Order, OrderTotals};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
@@ -24,7 +24,7 @@ const RECENT: u64 = 15 * 60 * 1000;
 
 /// The totals of an account's ledger.
 #[derive(Default)]
-struct Book {
+struct LedgerTotals {
     granted: i128,
     spent: i128,
     has_grant: bool,
@@ -32,8 +32,18 @@ struct Book {
     charged: HashSet<String>,
     /// The sources of named grants.
     sources: Vec<StoredSource>,
-    orders: OrderBook,
+    orders: OrderTotals,
     purses: Purses,
+    /// The period of the last allowance.
+    allowance: Option<u64>,
+}
+
+/// The numbers of an account, as its ledger and its orders explain them.
+struct Numbers {
+    tokens: Credits,
+    granted: Credits,
+    spent: Credits,
+    owed: Credits,
     /// The period of the last allowance.
     allowance: Option<u64>,
 }
@@ -57,30 +67,30 @@ impl Store {
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
         let mut repairs = Vec::new();
-        let mut book = self.book_of(&account.id).await?;
-        if let Some(grant) = first_grant(account, import, &book) {
+        let mut totals = self.ledger_totals(&account.id).await?;
+        if let Some(grant) = first_grant(account, import, &totals) {
             self.send(&self.put_entry(&grant)?).await?;
-            book.granted += i128::from(grant.amount);
+            totals.granted += i128::from(grant.amount);
             repairs.push("restored the ledger entry of its first grant".to_owned());
         }
-        for source in &book.sources {
+        for source in &totals.sources {
             if self.restore_source(source).await? {
                 repairs.push(format!("restored the source {}", source.text()));
             }
         }
-        let (restored, owed) = self.reconcile_orders(orders, &book.orders).await?;
+        let (restored, owed) = self.reconcile_orders(orders, &totals.orders).await?;
         repairs.extend(restored);
-        self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
-        repairs.extend(self.reconcile_purses(account, keys, &book, now).await?);
+        self.charge_stored_chats(account, &mut totals, second, now, &mut repairs).await?;
+        repairs.extend(self.reconcile_purses(account, keys, &totals, now).await?);
 
         let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
-        let left = exact(book.granted - book.spent);
+        let left = exact(totals.granted - totals.spent);
         let (Some(tokens), Some(granted), Some(spent)) =
-            (left, exact(book.granted), exact(book.spent))
+            (left, exact(totals.granted), exact(totals.spent))
         else {
             repairs.push(format!(
                 "its ledger grants {} and charges {}, which is impossible",
-                book.granted, book.spent
+                totals.granted, totals.spent
             ));
             return Ok(repairs);
         };
@@ -90,50 +100,15 @@ impl Store {
         // If the account's grants aren't the ledger's, its last allowance may have been split. An
         // account that had enough credits has no row for the period.
         let allowance = match account.granted == granted {
-            true => account.allowance.max(book.allowance),
-            false => book.allowance,
+            true => account.allowance.max(totals.allowance),
+            false => totals.allowance,
         };
         let allows_as_before = account.allowance == allowance;
         if held == 0 && had == (tokens, granted, spent) && owes_as_before && allows_as_before {
             return Ok(repairs);
         }
-        let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Vec::new());
-        match owed {
-            Credits::ZERO => remove.push("owed"),
-            owed => {
-                set.push_str(", owed = :owed");
-                values.push((":owed", n(owed)));
-            }
-        }
-        match allowance {
-            None => remove.push("allowance"),
-            Some(period) => {
-                set.push_str(", allowance = :allowance");
-                values.push((":allowance", n(period)));
-            }
-        }
-        if !remove.is_empty() {
-            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
-        }
-        let reconcile = Write::update(
-            &self.tables.users,
-            pk(&account.pk),
-            format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{set}"),
-        )
-        .condition("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
-        .values([
-            (":id", s(&account.id)),
-            (":tokens", n(tokens)),
-            (":granted", n(granted)),
-            (":spent", n(spent)),
-            (":none", no_entries()),
-            (":had", n(account.tokens)),
-            (":was_granted", n(account.granted)),
-            (":was_spent", n(account.spent)),
-            (":held", n(held)),
-        ])
-        .values(values);
-        if !self.send(&reconcile).await?.is_applied() {
+        let numbers = Numbers { tokens, granted, spent, owed, allowance };
+        if !self.send(&self.set_numbers(account, numbers)).await?.is_applied() {
             return Err(StoreError::Unavailable(
                 "an account changed while it was reconciled".into(),
             ));
@@ -153,15 +128,57 @@ impl Store {
         Ok(repairs)
     }
 
+    /// The write that gives the account these numbers and ends its holds, if its balance hasn't
+    /// changed since it was read.
+    fn set_numbers(&self, account: &Account, numbers: Numbers) -> Write {
+        let Numbers { tokens, granted, spent, owed, allowance } = numbers;
+        let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Vec::new());
+        match owed {
+            Credits::ZERO => remove.push("owed"),
+            owed => {
+                set.push_str(", owed = :owed");
+                values.push((":owed", n(owed)));
+            }
+        }
+        match allowance {
+            None => remove.push("allowance"),
+            Some(period) => {
+                set.push_str(", allowance = :allowance");
+                values.push((":allowance", n(period)));
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        Write::update(
+            &self.tables.users,
+            pk(&account.pk),
+            format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{set}"),
+        )
+        .condition("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
+        .values([
+            (":id", s(&account.id)),
+            (":tokens", n(tokens)),
+            (":granted", n(granted)),
+            (":spent", n(spent)),
+            (":none", no_entries()),
+            (":had", n(account.tokens)),
+            (":was_granted", n(account.granted)),
+            (":was_spent", n(account.spent)),
+            (":held", n(account.reservations.len())),
+        ])
+        .values(values)
+    }
+
     /// Replaces the account's purses with those computed from the ledger.
     async fn reconcile_purses(
         &self,
         account: &Account,
         keys: &[&StoredApiKey],
-        book: &Book,
+        totals: &LedgerTotals,
         now: u64,
     ) -> Result<Option<String>> {
-        let purses = book.purses.of_keys(keys, &month(now * 1000));
+        let purses = totals.purses.of_keys(keys, &month(now * 1000));
         let Some(purses) = purses.filter(|purses| account.purses.as_ref() != Some(purses)) else {
             return Ok(None);
         };
@@ -173,24 +190,24 @@ impl Store {
         Ok(is_set.then(|| "counted again what its API keys have spent".to_owned()))
     }
 
-    async fn book_of(&self, user_id: &str) -> Result<Book> {
-        let mut book = Book::default();
+    async fn ledger_totals(&self, user_id: &str) -> Result<LedgerTotals> {
+        let mut totals = LedgerTotals::default();
         let mut rows = self.all_of(&self.tables.ledger, user_id).into_paginator().items().send();
         while let Some(row) = rows.try_next().await? {
             let entry: Entry = from_item(row)?;
-            book.sources.extend(StoredSource::of(&entry));
-            book.orders.add(&entry);
+            totals.sources.extend(StoredSource::of(&entry));
+            totals.orders.add(&entry);
             if entry.charges() {
-                book.spent -= i128::from(entry.amount);
-                book.purses.add(&entry);
-                book.charged.insert(entry.entry_id);
+                totals.spent -= i128::from(entry.amount);
+                totals.purses.add(&entry);
+                totals.charged.insert(entry.entry_id);
             } else {
-                book.granted += i128::from(entry.amount);
-                book.allowance = book.allowance.max(entry.allowance);
-                book.has_grant |= entry.kind == EntryKind::Grant || entry.entry_id == user_id;
+                totals.granted += i128::from(entry.amount);
+                totals.allowance = totals.allowance.max(entry.allowance);
+                totals.has_grant |= entry.kind == EntryKind::Grant || entry.entry_id == user_id;
             }
         }
-        Ok(book)
+        Ok(totals)
     }
 
     /// Writes the missing ledger entries of stored chats, and the missing conversations that recent
@@ -198,7 +215,7 @@ impl Store {
     async fn charge_stored_chats(
         &self,
         account: &Account,
-        book: &mut Book,
+        totals: &mut LedgerTotals,
         second: u64,
         now: u64,
         repairs: &mut Vec<String>,
@@ -214,9 +231,9 @@ impl Store {
                 continue;
             }
             let chat: Chat = from_item(item)?;
-            if book.charged.insert(chat.chat_id.clone()) {
+            if totals.charged.insert(chat.chat_id.clone()) {
                 self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?;
-                book.spent += i128::from(chat.cost.get());
+                totals.spent += i128::from(chat.cost.get());
                 repairs.push(format!("restored the ledger entry of message {}", chat.chat_id));
             }
             let begins = chat.conversation.as_ref() == Some(&chat.chat_id);
@@ -248,14 +265,18 @@ impl Store {
 /// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
 /// the ledger has the entry, or the account can't have such an entry. `import` is the source of an
 /// imported account's balance.
-fn first_grant(account: &Account, import: Option<&StoredSource>, book: &Book) -> Option<Entry> {
-    if book.has_grant {
+fn first_grant(
+    account: &Account,
+    import: Option<&StoredSource>,
+    totals: &LedgerTotals,
+) -> Option<Entry> {
+    if totals.has_grant {
         return None;
     }
     if let Some(import) = import {
         return Some(imported_grant(account, import.amount, import.source()));
     }
-    let granted = i128::from(account.granted.get()) - book.granted;
+    let granted = i128::from(account.granted.get()) - totals.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0)?;
     Some(Entry::first_grant(account, amount, "registration", &account.id))
 }

@@ -11,12 +11,12 @@ use crate::store::balance::limits::{
 };
 use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
 use crate::store::schema::pk;
-use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n, s};
+use crate::store::{Item, Outcome, Patience, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
-    /// Returns a hold's credits to the balance, and counts the refund and the free work, because the
-    /// chat got no answer. Idempotent.
+    /// Returns a hold's credits to the balance, and counts the refund and the free work, because
+    /// the chat got no answer. Idempotent.
     pub async fn release(
         &self,
         hold: &Hold,
@@ -41,7 +41,7 @@ impl Store {
                 returning.count_free_work(hold.free_work, hold.free_work_at(now), has_free_work);
             }
             if refund == Refund::Counted {
-                returning.count(&refunds, hold.begun.0, limits, minute(now));
+                returning.count(&refunds, hold.begun_in_minute.0, limits, minute(now));
             }
             let release_expired = self.return_credits(returning);
             let Outcome::Refused(account) = self.send(&release_expired).await? else {
@@ -61,11 +61,9 @@ impl Store {
             // was created, because other refunds were counted.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a release kept being refused, each time for a reason that had passed".into(),
-                ));
-            }
+            patience
+                .try_again("a release kept being refused, each time for a reason that had passed")
+                .await?;
         }
     }
 

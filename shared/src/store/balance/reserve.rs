@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
 use crate::clock::Day;
+use crate::error::NextAllowance;
 use crate::store::balance::CLOSED;
 use crate::store::balance::allowance::{due, require_allowance};
 use crate::store::balance::hold::Hold;
@@ -16,17 +17,14 @@ use crate::store::schema::pk;
 use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
-use crate::values::{Account, Credential, Limit, LimitPeriod, StoredHold};
+use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
 
 /// The number of closed ids that an account may have when a chat begins. This number of closed ids
 /// takes 90 KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// The maximum number of obstacles that one reserve removes. The obstacles are an allowance that the
-/// account hasn't got yet, an expired hold with
-/// the reserve's idempotency key, an outdated closed id with this key, too many outdated closed
-/// ids, other expired holds, and missing maps.
+/// The maximum number of [obstacles](Obstacle) that one reserve removes.
 const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
@@ -51,7 +49,7 @@ const HAS_ROOM: &str = " AND attribute_exists(purses) AND (attribute_not_exists(
 /// The condition for a hold above the whole limit, which no purse meets.
 const NEVER_HAS_ROOM: &str = " AND purses.#purse < :none";
 
-/// The outcome of a reserve that wasn't refused.
+/// The outcome of a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReserveOutcome {
     /// The credits are held.
@@ -59,64 +57,126 @@ pub enum ReserveOutcome {
     /// No credits were taken, because an earlier request with the same idempotency key ended a
     /// moment ago. If the earlier request succeeded, the key has a record.
     Ended,
+    /// No credits were taken, because there are too few. The reserve may be sent again with
+    /// [another amount](Hold::change_amount); if an earlier one arrives late, the hold has the
+    /// amount of whichever came first.
+    Short(Shortage),
 }
 
-/// Why a reserve was refused.
-#[derive(Debug, PartialEq, Eq)]
+/// Why an account or an API key can't pay for a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// The balance is less than the hold.
+    Balance {
+        /// The balance.
+        balance: Credits,
+        /// The credits that are held for other chats of the account.
+        held: Credits,
+        /// The account's next allowance. `None` if it has none.
+        next: Option<NextAllowance>,
+    },
+    /// The API key's limit doesn't pay for the hold.
+    KeyLimit {
+        /// The limit.
+        limit: KeyLimit,
+        /// The credits that the key has spent or holds in this period.
+        spent: Credits,
+        /// The day on which a monthly limit starts again.
+        resets: Option<Day>,
+    },
+}
+
+impl Shortage {
+    /// Returns the shortage of this hold. A balance that is too low comes before a limit.
+    fn of(hold: &Hold, account: &Account, limits: ChatLimits, now: u64) -> Option<Self> {
+        if account.tokens < hold.held.cost {
+            let allowance = limits.allowances.of(&account.role);
+            return Some(Self::Balance {
+                balance: account.balance(now),
+                held: account.held(now),
+                next: allowance.map(|allowance| allowance.next(now)),
+            });
+        }
+        let (limit, purse) = hold.limit.zip(hold.held.purse.as_deref())?;
+        let spent = account.purse(purse);
+        let after = spent.checked_add(hold.held.cost);
+        after.is_none_or(|after| after > limit.tokens).then(|| Self::KeyLimit {
+            limit,
+            spent,
+            resets: (limit.per == LimitPeriod::Month)
+                .then(|| Day::from_millis(now * 1000).next_month()),
+        })
+    }
+
+    /// Returns the credits that a hold can have.
+    pub fn available(self) -> Credits {
+        match self {
+            Self::Balance { balance, .. } => balance,
+            Self::KeyLimit { limit, spent, .. } => {
+                limit.tokens.checked_sub(spent).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Returns the client's failure, because `cost` is more than is available. With `by_usage`,
+    /// `cost` is the least that an answer can cost.
+    pub fn failure(self, cost: Credits, by_usage: bool) -> Error {
+        match self {
+            Self::Balance { balance, held, next } => {
+                Error::InsufficientTokens { cost, balance, held, by_usage, next, advice: None }
+            }
+            Self::KeyLimit { limit, spent, resets } => {
+                Error::KeyLimitReached { cost, limit, spent, resets }
+            }
+        }
+    }
+}
+
+/// What the account says about a refused reserve.
 enum Refusal {
     /// A reserve of the same hold was applied before with this amount, and only its reply was lost.
-    Ours(Credits),
-    /// The account doesn't accept the credential.
-    Identity,
-    /// The idempotency key was used with another payload.
-    KeyReused,
-    /// A request with the same idempotency key is in progress, for at most this many seconds.
-    KeyRunning(u64),
+    Held(Credits),
     /// A request with the same idempotency key ended a moment ago.
-    KeyEnded,
-    /// A request with the same idempotency key ended earlier. The request's closed id is still on
-    /// the account, and has been outdated since this second.
-    Outdated(u64),
-    /// The account hasn't got its allowance in this period.
-    Allowance,
-    /// Expired holds block the reserve.
-    Expired(Vec<(String, StoredHold)>),
-    /// The balance is less than the cost.
-    Balance,
-    /// The limit of parallel chats is reached.
-    Limit,
-    /// The limit of chats in this minute is reached.
-    Minute,
-    /// The limit of refunds is reached until this minute.
-    Refunds(u64),
-    /// The free work of this day is used up. The field is the day's limit.
-    FreeWork(Credits),
-    /// The limit of closed ids is reached, at least until this second.
-    Crammed(u64),
-    /// The limit of closed ids is reached, but some of the closed ids are outdated.
-    CrammedWithOutdated,
-    /// The API key's limit is reached.
-    KeyLimit,
-    /// The account has no map of minutes, because it was created before minutes were counted, or no
-    /// map of purses, because it was restored to a time before the API key was created.
-    Uncounted,
+    Ended,
+    /// The credits don't pay for the hold.
+    Short(Shortage),
+    /// The account doesn't accept the credential.
+    NotAccepted,
+    /// The client gets this failure.
+    Refuse(Error),
+    /// The function removes the obstacle, and sends the reserve again.
+    Clear(Obstacle),
     /// No reason applies any longer, because the account has changed since the refusal.
     Changed,
+}
+
+/// Something on the account that blocks a reserve and can be removed.
+enum Obstacle {
+    /// The account hasn't got its allowance in this period.
+    AllowanceDue,
+    /// Expired holds: the one with the reserve's idempotency key, or all of the account's if the
+    /// credits are too few or the holds too many.
+    ExpiredHolds(Vec<(String, StoredHold)>),
+    /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
+    /// this second.
+    OutdatedId(u64),
+    /// The limit of closed ids is reached, but some of the closed ids are outdated.
+    TooManyClosedIds,
+    /// The account has no map of minutes, because it was created before minutes were counted, or no
+    /// map of purses, because it was restored to a time before the API key was created.
+    MissingMaps,
 }
 
 impl Store {
     /// Takes a chat's credits from the balance in one conditional write. The write also checks the
     /// caller. It limits how many of an account's chats may wait at a time, and how many may begin
-    /// in a minute. Idempotent. A reserve that was refused for the balance may be sent again with
-    /// [another amount](Hold::change_amount); if an earlier one arrives late, the hold has the
-    /// amount of whichever came first.
+    /// in a minute. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], [`Error::InsufficientTokens`], [`Error::KeyLimitReached`],
-    /// [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`],
-    /// [`Error::KeyRunning`] and [`Error::KeyReused`]; after these errors no credits are taken.
-    /// [`StoreError::Unavailable`] if the outcome remains unknown; credits that were taken return
-    /// after the lease ends.
+    /// [`StoreError::NotAccepted`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
+    /// [`Error::TooManyRefunds`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after these
+    /// errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains unknown;
+    /// credits that were taken return after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -129,7 +189,7 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let take = self.take_credits(caller, hold, limits, now)?;
-            let refused: Option<Account> =
+            let account: Option<Account> =
                 match self.send_watched(&take, &mut hold.sent_again).await? {
                     Outcome::Applied(account) => {
                         hold.taken_from(&from_item(account)?, limits, now);
@@ -137,101 +197,55 @@ impl Store {
                     }
                     Outcome::Refused(account) => self.refused_by(&take, account).await?,
                 };
-            match refusal(refused.as_ref(), caller, hold, limits, now) {
-                Refusal::Ours(amount) => {
-                    let account = refused.as_ref().ok_or(StoreError::NotAccepted)?;
+            let account = account.ok_or(StoreError::NotAccepted)?;
+            match refusal(&account, caller, hold, limits, now) {
+                Refusal::Held(amount) => {
                     hold.change_amount(amount);
-                    hold.taken_from(account, limits, now);
+                    hold.taken_from(&account, limits, now);
                     return Ok(ReserveOutcome::Held);
                 }
-                Refusal::Identity => return Err(StoreError::NotAccepted),
-                Refusal::KeyReused => return Err(StoreError::Refused(Error::KeyReused)),
-                Refusal::KeyRunning(seconds) => {
-                    return Err(StoreError::Refused(Error::KeyRunning {
-                        seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
-                    }));
+                Refusal::Ended => return Ok(ReserveOutcome::Ended),
+                Refusal::Short(shortage) => {
+                    hold.instructed = account.instructions.is_some();
+                    return Ok(ReserveOutcome::Short(shortage));
                 }
-                Refusal::KeyEnded => return Ok(ReserveOutcome::Ended),
-                Refusal::Outdated(until) if cleared < CLEARINGS => {
+                Refusal::NotAccepted => return Err(StoreError::NotAccepted),
+                Refusal::Refuse(error) => return Err(StoreError::Refused(error)),
+                Refusal::Clear(obstacle) if cleared < CLEARINGS => {
                     cleared += 1;
-                    self.forget_closed(hold, until).await?;
+                    self.clear(obstacle, &account, hold, limits, now).await?;
                 }
-                Refusal::Allowance if cleared < CLEARINGS => {
-                    cleared += 1;
-                    if let Some(account) = &refused {
-                        self.fill_up(account, limits.allowances, now).await?;
-                    }
-                }
-                Refusal::Expired(expired) if cleared < CLEARINGS => {
-                    cleared += 1;
-                    try_join_all(expired.iter().map(|(rid, held)| {
-                        self.release_expired(&hold.account, &hold.user_id, rid, held)
-                    }))
-                    .await?;
-                }
-                Refusal::CrammedWithOutdated if cleared < CLEARINGS => {
-                    cleared += 1;
-                    self.keep_closed(hold, refused.as_ref().map(|account| &account.closed), now)
+                Refusal::Clear(_) | Refusal::Changed => {
+                    patience
+                        .try_again(
+                            "a reserve kept being refused, each time for a reason that had passed",
+                        )
                         .await?;
                 }
-                Refusal::Uncounted if cleared < CLEARINGS => {
-                    cleared += 1;
-                    self.begin_counting(hold).await?;
-                }
-                Refusal::Limit => {
-                    return Err(StoreError::Refused(Error::TooManyChats(Limit::at_once(
-                        "parallel-chats",
-                        limits.parallel,
-                    ))));
-                }
-                Refusal::Minute => {
-                    return Err(StoreError::Refused(Error::TooManyChatsThisMinute(
-                        chats_a_minute(limits, limits.per_minute, now),
-                    )));
-                }
-                Refusal::Crammed(until) => {
-                    let limit = chats_a_minute(limits, limits.per_minute, now);
-                    return Err(StoreError::Refused(Error::TooManyChatsThisMinute(Limit {
-                        reset: until.saturating_sub(now).max(1),
-                        ..limit
-                    })));
-                }
-                Refusal::Refunds(minute) => {
-                    return Err(StoreError::Refused(Error::TooManyRefunds(refunds_a_minute(
-                        limits, minute, now,
-                    ))));
-                }
-                Refusal::FreeWork(most) => {
-                    return Err(StoreError::Refused(Error::TooManyRefunds(free_work_a_day(
-                        most, now,
-                    ))));
-                }
-                Refusal::KeyLimit => return Err(key_limit_error(refused.as_ref(), hold, now)),
-                Refusal::Balance => {
-                    hold.instructed =
-                        refused.as_ref().is_some_and(|account| account.instructions.is_some());
-                    let of_account = |count: fn(&Account, u64) -> Credits| {
-                        refused.as_ref().map_or(Credits::ZERO, |account| count(account, now))
-                    };
-                    return Err(StoreError::Refused(Error::InsufficientTokens {
-                        cost: hold.held.cost,
-                        balance: of_account(Account::balance),
-                        held: of_account(Account::held),
-                        by_usage: false,
-                        next: refused.as_ref().and_then(|account| {
-                            Some(limits.allowances.of(&account.role)?.next(now))
-                        }),
-                        advice: None,
-                    }));
-                }
-                _ if patience.lasts().await => {}
-                _ => {
-                    return Err(StoreError::Unavailable(
-                        "a reserve kept being refused, each time for a reason that had passed"
-                            .into(),
-                    ));
-                }
             }
+        }
+    }
+
+    /// Removes an obstacle from the account, as a refused reserve has just shown it.
+    async fn clear(
+        &self,
+        obstacle: Obstacle,
+        account: &Account,
+        hold: &Hold,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<()> {
+        match obstacle {
+            Obstacle::AllowanceDue => self.fill_up(account, limits.allowances, now).await.map(drop),
+            Obstacle::ExpiredHolds(expired) => {
+                let released = expired.iter().map(|(rid, held)| {
+                    self.release_expired(&hold.account, &hold.user_id, rid, held)
+                });
+                try_join_all(released).await.map(drop)
+            }
+            Obstacle::OutdatedId(until) => self.forget_closed(hold, until).await,
+            Obstacle::TooManyClosedIds => self.keep_closed(hold, &account.closed, now).await,
+            Obstacle::MissingMaps => self.begin_counting(hold).await,
         }
     }
 
@@ -259,11 +273,7 @@ impl Store {
                 return Ok(());
             }
             self.return_and_close(hold, now).await?;
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a hold kept being reserved while its id was being closed".into(),
-                ));
-            }
+            patience.try_again("a hold kept being reserved while its id was being closed").await?;
         }
     }
 
@@ -282,10 +292,9 @@ impl Store {
     async fn keep_closed(
         &self,
         hold: &Hold,
-        closed: Option<&BTreeMap<String, u64>>,
+        closed: &BTreeMap<String, u64>,
         now: u64,
     ) -> Result<()> {
-        let Some(closed) = closed else { return Ok(()) };
         let map = |kept: &dyn Fn(u64) -> bool| {
             let kept = closed
                 .iter()
@@ -382,92 +391,96 @@ impl Store {
     }
 }
 
-/// Finds the reason to report, by precedence. A reserve that was already applied isn't reported as
-/// refused, an invalid caller learns nothing else, and an insufficient balance and then the limit of
-/// the API key are reported before the limits on chats. If two limits are reached, the limit that lasts longer is reported.
+/// Reads a refused reserve's account. An applied reserve isn't reported as refused, and an invalid
+/// caller learns nothing else. A shortage is reported before the limits on chats. If two limits are
+/// reached, the limit that lasts longer is reported.
 fn refusal(
-    account: Option<&Account>,
+    account: &Account,
     caller: &Credential,
     hold: &Hold,
     limits: ChatLimits,
     now: u64,
 ) -> Refusal {
-    let Some(account) = account else { return Refusal::Identity };
     let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
     if let Some(held) = held.filter(|held| held.owner == hold.held.owner) {
-        return Refusal::Ours(held.cost);
+        return Refusal::Held(held.cost);
     }
     if caller.admits(Some(account.clone())).is_none() {
-        return Refusal::Identity;
+        return Refusal::NotAccepted;
     }
     match held {
         Some(dead) if dead.expires_at <= now => {
-            return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]);
+            let dead = (hold.rid.clone(), dead.clone());
+            return Refusal::Clear(Obstacle::ExpiredHolds(vec![dead]));
         }
         Some(other) if other.fingerprint != hold.held.fingerprint => {
-            return Refusal::KeyReused;
+            return Refusal::Refuse(Error::KeyReused);
         }
-        Some(running) => return Refusal::KeyRunning(running.expires_at - now),
+        Some(running) => {
+            let seconds = (running.expires_at - now).clamp(1, 5);
+            let seconds = u32::try_from(seconds).unwrap_or(5);
+            return Refusal::Refuse(Error::KeyRunning { seconds });
+        }
         None => {}
     }
     match account.closed.get(&hold.rid) {
-        Some(until) if *until > now => return Refusal::KeyEnded,
-        Some(until) => return Refusal::Outdated(*until),
+        Some(until) if *until > now => return Refusal::Ended,
+        Some(until) => return Refusal::Clear(Obstacle::OutdatedId(*until)),
         None => {}
     }
     if due(account, limits.allowances, now).is_some() {
-        return Refusal::Allowance;
+        return Refusal::Clear(Obstacle::AllowanceDue);
     }
-    let poor = account.tokens < hold.held.cost;
-    let over_limit = hold.is_over_limit(account);
-    let crowded =
+    let shortage = Shortage::of(hold, account, limits, now);
+    if shortage.is_none()
+        && let Some(refusal) = limit_reached(account, hold, limits, now)
+    {
+        return refusal;
+    }
+    let is_crowded =
         account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
-    if !poor && !over_limit {
-        let free_work = hold.free_work_at(now);
-        let most = free_work.most(account, limits.free_work);
-        if free_work.used(account) >= most {
-            let [_, shown] = free_work.shown(account, limits.free_work);
-            return Refusal::FreeWork(shown);
-        }
-        match Refunds::of(account).open_from(minute(now), limits) {
-            open if open > minute(now) => return Refusal::Refunds(open),
-            _ if account.chats_in(minute(now)) >= limits.per_minute => return Refusal::Minute,
-            _ => {}
-        }
-        if account.closed.len() >= MOST_CLOSED {
-            let first = account.closed.values().min().copied().unwrap_or(now);
-            return if first <= now {
-                Refusal::CrammedWithOutdated
-            } else {
-                Refusal::Crammed(first)
-            };
-        }
-    }
-    if !poor && !over_limit && !crowded {
+    if shortage.is_none() && !is_crowded {
         let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
-        let lacks_map = account.minutes.is_none() || lacks_purses;
-        return if lacks_map { Refusal::Uncounted } else { Refusal::Changed };
+        return match account.minutes.is_none() || lacks_purses {
+            true => Refusal::Clear(Obstacle::MissingMaps),
+            false => Refusal::Changed,
+        };
     }
     let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
     let expired: Vec<_> = expired.map(|(rid, held)| (rid.clone(), held.clone())).collect();
-    match (expired.is_empty(), poor) {
-        (false, _) => Refusal::Expired(expired),
-        (true, true) => Refusal::Balance,
-        (true, false) if over_limit => Refusal::KeyLimit,
-        (true, false) => Refusal::Limit,
+    match shortage {
+        _ if !expired.is_empty() => Refusal::Clear(Obstacle::ExpiredHolds(expired)),
+        Some(shortage) => Refusal::Short(shortage),
+        None => {
+            let limit = Limit::at_once("parallel-chats", limits.parallel);
+            Refusal::Refuse(Error::TooManyChats(limit))
+        }
     }
 }
 
-/// Returns the error for an API key whose limit is reached.
-fn key_limit_error(account: Option<&Account>, hold: &Hold, now: u64) -> StoreError {
-    let (Some(account), Some(limit), Some(purse)) = (account, hold.limit, &hold.held.purse) else {
-        return StoreError::Internal("an API key without a limit has reached it".into());
-    };
-    StoreError::Refused(Error::KeyLimitReached {
-        cost: hold.held.cost,
-        limit,
-        spent: account.purse(purse),
-        resets: (limit.per == LimitPeriod::Month)
-            .then(|| Day::from_millis(now * 1000).next_month()),
+/// Returns the refusal if the free work, the refunds, the chats in the minute or the closed ids
+/// have reached their limit.
+fn limit_reached(account: &Account, hold: &Hold, limits: ChatLimits, now: u64) -> Option<Refusal> {
+    let free_work = hold.free_work_at(now);
+    if free_work.used(account) >= free_work.most(account, limits.free_work) {
+        let [_, most] = free_work.shown(account, limits.free_work);
+        return Some(Refusal::Refuse(Error::TooManyRefunds(free_work_a_day(most, now))));
+    }
+    let open_from = Refunds::of(account).open_from(minute(now), limits);
+    if open_from > minute(now) {
+        let limit = refunds_a_minute(limits, open_from, now);
+        return Some(Refusal::Refuse(Error::TooManyRefunds(limit)));
+    }
+    let limit = chats_a_minute(limits, limits.per_minute, now);
+    if account.chats_in(minute(now)) >= limits.per_minute {
+        return Some(Refusal::Refuse(Error::TooManyChatsThisMinute(limit)));
+    }
+    if account.closed.len() < MOST_CLOSED {
+        return None;
+    }
+    let first = account.closed.values().min().copied().unwrap_or(now);
+    Some(match first.checked_sub(now).filter(|seconds| *seconds > 0) {
+        None => Refusal::Clear(Obstacle::TooManyClosedIds),
+        Some(reset) => Refusal::Refuse(Error::TooManyChatsThisMinute(Limit { reset, ..limit })),
     })
 }

@@ -33,8 +33,8 @@ pub enum SettleOutcome {
 }
 
 impl Store {
-    /// Adds the map of free work to the account, if the settle of this hold needs it and the account
-    /// lacks it. Call this before the clock is read for the settle. Idempotent.
+    /// Adds the map of free work to the account, if the settle of this hold needs it and the
+    /// account lacks it. Call this before the clock is read for the settle. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
@@ -69,7 +69,7 @@ impl Store {
         if let Some(record) = &hold.record {
             writes.push(self.remember(record, now)?);
         }
-        match self.transact(writes, &hold.request).await? {
+        match self.transact(writes, &hold.settle_token).await? {
             Transaction::Applied => Ok(SettleOutcome::Stored),
             // The hold is gone, or its lease has ended. If a copy of this settle was applied, its
             // ledger entry exists.

@@ -1,7 +1,7 @@
 //! Lifting the lock of an account whose free work is used up.
 
 use crate::store::balance::limits::FreeWork;
-use crate::store::ledger::interventions::contention_error;
+use crate::store::ledger::interventions::CONTENDED;
 use crate::store::schema::pk;
 use crate::store::{Patience, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
@@ -46,9 +46,7 @@ impl Store {
                 None => return Ok(seen),
                 Some(current) => seen = current,
             }
-            if !patience.lasts().await {
-                return Err(contention_error());
-            }
+            patience.try_again(CONTENDED).await?;
         }
     }
 }

@@ -20,10 +20,10 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The maximum number of additional stretches of a conversation that are read for a chat. A further
-/// stretch is read at each point at which the chat's branch leaves the stretches read so far. The
-/// AI gets no chats from beyond these stretches.
-const MORE_STRETCHES: usize = 8;
+/// The maximum number of additional runs of a conversation that are read for a chat. A further run
+/// is read at each point at which the chat's branch leaves the runs read so far. The AI gets no
+/// chats from beyond these runs.
+const MORE_RUNS: usize = 8;
 
 /// The number of keys that are read at a time to find the followers of a chat.
 const FOLLOWING: usize = 1000;
@@ -39,9 +39,9 @@ pub struct Branch {
 
 /// Successive chats of a conversation, from all its branches, newest first.
 #[derive(Clone, Debug, Default)]
-pub struct Stretch {
+pub struct ChatRun {
     chats: Vec<ChatLink>,
-    /// The id at which the stretch begins. `None` if the stretch begins at the newest chat.
+    /// The id at which the run begins. `None` if the run begins at the newest chat.
     from: Option<String>,
     /// True if the conversation may have older chats.
     more: bool,
@@ -63,15 +63,15 @@ enum Predecessor {
     OfMainLine(String),
 }
 
-/// The result of searching a stretch for a chat.
+/// The result of searching a run for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SearchOutcome {
-    /// The stretch contains the chat.
+    /// The run contains the chat.
     Found(ChatLink),
     /// The conversation doesn't contain the chat, because it was deleted or never belonged to the
     /// conversation.
     Missing,
-    /// The stretch doesn't contain the chat, but another part of the conversation may.
+    /// The run doesn't contain the chat, but another part of the conversation may.
     Elsewhere,
 }
 
@@ -92,7 +92,7 @@ impl From<IndexedKey> for ChatLink {
     }
 }
 
-impl Stretch {
+impl ChatRun {
     fn find(&self, sought: &Predecessor) -> SearchOutcome {
         let found = self.chats.iter().find(|chat| match sought {
             Predecessor::Chat(id) => chat.id == *id,
@@ -109,7 +109,7 @@ impl Stretch {
         }
     }
 
-    /// Returns true if the stretch covers this id: it contains the chat with this id, or the
+    /// Returns true if the run covers this id: it contains the chat with this id, or the
     /// conversation doesn't contain the chat.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
@@ -121,7 +121,7 @@ impl Stretch {
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // The main line ends outside the stretch, unless the main line has no chat.
+            // The main line ends outside the run, unless the main line has no chat.
             None => parent.is_none() && !self.more,
         }
     }
@@ -135,9 +135,9 @@ impl Store {
         user_id: &str,
         conversation: &str,
         count: usize,
-    ) -> Result<Stretch> {
+    ) -> Result<ChatRun> {
         let end = format!("{}{LAST}", places_of_chats(conversation));
-        self.stretch(user_id, conversation, None, &end, count).await
+        self.chat_run(user_id, conversation, None, &end, count).await
     }
 
     /// Returns at most `count` chats that precede a new chat in its branch. The new chat follows
@@ -148,7 +148,7 @@ impl Store {
         &self,
         user_id: &str,
         conversation: &str,
-        newest: Stretch,
+        newest: ChatRun,
         after: Option<&ParentChat>,
         count: usize,
     ) -> Result<Option<Branch>> {
@@ -169,11 +169,11 @@ impl Store {
                     branch.ids.push(chat.id);
                     before.filter(|_| branch.ids.len() < count)
                 }
-                SearchOutcome::Elsewhere if read == MORE_STRETCHES => None,
+                SearchOutcome::Elsewhere if read == MORE_RUNS => None,
                 SearchOutcome::Elsewhere => {
                     read += 1;
                     known =
-                        self.next_stretch(user_id, conversation, &known, &wanted, count).await?;
+                        self.next_chat_run(user_id, conversation, &known, &wanted, count).await?;
                     Some(wanted)
                 }
                 // The new chat's parent is missing.
@@ -188,16 +188,16 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// Returns the next stretch in which the wanted chat may be. The stretch begins at that chat's
-    /// id, or after the known stretch.
-    async fn next_stretch(
+    /// Returns the next run in which the wanted chat may be. The run begins at that chat's id, or
+    /// after the known run.
+    async fn next_chat_run(
         &self,
         user_id: &str,
         conversation: &str,
-        known: &Stretch,
+        known: &ChatRun,
         wanted: &Predecessor,
         count: usize,
-    ) -> Result<Stretch> {
+    ) -> Result<ChatRun> {
         let (from, before) = match (wanted, known.chats.last()) {
             (Predecessor::OfMainLine(_), Some(oldest)) => {
                 (&oldest.id, place(conversation, &oldest.id, None))
@@ -207,23 +207,23 @@ impl Store {
                 (id, format!("{}{LAST}", place(conversation, id, None)))
             }
         };
-        self.stretch(user_id, conversation, Some(from.clone()), &before, count).await
+        self.chat_run(user_id, conversation, Some(from.clone()), &before, count).await
     }
 
-    async fn stretch(
+    async fn chat_run(
         &self,
         user_id: &str,
         conversation: &str,
         from: Option<String>,
         before: &str,
         count: usize,
-    ) -> Result<Stretch> {
+    ) -> Result<ChatRun> {
         let first = places_of_chats(conversation);
         // Read at least one key, because otherwise a new chat's parent would be unknown. By default
         // `CONTEXT_CHATS` is 20. Twenty keys have less than 4 KB, even with parents, so reading
         // them costs one read unit.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
-        Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
+        Ok(ChatRun { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
     /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of the
@@ -271,13 +271,13 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Builds a stretch from the chats' ids, newest first, each with its parent.
-    fn stretch(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> Stretch {
+    /// Builds a run from the chats' ids, newest first, each with its parent.
+    fn run(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> ChatRun {
         let linked = |(id, after): &(&str, Option<ParentChat>)| ChatLink {
             id: (*id).to_owned(),
             after: after.clone(),
         };
-        Stretch { chats: chats.iter().map(linked).collect(), from: from.map(str::to_owned), more }
+        ChatRun { chats: chats.iter().map(linked).collect(), from: from.map(str::to_owned), more }
     }
 
     fn message(id: &str) -> Option<ParentChat> {
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn predecessors_are_found_missing_or_elsewhere() {
-        let known = stretch(&[("e", message("b")), ("d", None), ("c", message("a"))], None, true);
+        let known = run(&[("e", message("b")), ("d", None), ("c", message("a"))], None, true);
         let found = |look: SearchOutcome| match look {
             SearchOutcome::Found(chat) => chat.id,
             other => format!("{other:?}"),
@@ -299,7 +299,7 @@ mod tests {
         let main = |id: &str| found(known.find(&Predecessor::OfMainLine(id.into())));
         assert_eq!(["e", "dd", "d"].map(main), ["d", "d", "Elsewhere"]);
 
-        let last = stretch(&[("b", message("x"))], Some("b"), false);
+        let last = run(&[("b", message("x"))], Some("b"), false);
         assert_eq!(last.find(&Predecessor::Chat("a".into())), SearchOutcome::Missing);
         assert_eq!(last.find(&Predecessor::Chat("c".into())), SearchOutcome::Elsewhere);
         assert_eq!(last.find(&Predecessor::OfMainLine("b".into())), SearchOutcome::Missing);
@@ -307,18 +307,18 @@ mod tests {
 
     #[test]
     fn only_the_last_chat_continues_the_main_line() {
-        let known = stretch(&[("c", message("a")), ("b", None), ("a", None)], None, false);
+        let known = run(&[("c", message("a")), ("b", None), ("a", None)], None, false);
         let continues = [Some("c"), Some("b"), Some("a"), None];
         assert_eq!(
             continues.map(|parent| known.is_end_of_main_line(parent)),
             [false, true, false, false]
         );
         for (more, continues) in [(true, false), (false, true)] {
-            let known = stretch(&[("c", Some(ParentChat::Start))], None, more);
+            let known = run(&[("c", Some(ParentChat::Start))], None, more);
             assert_eq!(known.is_end_of_main_line(None), continues);
             assert!(!known.is_end_of_main_line(Some("c")));
         }
-        assert!(stretch(&[], None, false).is_end_of_main_line(None));
+        assert!(run(&[], None, false).is_end_of_main_line(None));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::clock::Day;
 use crate::store::read::{names, page};
 use crate::store::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use crate::store::timeline::Timeline;
-use crate::store::{Place, Reach, Result, Store, Write, from_item};
+use crate::store::{DataPeriod, PageStart, Result, Store, Write, from_item};
 use crate::values::Chat;
 
 /// The number of chats of all users that are read at a time. 25 chats of the largest size are a few
@@ -106,15 +106,15 @@ impl Store {
         Ok((chats.into_iter().map(of_user).collect(), more))
     }
 
-    /// Returns the keys of at most `count` chats of all users, newest first, from `place`, and
+    /// Returns the keys of at most `count` chats of all users, newest first, from `start`, and
     /// where the next page begins.
     pub async fn all_chats(
         &self,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         count: usize,
-    ) -> Result<(Vec<ChatKey>, Option<Place>)> {
-        let (found, next) = self.newest(self.chats_by_time(), place, reach, count).await?;
+    ) -> Result<(Vec<ChatKey>, Option<PageStart>)> {
+        let (found, next) = self.newest(self.chats_by_time(), start, period, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
@@ -124,13 +124,14 @@ impl Store {
         &self,
         keys: &[ChatKey],
         size: usize,
-    ) -> Result<(Vec<Chat>, Option<Place>)> {
+    ) -> Result<(Vec<Chat>, Option<PageStart>)> {
         let (mut chats, mut taken) = (Vec::new(), 0);
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {
                 taken += chat.size();
                 if taken > size && !chats.is_empty() {
-                    let last = chats.last().map(|last: &Chat| Place::Before(last.chat_id.clone()));
+                    let last =
+                        chats.last().map(|last: &Chat| PageStart::Before(last.chat_id.clone()));
                     return Ok((chats, last));
                 }
                 chats.push(chat);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::clock::{millis_of, month};
 use crate::store::chats::items::CHATS;
-use crate::store::{Place, Reach, Result, Span, Store};
+use crate::store::{DataPeriod, PageStart, Result, Span, Store};
 use crate::values::Chat;
 
 /// The maximum number of chats that a search reads for one page, and their maximum total size in
@@ -55,11 +55,11 @@ struct ChatSearchPage<'f> {
 impl ChatSearchPage<'_> {
     /// Adds the chat if the filter accepts it. Breaks with the position of the next page once the
     /// page is complete, or without a position if no page can follow.
-    fn consider(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
+    fn consider(&mut self, chat: Chat) -> ControlFlow<Option<PageStart>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);
         }
-        let place = Place::Before(chat.chat_id.clone());
+        let start = PageStart::Before(chat.chat_id.clone());
         self.read += chat.size();
         if self.filter.accepts(&chat) {
             self.taken += chat.size();
@@ -67,7 +67,7 @@ impl ChatSearchPage<'_> {
         }
         let is_full = self.found.len() >= self.count || self.taken >= self.size;
         if is_full || self.read >= READ {
-            ControlFlow::Break(Some(place))
+            ControlFlow::Break(Some(start))
         } else {
             ControlFlow::Continue(())
         }
@@ -77,30 +77,30 @@ impl ChatSearchPage<'_> {
 impl Store {
     /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
     /// where the next page begins. The chats come from `user`, or from all users if `user` is
-    /// `None`; the newest come first, starting at `place`. The search reads a bounded number of
+    /// `None`; the newest come first, beginning at `start`. The search reads a bounded number of
     /// chats, so a page may be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,
         filter: &ChatFilter,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         (count, size): (usize, usize),
-    ) -> Result<(Vec<Chat>, Option<Place>)> {
+    ) -> Result<(Vec<Chat>, Option<PageStart>)> {
         // First read only `count` chats: if the filter accepts most chats, the page then costs as
         // much as a page without a filter.
         let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
         let mut page =
             ChatSearchPage { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
-        let mut place = place.cloned().or_else(|| filter.span.begin(reach.now));
+        let mut start = start.cloned().or_else(|| filter.span.begin(period.now));
         for step in [Some(count), further].into_iter().flatten() {
-            match self.search_from(user, place.as_ref(), reach, step, &mut page).await? {
+            match self.search_from(user, start.as_ref(), period, step, &mut page).await? {
                 ControlFlow::Break(next) => return Ok((page.found, next)),
-                ControlFlow::Continue(next) => place = Some(next),
+                ControlFlow::Continue(next) => start = Some(next),
             }
         }
-        Ok((page.found, place))
+        Ok((page.found, start))
     }
 
     /// Reads `count` chats. If the page isn't complete, continues with the position of further
@@ -108,17 +108,17 @@ impl Store {
     async fn search_from(
         &self,
         user: Option<&str>,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         count: usize,
         page: &mut ChatSearchPage<'_>,
-    ) -> Result<ControlFlow<Option<Place>, Place>> {
+    ) -> Result<ControlFlow<Option<PageStart>, PageStart>> {
         let (keys, next) = match user {
             Some(user) => {
-                let before = place.map(ToString::to_string);
+                let before = start.map(ToString::to_string);
                 let (chats, more) = self.chats(user, before.as_deref(), count).await?;
                 let last = chats.last().filter(|_| more);
-                let next = last.map(|last| Place::Before(last.chat_id.clone()));
+                let next = last.map(|last| PageStart::Before(last.chat_id.clone()));
                 for chat in chats {
                     if let ControlFlow::Break(next) = page.consider(chat) {
                         return Ok(ControlFlow::Break(next));
@@ -126,7 +126,7 @@ impl Store {
                 }
                 (Vec::new(), next)
             }
-            None => self.all_chats(place, reach, count).await?,
+            None => self.all_chats(start, period, count).await?,
         };
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {
@@ -137,7 +137,7 @@ impl Store {
         }
         // Months before the filter's first day have no matching chats.
         let first = millis_of(&page.least).map_or_else(String::new, month);
-        let next = next.filter(|next| !matches!(next, Place::In(of) if *of < first));
+        let next = next.filter(|next| !matches!(next, PageStart::In(of) if *of < first));
         Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))
     }
 }

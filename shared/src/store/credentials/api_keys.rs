@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::clock::{Day, month};
 use crate::store::credentials::sessions::CALLER;
-use crate::store::ledger::interventions::{UNCHANGED, contention_error};
+use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::schema::{API_KEY, api_key_pk, pk};
 use crate::store::{
     NEW, Outcome, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
@@ -97,11 +97,10 @@ impl Store {
                     return Err(StoreError::Refused(Error::TooManyApiKeys { most: API_KEYS }));
                 }
                 // The account's purses have changed since they were read.
-                _ if key.limit().is_some() && patience.lasts().await => {}
                 _ if key.limit().is_some() => {
-                    return Err(StoreError::Unavailable(
-                        "an account's purses kept changing while a key was created".into(),
-                    ));
+                    patience
+                        .try_again("an account's purses kept changing while a key was created")
+                        .await?;
                 }
                 _ => {
                     return Err(StoreError::Internal(
@@ -304,9 +303,7 @@ impl Store {
                     seen = current;
                 }
             }
-            if !patience.lasts().await {
-                return Err(contention_error());
-            }
+            patience.try_again(CONTENDED).await?;
         }
     }
 

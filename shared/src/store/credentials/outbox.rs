@@ -97,7 +97,9 @@ impl OutgoingEmail {
 struct OutboxItem {
     /// `outbox:<random id>`.
     pk: String,
-    letter: OutgoingEmail,
+    /// Stored under the name that earlier releases read.
+    #[serde(rename = "letter")]
+    email: OutgoingEmail,
     /// The second from which the e-mail isn't sent anymore. DynamoDB deletes the expired item some
     /// time later.
     expires_at: u64,
@@ -116,13 +118,13 @@ struct Pause {
 
 impl Store {
     /// Returns an outgoing e-mail. `None` if the e-mail was sent, or is too old at `now`.
-    pub async fn letter(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
+    pub async fn outgoing_email(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
         let posted: Option<OutboxItem> = self.get(&self.tables.tokens, pk(key)).await?;
-        Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
+        Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.email))
     }
 
     /// Deletes an outgoing e-mail that was sent. Idempotent.
-    pub async fn take_letter(&self, key: &str) -> Result<()> {
+    pub async fn take_from_outbox(&self, key: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
     }
 
@@ -132,9 +134,9 @@ impl Store {
     /// its timing reveals whether an account exists.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
-        let letter = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
+        let email = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
         let mut writes =
-            vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
+            vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&email, now)?];
         writes.extend(self.count_reset(address.key(), now));
         self.transact(writes, &request).await.map(drop)
     }
@@ -153,8 +155,8 @@ impl Store {
         let address = doing.account.email.as_deref().filter(|_| doing.account.active);
         let address = key(address.ok_or(StoreError::Refused(Error::NoAddress))?);
         let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
-        let letter = self.post(&OutgoingEmail::Reset { address, invites: false }, now)?;
-        self.intervene(doing, vec![pause, letter]).await.map(drop)
+        let email = self.post(&OutgoingEmail::Reset { address, invites: false }, now)?;
+        self.intervene(doing, vec![pause, email]).await.map(drop)
     }
 
     /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
@@ -178,10 +180,10 @@ impl Store {
     }
 
     /// A write that adds an outgoing e-mail under a random pk.
-    pub(in crate::store) fn post(&self, letter: &OutgoingEmail, now: u64) -> Result<Write> {
+    pub(in crate::store) fn post(&self, email: &OutgoingEmail, now: u64) -> Result<Write> {
         let posted = OutboxItem {
             pk: outbox_pk(&Uuid::new_v4().to_string()),
-            letter: letter.clone(),
+            email: email.clone(),
             expires_at: now + WAITS,
         };
         Ok(Write::put(&self.tables.tokens, to_item(&posted)?).condition(NEW).shows_item())

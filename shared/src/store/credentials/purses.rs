@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::Credits;
-use crate::clock::{month, neighbour};
+use crate::clock::{month, previous_month};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
 
@@ -54,7 +54,7 @@ impl Purses {
         keys: &[&StoredApiKey],
         this_month: &str,
     ) -> Option<BTreeMap<String, Credits>> {
-        let last_month = neighbour(this_month, false);
+        let last_month = previous_month(this_month);
         let mut purses = BTreeMap::new();
         for key in keys {
             let Some(limit) = key.limit() else { continue };

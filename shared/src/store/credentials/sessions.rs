@@ -231,11 +231,9 @@ impl Store {
                 account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
             outdated = over.into_iter().map(|(session, _)| session).collect();
             all |= live.len() >= REVOKED;
-            if !patience.lasts().await {
-                return Err(StoreError::Unavailable(
-                    "a log-out kept being refused, each time for a reason that had passed".into(),
-                ));
-            }
+            patience
+                .try_again("a log-out kept being refused, each time for a reason that had passed")
+                .await?;
         }
     }
 

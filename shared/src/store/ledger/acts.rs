@@ -4,7 +4,7 @@
 use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::schema::{STANDING, standing_of};
-use crate::store::timeline::{Place, Reach, Span, Timeline};
+use crate::store::timeline::{DataPeriod, PageStart, Span, Timeline};
 use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
 use crate::values::{Act, AdminAct, Entry, Role};
 
@@ -141,27 +141,27 @@ impl Store {
         Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
-    /// Returns at most `count` acts of administrators, newest first, from `place`, and where the
+    /// Returns at most `count` acts of administrators, newest first, from `start`, and where the
     /// next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
     pub async fn trail(
         &self,
         filter: &ActFilter,
-        place: Option<&Place>,
+        start: Option<&PageStart>,
         now: u64,
         count: usize,
-    ) -> Result<(Vec<TrailEntry>, Option<Place>)> {
+    ) -> Result<(Vec<TrailEntry>, Option<PageStart>)> {
         let list = Timeline { shards: 1, ..self.trail_index() };
         // No import brings acts.
-        let reach = Reach::without_imports(now);
+        let period = DataPeriod::without_imports(now);
         if *filter == ActFilter::default() {
-            let (found, next) = self.newest(list, place, reach, count).await?;
+            let (found, next) = self.newest(list, start, period, count).await?;
             return Ok((found.into_iter().map(TrailEntry::read).collect::<Result<_>>()?, next));
         }
         let (begin, least) = (filter.span.begin(now), filter.span.least());
-        let place = place.or(begin.as_ref());
+        let start = start.or(begin.as_ref());
         let read = |item| {
             TrailEntry::read(item).map(|entry| Some(entry).filter(|entry| filter.accepts(entry)))
         };
-        self.newest_of(list, place, reach, &least, count, read).await
+        self.newest_of(list, start, period, &least, count, read).await
     }
 }

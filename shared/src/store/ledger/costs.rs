@@ -10,7 +10,7 @@ use crate::Credits;
 use crate::clock::Day;
 use crate::store::ledger::figures::Daily;
 use crate::store::schema::costs_pk;
-use crate::store::timeline::Reach;
+use crate::store::timeline::DataPeriod;
 use crate::store::{PriceVersions, Result, Store, StoredPrices};
 use crate::values::{Receipt, Usage};
 
@@ -201,10 +201,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        reach: Reach,
+        period: DataPeriod,
         until: Instant,
     ) -> Result<BTreeMap<Day, Costs>> {
-        self.daily(first, days, reach, until).await
+        self.daily(first, days, period, until).await
     }
 }
 

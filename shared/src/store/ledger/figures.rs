@@ -14,7 +14,7 @@ use crate::clock::{Day, least_id};
 use crate::store::ledger::entries::CountedRow;
 use crate::store::read::values;
 use crate::store::schema::{figures_pk, pk};
-use crate::store::{NEW, Reach, Result, Store, StoreError, Write, from_item, s, to_item};
+use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
 /// The time between a day's end and its closing, in milliseconds. Neither a chat nor an update of
@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 4;
 /// The number of items that one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// The figures of one day or several days.
+/// The statistics of one day or several days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The number of accounts that were registered.
@@ -117,10 +117,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        reach: Reach,
+        period: DataPeriod,
         until: Instant,
     ) -> Result<BTreeMap<Day, Figures>> {
-        self.daily(first, days, reach, until).await
+        self.daily(first, days, period, until).await
     }
 
     /// Like [`Store::figures`], for any kind of daily data.
@@ -128,16 +128,19 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        reach: Reach,
+        period: DataPeriod,
         until: Instant,
     ) -> Result<BTreeMap<Day, D>> {
         let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
-        let now = reach.now;
+        let now = period.now;
         let closed: Vec<Day> =
-            all.iter().copied().filter(|day| reach.has(*day) && is_closed(*day, now)).collect();
+            all.iter().copied().filter(|day| period.has(*day) && is_closed(*day, now)).collect();
         let mut found = self.kept_days::<D>(&closed).await?;
-        let missing: Vec<Day> =
-            all.iter().copied().filter(|day| reach.has(*day) && !found.contains_key(day)).collect();
+        let missing: Vec<Day> = all
+            .iter()
+            .copied()
+            .filter(|day| period.has(*day) && !found.contains_key(day))
+            .collect();
         let count = |day: Day| async move {
             if Instant::now() >= until {
                 return Err(StoreError::Unavailable(

@@ -83,9 +83,7 @@ impl Store {
                 .values([(":next", n(seen.auth_epoch + 1)), (":none", no_entries())]);
             let Some(current) = self.intervene(doing, vec![end]).await? else { return Ok(()) };
             seen = current;
-            if !patience.lasts().await {
-                return Err(contention_error());
-            }
+            patience.try_again(CONTENDED).await?;
         }
     }
 
@@ -127,8 +125,6 @@ impl Store {
     }
 }
 
-/// Returns the error for an account that other writes changed before each attempt of an
-/// intervention.
-pub(in crate::store) fn contention_error() -> StoreError {
-    StoreError::Unavailable("the account kept changing while an administrator changed it".into())
-}
+/// The cause if other writes changed the account before each attempt of an intervention.
+pub(in crate::store) const CONTENDED: &str =
+    "the account kept changing while an administrator changed it";

@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::store::ledger::entries::CountedRow;
 use crate::store::ledger::figures::Daily;
 use crate::store::schema::spenders_pk;
-use crate::store::timeline::Reach;
+use crate::store::timeline::DataPeriod;
 
 use crate::clock::Day;
 use crate::store::Result;
@@ -102,10 +102,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        reach: Reach,
+        period: DataPeriod,
         until: Instant,
     ) -> Result<Spenders> {
-        let days: BTreeMap<Day, Spenders> = self.daily(first, days, reach, until).await?;
+        let days: BTreeMap<Day, Spenders> = self.daily(first, days, period, until).await?;
         Ok(Spenders::sum(days.into_values()))
     }
 }

@@ -3,7 +3,9 @@
 //! continues where the page before it ended.
 
 use crate::store::lists::users::PlacedAccount;
-use crate::store::{ListedAccount, Place, Reach, Result, Span, Store, UserOrder, from_item};
+use crate::store::{
+    DataPeriod, ListedAccount, PageStart, Result, Span, Store, UserOrder, from_item,
+};
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
@@ -68,22 +70,22 @@ pub enum UserSource {
 
 impl Store {
     /// Returns at most `count` accounts whose data in the index the filter accepts, newest first,
-    /// from `place`, and where the next page begins.
+    /// from `start`, and where the next page begins.
     pub async fn users_of(
         &self,
         filter: &UserFilter,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         count: usize,
-    ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
+    ) -> Result<(Vec<ListedAccount>, Option<PageStart>)> {
         if filter.role.is_none() && filter.active.is_none() {
-            return self.users(place, reach, count).await;
+            return self.users(start, period, count).await;
         }
         let read = |item| {
             let listed: ListedAccount = from_item(item)?;
             Ok(Some(listed).filter(|listed| filter.admits(&listed.role, listed.active)))
         };
-        self.newest_of(self.users_by_time(), place, reach, "", count, read).await
+        self.newest_of(self.users_by_time(), start, period, "", count, read).await
     }
 
     /// Returns at most `count` of the source's accounts that the filter accepts, from `position`,
@@ -97,7 +99,7 @@ impl Store {
         source: &UserSource,
         filter: &UserFilter,
         position: Option<&str>,
-        reach: Reach,
+        period: DataPeriod,
         count: usize,
     ) -> Result<(Vec<Account>, Option<String>)> {
         let (mut position, mut found) = (position.map(str::to_owned), Vec::new());
@@ -105,10 +107,10 @@ impl Store {
         // costs as much as a page without a filter.
         for size in [count].into_iter().chain([BATCH; BATCHES - 1]) {
             let (candidates, next) =
-                self.candidates(source, filter, position.as_deref(), reach, size).await?;
+                self.candidates(source, filter, position.as_deref(), period, size).await?;
             let mut candidates = candidates.into_iter();
             while let Some((place, account)) = candidates.next() {
-                if filter.accepts(&account, reach.now / 1000) {
+                if filter.accepts(&account, period.now / 1000) {
                     found.push(account);
                 }
                 if found.len() == count {
@@ -131,13 +133,13 @@ impl Store {
         source: &UserSource,
         filter: &UserFilter,
         position: Option<&str>,
-        reach: Reach,
+        period: DataPeriod,
         count: usize,
     ) -> Result<(Vec<(String, Account)>, Option<String>)> {
         match source {
             UserSource::All => {
-                let place = position.map(Place::parse).transpose()?;
-                let (listed, next) = self.users_of(filter, place.as_ref(), reach, count).await?;
+                let start = position.map(PageStart::parse).transpose()?;
+                let (listed, next) = self.users_of(filter, start.as_ref(), period, count).await?;
                 let placed = |listed: ListedAccount| {
                     let ListedAccount { id, pk, .. } = listed;
                     PlacedAccount { place: id.clone(), id, pk }

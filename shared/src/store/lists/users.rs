@@ -14,7 +14,9 @@ use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, USER_SHARDS, account_pk, pk, user_month};
 use crate::store::timeline::Timeline;
-use crate::store::{Item, ListedAccount, Place, Reach, Result, Store, StoreError, from_item, s};
+use crate::store::{
+    DataPeriod, Item, ListedAccount, PageStart, Result, Store, StoreError, from_item, s,
+};
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
@@ -61,15 +63,15 @@ pub(in crate::store) struct PlacedAccount {
 }
 
 impl Store {
-    /// Returns at most `count` accounts, newest first, from `place`, and where the next page
+    /// Returns at most `count` accounts, newest first, from `start`, and where the next page
     /// begins.
     pub async fn users(
         &self,
-        place: Option<&Place>,
-        reach: Reach,
+        start: Option<&PageStart>,
+        period: DataPeriod,
         count: usize,
-    ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
-        let (found, next) = self.newest(self.users_by_time(), place, reach, count).await?;
+    ) -> Result<(Vec<ListedAccount>, Option<PageStart>)> {
+        let (found, next) = self.newest(self.users_by_time(), start, period, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 

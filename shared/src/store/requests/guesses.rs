@@ -5,12 +5,13 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::Error;
-use crate::store::schema::{guesses_from_pk, guesses_of_pk, orders_of_pk};
+use crate::store::schema::{guesses_from_pk, guesses_of_pk};
 use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
-use crate::values::limit::{GUESSES_AN_HOUR, HOUR, ORDERS_AN_HOUR};
+use crate::values::limit::{GUESSES_AN_HOUR, HOUR};
 
-/// The number of wrong codes that may come from a network in an hour: of several users who share it.
+/// The number of wrong codes that may come from a network in an hour: of several users who share
+/// it.
 const FROM_NETWORK: u32 = 50;
 
 /// A guess at a voucher's code, with the counts that include it.
@@ -37,17 +38,6 @@ impl Guess {
 }
 
 impl Store {
-    /// Counts an order by this account. Idempotent for the order's id.
-    ///
-    /// # Errors
-    /// [`Error::TooManyOrders`] if the account must not order.
-    pub async fn begin_order(&self, user_id: &str, order: &str, now: u64) -> Result<()> {
-        let key = orders_of_pk(user_id, now / HOUR);
-        let full = self.count_in_hour(&key, ORDERS_AN_HOUR, order, now).await?;
-        let Some(reset) = full else { return Ok(()) };
-        Err(StoreError::Refused(Error::TooManyOrders(Limit::orders(reset))))
-    }
-
     /// Counts a guess. Idempotent.
     ///
     /// # Errors

@@ -1,25 +1,26 @@
-//! Retries without an idempotency key, from clients that only indicate that a call is a retry. For
-//! each payload, an item in the Tokens table stores the idempotency key of the last call.
+//! Retries without an idempotency key, from clients that only indicate that a request is a retry. A
+//! call is a request with its retries. For each payload, an item in the Tokens table stores the
+//! idempotency key of the last call.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
 use crate::store::schema::{call_pk, pk};
-use crate::store::{Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, s};
+use crate::store::{Outcome, Patience, Result, Store, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
 /// How long a call can be retried, in seconds. OpenAI's SDKs wait ten minutes for a reply by
 /// default.
 const AGAIN: u64 = 900;
 
-/// A call that a client sent without an idempotency key.
+/// A request that a client sent without an idempotency key.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'c> {
+pub struct UnkeyedRequest<'r> {
     /// The account's id.
-    pub user_id: &'c str,
-    /// A hash of the request.
-    pub payload: &'c str,
-    /// True if the client says that the call is a retry.
+    pub user_id: &'r str,
+    /// A hash of the request's payload.
+    pub payload: &'r str,
+    /// True if the client says that the request is a retry.
     pub again: bool,
     /// When this request arrived at the gateway, in milliseconds since 1970.
     pub came: u64,
@@ -40,65 +41,61 @@ impl Store {
     /// of the call's retry if the retry has arrived earlier.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; the call has had no effect then.
-    pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the request has had no
+    /// effect then.
+    pub async fn key_of(&self, request: UnkeyedRequest<'_>, fresh: &str) -> Result<String> {
         // The pk has only a hash, because the item may outlive the account for a while.
-        let key = call_pk(&fingerprint(format!("{} {}", call.user_id, call.payload)));
+        let key = call_pk(&fingerprint(format!("{} {}", request.user_id, request.payload)));
         let mut patience = Patience::new();
         loop {
-            if call.again
-                && let Outcome::Applied(last) = self.send(&self.comes_again(&key, call)).await?
+            if request.again
+                && let Outcome::Applied(last) = self.send(&self.comes_again(&key, request)).await?
             {
                 return Ok(from_item::<LastCall>(last)?.key);
             }
-            let begin = self.begins(&key, call, fresh);
+            let begin = self.begins(&key, request, fresh);
             let other: Option<LastCall> = match self.send(&begin).await? {
                 Outcome::Applied(last) => return Ok(from_item::<LastCall>(last)?.key),
                 Outcome::Refused(other) => self.refused_by(&begin, other).await?,
             };
-            match other {
-                Some(other) if !call.again => {
-                    return Ok(if other.again { other.key } else { fresh.to_owned() });
-                }
-                // Between the two writes, another call was recorded, or the record of the last call
-                // expired.
-                _ if patience.lasts().await => {}
-                _ => {
-                    return Err(StoreError::Unavailable(
-                        "the record of the call kept changing".into(),
-                    ));
-                }
+            if let Some(other) = other
+                && !request.again
+            {
+                return Ok(if other.again { other.key } else { fresh.to_owned() });
             }
+            // Between the two writes, another call was recorded, or the record of the last call
+            // expired.
+            patience.try_again("the record of the call kept changing").await?;
         }
     }
 
     /// A write that records a retry of the last call, if there is a last call.
-    fn comes_again(&self, key: &str, call: Call<'_>) -> Write {
-        self.update_call(key, call, "SET came = :came, again = :again")
+    fn comes_again(&self, key: &str, request: UnkeyedRequest<'_>) -> Write {
+        self.update_call(key, request, "SET came = :came, again = :again")
             .condition("expires_at > :now")
     }
 
     /// A write that records a first request, in place of an earlier call.
-    fn begins(&self, key: &str, call: Call<'_>, fresh: &str) -> Write {
-        let replaced = if call.again { "" } else { " OR came < :came" };
+    fn begins(&self, key: &str, request: UnkeyedRequest<'_>, fresh: &str) -> Write {
+        let replaced = if request.again { "" } else { " OR came < :came" };
         self.update_call(
             key,
-            call,
+            request,
             "SET #key = :key, came = :came, again = :again, expires_at = :forgotten",
         )
         .condition(format!(
             "attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"
         ))
         .names([("#key", "key")])
-        .values([(":key", s(fresh)), (":forgotten", n(call.came / 1000 + AGAIN))])
+        .values([(":key", s(fresh)), (":forgotten", n(request.came / 1000 + AGAIN))])
     }
 
-    fn update_call(&self, key: &str, call: Call<'_>, expression: &str) -> Write {
+    fn update_call(&self, key: &str, request: UnkeyedRequest<'_>, expression: &str) -> Write {
         Write::update(&self.tables.tokens, pk(key), expression)
             .values([
-                (":came", n(call.came)),
-                (":again", flag(call.again)),
-                (":now", n(call.came / 1000)),
+                (":came", n(request.came)),
+                (":again", flag(request.again)),
+                (":now", n(request.came / 1000)),
             ])
             .returns(ReturnValue::AllNew)
             .shows_item()

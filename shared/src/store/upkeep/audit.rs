@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::credentials::Purses;
-use crate::store::orders::{OrderBook, orders};
+use crate::store::orders::{OrderTotals, orders};
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, entry_key, pk};
 use crate::store::sources::{StoredSource, sources};
@@ -114,8 +114,8 @@ pub enum Difference {
         /// The source.
         source: String,
     },
-    /// An order's ledger rows don't explain the credits and the money that it has moved, or the order
-    /// hasn't moved what its payment demands.
+    /// An order's ledger rows don't explain the credits and the money that it has moved, or the
+    /// order hasn't moved what its payment demands.
     Order {
         /// The order's id.
         order: String,
@@ -202,11 +202,11 @@ impl fmt::Display for Difference {
             Self::Order { order } => {
                 write!(
                     f,
-                    "the order {order} has moved other tokens or money than its ledger rows or its payment say"
+                    "the purchase {order} has moved other tokens or money than its ledger rows or its payment say"
                 )
             }
             Self::Owed { account, orders } => {
-                write!(f, "the account owes {account}, but its orders make {orders}")
+                write!(f, "the account owes {account}, but its purchases make {orders}")
             }
             Self::Purse { purse, account, accounted } => {
                 write!(
@@ -337,7 +337,7 @@ impl Store {
         let (mut granted, mut spent) = (0, 0);
         let mut purses = Purses::of_holds(account);
         let mut allowances = SeenAllowances::default();
-        let mut orders = OrderBook::default();
+        let mut orders = OrderTotals::default();
         let mut lists = PriceVersions::default();
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {

@@ -161,9 +161,9 @@ impl Dump {
         // The same for users who can log in, of whom some might be meant to be out.
         let mut active = all.clone();
         let mut kinds = vec![Kind::default(); unused.len()];
-        for (user, place) in self.users.iter().enumerate() {
-            let is_active = self.user(UserKey(user), *place).is_ok_and(|user| user.active);
-            let record = self.source.read(&model.name, *place, &unused);
+        for (user, id) in self.users.iter().enumerate() {
+            let is_active = self.user(UserKey(user), *id).is_ok_and(|user| user.active);
+            let record = self.source.read(&model.name, *id, &unused);
             for (index, field) in unused.iter().enumerate() {
                 let value = record.required(field).ok();
                 if let (Some(all), Some(active), Some(kind)) =
@@ -233,7 +233,7 @@ impl Dump {
                 && !used.contains(&Some(model.name.as_str()))
         });
         let counted = unused.map(|model| {
-            let rows = self.source.places(&model.name).map_or(0, |places| places.len());
+            let rows = self.source.row_ids(&model.name).map_or(0, |ids| ids.len());
             (model.name.clone(), rows)
         });
         counted.collect()

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::record::{Field, Model, PK, Place, Record, Source, Value};
+use super::record::{Field, Model, PK, Record, RowId, Source, Value};
 
 /// The number of a model's rows from which the names of its fields are read. Django writes all
 /// fields into every row, but the first rows may have been edited.
@@ -121,8 +121,8 @@ impl JsonFile {
         Ok(Self { form, models: models.collect(), rows, has_lines: line > 1, text })
     }
 
-    fn span(&self, model: &str, place: Place) -> Option<&Span> {
-        self.rows.get(model)?.get(usize::try_from(place).ok()?)
+    fn span(&self, model: &str, id: RowId) -> Option<&Span> {
+        self.rows.get(model)?.get(usize::try_from(id).ok()?)
     }
 }
 
@@ -131,13 +131,13 @@ impl Source for JsonFile {
         &self.models
     }
 
-    fn places(&self, model: &str) -> Result<Vec<Place>, String> {
+    fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String> {
         let count = self.rows.get(model).map_or(0, Vec::len);
         Ok((0..).take(count).collect())
     }
 
-    fn read(&self, model: &str, place: Place, fields: &[&str]) -> Record {
-        let span = self.span(model, place);
+    fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record {
+        let span = self.span(model, id);
         let line = span.filter(|_| self.has_lines).map(|span| span.line);
         let row = span.and_then(|span| self.text.get(span.bytes.clone())).unwrap_or_default();
         let entry = match self.form.read(row) {
@@ -230,7 +230,7 @@ mod tests {
             {"model": "a.b", "pk": "6f1c-\u00e9", "fields": {}},
             {"model": "a.b", "pk": null, "fields": {}}, {"model": "a.b", "fields": {}}]"#;
         let file = JsonFile::parse(list.to_owned()).unwrap();
-        let pk = |place| file.read("a.b", place, &[]).pk;
+        let pk = |id| file.read("a.b", id, &[]).pk;
         assert_eq!(pk(0).as_deref(), Some("17"));
         assert_eq!(pk(1).as_deref(), Some("6f1c-é"));
         assert_eq!((pk(2), pk(3)), (None, None));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::record::{Place, Record, Relation, Source, Value};
+use super::record::{Record, Relation, RowId, Source, Value};
 
 /// The users by the values with which other rows refer to them. A user is identified by its number
 /// in the order of the file.
@@ -26,16 +26,16 @@ enum Match {
 /// The rows of a model that refer to each user.
 pub(super) struct Links {
     /// The rows of each user, in the order of the file.
-    of: Vec<Vec<Place>>,
+    of: Vec<Vec<RowId>>,
     /// The rows whose user isn't in the file, in the order of the file, with the reason.
-    pub unlinked: Vec<(Place, String)>,
+    pub unlinked: Vec<(RowId, String)>,
     /// The rows that are refused because of their primary key, with the reason.
-    pub refused: HashMap<Place, String>,
+    pub refused: HashMap<RowId, String>,
 }
 
-/// The primary keys of a model's rows, each with the place and the line of its first row.
+/// The primary keys of a model's rows, each with the id and the line of its first row.
 #[derive(Default)]
-pub(super) struct Keys(HashMap<String, (Place, Option<usize>)>);
+pub(super) struct Keys(HashMap<String, (RowId, Option<usize>)>);
 
 impl Keys {
     /// Records the primary key of the next row. If an earlier row has the same key, refuses both rows
@@ -43,12 +43,12 @@ impl Keys {
     pub fn insert(
         &mut self,
         pk: &str,
-        place: Place,
+        id: RowId,
         line: Option<usize>,
-        refused: &mut HashMap<Place, String>,
+        refused: &mut HashMap<RowId, String>,
     ) {
         let Some((first, first_line)) = self.0.get(pk) else {
-            self.0.insert(pk.to_owned(), (place, line));
+            self.0.insert(pk.to_owned(), (id, line));
             return;
         };
         let reason = |line: &Option<usize>| match line {
@@ -56,33 +56,33 @@ impl Keys {
             None => "another row has the same pk".into(),
         };
         refused.entry(*first).or_insert_with(|| reason(&line));
-        refused.insert(place, reason(first_line));
+        refused.insert(id, reason(first_line));
     }
 }
 
 impl UserIndex {
-    /// Reads the keys and names of the users at these places. The names are in the fields
+    /// Reads the keys and names of the users with these ids. The names are in the fields
     /// `username` and `email`. Also returns the users that are refused because of their primary
     /// key, with the reason.
     pub fn read(
         source: &dyn Source,
         model: &str,
         (username, email): (&str, Option<&str>),
-        places: &[Place],
-    ) -> (Self, HashMap<Place, String>) {
+        ids: &[RowId],
+    ) -> (Self, HashMap<RowId, String>) {
         let (mut keys, mut refused) = (Keys::default(), HashMap::new());
-        let mut index = Self { count: places.len(), ..Self::default() };
+        let mut index = Self { count: ids.len(), ..Self::default() };
         let fields: Vec<&str> = [username].into_iter().chain(email).collect();
-        for (user, place) in places.iter().enumerate() {
-            let record = source.read(model, *place, &fields);
+        for (user, id) in ids.iter().enumerate() {
+            let record = source.read(model, *id, &fields);
             index.has_keys |= record.pk.is_some();
             let username = record.text(username).ok();
             let address = record.optional_text(email).ok().flatten();
             let named = username.as_ref().filter(|name| !source.is_plain() || !name.is_empty());
             let by_name = named.or(address.as_ref().filter(|_| source.is_plain()));
             let Some(pk) = record.pk.as_ref().or(by_name) else { continue };
-            keys.insert(pk, *place, record.line, &mut refused);
-            if refused.contains_key(place) {
+            keys.insert(pk, *id, record.line, &mut refused);
+            if refused.contains_key(id) {
                 continue;
             }
             index.by_pk.insert(pk.clone(), user);
@@ -147,8 +147,8 @@ impl Links {
         };
         let mut keys = Keys::default();
         let (mut numbers, mut names) = (0, 0);
-        for place in source.places(model)? {
-            let record = source.read(model, place, &[field.as_str()]);
+        for id in source.row_ids(model)? {
+            let record = source.read(model, id, &[field.as_str()]);
             match record.required(field) {
                 Ok(Value::Number(_)) => numbers += 1,
                 Ok(Value::List(_)) => names += 1,
@@ -166,13 +166,13 @@ impl Links {
                 },
             };
             match user {
-                Ok(user) => links.of.get_mut(user).into_iter().for_each(|of| of.push(place)),
-                Err(reason) => links.unlinked.push((place, reason)),
+                Ok(user) => links.of.get_mut(user).into_iter().for_each(|of| of.push(id)),
+                Err(reason) => links.unlinked.push((id, reason)),
             }
             match &record.pk {
-                Some(pk) => keys.insert(pk, place, record.line, &mut links.refused),
+                Some(pk) => keys.insert(pk, id, record.line, &mut links.refused),
                 None => {
-                    links.refused.insert(place, "the pk is missing".into());
+                    links.refused.insert(id, "the pk is missing".into());
                 }
             }
         }
@@ -183,7 +183,7 @@ impl Links {
     }
 
     /// Returns the rows of a user, in the order of the file.
-    pub fn of(&self, user: usize) -> &[Place] {
+    pub fn of(&self, user: usize) -> &[RowId] {
         self.of.get(user).map_or(&[], Vec::as_slice)
     }
 }
@@ -196,8 +196,8 @@ fn between(
     users: &UserIndex,
 ) -> Result<HashMap<String, Result<usize, String>>, String> {
     let mut between = HashMap::new();
-    for place in source.places(model)? {
-        let record = source.read(model, place, &[field]);
+    for id in source.row_ids(model)? {
+        let record = source.read(model, id, &[field]);
         let user = users.find(&record, field);
         if let Some(pk) = record.pk {
             between.insert(pk, user);

@@ -3,9 +3,9 @@
 //! A model or field is used without the operator's choice only if the file shows that it is meant.
 //! Otherwise the failure asks, and names the options that answer.
 
-use super::Choices;
 use super::links::{Links, UserIndex};
 use super::record::{Field, Model, PK, RELATIONS, Record, Relation, Source, Value};
+use super::{Choices, ModelChoices};
 
 const MESSAGES: [&str; 10] = [
     "message",
@@ -120,8 +120,8 @@ impl UserModel {
     ///
     /// # Errors
     /// Fails with a sentence for the terminal unless exactly one model can be the user model.
-    pub fn find(source: &dyn Source, choices: &Choices) -> Result<Self, String> {
-        if let Some(name) = choices.user_model {
+    pub fn find(source: &dyn Source, choices: &ModelChoices) -> Result<Self, String> {
+        if let Some(name) = &choices.user_model {
             let model = chosen(source, "--user-model", name)?;
             return Self::of(source, model, choices)?
                 .map_err(|lack| format!("--user-model: {} has {lack}.", model.name));
@@ -145,7 +145,7 @@ impl UserModel {
         }
         if let [first, _, ..] = candidates.as_slice() {
             let counted = candidates.iter().map(|user| {
-                let rows = source.places(&user.name).map_or(0, |places| places.len());
+                let rows = source.row_ids(&user.name).map_or(0, |ids| ids.len());
                 format!("{} ({rows} {})", user.name, if rows == 1 { "row" } else { "rows" })
             });
             return Err(format!(
@@ -166,13 +166,14 @@ impl UserModel {
     fn of(
         source: &dyn Source,
         model: &Model,
-        choices: &Choices,
+        choices: &ModelChoices,
     ) -> Result<Result<Self, String>, String> {
         let optional = |names: &[&'static str]| names.iter().copied().find(|name| has(model, name));
         if optional(&[PASSWORD]).is_none() {
             return Ok(Err("no field `password`".into()));
         }
-        let username = match (choices.login_field, optional(&["username", "email"])) {
+        let login_field = choices.login_field.as_deref();
+        let username = match (login_field, optional(&["username", "email"])) {
             (Some(field), _) if field == PK => PK.to_owned(),
             (Some(field), _) => match field_of(model, field) {
                 Some(field) => field.name.clone(),
@@ -219,8 +220,8 @@ fn has_names_as_keys(source: &dyn Source, model: &Model) -> bool {
     if source.is_plain() {
         return false;
     }
-    let first = source.places(&model.name).unwrap_or_default().into_iter().next();
-    let pk = first.and_then(|place| source.read(&model.name, place, &[]).pk);
+    let first = source.row_ids(&model.name).unwrap_or_default().into_iter().next();
+    let pk = first.and_then(|id| source.read(&model.name, id, &[]).pk);
     pk.is_some_and(|pk| pk.parse::<i128>().is_err() && uuid::Uuid::parse_str(&pk).is_err())
 }
 
@@ -232,13 +233,13 @@ impl ChatModel {
     /// be it, or the chosen model can't.
     pub fn find(
         source: &dyn Source,
-        choices: &Choices,
+        choices: &ModelChoices,
         users: &UserModel,
     ) -> Result<Option<Self>, String> {
         if choices.no_messages {
             return Ok(None);
         }
-        if let Some(name) = choices.chat_model {
+        if let Some(name) = &choices.chat_model {
             let model = chosen(source, "--chat-model", name)?;
             return Self::of(source, model, users, choices)
                 .map(Some)
@@ -285,13 +286,13 @@ impl ChatModel {
         source: &dyn Source,
         model: &Model,
         users: &UserModel,
-        choices: &Choices,
+        choices: &ModelChoices,
     ) -> Result<Self, String> {
-        let relation = match choices.user_field {
+        let relation = match &choices.user_field {
             Some(field) => relation_by(source, model, users, field)?,
             None => relation(source, model, users)?,
         };
-        let one_of = |chosen: Option<&str>, flag: &str, names: &[&'static str], what: &str| {
+        let one_of = |chosen: &Option<String>, flag: &str, names: &[&'static str], what: &str| {
             if let Some(chosen) = chosen {
                 let field = field_of(model, chosen);
                 return field
@@ -302,10 +303,10 @@ impl ChatModel {
             let found = found.map(|name| (*name).to_owned());
             found.ok_or_else(|| format!("no {what} ({})", alternatives(names)))
         };
-        let message = one_of(choices.message_field, "--message-field", &MESSAGES, "message")?;
-        let answer = match choices.role_field {
+        let message = one_of(&choices.message_field, "--message-field", &MESSAGES, "message")?;
+        let answer = match &choices.role_field {
             Some(role) => Err(role),
-            None => Ok(one_of(choices.response_field, "--response-field", &RESPONSES, "response")),
+            None => Ok(one_of(&choices.response_field, "--response-field", &RESPONSES, "response")),
         };
         let by_role = |role: String| Answer::Row {
             role,
@@ -336,7 +337,7 @@ impl ChatModel {
             name: model.name.clone(),
             message,
             answer,
-            time: one_of(choices.time_field, "--time-field", &TIMES, "time")?,
+            time: one_of(&choices.time_field, "--time-field", &TIMES, "time")?,
             model: MODEL_NAMES
                 .into_iter()
                 .find(|name| has(model, name) && has_values(source, model, name, is_text)),
@@ -407,7 +408,7 @@ impl Balance {
         if let Some(tokens) = choices.tokens {
             return Ok(Self::Same(tokens));
         }
-        if let Some(path) = choices.tokens_field {
+        if let Some(path) = &choices.models.tokens_field {
             return Self::chosen(source, path, users, chats, index);
         }
         let own = |model: &&Model| model.name == users.name;
@@ -657,9 +658,9 @@ fn relation_or_key(
     if source.has_foreign_keys() || fields.any(|field| may_mean(field, model)) {
         return Err(lack);
     }
-    let places = source.places(&model.name)?;
-    let mut keys = places.iter().map(|place| source.read(&model.name, *place, &[]).pk);
-    let are_users = !places.is_empty() && keys.all(|pk| pk.is_some_and(|pk| index.has(&pk)));
+    let ids = source.row_ids(&model.name)?;
+    let mut keys = ids.iter().map(|id| source.read(&model.name, *id, &[]).pk);
+    let are_users = !ids.is_empty() && keys.all(|pk| pk.is_some_and(|pk| index.has(&pk)));
     // The keys of another model may be the same numbers.
     let relation = Relation { field: PK.into(), via: None, is_unique: false };
     are_users.then_some(relation).ok_or(lack)
@@ -703,8 +704,8 @@ fn has_values(
     field: &str,
     is: impl Fn(&Value) -> bool,
 ) -> bool {
-    let places = source.places(&model.name).unwrap_or_default();
-    let mut records = places.into_iter().map(|place| source.read(&model.name, place, &[field]));
+    let ids = source.row_ids(&model.name).unwrap_or_default();
+    let mut records = ids.into_iter().map(|id| source.read(&model.name, id, &[field]));
     records.find_map(|record: Record| record.required(field).ok().map(&is)).unwrap_or(false)
 }
 

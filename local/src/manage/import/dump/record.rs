@@ -16,14 +16,14 @@ pub(super) trait Source: Send {
     /// Returns the models in the order of their names.
     fn models(&self) -> &[Model];
 
-    /// Returns the places of a model's rows, in the order of the file.
+    /// Returns the ids of a model's rows, in the order of the file.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
-    fn places(&self, model: &str) -> Result<Vec<Place>, String>;
+    fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String>;
 
-    /// Reads the row at `place`, with these fields only. The field [`PK`] is the primary key.
-    fn read(&self, model: &str, place: Place, fields: &[&str]) -> Record;
+    /// Reads the row at `id`, with these fields only. The field [`PK`] is the primary key.
+    fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record;
 
     /// Returns true if another program than Django wrote the file, in Farebox's own form.
     fn is_plain(&self) -> bool {
@@ -41,8 +41,8 @@ pub(super) trait Source: Send {
     }
 }
 
-/// The place of a row among the rows of its model. Places sort in the order of the file.
-pub(super) type Place = i64;
+/// The id of a row among the rows of its model. Ids sort in the order of the file.
+pub(super) type RowId = i64;
 
 /// A model in a file.
 pub(super) struct Model {

@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::record::{Field, Model, PK, Place, RELATIONS, Record, Source, Value};
+use super::record::{Field, Model, PK, RELATIONS, Record, RowId, Source, Value};
 
 /// A copy of an SQLite file.
 pub(super) struct SqliteFile {
@@ -78,13 +78,13 @@ impl SqliteFile {
         Ok(Self { copy, models, tables, warning: None })
     }
 
-    fn rows(&self, model: &str) -> rusqlite::Result<Vec<Place>> {
+    fn rows(&self, model: &str) -> rusqlite::Result<Vec<RowId>> {
         let Some(table) = self.tables.get(model) else { return Ok(Vec::new()) };
         let all = format!("SELECT _rowid_ FROM {} ORDER BY _rowid_", quoted(&table.name));
         self.copy.prepare(&all)?.query_map([], |row| row.get(0))?.collect()
     }
 
-    fn row(&self, model: &str, place: Place, fields: &[&str]) -> rusqlite::Result<Record> {
+    fn row(&self, model: &str, id: RowId, fields: &[&str]) -> rusqlite::Result<Record> {
         let table = self.tables.get(model).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let wanted = fields.iter().filter_map(|field| table.columns.get_key_value(*field));
         let wanted: Vec<(&String, &Column)> = wanted.collect();
@@ -95,7 +95,7 @@ impl SqliteFile {
             if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") },
             quoted(&table.name)
         );
-        self.copy.prepare_cached(&one)?.query_row([place], |row| {
+        self.copy.prepare_cached(&one)?.query_row([id], |row| {
             let pk = match &table.pk {
                 Some(column) => match value(row.get_ref(0)?, column) {
                     Value::Number(pk) | Value::Text(pk) => Some(pk),
@@ -151,14 +151,14 @@ impl Source for SqliteFile {
         &self.models
     }
 
-    fn places(&self, model: &str) -> Result<Vec<Place>, String> {
+    fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String> {
         self.rows(model).map_err(|error| format!("{model} can't be read: {error}."))
     }
 
-    fn read(&self, model: &str, place: Place, fields: &[&str]) -> Record {
-        self.row(model, place, fields).unwrap_or_else(|error| {
+    fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record {
+        self.row(model, id, fields).unwrap_or_else(|error| {
             let reason = format!("the row can't be read: {error}");
-            Record { pk: Some(place.to_string()), line: None, fields: Err(reason) }
+            Record { pk: Some(id.to_string()), line: None, fields: Err(reason) }
         })
     }
 
@@ -292,7 +292,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::tests::Folder;
-    use super::super::{Choices, DjangoUser, Dump};
+    use super::super::{Choices, DjangoUser, Dump, ModelChoices};
     use super::*;
 
     /// The tables as Django creates them.
@@ -375,13 +375,14 @@ mod tests {
     #[test]
     fn tables_without_labels_keep_their_names() {
         let db = Db::with("DROP TABLE django_content_type");
-        let chosen = Choices {
-            user_model: Some("chat.user"),
-            chat_model: Some("CHAT_CHAT"),
-            tokens_field: Some("chat.user.tokens"),
-            ..Choices::default()
+        let chosen = ModelChoices {
+            user_model: Some("chat.user".into()),
+            chat_model: Some("CHAT_CHAT".into()),
+            tokens_field: Some("chat.user.tokens".into()),
+            ..ModelChoices::default()
         };
-        for choices in [chosen, Choices::default()] {
+        for models in [chosen, ModelChoices::default()] {
+            let choices = Choices { models, ..Choices::default() };
             let dump = Dump::open(&db.file(), &choices).unwrap();
             assert_eq!(user(&dump, 0).row.to_string(), "chat_user 1");
             assert_eq!(dump.models().chats.as_deref(), Some("chat_chat"));

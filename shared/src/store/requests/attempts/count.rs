@@ -45,7 +45,7 @@ impl Pace {
     /// The pace for one client that logged in before. Many attempts are free, because successful
     /// log-ins also count while they are in progress, and programs start many log-ins at the same
     /// time. After the free attempts, one attempt a minute is admitted: the owner may share the
-    /// network address with an attacker, and must not wait longer.
+    /// IP address with an attacker, and must not wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -228,7 +228,7 @@ impl Store {
 
     /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
     /// of seconds until the next hour.
-    pub(in crate::store::requests) async fn count_in_hour(
+    pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
         most: u32,

@@ -1,5 +1,5 @@
-//! Accepts connections for the two servers in this process. Checks the hosts of requests, and
-//! limits the time and the number of connections.
+//! Accepts connections for the gateway, the embedded DynamoDB and the simulated Stripe. Checks the
+//! hosts of requests, and limits the time and the number of connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What Stripe's objects say about payments.
+//! What Stripe's objects report about payments.
 
 use std::collections::BTreeMap;
 
@@ -29,29 +29,29 @@ struct EventData {
     object: Value,
 }
 
-/// What an object says about a payment.
+/// What an object reports about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum StripeReport {
     /// A Checkout Session, which belongs to an order.
-    Session(SessionNews),
+    Session(SessionReport),
     /// A charge, a refund or a dispute.
-    Facts(About, PaymentFacts),
+    Facts(PaymentRef, PaymentFacts),
 }
 
-/// The payment that facts are about.
+/// A reference to a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum PaymentRef {
     /// The payment of the order with this id.
     Order(String),
     /// The payment with this id.
     Payment(String),
 }
 
-/// What a Checkout Session says. Whether it was paid depends on the order's price.
+/// What a Checkout Session reports. Whether it was paid depends on the order's price.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionNews {
+pub struct SessionReport {
     /// The order.
-    pub order: OrderOf,
+    pub order: OrderMetadata,
     /// The session's id.
     pub id: String,
     is_expired: bool,
@@ -65,9 +65,9 @@ pub struct SessionNews {
     at: u64,
 }
 
-/// The order of a Checkout Session, as its metadata has it.
+/// The order in an object's metadata. A charge's metadata contains only the id.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct OrderOf {
+pub struct OrderMetadata {
     /// The order's id.
     pub order: String,
     /// The id of the buyer's account.
@@ -163,42 +163,44 @@ impl Event {
         self.body.get("livemode").and_then(Value::as_bool)
     }
 
-    /// Returns what the event says. `None` if the event is of another type, or about a payment that
-    /// this product hasn't made.
+    /// Returns what the event reports. `None` if the event is of another type, or about a payment
+    /// that this product hasn't made.
     ///
     /// # Errors
     /// Fails if an event of a handled type isn't as Stripe documents it, because a payment could be
     /// lost if it were ignored. The text is for the log.
-    pub fn news(self) -> Result<Option<News>, String> {
+    pub fn report(self) -> Result<Option<StripeReport>, String> {
         if !super::EVENTS.contains(&self.kind()) {
             return Ok(None);
         }
         let has_failed = self.kind() == "checkout.session.async_payment_failed";
         let Snapshot { created, data } = read(self.body)?;
-        let news = News::of(data.object, created.saturating_mul(1000))?;
-        Ok(news.map(|news| match news {
-            News::Session(session) => News::Session(SessionNews { has_failed, ..session }),
+        let report = StripeReport::of(data.object, created.saturating_mul(1000))?;
+        Ok(report.map(|report| match report {
+            StripeReport::Session(session) => {
+                StripeReport::Session(SessionReport { has_failed, ..session })
+            }
             facts => facts,
         }))
     }
 }
 
-impl News {
-    /// Returns what an object says at the time `at`, in milliseconds since 1970. `None` if the object
-    /// is about a payment that this product hasn't made.
+impl StripeReport {
+    /// Returns what an object reports at the time `at`, in milliseconds since 1970. `None` if the
+    /// object is about a payment that this product hasn't made.
     ///
     /// # Errors
-    /// As [`Event::news`].
+    /// As [`Event::report`].
     pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let told = match kind.as_str() {
+        let report = match kind.as_str() {
             "checkout.session" => session(read(object)?, at),
             "charge" => charge(read(object)?),
             "refund" => refund(read(object)?),
             "dispute" => dispute(read(object)?),
             _ => None,
         };
-        Ok(told)
+        Ok(report)
     }
 }
 
@@ -206,18 +208,18 @@ fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(object).map_err(|error| format!("Stripe's object: {error}"))
 }
 
-/// Returns the order in an object's metadata. Another product may have an `order` there, too, but no
-/// UUID.
-fn order_of(metadata: Value) -> Option<OrderOf> {
-    let of: OrderOf = serde_json::from_value(metadata).ok()?;
+/// Returns the order in an object's metadata. Another product may have an `order` there, too, but
+/// no UUID.
+fn order_metadata(metadata: Value) -> Option<OrderMetadata> {
+    let of: OrderMetadata = serde_json::from_value(metadata).ok()?;
     let is_id = Uuid::try_parse(&of.order).is_ok_and(|id| id.to_string() == of.order);
     is_id.then_some(of)
 }
 
-fn session(session: Session, at: u64) -> Option<News> {
-    let order = order_of(session.metadata)
+fn session(session: Session, at: u64) -> Option<StripeReport> {
+    let order = order_metadata(session.metadata)
         .filter(|of| session.client_reference_id.as_deref() == Some(&of.order))?;
-    Some(News::Session(SessionNews {
+    Some(StripeReport::Session(SessionReport {
         order,
         id: session.id,
         is_expired: session.status.as_deref() == Some("expired"),
@@ -232,7 +234,7 @@ fn session(session: Session, at: u64) -> Option<News> {
     }))
 }
 
-impl SessionNews {
+impl SessionReport {
     /// Returns true if the session ended before the buyer finished the payment page. Nothing was
     /// paid, and nothing will be.
     pub fn has_expired(&self) -> bool {
@@ -266,18 +268,18 @@ impl SessionNews {
 }
 
 /// A charge of an order has the URL of the buyer's receipt.
-fn charge(charge: Charge) -> Option<News> {
-    let OrderOf { order, .. } = order_of(charge.metadata)?;
+fn charge(charge: Charge) -> Option<StripeReport> {
+    let OrderMetadata { order, .. } = order_metadata(charge.metadata)?;
     let facts = PaymentFacts {
         payment: charge.payment_intent.map(Reference::id),
         // Pages link to this URL.
         receipt: charge.receipt_url.filter(|url| is_safe_url(url)),
         ..PaymentFacts::default()
     };
-    Some(News::Facts(About::Order(order), facts))
+    Some(StripeReport::Facts(PaymentRef::Order(order), facts))
 }
 
-fn refund(refund: Refund) -> Option<News> {
+fn refund(refund: Refund) -> Option<StripeReport> {
     let payment = refund.payment_intent.map(Reference::id)?;
     let state = match refund.status.as_deref() {
         Some("failed" | "canceled") => RefundState::Failed,
@@ -285,10 +287,10 @@ fn refund(refund: Refund) -> Option<News> {
     };
     let refunds = BTreeMap::from([(refund.id, Refunded { amount: refund.amount, state })]);
     let facts = PaymentFacts { refunds, ..PaymentFacts::default() };
-    Some(News::Facts(About::Payment(payment), facts))
+    Some(StripeReport::Facts(PaymentRef::Payment(payment), facts))
 }
 
-fn dispute(dispute: DisputeObject) -> Option<News> {
+fn dispute(dispute: DisputeObject) -> Option<StripeReport> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
@@ -298,7 +300,7 @@ fn dispute(dispute: DisputeObject) -> Option<News> {
     };
     let disputes = BTreeMap::from([(dispute.id, state)]);
     let facts = PaymentFacts { disputes, ..PaymentFacts::default() };
-    Some(News::Facts(About::Payment(payment), facts))
+    Some(StripeReport::Facts(PaymentRef::Payment(payment), facts))
 }
 
 #[cfg(test)]
@@ -309,9 +311,9 @@ mod tests {
 
     const ORDER: &str = "01a21599-d153-7264-af99-44d0c4f5f166";
 
-    fn event(kind: &str, object: Value) -> Result<Option<News>, String> {
+    fn event(kind: &str, object: Value) -> Result<Option<StripeReport>, String> {
         let event = json!({ "type": kind, "created": 5, "data": { "object": object } });
-        Event::read(event.to_string().as_bytes()).news()
+        Event::read(event.to_string().as_bytes()).report()
     }
 
     fn session(changes: Value) -> Value {
@@ -329,7 +331,7 @@ mod tests {
     #[test]
     fn sessions_are_paid_with_the_very_price() {
         let progress = |kind: &str, changes| match event(kind, session(changes)).unwrap() {
-            Some(News::Session(session)) => Some(session.facts(499, "EUR").progress),
+            Some(StripeReport::Session(session)) => Some(session.facts(499, "EUR").progress),
             _ => None,
         };
         let completed = "checkout.session.completed";
@@ -363,12 +365,12 @@ mod tests {
 
     #[test]
     fn unknown_shapes_say_nothing_unless_their_type_is_handled() {
-        let news = |body: &str| Event::read(body.as_bytes()).news();
+        let report = |body: &str| Event::read(body.as_bytes()).report();
         for body in ["", "event", "[]", "{}", r#"{"type": 5}"#, r#"{"type": "invoice.paid"}"#] {
-            assert_eq!(news(body), Ok(None), "{body}");
+            assert_eq!(report(body), Ok(None), "{body}");
         }
         let without = r#"{"type": "checkout.session.completed", "created": 5}"#;
-        assert!(news(without).unwrap_err().contains("data"));
+        assert!(report(without).unwrap_err().contains("data"));
     }
 
     #[test]
@@ -376,7 +378,9 @@ mod tests {
         let refund = |status| {
             let object = json!({ "object": "refund", "id": "re_1", "amount": 5, "status": status, "payment_intent": "pi_1" });
             match event("refund.created", object).unwrap() {
-                Some(News::Facts(About::Payment(payment), facts)) if payment == "pi_1" => {
+                Some(StripeReport::Facts(PaymentRef::Payment(payment), facts))
+                    if payment == "pi_1" =>
+                {
                     facts.refunded()
                 }
                 other => panic!("{other:?}"),
@@ -389,7 +393,7 @@ mod tests {
         let dispute = |status| {
             let object = json!({ "object": "dispute", "id": "dp_1", "status": status, "payment_intent": "pi_1" });
             match event("charge.dispute.closed", object).unwrap() {
-                Some(News::Facts(_, facts)) => (facts.is_lost(), facts.is_disputed()),
+                Some(StripeReport::Facts(_, facts)) => (facts.is_lost(), facts.is_disputed()),
                 other => panic!("{other:?}"),
             }
         };
@@ -406,9 +410,9 @@ mod tests {
     #[test]
     fn receipts_come_from_charges_of_orders() {
         let charge = |metadata| json!({ "object": "charge", "id": "ch_1", "metadata": metadata, "payment_intent": "pi_1", "receipt_url": "https://pay.stripe.com/receipts/1" });
-        let news = event("charge.succeeded", charge(json!({ "order": ORDER }))).unwrap();
-        let Some(News::Facts(about, facts)) = news else { panic!("no facts") };
-        assert_eq!(about, About::Order(ORDER.into()));
+        let report = event("charge.succeeded", charge(json!({ "order": ORDER }))).unwrap();
+        let Some(StripeReport::Facts(payment, facts)) = report else { panic!("no facts") };
+        assert_eq!(payment, PaymentRef::Order(ORDER.into()));
         assert_eq!(facts.receipt.as_deref(), Some("https://pay.stripe.com/receipts/1"));
         assert_eq!(event("charge.succeeded", charge(json!({}))), Ok(None));
     }

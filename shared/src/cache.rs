@@ -1,4 +1,4 @@
-//! Values from the store that functions keep for a minute.
+//! Values from the store that functions cache for a minute.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::store::{self, Store, StoredPrices};
 use crate::values::Imports;
 
-/// How long a value is kept, in seconds. A container may be frozen for hours between two requests,
-/// so the value's age is checked before each use.
-const KEPT: u64 = 60;
+/// The maximum age of a value, in seconds. A container may be frozen for hours between two
+/// requests, so the age is checked before each use.
+const MAX_AGE: u64 = 60;
 
-/// A value that functions keep: a single item that rarely changes.
-pub trait Keep: Sized + Send + Sync {
+/// A value that functions cache: a single item that rarely changes.
+pub trait Cacheable: Sized + Send + Sync {
     /// The value's name in the log.
     const NAME: &'static str;
 
@@ -21,7 +21,7 @@ pub trait Keep: Sized + Send + Sync {
     fn read(store: &Store) -> impl Future<Output = store::Result<Option<Self>>> + Send;
 }
 
-impl Keep for StoredPrices {
+impl Cacheable for StoredPrices {
     const NAME: &'static str = "price list";
 
     async fn read(store: &Store) -> store::Result<Option<Self>> {
@@ -29,7 +29,7 @@ impl Keep for StoredPrices {
     }
 }
 
-impl Keep for Imports {
+impl Cacheable for Imports {
     const NAME: &'static str = "record of imports";
 
     async fn read(store: &Store) -> store::Result<Option<Self>> {
@@ -38,14 +38,14 @@ impl Keep for Imports {
 }
 
 /// A value from the store, which may be a minute old. Clones share the value.
-pub struct Kept<V> {
+pub struct Cached<V> {
     store: Store,
     clock: Clock,
     known: Arc<RwLock<Option<Known<V>>>>,
 }
 
 /// The current price list.
-pub type Prices = Kept<StoredPrices>;
+pub type Prices = Cached<StoredPrices>;
 
 /// A value with the time at which it was read, in seconds since 1970.
 struct Known<V> {
@@ -54,13 +54,13 @@ struct Known<V> {
     read_at: u64,
 }
 
-impl<V> Clone for Kept<V> {
+impl<V> Clone for Cached<V> {
     fn clone(&self) -> Self {
         Self { store: self.store.clone(), clock: self.clock.clone(), known: self.known.clone() }
     }
 }
 
-impl<V: Keep> Kept<V> {
+impl<V: Cacheable> Cached<V> {
     /// Creates an instance that hasn't read the value yet.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, known: Arc::default() }
@@ -101,11 +101,11 @@ impl<V: Keep> Kept<V> {
     /// be far too low.
     ///
     /// # Errors
-    /// As [`Kept::read`], if the value was never read.
+    /// As [`Cached::read`], if the value was never read.
     pub async fn current(&self) -> Result<Option<Arc<V>>> {
         let last = self.last();
         match last {
-            Some((value, read_at)) if self.clock.seconds() < read_at.saturating_add(KEPT) => {
+            Some((value, read_at)) if self.clock.seconds() < read_at.saturating_add(MAX_AGE) => {
                 Ok(value)
             }
             Some((value, _)) => Ok(self.read().await.unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-// The views without a session: signing in, creating an account, and the links in e-mails.
+// The views without a session: logging in, creating an account, and the links in e-mails.
 
 import { get, inCookie, isSignedIn, newKey, post, register, signIn } from "../session/api.js";
 import { linkButton } from "../ui/button.js";
@@ -52,7 +52,7 @@ function health() {
 
 /** The list of facts. A new browser asks for the operator's word. */
 function facts() {
-  const list = h("ul", { class: "door-facts" });
+  const list = h("ul", { class: "guest-facts" });
   const fact = ([name, ...texts]) => {
     const [head, text] = texts.map(inCurrency);
     return h("li", {}, icon(name), h("div", {}, h("strong", {}, head), h("p", {}, text)));
@@ -64,19 +64,19 @@ function facts() {
 }
 
 /** A view with a form and, beside the form, a description of the product. */
-function door(title, lead, ...content) {
+function guestPage(title, lead, ...content) {
   const about = h(
     "section",
-    { class: "door-about", "aria-label": "About Farebox" },
-    h("p", { class: "door-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
+    { class: "guest-about", "aria-label": "About Farebox" },
+    h("p", { class: "guest-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
     facts(),
   );
   return h(
     "div",
-    { class: "door-page" },
+    { class: "guest-page" },
     h(
       "div",
-      { class: "door-card card" },
+      { class: "guest-card card" },
       h("h1", {}, title),
       lead && h("p", { class: "muted" }, lead),
       content,
@@ -85,8 +85,8 @@ function door(title, lead, ...content) {
   );
 }
 
-/** `#/sign-in`. `welcome` runs after signing in. */
-export function signingIn({ query, title }, welcome) {
+/** `#/log-in`. `welcome` runs after logging in. */
+export function loggingIn({ query, title }, welcome) {
   const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
     autocapitalize: "none",
@@ -98,17 +98,17 @@ export function signingIn({ query, title }, welcome) {
     autocomplete: "current-password",
     required: true,
   });
-  const content = door(
+  const content = guestPage(
     title,
     null,
     "ended" in query &&
       h(
         "div",
-        { class: "door-note" },
-        note("info", "Your session has ended. Sign in to continue; what you wrote is kept."),
+        { class: "guest-note" },
+        note("info", "Your session has ended. Log in to continue; what you wrote is kept."),
       ),
     form([name, password], {
-      submit: "Sign in",
+      submit: "Log in",
       words: refusal,
       onsubmit: async (values) => {
         await signIn(values.username.trim(), values.password);
@@ -117,7 +117,7 @@ export function signingIn({ query, title }, welcome) {
     }),
     h(
       "p",
-      { class: "door-links" },
+      { class: "guest-links" },
       h("a", { href: "#/forgotten-password" }, "Forgotten your password?"),
       h("span", {}, "New here? ", h("a", { href: "#/register" }, "Create an account")),
     ),
@@ -126,7 +126,7 @@ export function signingIn({ query, title }, welcome) {
 }
 
 /**
- * The text for a failed sign-in. A wrong password and a deactivated account get the same reply, so
+ * The text for a failed log-in. A wrong password and a deactivated account get the same reply, so
  * that an attacker can't find out which names exist.
  */
 export function refusal(error) {
@@ -158,7 +158,7 @@ export function registration({ title }, welcome) {
   });
   // If the reply was lost, the same values are sent again with the same idempotency key.
   let sent = { values: "", key: newKey() };
-  const content = door(
+  const content = guestPage(
     title,
     beginning(),
     form([name, email, password], {
@@ -178,8 +178,8 @@ export function registration({ title }, welcome) {
     }),
     h(
       "p",
-      { class: "door-links" },
-      h("span", {}, "Already have an account? ", h("a", { href: "#/sign-in" }, "Sign in")),
+      { class: "guest-links" },
+      h("span", {}, "Already have an account? ", h("a", { href: "#/log-in" }, "Log in")),
     ),
   );
   return { content, focus: name.input };
@@ -228,7 +228,7 @@ export function forgotten({ title }) {
       sent.focus();
     },
   });
-  const content = door(
+  const content = guestPage(
     title,
     "Enter your account's e-mail address. We'll send you a link to choose a new password.",
     asking,
@@ -240,8 +240,8 @@ export function forgotten({ title }) {
 function wayBack() {
   const [href, text] = isSignedIn()
     ? ["#/account", "Back to your account"]
-    : ["#/sign-in", "Back to sign in"];
-  return h("p", { class: "door-links" }, h("a", { href }, text));
+    : ["#/log-in", "Back to the log-in"];
+  return h("p", { class: "guest-links" }, h("a", { href }, text));
 }
 
 /** The field for the password that replaces the account's own. */
@@ -272,13 +272,13 @@ export function resetting({ query, title }) {
         spent(choosing, "#/forgotten-password", "Get a new link");
         return;
       }
-      toast("Your password has been changed. Sign in with the new password.");
-      go("#/sign-in", { replace: true });
+      toast("Your password has been changed. Log in with the new password.");
+      go("#/log-in", { replace: true });
     },
   });
-  const content = door(
+  const content = guestPage(
     title,
-    "You will be signed out everywhere when you change your password.",
+    "You will be logged out everywhere when you change your password.",
     choosing,
     wayBack(),
   );
@@ -287,12 +287,12 @@ export function resetting({ query, title }) {
 
 /**
  * `#/verify-email?token=..`, the link in an e-mail. The user has to press a button, because
- * programs that scan e-mails also follow links. A reader who isn't signed in to the account chooses
+ * programs that scan e-mails also follow links. A reader who isn't logged in to the account chooses
  * a new password for it, because another person may have registered with this address.
  */
 export function verifying({ query, title }) {
   if (!query.token)
-    return halfLink(title, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
+    return halfLink(title, "#/account", isSignedIn() ? "Go to your account" : "Log in");
   const password = newPassword();
   const choosing = form([password], {
     submit: "Verify and set the password",
@@ -305,7 +305,7 @@ export function verifying({ query, title }) {
       "p",
       {},
       "Choose a new password for the account with this address. Or ",
-      h("a", { href: "#/sign-in" }, "sign in to it"),
+      h("a", { href: "#/log-in" }, "log in to it"),
       " first, and then open the link again.",
     ),
     choosing,
@@ -322,16 +322,16 @@ export function verifying({ query, title }) {
       // The other sessions have ended. Reading the profile continues this one.
       if (!values.password) await refreshProfile();
       const said = values.password
-        ? "Your password has been changed. Sign in with the new password."
-        : "You have been signed out everywhere else.";
+        ? "Your password has been changed. Log in with the new password."
+        : "You have been logged out everywhere else.";
       const done = h(
         "div",
         {},
         note("good", h("p", {}, h("strong", {}, email), " is verified."), h("p", {}, said)),
         h(
           "p",
-          { class: "door-links" },
-          linkButton(isSignedIn() ? "Continue" : "Sign in", "#/", { kind: "primary" }),
+          { class: "guest-links" },
+          linkButton(isSignedIn() ? "Continue" : "Log in", "#/", { kind: "primary" }),
         ),
       );
       node.replaceWith(done);
@@ -343,10 +343,10 @@ export function verifying({ query, title }) {
         return;
       }
       if (error.code !== "invalid_link" && !error.errors?.token) throw error;
-      spent(node, "#/account", isSignedIn() ? "Get a new link" : "Sign in to get a new link");
+      spent(node, "#/account", isSignedIn() ? "Get a new link" : "Log in to get a new link");
     }
   };
-  const content = door(
+  const content = guestPage(
     title,
     "Confirm that this e-mail address is yours. Then you can use the address to reset a forgotten password.",
     isSignedIn() ? verification : choice,
@@ -369,21 +369,21 @@ function spent(node, href, text) {
     "div",
     {},
     note("bad", "This link is invalid, has already been used, or has expired."),
-    h("p", { class: "door-links" }, linkButton(text, href, { kind: "primary" })),
+    h("p", { class: "guest-links" }, linkButton(text, href, { kind: "primary" })),
   );
   node.replaceWith(told);
   told.querySelector("a").focus();
 }
 
 function halfLink(title, href, text) {
-  const content = door(
+  const content = guestPage(
     title,
     null,
     note(
       "bad",
       "This link is incomplete. Open the link from the e-mail again, or copy the whole link.",
     ),
-    h("p", { class: "door-links" }, linkButton(text, href)),
+    h("p", { class: "guest-links" }, linkButton(text, href)),
   );
   return { content };
 }

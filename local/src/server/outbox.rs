@@ -1,6 +1,6 @@
-//! The local mail server, which follows the stream of the Tokens table as Lambda does, and calls
-//! the function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line,
-//! and stored as a file if there is a data folder.
+//! The worker of the outbox: follows the stream of the Tokens table as Lambda does, and calls the
+//! function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line, and
+//! stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::app::MailApp;
 use shared::aws::{Call, Endpoint, JsonApi, Service, emulated_at};
 use shared::clock::rfc3339;
-use shared::mail::{Carrier, Mail};
+use shared::mail::{Mail, MailTransport};
 use shared::store::OUTBOX;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
@@ -31,29 +31,29 @@ const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// The e-mails of this run, in the order in which they were sent.
 pub type SentMails = watch::Receiver<Vec<Mail>>;
 
-/// Delivers the e-mails of a store.
-pub struct Postman {
+/// Delivers the e-mails in a store's outbox.
+pub struct OutboxWorker {
     mailing: MailApp,
     endpoint: Endpoint,
-    hand: UnboundedReceiver<Mail>,
+    delivered: UnboundedReceiver<Mail>,
     folder: Option<PathBuf>,
     sent: watch::Sender<Vec<Mail>>,
 }
 
-impl Postman {
-    /// Returns a postman for the store that `mailing` uses. `data` is where the store keeps its
+impl OutboxWorker {
+    /// Returns a worker for the store that `mailing` uses. `data` is where the store keeps its
     /// data. `None` for a store on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
-        let (give, hand) = unbounded_channel();
+        let (deliver, delivered) = unbounded_channel();
         let folder = match data {
             Data::Folder(folder) => Some(folder.join(MAILS)),
             Data::Memory => None,
         };
         Some(Self {
-            mailing: MailApp { carrier: Carrier::Hand(give), ..mailing },
+            mailing: MailApp { transport: MailTransport::Channel(deliver), ..mailing },
             endpoint,
-            hand,
+            delivered,
             folder,
             sent: watch::Sender::default(),
         })
@@ -86,14 +86,14 @@ impl Postman {
         // while the outbox is being read.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
-            self.carry(key).await;
+            self.deliver(key).await;
         }
         loop {
             for place in &mut places {
                 let (records, next) = streams.records(place).await?;
                 for record in records {
-                    if let Some(key) = new_letter(&record) {
-                        self.carry(key).await;
+                    if let Some(key) = new_email(&record) {
+                        self.deliver(key).await;
                     }
                 }
                 let Some(next) = next else { return Ok(()) };
@@ -148,7 +148,7 @@ impl Postman {
     }
 
     /// Delivers an outgoing e-mail. Shows the e-mail once its item is deleted from the outbox.
-    async fn carry(&mut self, key: String) {
+    async fn deliver(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
             tracing::error!(
@@ -157,7 +157,7 @@ impl Postman {
                 "an e-mail could not be sent"
             );
         }
-        while let Ok(mail) = self.hand.try_recv() {
+        while let Ok(mail) = self.delivered.try_recv() {
             self.show(&mail);
             self.sent.send_modify(|sent| sent.push(mail));
         }
@@ -193,7 +193,7 @@ fn cause<E: std::error::Error>(error: &E) -> String {
 
 /// Returns the key of a new outgoing e-mail, if the record describes one. In the template, the
 /// Lambda trigger has the same filter.
-fn new_letter(record: &Value) -> Option<String> {
+fn new_email(record: &Value) -> Option<String> {
     let key = text(record, "/dynamodb/Keys/pk/S")?;
     (text(record, "/eventName")? == "INSERT" && key.starts_with(OUTBOX)).then_some(key)
 }

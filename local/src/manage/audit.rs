@@ -1,0 +1,111 @@
+//! `farebox manage audit`.
+
+use clap::Args;
+use futures_util::stream::{StreamExt, iter};
+use indicatif::ProgressBar;
+use shared::App;
+use shared::telemetry::metrics::{self, Metric};
+
+use super::target::{Opened, Target};
+use super::{counted, find, progress, sentence};
+use crate::say;
+
+/// The number of accounts that are audited at a time.
+const AT_A_TIME: usize = 8;
+
+/// Recompute every balance from the ledger, and list the differences
+#[derive(Args)]
+pub(super) struct Audit {
+    /// The username, verified e-mail address or id of the only account to audit
+    #[arg(value_name = "USER")]
+    name: Option<String>,
+}
+
+impl Audit {
+    /// Prints a line per difference, and returns the numbers of accounts and rows. An audit of all
+    /// accounts also writes the number of differences as a metric. If there is a difference, fails
+    /// with the numbers of accounts, rows and differences.
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        let mut report = Report::new();
+        let audited = target
+            .in_store(async |Opened { app, .. }| match &self.name {
+                Some(name) => report.add(app, vec![find(app, name).await?.label]).await,
+                None => audit_all(app, &mut report).await,
+            })
+            .await;
+        report.bar.finish_and_clear();
+        audited?;
+        if self.name.is_none() {
+            metrics::record(&[(Metric::AuditDifferences, report.differences)]);
+        }
+        let audited =
+            format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
+        match report.differences {
+            0 => Ok(format!("{audited}, no difference")),
+            differences => Err(format!("{audited}, {}", counted(differences, "difference"))),
+        }
+    }
+}
+
+async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
+    let mut after = None;
+    loop {
+        let (names, next) = app.store.account_keys(after.as_deref()).await.map_err(sentence)?;
+        report.add(app, names).await?;
+        if next.is_none() {
+            break;
+        }
+        after = next;
+    }
+    let mut after = None;
+    loop {
+        let (differences, next) =
+            app.store.audit_sources(after.as_deref()).await.map_err(sentence)?;
+        for difference in differences {
+            report.differ(&difference.to_string());
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        after = next;
+    }
+}
+
+/// The numbers of an audit so far.
+struct Report {
+    accounts: u64,
+    rows: u64,
+    differences: u64,
+    bar: ProgressBar,
+}
+
+impl Report {
+    fn new() -> Self {
+        Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
+    }
+
+    /// Audits these accounts. The lines of accounts that take longer come later.
+    async fn add(&mut self, app: &App, names: Vec<String>) -> Result<(), String> {
+        let audit = |name: String| async move {
+            let audited = app.store.audit(&name).await;
+            (name, audited)
+        };
+        let mut audits = iter(names).map(audit).buffer_unordered(AT_A_TIME);
+        while let Some((name, audited)) = audits.next().await {
+            let audited = audited.map_err(sentence)?;
+            self.accounts += 1;
+            self.rows += audited.rows;
+            for difference in audited.differences {
+                self.differ(&format!("{name}: {difference}"));
+            }
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    /// Counts a difference, and prints its line.
+    fn differ(&mut self, line: &str) {
+        self.differences += 1;
+        self.bar.suspend(|| say!("{line}"));
+    }
+}

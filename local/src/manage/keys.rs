@@ -1,0 +1,86 @@
+//! The commands for the signing key and the public keys: `farebox manage keys`, `rotate-key` and
+//! `withdraw-key`.
+
+use clap::Args;
+use emulator::dynamo;
+use shared::config::Secret;
+use shared::keys::Signer;
+use shared::store::PublicKey;
+use shared::{App, clock, secrets};
+
+use super::sentence;
+use super::target::{Opened, Target};
+
+/// Lists the public keys, one per line, oldest first.
+pub(super) async fn list(Opened { app, .. }: &Opened) -> Result<String, String> {
+    let mut published = app.store.public_keys().await.map_err(sentence)?;
+    let now = app.clock.seconds();
+    published.sort_by_key(|key| key.from);
+    let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+    let line = |key: &PublicKey| {
+        let until = match key.until {
+            Some(until) if until <= now => format!("ended {}", time(until)),
+            Some(until) => format!("until {}", time(until)),
+            None => "no end yet".into(),
+        };
+        format!("{}  from {}  {until}", key.kid, time(key.from))
+    };
+    match published.is_empty() {
+        true => Ok("No key has been published yet.".into()),
+        false => Ok(published.iter().map(line).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// Replaces the signing secret by a new random secret, and publishes the new secret's public key.
+pub(super) async fn rotate(Opened { app, settings, aws, .. }: &Opened) -> Result<String, String> {
+    let secret = dynamo::new_secret();
+    match settings.signing_secret() {
+        Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
+        Ok(Secret::Arn(arn)) => secrets::put(&arn, &secret, aws)
+            .await
+            .map_err(|error| format!("The secret can't be replaced: {error}."))?,
+        Ok(Secret::Value(_)) | Err(_) => {
+            return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
+        }
+    }
+    let signer = Signer::new(Secret::Value(secret), aws, app.clock.clone()).await;
+    let signer = signer.map_err(|error| format!("{error}."))?;
+    signer.announce(&app.store).await.map_err(sentence)?;
+    Ok(format!("The key {} signs all new tokens within five minutes.", signer.kid()))
+}
+
+/// Withdraw a public key. The tokens that the key verifies become invalid
+#[derive(Args)]
+pub(super) struct WithdrawKey {
+    /// The key's id in the output of `keys`
+    #[arg(allow_hyphen_values = true)]
+    kid: String,
+}
+
+impl WithdrawKey {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        target.in_store(async |Opened { app, .. }| withdraw(app, &self.kid).await).await
+    }
+}
+
+/// Withdraws a public key, unless it belongs to the signing key.
+async fn withdraw(app: &App, kid: &str) -> Result<String, String> {
+    let published = app.store.public_keys().await.map_err(sentence)?;
+    if !published.iter().any(|key| key.kid == kid) {
+        return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
+    }
+    // The newest public key signs already or will soon sign, because a key is published before it
+    // signs.
+    if published
+        .iter()
+        .filter(|key| key.until.is_none())
+        .max_by_key(|key| key.from)
+        .is_some_and(|newest| newest.kid == kid)
+    {
+        return Err(format!(
+            "The key {kid} is the signing key. Replace it first, with `manage rotate-key`."
+        ));
+    }
+    app.store.withdraw_key(kid).await.map_err(sentence)?;
+    Ok(format!("Tokens that the key {kid} signed become invalid within five minutes."))
+}

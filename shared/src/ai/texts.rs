@@ -1,0 +1,106 @@
+//! Finds texts in JSON by their places, without building the values around them.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Receives the texts in a JSON value.
+pub trait TextFinder {
+    /// The place of a value.
+    type Place: Copy;
+
+    /// Returns the place of a field's value.
+    fn field(&self, object: Self::Place, name: &str) -> Self::Place;
+
+    /// Returns the place of a list's element.
+    fn element(&self, list: Self::Place, index: usize) -> Self::Place;
+
+    /// Returns true if the value at this place is read, and false if it is skipped.
+    fn enters(&mut self, place: Self::Place) -> bool;
+
+    /// Receives the text at this place.
+    fn text(&mut self, place: Self::Place, text: &str);
+}
+
+/// Passes the texts in a JSON value to `finder`. `place` is the place of the whole value.
+///
+/// # Errors
+/// Fails where the JSON can't be read, after `finder` has received the texts that precede it.
+pub fn find_texts<F: TextFinder>(
+    json: &[u8],
+    place: F::Place,
+    finder: &mut F,
+) -> serde_json::Result<()> {
+    Value { place, finder }.deserialize(&mut serde_json::Deserializer::from_slice(json))
+}
+
+/// A value that is read or skipped.
+struct Value<'f, F: TextFinder> {
+    place: F::Place,
+    finder: &'f mut F,
+}
+
+impl<'de, F: TextFinder> DeserializeSeed<'de> for Value<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        match self.finder.enters(self.place) {
+            true => json.deserialize_any(self),
+            false => json.deserialize_ignored_any(IgnoredAny).map(drop),
+        }
+    }
+}
+
+impl<'de, F: TextFinder> Visitor<'de> for Value<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.finder.text(self.place, text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let Self { place: list, finder } = self;
+        let mut index = 0;
+        loop {
+            let place = finder.element(list, index);
+            if elements.next_element_seed(Value { place, finder: &mut *finder })?.is_none() {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { place: object, finder } = self;
+        while let Some(name) = fields.next_key::<String>()? {
+            let place = finder.field(object, &name);
+            fields.next_value_seed(Value { place, finder: &mut *finder })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,460 @@
+//! The beginning of a chat: its credits are held, and its prompt is assembled.
+
+use std::time::Duration;
+
+use crate::ai::Prompt;
+use crate::app::AiApp;
+use crate::charge::context::Context;
+use crate::charge::offer::{Bound, instructions_size};
+use crate::charge::request::{NOT_IN_CONVERSATION, NewChat, RequestKey};
+use crate::charge::{Charge, refund};
+use crate::store::{
+    self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, Shortage,
+};
+use crate::values::idempotency::REMEMBERED;
+use crate::values::{Chat, Credential, Message, Turn};
+use crate::{App, Credits, Error, Request, Result, http};
+
+/// The time that a function reserves for storing the answer or returning the credits.
+const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
+
+/// How long a lease lasts after the function's time has ended, in seconds. During this time, the
+/// function's last write may still arrive at the store.
+const LEASE_AFTER: u64 = 30;
+
+/// The outcome of [`Charge::begin`].
+pub enum BeginOutcome {
+    /// The credits are held; the AI is called next.
+    Charge(Box<Charge>),
+    /// An earlier request with the same idempotency key has finished with this chat. No credits
+    /// were taken.
+    Replayed(Box<Chat>),
+}
+
+/// Why a chat isn't charged.
+enum NoCharge {
+    /// An earlier request with the same idempotency key has finished with this chat.
+    Replayed(Box<Chat>),
+    /// The chat has failed.
+    Failed(Error),
+}
+
+impl From<Error> for NoCharge {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Result<Box<Chat>>> for NoCharge {
+    fn from(replayed: Result<Box<Chat>>) -> Self {
+        replayed.map_or_else(Self::Failed, Self::Replayed)
+    }
+}
+
+impl Charge {
+    /// Reserves the credits for a chat, and reads the conversation that precedes the chat. Call
+    /// this after all other checks.
+    ///
+    /// # Errors
+    /// The errors of [`Store::reserve`](crate::store::Store::reserve),
+    /// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`], [`Error::CostsMore`],
+    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and
+    /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error no
+    /// credits are taken, with one exception: the reserve may take credits although it returns
+    /// [`Error::Unavailable`]. These credits return after the lease ends. If the conversation or
+    /// the user's instructions can't be read after the reserve, the credits are returned. If the
+    /// credits can't be returned yet, the error is [`Error::AiFailedTokensHeld`].
+    pub async fn begin(
+        app: &AiApp,
+        req: &Request,
+        caller: &Credential,
+        asked: NewChat,
+    ) -> Result<BeginOutcome> {
+        match Self::begin_unless_replayed(app, req, caller, asked).await {
+            Ok(charge) => Ok(BeginOutcome::Charge(Box::new(charge))),
+            Err(NoCharge::Replayed(chat)) => Ok(BeginOutcome::Replayed(chat)),
+            Err(NoCharge::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Like [`Charge::begin`], but a replay is an error.
+    async fn begin_unless_replayed(
+        app: &AiApp,
+        req: &Request,
+        caller: &Credential,
+        asked: NewChat,
+    ) -> Result<Self, NoCharge> {
+        let started = app.clock.millis();
+        let (now, time_left) = (started / 1000, http::time_left(req, started));
+        let chat_id = app.clock.id();
+        let can_be_stopped = asked.key.as_ref().is_some_and(|key| key.by_client);
+        let ConversationContext { branch: Branch { ids, after }, instructions } =
+            replay_or_context(app, caller, &asked, now).await?;
+
+        let NewChat { message, context, key, offer, max_cost } = asked;
+        let offer = offer?;
+        let known = match &context {
+            Context::Given(prompt) => offer.bound(prompt),
+            Context::New | Context::Conversation { .. } => None,
+        };
+        let quote = match &known {
+            Some(bound) => bound.quote(),
+            None => offer.quote(app, &message, &context),
+        };
+        let quote = quote.within(max_cost).map_err(Error::from)?;
+        let by_usage = quote.depends_on_usage();
+        let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
+        let mut hold = Hold::new(caller, chat_id, quote, lease_ends);
+        if let Some(key) = &key {
+            hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
+        }
+        let limits = ChatLimits::of_caller(&app.config, caller);
+        let mut pending =
+            PendingHold { app, caller, key: key.as_ref(), max_cost, limits, hold, now };
+        let Placed { shortage, chats, own_instructions } = pending.place(&context, &ids).await?;
+
+        let assembled = || {
+            let instructions = own_instructions.into_iter().chain(instructions).collect();
+            assemble(app, &message, chats, instructions, by_usage)
+        };
+        let (conversation, mut prompt) = match context {
+            Context::New => (Some(chat_id.to_string()), assembled()),
+            Context::Conversation { id, .. } => (Some(id), assembled()),
+            Context::Given(prompt) => (None, *prompt),
+        };
+        let shortened_to = match known.or_else(|| offer.bound(&prompt)) {
+            Some(bound) => pending.fit(&bound, shortage).await?,
+            None => None,
+        };
+        prompt.max_tokens = shortened_to.or(prompt.max_tokens);
+        let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
+        let patience =
+            app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
+        Ok(Self {
+            app: app.clone(),
+            chat_id,
+            hold: pending.hold,
+            message,
+            conversation,
+            after,
+            prompt,
+            offer,
+            shortened: shortened_to.is_some(),
+            api_key: caller.api_key().cloned(),
+            limits,
+            started,
+            patience,
+            can_be_stopped,
+        })
+    }
+}
+
+/// The parts of a conversation that the AI gets with a new message.
+#[derive(Default)]
+struct ConversationContext {
+    /// The chats that precede the new chat.
+    branch: Branch,
+    /// The user's instructions for the conversation.
+    instructions: Option<String>,
+}
+
+/// Returns the conversation before the new chat, unless an earlier request with the idempotency key
+/// has finished.
+async fn replay_or_context(
+    app: &AiApp,
+    caller: &Credential,
+    asked: &NewChat,
+    now: u64,
+) -> Result<ConversationContext, NoCharge> {
+    let key = asked.key.as_ref();
+    let replayed = async {
+        match key.filter(|key| !key.fresh) {
+            Some(key) => finished(app, caller, key).await,
+            None => Ok(None),
+        }
+    };
+    let (replayed, conversation) =
+        tokio::join!(replayed, read_conversation(app, caller, &asked.context));
+    if let Some(chat) = replayed? {
+        return Err(NoCharge::Replayed(chat));
+    }
+    match conversation? {
+        Ok(conversation) => Ok(conversation),
+        Err(missing) => Err(replay_or_refuse(app, caller, key, missing, now).await.into()),
+    }
+}
+
+/// Reads the part of the conversation that precedes the new message. The inner error means that the
+/// conversation doesn't exist, or lacks the new chat's parent.
+async fn read_conversation(
+    app: &AiApp,
+    caller: &Credential,
+    context: &Context,
+) -> Result<Result<ConversationContext>> {
+    let Context::Conversation { id, after } = context else {
+        return Ok(Ok(ConversationContext::default()));
+    };
+    let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
+    let (conversation, newest) = tokio::try_join!(
+        app.store.conversation(user_id, id),
+        app.store.newest_chats(user_id, id, count)
+    )?;
+    let Some(Conversation { instructions, .. }) = conversation else {
+        return Ok(Err(Error::NoSuchConversation));
+    };
+    let branch = app.store.branch(user_id, id, newest, after.as_ref(), count).await?;
+    Ok(match branch {
+        Some(branch) => Ok(ConversationContext { branch, instructions }),
+        None => Err(Error::field("after", NOT_IN_CONVERSATION)),
+    })
+}
+
+/// Handles a missing conversation or parent. A retried request may have started before the
+/// deletion, so its idempotency key is checked first.
+async fn replay_or_refuse(
+    app: &App,
+    caller: &Credential,
+    key: Option<&RequestKey>,
+    missing: Error,
+    now: u64,
+) -> Result<Box<Chat>> {
+    // If the account doesn't accept the credential, the caller learns nothing else.
+    let account = app.store.account_with(caller).await?;
+    let Some(key) = key else { return Err(missing) };
+    match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
+        Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
+        Some(_) => Err(Error::KeyRunning { seconds: 5 }),
+        // Read the idempotency key's record after the account. In the reverse order, a request that
+        // ends between the two reads would be missed.
+        None => finished(app, caller, key).await?.ok_or(missing),
+    }
+}
+
+/// Handles a reserve that found that an earlier request with the same idempotency key has ended.
+async fn replay_or_running(
+    app: &App,
+    caller: &Credential,
+    key: Option<&RequestKey>,
+) -> Result<Box<Chat>> {
+    let chat = match key {
+        Some(key) => finished(app, caller, key).await?,
+        None => None,
+    };
+    chat.ok_or(Error::KeyRunning { seconds: 5 })
+}
+
+/// Returns the stored result of an earlier request with this idempotency key. `None` if no earlier
+/// request with the key has finished. Writes nothing, and doesn't call the AI.
+///
+/// # Errors
+/// [`Error::NoSuchModel`] if the caller may not use the model that has answered,
+/// [`Error::KeyReused`], and [`Error::ChatDeleted`].
+async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
+    let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
+        return Ok(None);
+    };
+    let (account, chat) = tokio::join!(
+        app.store.account_with(caller),
+        app.store.chat(caller.user_id(), &record.result_id)
+    );
+    account?;
+    if record.fingerprint != key.fingerprint {
+        return Err(Error::KeyReused);
+    }
+    let chat = chat?.ok_or(Error::ChatDeleted)?;
+    // The request may name no model, so only the stored chat says which model has answered.
+    match caller.may_use(chat.model_name()) {
+        true => Ok(Some(Box::new(chat))),
+        false => Err(Error::NoSuchModel(Some(chat.model_name().to_owned()))),
+    }
+}
+
+/// A hold that may not pay for its chat yet, with everything that its reserves need.
+struct PendingHold<'a> {
+    app: &'a AiApp,
+    caller: &'a Credential,
+    key: Option<&'a RequestKey>,
+    max_cost: Option<Credits>,
+    limits: ChatLimits,
+    hold: Hold,
+    now: u64,
+}
+
+/// The outcome of a hold's first reserve, and what was read beside it.
+struct Placed {
+    /// `None` if the credits are held.
+    shortage: Option<Shortage>,
+    /// The chats that precede the new chat, newest first.
+    chats: Vec<Chat>,
+    /// The user's instructions for all conversations.
+    own_instructions: Option<String>,
+}
+
+impl PendingHold<'_> {
+    /// Places the hold, and at the same time reads the chats with these ids. Then reads the user's
+    /// instructions. If a read fails, the credits are returned.
+    async fn place(&mut self, context: &Context, ids: &[String]) -> Result<Placed, NoCharge> {
+        let (app, caller) = (self.app, self.caller);
+        let (reserved, chats, ()) = tokio::join!(
+            app.store.reserve(caller, &mut self.hold, self.limits, self.now),
+            app.store.chats_by_id(caller.user_id(), ids),
+            app.ai.renew_keys()
+        );
+        let shortage = self.shortage(reserved).await?;
+        let read = match chats {
+            Ok(chats) => own_instructions(app, &self.hold, context).await.map(|own| (chats, own)),
+            Err(error) => Err(error.into()),
+        };
+        match read {
+            Ok((chats, own_instructions)) => Ok(Placed { shortage, chats, own_instructions }),
+            Err(error) if shortage.is_some() => Err(self.abandon(error).await.into()),
+            Err(error) => {
+                Err(refund(app, &self.hold, self.limits, Refund::Counted, error).await.into())
+            }
+        }
+    }
+
+    /// Reads the outcome of a reserve. Returns the shortage if a smaller hold may pay for the chat,
+    /// and `None` if the credits are held.
+    async fn shortage(
+        &self,
+        reserved: store::Result<ReserveOutcome>,
+    ) -> Result<Option<Shortage>, NoCharge> {
+        match reserved {
+            Ok(ReserveOutcome::Held) => Ok(None),
+            Ok(ReserveOutcome::Ended) => {
+                Err(replay_or_running(self.app, self.caller, self.key).await.into())
+            }
+            Ok(ReserveOutcome::Short(shortage)) if self.hold.quote().depends_on_usage() => {
+                Ok(Some(shortage))
+            }
+            Ok(ReserveOutcome::Short(shortage)) => Err(self.refuse_hold(shortage).await.into()),
+            Err(error) => Err(NoCharge::Failed(error.into())),
+        }
+    }
+
+    /// Makes the hold pay for the prompt with this bound. After a shortage, reserves again. Returns
+    /// the number of model tokens that the answer may have, if the hold doesn't pay for the longest
+    /// answer.
+    async fn fit(
+        &mut self,
+        bound: &Bound,
+        mut shortage: Option<Shortage>,
+    ) -> Result<Option<u32>, NoCharge> {
+        let least = bound.least();
+        // Other chats may lower the balance between two reserves. Each reserve is of less than the
+        // one before it, and the last one of at least `least`.
+        while let Some(short) = shortage {
+            let amount = self.affordable(bound, short);
+            if amount < least {
+                return Err(self.abandon(self.too_little(short, least)).await.into());
+            }
+            self.hold.change_amount(amount);
+            let store = &self.app.store;
+            let reserved = store.reserve(self.caller, &mut self.hold, self.limits, self.now).await;
+            shortage = self.shortage(reserved).await?;
+        }
+        let held = self.hold.quote().bound();
+        let shortened_to = bound.fit(held);
+        if shortened_to.is_none() || held >= least {
+            return Ok(shortened_to);
+        }
+        let had = Shortage::Balance {
+            balance: self.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
+            held: Credits::ZERO,
+            next: self.hold.next_allowance(),
+        };
+        let error = self.too_little(had, least);
+        Err(refund(self.app, &self.hold, self.limits, Refund::Uncounted, error).await.into())
+    }
+
+    /// Returns the amount to reserve after a shortage: enough for the longest answer to the real
+    /// prompt, or all that is available if that is less.
+    fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
+        let most = match shortage {
+            // The key's owner keeps half of the balance.
+            Shortage::Balance { balance, .. } if self.hold.is_limited() => {
+                bound.most().min(balance.part_of(2).max(bound.least()))
+            }
+            Shortage::Balance { .. } | Shortage::KeyLimit { .. } => bound.most(),
+        };
+        most.min(shortage.available()).min(self.max_cost.unwrap_or(Credits::MAX))
+    }
+
+    /// Returns the failure if the shortage or `max_cost` leaves less than `least`.
+    fn too_little(&self, shortage: Shortage, least: Credits) -> Error {
+        match self.max_cost.filter(|max_cost| *max_cost < least) {
+            Some(most) => Error::CostsMore { cost: least, most },
+            None => shortage.failure(least, true),
+        }
+    }
+
+    /// Returns the failure of a refused hold whose amount can't be changed.
+    async fn refuse_hold(&self, shortage: Shortage) -> Error {
+        let error = shortage.failure(self.hold.quote().bound(), false);
+        match shortage {
+            Shortage::KeyLimit { .. } => self.abandon(error).await,
+            Shortage::Balance { .. } => error.advised(self.app.config.advice()),
+        }
+    }
+
+    /// Returns `error`, after a refused reserve. If the reserve may still arrive at the store,
+    /// closes the hold's id first: the user may buy credits after the refusal, and a late copy must
+    /// not take them.
+    async fn abandon(&self, error: Error) -> Error {
+        let error = error.advised(self.app.config.advice());
+        if !self.hold.may_be_late() {
+            return error;
+        }
+        match self.app.store.abandon(&self.hold, self.app.clock.seconds()).await {
+            Ok(()) => error,
+            Err(unknown) => unknown.into(),
+        }
+    }
+}
+
+/// Returns the user's instructions for all conversations. Reads the store only if the account has
+/// instructions, and only for a message in this API's own form, because OpenAI's clients send
+/// everything that the AI should know.
+async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
+    match context {
+        Context::New | Context::Conversation { .. } if hold.is_instructed() => {
+            Ok(app.store.instructions(hold.user_id()).await?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns the prompt for a message, with the chats before it that fit into the context.
+fn assemble(
+    app: &AiApp,
+    message: &Message,
+    chats: Vec<Chat>,
+    instructions: Vec<String>,
+    by_usage: bool,
+) -> Prompt {
+    // Instructions count like earlier messages, so they don't raise the maximum length of a prompt.
+    let taken = instructions_size(&instructions, by_usage);
+    let room = app.ai.config.context_bytes.saturating_sub(taken);
+    let size = |chat: &Chat| match by_usage {
+        true => chat.bound(),
+        false => chat.size(),
+    };
+    let turns = remembered(chats, room, size);
+    Prompt { instructions, ..Prompt::after(turns, message.text()) }
+}
+
+/// Returns the last chats whose sizes fit into `room` together, as turns, oldest first.
+fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
+    let mut left = room;
+    let fits = |chat: &Chat| {
+        let rest = left.checked_sub(size(chat));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
+    last.reverse();
+    // Leave out blank turns, such as the empty answer of a stopped chat, because some providers
+    // refuse them.
+    last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
+}

@@ -1,0 +1,54 @@
+//! The collection: takes the credits that orders owe from accounts that have got credits since, and
+//! tries again to grant those that couldn't be granted.
+
+use crate::Credits;
+use crate::clock::Clock;
+use crate::store::{Result, Store};
+use crate::values::PaymentFacts;
+
+impl Store {
+    /// Takes the credits that an account owes, as far as the account has them.
+    pub(in crate::store) async fn collect_of(&self, user_id: &str, clock: &Clock) -> Result<()> {
+        let mut before = None;
+        loop {
+            let (orders, more) = self.purchases(user_id, before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            for order in orders.into_iter().filter(|order| order.owed > Credits::ZERO) {
+                self.settle_order(order, &PaymentFacts::default(), clock).await?;
+            }
+            if !more || before.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes all owed credits that accounts have got since then, and tries again to move stranded
+    /// ones. Returns the number of orders that still need an administrator's attention. If an order
+    /// fails, the others are still collected.
+    pub async fn collect(&self, clock: &Clock) -> Result<usize> {
+        let (mut before, mut left) = (None, 0);
+        loop {
+            let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            for order in orders {
+                let known = PaymentFacts::default();
+                let id = order.id().to_owned();
+                let needs_attention = match self.settle_order(order, &known, clock).await {
+                    Ok((after, _)) if after.needs_attention() => true,
+                    Ok((after, _)) => !self.stop_listing(&after).await.unwrap_or_else(|error| {
+                        tracing::error!(order = id, cause = error.cause(), "is still listed");
+                        false
+                    }),
+                    Err(error) => {
+                        tracing::error!(order = id, cause = error.cause(), "can't be collected");
+                        true
+                    }
+                };
+                left += usize::from(needs_attention);
+            }
+            if !more || before.is_none() {
+                return Ok(left);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The merging of a payment's facts into its order. Refunds and disputes name only the payment, so
+//! their facts are kept until the payment's order is known.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use serde::Deserialize;
+
+use crate::Credits;
+use crate::clock::Clock;
+use crate::store::orders::Order;
+use crate::store::orders::steps::CONTENDED;
+use crate::store::schema::{payment_pk, pk};
+use crate::store::{
+    NEW, Outcome, Patience, Result, Store, StoreError, Write, from_item, n, s, to_item,
+};
+use crate::values::PaymentFacts;
+
+/// How long facts about a payment are kept for which no order is known, in seconds. Most such
+/// payments belong to another product with the same account at the payment provider.
+const UNCLAIMED: u64 = 90 * 86_400;
+
+/// The item of a payment. It names the order, or keeps facts until the order is known.
+#[derive(Default, Deserialize)]
+struct StoredPayment {
+    order: Option<String>,
+    #[serde(default)]
+    facts: PaymentFacts,
+    version: u64,
+}
+
+impl Store {
+    /// Merges facts into an order that was just read, and moves its credits. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the outcome remains unknown: send the facts again.
+    pub async fn merge_facts(
+        &self,
+        order: Order,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<Order> {
+        let mut facts = facts.clone();
+        if let Some(payment) = facts.payment.clone() {
+            let waiting = self.claim_payment(&payment, order.id()).await?;
+            facts = facts.merged(&waiting);
+        }
+        self.merge_into_order(order, &facts, clock).await
+    }
+
+    /// Merges facts into the order of a payment, and returns the order. Returns `None` if no order
+    /// is known: the facts are kept for it. Idempotent.
+    ///
+    /// # Errors
+    /// As [`Store::merge_facts`].
+    pub async fn merge_facts_of_payment(
+        &self,
+        payment: &str,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<Option<Order>> {
+        let key = payment_pk(payment);
+        let mut patience = Patience::new();
+        loop {
+            let stored: Option<StoredPayment> = self.get(&self.tables.tokens, pk(&key)).await?;
+            let seen = stored.as_ref().map(|stored| stored.version);
+            let stored = stored.unwrap_or_default();
+            if let Some(order) = &stored.order {
+                let lost = || StoreError::Internal(format!("the order of {payment} is missing"));
+                let order = self.order(order).await?.ok_or_else(lost)?;
+                return self.merge_into_order(order, facts, clock).await.map(Some);
+            }
+            let facts = to_item(stored.facts.merged(facts))?;
+            let keep = Write::update(
+                &self.tables.tokens,
+                pk(&key),
+                "SET facts = :facts, version = :next, expires_at = :ends",
+            )
+            .values([
+                (":facts", AttributeValue::M(facts)),
+                (":next", n(seen.unwrap_or_default() + 1)),
+                (":ends", n(clock.seconds() + UNCLAIMED)),
+            ]);
+            let keep = match seen {
+                None => keep.condition(NEW),
+                Some(seen) => keep
+                    .condition("version = :seen AND attribute_not_exists(#order)")
+                    .names([("#order", "order")])
+                    .values([(":seen", n(seen))]),
+            };
+            if self.send(&keep).await?.is_applied() {
+                return Ok(None);
+            }
+            patience.try_again(CONTENDED).await?;
+        }
+    }
+
+    /// Returns the order of a payment. `None` if no order is known.
+    pub async fn order_of_payment(&self, payment: &str) -> Result<Option<Order>> {
+        let stored: Option<StoredPayment> =
+            self.get(&self.tables.tokens, pk(payment_pk(payment))).await?;
+        match stored.and_then(|stored| stored.order) {
+            Some(order) => self.order(&order).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Records that a payment belongs to an order, unless it belongs to another one. Returns the
+    /// facts that were kept for the order.
+    async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
+        let claim = Write::update(
+            &self.tables.tokens,
+            pk(payment_pk(payment)),
+            "SET #order = :order, version = if_not_exists(version, :none) + :one REMOVE expires_at",
+        )
+        .condition("attribute_not_exists(#order) OR #order = :order")
+        .names([("#order", "order")])
+        .values([(":order", s(order)), (":none", n(0)), (":one", n(1))])
+        .returns(ReturnValue::AllNew);
+        match self.send(&claim).await? {
+            Outcome::Applied(item) => Ok(from_item::<StoredPayment>(item)?.facts),
+            Outcome::Refused(_) => {
+                tracing::warn!(payment, order, "the payment belongs to another order");
+                Ok(PaymentFacts::default())
+            }
+        }
+    }
+
+    /// Merges facts into an order that was just read. Credits that the order grants first pay what
+    /// the account owes for other orders.
+    async fn merge_into_order(
+        &self,
+        order: Order,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<Order> {
+        let (order, owes) = self.settle_order(order, facts, clock).await?;
+        if owes && order.given > Credits::ZERO {
+            self.collect_of(&order.account, clock).await?;
+        }
+        Ok(order)
+    }
+}

@@ -1,0 +1,133 @@
+//! The totals of orders' ledger rows. The audit compares the orders with them, and after a restore
+//! of the tables the orders are set to them.
+
+use std::collections::BTreeMap;
+
+use crate::Credits;
+use crate::clock::Clock;
+use crate::store::orders::Order;
+use crate::store::{Result, Store, from_item};
+use crate::values::{Account, Entry, Payment, PaymentFacts};
+
+/// The totals of the ledger rows of an account's orders, by order.
+#[derive(Default)]
+pub(in crate::store) struct OrderTotals(BTreeMap<String, Totals>);
+
+/// The totals of an order's ledger rows.
+#[derive(Clone, Debug, Default)]
+struct Totals {
+    given: i128,
+    money: i128,
+    /// The order's version after the last row.
+    step: u64,
+    row: Option<String>,
+}
+
+impl OrderTotals {
+    /// Adds an entry, if it belongs to an order. Entries are added oldest first.
+    pub(in crate::store) fn add(&mut self, entry: &Entry) {
+        let Some(Payment { order, money, .. }) = &entry.payment else { return };
+        let totals = self.0.entry(order.clone()).or_default();
+        totals.given += i128::from(entry.amount);
+        totals.money += i128::from(*money);
+        let step = entry.source.as_ref().and_then(|source| source.text().rsplit(':').next());
+        totals.step = totals.step.max(step.and_then(|step| step.parse().ok()).unwrap_or(0));
+        totals.row = Some(entry.entry_id.clone());
+    }
+}
+
+impl Order {
+    /// Returns the order with the totals of its ledger rows.
+    fn with_totals(&self, totals: &OrderTotals) -> Self {
+        let Totals { given, money, step, row } =
+            totals.0.get(self.id()).cloned().unwrap_or_default();
+        Self {
+            given: u64::try_from(given).ok().and_then(Credits::new).unwrap_or_default(),
+            money: u64::try_from(money).unwrap_or_default(),
+            row,
+            version: self.version.max(step),
+            ..self.clone()
+        }
+    }
+}
+
+impl Store {
+    /// Compares orders with their ledger rows. Returns the ids of the orders that the rows don't
+    /// explain, and the credits that all these orders owe. Orders of a deleted account move no
+    /// credits any more.
+    pub(in crate::store) async fn audit_orders(
+        &self,
+        is_deleted: bool,
+        totals: &OrderTotals,
+    ) -> Result<(Vec<String>, i128)> {
+        let (mut unexplained, mut owed) = (Vec::new(), 0);
+        for (id, of_rows) in &totals.0 {
+            let order = self.order(id).await?;
+            let explains = |order: &Order| {
+                owed += i128::from(order.owed.get());
+                let settled = order.given.checked_sub(order.owed) == Some(order.target());
+                i128::from(order.given.get()) == of_rows.given
+                    && i128::from(order.money) == of_rows.money
+                    && (settled || order.stranded.is_some() || is_deleted)
+            };
+            if !order.as_ref().is_some_and(explains) {
+                unexplained.push(id.clone());
+            }
+        }
+        Ok((unexplained, owed))
+    }
+
+    /// Makes the restored orders of an account agree with their ledger rows. Returns descriptions
+    /// of the repairs, and the credits that the account owes.
+    pub(in crate::store) async fn reconcile_orders(
+        &self,
+        orders: &[Order],
+        totals: &OrderTotals,
+    ) -> Result<(Vec<String>, Credits)> {
+        let (mut repairs, mut owed) = (Vec::new(), Credits::ZERO);
+        for order in orders {
+            let fixed = order.with_totals(totals);
+            let due = fixed.given.checked_sub(fixed.target()).unwrap_or_default();
+            let fixed = Order { owed: due, ..fixed };
+            owed = owed.checked_add(fixed.owed).unwrap_or(Credits::MAX);
+            if fixed != *order {
+                self.send(&self.update_of(order, &fixed)?).await?;
+                repairs.push(format!(
+                    "the purchase {} has given {} tokens, as in the ledger",
+                    fixed.id(),
+                    fixed.given
+                ));
+            }
+            if fixed.needs_attention() {
+                self.send(&self.list_for_attention(&fixed)?).await?;
+            }
+        }
+        Ok((repairs, owed))
+    }
+
+    /// Moves the credits of a restored order whose payment was stored without them. Returns a
+    /// description of the repair.
+    pub(in crate::store) async fn settle_restored(
+        &self,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<Option<String>> {
+        let Some(order) = self.order(id).await? else { return Ok(None) };
+        let had = order.given;
+        let (settled, _) = self.settle_order(order, &PaymentFacts::default(), clock).await?;
+        Ok((settled.given != had)
+            .then(|| format!("the purchase {id} has given {} tokens now", settled.given)))
+    }
+
+    /// Stores an order again that a restore of the tables has lost, with what its ledger rows say.
+    /// Idempotent.
+    pub async fn restore_order(&self, account: &Account, order: &Order) -> Result<()> {
+        let mut totals = OrderTotals::default();
+        let mut rows =
+            self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
+        while let Some(row) = rows.try_next().await? {
+            totals.add(&from_item(row)?);
+        }
+        self.create_order(account, &order.with_totals(&totals)).await
+    }
+}

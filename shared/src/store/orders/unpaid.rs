@@ -1,0 +1,109 @@
+//! The beginning of an order: it is counted, stored, and gets its payment page. Orders that stay
+//! unpaid are deleted.
+
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::clock::{Clock, least_id, millis_of};
+use crate::store::orders::Order;
+use crate::store::orders::items::Purchase;
+use crate::store::schema::{orders_of_pk, pk, purchase_pk};
+use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_item};
+use crate::values::limit::{HOUR, ORDERS_AN_HOUR};
+use crate::values::{Account, Limit, PaymentFacts, Progress};
+
+/// How long an unpaid order is kept, in milliseconds. Its payment page ends after a day, and the
+/// payment provider repeats an event for three days.
+const UNPAID: u64 = 7 * 86_400_000;
+
+/// The age up to which unpaid orders are looked for, in milliseconds. A daily run sees each order
+/// several times.
+const LOOKED_FOR: u64 = 14 * 86_400_000;
+
+/// The number of orders that are deleted at a time.
+const AT_A_TIME: usize = 10;
+
+impl Order {
+    /// Returns true if the buyer never finished the payment page, and nothing is known about a
+    /// payment.
+    fn is_unpaid(&self) -> bool {
+        let progress = self.facts.progress;
+        let nothing = PaymentFacts { progress, ..PaymentFacts::default() };
+        matches!(progress, Progress::Open | Progress::Expired) && self.facts == nothing
+    }
+}
+
+impl Store {
+    /// Counts an order by this account in the current hour. Idempotent for the order's id.
+    ///
+    /// # Errors
+    /// [`Error::TooManyOrders`] if the account has ordered too often in this hour.
+    pub async fn begin_order(&self, user_id: &str, order: &str, now: u64) -> Result<()> {
+        let key = orders_of_pk(user_id, now / HOUR);
+        let full = self.count_in_hour(&key, ORDERS_AN_HOUR, order, now).await?;
+        let Some(reset) = full else { return Ok(()) };
+        Err(StoreError::Refused(Error::TooManyOrders(Limit::orders(reset))))
+    }
+
+    /// Stores a new order of this account. Idempotent.
+    pub async fn create_order(&self, account: &Account, order: &Order) -> Result<()> {
+        let purchase = Purchase {
+            pk: purchase_pk(order.id()),
+            user_id: order.account.clone(),
+            name: account.label.clone(),
+        };
+        let puts = vec![
+            Write::put(&self.tables.tokens, to_item(order)?).condition(NEW),
+            Write::put(&self.tables.tokens, to_item(purchase)?),
+        ];
+        // Ids are unique, so a refusal means that an earlier copy was applied.
+        self.transact(puts, &Uuid::new_v4().to_string()).await.map(drop)
+    }
+
+    /// Stores the payment page of an order. Idempotent.
+    pub async fn open_payment(&self, order: &Order, session: &str) -> Result<()> {
+        let open = Write::update(
+            &self.tables.tokens,
+            pk(&order.pk),
+            "SET #session = :session, version = version + :one",
+        )
+        .condition("attribute_exists(pk) AND attribute_not_exists(#session)")
+        .names([("#session", "session")])
+        .values([(":session", s(session)), (":one", n(1))]);
+        self.send(&open).await.map(drop)
+    }
+
+    /// Deletes the orders that were not paid within a week. Returns their number.
+    pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
+        let now = clock.millis();
+        let mut before = Some(least_id(now.saturating_sub(UNPAID)));
+        let mut deleted = 0;
+        loop {
+            let (orders, more) = self.orders(before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            let oldest = before.as_deref().and_then(millis_of).unwrap_or_default();
+            let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
+            for some in unpaid.chunks(AT_A_TIME) {
+                let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
+                deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
+            }
+            if !more || oldest < now.saturating_sub(LOOKED_FOR) {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Deletes an order that was just read and is unpaid. Returns false if the order has changed
+    /// since then: each fact about a payment changes the version, whichever release writes it.
+    async fn delete_unpaid(&self, order: &Order) -> Result<bool> {
+        let writes = vec![
+            Write::delete(&self.tables.tokens, pk(&order.pk))
+                .condition("version = :seen")
+                .values([(":seen", n(order.version))]),
+            Write::delete(&self.tables.tokens, pk(purchase_pk(order.id()))),
+        ];
+        let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        Ok(matches!(sent, Transaction::Applied))
+    }
+}
