@@ -11,6 +11,7 @@ pub mod forge;
 pub mod function;
 pub mod lambda;
 pub mod log;
+pub mod metric_math;
 pub mod mistakes;
 pub mod permissions;
 pub mod program;

@@ -2,14 +2,15 @@
 //! records. Each of its cells is played through every endpoint that asks the AI.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
-use shared::values::TokenEstimate;
+use shared::values::{Account, TokenEstimate};
 
-use crate::ai::answers::{Door, Replies, Script, Step, event, price};
+use crate::ai::answers::{Door, Got, Replies, Script, Step, event, price};
 use crate::ai::providers::{chunk, done};
 use crate::portable::chat_stop::free_work;
 use crate::support::client::{Answer, Api, GRANT, Person};
@@ -186,93 +187,124 @@ impl Play {
         });
         let script = provider.to(&message, script);
         let got = self.door.read(self.ask(&ann, &message, &script).await);
-        let is = |what: &str, is: &dyn Debug, expected: &dyn Debug| {
-            let (is, expected) = (format!("{is:?}"), format!("{expected:?}"));
-            let at = format!("{:?}, {message}: {got:?}", self.door);
-            if is == expected {
-                Ok(())
-            } else {
-                Err(format!("{what}: {is} for {expected} at {at}"))
-            }
+        let played = Played {
+            account: api.account(&ann).await,
+            stored: ann.history("").await.is(200)[0].clone(),
+            charged: GRANT - ann.balance().await,
+            differences: api.store().audit(&ann.name).await.unwrap().differences.len(),
+            play: self,
+            got,
         };
+        played.is_delivered()?;
+        played.is_charged()?;
+        played.is_free_work()?;
+        played.is("holds", &played.account.reservations.len(), &0)?;
+        played.is("audit", &played.differences, &0)
+    }
+}
 
-        let all = format!("{BEGIN}{END}");
-        let said = match self.row.delivered.as_str() {
-            "all" => &all,
-            "a part" if self.row.answer == "over the limit" => &all[..LIMIT],
-            "a part" => BEGIN,
-            _ => "",
-        };
-        is("text", &got.text.as_str(), &said)?;
-        let end = match got.end.as_str() {
+/// A cell of the table that was played: what its client got, and what the store has.
+struct Played<'p> {
+    play: &'p Play,
+    got: Got,
+    account: Account,
+    /// The stored chat. Null if there is none.
+    stored: Value,
+    charged: u64,
+    /// The number of differences that an audit of the account finds.
+    differences: usize,
+}
+
+impl Played<'_> {
+    /// Returns the difference from the table, if there is one.
+    fn is(&self, what: &str, found: &dyn Debug, expected: &dyn Debug) -> Result<(), String> {
+        let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+        if found == expected {
+            return Ok(());
+        }
+        let (door, message) = (self.play.door, self.play.message());
+        Err(format!("{what}: {found} for {expected} at {door:?}, {message}: {:?}", self.got))
+    }
+
+    /// Returns the text that the client should have got.
+    fn text(&self) -> String {
+        let Row { delivered, answer, .. } = &self.play.row;
+        match delivered.as_str() {
+            "all" => format!("{BEGIN}{END}"),
+            "a part" if answer == "over the limit" => BEGIN[..LIMIT].to_owned(),
+            "a part" => BEGIN.to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn is_delivered(&self) -> Result<(), String> {
+        self.is("text", &self.got.text, &self.text())?;
+        let end = match self.got.end.as_str() {
             // OpenAI's API has no word for a stopped answer.
-            "length" if self.row.end == "stopped" && self.door.is_openai() => "stopped",
+            "length" if self.play.row.end == "stopped" && self.play.door.is_openai() => "stopped",
             "server_error" => "ai_failed",
             end => end,
         };
-        is("end", &end, &self.row.end)?;
+        self.is("end", &end, &self.play.row.end)
+    }
 
-        let estimate = u64::try_from(TokenEstimate::of(said)).unwrap();
-        let account = api.account(&ann).await;
-        let history = ann.history("").await.is(200);
-        let charged = GRANT - ann.balance().await;
-        is("holds", &account.reservations.len(), &0)?;
-        let stored = &history[0];
+    fn is_charged(&self) -> Result<(), String> {
+        let (stored, number) = (&self.stored, self.play.number);
+        let text = self.text();
+        let estimate = estimate(&text);
+        let counted = match self.play.charged() {
+            "nothing" => {
+                self.is("chats", stored, &Value::Null)?;
+                return self.is("charge", &self.charged, &0);
+            }
+            "hold" => {
+                self.is("whole", &stored["receipt"]["whole"], &json!(true))?;
+                return self.is("charge", &json!(self.charged), &stored["receipt"]["held"]);
+            }
+            "numbers" => (number, false),
+            "estimate" => (estimate, true),
+            "the larger" => (estimate.max(number), true),
+            other => panic!("{other}"),
+        };
         let usage = ["prompt_tokens", "cached_tokens", "completion_tokens"]
             .map(|name| stored["usage"][name].as_u64().unwrap_or(0));
         let is_estimated = stored["usage"]["estimated"] == true;
-        let counted = match self.charged() {
-            "nothing" => {
-                is("chats", stored, &Value::Null)?;
-                is("charge", &charged, &0)?;
-                None
-            }
-            "hold" => {
-                is("whole", &stored["receipt"]["whole"], &json!(true))?;
-                is("charge", &json!(charged), &stored["receipt"]["held"])?;
-                None
-            }
-            "numbers" => Some((self.number, false)),
-            "estimate" => Some((estimate, true)),
-            "the larger" => Some((estimate.max(self.number), true)),
-            other => panic!("{other}"),
-        };
-        if let Some(counted) = counted {
-            is("stored text", &stored["response"].as_str(), &Some(said))?;
-            is("model tokens", &(usage[2], is_estimated), &counted)?;
-            is("charge", &charged, &price(usage))?;
-        }
-        let work = free_work(&account, "");
-        let expected = match self.row.free_work.as_str() {
+        self.is("stored text", &stored["response"].as_str(), &Some(text))?;
+        self.is("model tokens", &(usage[2], is_estimated), &counted)?;
+        self.is("charge", &self.charged, &price(usage))
+    }
+
+    fn is_free_work(&self) -> Result<(), String> {
+        let expected = match self.play.row.free_work.as_str() {
             "nothing" => 0..1,
             "a hundredth" => HUNDREDTH..HUNDREDTH + 1,
             // The prompt costs less than a hundredth.
             "the prompt" => HUNDREDTH..HUNDREDTH + 1,
-            "what was sent" => {
-                // Numbers that arrived before or with the failure count.
-                let known = match self.numbers {
-                    "early" => self.number,
-                    "last" if self.ends == "failed" => self.number,
-                    _ => 0,
-                };
-                // The prompt's tokens cost little.
-                let sent = match self.row.answer.as_str() {
-                    "over the limit" => &all[..LIMIT],
-                    _ => BEGIN,
-                };
-                let estimate = u64::try_from(TokenEstimate::of(sent)).unwrap();
-                let least = price([0, 0, estimate.max(known)]);
-                // Without the numbers of the whole answer, it counts at least a hundredth.
-                let is_known = self.numbers == "last" && self.ends == "failed";
-                let least = if is_known { least } else { least.max(HUNDREDTH) };
-                least..least + 20
-            }
+            "what was sent" => self.sent_work(),
             other => panic!("{other}"),
         };
-        is("free work", &(work, true), &(work, expected.contains(&work)))?;
-        let differences = api.store().audit(&ann.name).await.unwrap().differences;
-        is("audit", &differences.len(), &0)
+        let work = free_work(&self.account, "");
+        self.is("free work", &(work, true), &(work, expected.contains(&work)))
     }
+
+    /// Returns the free work of what the provider has sent before the answer failed.
+    fn sent_work(&self) -> Range<u64> {
+        let Play { row, ends, numbers, number, .. } = self.play;
+        // Numbers that arrived before or with the failure count.
+        let is_known = *numbers == "last" && *ends == "failed";
+        let known = if is_known || *numbers == "early" { *number } else { 0 };
+        let sent = if row.answer == "over the limit" { &BEGIN[..LIMIT] } else { BEGIN };
+        let least = price([0, 0, estimate(sent).max(known)]);
+        // Without the numbers of the whole answer, it counts at least a hundredth.
+        let least = if is_known { least } else { least.max(HUNDREDTH) };
+        // The prompt's tokens cost little.
+        least..least + 20
+    }
+}
+
+/// Returns the estimated number of model tokens of a text.
+fn estimate(text: &str) -> u64 {
+    u64::try_from(TokenEstimate::of(text)).unwrap()
 }
 
 /// Changes the events in a piece of a reply.

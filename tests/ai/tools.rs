@@ -4,10 +4,11 @@ use axum::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, bedrock, done, frame, stop};
+use crate::ai::refusals::is_refused;
 use crate::endpoints::openai::completions::{
-    Program, asking, data, is_replay, offering, said, streamed, weather, words,
+    Program, asking, data, offering, said, streamed, weather, words,
 };
-use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
@@ -59,7 +60,7 @@ async fn completions_with_calls_are_charged_once_and_replayed() {
         program.send(&[("x-stainless-retry-count", count)], offering(&in_paris())).await
     };
     let (first, again) = (tries("0").await, tries("1").await);
-    assert!(!is_replay(&first) && is_replay(&again));
+    assert!(!first.is_replay() && again.is_replay());
     let first = first.is(200);
     assert_eq!(again.is(200), first);
     assert_eq!(first["choices"][0]["finish_reason"], "tool_calls");
@@ -107,7 +108,7 @@ async fn calls_are_streamed_in_pieces_and_replayed_whole() {
     let mut seen = Vec::new();
     for count in ["0", "1"] {
         let answer = program.send(&[("x-stainless-retry-count", count)], body.clone()).await;
-        assert_eq!(is_replay(&answer), count == "1");
+        assert_eq!(answer.is_replay(), count == "1");
         let chunks = data(&answer);
         let delta = &chunks[0]["choices"][0]["delta"];
         assert_eq!((&delta["role"], &delta["content"]), (&json!("assistant"), &Value::Null));
@@ -521,11 +522,6 @@ async fn bedrock_streams_function_calls() {
         "a function without parameters gets an empty object"
     );
     assert_eq!(ann.balance().await, GRANT - PRICE);
-}
-
-fn is_refused(answer: Answer, says: &str) {
-    let refused = answer.expect(400, "invalid_fields");
-    assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use shared::values::{PriceList, VoucherCode};
 use uuid::Uuid;
 
 use crate::support::client::Api;
-use crate::support::program::{Folder, RunningServer, command, run};
+use crate::support::program::{Folder, RunningServer, command, over_tables, run};
 
 /// Asserts that the program fails at once with one sentence.
 #[track_caller]
@@ -474,10 +474,7 @@ async fn lists_for_named_tables_need_a_confirmation() {
     let path = write_prices(&files, &example_prices().to_string());
     let models = |arguments: &[&str]| {
         let mut program = command(&[&["manage", "models"], arguments].concat());
-        for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
-            program.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
-        }
-        let output = program.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+        let output = over_tables(&mut program, &api.dynamodb).output().unwrap();
         let [out, err] =
             [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         (output.status.success(), out + &err)

@@ -385,8 +385,7 @@ async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
 async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
     let api = Api::own(&[]).await;
     api.person_with(json!({ "username": "taken", "password": PASSWORD })).await;
-    let of_eve = json!({ "username": "eve", "email": "eve@example.com", "password": PASSWORD });
-    api.person_with(of_eve).await;
+    api.person_at("eve", "eve@example.com").await;
     let of = |pk, fields| with(user(pk, &format!("user{pk}"), 1), fields);
     let time = "2021-04-01T10:00:00Z";
     let said = |pk, fields| with(message(pk, 1, "hi", time), fields);
@@ -633,13 +632,9 @@ async fn imports_into_a_store_in_use_need_confirmation() {
     let (is_done, text) = said(program::run(&apply));
     assert!(!is_done && text.contains("Stop the server first"), "{text}");
     let mut named = program::command(&["manage", "import", "django", dump.path(), "--apply"]);
-    for table in ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"] {
-        let name = format!("{}{}Table", &table[..1], table[1..].to_lowercase());
-        named.env(format!("{table}_TABLE"), name);
-    }
     let holder = emulator::dynamo::holder(folder.path().as_ref());
     let Holder::Server { url, .. } = holder else { panic!("{holder:?}") };
-    let named = named.env("DYNAMODB_ENDPOINT", url);
+    let named = program::over_tables(&mut named, &url);
     let (is_done, text) = said(named.output().unwrap());
     assert!(!is_done && text.contains("Add --yes when no alias"), "{text}");
     server.interrupt();

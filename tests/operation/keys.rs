@@ -251,17 +251,8 @@ async fn secrets_that_are_not_stored_cannot_be_rotated() {
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {
         let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_farebox"));
-        program
-            .args(["manage", "rotate-key"])
-            .env_clear()
-            .env("DYNAMODB_ENDPOINT", &api.dynamodb)
-            .env("SIGNING_SECRET", secret);
-        for table in ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"] {
-            program.env(
-                format!("{table}_TABLE"),
-                format!("{}{}Table", &table[..1], table[1..].to_lowercase()),
-            );
-        }
+        program.args(["manage", "rotate-key"]).env_clear().env("SIGNING_SECRET", secret);
+        program::over_tables(&mut program, &api.dynamodb);
         tokio::task::spawn_blocking(move || program.output().unwrap())
     };
     for secret in ["", "0123456789abcdefghijklmnopqrstuvwxyz"] {

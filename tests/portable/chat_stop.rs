@@ -62,10 +62,8 @@ impl Person {
     /// Sends a request with an idempotency key, and stops the answer while the AI is silent.
     /// Returns the reply to the request.
     pub async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
-        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let (reply, ()) = tokio::join!(
-            self.api.send(Method::POST, path, &headers, Some(body)),
+            self.post_once(key, path, body),
             // The message may not have arrived yet.
             until("the request can be stopped", async || self.stops(key).await.status == 200)
         );
@@ -289,10 +287,8 @@ async fn unknown_and_foreign_requests_cannot_be_stopped() {
     ann.stops("k2").await.expect(404, "not_found");
     assert_eq!(api.items(&ann.id).await, before);
     let path = format!("/api/admin/users/{}/adjustments", ben.id);
-    let headers = [("authorization", ann.bearer()), ("idempotency-key", "k3".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let gift = json!({ "amount": 5, "reason": "a gift" });
-    api.send(Method::POST, &path, &headers, Some(gift)).await.is(201);
+    ann.post_once("k3", &path, gift).await.is(201);
     ann.stops("k3").await.expect(404, "not_found");
     let said = all(stream).await;
     assert_eq!(said.last().unwrap().1["finish_reason"], "stop");
@@ -428,10 +424,8 @@ async fn programs_stop_responses_by_api_key_and_read_incomplete() {
     ann.has_paid(&[("one two", "stopped")]).await;
 
     // A retry with the same idempotency key gets the same answer as a whole.
-    let headers = [("authorization", program.bearer()), ("idempotency-key", "k1".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let body = json!({ "input": "!hold one two three", "stream": true });
-    let again = api.send(Method::POST, "/v1/responses", &headers, Some(body)).await;
+    let again = program.post_once("k1", "/v1/responses", body).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = events(again.is(200).as_str().unwrap());
     assert_eq!(text(&again.last().unwrap().1["response"]), "one two");

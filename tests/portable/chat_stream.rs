@@ -220,16 +220,14 @@ async fn functions_that_die_during_a_stream_charge_nothing() {
 async fn retried_streams_replay_the_same_chat() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let bearer = ann.bearer();
-    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
     let body = json!({ "message": "!words one two three" });
-    let first = api.send(Method::POST, PATH, &headers, Some(body.clone())).await;
-    let again = api.send(Method::POST, PATH, &headers, Some(body.clone())).await;
+    let first = ann.post_once("k1", PATH, body.clone()).await;
+    let again = ann.post_once("k1", PATH, body.clone()).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let (first, again) = (is_a_stream(&first), is_a_stream(&again));
     assert_eq!((again.len(), text_of(&again)), (2, text_of(&first)));
     assert_eq!(again.last(), first.last());
-    let whole = api.send(Method::POST, "/api/chat/", &headers, Some(body)).await;
+    let whole = ann.post_once("k1", "/api/chat/", body).await;
     assert_eq!(
         (whole.header("idempotent-replayed"), &whole.body["id"]),
         ("true", &first[3].1["id"]),

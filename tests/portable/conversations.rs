@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::endpoints::chats::chat_history::exported;
@@ -482,12 +481,7 @@ async fn deleted_chats_disappear_from_the_title() {
 async fn only_owners_read_and_delete_chats_and_the_row_remains() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    let bearer = ann.bearer();
-    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
-    let once = async || {
-        api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": "hi" }))).await
-    };
-    let id = once().await.is(200)["id"].as_str().unwrap().to_owned();
+    let id = ann.chat_once("k1", "hi").await.is(200)["id"].as_str().unwrap().to_owned();
     let path = format!("/api/chat/{id}/");
     assert_eq!(ann.get(&path).await.is(200), exported(ann.history("").await.is(200))[0]);
     ben.get(&path).await.expect(404, "not_found");
@@ -498,7 +492,7 @@ async fn only_owners_read_and_delete_chats_and_the_row_remains() {
         answer.expect(404, "not_found");
     }
     assert_eq!(ann.history("").await.is(200), json!([]));
-    once().await.expect(410, "chat_deleted");
+    ann.chat_once("k1", "hi").await.expect(410, "chat_deleted");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
     ann.says_in("hi", &json!(id)).await.is(200);

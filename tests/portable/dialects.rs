@@ -12,7 +12,7 @@ const SLASHES: [&str; 2] = ["/", ""];
 
 /// Asserts that each field is a nonempty string.
 #[track_caller]
-fn reads_texts(body: &Value, fields: &[&str]) {
+pub fn reads_texts(body: &Value, fields: &[&str]) {
     for field in fields {
         assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {body}");
     }

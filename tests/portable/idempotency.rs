@@ -13,11 +13,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 impl Person {
     /// Sends a message under an idempotency key.
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
-        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.api
-            .send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message })))
-            .await
+        self.post_once(key, "/api/chat/", json!({ "message": message })).await
     }
 }
 
@@ -27,21 +23,17 @@ impl Api {
     }
 }
 
-fn is_replay(answer: &Answer) -> bool {
-    answer.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
-}
-
 #[tokio::test]
 async fn retried_chats_are_replayed_and_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let first = ann.chat_once("k1", "hi").await;
-    assert!(!is_replay(&first), "{first:?}");
+    assert!(!first.is_replay(), "{first:?}");
     let first = first.is(200);
     ann.chat("another one in between").await.is(200);
     for _ in 0..3 {
         let again = ann.chat_once("k1", "hi").await;
-        assert!(is_replay(&again), "{again:?}");
+        assert!(again.is_replay(), "{again:?}");
         assert_eq!(again.is(200), first);
     }
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
@@ -63,7 +55,7 @@ async fn keys_are_separate_for_each_user() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.chat_once("k1", "hi").await.is(200);
     let of_ben = ben.chat_once("k1", "something else").await;
-    assert!(!is_replay(&of_ben));
+    assert!(!of_ben.is_replay());
     assert_eq!(of_ben.is(200)["message"], "something else");
 }
 
@@ -93,7 +85,7 @@ async fn one_of_twenty_parallel_requests_with_a_key_is_charged() {
         }
     }
     assert!(answered >= 1);
-    assert!(is_replay(&ann.chat_once("k1", "hi").await));
+    assert!(ann.chat_once("k1", "hi").await.is_replay());
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
@@ -154,10 +146,10 @@ async fn keys_are_remembered_for_a_day() {
     let of_the_session = ann.using(&ann.token);
     of_the_session.chat_once("k1", "hi").await.is(200);
     api.server().clock.advance(Duration::from_secs(24 * 3600 - 60));
-    assert!(is_replay(&of_the_session.chat_once("k1", "hi").await));
+    assert!(of_the_session.chat_once("k1", "hi").await.is_replay());
     api.server().clock.advance(Duration::from_secs(120));
     let another = of_the_session.chat_once("k1", "hi").await;
-    assert!(!is_replay(&another), "{another:?}");
+    assert!(!another.is_replay(), "{another:?}");
     another.is(200);
     assert_eq!(of_the_session.balance().await, GRANT - 2 * PRICE);
 }
@@ -179,7 +171,7 @@ async fn retried_registrations_return_201_with_new_tokens() {
     let body = json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": "secret123" });
     let first = api.register_once("k1", body.clone()).await.is(201);
     let again = api.register_once("k1", body.clone()).await;
-    assert!(is_replay(&again), "{again:?}");
+    assert!(again.is_replay(), "{again:?}");
     let again = again.is(201);
     assert_eq!(
         [&again["id"], &again["tokens"], &again["email"]],
@@ -211,28 +203,19 @@ async fn only_equal_registrations_with_an_equal_key_are_retries() {
 async fn keys_are_refused_for_another_request_with_the_same_text() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let send = async |path: &str, key: &str, body: Value| {
-        api.send(
-            Method::POST,
-            path,
-            &[("authorization", &ann.bearer()), ("idempotency-key", key)],
-            Some(body),
-        )
-        .await
-    };
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
     ann.chat_once("k1", &json!([id, "hi"]).to_string()).await.is(200);
-    send("/api/chat/", "k1", json!({ "message": "hi", "conversation_id": id }))
-        .await
-        .expect(422, "idempotency_key_reused");
+    let body = json!({ "message": "hi", "conversation_id": id });
+    ann.post_once("k1", "/api/chat/", body).await.expect(422, "idempotency_key_reused");
 
     let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
-    send("/v1/chat/completions", "k2", completion.clone()).await.is(200);
+    let path = "/v1/chat/completions";
+    ann.post_once("k2", path, completion.clone()).await.is(200);
     ann.chat_once("k2", &completion.to_string()).await.expect(422, "idempotency_key_reused");
     let mut both = completion;
     both["input"] = json!("hi");
-    send("/v1/chat/completions", "k3", both.clone()).await.is(200);
-    send("/v1/responses", "k3", both).await.expect(422, "idempotency_key_reused");
+    ann.post_once("k3", path, both.clone()).await.is(200);
+    ann.post_once("k3", "/v1/responses", both).await.expect(422, "idempotency_key_reused");
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }
 
@@ -242,11 +225,8 @@ async fn chats_and_adjustments_have_separate_keys() {
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     let path = format!("/api/admin/users/{}/adjustments", ben.id);
     let adjusts = async |key: &str| {
-        let headers = [("authorization", root.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        api.send(Method::POST, &path, &headers, Some(json!({ "amount": 5, "reason": "a gift" })))
-            .await
-            .is(201)
+        let gift = json!({ "amount": 5, "reason": "a gift" });
+        root.post_once(key, &path, gift).await.is(201)
     };
     let stream = reqwest::Client::new()
         .post(format!("{}/api/chat/stream/", api.url))
@@ -262,7 +242,7 @@ async fn chats_and_adjustments_have_separate_keys() {
     assert_eq!(adjusts("k1").await["id"], adjusted["id"]);
     adjusts("k2").await;
     root.chat_once("k2", "hi").await.is(200);
-    assert!(is_replay(&root.chat_once("k1", "!words 700 one two").await));
+    assert!(root.chat_once("k1", "!words 700 one two").await.is_replay());
     assert_eq!((root.balance().await, ben.balance().await), (GRANT - 2 * PRICE, GRANT + 10));
     for person in [root, ben] {
         assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);

@@ -4,6 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::portable::dialects::reads_texts;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 const PASSWORD: &str = "secret123";
@@ -16,14 +17,6 @@ const BALANCES: [&str; 5] = [
     "/api/balance/",
     "/api/user/balance/",
 ];
-
-/// Asserts that each of these fields is a nonempty string.
-#[track_caller]
-fn reads_texts(body: &Value, fields: &[&str]) {
-    for field in fields {
-        assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {body}");
-    }
-}
 
 /// Asserts that the balance has this value under each of its names.
 #[track_caller]

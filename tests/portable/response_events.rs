@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
-use crate::endpoints::openai::completions::{Program, is_replay};
+use crate::endpoints::openai::completions::Program;
 use crate::endpoints::openai::responses::{PATH, in_paris, input, text};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::function::event;
@@ -121,7 +121,7 @@ async fn responses_are_streamed_as_events_and_replayed_whole() {
     body["metadata"] = json!({ "topic": "numbers" });
     let send = async || program.responds(&[("idempotency-key", "k1")], body.clone()).await;
     let (first, again) = (send().await, send().await);
-    assert!(!is_replay(&first) && is_replay(&again));
+    assert!(!first.is_replay() && again.is_replay());
     let (first, again) = (events(&first), events(&again));
     assert_eq!(
         types(&first),
@@ -169,7 +169,7 @@ async fn streamed_calls_equal_those_of_a_whole_response() {
         assert_eq!(types(&events)[end..], ends);
         let pieces: Vec<&str> = deltas(&events);
         assert_eq!(pieces.concat(), r#"{"city": "Paris"}"#);
-        assert_eq!(pieces.len(), if is_replay(&answer) { 1 } else { 2 });
+        assert_eq!(pieces.len(), if answer.is_replay() { 1 } else { 2 });
         outputs.push(whole(&events)["output"].clone());
     }
     assert_eq!(outputs[0], outputs[1]);

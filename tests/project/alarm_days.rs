@@ -3,9 +3,11 @@
 //! CloudWatch does it
 //! ([evaluation](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html)).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_norway::Value as Yaml;
+
+use crate::support::metric_math;
 
 const FILES: [&str; 2] = [include_str!("../../alarms.yaml"), include_str!("../../template.yaml")];
 
@@ -149,22 +151,10 @@ impl Alarm<'_> {
         let Some(metrics) = yaml["Metrics"].as_sequence() else {
             return day(&asked(yaml, &yaml["Statistic"]));
         };
-        let mut values = BTreeMap::new();
-        // The expression that others use comes later in the list.
-        for metric in metrics.iter().rev() {
-            let value = match metric["Expression"].as_str() {
-                Some(expression) => {
-                    Expression { text: expression.as_bytes(), values: &values }.value()
-                }
-                None => {
-                    let of = &metric["MetricStat"];
-                    day(&asked(&of["Metric"], &of["Stat"]))
-                }
-            };
-            values.insert(text(&metric["Id"]), value);
-        }
-        let shown = metrics.iter().find(|metric| metric["ReturnData"] != false).unwrap();
-        values[&text(&shown["Id"])]
+        metric_math::value(metrics, |metric| {
+            let of = &metric["MetricStat"];
+            day(&asked(&of["Metric"], &of["Stat"]))
+        })
     }
 }
 
@@ -172,110 +162,6 @@ fn text(value: &Yaml) -> String {
     match value {
         Yaml::Tagged(tagged) => format!("{:?}", tagged.value),
         value => value.as_str().unwrap_or_default().to_owned(),
-    }
-}
-
-/// An expression of metric math
-/// ([syntax](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)),
-/// as far as the alarms use it.
-struct Expression<'e> {
-    text: &'e [u8],
-    values: &'e BTreeMap<String, Option<f64>>,
-}
-
-impl Expression<'_> {
-    fn value(mut self) -> Option<f64> {
-        let value = self.compared();
-        assert!(self.text.is_empty(), "{}", String::from_utf8_lossy(self.text));
-        value
-    }
-
-    fn compared(&mut self) -> Option<f64> {
-        let left = self.product();
-        if !self.eats(">=") {
-            return left;
-        }
-        let right = self.product();
-        Some(f64::from(u8::from(left? >= right?)))
-    }
-
-    fn product(&mut self) -> Option<f64> {
-        let mut value = self.operand();
-        loop {
-            if self.eats("*") {
-                value = value.zip(self.operand()).map(|(one, other)| one * other);
-            } else if self.eats("/") {
-                let divided = value.zip(self.operand());
-                value = divided.filter(|(_, by)| *by != 0.0).map(|(number, by)| number / by);
-            } else {
-                return value;
-            }
-        }
-    }
-
-    fn operand(&mut self) -> Option<f64> {
-        let word = self.word();
-        if let Ok(number) = word.parse::<f64>() {
-            return Some(number);
-        }
-        if !self.eats("(") {
-            return *self.values.get(&word).unwrap_or_else(|| panic!("no metric {word}"));
-        }
-        let value = match word.as_str() {
-            "SUM" => self.list().into_iter().reduce(|sum, one| sum + one),
-            "MAX" => self.list().into_iter().reduce(f64::max),
-            "MIN" => self.list().into_iter().reduce(f64::min),
-            "FILL" => {
-                let value = self.compared();
-                self.must(",");
-                value.or(self.compared())
-            }
-            "IF" => {
-                let condition = self.compared();
-                self.must(",");
-                let yes = self.compared();
-                self.must(",");
-                let no = self.compared();
-                condition.and_then(|condition| if condition != 0.0 { yes } else { no })
-            }
-            other => panic!("{other}"),
-        };
-        self.must(")");
-        value
-    }
-
-    /// The values of a list that have been recorded.
-    fn list(&mut self) -> Vec<f64> {
-        let mut values = Vec::new();
-        self.must("[");
-        loop {
-            values.extend(self.compared());
-            if !self.eats(",") {
-                break;
-            }
-        }
-        self.must("]");
-        values
-    }
-
-    fn word(&mut self) -> String {
-        self.text = self.text.trim_ascii_start();
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'.';
-        let end = self.text.iter().position(|byte| !is_part(byte)).unwrap_or(self.text.len());
-        let (word, rest) = self.text.split_at(end);
-        self.text = rest;
-        String::from_utf8(word.to_vec()).unwrap()
-    }
-
-    fn eats(&mut self, symbol: &str) -> bool {
-        self.text = self.text.trim_ascii_start();
-        let rest = self.text.strip_prefix(symbol.as_bytes());
-        self.text = rest.unwrap_or(self.text);
-        rest.is_some()
-    }
-
-    fn must(&mut self, symbol: &str) {
-        assert!(self.eats(symbol), "no {symbol} at {}", String::from_utf8_lossy(self.text));
     }
 }
 

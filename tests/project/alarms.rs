@@ -12,6 +12,7 @@ use serde_norway::Value as Yaml;
 
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
+use crate::support::metric_math;
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const ALARMS: &str = include_str!("../../alarms.yaml");
@@ -355,115 +356,23 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
     assert_eq!(described, known);
 }
 
-/// Evaluates a [metric
-/// math](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)
-/// expression at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
-struct Math<'m> {
-    rest: &'m str,
-    /// Returns the value of the alarm's query with this id. `None` if the metric has no sample.
-    named: &'m dyn Fn(&str) -> Option<f64>,
-}
-
-impl Math<'_> {
-    fn takes(&mut self, sign: &str) -> bool {
-        self.rest = self.rest.trim_start();
-        let rest = self.rest.strip_prefix(sign);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-
-    fn comparison(&mut self) -> Option<f64> {
-        let left = self.sum();
-        if self.takes(">=") {
-            let right = self.sum();
-            return Some(f64::from(u8::from(left? >= right?)));
-        }
-        left
-    }
-
-    fn sum(&mut self) -> Option<f64> {
-        let mut left = self.product();
-        while self.takes("+") {
-            let right = self.product();
-            left = left.zip(right).map(|(left, right)| left + right);
-        }
-        left
-    }
-
-    fn product(&mut self) -> Option<f64> {
-        let mut left = self.unit();
-        loop {
-            if self.takes("*") {
-                let right = self.unit();
-                left = left.zip(right).map(|(left, right)| left * right);
-            } else if self.takes("/") {
-                let right = self.unit();
-                left = left.zip(right).map(|(left, right)| left / right);
-            } else {
-                return left;
-            }
-        }
-    }
-
-    fn unit(&mut self) -> Option<f64> {
-        self.rest = self.rest.trim_start();
-        let end = self.rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        match word {
-            "SUM" => {
-                assert!(self.takes("(["), "{}", self.rest);
-                let mut values = vec![self.sum()];
-                while self.takes(",") {
-                    values.push(self.sum());
-                }
-                assert!(self.takes("])"), "{}", self.rest);
-                // `SUM` skips metrics without a sample.
-                values.into_iter().flatten().reduce(|one, other| one + other)
-            }
-            "IF" => {
-                assert!(self.takes("("), "{}", self.rest);
-                let condition = self.comparison();
-                assert!(self.takes(","), "{}", self.rest);
-                let yes = self.sum();
-                assert!(self.takes(","), "{}", self.rest);
-                let no = self.sum();
-                assert!(self.takes(")"), "{}", self.rest);
-                if condition? > 0.0 { yes } else { no }
-            }
-            word => word.parse().ok().or_else(|| (self.named)(word)),
-        }
-    }
-}
-
 /// Returns true if an alarm fires with these values of its metrics. The alarm's other metrics have
 /// no sample.
 fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
     let properties = &alarm["Properties"];
-    let queries = properties["Metrics"].as_sequence().unwrap();
-    let query = |id: &str| {
-        let query = queries.iter().find(|query| query["Id"] == id);
-        query.unwrap_or_else(|| panic!("no metric {id}"))
-    };
+    let metrics = properties["Metrics"].as_sequence().unwrap();
     for (id, _) in values {
-        assert!(!query(id)["MetricStat"].is_null(), "{id}");
+        let metric = metrics.iter().find(|metric| metric["Id"] == *id);
+        let metric = metric.unwrap_or_else(|| panic!("no metric {id}"));
+        assert!(!metric["MetricStat"].is_null(), "{id}");
     }
-    fn value(id: &str, query: &dyn Fn(&str) -> String, values: &[(&str, f64)]) -> Option<f64> {
-        let expression = query(id);
-        if expression.is_empty() {
-            return values.iter().find(|(name, _)| *name == id).map(|(_, value)| *value);
-        }
-        let named = |id: &str| value(id, query, values);
-        let mut math = Math { rest: &expression, named: &named };
-        let value = math.comparison();
-        assert_eq!(math.rest.trim(), "", "{expression}");
-        value
-    }
-    let shown = queries.iter().find(|query| query["ReturnData"].as_bool() != Some(false)).unwrap();
-    let expression = |id: &str| text(&query(id)["Expression"]).to_owned();
+    let sample = |metric: &Yaml| {
+        let is_named = |(id, _): &&(&str, f64)| metric["Id"] == *id;
+        values.iter().find(is_named).map(|(_, value)| *value)
+    };
     let threshold = properties["Threshold"].as_f64().unwrap();
     assert_eq!(properties["ComparisonOperator"], "GreaterThanOrEqualToThreshold");
-    value(text(&shown["Id"]), &expression, values).is_some_and(|value| value >= threshold)
+    metric_math::value(metrics, sample).is_some_and(|value| value >= threshold)
 }
 
 #[test]

@@ -9,7 +9,7 @@ use functions::gateway::{REFUSALS, Refusal};
 use functions::lambda::Trigger;
 use functions::{ENDPOINTS, ROUTES, background};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_norway::Value as Yaml;
 use shared::config::{LogConfig, Settings};
 
@@ -121,7 +121,7 @@ fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     let filters = outbox["FilterCriteria"]["Filters"].as_sequence().unwrap();
     let [filter] = filters.as_slice() else { panic!("{filters:?}") };
     let pattern: Value = serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
-    let expected = serde_json::json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
+    let expected = json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
@@ -688,173 +688,202 @@ fn functions_can_use_only_their_log_group_and_stream() {
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
-#[tokio::test]
-async fn every_event_gets_its_endpoints_reply() {
-    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
-    let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
-    // The order in which a user sends the requests: the registration precedes the log-in.
-    let order = [
-        "register",
-        "login",
-        "token_refresh",
-        "token_verify",
-        "chat",
-        "chat_stream",
-        "chat_stop",
-        "chat_history",
-        "chat_read",
-        "conversations",
-        "conversation",
-        "conversation_rename",
-        "chat_delete",
-        "conversation_delete",
-        "balance",
-        "profile",
-        "profile_change",
-        "ledger",
-        "export",
-        "sessions",
-        "session_end",
-        "api_key_create",
-        "api_keys",
-        "api_key_rename",
-        "models",
-        "model_list",
-        "completions",
-        "responses",
-        "api_key_revoke",
-        "email_resend",
-        "email_verify",
-        "password_change",
-        "token_blacklist",
-        "logout",
-        "password_reset",
-        "password_reset_confirm",
-        "admin_users",
-        "admin_user_create",
-        "admin_user",
-        "admin_user_change",
-        "admin_sessions_end",
-        "admin_api_keys",
-        "admin_api_keys_revoke",
-        "admin_password_reset",
-        "admin_adjustment",
-        "admin_grants",
-        "admin_ledger",
-        "admin_chats",
-        "admin_models",
-        "admin_models_change",
-        "admin_vouchers_create",
-        "admin_vouchers",
-        "voucher_redeem",
-        "admin_vouchers_void",
-        "admin_packs",
-        "admin_packs_change",
-        "purchases",
-        "purchase_create",
-        "admin_purchases",
-        "admin_trail",
-        "admin_figures",
-        "admin_export",
-        "admin_user_delete",
-        "account_delete",
-    ];
-    // Endpoints that aren't in this list need only a session. Their requests are sent before the
-    // password change, which ends the session.
-    let others =
-        ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
-    let (before, after) =
-        order.split_at(order.iter().position(|name| *name == "password_change").unwrap());
-    for name in before.iter().copied().chain(others).chain(after.iter().copied()) {
-        if name == "admin_users" {
-            tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
-            let ben = serde_json::json!({ "username": "ben", "email": "ben@example.com", "password": "secret123" });
-            let ben = api.person_with(ben).await;
-            ben.makes_a_key("a program").await.is(201);
-            tokens.insert("USER_ID", ben.id);
+/// The order in which a user sends the requests: the registration precedes the log-in. Endpoints
+/// that aren't in this list need only a session.
+const ORDER: &[&str] = &[
+    "register",
+    "login",
+    "token_refresh",
+    "token_verify",
+    "chat",
+    "chat_stream",
+    "chat_stop",
+    "chat_history",
+    "chat_read",
+    "conversations",
+    "conversation",
+    "conversation_rename",
+    "chat_delete",
+    "conversation_delete",
+    "balance",
+    "profile",
+    "profile_change",
+    "ledger",
+    "export",
+    "sessions",
+    "session_end",
+    "api_key_create",
+    "api_keys",
+    "api_key_rename",
+    "models",
+    "model_list",
+    "completions",
+    "responses",
+    "api_key_revoke",
+    "email_resend",
+    "email_verify",
+    "password_change",
+    "token_blacklist",
+    "logout",
+    "password_reset",
+    "password_reset_confirm",
+    "admin_users",
+    "admin_user_create",
+    "admin_user",
+    "admin_user_change",
+    "admin_sessions_end",
+    "admin_api_keys",
+    "admin_api_keys_revoke",
+    "admin_password_reset",
+    "admin_adjustment",
+    "admin_grants",
+    "admin_ledger",
+    "admin_chats",
+    "admin_models",
+    "admin_models_change",
+    "admin_vouchers_create",
+    "admin_vouchers",
+    "voucher_redeem",
+    "admin_vouchers_void",
+    "admin_packs",
+    "admin_packs_change",
+    "purchases",
+    "purchase_create",
+    "admin_purchases",
+    "admin_trail",
+    "admin_figures",
+    "admin_export",
+    "admin_user_delete",
+    "account_delete",
+];
+
+/// The events in `events/`, sent to one server.
+struct Events {
+    api: Api,
+    /// The ids and tokens that replace placeholders in the events.
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Events {
+    /// Creates what the event of an endpoint needs.
+    async fn prepare(&mut self, endpoint: &str) {
+        let Self { api, values } = self;
+        match endpoint {
+            "admin_users" => {
+                values.insert("ADMIN_TOKEN", api.administrator("root").await.access);
+                let ben = api.person_at("ben", "ben@example.com").await;
+                ben.makes_a_key("a program").await.is(201);
+                values.insert("USER_ID", ben.id);
+            }
+            "voucher_redeem" => {
+                // This user's password is the password in the event of `account_delete`.
+                values.insert("ACCESS_TOKEN", api.person("eve").await.access);
+            }
+            "chat_stop" => {
+                // The event contains the idempotency key of this chat.
+                let bearer = format!("Bearer {}", values["ACCESS_TOKEN"]);
+                let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
+                let body = json!({ "message": "hi" });
+                api.send(Method::POST, "/api/chat/", &headers, Some(body)).await.is(200);
+            }
+            _ => {}
         }
-        if name == "voucher_redeem" {
-            // This user's password is the password in the event of `account_delete`.
-            tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
+    }
+
+    /// Returns an endpoint's reply to its event, as its Lambda function would send it.
+    async fn replay(&self, endpoint: &str) -> Reply {
+        let mut event = read(&format!("events/{endpoint}.json"));
+        for (placeholder, value) in &self.values {
+            event = event.replace(placeholder, value);
         }
-        if name == "chat_stop" {
-            // The event contains the idempotency key of this chat.
-            let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
-            let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
-            let body = serde_json::json!({ "message": "hi" });
-            api.send(Method::POST, "/api/chat/", &headers, Some(body)).await.is(200);
-        }
-        let mut event = read(&format!("events/{name}.json"));
-        for (placeholder, token) in &tokens {
-            event = event.replace(placeholder, token);
-        }
-        let (status, body) = replay(&api, name, &event).await;
-        let expected = match name {
-            "register"
-            | "api_key_create"
-            | "admin_adjustment"
-            | "admin_user_create"
-            | "admin_vouchers_create" => 201,
-            "account_delete" | "admin_user_delete" | "conversation_delete" => 202,
-            "not_found" => 404,
-            // Nothing is sold here.
-            "purchase_create" | "stripe_webhook" => 404,
-            "email_resend" | "password_reset" | "admin_password_reset" => 202,
-            _ => 200,
-        };
-        assert_eq!(status, expected, "{name}: {body}");
-        if name == "email_resend" {
-            tokens.insert("VERIFY_TOKEN", token_in(&api.mails_to("ann@example.com", 2).await[1]));
-        }
-        if name == "password_reset" {
-            tokens.insert("RESET_TOKEN", token_in(&api.mails_to("ann@example.com", 3).await[2]));
-        }
-        if name == "email_verify" {
-            // The first verification of an address has ended all sessions.
-            let again = api
-                .log_in(serde_json::json!({ "username": "ann", "password": "secret123" }))
-                .await
-                .is(200);
-            tokens.insert("ACCESS_TOKEN", again["access"].as_str().unwrap().to_owned());
-        }
-        if let "login" | "password_change" = name {
-            tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
-            tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());
-        }
-        if name == "openapi" {
-            assert_eq!(body["servers"][0]["url"], "/live", "the stage that the event came by");
-        }
-        if name == "chat" {
-            tokens.insert("CHAT_ID", body["id"].as_str().unwrap().to_owned());
-            let conversation = body["conversation_id"].as_str().unwrap().to_owned();
-            tokens.insert("CONVERSATION_ID", conversation);
-        }
-        if name == "admin_vouchers_create" {
-            tokens.insert("VOUCHER_ID", body["id"].as_str().unwrap().to_owned());
-            // The code in the event is an example.
-            tokens.insert(
-                "6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76",
-                body["codes"][0].as_str().unwrap().to_owned(),
-            );
-        }
-        if name == "sessions" {
-            tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());
-        }
-        if name == "api_key_create" {
-            tokens.insert("YOUR_API_KEY", body["key"].as_str().unwrap().to_owned());
-        }
-        if name == "api_keys" {
-            tokens.insert("API_KEY_ID", body[0]["id"].as_str().unwrap().to_owned());
+        let event = serde_json::from_str(&event).unwrap();
+        Reply::of(invoke(&self.api.server().functions[endpoint], &event, TIME).await).await
+    }
+
+    /// Keeps the ids and tokens in an endpoint's reply, or in the e-mail that it has sent.
+    async fn keep(&mut self, endpoint: &str, reply: &Value) {
+        let Self { api, values } = self;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let ann = "ann@example.com";
+        match endpoint {
+            "login" | "password_change" => {
+                values.insert("ACCESS_TOKEN", text(&reply["access"]));
+                values.insert("REFRESH_TOKEN", text(&reply["refresh"]));
+            }
+            "email_verify" => {
+                // The first verification of an address has ended all sessions.
+                let again = json!({ "username": "ann", "password": "secret123" });
+                let again = api.log_in(again).await.is(200);
+                values.insert("ACCESS_TOKEN", text(&again["access"]));
+            }
+            "email_resend" => {
+                values.insert("VERIFY_TOKEN", token_in(&api.mails_to(ann, 2).await[1]));
+            }
+            "password_reset" => {
+                values.insert("RESET_TOKEN", token_in(&api.mails_to(ann, 3).await[2]));
+            }
+            "chat" => {
+                values.insert("CHAT_ID", text(&reply["id"]));
+                values.insert("CONVERSATION_ID", text(&reply["conversation_id"]));
+            }
+            "sessions" => {
+                values.insert("SESSION_ID", text(&reply[1]["id"]));
+            }
+            "api_key_create" => {
+                values.insert("YOUR_API_KEY", text(&reply["key"]));
+            }
+            "api_keys" => {
+                values.insert("API_KEY_ID", text(&reply[0]["id"]));
+            }
+            "admin_vouchers_create" => {
+                values.insert("VOUCHER_ID", text(&reply["id"]));
+                // The code in the event is an example.
+                values.insert("6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76", text(&reply["codes"][0]));
+            }
+            _ => {}
         }
     }
 }
 
-/// Returns an endpoint's reply to an event, as its Lambda function would send it.
-async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
-    let event = serde_json::from_str(event).unwrap();
-    let reply = invoke(&api.server().functions[name], &event, TIME).await;
-    let reply = Reply::of(reply).await;
-    (reply.status, reply.body)
+/// Returns the status of the reply to an endpoint's event.
+fn expected_status(endpoint: &str) -> u16 {
+    match endpoint {
+        "register"
+        | "api_key_create"
+        | "admin_adjustment"
+        | "admin_user_create"
+        | "admin_vouchers_create" => 201,
+        "account_delete"
+        | "admin_user_delete"
+        | "conversation_delete"
+        | "email_resend"
+        | "password_reset"
+        | "admin_password_reset" => 202,
+        "not_found" => 404,
+        // Nothing is sold here.
+        "purchase_create" | "stripe_webhook" => 404,
+        _ => 200,
+    }
+}
+
+#[tokio::test]
+async fn every_event_gets_its_endpoints_reply() {
+    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
+    let mut events = Events { api, values: BTreeMap::new() };
+    // The other endpoints' requests are sent before the password change, which ends the session.
+    let others =
+        ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !ORDER.contains(name));
+    let (before, after) =
+        ORDER.split_at(ORDER.iter().position(|name| *name == "password_change").unwrap());
+    for endpoint in before.iter().copied().chain(others).chain(after.iter().copied()) {
+        events.prepare(endpoint).await;
+        let Reply { status, body, .. } = events.replay(endpoint).await;
+        assert_eq!(status, expected_status(endpoint), "{endpoint}: {body}");
+        if endpoint == "openapi" {
+            assert_eq!(body["servers"][0]["url"], "/live", "the stage that the event came by");
+        }
+        events.keep(endpoint, &body).await;
+    }
 }
 
 /// Collects the repository's files, except built and downloaded ones.

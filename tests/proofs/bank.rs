@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::endpoints::chats::fares;
 use crate::support::client::{Api, GRANT, PRICE, Person};
-use crate::support::program::{RunningServer, command};
+use crate::support::program::{RunningServer, command, over_tables};
 use crate::support::proxy::{Proxy, Storm};
 
 const PEOPLE: usize = 20;
@@ -94,11 +94,7 @@ impl Wish {
 /// output.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
-    let mut program = command(&["manage", what]);
-    for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
-        program.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
-    }
-    let output = program.env("DYNAMODB_ENDPOINT", dynamodb).output().unwrap();
+    let output = over_tables(&mut command(&["manage", what]), dynamodb).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }

@@ -648,8 +648,7 @@ impl Counted {
     /// Records the costs of administrators' interventions other than changes of the role, state or
     /// balance.
     async fn interventions(&mut self, root: &Person) {
-        let bob = json!({ "username": "bob", "password": "secret123", "email": "bob@example.com" });
-        let bob = self.api.person_with(bob).await;
+        let bob = self.api.person_at("bob", "bob@example.com").await;
         let user = format!("/api/admin/users/{}", bob.id);
         let sessions = format!("{user}/sessions");
         let keys = format!("{user}/api-keys");
@@ -822,265 +821,229 @@ fn table(mut measured: Costs, documented: &[Cost]) -> String {
     std::iter::once(head).chain(lines).collect()
 }
 
+impl Counted {
+    /// Records the costs of registrations. Returns a user with an e-mail address.
+    async fn registrations(&mut self) -> Person {
+        let (endpoint, path) = ("register", "/api/register");
+        let ben = json!({ "username": "ben", "password": "secret123" });
+        self.count("registration", 201, endpoint, path, "", ben).await;
+        let ann = json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" });
+        let name = "registration with an e-mail address";
+        let registered = self.count(name, 201, endpoint, path, "", ann.clone()).await;
+        Person::of(&self.api, &ann, &registered)
+    }
+
+    /// Records the costs of log-ins, and of requests with a JWT in the body.
+    async fn tokens(&mut self, who: &Person) {
+        for (name, login) in [("log-in", "ann"), ("log-in by e-mail address", "ann@example.com")] {
+            let body = json!({ "username": login, "password": who.password });
+            self.count(name, 200, "login", "/api/login", "", body).await;
+        }
+        let body = json!({ "refresh": who.refresh });
+        self.count("refresh", 200, "token_refresh", "/api/token/refresh", "", body).await;
+        for (name, token) in
+            [("check of an access token", &who.access), ("check of a refresh token", &who.refresh)]
+        {
+            let body = json!({ "token": token });
+            self.count(name, 200, "token_verify", "/api/token/verify", "", body).await;
+        }
+        // Ends a session of a new account, because an ended session stays in its account's item for
+        // a while and makes the item larger.
+        let finn = self.api.person("finn").await;
+        let (name, path) = ("end of a session by its refresh token", "/api/token/blacklist");
+        let body = json!({ "refresh": finn.refresh });
+        self.count(name, 200, "token_blacklist", path, "", body).await;
+    }
+
+    /// Records the costs of single chats. Returns the reply to the last one.
+    async fn chats(&mut self, who: &Person) -> Value {
+        self.chat("first chat after a rest", 200, who, "hi").await;
+        self.chat("chat", 200, who, "hi").await;
+        for others in [5, 63] {
+            self.others_wait(who, others, u32::MAX).await;
+            self.chat(&format!("chat while {others} others wait"), 200, who, "hi").await;
+        }
+        self.others_wait(who, 1, 1).await;
+        who.has_left(0).await;
+        self.chat("chat with expired holds in the way", 200, who, "hi").await;
+        who.has_left(99).await;
+        self.chat("refused chat", 402, who, "hi").await;
+        self.chat("chat without a message", 400, who, "").await;
+        who.has_left(GRANT).await;
+        self.chat("chat whose AI fails", 502, who, "!fail").await;
+        self.header = Some(("idempotency-key", "k1"));
+        let first = self.chat("chat with a key", 200, who, "hi").await;
+        assert_eq!(self.chat("replayed chat", 200, who, "hi").await, first);
+        self.header = None;
+        first
+    }
+
+    /// Records the costs of requests that read and change a conversation. `id` is the id of the
+    /// conversation and of its first chat.
+    async fn conversation(&mut self, who: &Person, id: &str) {
+        let more = json!({ "message": "hi", "conversation_id": id });
+        self.count("chat in a conversation", 200, "chat", "/api/chat", &who.access, more).await;
+        self.get("page of the conversations", "conversations", "/api/conversations", who).await;
+        let search = "/api/conversations?q=hi";
+        self.get("search of the conversations", "conversations", search, who).await;
+        let path = format!("/api/conversations/{id}");
+        self.get("conversation", "conversation", &path, who).await;
+        let history = format!("/api/chat?conversation_id={id}");
+        self.get("page of a conversation's history", "chat_history", &history, who).await;
+        for (name, change) in [
+            ("other title", json!({ "title": "x" })),
+            ("pin of a conversation", json!({ "pinned": true })),
+            ("end of a pin", json!({ "pinned": false })),
+        ] {
+            self.count(name, 200, "conversation_rename", &path, &who.access, change).await;
+        }
+        self.get("single chat", "chat_read", &format!("/api/chat/{id}"), who).await;
+        self.get("page of the history", "chat_history", "/api/chat", who).await;
+        self.get("page of a search", "chat_history", "/api/chat?q=hi", who).await;
+    }
+
+    async fn statements(&mut self, who: &Person) {
+        let path = "/api/user/ledger";
+        let first = format!("{path}?limit=1");
+        self.get("first page of a statement", "ledger", &first, who).await;
+        let next = who.get(&first).await.next_page().unwrap();
+        self.get("later page of a statement", "ledger", &format!("{path}{next}"), who).await;
+        let yesterday = Day::from_millis(self.api.server().clock.millis()).before(1);
+        let earlier = format!("{path}?to={yesterday}");
+        self.get("statement of earlier days", "ledger", &earlier, who).await;
+        self.get("months of a statement", "ledger", &format!("{path}/months"), who).await;
+        self.get("export of a page", "export", "/api/user/export", who).await;
+    }
+
+    async fn sessions(&mut self, who: &Person) {
+        let path = "/api/user/sessions";
+        let sessions = self.get("page of the sessions", "sessions", path, who).await;
+        let other = format!("{path}/{}", sessions[0]["id"].as_str().unwrap());
+        self.get("end of another session", "session_end", &other, who).await;
+    }
+
+    /// Records the costs of API keys, and of completions.
+    async fn programs(&mut self, who: &Person) {
+        let keys = "/api/user/api-keys";
+        let key = self.new_key("new API key", who).await;
+        self.get("list of the API keys", "api_keys", keys, who).await;
+        let program = who.using(key["key"].as_str().unwrap());
+        let path = "/v1/chat/completions";
+        let body = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        for (name, count) in [
+            ("first completion of a day by API key", None),
+            ("completion by API key", None),
+            ("completion by a client that counts", Some("0")),
+            ("completion that is sent again", Some("1")),
+        ] {
+            self.header = count.map(|count| ("x-stainless-retry-count", count));
+            self.count(name, 200, "completions", path, &program.access, body.clone()).await;
+        }
+        self.header = None;
+        let restricted = json!({ "name": "a program", "limit": { "tokens": 1000 } });
+        let name = "new API key with a limit";
+        let limited = self.count(name, 201, "api_key_create", keys, &who.access, restricted).await;
+        let limited = who.using(limited["key"].as_str().unwrap());
+        limited.completes().await.is(200);
+        let name = "completion by API key with a limit";
+        self.count(name, 200, "completions", path, &limited.access, body).await;
+        self.get("list of the models", "models", "/v1/models", &program).await;
+        let key = format!("{keys}/{}", key["id"].as_str().unwrap());
+        let name = json!({ "name": "laptop" });
+        self.count("new name of an API key", 200, "api_key_rename", &key, &who.access, name).await;
+        self.get("end of an API key", "api_key_revoke", &key, who).await;
+    }
+
+    /// Records the costs of a log-out, and of requests that need no session.
+    async fn without_a_session(&mut self, who: &Person) {
+        self.count("log-out", 200, "logout", "/api/logout", &who.access, json!({})).await;
+        for (name, endpoint, path) in [
+            ("public keys", "jwks", "/.well-known/jwks.json"),
+            ("place of the public keys", "discovery", "/.well-known/openid-configuration"),
+            ("this API as a document", "openapi", "/api/openapi.json"),
+        ] {
+            self.get(name, endpoint, path, who).await;
+        }
+    }
+
+    /// Records the costs of e-mail addresses and of lost passwords.
+    async fn addresses(&mut self) {
+        let cat = self.api.person_at("cat", "cat@example.com").await;
+        let (profile, names) = ("/api/user/profile", json!({ "first_name": "Cat" }));
+        self.count("change of names", 200, "profile_change", profile, &cat.access, names).await;
+        let address = "cat@example.org";
+        let other = json!({ "email": address, "current_password": cat.password });
+        let name = "change of the address";
+        self.count(name, 200, "profile_change", profile, &cat.access, other).await;
+        self.api.server().clock.advance(Duration::from_secs(60));
+        let (name, path) = ("another e-mail to verify", "/api/user/email");
+        self.count(name, 202, "email_resend", path, &cat.access, Value::Null).await;
+        let verify = "/api/user/email/verify";
+        let body = json!({ "token": self.api.link(&cat, Purpose::Verify, address).await });
+        let name = "verification of an address";
+        self.count(name, 200, "email_verify", verify, &cat.access, body).await;
+        let dora = self.api.person_at("dora", "dora@example.com").await;
+        let token = self.api.link(&dora, Purpose::Verify, "dora@example.com").await;
+        let body = json!({ "token": token, "password": "secret456" });
+        let name = "verification of an address with a new password";
+        self.count(name, 200, "email_verify", verify, "", body).await;
+        // The cost doesn't depend on whether an account has the address.
+        for (name, someone) in [
+            ("request of a reset", address),
+            ("request of a reset for an unknown address", "nobody@example.org"),
+        ] {
+            let (path, body) = ("/api/password/reset", json!({ "email": someone }));
+            self.count(name, 202, "password_reset", path, "", body).await;
+        }
+        let token = self.api.link(&cat, Purpose::Reset, address).await;
+        let new = json!({ "token": token, "password": "secret456" });
+        let (name, path) = ("reset of the password", "/api/password/reset/confirm");
+        self.count(name, 200, "password_reset_confirm", path, "", new).await;
+        let cat = Person { password: "secret456".into(), ..cat };
+        let access = cat.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
+        let new = json!({ "current_password": cat.password, "new_password": "secret789" });
+        let (name, path) = ("change of the password", "/api/user/password");
+        self.count(name, 200, "password_change", path, &access, new).await;
+    }
+
+    async fn deletion(&mut self) {
+        let cat = self.api.person("cat").await;
+        let (name, body) = ("deletion of an account", json!({ "password": cat.password }));
+        self.count(name, 202, "account_delete", "/api/user", &cat.access, body).await;
+    }
+
+    /// Records the costs of the chats that the estimate counts with.
+    async fn estimated(&mut self) {
+        let eve = self.api.person("eve").await;
+        for (name, endpoint, path, key) in [
+            (requests::CHAT, "chat", "/api/chat", "k1"),
+            (requests::STREAMED, "chat_stream", "/api/chat/stream", "k2"),
+        ] {
+            let first = eve.chat("hi").await.is(200);
+            self.header = Some(("idempotency-key", key));
+            let body = json!({ "message": "hi", "conversation_id": first["conversation_id"] });
+            self.count(name, 200, endpoint, path, &eve.access, body).await;
+            self.header = None;
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_request_costs_what_the_documentation_says() {
     let mut counted = Counted::start().await;
-    let mut ann = json!({ "username": "ben", "password": "secret123" });
-    counted.count("registration", 201, "register", "/api/register", "", ann.clone()).await;
-    ann["username"] = json!("ann");
-    ann["email"] = json!("ann@example.com");
-    let registered = counted
-        .count(
-            "registration with an e-mail address",
-            201,
-            "register",
-            "/api/register",
-            "",
-            ann.clone(),
-        )
-        .await;
-    let ann = Person::of(&counted.api, &ann, &registered);
-    for (name, login) in [("log-in", "ann"), ("log-in by e-mail address", "ann@example.com")] {
-        counted
-            .count(
-                name,
-                200,
-                "login",
-                "/api/login",
-                "",
-                json!({ "username": login, "password": ann.password }),
-            )
-            .await;
-    }
-    counted
-        .count(
-            "refresh",
-            200,
-            "token_refresh",
-            "/api/token/refresh",
-            "",
-            json!({ "refresh": ann.refresh }),
-        )
-        .await;
-    for (name, token) in
-        [("check of an access token", &ann.access), ("check of a refresh token", &ann.refresh)]
-    {
-        let body = json!({ "token": token });
-        counted.count(name, 200, "token_verify", "/api/token/verify", "", body).await;
-    }
-    // Ends a session of a new account, because an ended session stays in its account's item for a
-    // while and makes the item larger.
-    let finn = counted.api.person("finn").await;
-    let (name, path) = ("end of a session by its refresh token", "/api/token/blacklist");
-    let body = json!({ "refresh": finn.refresh });
-    counted.count(name, 200, "token_blacklist", path, "", body).await;
-
+    let ann = counted.registrations().await;
+    counted.tokens(&ann).await;
     counted.sweep().await;
     counted.census().await;
-    counted.chat("first chat after a rest", 200, &ann, "hi").await;
-    counted.chat("chat", 200, &ann, "hi").await;
-    for others in [5, 63] {
-        counted.others_wait(&ann, others, u32::MAX).await;
-        counted.chat(&format!("chat while {others} others wait"), 200, &ann, "hi").await;
-    }
-    counted.others_wait(&ann, 1, 1).await;
-    ann.has_left(0).await;
-    counted.chat("chat with expired holds in the way", 200, &ann, "hi").await;
-    ann.has_left(99).await;
-    counted.chat("refused chat", 402, &ann, "hi").await;
-    counted.chat("chat without a message", 400, &ann, "").await;
-    ann.has_left(GRANT).await;
-    counted.chat("chat whose AI fails", 502, &ann, "!fail").await;
-    counted.header = Some(("idempotency-key", "k1"));
-    let first = counted.chat("chat with a key", 200, &ann, "hi").await;
-    assert_eq!(counted.chat("replayed chat", 200, &ann, "hi").await, first);
-    counted.header = None;
-
-    let id = first["conversation_id"].as_str().unwrap();
-    let more = json!({ "message": "hi", "conversation_id": id });
-    counted.count("chat in a conversation", 200, "chat", "/api/chat", &ann.access, more).await;
-    counted.get("page of the conversations", "conversations", "/api/conversations", &ann).await;
-    let search = "/api/conversations?q=hi";
-    counted.get("search of the conversations", "conversations", search, &ann).await;
-    counted.get("conversation", "conversation", &format!("/api/conversations/{id}"), &ann).await;
-    counted
-        .get(
-            "page of a conversation's history",
-            "chat_history",
-            &format!("/api/chat?conversation_id={id}"),
-            &ann,
-        )
-        .await;
-    for (name, change) in [
-        ("other title", json!({ "title": "x" })),
-        ("pin of a conversation", json!({ "pinned": true })),
-        ("end of a pin", json!({ "pinned": false })),
-    ] {
-        let path = format!("/api/conversations/{id}");
-        counted.count(name, 200, "conversation_rename", &path, &ann.access, change).await;
-    }
-    counted.get("single chat", "chat_read", &format!("/api/chat/{id}"), &ann).await;
-    counted.get("page of the history", "chat_history", "/api/chat", &ann).await;
-    counted.get("page of a search", "chat_history", "/api/chat?q=hi", &ann).await;
-    counted.get("first page of a statement", "ledger", "/api/user/ledger?limit=1", &ann).await;
-    let next = ann.get("/api/user/ledger?limit=1").await.next_page().unwrap();
-    counted
-        .get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann)
-        .await;
-    let yesterday = Day::from_millis(counted.api.server().clock.millis()).before(1);
-    let earlier = format!("/api/user/ledger?to={yesterday}");
-    counted.get("statement of earlier days", "ledger", &earlier, &ann).await;
-    let months = "/api/user/ledger/months";
-    counted.get("months of a statement", "ledger", months, &ann).await;
-    counted.get("export of a page", "export", "/api/user/export", &ann).await;
-    let sessions =
-        counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;
-    let other = format!("/api/user/sessions/{}", sessions[0]["id"].as_str().unwrap());
-    counted.get("end of another session", "session_end", &other, &ann).await;
-    let keys = "/api/user/api-keys";
-    let key = counted.new_key("new API key", &ann).await;
-    counted.get("list of the API keys", "api_keys", keys, &ann).await;
-    let program = ann.using(key["key"].as_str().unwrap());
-    let (completions, body) =
-        ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] }));
-    counted
-        .count(
-            "first completion of a day by API key",
-            200,
-            "completions",
-            completions,
-            &program.access,
-            body.clone(),
-        )
-        .await;
-    for (name, count) in [
-        ("completion by API key", None),
-        ("completion by a client that counts", Some("0")),
-        ("completion that is sent again", Some("1")),
-    ] {
-        counted.header = count.map(|count| ("x-stainless-retry-count", count));
-        counted.count(name, 200, "completions", completions, &program.access, body.clone()).await;
-    }
-    counted.header = None;
-    let restricted = json!({ "name": "a program", "limit": { "tokens": 1000 } });
-    let limited = counted
-        .count("new API key with a limit", 201, "api_key_create", keys, &ann.access, restricted)
-        .await;
-    let limited = ann.using(limited["key"].as_str().unwrap());
-    limited.completes().await.is(200);
-    let name = "completion by API key with a limit";
-    counted.count(name, 200, "completions", completions, &limited.access, body.clone()).await;
-    counted.get("list of the models", "models", "/v1/models", &program).await;
-    let key = format!("{keys}/{}", key["id"].as_str().unwrap());
-    let name = json!({ "name": "laptop" });
-    counted.count("new name of an API key", 200, "api_key_rename", &key, &ann.access, name).await;
-    counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
-    counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
-    counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
-    let place = "/.well-known/openid-configuration";
-    counted.get("place of the public keys", "discovery", place, &ann).await;
-    counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
-
-    let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
-    let cat = counted.api.person_with(cat).await;
-    let (profile, names, address) =
-        ("/api/user/profile", json!({ "first_name": "Cat" }), "cat@example.org");
-    counted.count("change of names", 200, "profile_change", profile, &cat.access, names).await;
-    let other = json!({ "email": address, "current_password": cat.password });
-    counted
-        .count("change of the address", 200, "profile_change", profile, &cat.access, other)
-        .await;
-    counted.api.server().clock.advance(Duration::from_secs(60));
-    counted
-        .count(
-            "another e-mail to verify",
-            202,
-            "email_resend",
-            "/api/user/email",
-            &cat.access,
-            Value::Null,
-        )
-        .await;
-    let token = counted.api.link(&cat, Purpose::Verify, address).await;
-    counted
-        .count(
-            "verification of an address",
-            200,
-            "email_verify",
-            "/api/user/email/verify",
-            &cat.access,
-            json!({ "token": token }),
-        )
-        .await;
-    let dora = json!({ "username": "dora", "password": "secret123", "email": "dora@example.com" });
-    let dora = counted.api.person_with(dora).await;
-    let token = counted.api.link(&dora, Purpose::Verify, "dora@example.com").await;
-    counted
-        .count(
-            "verification of an address with a new password",
-            200,
-            "email_verify",
-            "/api/user/email/verify",
-            "",
-            json!({ "token": token, "password": "secret456" }),
-        )
-        .await;
-    // The cost doesn't depend on whether an account has the address.
-    for (name, someone) in [
-        ("request of a reset", address),
-        ("request of a reset for an unknown address", "nobody@example.org"),
-    ] {
-        counted
-            .count(
-                name,
-                202,
-                "password_reset",
-                "/api/password/reset",
-                "",
-                json!({ "email": someone }),
-            )
-            .await;
-    }
-    let token = counted.api.link(&cat, Purpose::Reset, address).await;
-    let new = json!({ "token": token, "password": "secret456" });
-    counted
-        .count(
-            "reset of the password",
-            200,
-            "password_reset_confirm",
-            "/api/password/reset/confirm",
-            "",
-            new,
-        )
-        .await;
-    let cat = Person { password: "secret456".into(), ..cat };
-    let access = cat.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
-    let new = json!({ "current_password": cat.password, "new_password": "secret789" });
-    counted
-        .count("change of the password", 200, "password_change", "/api/user/password", &access, new)
-        .await;
-    let cat = counted.api.person("cat").await;
-    counted
-        .count(
-            "deletion of an account",
-            202,
-            "account_delete",
-            "/api/user",
-            &cat.access,
-            json!({ "password": cat.password }),
-        )
-        .await;
-    let eve = counted.api.person("eve").await;
-    for (name, endpoint, path, key) in [
-        (requests::CHAT, "chat", "/api/chat", "k1"),
-        (requests::STREAMED, "chat_stream", "/api/chat/stream", "k2"),
-    ] {
-        let first = eve.chat("hi").await.is(200);
-        counted.header = Some(("idempotency-key", key));
-        let body = json!({ "message": "hi", "conversation_id": first["conversation_id"] });
-        counted.count(name, 200, endpoint, path, &eve.access, body).await;
-        counted.header = None;
-    }
+    let first = counted.chats(&ann).await;
+    counted.conversation(&ann, first["conversation_id"].as_str().unwrap()).await;
+    counted.statements(&ann).await;
+    counted.sessions(&ann).await;
+    counted.programs(&ann).await;
+    counted.without_a_session(&ann).await;
+    counted.addresses().await;
+    counted.deletion().await;
+    counted.estimated().await;
     counted.administration().await;
     counted.responses().await;
     Box::pin(counted.allowances()).await;
@@ -1192,12 +1155,7 @@ async fn refused_log_ins_cost_at_most_two_round_trips() {
 #[tokio::test]
 async fn the_template_allows_rare_calls() {
     let mut counted = Counted::start().await;
-    let ann = counted
-        .api
-        .person_with(
-            json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" }),
-        )
-        .await;
+    let ann = counted.api.person_at("ann", "ann@example.com").await;
     let log_in = json!({ "username": "ann", "password": "secret123" });
     counted.ask("login", "/api/login", "", log_in.clone()).await;
     // Once unknown clients have used up their attempts, the attempts of clients that logged in
@@ -1230,12 +1188,7 @@ async fn the_template_allows_rare_calls() {
             json!({ "token": token }),
         )
         .await;
-    let cat = counted
-        .api
-        .person_with(
-            json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" }),
-        )
-        .await;
+    let cat = counted.api.person_at("cat", "cat@example.com").await;
     counted.new_key("", &cat).await;
     let token = counted.api.link(&cat, Purpose::Reset, "cat@example.com").await;
     let reset = json!({ "token": token, "password": "secret456" });

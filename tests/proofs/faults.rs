@@ -43,6 +43,7 @@ use crate::support::function::{Reply, ask};
 use crate::support::mistakes::Mistake;
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::rig::{FEWER_AT_ONCE, Rig, at_once};
+use crate::support::world::World;
 
 /// The number of cases that run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
@@ -197,6 +198,36 @@ impl<S: Scenario> Matrix<S> {
             cases.push(undisturbed);
         }
         cases
+    }
+
+    /// Runs each case under its fault, lets its client send the request `again` if it retries, and
+    /// then delivers `late` copies of its writes. After each of these steps, `audit` checks all
+    /// cases. `again` also gets the store's contents after the first step.
+    async fn run(
+        &self,
+        rig: &Rig,
+        again: impl AsyncFn(&mut Case<S>, &World),
+        late: impl AsyncFn(&mut Case<S>),
+        audit: impl Fn(&mut Case<S>, &str, &World),
+    ) -> (Vec<Case<S>>, World) {
+        let mut cases = self.cases(rig).await;
+        disturb(&mut cases).await;
+        let world = rig.world().await;
+        cases.iter_mut().for_each(|case| audit(case, "after the request", &world));
+
+        side_by_side(&mut cases, async |case| {
+            if case.retries {
+                again(case, &world).await;
+            }
+        })
+        .await;
+        let world = rig.world().await;
+        cases.iter_mut().for_each(|case| audit(case, "after it was sent again", &world));
+
+        side_by_side(&mut cases, async |case| late(case).await).await;
+        let world = rig.world().await;
+        cases.iter_mut().for_each(|case| audit(case, "after late copies", &world));
+        (cases, world)
     }
 }
 

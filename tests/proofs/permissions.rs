@@ -40,7 +40,7 @@ use crate::support::permissions::{
     self, Call, FUNCTIONS, KMS_KEY, MODEL, Permission, STACK, needless, of_bedrock,
     of_managed_policy, of_statements, of_store, refused,
 };
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
+use crate::support::proxy::{Fault, Lane, Proxy};
 use crate::support::rig::weak_hash;
 use crate::support::stack::Stack;
 use crate::support::world::scan;
@@ -454,11 +454,7 @@ impl Watched {
     async fn loses_reply(&self, nth: usize, status: u16, ask: Ask<'_>) -> Value {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", nth),
-            fault: Fault::Fail500After,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", nth, Fault::Fail500After);
         let reply = self.is(status, ask).await;
         lane.calm();
         reply
@@ -771,22 +767,40 @@ impl Watched {
         for name in ["root", "ruth"] {
             self.set(name, "role", "admin").await;
         }
+        self.administrator_leaves(&ruth).await;
+        let ida = self.register("ida").await;
+        let user = format!("/api/admin/users/{}", ida.id);
+        self.interventions(&root, &ida, &user).await;
+        self.lists(&root, &ida, &user).await;
+        self.price_lists(&root).await;
+        self.vouchers(&root).await;
+        self.purchases(&root).await;
+        // Deletes a user who is an active administrator and has an address.
+        let change = to("admin_user_change", &user).by(&root.token);
+        self.is(200, change.with(json!({ "active": true }))).await;
+        self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
+    }
+
+    /// Deletes an administrator's account, which has a chat, an API key and instructions.
+    async fn administrator_leaves(&self, ruth: &User) {
         let hi = json!({ "message": "hi" });
-        self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi.clone())).await;
-        self.api_key(&ruth).await;
+        self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi)).await;
+        self.api_key(ruth).await;
         let instructions = json!({ "instructions": "Be brief." });
         let change = to("profile_change", "/api/user/profile").by(&ruth.token);
         self.is(200, change.with(instructions)).await;
         self.token_to("ruth@example.com").await;
         let delete = to("account_delete", "/api/user").by(&ruth.token);
         self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
+    }
 
-        let ida = self.register("ida").await;
+    /// Changes the user Ida's balance and role, and ends her sessions and API keys.
+    async fn interventions(&self, root: &User, ida: &User, user: &str) {
+        let hi = json!({ "message": "hi" });
         self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
-        let user = format!("/api/admin/users/{}", ida.id);
         let keys = format!("{user}/api-keys");
-        let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
-        let other = self.api_key(&ida).await["key"].as_str().unwrap().to_owned();
+        let key = format!("{keys}/{}", self.api_key(ida).await["id"].as_str().unwrap());
+        let other = self.api_key(ida).await["key"].as_str().unwrap().to_owned();
         let turns = json!({ "messages": [{ "role": "user", "content": "hi" }] });
         self.is(200, to("completions", "/v1/chat/completions").by(&other).with(turns)).await;
         let jan = json!({ "username": "jan", "email": "jan@example.com", "role": "admin", "invite": true });
@@ -794,18 +808,30 @@ impl Watched {
         self.loses_a_reply(201, create.with(jan)).await;
         let reset = format!("{user}/password-reset");
         self.loses_a_reply(202, to("admin_password_reset", &reset).by(&root.token)).await;
+        self.adjustments(root, ida, user).await;
+        let change = |body: Value| to("admin_user_change", user).by(&root.token).with(body);
+        self.is(200, change(json!({ "role": "admin" }))).await;
+        self.loses_a_reply(200, change(json!({ "active": false }))).await;
+        let sessions = format!("{user}/sessions");
+        self.loses_a_reply(200, to("admin_sessions_end", &sessions).by(&root.token)).await;
+        self.loses_a_reply(200, to("admin_api_keys_revoke", &key).by(&root.token)).await;
+        self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
+        self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
+    }
+
+    /// Adjusts a user's balance with an idempotency key, for a chat, and by a file of grants.
+    async fn adjustments(&self, root: &User, ida: &User, user: &str) {
         let adjust = format!("{user}/adjustments");
+        let adjust = || to("admin_adjustment", &adjust).by(&root.token);
         let body = json!({ "amount": 5, "reason": "a correction" });
         for _ in 0..2 {
-            let adjust = to("admin_adjustment", &adjust).by(&root.token).keyed("adjustment");
-            self.is(201, adjust.with(body.clone())).await;
+            self.is(201, adjust().keyed("adjustment").with(body.clone())).await;
         }
-        let chat =
-            self.is(200, to("chat", "/api/chat").by(&ida.token).with(json!({ "message": "hi" })));
-        let refund = json!({ "chat_id": chat.await["id"], "reason": "a bad answer" });
+        let hi = json!({ "message": "hi" });
+        let chat = self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
+        let refund = json!({ "chat_id": chat["id"], "reason": "a bad answer" });
         for status in [201, 409] {
-            let adjust = to("admin_adjustment", &adjust).by(&root.token);
-            self.is(status, adjust.with(refund.clone())).await;
+            self.is(status, adjust().with(refund.clone())).await;
         }
         let grants = |id: Value, amount: i64| {
             let grants =
@@ -817,15 +843,10 @@ impl Watched {
         for amount in [-1_000_000, 5, 5] {
             self.is(200, grants(id.clone(), amount)).await;
         }
-        let change = |body: Value| to("admin_user_change", &user).by(&root.token).with(body);
-        self.is(200, change(json!({ "role": "admin" }))).await;
-        self.loses_a_reply(200, change(json!({ "active": false }))).await;
-        let sessions = format!("{user}/sessions");
-        self.loses_a_reply(200, to("admin_sessions_end", &sessions).by(&root.token)).await;
-        self.loses_a_reply(200, to("admin_api_keys_revoke", &key).by(&root.token)).await;
-        self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
-        self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
+    }
 
+    /// Reads the lists of administrators, of all users and of one.
+    async fn lists(&self, root: &User, ida: &User, user: &str) {
         let day = Day::from_millis(self.clock.millis());
         let days = format!("?from={day}&to={day}");
         let (ledger, chats) =
@@ -834,7 +855,7 @@ impl Watched {
         for (endpoint, path) in [
             ("admin_users", "/api/admin/users"),
             ("admin_users", "/api/admin/users?q=b"),
-            ("admin_user", &user),
+            ("admin_user", user),
             ("admin_ledger", &ledger),
             ("admin_chats", "/api/admin/chats"),
             ("admin_chats", &chats),
@@ -847,6 +868,10 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
+    }
+
+    /// Sets, reads and removes the price list.
+    async fn price_lists(&self, root: &User) {
         let models = "/api/admin/models";
         let set = |list: Value, version: &Value| {
             let body = json!({ "list": list, "version": version });
@@ -862,6 +887,10 @@ impl Watched {
         let chat = to("chat", "/api/chat").by(&root.token).with(json!({ "message": "hi" }));
         self.is(200, chat).await;
         self.is(200, set(Value::Null, &shown["version"])).await;
+    }
+
+    /// Creates, redeems and voids vouchers.
+    async fn vouchers(&self, root: &User) {
         let kim = self.register("kim").await;
         let vouchers = "/api/admin/vouchers";
         let batch = json!({ "name": "gift", "tokens": 5, "count": 2, "uses": 2 });
@@ -877,10 +906,6 @@ impl Watched {
         let void = format!("{vouchers}/{}", batch["id"].as_str().unwrap());
         self.loses_a_reply(200, to("admin_vouchers_void", &void).by(&root.token)).await;
         self.is(410, redeem(&batch["codes"][1])).await;
-        self.purchases(&root).await;
-        // Deletes a user who is an active administrator and has an address.
-        self.is(200, change(json!({ "active": true }))).await;
-        self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
     }
 
     /// Sells packs to a user, whose refunded tokens each function collects that grants some.
@@ -1058,11 +1083,7 @@ impl Watched {
         self.imports().await;
         self.lists_a_settled_order().await;
         self.census.1.forgets_tokens();
-        self.census.1.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault: Fault::Fail500After,
-            strikes: FaultRepeat::Once,
-        }));
+        self.census.1.strike_once("TransactWriteItems", 1, Fault::Fail500After);
         functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         self.compares_payments().await;

@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::types::{
 };
 use emulator::dynamo;
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, rfc3339};
 use shared::config::{Config, Settings};
@@ -21,7 +20,7 @@ use shared::store::{NewerTables, Purpose, ReapplyInput, ReapplyReport, Store};
 use shared::values::Allowances;
 use shared::{Credits, passwords};
 
-use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::program::{command, output_of};
 use crate::support::world::{World, put, scan};
 
@@ -167,9 +166,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     let (ann, ben, fay) = (ann.await, ben.await, fay.await);
     let phone = ann.elsewhere("a phone").await;
     let key = ann.makes_a_key("a program").await.is(201);
-    let address = format!("{}@example.com", unique("eve"));
-    let eve = json!({ "username": unique("eve"), "email": address, "password": "secret123" });
-    let eve = api.person_with(eve).await;
+    let (eve, address) = api.person_with_email().await;
     let link = api.link(&eve, Purpose::Reset, &address).await;
     fay.chat("do not lose this").await.is(200);
     api.store().publish_key("another", PUBLIC_KEY, api.now()).await.unwrap();
@@ -206,9 +203,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     // and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
-    let bearer = ben.bearer();
-    let deletion = Some(json!({ "password": ben.password }));
-    api.send(Method::DELETE, "/api/user/", &[("authorization", &bearer)], deletion).await.is(202);
+    ben.deletes_the_account().await.is(202);
     let reset = json!({ "token": link, "password": "another-one" });
     api.post("/api/password/reset/confirm/", reset.clone()).await.is(200);
     api.withdraw_key("another").await;
@@ -338,9 +333,7 @@ async fn settles_cut_by_a_restore_are_completed_or_undone() {
 async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let address = format!("{}@example.com", unique("ann"));
-    let ann = json!({ "username": unique("ann"), "email": address, "password": "secret123" });
-    let ann = api.person_with(ann).await;
+    let (ann, address) = api.person_with_email().await;
     ann.makes_a_key("a program").await.is(201);
     let ben = api.person("ben").await;
     let cat = api.person("cat").await;

@@ -289,6 +289,17 @@ impl Api {
         Person::of(self, &registration, &registered)
     }
 
+    /// Registers a user with exactly this username and this e-mail address.
+    pub async fn person_at(&self, name: &str, email: &str) -> Person {
+        self.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await
+    }
+
+    /// Registers a user with a unique e-mail address. Returns the user and the address.
+    pub async fn person_with_email(&self) -> (Person, String) {
+        let address = format!("{}@example.com", unique("ann"));
+        (self.person_at(&unique("ann"), &address).await, address)
+    }
+
     /// Changes one attribute of an account directly in the store.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamodb)
@@ -666,27 +677,48 @@ impl Person {
         self.get("/api/user/profile/").await
     }
 
+    /// Sends a request with this user's access token and other headers.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let bearer = self.bearer();
+        let headers = [headers, &[("authorization", bearer.as_str())]].concat();
+        self.api.send(method, path, &headers, body).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
-        self.api.send(Method::GET, path, &[("authorization", &self.bearer())], None).await
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// Gets a list as a CSV file.
+    pub async fn get_csv(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[("accept", "text/csv")], None).await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.api.send(Method::POST, path, &[("authorization", &self.bearer())], Some(body)).await
-    }
-
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
-        self.api.send(Method::PUT, path, &[("authorization", &self.bearer())], Some(body)).await
+        self.send(Method::POST, path, &[], Some(body)).await
     }
 
     /// Sends a POST request with an idempotency key.
     pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
-        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.api.send(Method::POST, path, &headers, Some(body)).await
+        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, &[], Some(body)).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        self.api.send(Method::DELETE, path, &[("authorization", &self.bearer())], None).await
+        self.send(Method::DELETE, path, &[], None).await
+    }
+
+    pub async fn deletes_the_account(&self) -> Answer {
+        let body = json!({ "password": self.password });
+        self.send(Method::DELETE, "/api/user/", &[], Some(body)).await
     }
 
     /// Logs the same user in on another device, which starts a new session.
@@ -721,9 +753,7 @@ impl Person {
     }
 
     pub async fn log_out(&self) -> Answer {
-        self.api
-            .send(Method::POST, "/api/logout/", &[("authorization", &self.bearer())], None)
-            .await
+        self.send(Method::POST, "/api/logout/", &[], None).await
     }
 
     pub async fn log_out_everywhere(&self) -> Answer {
@@ -761,7 +791,7 @@ impl Person {
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.api.send(Method::PATCH, path, &[("authorization", &self.bearer())], Some(body)).await
+        self.send(Method::PATCH, path, &[], Some(body)).await
     }
 
     /// Changes the profile. The request includes the password, which a change of address requires.
@@ -856,6 +886,12 @@ impl Answer {
             .unwrap_or_else(|| panic!("no header {name} on {self:?}"))
             .to_str()
             .unwrap()
+    }
+
+    /// Returns true if the reply is a replay: an earlier request with the same idempotency key got
+    /// the same reply.
+    pub fn is_replay(&self) -> bool {
+        self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
     }
 
     /// Returns the query of the URL of the next page, which has the same path as this page. `None`

@@ -20,7 +20,7 @@ use shared::store::Store;
 
 use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
-use crate::support::proxy::Lane;
+use crate::support::proxy::{Fault, Lane};
 
 /// The time in which the function `chat` must answer. On AWS, other functions have less time to
 /// answer than `chat`. In the tests, all functions have as much time as `chat`, because a hundred
@@ -175,6 +175,14 @@ impl Reply {
     /// The code of a failure. Empty if the reply isn't a failure.
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// Asserts that a request succeeded whose write had one fault. An unreadable reply from the
+    /// store leaves the outcome unknown, although the write was applied.
+    #[track_caller]
+    pub fn succeeds_despite(&self, fault: Fault) {
+        let status = if fault == Fault::Garbled { 503 } else { 200 };
+        assert_eq!(self.status, status, "{fault:?}: {}", self.body);
     }
 
     /// Returns true if the reply is a replay: an earlier request with the same idempotency key got

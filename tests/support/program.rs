@@ -139,6 +139,14 @@ pub fn of_release(arguments: &[&str]) -> Command {
     started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
 }
 
+/// Lets a command work on the template's tables in the store at `dynamodb`.
+pub fn over_tables<'c>(command: &'c mut Command, dynamodb: &str) -> &'c mut Command {
+    for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
+        command.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
+    }
+    command.env("DYNAMODB_ENDPOINT", dynamodb)
+}
+
 fn started(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_clear();

@@ -348,6 +348,13 @@ impl Lane {
         seen.calls.clear();
     }
 
+    /// Plans a fault for one attempt of the n-th call of an operation, and counts calls from 1
+    /// again.
+    pub fn strike_once(&self, operation: &'static str, nth: usize, fault: Fault) {
+        let at = FaultPoint::Operation(operation, nth);
+        self.strike(Some(Plan { at, fault, strikes: FaultRepeat::Once }));
+    }
+
     /// Sets random faults, and counts calls from 1 again.
     pub fn storm(&self, storm: Storm) {
         self.strike(None);

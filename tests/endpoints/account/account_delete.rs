@@ -19,13 +19,11 @@ use crate::support::world::put;
 
 impl Person {
     async fn deletes(&self, body: Value) -> Answer {
-        self.api
-            .send(Method::DELETE, "/api/user/", &[("authorization", &self.bearer())], Some(body))
-            .await
+        self.send(Method::DELETE, "/api/user/", &[], Some(body)).await
     }
 
     async fn is_deleted(&self) {
-        self.deletes(json!({ "password": self.password })).await.is(202);
+        self.deletes_the_account().await.is(202);
     }
 
     async fn agrees(&self) {
@@ -44,13 +42,7 @@ async fn erase(api: &Api) -> (usize, usize) {
 
 async fn with_an_address(api: &Api) -> (Person, String) {
     let email = format!("{}@Example.com", unique("Ann"));
-    (
-        api.person_with(
-            json!({ "username": unique("ann"), "email": email, "password": "secret123" }),
-        )
-        .await,
-        email,
-    )
+    (api.person_at(&unique("ann"), &email).await, email)
 }
 
 /// The body of a refused log-in.
@@ -160,8 +152,7 @@ async fn addresses_are_free_at_once_and_names_after_a_day() {
     let (ann, email) = with_an_address(&api).await;
     let registration = json!({ "username": ann.name, "password": "another-secret" });
     ann.is_deleted().await;
-    api.person_with(json!({ "username": unique("ben"), "email": email, "password": "secret123" }))
-        .await;
+    api.person_at(&unique("ben"), &email).await;
 
     assert_eq!(erase(&api).await, (1, 0));
     api.register(registration.clone()).await.expect(400, "username_taken");

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::function::ask;
 use crate::support::log;
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
+use crate::support::proxy::Fault;
 use crate::support::rig::Rig;
 
 const PATH: &str = "/api/user/api-keys";
@@ -395,11 +395,7 @@ async fn retried_key_creations_return_the_same_key() {
             if forgets {
                 lane.forgets_tokens();
             }
-            lane.strike(Some(Plan {
-                at: FaultPoint::Operation("TransactWriteItems", 1),
-                fault,
-                strikes: FaultRepeat::Once,
-            }));
+            lane.strike_once("TransactWriteItems", 1, fault);
             let reply = ask(
                 &app,
                 "api_key_create",
@@ -436,12 +432,7 @@ async fn the_last_allowed_key_can_be_retried() {
     rig.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
     let lane = rig.proxy.lane();
     lane.forgets_tokens();
-    let plan = Plan {
-        at: FaultPoint::Operation("TransactWriteItems", 1),
-        fault: Fault::ResetAfter,
-        strikes: FaultRepeat::Once,
-    };
-    lane.strike(Some(plan));
+    lane.strike_once("TransactWriteItems", 1, Fault::ResetAfter);
     let app = rig.api.function_over("api_key_create", &lane);
     let ask = async || {
         ask(
@@ -465,11 +456,7 @@ async fn retried_revocations_succeed_and_restore_no_key() {
         let bearer = ann.bearer();
         let headers = [("authorization", bearer.as_str())];
         let making = rig.proxy.lane();
-        making.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault: Fault::Again,
-            strikes: FaultRepeat::Once,
-        }));
+        making.strike_once("TransactWriteItems", 1, Fault::Again);
         let made = ask(
             &rig.api.function_over("api_key_create", &making),
             "api_key_create",
@@ -482,11 +469,7 @@ async fn retried_revocations_succeed_and_restore_no_key() {
 
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("api_key_revoke", &lane);
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", 1, fault);
         let path = format!("{PATH}/{}", id(&made.body));
         let reply = ask(&app, "api_key_revoke", &path, &headers, Value::Null).await;
         assert!(lane.strikes().await, "{fault:?}");

@@ -13,7 +13,7 @@ use shared::values::{Chat, Entry, EntryKind};
 use uuid::Uuid;
 
 use crate::endpoints::chats::chat_history::exported;
-use crate::support::client::{Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
 use crate::support::log;
@@ -80,10 +80,7 @@ fn queries(lane: &Lane) -> usize {
 #[tokio::test]
 async fn exports_contain_all_data_of_the_user_and_no_other() {
     let api = Api::start().await;
-    let email = format!("{}@example.com", unique("ann"));
-    let ann = api
-        .person_with(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
-        .await;
+    let (ann, email) = api.person_with_email().await;
     let ben = api.person("ben").await;
     ben.chat("Ben's own").await.is(200);
     for message in ["one \"quoted\"", "two", "three"] {

@@ -16,9 +16,8 @@ impl Person {
     }
 
     async fn statement_as(&self, accept: &str, query: &str) -> Answer {
-        let headers = [("authorization", self.bearer()), ("accept", accept.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
+        let path = format!("/api/user/ledger{query}");
+        self.send(Method::GET, &path, &[("accept", accept)], None).await
     }
 
     /// All rows on the page that `query` requests and on the pages after it, and the number of
@@ -258,6 +257,11 @@ async fn statements_read_during_settlements_add_up() {
 /// A line of a CSV file. All cells are quoted.
 pub fn csv_line(cells: &[&str]) -> String {
     format!("\"{}\"\r\n", cells.join("\",\""))
+}
+
+/// The first line of a CSV file with these columns.
+pub fn csv_columns(names: &str) -> String {
+    csv_line(&names.split(' ').collect::<Vec<_>>())
 }
 
 #[tokio::test]

@@ -8,8 +8,7 @@ use crate::support::client::{Api, GRANT, PRICE, unique};
 async fn profiles_have_only_the_data_and_balance_of_the_user() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("Ann")));
-    let ann =
-        api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await;
+    let ann = api.person_at(&name, &email).await;
     ann.chat("hi").await.is(200);
 
     let mut profile = ann.profile().await.is(200);

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::client::{Api, GRANT, unique};
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
+use crate::support::proxy::Fault;
 use crate::support::rig::Rig;
 
 const PASSWORD: &str = "secret123";
@@ -77,9 +77,7 @@ async fn users_cannot_change_their_balance_role_name_or_id() {
 async fn a_free_address_moves_at_once_and_both_addresses_are_told() {
     let api = Api::start().await;
     let [old, new] = ["old", "new"].map(|name| format!("{}@example.com", unique(name)));
-    let ann = api
-        .person_with(json!({ "username": unique("ann"), "email": old, "password": PASSWORD }))
-        .await;
+    let ann = api.person_at(&unique("ann"), &old).await;
     let first = api.token_to(&old).await;
     ann.verifies(&first).await.is(200);
     let ann = ann.elsewhere("a test").await;
@@ -105,9 +103,7 @@ async fn a_free_address_moves_at_once_and_both_addresses_are_told() {
     ann.verifies(&token).await.is(200);
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 
-    let ben = api
-        .person_with(json!({ "username": unique("ben"), "email": old, "password": PASSWORD }))
-        .await;
+    let ben = api.person_at(&unique("ben"), &old).await;
     assert_eq!(
         api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"],
         json!(ben.id)
@@ -117,9 +113,7 @@ async fn a_free_address_moves_at_once_and_both_addresses_are_told() {
 #[tokio::test]
 async fn changing_case_of_an_address_needs_no_password_or_e_mail() {
     let api = Api::own(&[]).await;
-    let ann = api
-        .person_with(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
-        .await;
+    let ann = api.person_at("ann", "ann@example.com").await;
     let token = api.token_to("ann@example.com").await;
     ann.verifies(&token).await.is(200);
     let ann = ann.elsewhere("a test").await;
@@ -140,9 +134,7 @@ async fn changing_case_of_an_address_needs_no_password_or_e_mail() {
 async fn proven_addresses_are_refused_and_claimed_ones_need_proof() {
     let api = Api::start().await;
     let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
-    let ben = api
-        .person_with(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD }))
-        .await;
+    let ben = api.person_at(&unique("ben"), &proven).await;
     ben.verifies(&api.token_to(&proven).await).await.is(200);
     api.person_with(json!({ "username": name, "password": PASSWORD })).await;
     api.mails_to(&name, 1).await;
@@ -226,15 +218,12 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
         .enumerate()
     {
-        let ann = rig.api.person_with(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
-        rig.api.mails_to(&format!("old-{n}@example.com"), 1).await;
+        let address = format!("old-{n}@example.com");
+        let ann = rig.api.person_at(&unique("ann"), &address).await;
+        rig.api.mails_to(&address, 1).await;
         let lane = rig.proxy.lane();
         let app = rig.api.app_over("profile_change", &lane);
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", 1, fault);
         let caller = shared::values::AccessToken::verify(&app, &ann.access).await.unwrap();
         let change = shared::values::ProfileChange {
             first_name: Some(shared::values::GivenName::parse("Ann").unwrap()),
@@ -249,7 +238,7 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;
-        rig.api.mails_to(&format!("old-{n}@example.com"), 2).await;
+        rig.api.mails_to(&address, 2).await;
         let users = rig.api.items("").await["UsersTable"].clone();
         lane.deliver_much_later().await;
         assert_eq!(rig.api.items("").await["UsersTable"], users, "{fault:?}");

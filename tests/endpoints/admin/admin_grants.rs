@@ -43,10 +43,9 @@ fn outcomes(reply: &Value) -> String {
 async fn previews_show_each_result_and_change_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let (name, password) = (unique("ann"), "secret123");
+    let name = unique("ann");
     let address = format!("{name}@example.com");
-    let ann = json!({ "username": name, "email": address, "password": password });
-    let ann = api.person_with(ann).await;
+    let ann = api.person_at(&name, &address).await;
     let (ben, cat, gone) =
         (api.person("ben").await, api.person("cat").await, api.person("gone").await);
     let dan = api.person("dan").await;

@@ -1,6 +1,5 @@
 //! `GET /api/admin/trail`: filters and CSV.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Day, month};
 use shared::values::Act;
@@ -109,11 +108,7 @@ async fn the_trail_is_csv_on_request() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.adjusts(&ann, -5, "=1+1").await.is(201);
     root.changes(&ann, json!({ "role": "admin" })).await.is(200);
-    let headers = [("authorization", root.bearer()), ("accept", "text/csv".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let get = async |query: &str| {
-        api.send(Method::GET, &format!("/api/admin/trail{query}"), &headers, None).await
-    };
+    let get = async |query: &str| root.get_csv(&format!("/api/admin/trail{query}")).await;
     let acts = root.admin("trail").await.is(200);
     let columns = [
         "id",

@@ -16,7 +16,7 @@ use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
 use shared::{BalanceChange, Credits, Error, auth};
 use uuid::Uuid;
 
-use crate::endpoints::account::ledger::csv_line;
+use crate::endpoints::account::ledger::{csv_columns, csv_line};
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
@@ -45,17 +45,8 @@ impl Person {
     }
 
     async fn adjusts_under(&self, key: &str, user: &Person, amount: i64) -> Answer {
-        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let body = json!({ "amount": amount, "reason": "a correction" });
-        self.api
-            .send(
-                Method::POST,
-                &format!("/api/admin/users/{}/adjustments", user.id),
-                &headers,
-                Some(body),
-            )
-            .await
+        let path = format!("/api/admin/users/{}/adjustments", user.id);
+        self.post_once(key, &path, json!({ "amount": amount, "reason": "a correction" })).await
     }
 
     /// The items of a list, read page by page, and the number of pages.
@@ -88,15 +79,15 @@ impl Person {
         auth::administrator(app, &request, async { Ok(()) }).await.unwrap().0
     }
 
-    pub async fn deletes_the_account(&self) -> Answer {
-        self.api
-            .send(
-                Method::DELETE,
-                "/api/user/",
-                &[("authorization", &self.bearer())],
-                Some(json!({ "password": self.password })),
-            )
-            .await
+    /// Returns a CSV file of an export.
+    async fn exports(&self, list: &str, query: &str) -> String {
+        let answer = self.admin(&format!("export/{list}{query}")).await;
+        assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
+        assert_eq!(
+            answer.header("content-disposition"),
+            format!("attachment; filename=\"farebox-{list}\"")
+        );
+        answer.is(200).as_str().unwrap().to_owned()
     }
 }
 
@@ -280,11 +271,7 @@ async fn names_and_addresses_are_found_by_prefix_in_any_case() {
 async fn users_are_shown_with_balance_holds_sessions_and_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let ann = api
-        .person_with(
-            json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }),
-        )
-        .await;
+    let ann = api.person_at("ann", "ann@example.com").await;
     let there = ann.elsewhere("a phone").await;
     ann.chat("hi").await.is(200);
     ann.makes_a_key("a program").await.is(201);
@@ -772,16 +759,8 @@ async fn answers_are_refunded_once() {
 async fn former_administrators_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
-    let ends = [
-        ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
-        ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
-        ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
-    ];
-    for (attribute, value, refusal) in ends {
-        let was = root.elsewhere("a test").await.at_the_door().await;
+    without_rights(&root, async |was, refusal| {
         let account = api.account(&ann).await;
-        api.set(&root, attribute, value).await;
-        let before = api.items("").await;
         let adjusting = |subject: &Account| {
             let (change, reason) = (BalanceChange::new(5).unwrap(), Reason::parse("x").unwrap());
             Adjustment::new(subject, change, reason, "", &Clock::default()).made_by(&was)
@@ -796,13 +775,31 @@ async fn former_administrators_change_nothing() {
             api.store().change_standing(&was, &account, &change, &Clock::default()).await.map(drop),
             Err(refusal)
         );
-        assert_eq!(api.items("").await, before);
+    })
+    .await;
+}
+
+/// Ends an administrator's role, account and sessions in the store, one after the other. Each time
+/// calls `acts` with the administrator as an endpoint knew them before that, and with the refusal
+/// that they must get. Acts that are refused change nothing.
+pub async fn without_rights(root: &Person, acts: impl AsyncFn(Administrator, StoreError)) {
+    let ends = [
+        ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
+        ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
+        ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
+    ];
+    for (attribute, value, refusal) in ends {
+        let was = root.elsewhere("a test").await.at_the_door().await;
+        root.api.set(root, attribute, value).await;
+        let before = root.api.items("").await;
+        acts(was, refusal).await;
+        assert_eq!(root.api.items("").await, before);
         for (attribute, value) in [
             ("role", AttributeValue::S("admin".into())),
             ("active", AttributeValue::Bool(true)),
             ("auth_epoch", AttributeValue::N("1".into())),
         ] {
-            api.set(&root, attribute, value).await;
+            root.api.set(root, attribute, value).await;
         }
     }
 }
@@ -828,24 +825,12 @@ async fn statements_show_administrators_the_actor_of_each_row() {
     rows.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("actor")));
     assert_eq!(json!(rows), own);
 
-    let headers = [("authorization", root.bearer()), ("accept", "text/csv".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let csv = api.send(Method::GET, &format!("/api/admin/{list}"), &headers, None).await;
+    let csv = root.get_csv(&format!("/api/admin/{list}")).await;
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let csv = csv.is(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = csv.lines().collect();
-    let columns = csv_line(&[
-        "id",
-        "timestamp",
-        "kind",
-        "amount",
-        "reason",
-        "chat_id",
-        "balance",
-        "actor",
-        "excerpt",
-        "key_name",
-    ]);
+    let columns =
+        csv_columns("id timestamp kind amount reason chat_id balance actor excerpt key_name");
     assert_eq!((lines[0], lines.len()), (columns.trim_end(), 6));
     assert!(
         lines[1].ends_with(
@@ -1137,134 +1122,82 @@ async fn slow_figures_ask_for_a_retry_and_continue() {
     assert_eq!(answer(function, "admin_figures", path, &root, TIME).await.0, 200);
 }
 
+/// The text in a field of a reply.
+fn text(reply: &Value, field: &str) -> String {
+    reply[field].as_str().unwrap().to_owned()
+}
+
+/// The export of the two users of a test.
+async fn exported_users(root: &Person, ann: &Person) -> String {
+    let joined = text(&root.sees(root).await, "date_joined");
+    let columns = "id username email role is_staff active date_joined tokens spent last_message";
+    let of_root =
+        csv_line(&[&root.id, &root.name, "", "admin", "true", "true", &joined, "4000", "0", ""]);
+    let (id, email) = (ann.id.as_str(), "ann@example.com");
+    let joined = text(&root.sees(ann).await, "date_joined");
+    let last = text(&root.admin("users?details=true&q=ann").await.is(200)[0], "last_message");
+    let of_ann =
+        csv_line(&[id, "ann", email, "user", "false", "false", &joined, "3895", "100", &last]);
+    [csv_columns(columns), of_root, of_ann].concat()
+}
+
+/// The export of Ann's only chat, whose message begins like a formula.
+fn exported_chats(ann: &Person, chat: &Value) -> String {
+    let [id, response, model, time] =
+        ["id", "response", "model", "timestamp"].map(|field| text(chat, field));
+    let (message, response) = ("'=1+1,\n\"\"quoted\"\"", response.replace('"', "\"\""));
+    [
+        csv_columns(
+            "id user_id username conversation_id message response model tokens_deducted timestamp",
+        ),
+        csv_line(&[&id, &ann.id, "ann", &id, message, &response, &model, "100", &time]),
+    ]
+    .concat()
+}
+
+/// The export of the grants of two users, of Ann's chat, and of an adjustment of her balance.
+async fn exported_ledger(root: &Person, ann: &Person, chat: &Value, adjusted: &Value) -> String {
+    let (ann_id, root_id) = (ann.id.as_str(), root.id.as_str());
+    let [chat, time] = ["id", "timestamp"].map(|field| text(chat, field));
+    let [adjustment, adjusted] = ["id", "timestamp"].map(|field| text(adjusted, field));
+    let mut lines = vec![csv_columns("id timestamp user_id kind amount reason chat_id actor")];
+    for user in [root, ann] {
+        let (id, joined) = (user.id.as_str(), text(&root.sees(user).await, "date_joined"));
+        lines.push(csv_line(&[id, &joined, id, "grant", "4000", "registration", "", id]));
+    }
+    lines.extend([
+        csv_line(&[&chat, &time, ann_id, "chat", "-100", "chat", &chat, ann_id]),
+        csv_line(&[&adjustment, &adjusted, ann_id, "adjustment", "-5", "'@a", "", root_id]),
+    ]);
+    lines.concat()
+}
+
 #[tokio::test]
 async fn exports_have_all_items_of_their_days_oldest_first() {
     let api = at_noon().await;
-    let (root, ann) = (
-        api.administrator("root").await,
-        api.person_with(
-            json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }),
-        )
-        .await,
-    );
+    let root = api.administrator("root").await;
+    let ann = api.person_at("ann", "ann@example.com").await;
     let chat = ann.chat("=1+1,\n\"quoted\"").await.is(200);
     let adjusted = root.adjusts(&ann, -5, "@a").await.is(201);
     root.changes(&ann, json!({ "active": false })).await.is(200);
-    let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
-    let (of_root, of_ann) = (root.sees(&root).await, root.sees(&ann).await);
-
-    let export = async |list: &str, query: &str| {
-        let answer = root.admin(&format!("export/{list}{query}")).await;
-        assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
-        assert_eq!(
-            answer.header("content-disposition"),
-            format!("attachment; filename=\"farebox-{list}\"")
-        );
-        answer.is(200).as_str().unwrap().to_owned()
-    };
-    let listed = root.admin("users?details=true&q=ann").await.is(200);
-    let last_message = text(&listed[0], "last_message");
-    let [root_joined, ann_joined] = [&of_root, &of_ann].map(|user| text(user, "date_joined"));
-    let users = [
-        csv_line(&[
-            "id",
-            "username",
-            "email",
-            "role",
-            "is_staff",
-            "active",
-            "date_joined",
-            "tokens",
-            "spent",
-            "last_message",
-        ]),
-        csv_line(&[
-            &root.id,
-            &root.name,
-            "",
-            "admin",
-            "true",
-            "true",
-            &root_joined,
-            "4000",
-            "0",
-            "",
-        ]),
-        csv_line(&[
-            &ann.id,
-            "ann",
-            "ann@example.com",
-            "user",
-            "false",
-            "false",
-            &ann_joined,
-            "3895",
-            "100",
-            &last_message,
-        ]),
-    ];
-    assert_eq!(export("users.csv", "").await, users.concat());
-    let [id, response, model, time] =
-        ["id", "response", "model", "timestamp"].map(|field| text(&chat, field));
-    let chats = [
-        csv_line(&[
-            "id",
-            "user_id",
-            "username",
-            "conversation_id",
-            "message",
-            "response",
-            "model",
-            "tokens_deducted",
-            "timestamp",
-        ]),
-        csv_line(&[
-            &id,
-            &ann.id,
-            "ann",
-            &id,
-            "'=1+1,\n\"\"quoted\"\"",
-            &response.replace('"', "\"\""),
-            &model,
-            "100",
-            &time,
-        ]),
-    ];
-    assert_eq!(export("chats.csv", "").await, chats.concat());
-    let [adjustment, adjusted] = ["id", "timestamp"].map(|field| text(&adjusted, field));
-    let ledger = [
-        csv_line(&["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"]),
-        csv_line(&[
-            &root.id,
-            &root_joined,
-            &root.id,
-            "grant",
-            "4000",
-            "registration",
-            "",
-            &root.id,
-        ]),
-        csv_line(&[&ann.id, &ann_joined, &ann.id, "grant", "4000", "registration", "", &ann.id]),
-        csv_line(&[&id, &time, &ann.id, "chat", "-100", "chat", &id, &ann.id]),
-        csv_line(&[&adjustment, &adjusted, &ann.id, "adjustment", "-5", "'@a", "", &root.id]),
-    ];
-    assert_eq!(export("ledger.csv", "").await, ledger.concat());
-
     let today = Day::from_millis(api.server().clock.millis());
-    for list in ["users.csv", "chats.csv", "ledger.csv"] {
-        let all = export(list, "").await;
-        assert_eq!(export(list, &format!("?from={today}&to={today}")).await, all);
-        let before = export(list, &format!("?to={}", today.before(1))).await;
-        assert_eq!(
-            before,
-            format!("{}\r\n", all.lines().next().unwrap()),
-            "nothing but the columns"
-        );
-        assert_eq!(export(list, "?to=1999-12-31").await, before, "nothing was there yet");
-        root.admin(&format!("export/{list}?from={today}&to={}", today.before(1)))
-            .await
-            .expect(400, "invalid_fields");
-        root.admin(&format!("export/{list}?from=x")).await.expect(400, "invalid_fields");
+    let yesterday = today.before(1);
+    for (list, expected) in [
+        ("users.csv", exported_users(&root, &ann).await),
+        ("chats.csv", exported_chats(&ann, &chat)),
+        ("ledger.csv", exported_ledger(&root, &ann, &chat, &adjusted).await),
+    ] {
+        assert_eq!(root.exports(list, "").await, expected);
+        assert_eq!(root.exports(list, &format!("?from={today}&to={today}")).await, expected);
+        let columns = format!("{}\r\n", expected.lines().next().unwrap());
+        let before = root.exports(list, &format!("?to={yesterday}")).await;
+        assert_eq!(before, columns, "nothing but the columns");
+        let before = root.exports(list, "?to=1999-12-31").await;
+        assert_eq!(before, columns, "nothing was there yet");
+        for query in [format!("?from={today}&to={yesterday}"), "?from=x".to_owned()] {
+            let refused = root.admin(&format!("export/{list}{query}")).await;
+            refused.expect(400, "invalid_fields");
+        }
     }
     for list in ["users", "keys.csv", "users.json", "Users.csv"] {
         root.admin(&format!("export/{list}")).await.expect(404, "not_found");

@@ -238,7 +238,7 @@ async fn taken_names_and_addresses_are_refused() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("ann");
-    api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
+    api.person_at(&name, &address).await;
     api.outbox_is_empty().await;
     let before = api.items("").await;
     for (username, email, code) in [

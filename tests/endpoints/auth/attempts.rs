@@ -14,7 +14,7 @@ use crate::endpoints::auth::login::looks;
 use crate::support::client::{Answer, Api, DAY, Person, token_in, unique};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{Reply, TIME, event, invoke};
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::world::scan;
 
 const RIGHT: &str = "secret123";
@@ -537,15 +537,7 @@ async fn addresses_get_a_limited_number_of_e_mails_an_hour() {
         |email: &str| json!({ "username": unique("eve"), "email": email, "password": RIGHT });
     for _ in 0..9 {
         let eve = api.person_with(registration(&address)).await;
-        let deleted = api
-            .send(
-                reqwest::Method::DELETE,
-                "/api/user/",
-                &[("authorization", &eve.bearer())],
-                Some(json!({ "password": RIGHT })),
-            )
-            .await;
-        deleted.is(202);
+        eve.deletes_the_account().await.is(202);
     }
     let (ben, cat) = (api.person("ben").await, api.person("cat").await);
     let change = json!({ "email": address, "current_password": RIGHT });
@@ -796,19 +788,12 @@ async fn retries_after_a_lost_reply_count_once() {
         ("DYNAMODB_ENDPOINT", wire.url.as_str()),
     ];
     let api = Api::at_an_hour(&limits).await;
-    let strike = |operation, nth, fault| {
-        wire.strike(Some(Plan {
-            at: FaultPoint::Operation(operation, nth),
-            fault,
-            strikes: FaultRepeat::Once,
-        }))
-    };
     let name = unique("nobody");
     let mut failed = 0;
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
         // The writes for the name and for the address may be sent in either order.
         for nth in [1, 2] {
-            strike("UpdateItem", nth, fault);
+            wire.strike_once("UpdateItem", nth, fault);
             log_in(&api, &name, WRONG).await.expect(401, "invalid_credentials");
             assert!(wire.strikes().await);
             failed += 1;
@@ -819,7 +804,7 @@ async fn retries_after_a_lost_reply_count_once() {
     }
     let mut people = Vec::new();
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
-        strike("TransactWriteItems", 1, fault);
+        wire.strike_once("TransactWriteItems", 1, fault);
         people.push(api.person("ann").await);
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
@@ -828,7 +813,7 @@ async fn retries_after_a_lost_reply_count_once() {
     // after it. A log-in may send its two writes in either order.
     let mut wrong = 0;
     for nth in [3, 4] {
-        strike("UpdateItem", nth, Fault::Again);
+        wire.strike_once("UpdateItem", nth, Fault::Again);
         people[0].log_in().await.is(200);
         log_in(&api, &people[0].name, WRONG).await.expect(401, "invalid_credentials");
         wrong += 1;

@@ -24,8 +24,7 @@ pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
 async fn names_and_addresses_log_in_with_the_password() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("ann")));
-    let ann =
-        api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await;
+    let ann = api.person_at(&name, &email).await;
     for login in [
         json!({ "username": name }),
         json!({ "username": name.to_uppercase() }),

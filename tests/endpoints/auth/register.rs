@@ -274,9 +274,7 @@ async fn addresses_belong_to_one_account_as_name_or_e_mail() {
     let api = Api::start().await;
     let (as_email, as_name) =
         (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
-    let ann = api
-        .person_with(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD }))
-        .await;
+    let ann = api.person_at(&unique("ann"), &as_email).await;
     let ben = api.person_with(json!({ "username": as_name, "password": PASSWORD })).await;
     let somebody = |username: &str, email: Option<&str>| json!({ "username": username, "email": email, "password": PASSWORD });
     for (person, address) in [(&ann, &as_email), (&ben, &as_name)] {
@@ -374,12 +372,7 @@ async fn a_name_equal_to_an_address_does_not_block_its_owner() {
             api.mails_to(&address, 1).await;
         }
         let owner = match from_before {
-            true => {
-                api.person_with(
-                    json!({ "username": unique("owner"), "email": address, "password": PASSWORD }),
-                )
-                .await
-            }
+            true => api.person_at(&unique("owner"), &address).await,
             false => {
                 let owner = api.person("owner").await;
                 let profile = owner.change(json!({ "email": address })).await.is(200);

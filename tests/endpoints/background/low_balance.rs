@@ -134,9 +134,9 @@ async fn the_e_mail_never_frees_or_fails_an_answer() {
             fault,
             strikes: FaultRepeat::FromThenOn,
         }));
-        let headers = [("authorization", ann.bearer())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let reply = ask(&function, "chat", "/api/chat", &headers, json!({ "message": "hi" })).await;
+        let (bearer, body) = (ann.bearer(), json!({ "message": "hi" }));
+        let headers = [("authorization", bearer.as_str())];
+        let reply = ask(&function, "chat", "/api/chat", &headers, body).await;
         assert_eq!(reply.status, 200, "{fault:?}: {}", reply.body);
         assert!(lane.strikes().await, "{fault:?}");
         lane.calm();

@@ -17,15 +17,12 @@ use crate::support::client::{Api, token_in, unique};
 use crate::support::lambda::{Instance, Log};
 use crate::support::log::{self, recorded};
 
-const PASSWORD: &str = "secret123";
-
 #[tokio::test]
 async fn only_registrations_with_an_address_send_a_link() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     api.person("ben").await;
     let address = format!("{}@example.com", unique("Ann"));
-    api.person_with(json!({ "username": unique("ann"), "email": address, "password": PASSWORD }))
-        .await;
+    api.person_at(&unique("ann"), &address).await;
     let mails = api.mails_to(&address, 1).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
     assert_eq!(mail.subject, "Verify your e-mail address");
@@ -39,8 +36,7 @@ async fn e_mails_contain_no_text_from_strangers() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     let (name, address, new) =
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
-    let eve =
-        api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
+    let eve = api.person_at(name, address).await;
     // Wait for the first e-mail: an address that the account no longer has gets no e-mail.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
@@ -67,11 +63,7 @@ async fn e_mails_contain_no_text_from_strangers() {
 #[tokio::test]
 async fn replaced_or_signed_out_accounts_get_no_link() {
     let api = Api::own(&[]).await;
-    let ann = api
-        .person_with(
-            json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
-        )
-        .await;
+    let ann = api.person_at(&unique("ann"), "ann@example.com").await;
     api.outbox_is_empty().await;
     for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
         let email = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
@@ -92,10 +84,7 @@ async fn replaced_or_signed_out_accounts_get_no_link() {
 #[tokio::test]
 async fn e_mails_without_a_link_page_contain_the_bare_token() {
     let api = Api::own(&[]).await;
-    api.person_with(
-        json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
-    )
-    .await;
+    api.person_at(&unique("ann"), "ann@example.com").await;
     let mail = &api.mails_to("ann@example.com", 1).await[0];
     let token = token_in(mail);
     assert_eq!(token.len(), 43);
@@ -106,11 +95,7 @@ async fn e_mails_without_a_link_page_contain_the_bare_token() {
 async fn link_tokens_are_neither_stored_nor_logged() {
     let api = Api::own(&[]).await;
     log::clear();
-    let ann = api
-        .person_with(
-            json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
-        )
-        .await;
+    let ann = api.person_at(&unique("ann"), "ann@example.com").await;
     let verify = api.token_to("ann@example.com").await;
     let mut stored = format!("{:?}", api.items(&ann.id).await);
     ann.verifies(&verify).await.is(200);

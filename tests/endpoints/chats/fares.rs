@@ -141,10 +141,6 @@ impl Person {
     }
 }
 
-fn is_replay(answer: &Answer) -> bool {
-    answer.headers.contains_key("idempotent-replayed")
-}
-
 #[tokio::test]
 async fn chats_are_charged_their_usage_and_the_rest_returns() {
     let provider = Provider::start().await;
@@ -392,7 +388,7 @@ async fn stopped_streams_cost_what_was_heard() {
         assert!(stopped["receipt"].get("whole").is_none(), "{stopped}");
         assert_eq!(api.refunds(&ann).await, (0, 100));
         let again = ann.post_once("k1", PATH, body).await;
-        assert!(is_replay(&again), "{again:?}");
+        assert!(again.is_replay(), "{again:?}");
         assert_eq!(again.is(200)["tokens_deducted"], charge);
         ann.is_settled(GRANT - charge).await;
     }
@@ -469,7 +465,7 @@ async fn replays_are_never_priced_again() {
     // `max_cost` isn't part of the request that a key stands for, but the model is.
     for body in [json!({ "model": "deep", "max_cost": 1 }), json!({ "model": "deep" })] {
         let again = ann.asks_once("k1", body).await;
-        assert!(is_replay(&again), "{again:?}");
+        assert!(again.is_replay(), "{again:?}");
         assert_eq!(again.is(200), first);
     }
     for model in [json!("quick"), Value::Null] {
@@ -481,7 +477,7 @@ async fn replays_are_never_priced_again() {
     for changed in [dear_list("scripted"), renamed] {
         api.prices(&changed).await;
         let again = ann.asks_once("k1", json!({ "model": "deep" })).await;
-        assert!(is_replay(&again), "{again:?}");
+        assert!(again.is_replay(), "{again:?}");
         assert_eq!(again.is(200), first);
     }
     api.prices(&Value::Null).await;

@@ -12,7 +12,7 @@ use crate::endpoints::openai::completions::{Program, asking, said};
 use crate::endpoints::openai::responses::{input, text};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
+use crate::support::proxy::Fault;
 use crate::support::rig::Rig;
 
 /// The text that the AI gets before a user's instructions.
@@ -331,11 +331,7 @@ async fn retried_instructions_are_kept_and_late_copies_ignored() {
         let lane = rig.proxy.lane();
         let app = rig.api.app_over("profile_change", &lane);
         let caller = AccessToken::verify(&app, &ann.access).await.unwrap();
-        lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
-            fault,
-            strikes: FaultRepeat::Once,
-        }));
+        lane.strike_once("TransactWriteItems", 1, fault);
         let (account, now) = (rig.api.account(&ann).await, app.clock.seconds());
         let changed = app.store.change_profile(&caller, account, &change("Be brief."), now).await;
         // An unreadable reply from the store leaves the outcome unknown.

@@ -46,15 +46,13 @@ impl Program {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
 
+    pub async fn gets(&self, path: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.key);
+        self.api.send(Method::GET, path, &[("authorization", &bearer)], None).await
+    }
+
     async fn models(&self) -> Answer {
-        self.api
-            .send(
-                Method::GET,
-                "/v1/models",
-                &[("authorization", &format!("Bearer {}", self.key))],
-                None,
-            )
-            .await
+        self.gets("/v1/models").await
     }
 }
 
@@ -109,10 +107,6 @@ pub fn data(answer: &Answer) -> Vec<Value> {
 
 pub fn words(chunks: &[Value]) -> Vec<&str> {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
-}
-
-pub fn is_replay(answer: &Answer) -> bool {
-    answer.headers.contains_key("idempotent-replayed")
 }
 
 #[tokio::test]
@@ -361,15 +355,7 @@ async fn models_are_listed_as_configured() {
         models,
         json!({ "object": "list", "data": [of("gpt-x"), of("eu.nova-v1:0"), of("echo")] })
     );
-    let one = async |id: &str| {
-        api.send(
-            Method::GET,
-            &format!("/v1/models/{id}"),
-            &[("authorization", &format!("Bearer {}", program.key))],
-            None,
-        )
-        .await
-    };
+    let one = async |id: &str| program.gets(&format!("/v1/models/{id}")).await;
     for id in ["eu.nova-v1:0", "eu.nova-v1%3A0"] {
         assert_eq!(one(id).await.is(200), of("eu.nova-v1:0"));
     }
@@ -435,14 +421,7 @@ async fn api_keys_open_only_these_routes_while_valid() {
     is_shut(key.clone()).await;
 
     let other = Program::of(&ann).await;
-    api.send(
-        Method::DELETE,
-        "/api/user/",
-        &[("authorization", &ann.bearer())],
-        Some(json!({ "password": ann.password })),
-    )
-    .await
-    .is(202);
+    ann.deletes_the_account().await.is(202);
     is_shut(other.key.clone()).await;
     assert!(
         !log::text().contains(&key[36..]) && !log::text().contains(&other.key[36..]),
@@ -456,11 +435,11 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (program, bens) = (Program::of(&ann).await, Program::of(&ben).await);
     let first = program.tries(0, "hi").await;
-    assert!(!is_replay(&first));
+    assert!(!first.is_replay());
     let first = first.is(200);
     for count in [1, 2] {
         let again = program.tries(count, "hi").await;
-        assert!(is_replay(&again));
+        assert!(again.is_replay());
         assert_eq!(again.is(200), first);
     }
     assert_eq!(ann.balance().await, GRANT - PRICE);
@@ -470,8 +449,8 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
         first["id"],
         "a call of the same payload"
     );
-    assert!(!is_replay(&program.tries(1, "ho").await), "another payload");
-    assert!(!is_replay(&bens.tries(1, "hi").await), "another user");
+    assert!(!program.tries(1, "ho").await.is_replay(), "another payload");
+    assert!(!bens.tries(1, "hi").await.is_replay(), "another user");
     assert_ne!(program.asks("hi").await.is(200)["id"], first["id"], "who doesn't count");
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT - 4 * PRICE, GRANT - PRICE));
 
@@ -479,7 +458,7 @@ async fn sdk_retries_are_replayed_and_new_calls_are_not() {
         program.send(&[("x-stainless-retry-count", count)], streamed("!words one two")).await
     };
     let (whole, again) = (data(&streams("0").await), streams("1").await);
-    assert!(is_replay(&again));
+    assert!(again.is_replay());
     assert_eq!((words(&whole).concat(), words(&data(&again))), ("one two".into(), vec!["one two"]));
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
 }
@@ -659,7 +638,7 @@ async fn empty_answers_are_valid_and_charged() {
     );
     for count in ["0", "1"] {
         let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!empty")).await;
-        assert_eq!(is_replay(&answer), count == "1");
+        assert_eq!(answer.is_replay(), count == "1");
         let chunks = data(&answer);
         assert_eq!((chunks.len(), words(&chunks)), (3, vec![" \n"]), "{chunks:?}");
         assert_eq!(

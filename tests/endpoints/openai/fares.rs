@@ -1,13 +1,12 @@
 //! `/v1` by the price list: the model, its fare, the model tokens and the catalog.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
 use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced, scripted};
 use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Api, GRANT, PRICE, Person};
 
 /// The list of [`list`], in which a million credits cost 20 dollars.
 fn sold(via: &str) -> Value {
@@ -34,13 +33,6 @@ fn input_for(model: &str, message: &str) -> Value {
     let mut body = input(message);
     body["model"] = json!(model);
     body
-}
-
-impl Program {
-    async fn gets(&self, path: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.key);
-        self.api.send(Method::GET, path, &[("authorization", &bearer)], None).await
-    }
 }
 
 /// The credits that were held for the person's newest chat.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider};
-use crate::endpoints::openai::completions::{Program, asking, is_replay, said, weather};
+use crate::endpoints::openai::completions::{Program, asking, said, weather};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::log;
 
@@ -285,7 +285,7 @@ async fn codex_retries_are_charged_once() {
     let sent = async |metadata: &str, message: &str| {
         let headers = [("x-codex-turn-metadata", metadata)];
         let answer = program.responds(&headers, input(message)).await;
-        (is_replay(&answer), answer.is(200)["id"].clone())
+        (answer.is_replay(), answer.is(200)["id"].clone())
     };
     let (_, first) = sent(&one, "hi").await;
     assert_eq!(sent(&one, "hi").await, (true, first.clone()));
@@ -299,7 +299,7 @@ async fn codex_retries_are_charged_once() {
     }
     // These requests aren't retries: a different request in the same turn, the same request in
     // another turn, and another account's request.
-    let (is_replay, next) = sent(&one, "ho").await;
+    let (next) = sent(&one, "ho").await;
     assert!(!is_replay && next != first);
     assert!(!sent(&other, "hi").await.0);
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
@@ -369,7 +369,7 @@ async fn responses_with_calls_are_charged_once_and_replayed() {
     let program = Program::of(&ann).await;
     let first = program.tries_to_respond(0, in_paris()).await;
     let again = program.tries_to_respond(1, in_paris()).await;
-    assert!(!is_replay(&first) && is_replay(&again));
+    assert!(!first.is_replay() && again.is_replay());
     let first = first.is(200);
     assert_eq!(again.is(200), first);
     let call = &first["output"][0];
@@ -554,7 +554,7 @@ async fn cut_answers_are_incomplete_with_a_reason() {
     provider.does(Does::Says(200, json!({ "choices": [choice] })));
     for count in [0, 1] {
         let answer = program.tries_to_respond(count, input("Tell me a story.")).await;
-        assert_eq!(is_replay(&answer), count == 1);
+        assert_eq!(answer.is_replay(), count == 1);
         let response = answer.is(200);
         assert_eq!(text(&response), "Once upon");
         assert_eq!((&response["status"], &response["error"]), (&json!("incomplete"), &Value::Null));
@@ -574,7 +574,7 @@ async fn retried_responses_are_replayed_and_charged_once() {
     };
     let first = keyed("k1", "hi").await.is(200);
     let again = keyed("k1", "hi").await;
-    assert!(is_replay(&again));
+    assert!(again.is_replay());
     assert_eq!(again.is(200), first);
     keyed("k1", "ho").await.expect(422, "idempotency_key_reused");
     assert_eq!(ann.balance().await, GRANT - PRICE);
@@ -585,12 +585,12 @@ async fn retried_responses_are_replayed_and_charged_once() {
     both["input"] = json!("hi");
     let count = [("x-stainless-retry-count", "1")];
     let completion = program.send(&count, both.clone()).await;
-    assert!(!is_replay(&completion));
+    assert!(!completion.is_replay());
     assert_eq!(said(&completion.is(200)), "You said: hi");
     let response = program.responds(&count, both.clone()).await;
-    assert!(!is_replay(&response));
+    assert!(!response.is_replay());
     let again = program.responds(&count, both).await;
-    assert!(is_replay(&again));
+    assert!(again.is_replay());
     assert_eq!(again.is(200), response.is(200));
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::values::{EntryKind, Role};
 
-use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, none};
 use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
@@ -184,25 +184,14 @@ impl Case<Administering> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admin_changes_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::of(&Administering::ALL).cases(&rig).await;
-    disturb(&mut cases).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            // The store forgets the request tokens, so only the account shows that the store
-            // applied the change.
-            case.lane.forgets_tokens();
-            case.runs_again(&[(case.scenario.status(), "")]).await;
-        }
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
-
-    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    let again = async |case: &mut Case<Administering>, _: &World| {
+        // The store forgets the request tokens, so only the account shows that the store applied
+        // the change.
+        case.lane.forgets_tokens();
+        case.runs_again(&[(case.scenario.status(), "")]).await;
+    };
+    let late = async |case: &mut Case<Administering>| case.lane.deliver_much_later().await;
+    let matrix = Matrix::of(&Administering::ALL);
+    let (cases, _) = matrix.run(&rig, again, late, Case::<Administering>::audit).await;
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }

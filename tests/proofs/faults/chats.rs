@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::ai::Ai;
 use shared::app::AiApp;
 use shared::config::{AiConfig, AiProvider};
-use shared::values::{Allowances, Chat};
+use shared::values::{Account, Allowances, Chat};
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
@@ -369,12 +369,52 @@ impl Case<Paying> {
 
     /// Checks the rules that hold whenever no request is running.
     fn audit(&mut self, moment: &str, world: &World, now: u64) {
-        let id = self.who.id.clone();
-        let mut wrong = world.audit(&id);
-        if self.lane.overdrawn() {
+        let audit = Audit {
+            case: &*self,
+            after_the_request: moment == "after the request",
+            world,
+            chats: world.chats(&self.who.id),
+            account: &world.accounts[&self.who.id],
+            now,
+        };
+        let wrong = audit.violations();
+        self.notes(moment, wrong);
+    }
+}
+
+/// A case and what the store has of its account.
+struct Audit<'a> {
+    case: &'a Case<Paying>,
+    /// True if the client hasn't sent its request again yet.
+    after_the_request: bool,
+    world: &'a World,
+    chats: &'a [Chat],
+    account: &'a Account,
+    now: u64,
+}
+
+impl Audit<'_> {
+    /// Returns the violations of all rules.
+    fn violations(&self) -> Vec<String> {
+        let mut wrong = self.world.audit(&self.case.who.id);
+        if self.case.lane.overdrawn() {
             wrong.push("the balance was negative".into());
         }
-        let is_stopped = self.scenario == Paying::StoppedStream;
+        wrong.extend(self.wrong_replies());
+        wrong.extend(self.wrong_answers());
+        wrong.extend(self.wrong_stops());
+        wrong.extend(self.wrong_prompts());
+        wrong.extend(self.wrong_charges());
+        wrong.extend(self.wrong_questions());
+        wrong.extend(self.wrong_refunds());
+        wrong.extend(self.wrong_holds());
+        wrong.extend(self.wrong_allowances());
+        wrong
+    }
+
+    /// Each reply has a status and a code that a client may get.
+    fn wrong_replies(&self) -> Vec<String> {
+        let is_stopped = self.case.scenario == Paying::StoppedStream;
         let mut expected = vec![
             (200, ""),
             (409, "idempotency_key_running"),
@@ -383,23 +423,24 @@ impl Case<Paying> {
             (503, "not_charged"),
         ];
         expected.extend(is_stopped.then_some((410, "stopped")));
-        for reply in &self.replies {
-            wrong.extend(reply.audit(&expected));
-        }
-        let stops = self.own.stops.lock().unwrap().clone();
-        for reply in &stops {
-            wrong.extend(reply.audit(&[(200, ""), (404, "not_found"), (503, "unavailable")]));
-        }
+        let replies = self.case.replies.iter().flat_map(|reply| reply.audit(&expected));
+        let expected = [(200, ""), (404, "not_found"), (503, "unavailable")];
+        let stops = self.case.own.stops.lock().unwrap();
+        replies.chain(stops.iter().flat_map(|reply| reply.audit(&expected))).collect()
+    }
 
-        let (chats, account) = (world.chats(&id), &world.accounts[&id]);
-        let answered: Vec<_> = self.replies.iter().filter(|reply| reply.status == 200).collect();
-        for reply in &answered {
-            let Some(chat) = chats.iter().find(|chat| reply.body["id"] == chat.chat_id) else {
+    /// Each answer is stored as its client gets it, and all replies to one request are equal.
+    fn wrong_answers(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for reply in self.answered() {
+            let Some(chat) = self.chats.iter().find(|chat| reply.body["id"] == chat.chat_id) else {
                 wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
                 continue;
             };
-            let left =
-                if self.scenario.is_of_a_program() { Value::Null } else { json!(chat.tokens_left) };
+            let left = match self.case.scenario.is_of_a_program() {
+                true => Value::Null,
+                false => json!(chat.tokens_left),
+            };
             let reason = &reply.body["finish_reason"];
             if reply.body["response"] != *chat.answer()
                 || reply.body["message"] != chat.message
@@ -408,108 +449,155 @@ impl Case<Paying> {
             {
                 wrong.push(format!("{} is not the chat {chat:?}", reply.body));
             }
-            if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
+            if reply.replayed() && self.answered().any(|other| other.body != reply.body) {
                 wrong.push(format!("a replay differs: {}", reply.body));
             }
         }
+        wrong
+    }
+
+    /// Only a request stops an answer, and an ended answer is stored.
+    fn wrong_stops(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let stops = self.case.own.stops.lock().unwrap();
         let mut ended = stops.iter().filter(|reply| reply.body["status"] == "ended");
-        if ended.any(|reply| !chats.iter().any(|chat| reply.body["id"] == chat.chat_id)) {
+        if ended.any(|reply| !self.chats.iter().any(|chat| reply.body["id"] == chat.chat_id)) {
             wrong.push("a stop says that an answer has ended that is not stored".into());
         }
-        if chats.iter().any(|chat| chat.stopped && stops.is_empty()) {
+        if self.chats.iter().any(|chat| chat.stopped && stops.is_empty()) {
             wrong.push("an answer was stopped, and no request did it".into());
         }
+        wrong
+    }
+
+    /// The AI gets the account's instructions, and the chats that a chat follows.
+    fn wrong_prompts(&self) -> Vec<String> {
         let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
-        if self.scenario == Paying::InstructedChat && !chats.iter().all(is_told) {
-            wrong.push("the AI was asked without the instructions".into());
+        match self.case.scenario {
+            Paying::InstructedChat if !self.chats.iter().all(is_told) => {
+                vec!["the AI was asked without the instructions".into()]
+            }
+            Paying::Branch => self.case.is_apart(self.chats),
+            _ => Vec::new(),
         }
-        if self.scenario == Paying::Branch {
-            wrong.extend(self.is_apart(chats));
-        }
-        let known: HashSet<_> =
-            answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
-        if !self.scenario.is_known_again() && known.len() != answered.len() {
+    }
+
+    /// A request that the product recognizes is charged at most once, and other requests once for
+    /// each answer. An unknown outcome may be a charge.
+    fn wrong_charges(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let is_known_again = self.case.scenario.is_known_again();
+        let (known, unknown) = (self.known(), self.unknown());
+        if !is_known_again && known != self.answered().count() {
             wrong.push("two chats have one id".into());
         }
-        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
-        let most = if self.scenario.is_known_again() { 1 } else { known.len() + unknown };
-        if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
+        let charged = self.chats.len();
+        let most = if is_known_again { 1 } else { known + unknown };
+        if charged < known || charged > most || charged > known + unknown {
             wrong.push(format!(
-                "{} chats were charged, {} were answered and {unknown} are unknown",
-                chats.len(),
-                known.len()
+                "{charged} chats were charged, {known} were answered and {unknown} are unknown"
             ));
         }
+        wrong
+    }
 
-        // The product asks the AI once for each answered chat, but not for a replay or a refusal.
-        let failed =
-            self.replies.iter().filter(|reply| matches!(reply.status, 410 | 502 | 503)).count();
-        let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
-        let asked = messages.iter().map(|message| self.own.ai.times(message)).sum();
-        if !(known.len()..=known.len() + failed).contains(&asked) {
-            wrong.push(format!("the AI was asked {asked} times"));
-        }
+    /// The product asks the AI once for each answered chat, but not for a replay or a refusal.
+    fn wrong_questions(&self) -> Option<String> {
+        let messages = [self.case.scenario.message(&self.case.who), slow_message(&self.case.who)];
+        let asked: usize = messages.iter().map(|message| self.case.own.ai.times(message)).sum();
+        let is_right = (self.known()..=self.known() + self.failed()).contains(&asked);
+        (!is_right).then(|| format!("the AI was asked {asked} times"))
+    }
 
-        let refunds =
-            account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
+    /// Each failure of the AI is counted as a refund, and as free work if a part of the answer was
+    /// delivered.
+    fn wrong_refunds(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let minutes = self.account.minutes.iter().flatten();
+        let refunds = minutes.filter(|(minute, _)| minute.starts_with('r'));
         let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
         let of_release =
             |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens reserved");
-        let least = if moment == "after the request" {
-            self.replies.iter().filter(of_release).count()
-        } else {
-            0
+        let least = match self.after_the_request {
+            true => self.case.replies.iter().filter(of_release).count(),
+            false => 0,
         };
         // If late copies of a reserve and of its release are applied, one more refund is counted.
-        let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
-            usize::MAX
-        } else {
-            failed
-        };
+        let most = if self.has_late_copies() { usize::MAX } else { self.failed() };
         if !(least..=most).contains(&refunds) {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
         }
-
-        let work = free_work(account, "") + free_work(account, "k");
-        let wasted = if self.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
+        let work = free_work(self.account, "") + free_work(self.account, "k");
+        let wasted = if self.case.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
         // The answer of a function that wakes too late is free work, if its hold still exists.
-        let late = self.replies.iter().filter(|reply| reply.code() == "not_charged").count();
+        let replies = self.case.replies.iter();
+        let late = replies.filter(|reply| reply.code() == "not_charged").count();
         let most = wasted + late as u64 * PRICE;
-        if work > most || (moment == "after the request" && work < wasted) {
+        if work > most || self.after_the_request && work < wasted {
             wrong.push(format!("{work} of free work are counted after {refunds} refunds"));
         }
+        wrong
+    }
 
-        let open = self
-            .replies
-            .iter()
-            .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
-            .count();
+    /// Only requests with an unknown outcome may have holds. The balance that users see is what is
+    /// neither held nor spent.
+    fn wrong_holds(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let (account, now) = (self.account, self.now);
+        let is_open =
+            |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens reserved");
+        let open = self.case.replies.iter().filter(is_open).count();
         // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
         // itself would never send a reserve again after the store's reply.
-        let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
+        let copied = usize::from(self.has_late_copies());
         let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
             wrong.push(format!(
                 "{live} reservations exist and {open} requests have an unknown outcome"
             ));
         }
-        let free =
-            account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
+        let shown = account.balance(now);
+        let free = shown.get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
         if free != account.granted.get() {
-            wrong.push(format!(
-                "the balance that is shown, {}, is not what is free",
-                account.balance(now)
-            ));
+            wrong.push(format!("the balance that is shown, {shown}, is not what is free"));
         }
-        let allowances = world.ledger(&id).iter().filter(|row| row.allowance.is_some()).count();
-        if allowances > 1 || (allowances == 0 && !chats.is_empty() && self.has_allowance()) {
-            wrong.push(format!("the account got {allowances} allowances"));
-        }
-        self.notes(moment, wrong);
+        wrong
     }
 
-    fn has_allowance(&self) -> bool {
-        self.scenario == Paying::ChatWithAllowance
+    /// The account gets its allowance once, before its first chat.
+    fn wrong_allowances(&self) -> Option<String> {
+        let rows = self.world.ledger(&self.case.who.id).iter();
+        let allowances = rows.filter(|row| row.allowance.is_some()).count();
+        let is_missing = self.case.scenario == Paying::ChatWithAllowance
+            && allowances == 0
+            && !self.chats.is_empty();
+        (allowances > 1 || is_missing).then(|| format!("the account got {allowances} allowances"))
+    }
+
+    fn answered(&self) -> impl Iterator<Item = &Reply> {
+        self.case.replies.iter().filter(|reply| reply.status == 200)
+    }
+
+    /// Returns the number of chats whose answers the client got.
+    fn known(&self) -> usize {
+        let ids = self.answered().map(|reply| reply.body["id"].as_str().unwrap());
+        ids.collect::<HashSet<_>>().len()
+    }
+
+    /// Returns the number of requests whose outcome the client doesn't know.
+    fn unknown(&self) -> usize {
+        self.case.replies.iter().filter(|reply| reply.is_unknown()).count()
+    }
+
+    /// Returns the number of requests that failed or were stopped.
+    fn failed(&self) -> usize {
+        let replies = self.case.replies.iter();
+        replies.filter(|reply| matches!(reply.status, 410 | 502 | 503)).count()
+    }
+
+    /// Returns true if late copies of the case's calls may arrive.
+    fn has_late_copies(&self) -> bool {
+        self.case.plan.is_some_and(|plan| plan.fault == Fault::Again)
     }
 }
 

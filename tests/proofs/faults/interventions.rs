@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::values::idempotency::fingerprint;
 use shared::values::{Email, Intervention};
 
-use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, none};
 use crate::support::client::{Person, unique};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
@@ -181,25 +181,14 @@ impl Case<Intervening> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interventions_happen_at_most_once_and_with_their_trail_row() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::of(&Intervening::ALL).cases(&rig).await;
-    disturb(&mut cases).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            // The store forgets the request tokens, so only its items show that it applied the
-            // intervention.
-            case.lane.forgets_tokens();
-            case.runs_again(case.scenario.again()).await;
-        }
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
-
-    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    let again = async |case: &mut Case<Intervening>, _: &World| {
+        // The store forgets the request tokens, so only its items show that it applied the
+        // intervention.
+        case.lane.forgets_tokens();
+        case.runs_again(case.scenario.again()).await;
+    };
+    let late = async |case: &mut Case<Intervening>| case.lane.deliver_much_later().await;
+    let matrix = Matrix::of(&Intervening::ALL);
+    let (cases, _) = matrix.run(&rig, again, late, Case::<Intervening>::audit).await;
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shared::values::Email;
 
-use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::support::client::{GRANT, unique};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, FaultRepeat, Plan};
@@ -135,28 +135,14 @@ impl Case<LoggingIn> {
 }
 
 async fn run(rig: &Rig, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(rig).await;
-    disturb(&mut cases).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            case.runs_again(&[case.scenario.succeeds()]).await;
-        }
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
-
-    side_by_side(&mut cases, async |case| {
+    let again = async |case: &mut Case<LoggingIn>, _: &World| {
+        case.runs_again(&[case.scenario.succeeds()]).await;
+    };
+    let late = async |case: &mut Case<LoggingIn>| {
         case.lane.deliver_much_later().await;
         case.tokens_hold(rig).await;
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
-
+    };
+    let (mut cases, _) = matrix.run(rig, again, late, Case::<LoggingIn>::audit).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some_and(|plan| matches!(plan.fault, Fault::Again | Fault::Late)) {
             case.outlives_late_copies(rig).await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::values::Account;
 
-use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, none};
 use crate::support::client::{GRANT, unique};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
@@ -134,37 +134,21 @@ impl Case<Registering> {
 }
 
 async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(rig).await;
-    disturb(&mut cases).await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            let (stood, keyed) = (
-                world.accounts.values().any(|account| account.name == case.who.name),
-                case.own.is_some(),
-            );
-            case.runs_again(&[if stood && !keyed { (400, "username_taken") } else { (201, "") }])
-                .await;
-            let replayed = case.replies.last().unwrap().replayed();
-            case.notes(
-                "sent again",
-                (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")),
-            );
-        }
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
-
-    side_by_side(&mut cases, async |case| {
+    let again = async |case: &mut Case<Registering>, world: &World| {
+        let stood = world.accounts.values().any(|account| account.name == case.who.name);
+        let keyed = case.own.is_some();
+        case.runs_again(&[if stood && !keyed { (400, "username_taken") } else { (201, "") }]).await;
+        let replayed = case.replies.last().unwrap().replayed();
+        case.notes(
+            "sent again",
+            (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")),
+        );
+    };
+    let late = async |case: &mut Case<Registering>| {
         case.lane.deliver_much_later().await;
         case.tokens_hold(rig).await;
-    })
-    .await;
-    let world = rig.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    };
+    let (cases, world) = matrix.run(rig, again, late, Case::<Registering>::audit).await;
     let mut wrong: Vec<_> = cases.iter().flat_map(Case::verdict).collect();
     for user in world
         .ledger

@@ -4,7 +4,6 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::clock::month;
@@ -50,10 +49,7 @@ impl Person {
 
     /// Gets the reply as a CSV file.
     async fn file(&self, path: &str) -> String {
-        let headers = [("authorization", self.bearer()), ("accept", "text/csv".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let file = self.api.send(Method::GET, path, &headers, None).await.is(200);
-        file.as_str().unwrap().to_owned()
+        self.get_csv(path).await.is(200).as_str().unwrap().to_owned()
     }
 }
 

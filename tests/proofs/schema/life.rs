@@ -21,7 +21,7 @@ use shared::values::{
 };
 use tokio::task::JoinHandle;
 
-use super::record::{self, Head, Record, TABLES};
+use super::record::{self, Head, Record};
 use crate::support::client::{Answer, Api, DAY, Person, token_in};
 use crate::support::django::{self, DumpFile};
 use crate::support::function::{ask, chat_with};
@@ -291,11 +291,7 @@ async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
 /// Runs a `manage` command of the recorded release over the server's store.
 fn manage(api: &Api, arguments: &[&str]) {
     let mut command = program::of_release(&[&["manage"][..], arguments].concat());
-    for table in TABLES {
-        let variable = table.strip_suffix("Table").unwrap().to_uppercase();
-        command.env(format!("{variable}_TABLE"), table);
-    }
-    let output = command.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+    let output = program::over_tables(&mut command, &api.dynamodb).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 

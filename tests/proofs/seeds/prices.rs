@@ -11,7 +11,9 @@ use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::values::{Fare, PriceList, Rates, TokenEstimate};
 
-use super::{Checked, PRICE, text_after};
+use super::task::ChatRequest;
+use super::wire::text_after;
+use super::{Checked, PRICE};
 
 /// How long a function keeps the price list, in seconds.
 const KEPT: u64 = 60;
@@ -19,12 +21,15 @@ const KEPT: u64 = 60;
 /// The number of model tokens that an answer must be able to have.
 const LEAST_ANSWER: u32 = 64;
 
-/// The most model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and what templates add
-/// to the turns of `CONTEXT_CHATS` chats.
+/// The most model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and what templates
+/// add to the turns of `CONTEXT_CHATS` chats.
 const CONTEXT: u64 = 32_768 + 40 * 17;
 
 /// The user's instructions for the AI.
 pub const INSTRUCTIONS: &str = "Be brief.";
+
+/// A chat's model, and the command before its message.
+pub type Chosen = (Option<&'static str>, &'static str);
 
 /// The models that chats name. Not every list has each of them.
 pub const MODELS: [Option<&str>; 5] =
@@ -116,12 +121,9 @@ impl Instance {
 
 /// A chat as its client has requested it.
 pub struct Asked<'a> {
-    pub message: &'a str,
-    pub model: Option<&'a str>,
-    pub max_cost: Option<i64>,
-    pub in_conversation: bool,
+    pub chat: &'a ChatRequest,
+    /// True if the account has instructions for the AI.
     pub instructed: bool,
-    pub streamed: bool,
 }
 
 /// The name, the fare and the longest answer of a model.
@@ -136,7 +138,7 @@ impl Asked<'_> {
             return Some(("", Fare::Message(price), 0));
         };
         let list = LISTS.iter().find(|list| list.version() == version)?;
-        let model = match self.model {
+        let model = match self.chat.model {
             None => list.models.first()?,
             Some(name) => list.model(name)?,
         };
@@ -146,8 +148,8 @@ impl Asked<'_> {
     /// Returns how many model tokens the prompt can have at most, with and without earlier chats.
     fn prompts(&self) -> RangeInclusive<u64> {
         let instructions = self.instructed.then_some(INSTRUCTIONS);
-        let alone = prompt_overhead(None, instructions) + self.message.len() as u64;
-        alone..=alone + if self.in_conversation { CONTEXT } else { 0 }
+        let alone = prompt_overhead(None, instructions) + self.chat.message.len() as u64;
+        alone..=alone + if self.chat.conversation.is_some() { CONTEXT } else { 0 }
     }
 
     /// Returns what the chat's credits must be at least, with and without earlier chats.
@@ -199,7 +201,7 @@ impl Asked<'_> {
             return if is_fare { Ok(()) } else { wrong("not the price of a message") };
         };
         let is_whole = receipt["whole"] == true;
-        if is_whole != (chat["stopped"] == true && !self.streamed) {
+        if is_whole != (chat["stopped"] == true && self.chat.way.is_whole()) {
             return wrong("a hold was charged as a whole, or should have been");
         }
         let price = price_of(rates, &chat["usage"]).min(held);
@@ -221,9 +223,9 @@ impl Asked<'_> {
     /// Checks a chat's numbers of model tokens.
     fn is_counted(&self, chat: &Value) -> Checked {
         let usage = &chat["usage"];
-        let (how, words) = match self.message.strip_prefix("!ends ") {
+        let (how, words) = match self.chat.message.strip_prefix("!ends ") {
             Some(ends) => ends.split_once(' ').unwrap(),
-            None => ("used", self.message.strip_prefix("!used ").unwrap_or_default()),
+            None => ("used", self.chat.message.strip_prefix("!used ").unwrap_or_default()),
         };
         // The second provider answers without numbers.
         let words = if chat["model"] == "echo" { "" } else { words };

@@ -184,6 +184,46 @@ fn wait_for<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -
     answer.recv().unwrap().unwrap_or_else(|panicked| panic!("{panicked}"))
 }
 
+/// Returns a numeric attribute. 0 if it is missing.
+pub fn number(item: &Item, name: &str) -> i64 {
+    match item.get(name) {
+        Some(AttributeValue::N(number)) => number.parse().unwrap(),
+        _ => 0,
+    }
+}
+
+pub fn text(item: &Item, name: &str) -> String {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+pub fn flag(item: &Item, name: &str) -> bool {
+    matches!(item.get(name), Some(AttributeValue::BOOL(true)))
+}
+
+pub fn map(item: &Item, name: &str) -> Item {
+    match item.get(name) {
+        Some(AttributeValue::M(map)) => map.clone(),
+        _ => Item::new(),
+    }
+}
+
+/// Returns an attribute as plain JSON.
+pub fn plain(attribute: &AttributeValue) -> Value {
+    match attribute {
+        AttributeValue::N(number) => number.parse::<i64>().unwrap().into(),
+        AttributeValue::S(text) => text.as_str().into(),
+        AttributeValue::BOOL(flag) => (*flag).into(),
+        AttributeValue::M(map) => {
+            map.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+        }
+        AttributeValue::L(list) => list.iter().map(plain).collect(),
+        _ => Value::Null,
+    }
+}
+
 fn reply<Q: DeserializeOwned, P: Serialize>(
     body: &str,
     call: impl FnOnce(Q) -> dynoxide::Result<P>,

@@ -17,8 +17,9 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use serde_json::Value;
 
-use super::tables::Tables;
+use super::tables::{PRICE_LIST, Tables};
 use crate::support::mistakes::Sabotage;
 
 /// A request, with the task that sent it and the time at which it was sent.
@@ -33,8 +34,71 @@ pub struct Packet {
     pub sent: u64,
 }
 
+impl Packet {
+    pub fn is_write(&self) -> bool {
+        !matches!(self.operation.as_str(), "GetItem" | "BatchGetItem" | "Query" | "Scan")
+    }
+
+    pub fn is_transaction(&self) -> bool {
+        self.operation == "TransactWriteItems"
+    }
+
+    pub fn is_reserve(&self) -> bool {
+        self.operation == "UpdateItem" && self.body.contains(":reservation")
+    }
+
+    /// Returns true if the request reads the price list.
+    pub fn is_list_read(&self) -> bool {
+        self.operation == "GetItem" && self.body.contains(PRICE_LIST)
+    }
+
+    /// Returns the credits that a reserve takes.
+    pub fn cost(&self) -> i64 {
+        text_after(&self.body, r#"":cost":{"N":""#).unwrap().parse().unwrap()
+    }
+
+    /// Returns the id of the chat that a release or settle belongs to. Empty for other writes.
+    pub fn owner(&self) -> &str {
+        text_after(&self.body, r#"":owner":{"S":""#).unwrap_or_default()
+    }
+
+    pub fn table(&self) -> &str {
+        text_after(&self.body, r#""TableName":""#).unwrap_or_default()
+    }
+
+    /// Returns the key and the credits of the free work that a write counts. The first free work
+    /// creates the map.
+    pub fn free_work(&self) -> Option<(String, i64)> {
+        let (_, value) = self.body.split_once(r#"":work":"#)?;
+        let value = serde_json::Deserializer::from_str(value).into_iter::<Value>().next();
+        let value = value.unwrap().unwrap();
+        let number = |value: &Value| value["N"].as_str().unwrap().parse().unwrap();
+        match value["M"].as_object() {
+            Some(days) => days.iter().next().map(|(key, credits)| (key.clone(), number(credits))),
+            None => {
+                let key = text_after(&self.body, r##""#free_work":""##).unwrap();
+                Some((key.to_owned(), number(&value)))
+            }
+        }
+    }
+}
+
+/// Returns the text between `mark` and the next quotation mark.
+pub fn text_after<'t>(text: &'t str, mark: &str) -> Option<&'t str> {
+    text.split_once(mark)?.1.split('"').next()
+}
+
 /// A status and a body.
 pub type HttpReply = (u16, String);
+
+/// Returns a reply's outcome in a word.
+pub fn in_words((status, body): &HttpReply) -> &'static str {
+    match status {
+        200 => "done",
+        400 if body.contains("ConditionalCheckFailed") => "refused",
+        _ => "failed",
+    }
+}
 
 /// The way in which a call ends without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +116,13 @@ pub struct Call {
     pub reply: Option<HttpReply>,
     /// The outcome that the SDK gets.
     answer: Option<Result<HttpReply, Broken>>,
+}
+
+impl Call {
+    /// Returns true if the call is a transaction that the store hasn't applied yet.
+    pub fn is_settle(&self) -> bool {
+        self.reply.is_none() && self.packet.is_transaction()
+    }
 }
 
 /// All requests in transit.

@@ -1,0 +1,372 @@
+//! The start of a schedule: its features, the draws that decide how clients behave, its accounts
+//! and their clients.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::sync::Arc;
+
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::store::NewAccount;
+use shared::values::api_key::KeyName;
+use shared::values::{
+    self, AccessToken, Allowances, ApiKey, KeyLimit, LimitPeriod, RefreshToken, Restrictions, Role,
+    Session, StoredApiKey, Username,
+};
+use shared::{App, Credits};
+
+use super::lane::Lane;
+use super::model::Person;
+use super::prices::{BY_USAGE, Chosen, Instance, LISTS, MODELS, USED};
+use super::random::Random;
+use super::{Client, PRICE, Schedule};
+
+/// The users, whose usernames also contain the seed.
+const NAMES: [&str; 2] = ["ann", "ben"];
+
+/// The allowances of schedules with limits and grants.
+const ALLOWANCES: [&str; 4] = ["none", "150/day", "300/day", "250/week"];
+
+const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::Total };
+
+/// The features that a schedule uses, as its seed decides.
+#[derive(Clone, Copy)]
+pub struct Features {
+    /// True if an administrator sets price lists, clients choose models, and users buy credits.
+    pub listed: bool,
+    /// True if users have few credits, prices depend on the usage, and most reserves are lost. Then
+    /// many chats are reserved twice or refused, and copies of their reserves arrive late.
+    pub poor: bool,
+    /// True if most settles arrive late, so that leases end before that.
+    pub slow_settles: bool,
+    /// True if programs have API keys with limits, users get allowances, and sources grant credits.
+    pub till: bool,
+    /// True if clients chat under idempotency keys and stop the chats. In schedules with stops,
+    /// most answers don't end until they are stopped.
+    pub stops: bool,
+    /// True if most chats follow an arbitrary chat in a conversation.
+    pub branches: bool,
+    /// True if all accounts have instructions for the AI.
+    instructed: bool,
+}
+
+impl Features {
+    fn of(seed: u64) -> Self {
+        let (stops, slow_settles) = (seed % 8 == 7, seed % 12 == 1);
+        Self {
+            listed: seed % 3 == 1,
+            poor: slow_settles || seed % 12 == 10,
+            slow_settles,
+            // Stops need whole schedules of their own.
+            till: seed % 3 == 2 && !stops,
+            stops,
+            branches: seed % 16 == 3,
+            instructed: seed.is_multiple_of(3),
+        }
+    }
+
+    /// Returns the settings of the schedule's functions.
+    fn config(self, usual: &Config, random: &mut Random) -> Config {
+        let mut config = usual.clone();
+        config.parallel_chats = random.pick(&[1, 2, 3, 64]);
+        config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
+        config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
+        if self.till {
+            config.allowances = Allowances::parse(random.pick(&ALLOWANCES)).unwrap();
+        }
+        if self.poor {
+            (config.parallel_chats, config.chats_per_minute) = (64, 300);
+        }
+        // If the limit on refunds per minute is low, the free work is also low, so that some
+        // schedules use it up.
+        let messages = u64::from(config.refunds_per_minute / 2);
+        config.free_work = Credits::new(messages * PRICE.unsigned_abs()).unwrap();
+        config
+    }
+
+    /// Returns the credits that a new account may get.
+    fn grants(self) -> [u64; 9] {
+        match (self.listed, self.poor) {
+            (false, _) if self.till => [0, 0, 50, 100, 150, 200, 300, 400, 600],
+            (false, _) => [50, 100, 150, 200, 300, 300, 400, 600, 2000],
+            (true, false) => [20, 40, 60, 90, 120, 150, 250, 500, 2000],
+            (true, true) => [20, 30, 40, 60, 70, 80, 90, 100, 110],
+        }
+    }
+
+    /// Returns the limit of each user's API keys.
+    fn key_limits(self, random: &mut Random) -> [KeyLimit; 2] {
+        let mut limit = || KeyLimit {
+            tokens: Credits::new(random.pick(&[50, 100, 200, 250, 600])).unwrap(),
+            per: random.pick(&[LimitPeriod::Month, LimitPeriod::Total]),
+        };
+        if self.till { [limit(), limit()] } else { [NO_LIMIT; 2] }
+    }
+
+    /// Returns the model under each idempotency key and of all counted calls.
+    fn chosen(self, random: &mut Random) -> [Chosen; 3] {
+        let none: [Chosen; 3] = [(None, ""); 3];
+        if !self.listed {
+            return none;
+        }
+        let models = if self.poor { BY_USAGE } else { &MODELS };
+        none.map(|_| (random.pick(models), random.pick(&USED)))
+    }
+}
+
+/// How often things happen in a schedule, and how its clients behave.
+pub struct Options {
+    /// The percentage of calls that get a fault.
+    pub storm: usize,
+    /// True if requests may arrive after any delay. With such late requests, the test checks the
+    /// balances and the ledger, but not the replies.
+    pub ancient: bool,
+    /// The percentage of writes that arrive twice.
+    pub echoes: usize,
+    /// The percentage of requests that are refreshes.
+    pub refreshes: usize,
+    /// True if all clients chat under one idempotency key.
+    pub one_key: bool,
+    /// The percentage of chats that fail at the AI.
+    pub failures: usize,
+    /// True if clients chat in each person's conversations, and delete them.
+    pub talks: bool,
+    /// True if all clients count their retries and send no idempotency key.
+    pub all_count: bool,
+    /// The percentage of reserves that get a fault, if there are price lists.
+    pub lost_reserves: usize,
+}
+
+impl Options {
+    fn draw(features: Features, random: &mut Random) -> Self {
+        let Features { listed, poor, stops, slow_settles, .. } = features;
+        let storm = random.pick(&[0, 5, 10, 20, 35]);
+        let drawn = Self {
+            storm,
+            ancient: random.percent(20),
+            echoes: random.pick(&[0, storm / 2, storm / 2, 40]),
+            refreshes: random.pick(&[10, 10, 10, 10, 10, 60]),
+            one_key: random.percent(20),
+            failures: random.pick(&[4, 4, 4, 4, 80]),
+            talks: random.percent(20),
+            all_count: random.percent(10),
+            lost_reserves: match listed {
+                true if poor => 60,
+                true => random.pick(&[0, 30, 60]),
+                false => 0,
+            },
+        };
+        if poor {
+            let ancient = slow_settles;
+            let (storm, echoes, refreshes, failures, all_count) = (5, 5, 0, 0, false);
+            return Self { storm, echoes, refreshes, failures, all_count, ancient, ..drawn };
+        }
+        // In schedules with stops, many writes arrive twice, so that a late stop may find another
+        // chat with the same idempotency key.
+        let echoes = if stops { 40 } else { drawn.echoes };
+        Self { echoes, ..drawn }
+    }
+}
+
+impl<'l> Schedule<'l> {
+    /// Sets up the schedule that a seed decides.
+    pub(super) async fn new(lane: &'l Lane, seed: u64) -> Self {
+        let (mut random, features) = (Random(seed), Features::of(seed));
+        // The clock starts at a second that the seed decides and then stands still, so that the
+        // machine's speed can't influence the schedule.
+        let minute = Clock::default().seconds() / 60 * 60;
+        let clock = Clock::standing((minute + random.next() % 60) * 1000);
+        let config = Arc::new(features.config(&lane.app.config, &mut random));
+        let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
+        let app = App { config, clock: clock.clone(), ..lane.app.clone() };
+        let accounts = register(lane, &app, features, seed, &mut random).await;
+        let limits = features.key_limits(&mut random);
+        let clients = log_in(lane, &app, features, &accounts, limits, &mut random).await;
+        let people = people(lane, &app, &accounts, limits);
+        // Reads the public keys before the schedules, because otherwise only the first schedule in
+        // each lane would read them.
+        app.keyring.read().await.unwrap();
+        let instances = start_instances(&app, features, &mut random).await;
+        let chosen = features.chosen(&mut random);
+        let app = instances[0].app.clone();
+        let options = Options::draw(features, &mut random);
+        let conversations = people
+            .iter()
+            .map(|person| lane.tables().begin_conversation(&person.id))
+            .map(|id| vec![(id, false)])
+            .collect();
+        Self {
+            log: headline(&people, &app.config, features, &options, limits),
+            lane,
+            random,
+            clock,
+            app,
+            instances,
+            ai,
+            patient: lane.patient.clone(),
+            features,
+            options,
+            chosen,
+            accounts,
+            clients,
+            tasks: Vec::new(),
+            keys: HashMap::new(),
+            conversations,
+            messages: vec![Vec::new(); people.len()],
+            calls_paid: vec![0; people.len()],
+            people,
+            pauses: 0,
+            violation: None,
+        }
+    }
+}
+
+/// Creates the users' accounts.
+async fn register(
+    lane: &Lane,
+    app: &App,
+    features: Features,
+    seed: u64,
+    random: &mut Random,
+) -> Vec<values::Account> {
+    let mut accounts = Vec::new();
+    for name in NAMES {
+        let new = NewAccount {
+            name: Username::parse(&format!("{name}-{seed}")).unwrap(),
+            email: None,
+            password: "a hash".into(),
+            key: None,
+            role: Role::User,
+            grant: Credits::new(random.pick(&features.grants())).unwrap(),
+            reason: "registration",
+        };
+        let account = new.open(&app.clock);
+        app.store.register(&new, &account, None, None).await.unwrap();
+        if features.instructed || features.listed && random.percent(30) {
+            lane.tables().instruct(&account.pk, &account.id);
+        }
+        accounts.push(account);
+    }
+    accounts
+}
+
+/// Logs the users' devices in.
+async fn log_in(
+    lane: &Lane,
+    app: &App,
+    features: Features,
+    accounts: &[values::Account],
+    limits: [KeyLimit; 2],
+    random: &mut Random,
+) -> Vec<Client> {
+    let issuing = lane.issuing(app.clone());
+    let mut clients = Vec::new();
+    for index in 0..random.pick(&[2, 2, 3, 4]) {
+        let person = if index < 2 { index } else { random.below(2) };
+        let account = &accounts[person];
+        let session =
+            Session::new(account, Some("a test".into()), &app.clock, app.config.session_life);
+        app.store.start_session(&session).await.unwrap();
+        let access = AccessToken::new(account, &session, session.ends);
+        let key = match features.till && random.percent(70) {
+            true => Some(limited_key(app, &access, limits[person]).await),
+            false => None,
+        };
+        let token = access.sign(&issuing).await.unwrap();
+        let refresh = RefreshToken::first(account, &session).sign(&issuing).await.unwrap();
+        clients.push(Client {
+            person,
+            token,
+            key,
+            refresh: vec![refresh],
+            presented: 0,
+            first_presented: BTreeMap::new(),
+            taken: 0,
+            robbed: false,
+            ended: false,
+        });
+    }
+    clients
+}
+
+/// Returns the users with their accounts, as the store has them.
+fn people(
+    lane: &Lane,
+    app: &App,
+    accounts: &[values::Account],
+    limits: [KeyLimit; 2],
+) -> Vec<Person> {
+    let allowance = app.config.allowances.users;
+    let filled_to = allowance.map_or(0, |allowance| allowance.tokens.signed());
+    let mut people = Vec::new();
+    for ((name, account), limit) in NAMES.into_iter().zip(accounts).zip(limits) {
+        let (limit, tables) = (limit.tokens.signed(), lane.tables());
+        people.push(Person::new(name, account, limit, filled_to, &tables));
+    }
+    people
+}
+
+/// Sets the first price list, and starts the function instances. There are several if there are
+/// price lists, because each instance keeps its own copy of the list.
+async fn start_instances(app: &App, features: Features, random: &mut Random) -> Vec<Instance> {
+    if !features.listed {
+        // With this clock the list never gets old, so no schedule reads it again.
+        return vec![Instance::start(app, &Clock::standing(app.clock.millis())).await];
+    }
+    let first = random.pick(&[Some(0), Some(0), Some(1), Some(2), None]);
+    let first = if features.poor { Some(random.below(2)) } else { first };
+    if let Some(list) = first {
+        app.store.set_offer(None, Some(&LISTS[list]), None, &app.clock).await.unwrap();
+    }
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        instances.push(Instance::start(app, &app.clock).await);
+    }
+    instances
+}
+
+/// Returns the first line of a schedule's log.
+fn headline(
+    people: &[Person],
+    config: &Config,
+    features: Features,
+    options: &Options,
+    limits: [KeyLimit; 2],
+) -> String {
+    let grants =
+        people.iter().map(|person| format!("{} has {}", person.name, person.account.granted));
+    let grants: Vec<_> = grants.collect();
+    let (limit, per_minute, refunds) =
+        (config.parallel_chats, config.chats_per_minute, config.refunds_per_minute);
+    let mut line = format!(
+        "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {} %",
+        grants.join(", "),
+        options.storm
+    );
+    for (is_so, words) in [
+        (options.ancient, ", any delay"),
+        (features.stops, ", stops"),
+        (features.branches, ", branches"),
+        (features.listed, ", price lists"),
+        (features.poor, ", poor users"),
+        (features.slow_settles, ", slow settles"),
+    ] {
+        line += if is_so { words } else { "" };
+    }
+    if features.till {
+        let _ = write!(line, ", limits of {limits:?} and {:?}", config.allowances);
+    }
+    line + "\n"
+}
+
+/// Creates an API key with a limit. Its last use isn't noted, so a chat with it makes the same
+/// calls on every day.
+async fn limited_key(app: &App, caller: &AccessToken, limit: KeyLimit) -> StoredApiKey {
+    let key = ApiKey::random(app.clock.id()).unwrap();
+    let name = KeyName::parse("a program").unwrap();
+    let limits = Restrictions::new(None, None, Some(limit));
+    let mut stored = StoredApiKey::new(&key, caller, &name, limits, app.clock.millis());
+    stored.used = Some(u64::MAX);
+    app.store.create_api_key(caller, &stored).await.unwrap();
+    stored
+}
