@@ -80,7 +80,7 @@ fn queries(lane: &Lane) -> usize {
 #[tokio::test]
 async fn exports_contain_all_data_of_the_user_and_no_other() {
     let api = Api::start().await;
-    let (ann, email) = api.person_with_email().await;
+    let (ann, _) = api.person_with_email().await;
     let ben = api.person("ben").await;
     ben.chat("Ben's own").await.is(200);
     for message in ["one \"quoted\"", "two", "three"] {

@@ -299,7 +299,7 @@ async fn codex_retries_are_charged_once() {
     }
     // These requests aren't retries: a different request in the same turn, the same request in
     // another turn, and another account's request.
-    let (next) = sent(&one, "ho").await;
+    let (is_replay, next) = sent(&one, "ho").await;
     assert!(!is_replay && next != first);
     assert!(!sent(&other, "hi").await.0);
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
