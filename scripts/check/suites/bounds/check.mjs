@@ -83,7 +83,8 @@ async function compare(place, sent, answer, { tokens_deducted: charged, receipt:
 async function complete(user, place, body) {
   const reply = accepted(await call(user.key, "POST", "/v1/chat/completions", body), place, body);
   if (reply === undefined) return;
-  const chunks = reply.startsWith("data:") ? events(reply) : [JSON.parse(reply)];
+  // A stream may begin with a comment, which keeps the connection open until the first event.
+  const chunks = reply.startsWith("{") ? [JSON.parse(reply)] : events(reply);
   if (!chunks.at(-1).usage) throw new Error(`${place}: ${reply.slice(-1000)}`);
   const answer = chunks.map(({ choices: [choice] }) => (choice?.message ?? choice?.delta)?.content ?? "").join("");
   const chat = await read(user.access, "GET", `/api/chat/${chunks[0].id.replace("chatcmpl-", "")}`);
