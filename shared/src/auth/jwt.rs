@@ -27,7 +27,7 @@ pub(super) struct Claims<T> {
     pub(super) sid: String,
     /// The second at which the JWT ends.
     pub(super) exp: u64,
-    /// The second from which the JWT is valid. JWTs that Farebox issues don't have the claim `nbf`.
+    /// The second from which the JWT is valid. JWTs that Farebox issues don't contain `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]

@@ -142,7 +142,7 @@ mod tests {
                 "event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n",
                 &["add=73857293", "remove=2153"],
             ),
-            // An event without data has no effect, not even its name.
+            // An event without data has no effect, and its name is dropped.
             ("event: error\n\ndata: a\n\n", &["=a"]),
             ("data\n\ndata\ndata\n\n", &["=", "=\n"]),
             // Two names: the last one counts.
