@@ -20,8 +20,8 @@ pub struct Lambda {
     pub canary: bool,
     /// The time-out in seconds. `None` for the time-out of most functions.
     pub timeout: Option<u32>,
-    /// The memory in MB, which also decides the share of a processor. `None` for the memory of most
-    /// functions.
+    /// The memory in MB, which also determines the function's share of a processor. `None` for the
+    /// memory of most functions.
     pub memory: Option<u32>,
     /// The parameter with the function's reserved concurrency.
     pub concurrency: Option<&'static str>,

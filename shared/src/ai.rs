@@ -235,8 +235,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the failure of an earlier provider: a busy provider may support a prompt
-                    // that its backup refuses.
+                    // Keep the failure of an earlier provider, because a busy provider may support
+                    // a prompt that its backup refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)

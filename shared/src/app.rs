@@ -1,6 +1,6 @@
-//! The types of a handler's first parameter: `()`, [`App`], and types that add to an [`App`] what
-//! some endpoints need, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is
-//! created once, before the first request.
+//! The types of a handler's first parameter: `()`, [`App`], and types that extend an [`App`] for
+//! some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is created
+//! once, before the first request.
 
 use std::borrow::Borrow;
 use std::sync::Arc;

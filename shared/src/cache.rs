@@ -97,8 +97,8 @@ impl<V: Cacheable> Cached<V> {
     }
 
     /// Returns the value, which may be a minute old. `None` if the store doesn't contain it. If the
-    /// value can't be read again, the last one stays in use: without the price list, the flat price
-    /// could be far too low.
+    /// value can't be read again, the last one stays in use. Without the price list, for example,
+    /// messages would cost the flat price, which could be far too low.
     ///
     /// # Errors
     /// The errors of [`Cached::read`], if the value was never read.

@@ -119,10 +119,10 @@ pub struct AccountConfig {
     /// clients. Wrong passwords in requests with a valid access token are counted separately, with
     /// the same limit.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one source address that may fail in
+    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one IP address that may fail in
     /// an hour. 0 means no limit.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one source address may create in an
+    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one IP address may create in an
     /// hour. 0 means no limit.
     pub registrations_per_address: u32,
 }

@@ -185,7 +185,7 @@ impl PartialSchema for Credits {
     }
 }
 
-/// Users and clients know credits as tokens.
+/// The API calls credits tokens.
 impl ToSchema for Credits {
     fn name() -> Cow<'static, str> {
         "Tokens".into()

@@ -486,7 +486,7 @@ pub struct Chat<'a> {
     model: &'a str,
     /// The price of the message.
     tokens_deducted: Credits,
-    /// The tokens that the model counted. The price depends on them only if the receipt's fare does.
+    /// The model's token counts. The price depends on them only if the receipt's fare is by usage.
     usage: Usage,
     /// How the message was priced. Missing if there was no price list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -592,8 +592,8 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
-    /// The model that answered, by its name in the price list. Missing for rows without a price
-    /// from a price list, like `usage` and `fare`.
+    /// The model that answered, by its name in the price list. Like `usage` and `fare`, missing if
+    /// no price list set the price.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("echo"))]
     pub(crate) model: Option<&'a str>,

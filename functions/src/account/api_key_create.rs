@@ -86,7 +86,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field. Reads the price list only if the
+    /// Validates the body. The failure lists every invalid field. Reads the price list only if the
     /// key is restricted to models.
     async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
         let mut invalid = FieldErrors::default();

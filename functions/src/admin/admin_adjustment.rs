@@ -198,7 +198,7 @@ async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self) -> Result<(AdjustmentRequest, Reason)> {
         let mut invalid = FieldErrors::default();
         let asked = match self.chat_id {

@@ -255,7 +255,7 @@ impl List {
         Ok(next)
     }
 
-    /// Sends one line for each item, with the fields in the columns' names.
+    /// Sends one line for each item, with one cell for each column.
     async fn send(self, items: impl Iterator<Item = Value>, pieces: &Pieces) -> Result<()> {
         let cell = |item: &Value, column: &str| match item.get(column) {
             None | Some(Value::Null) => Cow::from(""),

@@ -168,7 +168,7 @@ struct Grant {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self, now: u64) -> Result<File> {
         let mut invalid = FieldErrors::default();
         let id = self.id.and_then(|id| invalid.check("id", usable(&id, now)));

@@ -1,4 +1,4 @@
-//! `PUT /api/admin/models` - sets or removes the price list. For administrators.
+//! `PUT /api/admin/models` - set or remove the price list. For administrators.
 //!
 //! In: `{list, version}`: the new list, or null to remove it, and the version that the
 //! administrator has seen, or null if there was no list. Out: the list, as `GET` shows it.

@@ -104,7 +104,7 @@ fn used(record: &Record, payload: &str) -> Error {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
         let mut invalid = FieldErrors::default();
         let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));

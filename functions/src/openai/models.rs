@@ -158,7 +158,7 @@ struct CurrentKey<'a> {
     data: KeyFacts<'a>,
 }
 
-/// The limit and the spending of an API key, in OpenRouter's fields.
+/// An API key's limit and spending, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 struct KeyFacts<'a> {
     /// The key's name. With an access token, the username.

@@ -72,8 +72,8 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     http::tagged(&req, http::cached(response))
 }
 
-/// The failures that every operation may have: the gateway throttles, and rejects malformed
-/// requests.
+/// The failures that every operation may return. Some of them come from the gateway, which
+/// throttles requests and rejects malformed ones.
 const EVERYWHERE: [Failure; 6] = [
     Failure::Malformed,
     Failure::BodyTooLarge,

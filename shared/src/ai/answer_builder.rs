@@ -309,7 +309,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(())
     }
 
-    /// Returns true if the answer has only white space and no calls so far.
+    /// Returns true if the answer contains only white space and no calls so far.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_visible && self.calls.is_empty()
     }
@@ -361,10 +361,10 @@ impl<'l> AnswerBuilder<'l> {
     /// Returns the finished answer. If the provider has ended it, later events don't change it.
     /// Otherwise the answer is the text delivered until the connection was closed.
     ///
-    /// A partial answer is charged if any of it was delivered, because clients could otherwise have
-    /// answers cut off or stop them, and pay nothing. A stopped answer is charged even if nothing
-    /// was delivered in two cases: the request waits for the whole answer, so its client never
-    /// receives a part early; or the prompt is long, so reading it is most of the provider's work.
+    /// A partial answer is charged if any of it was delivered. Otherwise clients could have answers
+    /// cut off or stop them, and pay nothing. A stopped answer is charged even if nothing was
+    /// delivered in two cases: the request waits for the whole answer, so its client never receives
+    /// a part early; or the prompt is long, so reading it is most of the provider's work.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
     /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.

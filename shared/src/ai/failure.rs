@@ -41,7 +41,7 @@ pub struct AnswerFailure {
     pub worked: Vec<Usage>,
 }
 
-/// What a prompt's sender must change, because the model can't answer the prompt.
+/// The demand that a prompt's sender must change, because the model can't meet it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The model doesn't support a limit of one function call per answer.
@@ -109,9 +109,9 @@ const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
 impl Refusal {
-    /// Recognizes a refusal by the provider's words, because providers have no common codes. If the
-    /// words don't show the reason, uses the field that the provider names, provided that the
-    /// request has this field.
+    /// Recognizes a refusal by the provider's words, because providers share no codes. If the words
+    /// don't show the reason, uses the field that the provider names, provided that the request
+    /// contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
         let words = reason.words.to_lowercase();
         Self::from_words(&words, prompt)

@@ -116,9 +116,9 @@ impl Prompt {
     /// Returns an upper bound for the number of model tokens, with the operator's system prompt.
     /// `picture` is the maximum for one picture.
     ///
-    /// Besides the strings' [bounds](bound), it counts what servers add: templates around turns,
-    /// the JSON of functions, schemas and calls as servers write it, and some models' instructions
-    /// about functions.
+    /// Besides the strings' [bounds](bound), this includes everything that servers add: templates
+    /// around turns, the JSON of functions, schemas and calls as servers write it, and some models'
+    /// instructions about functions.
     pub fn bound(&self, system: Option<&str>, picture: u32) -> u64 {
         let mut tokens = OVERHEAD + system.map_or(0, bound);
         if !self.instructions.is_empty() {
@@ -211,13 +211,13 @@ impl Prompt {
         self.added_size() > self.own_size().max(SHORT)
     }
 
-    /// Returns true if the prompt has functions with parameters, or a schema for the answer.
+    /// Returns true if the prompt contains functions with parameters, or a schema for the answer.
     pub(super) fn has_schemas(&self) -> bool {
         self.schemas().next().is_some()
     }
 
     /// Returns the field of the request that a provider names in its reply. `None` if the request
-    /// doesn't have this field, or if the settings also decide its value.
+    /// doesn't contain this field, or if the settings also decide its value.
     pub(super) fn sent_field(&self, param: &str) -> Option<&'static str> {
         let mut parts = param.split(['.', '[', ']']).filter(|part| !part.is_empty());
         let name = parts.next().unwrap_or_default();
@@ -251,7 +251,7 @@ impl Prompt {
         matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
     }
 
-    /// Returns true if the prompt has functions, function calls or results of calls.
+    /// Returns true if the prompt contains functions, function calls or results of calls.
     pub(super) fn has_tools(&self) -> bool {
         let is_of_a_call = |turn: &Turn| turn.role == Speaker::Tool || !turn.calls.is_empty();
         !self.tools.is_empty() || self.turns.iter().any(is_of_a_call)
@@ -262,7 +262,7 @@ impl Prompt {
         self.has_tools() || self.format.is_some() || self.has_pictures()
     }
 
-    /// Returns true if a turn has a picture.
+    /// Returns true if a turn contains a picture.
     pub(super) fn has_pictures(&self) -> bool {
         self.pictures().next().is_some()
     }

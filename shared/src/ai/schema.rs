@@ -64,8 +64,8 @@ struct Location {
     referring: Option<u64>,
 }
 
-/// The locations of objects with a `$ref`, each with the location that the reference leads to, as
-/// hashes.
+/// The location of each object with a `$ref`, and the location that the reference leads to. Both
+/// are hashes.
 #[derive(Default)]
 struct References {
     hashes: RandomState,

@@ -94,7 +94,8 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
     }
 }
 
-/// Returns the numbers at the beginning of a message: of the prompt, the cache and the answer.
+/// Returns the token counts at the beginning of a message: for the prompt, its cached part and the
+/// answer.
 fn usage(message: &str) -> ReportedUsage {
     let mut numbers = message.split(' ').map_while(|word| word.parse().ok());
     ReportedUsage {

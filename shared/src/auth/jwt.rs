@@ -58,7 +58,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// Signs a JWT of this kind that ends at the second `exp`. `own` contains the claims that only this
-/// kind has.
+/// kind contains.
 pub(super) async fn sign<T: Serialize>(
     issuing: &IssuerApp,
     kind: &Kind,

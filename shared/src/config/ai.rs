@@ -191,7 +191,7 @@ impl AiConfig {
     }
 }
 
-/// The settings by which endpoints that ask no provider say what a message can cost.
+/// The settings from which endpoints that ask no provider compute the highest price of a message.
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
     /// The names of the providers' models, in the order in which the providers are asked.

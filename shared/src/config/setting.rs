@@ -258,7 +258,7 @@ pub(super) const fn as_by_default() -> Described {
     described_by(Source::AsByDefault)
 }
 
-/// Describes a setting with the same value in every stack, which differs from its default.
+/// Describes a setting that every stack sets to this value, which isn't the default.
 pub(super) const fn fixed(value: &'static str) -> Described {
     described_by(Source::Fixed(value))
 }

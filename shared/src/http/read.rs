@@ -1,4 +1,4 @@
-//! Reads parts of requests: the body, headers, the path and the source address.
+//! Reads parts of requests: the body, headers, the path and the IP address.
 
 use std::convert::Infallible;
 use std::fmt::Display;

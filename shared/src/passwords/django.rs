@@ -314,13 +314,13 @@ fn scrypt_memory(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(u64::from(p))?.checked_add(1)?.checked_mul(128)?.checked_mul(u64::from(r))
 }
 
-/// Returns the work of a check, to which its time is proportional: N steps for each of p blocks of
+/// Returns a number to which the time of a check is proportional: N steps for each of p blocks of
 /// size r, and PBKDF2 over these blocks, which dominates if N is small. `None` if it overflows.
 fn scrypt_work(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(SCRYPT_FRAME)?.checked_mul(u64::from(r))?.checked_mul(u64::from(p))
 }
 
-/// Returns scrypt's parameters. `None` if `n` isn't a power of two, or scrypt doesn't allow them.
+/// Returns scrypt's parameters. `None` if scrypt doesn't allow them, or `n` isn't a power of two.
 fn scrypt_params(n: u64, r: u32, p: u32) -> Option<scrypt::Params> {
     let log_n = n.is_power_of_two().then(|| n.ilog2())?;
     scrypt::Params::new(u8::try_from(log_n).ok()?, r, p).ok()

@@ -29,8 +29,8 @@ pub(super) struct Completion<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
-    /// doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
+    /// which therefore doesn't show changes by the provider.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// Always one choice.
@@ -182,8 +182,8 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
-    /// doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
+    /// which therefore doesn't show changes by the provider.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// One choice. The chunk with the usage has no choice.

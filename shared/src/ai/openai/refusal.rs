@@ -26,7 +26,7 @@ pub async fn reason(mut body: Incoming) -> Reason {
     reason_in(&reply)
 }
 
-/// Returns the reason in a reply. If the reply is cut off, returns what precedes the cut.
+/// Returns the reason in a reply. If the reply is cut off, uses only the part before the cut.
 fn reason_in(reply: &[u8]) -> Reason {
     let mut reason = Reason::default();
     let _ = find_texts(reply, JsonPlace::Reply, &mut reason);

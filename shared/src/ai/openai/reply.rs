@@ -281,8 +281,8 @@ impl ReplyReader {
                 Part::Thought(thought) => builder.count_reasoning(&thought),
             }
         }
-        // The model's explanation if it refuses to answer. OpenAI sends it if the request has a
-        // schema for the answer.
+        // The model's explanation if it refuses to answer. OpenAI sends it if the request contains
+        // a schema for the answer.
         if let Some(refusal) = self.field(&message, "refusal", Json::wtf8) {
             self.push_text(refusal, builder)?;
         }
