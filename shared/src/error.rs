@@ -175,7 +175,7 @@ impl From<CostsMore> for Error {
     }
 }
 
-/// Converts the error that the operating system can't provide random bytes.
+/// Converts the error that is returned if the operating system can't provide random bytes.
 impl From<aws_lc_rs::error::Unspecified> for Error {
     fn from(_: aws_lc_rs::error::Unspecified) -> Self {
         Self::Internal("no randomness".into())

@@ -1,9 +1,9 @@
 //! Payments with [Stripe Checkout](https://docs.stripe.com/payments/checkout): the pages on which
 //! users pay, and the events that Stripe sends about payments.
 //!
-//! Every object that Stripe sends reports facts about one payment: a [`StripeReport`], whether the
-//! object came in an event or in a list. Facts are merged in
-//! [`PaymentFacts`](crate::values::PaymentFacts), so nothing depends on the order of events.
+//! Every object that Stripe sends, in an event or in a list, reports facts about one payment as a
+//! [`StripeReport`]. Facts are merged in [`PaymentFacts`](crate::values::PaymentFacts), so the
+//! order of events doesn't matter.
 
 mod client;
 mod reports;

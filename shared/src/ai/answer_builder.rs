@@ -89,8 +89,8 @@ pub(super) struct AnswerBuilder<'l> {
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the answer
-    /// is complete.
+    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the
+    /// answer is complete.
     ended: Option<Option<CutReason>>,
     /// The token counts that the provider has reported so far.
     usage: ReportedUsage,

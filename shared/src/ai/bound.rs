@@ -1,4 +1,5 @@
-//! Upper bounds for the number of model tokens that servers add to a prompt, or make of its parts.
+//! Upper bounds for the number of model tokens in a prompt, including everything that servers add
+//! to it.
 //!
 //! A tokenizer that works on bytes makes at most one token of each byte. A bound therefore counts
 //! the bytes of the longest form in which a known server writes a string.

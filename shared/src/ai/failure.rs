@@ -109,9 +109,9 @@ const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
 impl Refusal {
-    /// Recognizes a refusal by the provider's words, because providers share no codes. If the words
-    /// don't show the reason, uses the field that the provider names, provided that the request
-    /// contains this field.
+    /// Recognizes a refusal by the provider's words, because providers don't share error codes. If
+    /// the words don't show the reason, uses the field that the provider names, provided that the
+    /// request contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
         let words = reason.words.to_lowercase();
         Self::from_words(&words, prompt)

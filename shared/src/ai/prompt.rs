@@ -205,8 +205,8 @@ impl Prompt {
         self.priced_size() - self.added_size()
     }
 
-    /// Returns true if the operator's system prompt and the user's instructions are long, and longer
-    /// than the rest of the prompt.
+    /// Returns true if the operator's system prompt and the user's instructions are long, and
+    /// longer than the rest of the prompt.
     pub(super) fn is_mostly_added(&self) -> bool {
         self.added_size() > self.own_size().max(SHORT)
     }

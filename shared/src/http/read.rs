@@ -202,8 +202,8 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if it
-/// is a JWT without a scheme, as some clients send it.
+/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if
+/// it is a JWT without a scheme, as some clients send it.
 pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     let value = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match value.map(str::trim).filter(|value| is_jwt(value)) {

@@ -37,8 +37,8 @@ const MOST_ROUNDS: u32 = 14;
 /// 656,000.
 const MOST_SCRYPT_WORK: u64 = 2_200_000;
 
-/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks. Django's
-/// parameters need 16 MiB.
+/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks.
+/// Django's parameters need 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
 
 /// The time in which PBKDF2 fills and hashes the mixed blocks, in steps of scrypt's mixing.
