@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Files::new();
     list(Path::new("../site"), "", &mut files)?;
 
-    // Hash every path and text, so the version changes whenever a file does.
+    // Hash every path and its file's text, so that the version changes whenever a file does.
     let mut version = DefaultHasher::new();
     let mut listed = String::new();
     for (path, text) in &files {
@@ -52,8 +52,8 @@ fn list(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// Replaces a page's `modulepreload` line by one line for each script that the page's script
-/// imports, directly or indirectly. Without these lines a browser would discover an import only
+/// Replaces a page's `modulepreload` line with one line for each script that the page's script
+/// imports, directly or indirectly. Without these lines, a browser would discover an import only
 /// after reading the script that contains it.
 fn with_preloads(page: &str, text: &str, files: &Files) -> Result<String, Box<dyn Error>> {
     let line = text

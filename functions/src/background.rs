@@ -20,7 +20,7 @@ pub struct Background {
     pub name: &'static str,
     /// The Lambda function.
     pub lambda: Lambda,
-    /// The names of the settings that the function reads, besides those of every function.
+    /// The names of the settings that the function reads, besides the settings of every function.
     pub settings: &'static [Names],
 }
 

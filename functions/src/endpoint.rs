@@ -16,9 +16,9 @@ use crate::ROUTES;
 use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
-/// that its routes share: [`Route::of`](shared::http::Route::of) and a format of failures.
-/// After a row's routes, `=>` lists the functions in the endpoint's file that describe the
-/// endpoint's other routes. The function `handle` describes the first route.
+/// that its routes share: [`Route::of`](shared::http::Route::of) and a format of failures. After a
+/// row's routes, `=>` lists the functions in the endpoint's file that describe the endpoint's other
+/// routes. The function `handle` describes the first route.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -89,9 +89,9 @@ pub struct Endpoint {
     pub name: &'static str,
     /// The Lambda function.
     pub lambda: Lambda,
-    /// The names of the settings that the endpoint reads, besides those of every function.
+    /// The names of the settings that the endpoint reads, besides the settings of every function.
     pub settings: &'static [Names],
-    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with.
+    /// Whether this endpoint publishes the public key with which other endpoints verify JWTs.
     /// Endpoints that publish the public key must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,

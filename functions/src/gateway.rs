@@ -1,7 +1,7 @@
 //! The replies that the gateway itself sends. `cargo xtask generate` writes them into
-//! `template.yaml`, and the local gateway sends the ones that it needs.
+//! `template.yaml`, and the local gateway sends those that it needs.
 
-/// A reply of the gateway itself, which looks like a function's.
+/// A reply from the gateway itself, in the form of a function's reply.
 #[derive(Debug)]
 pub struct Refusal {
     /// The kind of reply in API Gateway
@@ -30,7 +30,7 @@ pub const HEADERS: [(&str, &str); 6] = [
 ];
 
 /// The reply for refusals without a specific reply. API Gateway keeps the status of each refusal,
-/// so the text must be true for all of them.
+/// so the sentence must be true for all of them.
 pub const REFUSED: Refusal = Refusal {
     kind: "DEFAULT_4XX",
     status: None,

@@ -1,7 +1,7 @@
 //! How AWS runs a function, and what the function may do there.
 //!
-//! Each function's file has a constant `LAMBDA` with these facts. `cargo xtask generate` writes
-//! them into `template.yaml`. No function's binary contains them.
+//! Each function's file contains these facts as the constant `LAMBDA`. `cargo xtask generate`
+//! writes them into `template.yaml`. No function's binary contains them.
 
 #[macro_use]
 pub mod permit;
@@ -20,8 +20,8 @@ pub struct Lambda {
     pub canary: bool,
     /// The time-out in seconds. `None` for the time-out of most functions.
     pub timeout: Option<u32>,
-    /// The memory in MB, which also decides the share of a processor. `None` for the memory of most
-    /// functions.
+    /// The memory in MB, which also determines the function's share of a processor. `None` for the
+    /// memory of most functions.
     pub memory: Option<u32>,
     /// The parameter with the function's reserved concurrency.
     pub concurrency: Option<&'static str>,
@@ -73,7 +73,7 @@ impl Schedule {
         }
     }
 
-    /// Returns the logical id of the rule in the template. The rule must keep it, because a new
+    /// Returns the logical id of the rule in the template. The id must not change, because a new
     /// rule would begin a new interval.
     pub const fn rule(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl Schedule {
 }
 
 impl Lambda {
-    /// A function with the usual time-out and memory, which may do nothing at AWS.
+    /// A function with the usual time-out and memory, and without permissions at AWS.
     pub const fn new(about: &'static str) -> Self {
         Self {
             about,

@@ -1,10 +1,10 @@
 //! The endpoints of the API and the functions that run in the background. Each endpoint or function
 //! is one file and one Lambda binary.
 //!
-//! Each folder is a room. The file with the folder's name has a row for each endpoint in it: the
-//! name, the methods and paths, and the format of failures. From these rows `cargo xtask generate`
-//! writes binaries, events, the routes of `cargo lambda watch`, alarms, and the functions in
-//! `template.yaml`, for which each endpoint's file has its permissions.
+//! Each folder is a room. The file with the folder's name contains a row for each endpoint in the
+//! room: the name, the methods and paths, and the format of failures. Each endpoint's own file
+//! contains its permissions. From both, `cargo xtask generate` writes binaries, events, the routes
+//! of `cargo lambda watch`, alarms, and the functions in `template.yaml`.
 
 #[macro_use]
 mod endpoint;
@@ -39,8 +39,8 @@ const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
     pages::ENDPOINTS,
 ];
 
-/// Every route, without the optional trailing slash. Each binary knows all routes, but serves one
-/// endpoint.
+/// Every route, without the optional trailing slash. Each binary contains all routes, but serves
+/// one endpoint.
 pub const ROUTES: &[Route] = &concat::<_, { length(ROUTES_OF_ROOMS) }>(ROUTES_OF_ROOMS);
 
 const ROUTES_OF_ROOMS: &[&[Route]] = &[

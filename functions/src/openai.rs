@@ -85,7 +85,7 @@ pub(crate) fn model_token_limits() -> Value {
     json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })
 }
 
-/// Returns the schema of a field that is always null here, but may be a text on other servers.
+/// Returns the schema of a field that is always null here, but may be a string on other servers.
 /// Generators of clients don't support a type that is only null.
 pub(crate) fn null() -> Object {
     Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))

@@ -1,4 +1,4 @@
-//! Endpoints that need no account: health, the OpenAPI document, events of Stripe, public keys,
+//! Endpoints that need no account: health, the OpenAPI document, Stripe's events, public keys,
 //! discovery.
 
 pub mod discovery;

@@ -56,9 +56,9 @@ pub struct Ai {
     providers: Arc<[Provider]>,
     /// The maximum number of model tokens in an answer.
     most: u32,
-    /// True if a prompt may have pictures.
+    /// True if prompts may contain pictures.
     takes_pictures: bool,
-    /// The operator's system prompt, which every prompt begins with.
+    /// The operator's system prompt, which begins every prompt.
     system_prompt: Option<Arc<str>>,
     /// The settings.
     pub config: Arc<AiConfig>,
@@ -84,9 +84,9 @@ impl Ai {
         })
     }
 
-    /// Returns the same AI for a model of the price list: with its providers in its order, its
-    /// maximum length of an answer, and its system prompt. Providers that the settings don't have
-    /// are left out.
+    /// Returns a copy for a model in the price list: with the model's providers in its order, its
+    /// maximum answer length, and its system prompt. Providers that the settings don't list are
+    /// left out.
     #[must_use]
     pub fn through(&self, list: &PriceList, model: &Model) -> Self {
         let provider = |via: &Via| {
@@ -149,8 +149,7 @@ impl Ai {
         self.capable(prompt).map(drop).map_err(Into::into)
     }
 
-    /// Returns the providers that support what the prompt demands, as far as is known before the
-    /// call.
+    /// Returns the providers that support the prompt's demands, as far as is known before the call.
     fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
         let mut refused = None;
         let able = |provider: &&Provider| {
@@ -166,15 +165,15 @@ impl Ai {
     }
 
     /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
-    /// share of `patience` to begin an answer. A listener receives each piece immediately. At the
-    /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
-    /// off](crate::values::CutReason). When `stop` completes, the connection to the provider is closed, and the
-    /// delivered text also becomes the answer.
+    /// share of `patience` to begin an answer. A listener receives each piece immediately. When the
+    /// time is over or the answer reaches its maximum length, the text delivered so far becomes the
+    /// answer, [cut off](crate::values::CutReason). When `stop` completes, the connection to the
+    /// provider is closed, and the text delivered so far also becomes the answer.
     ///
     /// # Errors
     /// Returns the last provider's failure. A refusal is returned only if every called provider
-    /// refused what the prompt demands. Returns [`Failure::Stopped`] if `stop` completes before any
-    /// of a short prompt's streamed answer was delivered.
+    /// refused the prompt's demands. Returns [`Failure::Stopped`] if `stop` completes before any
+    /// part of the streamed answer to a short prompt was delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -224,8 +223,8 @@ impl Ai {
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
                     // A refusal doesn't count as the provider's failure, because the model can't
-                    // answer such a request. A refusal for an unknown reason does, because a wrong
-                    // setting may be the cause.
+                    // answer such a request. A refusal for an unknown reason does count, because a
+                    // wrong setting may be the cause.
                     let failed = u64::from(!failure.is_refusal());
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     if failure == Failure::Unfunded {
@@ -236,8 +235,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the failure of an earlier provider: a busy provider may support a prompt
-                    // that its backup refuses.
+                    // Keep the failure of an earlier provider, because a busy provider may support
+                    // a prompt that its backup refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)
@@ -281,7 +280,7 @@ impl Ai {
             });
             match select(in_time, stop).await {
                 Either::Left((close, _)) => close,
-                // An answer that has ended isn't stopped. Its numbers arrive soon.
+                // An answer that has ended can't be stopped. Its token counts arrive soon.
                 Either::Right(((), in_time)) if progress.has_ended() => in_time.await,
                 Either::Right(_) => Close::Stopped,
             }
@@ -290,7 +289,7 @@ impl Ai {
     }
 }
 
-/// Reads a recorded reply of a server with OpenAI's chat completions, from the pieces in which it
+/// Reads a recorded reply in the format of OpenAI's chat completions, from the pieces in which it
 /// arrived.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
-//! The types of a handler's first parameter: `()`, [`App`], and types that add to an [`App`] what
-//! some endpoints need, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is
-//! created once, before the first request.
+//! The types of a handler's first parameter: `()`, [`App`], and types that extend an [`App`] for
+//! some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is created
+//! once, before the first request.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -153,8 +153,8 @@ impl Start for App {
     }
 }
 
-/// Implements [`Deref`](std::ops::Deref) and [`InnerApp`](crate::app::InnerApp) for a type that adds
-/// to the app in one of its fields: `extends!(GuardApp, app: App)`.
+/// Implements [`Deref`](std::ops::Deref) and [`InnerApp`](crate::app::InnerApp) for a type that
+/// contains the app in one of its fields: `extends!(GuardApp, app: App)`.
 #[macro_export]
 macro_rules! extends {
     ($outer:ty, $field:ident: $inner:ty) => {
@@ -184,10 +184,10 @@ pub struct HistoryApp {
 extends!(HistoryApp, app: App);
 
 impl HistoryApp {
-    /// Returns the period that can have data.
+    /// Returns the period that can contain data.
     ///
     /// # Errors
-    /// As [`Cached::current`].
+    /// Returns the errors of [`Cached::current`].
     pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));

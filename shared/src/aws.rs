@@ -57,8 +57,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Parses a URL. `None` unless the text is an `http://` or `https://` URL. Only an `http://`
-    /// URL may have an access key, because clients of AWS get their credentials from the
+    /// Parses a URL. `None` unless the string is an `http://` or `https://` URL. Only an `http://`
+    /// URL may contain an access key, because clients of AWS get their credentials from the
     /// environment.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(rest) = text.strip_prefix("http://") else {
@@ -119,7 +119,7 @@ pub fn amazon_with(
     Ok(builder.credentials_provider(credentials).build())
 }
 
-/// Returns the HTTP client of AWS clients, which trusts certificates from Amazon Trust Services.
+/// Returns the HTTP client for AWS clients. It trusts certificates from Amazon Trust Services.
 ///
 /// # Errors
 /// Fails if TLS can't be configured.
@@ -140,7 +140,8 @@ pub(crate) fn client() -> Result<Https, TlsError> {
     http::client(roots)
 }
 
-/// Returns the configuration for clients of an emulator, which accepts any region and credentials.
+/// Returns the configuration for clients of an emulator, which accepts any region and any
+/// credentials.
 pub fn emulated() -> SdkConfig {
     // Emulators don't use TLS. If TLS can't be configured, calls fail because there is no HTTP
     // client.

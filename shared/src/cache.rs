@@ -17,7 +17,7 @@ pub trait Cacheable: Sized + Send + Sync {
     /// The value's name in the log.
     const NAME: &'static str;
 
-    /// Reads the value. `None` if the store has none.
+    /// Reads the value. `None` if the store doesn't contain it.
     fn read(store: &Store) -> impl Future<Output = store::Result<Option<Self>>> + Send;
 }
 
@@ -49,7 +49,7 @@ pub type Prices = Cached<StoredPrices>;
 
 /// A value with the time at which it was read, in seconds since 1970.
 struct Known<V> {
-    /// `None` if the store had none.
+    /// `None` if the store didn't contain the value.
     value: Option<Arc<V>>,
     read_at: u64,
 }
@@ -66,7 +66,7 @@ impl<V: Cacheable> Cached<V> {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Returns the same value over another connection to the same store.
+    /// Returns the same cache with another connection to the same store.
     #[must_use]
     pub fn over(&self, store: Store) -> Self {
         Self { store, ..self.clone() }
@@ -76,7 +76,7 @@ impl<V: Cacheable> Cached<V> {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store doesn't answer, and [`Error::Internal`] if this release
-    /// doesn't understand the value.
+    /// can't read the value.
     pub async fn read(&self) -> Result<Option<Arc<V>>> {
         let read_at = self.clock.seconds();
         let value = V::read(&self.store).await?.map(Arc::new);
@@ -96,12 +96,12 @@ impl<V: Cacheable> Cached<V> {
         }
     }
 
-    /// Returns the value, which may be a minute old. `None` if the store has none. If the value
-    /// can't be read again, the last one stays in use: without the price list, the flat price could
-    /// be far too low.
+    /// Returns the value, which may be a minute old. `None` if the store doesn't contain it. If the
+    /// value can't be read again, the last one stays in use. Without the price list, for example,
+    /// messages would cost the flat price, which could be far too low.
     ///
     /// # Errors
-    /// As [`Cached::read`], if the value was never read.
+    /// The errors of [`Cached::read`], if the value was never read.
     pub async fn current(&self) -> Result<Option<Arc<V>>> {
         let last = self.last();
         match last {

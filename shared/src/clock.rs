@@ -75,15 +75,15 @@ pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
-/// Returns the month before this one: `2026-12` for `2027-01`. A text that isn't a month is returned
-/// unchanged.
+/// Returns the month before this one: `2026-12` for `2027-01`. A string that isn't a month is
+/// returned unchanged.
 pub fn previous_month(month: &str) -> String {
     let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
     Day(first.0.saturating_sub(1)).month()
 }
 
 /// Returns the time at which [`Clock::id`] created this id, in milliseconds since 1970. `None` if
-/// the text isn't a UUIDv7.
+/// the string isn't a UUIDv7.
 pub fn millis_of(id: &str) -> Option<u64> {
     let id = Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7)?;
     u64::try_from(id.as_u128() >> 80).ok()
@@ -94,14 +94,14 @@ pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// Creates an id of this millisecond. Unlike the ids of [`Clock::id`], ids of the same millisecond
-/// have no order.
+/// Creates an id of this millisecond. Unlike [`Clock::id`], this function doesn't order the ids of
+/// one millisecond.
 pub fn id_at(millis: u64) -> Uuid {
     let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1000, nanos))
 }
 
-/// The first day that can have data without an import. An import may bring older data.
+/// The first day that can contain data without an import. An import may bring older data.
 pub const FIRST_DAY: Day = Day(20_758);
 
 /// Returns the id of an item that another system made in this millisecond. `hash` is a hash of the
@@ -117,7 +117,7 @@ pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// Returns the 62 bits of the hash in an id of [`foreign_id`]. `None` if the text isn't an id.
+/// Returns the 62 bits of the hash in an id of [`foreign_id`]. `None` if the string isn't an id.
 pub fn foreign_hash(id: &str) -> Option<u64> {
     u64::try_from(Uuid::try_parse(id).ok()?.as_u128() & FOREIGN_HASH).ok()
 }
@@ -142,7 +142,8 @@ impl Day {
         Self(millis / MILLIS_OF_A_DAY)
     }
 
-    /// Parses a day such as `2026-11-20`. `None` if the text isn't a day or the day is before 1970.
+    /// Parses a day such as `2026-11-20`. `None` if the string isn't a day or the day is before
+    /// 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str, count: usize| {
             text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -157,8 +158,8 @@ impl Day {
             .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
-    /// Parses a day, and returns the second at which it ends. `None` if the text isn't a day, or the day
-    /// is over at the second `now`.
+    /// Parses a day, and returns the second at which it ends. `None` if the string isn't a day, or
+    /// the day is over at the second `now`.
     pub fn end_of(text: &str, now: u64) -> Option<u64> {
         let end = Self::parse(text)?.after(1).begins() / 1000;
         (end > now).then_some(end)

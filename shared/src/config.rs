@@ -36,8 +36,8 @@ pub use traces::TraceConfig;
 /// The names of settings.
 pub type Names = &'static [&'static str];
 
-/// The settings that every function has in its environment. A setting that only some functions read
-/// is in their own environment, so that an invalid value doesn't stop the other functions.
+/// The settings that are in every function's environment. A setting that only some functions read
+/// is in their environment alone, so that an invalid value doesn't stop the other functions.
 pub const COMMON: &[Names] = &[LogConfig::SETTINGS, EdgeConfig::SETTINGS, Config::SETTINGS];
 
 /// The settings of logs and metrics, which every function writes.
@@ -61,7 +61,7 @@ pub struct EdgeConfig {
     /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
     /// The statuses in which the clients of older systems differ. Endpoints that never reply with
-    /// them have the defaults.
+    /// these statuses use the defaults.
     pub statuses: ClientStatuses,
 }
 
@@ -84,7 +84,7 @@ pub struct Config {
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
-    /// How users get more credits. `None` if the operator hasn't set it.
+    /// How users get more credits. `None` if the operator hasn't set this.
     pub top_up: Option<TopUp>,
     /// `ALLOWANCE`: the credits up to which balances are filled in each period.
     pub allowances: Allowances,
@@ -107,8 +107,8 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, log-in and the JWTs that they issue. Only functions that create
-/// accounts, check passwords or issue JWTs have these settings in their environment.
+/// The settings of registration, log-in and the JWTs that they issue. These settings are only in
+/// the environments of functions that create accounts, check passwords or issue JWTs.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
@@ -119,10 +119,10 @@ pub struct AccountConfig {
     /// clients. Wrong passwords in requests with a valid access token are counted separately, with
     /// the same limit.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one source address that may fail in
+    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one IP address that may fail in
     /// an hour. 0 means no limit.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one source address may create in an
+    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one IP address may create in an
     /// hour. 0 means no limit.
     pub registrations_per_address: u32,
 }
@@ -179,10 +179,10 @@ impl UnknownModels {
     }
 }
 
-/// Reads `CURRENCY`: what the pages call the product's tokens, in the plural.
+/// Reads `CURRENCY`: the pages' word for the product's tokens, in the plural.
 ///
 /// # Errors
-/// Fails unless the word has 1 to 20 letters, with spaces in between.
+/// Fails unless the word consists of 1 to 20 letters, with spaces in between.
 pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
     let word = settings.text(rows::CURRENCY);
     let is_word = (1..=20).contains(&word.chars().count())
@@ -213,7 +213,7 @@ pub struct Tables {
     pub ledger: String,
 }
 
-/// An error for a setting that can't be used. The text contains the setting's name.
+/// An error for a setting that can't be used. The message contains the setting's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
 

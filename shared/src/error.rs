@@ -36,7 +36,7 @@ impl FieldErrors {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
 
-    /// Returns the problems of a list as errors of the request's field `within`.
+    /// Converts the problems of a list into errors of the request's field `within`.
     pub fn of(problems: Vec<Problem>, within: &str) -> Self {
         let mut errors = Self::default();
         for Problem { field, sentence } in problems {
@@ -82,12 +82,12 @@ impl FieldErrors {
     }
 }
 
-/// Returns the value of a required text field. Fails if the field is missing or empty.
+/// Returns the value of a required field. Fails if the field is missing or empty.
 pub fn required(value: Option<String>) -> Result<String, Invalid> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
-/// Parses the last day of something that ends, and returns the second at which the day ends.
+/// Parses the last day on which something is valid, and returns the second at which the day ends.
 pub fn last_day(text: &str, now: u64) -> Result<u64, Invalid> {
     let end = Day::end_of(text, now);
     end.ok_or_else(|| "Enter today or a later day, such as 2027-03-31.".into())
@@ -111,10 +111,10 @@ pub struct NextAllowance {
     pub day: Day,
 }
 
-/// Why a token is invalid. Only clients of djangorestframework-simplejwt learn this.
+/// Why a token is invalid. Only clients of djangorestframework-simplejwt are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// The token isn't one of this API's, or the reason is not known.
+    /// The token isn't one of this API's, or the reason isn't known.
     Unknown,
     /// The token has expired.
     Expired,
@@ -122,7 +122,7 @@ pub enum TokenFault {
     OtherType,
     /// The refresh token's session has ended, or a later refresh token has replaced it.
     Ended,
-    /// The header `Authorization` has a known scheme, but not exactly one token.
+    /// The header `Authorization` contains a known scheme, but not exactly one token.
     Header,
 }
 
@@ -175,7 +175,7 @@ impl From<CostsMore> for Error {
     }
 }
 
-/// Converts the error that the operating system can't provide random bytes.
+/// Converts the error that is returned if the operating system can't provide random bytes.
 impl From<aws_lc_rs::error::Unspecified> for Error {
     fn from(_: aws_lc_rs::error::Unspecified) -> Self {
         Self::Internal("no randomness".into())

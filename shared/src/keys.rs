@@ -1,4 +1,4 @@
-//! The Ed25519 keys for all JWTs. Functions that issue JWTs have the signing key; every function
+//! The Ed25519 keys for all JWTs. Functions that issue JWTs load the signing key; every function
 //! verifies JWTs with the published public keys.
 //!
 //! The signing key is derived from one random secret. Before a function signs anything, it
@@ -29,8 +29,8 @@ use crate::secrets::{CachedSecret, FromSecret};
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result};
 
-/// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a
-/// thousand bytes.
+/// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues are shorter than
+/// a thousand bytes.
 const JWT_LENGTH: usize = 4096;
 
 /// How long the public keys and the secret are cached, in seconds.

@@ -38,9 +38,8 @@ where
     serve_whole(Endpoint::start(routes, handle).boxed_local())
 }
 
-/// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must
-/// say that it streams. SAM CLI can't stream, so
-/// it gets each reply as a whole.
+/// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must say
+/// that it streams. SAM CLI can't stream, so it gets each reply as a whole.
 pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
@@ -115,7 +114,7 @@ impl Endpoint {
 }
 
 /// A reply with a UTF-8 body. For replies of any other type, `lambda_http` decodes the body by its
-/// content type, and the tables of all encodings would be in the binary.
+/// content type, so the binary would contain the tables of all encodings.
 struct TextReply(Response<String>);
 
 impl IntoResponse for TextReply {

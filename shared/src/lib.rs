@@ -1,4 +1,4 @@
-//! The code that several endpoints share. This crate doesn't know routes or endpoints.
+//! The code that several endpoints share. This crate defines no routes and no endpoints.
 //!
 //! ARCHITECTURE.md orders these modules in floors; each imports only from the floors below.
 

@@ -123,7 +123,7 @@ async fn send_by_ses(
 /// The reason why an e-mail wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The e-mail's text or recipient. No attempt will succeed, for example if the address has
+    /// The e-mail's text or recipient. No attempt will succeed, for example if the address contains
     /// non-ASCII characters before its `@`.
     Mail,
     /// The configuration or the status of the AWS account. All e-mails fail until an operator

@@ -1,4 +1,4 @@
-//! The parts of the OpenAPI document that several endpoints share: texts with their limits, and
+//! The parts of the OpenAPI document that several endpoints share: strings with their limits, and
 //! parameters. The limits are the same constants that the code checks.
 //!
 //! Only the function `openapi` uses this module. The linker removes the module from all other
@@ -32,7 +32,7 @@ const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\
 /// Control characters, written for a character class in a regex.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
-/// Implements a schema for a type: a text with limits.
+/// Implements a schema for a type: a string with limits.
 macro_rules! text {
     ($type:ty, $schema:expr) => {
         impl PartialSchema for $type {
@@ -87,7 +87,7 @@ text!(Email, {
         .pattern(Some(pattern))
 });
 
-/// An e-mail address or an empty text.
+/// An e-mail address or an empty string.
 #[derive(Debug)]
 pub struct EmailOrNone;
 
@@ -144,7 +144,7 @@ text!(LimitPeriod, {
 
 text!(Reason, line("The reason.", "a mistake", 1, REASON_LENGTH));
 
-/// A reason or an empty text.
+/// A reason or an empty string.
 #[derive(Debug)]
 pub struct ReasonOrNone;
 
@@ -162,8 +162,8 @@ text!(Role, {
     Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
 });
 
-// Acts that move no credits aren't part of statements. The schema has no `enum`, because replies
-// also contain kinds from later releases, which write to the same store.
+// Statements don't contain acts that move no credits. The schema has no `enum`, because replies may
+// contain kinds from later releases, which write to the same store.
 text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
     let kinds = kinds.map(|kind| format!("`{}`", kind.word())).join(", ");
@@ -185,7 +185,7 @@ impl PartialSchema for Credits {
     }
 }
 
-/// Users and clients know credits as tokens.
+/// The API calls credits tokens.
 impl ToSchema for Credits {
     fn name() -> Cow<'static, str> {
         "Tokens".into()
@@ -219,7 +219,7 @@ fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
         .examples([example])
 }
 
-/// A UUID or an empty text.
+/// A UUID or an empty string.
 #[derive(Debug)]
 pub struct IdOrNone;
 
@@ -229,8 +229,8 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A text that must not be empty. The endpoint only compares the text with stored values, so the
-/// text has no other limits.
+/// A string that must not be empty. The endpoint only compares the string with stored values, so it
+/// has no other limits.
 #[derive(Debug)]
 pub struct Given;
 
@@ -246,7 +246,7 @@ impl IntoParams for PageQuery {
     }
 }
 
-/// The query parameters of the history, whose `limit` has no default without a search.
+/// The query parameters of the history, whose `limit` has no default unless the request searches.
 #[derive(Debug)]
 pub struct HistoryPage;
 
@@ -393,7 +393,7 @@ pub fn parameter(
 }
 
 /// Describes an event in a stream: its name, if it has one, and its data. The data is JSON with one
-/// of these schemas, or the text that `or` contains.
+/// of these schemas, or the string in `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()

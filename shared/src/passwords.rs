@@ -102,7 +102,7 @@ impl Passwords {
         self.in_slot(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Hashes a password that was right before, and may break the rules for new passwords.
+    /// Hashes an existing password, which may break the rules for new passwords.
     pub async fn hash_again(&self, password: &str) -> Result<String> {
         let password = composed(password);
         self.in_slot(move |blocks| hash(&password, blocks)).await?
@@ -125,8 +125,9 @@ impl Passwords {
                 Ok(if stored.verify(&sent, blocks)? {
                     Verdict::Outdated
                 } else if trimmed != sent && stored.verify(trimmed, blocks)? {
-                    // Django REST framework removes blanks around a password. The hash stays, because
-                    // a new one would be of the password either with or without them.
+                    // Django REST framework removes blanks around a password. The stored hash
+                    // stays, because a new hash would match the password either only with the
+                    // blanks or only without them.
                     Verdict::Right
                 } else {
                     Verdict::Wrong
@@ -173,7 +174,7 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     let mut blocks = kept().pop().unwrap_or_default();
     let done = work(&mut blocks);
     blocks.fill(Block::default());
-    // A hash that Django made may need five times as much memory.
+    // A hash that Django made may have needed five times as much memory.
     blocks.truncate(Params::DEFAULT.block_count());
     blocks.shrink_to_fit();
     kept().push(blocks);
@@ -221,7 +222,7 @@ fn unusable(error: impl Display) -> Error {
     Error::Internal(format!("a stored hash: {error}"))
 }
 
-/// Returns true if `password` has the stored hash. The comparison takes constant time.
+/// Returns true if `password` matches the stored hash. The comparison takes constant time.
 fn verify(
     password: &str,
     stored: &PasswordHash,
@@ -309,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_of_django_are_replaced_after_a_right_password() {
-        // Django 5.2 made this hash of a password in decomposed form.
+        // Django 5.2 made this hash from a password in decomposed form.
         let django = "pbkdf2_sha256$1000$9wCTRPjNRTt2cbzy1pR3zP$Sgu5F/s75+v5cbWZBCbNT5N4Za70JwTg6AXG+xzODts=";
         let passwords = Passwords::new();
         let check = |password: &'static str, hash: &str| {

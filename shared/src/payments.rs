@@ -1,5 +1,6 @@
-//! The payments that Stripe reports: in events, whose facts are merged into the orders, and in
-//! lists, which the orders are compared with to find what no event has told.
+//! The payments that Stripe reports in events and in lists. The facts in events are merged into the
+//! orders. The orders are also compared with the lists, to find payments that no event has
+//! reported.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,15 +13,15 @@ use crate::values::{Pack, Packs, PaymentFacts, Progress};
 use crate::view::Purchase;
 use crate::{App, Credits, Error, Result};
 
-/// The lists of Stripe that are compared. Sessions come first, because they name the orders of the
-/// payments that refunds and disputes are about.
+/// The lists of Stripe that are compared. Sessions come first, because they link payments to
+/// orders, and refunds and disputes contain only the payment.
 const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
-/// The number of days for which disputes are compared at least. A bank decides weeks after a
-/// dispute was opened, and Stripe lists a dispute by the day on which it was opened.
+/// The minimum number of days for which disputes are compared. A bank decides weeks after a dispute
+/// was opened, and Stripe lists a dispute by the day on which it was opened.
 const DISPUTES: u64 = 180;
 
-/// What a report of Stripe is about, with the reported facts.
+/// The subject of a report from Stripe, with the reported facts.
 enum Subject {
     /// A stored order.
     Order(Box<Order>, PaymentFacts),
@@ -58,7 +59,7 @@ impl Subject {
     }
 }
 
-/// Merges what an event reports into its order, and returns the order. Returns `None` if the
+/// Merges the facts in a report into its order, and returns the order. Returns `None` if the
 /// payment's order isn't known yet, or the order was deleted because it stayed unpaid.
 ///
 /// # Errors
@@ -78,19 +79,19 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
 /// The orders that a comparison may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cure<'a> {
-    /// None.
+    /// No orders.
     Nothing,
-    /// Merge the facts that events haven't told into these orders.
+    /// Merge the facts that no event has reported into these orders.
     Merge(&'a HashSet<String>),
-    /// Merge them into all orders, and store the orders again that a restore of the tables has
+    /// Merge such facts into all orders, and restore the orders that a restore of the tables has
     /// lost.
     Restore,
 }
 
-/// A difference between an order and what Stripe says about it.
+/// A difference between an order and Stripe's data about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The order's id, or the id of Stripe's object if it can't be read.
+    /// The order's id, or the id of Stripe's object if the object can't be read.
     pub order: String,
     /// The difference, or what was done about it.
     pub line: String,
@@ -99,12 +100,13 @@ pub struct Difference {
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that none is lost if the comparison fails later.
-/// Lists each disputed order among those that need attention, because releases before 0.14.0 don't.
+/// each difference as soon as it is found, so that no difference is lost if the comparison fails
+/// later. Adds each disputed order to the list of orders that need attention, because releases
+/// before 0.14.0 don't.
 ///
 /// # Errors
 /// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
-/// that can't be changed is a difference.
+/// that can't be changed is reported as a difference.
 pub async fn compare(
     app: &App,
     stripe: &Stripe,
@@ -130,7 +132,7 @@ pub async fn compare(
             }
         }
     }
-    // An order of the first hour may have a page that is older than the listed ones.
+    // The page of an order in the first hour may be older than the listed pages.
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
             let line = "paid here, but Stripe doesn't list the payment".to_owned();
@@ -140,12 +142,12 @@ pub async fn compare(
     Ok(())
 }
 
-/// Like [`compare`], for a check that runs beside events: merges only differences about money that
-/// are still there after `grace`, because an event may be on its way. Calls `each` for each of
-/// them.
+/// Like [`compare`], for a check that runs while events arrive. Merges only differences about money
+/// that still exist after `grace`, because an event may be on its way. Calls `each` for each of
+/// these differences.
 ///
 /// # Errors
-/// As [`compare`].
+/// The errors of [`compare`].
 pub async fn check(
     app: &App,
     stripe: &Stripe,
@@ -180,7 +182,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an order with an object of Stripe.
+    /// Compares an order with one of Stripe's objects.
     async fn object(&mut self, object: Value) -> Result<Option<Difference>> {
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         match StripeReport::of(object, self.app.clock.millis()) {
@@ -220,7 +222,7 @@ impl Comparison<'_> {
         }
         let line = match self.cure {
             Cure::Restore => "Stripe lists this purchase, and it can't be restored",
-            // The page of another stack with the same Stripe account may be open.
+            // The page may belong to another stack that uses the same Stripe account.
             _ if !session.is_paid() => return Ok(None),
             _ => "Stripe lists this purchase, and it is missing here",
         };
@@ -245,7 +247,7 @@ impl Comparison<'_> {
         if merges {
             match self.app.store.merge_facts(after, facts, &self.app.clock).await {
                 Ok(merged) => after = merged,
-                // The other orders are compared even then.
+                // Report the difference, so that the other orders are still compared.
                 Err(error) => {
                     let cause = Error::from(error);
                     let line = format!("can't be changed: {}", cause.cause().unwrap_or_default());
@@ -271,8 +273,8 @@ impl Comparison<'_> {
         Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
-    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed,
-    /// or its account is unknown.
+    /// Restores an order that a restore of the tables has lost. `None` if that isn't allowed, or
+    /// its account is unknown.
     async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
         if self.cure != Cure::Restore {
             return Ok(None);
@@ -298,7 +300,7 @@ impl Comparison<'_> {
             price,
             currency: of.currency.clone(),
         };
-        // Only what this product writes into the metadata is restored.
+        // Restore only values that this product could have written into the metadata.
         if Packs::new(vec![pack.clone()]).is_err() {
             return Ok(None);
         }

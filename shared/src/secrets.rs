@@ -1,4 +1,4 @@
-//! Secrets in files and in AWS Secrets Manager. Functions keep a secret for some minutes and then
+//! Secrets in files and in AWS Secrets Manager. Functions cache a secret for some minutes and then
 //! read it again, so they use a replaced secret without a restart.
 
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::config::{ConfigError, Secret};
 /// ([reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html)).
 const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secretsmanager" };
 
-/// The minimum time between two reads that refusals cause, and the time after which a failed read
+/// The minimum time between two reads that follow refusals, and the time after which a failed read
 /// is repeated, in seconds.
 const AGAIN: u64 = 60;
 
-/// The time after which a refusal causes another read if the last read has failed, in seconds.
+/// The time after which a refusal leads to another read if the last read has failed, in seconds.
 const SOON: u64 = 5;
 
-/// The reason why a secret can't be read or replaced. The text doesn't contain the secret.
+/// The reason why a secret can't be read or replaced. The message doesn't contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(pub String);
 
@@ -46,7 +46,7 @@ impl From<CallError> for SecretError {
 }
 
 impl From<serde_json::Error> for SecretError {
-    /// The error's text is left out, because it may quote the secret.
+    /// Leaves out the error's message, because it may quote the secret.
     fn from(_: serde_json::Error) -> Self {
         Self("Secrets Manager's answer can't be read".into())
     }
@@ -84,7 +84,7 @@ async fn get(arn: &str, aws: &SdkConfig) -> Result<String, SecretError> {
 
 /// Replaces a secret in Secrets Manager
 /// ([`PutSecretValue`](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html)).
-/// The call can be sent twice, because it has a token.
+/// The call can safely be sent twice, because it contains a request token.
 ///
 /// # Errors
 /// Fails if Secrets Manager refuses the call or doesn't answer.
@@ -141,7 +141,7 @@ struct Shared<V> {
     /// The setting's name.
     setting: String,
     secret: Secret,
-    /// Makes one attempt at a call, because a request may wait for it.
+    /// A client that makes one attempt at a call, because a request may wait for it.
     aws: SdkConfig,
     clock: Clock,
     known: RwLock<Known<V>>,
@@ -154,7 +154,7 @@ struct Known<V> {
     value: Arc<V>,
     /// The second from which the secret is read again.
     due: u64,
-    /// The second of the last read that a refusal has caused.
+    /// The second of the last read that followed a refusal.
     refused_at: Option<u64>,
 }
 
@@ -164,7 +164,7 @@ impl<V> Clone for CachedSecret<V> {
     }
 }
 
-/// Leaves the secret out.
+/// Leaves out the secret.
 impl<V> fmt::Debug for CachedSecret<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CachedSecret").field(&self.0.setting).finish()
@@ -172,7 +172,7 @@ impl<V> fmt::Debug for CachedSecret<V> {
 }
 
 impl<V: FromSecret> CachedSecret<V> {
-    /// Reads the secret that `setting` has or names.
+    /// Reads the secret that the setting contains or points to.
     ///
     /// # Errors
     /// Fails if the secret can't be read or used. The error contains the setting's name.
@@ -210,8 +210,8 @@ impl<V: FromSecret> CachedSecret<V> {
         }
     }
 
-    /// Returns a newer value, after `refused` was refused. `None` if there is none. Refusals cause
-    /// at most one read of the secret per minute.
+    /// Returns a newer value, after `refused` was refused. `None` if there is no newer value.
+    /// Refusals lead to at most one read of the secret per minute.
     pub async fn renew_refused(&self, refused: &Arc<V>) -> Option<Arc<V>> {
         let _reading = self.0.reading.lock().await;
         // Another request may have read a new value during the wait.
@@ -246,7 +246,7 @@ impl<V: FromSecret> CachedSecret<V> {
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         known.due = now.saturating_add(if renewed.is_ok() { V::KEPT } else { AGAIN });
         if renewed.is_err() {
-            // The next refusal doesn't wait for a minute, because this one has read nothing.
+            // The next refusal doesn't wait for a minute, because this read has failed.
             known.refused_at = known.refused_at.map(|at| at.saturating_sub(AGAIN - SOON));
         }
         match renewed {

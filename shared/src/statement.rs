@@ -19,7 +19,7 @@ use crate::{App, Error, Result};
 pub use self::months::{MonthTotals, Months};
 
 /// The maximum number of times that the first page is read. The page is read again if the account
-/// has changed meanwhile.
+/// has changed in the meantime.
 const READINGS: usize = 10;
 
 /// The maximum number of rows that a request reads only to compute a balance or totals.
@@ -147,18 +147,18 @@ impl Period {
         }
     }
 
-    /// Returns a text that sorts before the rows of these days, and after all older rows.
+    /// Returns an id that sorts before the rows of these days, and after all older rows.
     fn first(self) -> Option<String> {
         self.from.map(|day| least_id(day.begins()))
     }
 
-    /// Returns a text that sorts after the rows of these days, and before all newer rows.
+    /// Returns an id that sorts after the rows of these days, and before all newer rows.
     fn end(self) -> Option<String> {
         self.to.map(|day| least_id(day.after(1).begins()))
     }
 
-    /// Returns true if there may be rows after these days that are older than the row `before`.
-    /// `now` is in milliseconds.
+    /// Returns true if there may be rows that are newer than these days and older than the row
+    /// `before`. `now` is in milliseconds.
     fn is_past(self, before: Option<&str>, now: u64) -> bool {
         let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
         self.end().is_some_and(is_past)
@@ -217,7 +217,7 @@ impl Rows {
 }
 
 /// Parses a cursor into the row after which a page begins, the balance before that row, and the
-/// rest of the text.
+/// rest of the cursor.
 fn place(position: &str) -> Result<(&str, i64, &str)> {
     let (before, rest) = position.split_once(' ').ok_or(Error::InvalidCursor)?;
     let (balance, rest) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -234,9 +234,9 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 
 impl Statement {
     /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
-    /// forged. Rows from after the days of `period` are read only to compute the balance. If one
-    /// request can't read all rows from after these days, the page is empty, and a next page
-    /// follows. Reads the rows' messages only if `with_messages`.
+    /// forged. Rows that are newer than the days of `period` are read only to compute the balance.
+    /// If one request can't read all of these rows, the page is empty, and a next page follows.
+    /// Reads the rows' messages only if `with_messages`.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the

@@ -1,9 +1,9 @@
 //! Payments with [Stripe Checkout](https://docs.stripe.com/payments/checkout): the pages on which
 //! users pay, and the events that Stripe sends about payments.
 //!
-//! Every object that Stripe sends reports facts about one payment: a [`StripeReport`], whether the
-//! object came in an event or in a list. Facts are merged in
-//! [`PaymentFacts`](crate::values::PaymentFacts), so nothing depends on the order of events.
+//! Every object that Stripe sends, in an event or in a list, reports facts about one payment as a
+//! [`StripeReport`]. Facts are merged in [`PaymentFacts`](crate::values::PaymentFacts), so the
+//! order of events doesn't matter.
 
 mod client;
 mod reports;
@@ -13,8 +13,8 @@ pub use client::{Listed, Page, Stripe};
 pub use reports::{Event, OrderMetadata, PaymentRef, SessionReport, StripeReport};
 pub use signature::{Secrets, SignatureError};
 
-/// The version of Stripe's API that this release knows: of its requests, and of the events that the
-/// webhook's endpoint must be created with.
+/// The version of Stripe's API that this release uses in requests. The webhook's endpoint must be
+/// created with the same version for its events.
 pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// The types of events that the webhook handles. Events of other types are confirmed and ignored.

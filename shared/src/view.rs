@@ -221,8 +221,8 @@ struct DetailsOfUser<'a> {
     free_work: FreeWorkOfDay,
 }
 
-/// The work of the AI on a day that no user pays for: on messages that failed or were stopped. If `used`
-/// reaches `most`, the account can send no messages until midnight (UTC).
+/// The work of the AI on a day that no user pays for: on messages that failed or were stopped. If
+/// `used` reaches `most`, the account can send no messages until midnight (UTC).
 #[derive(Serialize, ToSchema)]
 struct FreeWorkOfDay {
     /// The estimated price of the work, in tokens.
@@ -231,7 +231,8 @@ struct FreeWorkOfDay {
     /// The limit, which grows with what the user pays.
     #[schema(examples(10000))]
     most: Credits,
-    /// The estimated price of the work for API keys with a limit, in tokens. This work is counted separately.
+    /// The estimated price of the work for API keys with a limit, in tokens. This work is counted
+    /// separately.
     #[schema(examples(0))]
     used_by_limited_keys: Credits,
     /// The limit of the API keys with a limit.
@@ -244,7 +245,8 @@ struct FreeWorkOfDay {
 }
 
 impl FreeWorkOfDay {
-    /// Reads the counts of the day of the second `now`. `least` is what every account gets.
+    /// Reads the counts for the day that contains the second `now`. `least` is the free work that
+    /// every account gets.
     fn of(account: &Account, least: Credits, now: u64) -> Self {
         let of = |is_limited| FreeWork::at(now, is_limited).shown(account, least);
         let ([used, most], [used_by_limited_keys, most_for_limited_keys]) = (of(false), of(true));
@@ -277,8 +279,8 @@ struct HeldTokens<'a> {
 }
 
 impl<'a> UserDetails<'a> {
-    /// Creates the view of this account and its sessions at the second `now`. `free_work` is what every
-    /// account gets in a day.
+    /// Creates the view of this account and its sessions at the second `now`. `free_work` is the
+    /// free work that every account gets in a day.
     pub fn of(
         account: &'a Account,
         sessions: &'a [values::Session],
@@ -375,8 +377,8 @@ pub struct ApiKey<'a> {
     /// The limit of the tokens that the key may spend. Null if it may spend the whole balance.
     #[schema(required)]
     limit: Option<SpendingLimit>,
-    /// The last day on which a message was sent with the key, in UTC, answered or not. Null if none
-    /// was.
+    /// The last day on which a message was sent with the key, in UTC, whether it was answered or
+    /// not. Null if the key was never used.
     #[schema(required, value_type = Option<String>, format = "date", examples("2026-11-20"))]
     last_used: Option<Day>,
 }
@@ -390,15 +392,15 @@ pub struct SpendingLimit {
     /// The tokens that the key has spent in this period, with the tokens held for its unfinished
     /// messages.
     spent: Credits,
-    /// The day on which a monthly limit starts again, in UTC. Null if the limit is for the key's whole
-    /// life.
+    /// The day on which a monthly limit starts again, in UTC. Null if the limit is for the key's
+    /// whole life.
     #[schema(required, value_type = Option<String>, format = "date", examples("2026-12-01"))]
     resets: Option<Day>,
 }
 
 impl<'a> ApiKey<'a> {
-    /// Creates the view of this API key, at this time in milliseconds since 1970. `account` is its
-    /// owner's; a key that was just created has spent nothing.
+    /// Creates the view of this API key, at this time in milliseconds since 1970. `account` is the
+    /// owner's. A key that was just created has spent nothing, so its `account` is `None`.
     pub fn of(key: &'a values::StoredApiKey, account: Option<&Account>, now: u64) -> Self {
         let Restrictions { expires, models, limit, .. } = key.restrictions();
         let limit = limit.map(|KeyLimit { tokens, per }| SpendingLimit {
@@ -484,7 +486,7 @@ pub struct Chat<'a> {
     model: &'a str,
     /// The price of the message.
     tokens_deducted: Credits,
-    /// The tokens that the model counted. The price depends on them only if the receipt's fare does.
+    /// The model's token counts. The price depends on them only if the receipt's fare is by usage.
     usage: Usage,
     /// How the message was priced. Missing if there was no price list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -590,8 +592,8 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
-    /// The model that answered, by its name in the price list. Missing for rows that no price list
-    /// priced, as are `usage` and `fare`.
+    /// The model that answered, by its name in the price list. Like `usage` and `fare`, missing if
+    /// no price list set the price.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("echo"))]
     pub(crate) model: Option<&'a str>,

@@ -1,9 +1,9 @@
 //! `DELETE /api/user` - delete the caller's account.
 //!
 //! In: `{password}`. Out: 202. All access tokens, refresh tokens and API keys of the account are
-//! invalid at once. The account's e-mail address is free at once, and so is a username that equals
-//! this address; other usernames are free after a day. The account's messages are erased within
-//! minutes. The last administrator gets 409.
+//! invalid at once. The account's e-mail address can be used again at once, and so can a username
+//! that equals this address. Other usernames can be used again after a day. The account's messages
+//! are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
 use shared::app::GuardApp;

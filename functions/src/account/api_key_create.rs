@@ -1,8 +1,8 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
 //! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit}`. Out: 201 with the
-//! fields that lists show, and `key`, which can't be shown again, because the store keeps only its
-//! hash.
+//! fields that lists show, and `key`. The key can't be shown again, because the store contains only
+//! its hash.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
@@ -32,7 +32,8 @@ const MODELS: usize = 20;
 struct Body {
     #[schema(value_type = KeyName)]
     name: Option<String>,
-    /// The last day on which the key is accepted, in UTC. Without `expires`, the key doesn't expire.
+    /// The last day on which the key is accepted, in UTC. Without `expires`, the key doesn't
+    /// expire.
     #[schema(format = "date", examples("2027-03-31"))]
     expires: Option<String>,
     /// The names of the models that the key may use. Without `models`, it may use all.
@@ -50,8 +51,8 @@ struct Limit {
     /// The number of tokens.
     #[schema(value_type = u64, required, minimum = 1, maximum = 1_000_000_000_000_u64)]
     tokens: Option<Whole<u64>>,
-    /// `month` if the limit starts again each month in UTC. Without `per`, the limit is `total`, for
-    /// the key's whole life.
+    /// `month` if the limit starts again each month in UTC. Without `per`, the limit is `total`,
+    /// for the key's whole life.
     #[schema(value_type = Option<LimitPeriod>)]
     per: Option<String>,
 }
@@ -85,7 +86,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field. Reads the price list only if the
+    /// Validates the body. The failure lists every invalid field. Reads the price list only if the
     /// key is restricted to models.
     async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
         let mut invalid = FieldErrors::default();

@@ -1,9 +1,9 @@
 //! `GET /api/user/export` - all data of the caller, as one JSON document.
 //!
 //! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
-//! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data page by page
-//! while the client reads the reply, so only Lambda limits the size (200 MB). If the function fails
-//! in the middle, the document is cut off and isn't valid JSON.
+//! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data
+//! page by page while the client reads the reply, so only Lambda limits the size (200 MB). If the
+//! function fails in the middle, the document is cut off and isn't valid JSON.
 
 use std::borrow::Cow;
 
@@ -126,7 +126,7 @@ const LISTS: [(&str, List); 6] = [
     ("purchases", List::Purchases),
 ];
 
-/// Reads a page only after it has passed on the previous page, so at most two pages are in memory.
+/// Reads each page only after sending the previous page, so at most two pages are in memory.
 async fn write(
     app: App,
     caller: AccessToken,
@@ -165,8 +165,8 @@ async fn write(
         }
         before_list = "]".into();
     }
-    // If the account was deleted meanwhile, messages may be missing, so the document must not look
-    // complete.
+    // If the account was deleted in the meantime, messages may be missing, so the document must not
+    // look complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }

@@ -1,15 +1,14 @@
 //! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, which lists
 //! every change of the balance, newest first, and the totals of each month.
-//!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. The list
-//! of rows also takes `from` and `to`, days in UTC (`2026-11-20`), both included, and
-//! `Accept: text/csv` for CSV. Out: a `Link` header to the next page, and a bare list or CSV. Each
-//! row has the signed amount, the balance after it, the beginning of its message (`excerpt`), and
-//! the name of the API key that sent the message. Each month has `chats` (paid messages), `spent`,
-//! `granted`, and the `balance` at its end. Tokens that are held for a message have no row yet,
-//! so the balances in the statement still include these tokens. A request reads a limited number of
-//! rows. A page of months, or of rows from earlier days, may therefore have few items or no items,
-//! and still have a next page.
+//! of rows also takes `from` and `to`, days in UTC (`2026-11-20`), both included, and `Accept:
+//! text/csv` for CSV. Out: a `Link` header to the next page, and a bare list or CSV. Each row
+//! contains the signed amount, the balance after it, the beginning of its message (`excerpt`), and
+//! the name of the API key that sent the message. Each month contains `chats` (paid messages),
+//! `spent`, `granted`, and the `balance` at its end. There is no row yet for tokens that are held
+//! for a message, so the balances in the statement still include these tokens. A request reads a
+//! limited number of rows. A page of months, or of rows from earlier days, may therefore contain
+//! few items or no items, and still have a next page.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};
@@ -26,7 +25,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows statements").permits(permit
     query(Ledger),
 ]);
 
-/// The cursor scope of the list of all days' rows.
+/// The cursor scope of the statement for all days.
 const SCOPE: &str = "ledger";
 
 /// The cursor scope of the list of months.

@@ -1,8 +1,8 @@
 //! `POST /api/user/purchases` - order a pack of tokens, and open the page on which it is paid.
 //!
 //! In: `{pack}`, the id of a pack in the list of `GET`. Out: 201 with the purchase and the `url` of
-//! the payment page. The tokens come when the payment provider confirms the payment. A purchase
-//! that is never paid costs nothing.
+//! the payment page. The tokens are granted when the payment provider confirms the payment. A
+//! purchase that is never paid costs nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::CheckoutApp;
@@ -30,7 +30,7 @@ struct Body {
     pack: Option<String>,
 }
 
-/// Stores the order before the page is opened, so that no payment is without its order.
+/// Stores the order before the page is opened, so that every payment belongs to a stored order.
 #[utoipa::path(
     post,
     path = super::path::purchase_create,
@@ -57,7 +57,7 @@ pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let id = required(pack).map_err(|sentence| Error::field("pack", sentence))?;
     let (Some(stripe), Some(packs)) = (stripe, packs) else { return Err(Error::NothingSold) };
     let pack = packs.list.pack(&id).ok_or(Error::NoSuchPack)?;
-    // Otherwise an administrator could sell tokens to themselves for next to nothing.
+    // Prevents administrators from buying packs at prices that they set themselves.
     if packs.of.author == account.id {
         return Err(Error::OwnBalance);
     }

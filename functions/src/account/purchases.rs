@@ -1,8 +1,8 @@
 //! `GET /api/user/purchases` - the packs on sale, and the caller's purchases, newest first.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `packs`
-//! (`id`, `name`, `tokens`, `price`, `currency`), `tokens_owed` and `purchases`, and a `Link` header to
-//! the next page. No packs mean that nothing is sold.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out:
+//! `packs` (`id`, `name`, `tokens`, `price`, `currency`), `tokens_owed` and `purchases`, and a
+//! `Link` header to the next page. If `packs` is empty, nothing is sold.
 
 use serde::Serialize;
 use shared::http::Paging;

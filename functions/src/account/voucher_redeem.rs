@@ -2,9 +2,9 @@
 //!
 //! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
 //! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`); the same
-//! row if this account has redeemed the code before. 404 for a wrong code, 409 for a used one, 410
-//! for one that has ended. After ten wrong codes in an hour, an account gets 429, and codes aren't
-//! looked up.
+//! row if this account has redeemed the code before. 404 for a wrong code, 409 for a used code, 410
+//! for a code that has expired or was voided. After ten wrong codes in an hour, an account gets
+//! 429, and codes aren't looked up.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -34,7 +34,7 @@ struct Body {
     code: Option<String>,
 }
 
-/// Counts a guess before the code is looked up, and grants the tokens in one transaction, which also
+/// Counts a guess before the code is looked up. Grants the tokens in one transaction, which also
 /// counts the use of the code.
 #[utoipa::path(
     post,
@@ -94,7 +94,8 @@ async fn redeem(
         AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::InvalidToken(TokenFault::Unknown)),
-        // An adjustment that gives credits takes none, and has no idempotency key.
+        // An adjustment that gives credits can't fail for lack of credits, and this one has no
+        // idempotency key.
         AdjustOutcome::TooLittle(_) | AdjustOutcome::KeyUsed => Err(no_row(account)),
     }
 }

@@ -1,6 +1,5 @@
 //! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some away. For
 //! administrators.
-//!
 //! In: `{amount, reason}`, where a negative amount takes tokens; or `{chat_id, reason}`, which
 //! returns the price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with
 //! `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
@@ -46,8 +45,8 @@ struct Body {
     chat_id: Option<String>,
 }
 
-/// The time for which earlier releases remember a returned price, in seconds: ten years. They don't
-/// know sources, and may run beside this release.
+/// The time for which earlier releases remember a returned price, in seconds: ten years. Those
+/// releases don't support sources, and may run beside this release.
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
 /// The requested change to the balance.
@@ -143,7 +142,7 @@ impl AdjustmentRequest {
             .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))
     }
 
-    /// Returns a text that identifies this adjustment, for the fingerprint of an idempotency key.
+    /// Returns a string that identifies this adjustment, for the fingerprint of an idempotency key.
     fn text(&self, account: &Account, reason: &Reason) -> String {
         let asked = match self {
             Self::Change(change) => {
@@ -155,7 +154,7 @@ impl AdjustmentRequest {
     }
 }
 
-/// Logs an adjustment that was made.
+/// Logs a successful adjustment.
 pub(crate) fn log(adjustment: &Adjustment) {
     let Entry { user_id: subject, entry_id: row, amount, actor: by, .. } = adjustment.entry();
     tracing::info!(subject, by, amount, row, "a balance was adjusted");
@@ -199,7 +198,7 @@ async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self) -> Result<(AdjustmentRequest, Reason)> {
         let mut invalid = FieldErrors::default();
         let asked = match self.chat_id {

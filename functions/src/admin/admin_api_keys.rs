@@ -1,8 +1,8 @@
 //! `GET /api/admin/users/{id}/api-keys` - all API keys of a user, newest first, as a bare list. For
 //! administrators.
 //!
-//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters), `created`,
-//! `expires`, `models`, `limit` and `last_used`.
+//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters),
+//! `created`, `expires`, `models`, `limit` and `last_used`.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

@@ -5,8 +5,8 @@
 //! for the messages of one user, `user_id` and `chat_id` for one message, `q` for a search in
 //! messages and answers, `from` and `to` for a range of days. Out: the messages and answers as the
 //! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
-//! has at most about a megabyte, and a request searches a limited number of messages. A page may
-//! therefore have few items or no items, and still have a next page. The reply is 403 if the
+//! takes at most about a megabyte, and a request searches a limited number of messages. A page may
+//! therefore contain few items or no items, and still have a next page. The reply is 403 if the
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
@@ -37,7 +37,8 @@ pub(crate) const LAMBDA: Lambda =
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`] or [`HistoryApp`], and the access to users' messages that the operator gives administrators.
+/// An [`App`] or [`HistoryApp`], and the access to users' messages that the operator gives
+/// administrators.
 #[derive(Clone)]
 pub struct ChatReader<A> {
     pub(crate) app: A,

@@ -3,10 +3,10 @@
 //!
 //! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
 //! (`2026-11-20`), both included, by default all days; `names=true` for usernames in the ledger.
-//! Out: the file, whose first line names the columns. The function reads the list page by page
-//! while the client reads the reply. If the function fails in the middle, the file is cut off, and
-//! its last line has no line break. The list of messages gets 403 if the operator has closed the
-//! messages to administrators.
+//! Out: the file, whose first line contains the names of the columns. The function reads the list
+//! page by page while the client reads the reply. If the function fails in the middle, the file is
+//! cut off, and its last line has no line break. The list of messages gets 403 if the operator has
+//! closed the messages to administrators.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -108,8 +108,8 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     http::csv_download(file, |pieces| write(app, administrator, list, from, to, pieces))
 }
 
-/// Writes the file. Each line break is sent before the next line, and the last line break when the
-/// file is complete.
+/// Writes the file. Each line break is sent before the next line. The last line break is sent only
+/// when the file is complete.
 async fn write(
     app: App,
     administrator: Administrator,
@@ -127,7 +127,7 @@ async fn write(
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write(&app, day, &mut names, &pieces).await?;
     }
-    // If the caller's role was removed meanwhile, the file must not look complete.
+    // If the caller's role was removed in the meantime, the file must not look complete.
     app.store.administrator(administrator.caller()).await?;
     pieces.send("\r\n").await
 }
@@ -255,7 +255,7 @@ impl List {
         Ok(next)
     }
 
-    /// Sends one line for each item, with the fields that the columns name.
+    /// Sends one line for each item, with one cell for each column.
     async fn send(self, items: impl Iterator<Item = Value>, pieces: &Pieces) -> Result<()> {
         let cell = |item: &Value, column: &str| match item.get(column) {
             None | Some(Value::Null) => Cow::from(""),
@@ -309,7 +309,7 @@ impl IntoParams for NamesParam {
     }
 }
 
-/// The path parameter that names the list.
+/// The path parameter with the list's name.
 #[derive(Debug)]
 pub struct Name;
 

@@ -3,10 +3,10 @@
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
 //! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
 //! `spent` (tokens) and `closed` (whether the day's numbers are final), and their `totals`. With
-//! `accounts=true` the reply also has totals of all accounts, with `top=spent` or `top=chats` the
-//! most active users, and with `models=true` the costs and the income of models. A closed day is
-//! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
-//! with the stored counts.
+//! `accounts=true` the reply also contains totals of all accounts, with `top=spent` or `top=chats`
+//! the most active users, and with `models=true` the costs and the income of models. A closed day
+//! is counted once and stored. If many days must be counted first, the reply is 503; a retry
+//! continues with the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ const TOPS: [&str; 2] = ["spent", "chats"];
 /// The maximum time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The part of the function's time that is reserved for the reply.
+/// The part of the function's time that is left for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
 /// Reads the stored figures, and counts the days without stored figures.
@@ -231,13 +231,14 @@ struct MoneyFigures {
     cached_tokens: u64,
     /// The model tokens in the answers.
     completion_tokens: u64,
-    /// The currency of `cost` and `income`. Empty if the price list has no money.
+    /// The currency of `cost` and `income`. Empty if the price list contains no money prices.
     #[schema(examples("USD"))]
     currency: String,
-    /// The provider's price, as a decimal text. Null if the price list doesn't say.
+    /// The provider's price, as a decimal string. Null if the price list doesn't contain it.
     #[schema(required, examples("1.25"))]
     cost: Option<String>,
-    /// The price of the tokens for their buyers, as a decimal text. Null if the price list doesn't say.
+    /// The price of the tokens for their buyers, as a decimal string. Null if the price list
+    /// doesn't contain it.
     #[schema(required, examples("2.40"))]
     income: Option<String>,
 }

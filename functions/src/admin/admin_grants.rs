@@ -3,7 +3,7 @@
 //!
 //! In: `{id, reason, grants}`. Each of at most 50 `grants` is `{user, amount, reason}`, where
 //! `user` is an id, username or e-mail address. A request without `id` is a preview: it changes
-//! nothing, and its reply has an `id`. The same request with that `id` makes each grant as a
+//! nothing, and its reply contains an `id`. The same request with that `id` makes each grant as a
 //! separate adjustment. Out: the outcome of each grant. Under one `id`, each user gets at most one
 //! grant, no matter how often or by which administrator the request is sent. An `id` can be used
 //! for twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted
@@ -51,7 +51,7 @@ const LASTS: u64 = REMEMBERED / 2;
 /// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
 const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
-/// The part of the function's time that is reserved for the reply and for the grant in progress.
+/// The part of the function's time that is left for the reply and for the grant in progress.
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize, ToSchema)]
@@ -168,7 +168,7 @@ struct Grant {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self, now: u64) -> Result<File> {
         let mut invalid = FieldErrors::default();
         let id = self.id.and_then(|id| invalid.check("id", usable(&id, now)));
@@ -272,7 +272,8 @@ impl Grant {
             AdjustOutcome::TooLittle(_) => GrantResult::of(Outcome::BalanceTooLow),
             AdjustOutcome::TooMuch => GrantResult::of(Outcome::GrantTooLarge),
             AdjustOutcome::Gone => GrantResult::of(Outcome::NoSuchUser),
-            // The adjustment has neither a source nor a voucher.
+            // Of these, only `KeyUsed` can occur, because the adjustment contains neither a source
+            // nor a voucher.
             AdjustOutcome::KeyUsed
             | AdjustOutcome::SourceUsed
             | AdjustOutcome::VoucherUsed

@@ -2,8 +2,8 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
 //! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the rows as the user sees
-//! them, each with its `actor`, which is an account's id or `manage`. Rows have no `excerpt` if the
-//! operator has closed the messages to administrators.
+//! them, each with its `actor`, which is an account's id or `manage`. Rows contain no `excerpt` if
+//! the operator has closed the messages to administrators.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;

@@ -33,7 +33,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         match version {
             None => Ok(app.store.prices().await?),
             Some(version) => {
-                // Versions are hashes, so that no other item of the store can be read.
+                // Versions are hashes. Other values could address other items in the store.
                 if !version.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     return Err(Error::NoSuchPriceList);
                 }

@@ -1,8 +1,9 @@
-//! `PUT /api/admin/models` - sets or removes the price list. For administrators.
+//! `PUT /api/admin/models` - set or remove the price list. For administrators.
 //!
-//! In: `{list, version}`: the new list, or null to remove it, and the version that the administrator
-//! has seen, or null if there was no list. Out: the list, as `GET` shows it. Functions use a new
-//! list within a minute. A message that was sent before is priced by the list of its time.
+//! In: `{list, version}`: the new list, or null to remove it, and the version that the
+//! administrator has seen, or null if there was no list. Out: the list, as `GET` shows it.
+//! Functions use a new list within a minute. Messages that were sent before the change are priced
+//! by the earlier list.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,8 +27,8 @@ pub(crate) const LAMBDA: Lambda =
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
     /// The new list. Null removes the list, so that every message costs the price in the settings.
-    /// `system`, a text of at most 8,192 bytes, is the system prompt for all models, or in a model
-    /// for this model alone. Users don't see it.
+    /// The list's `system` is the system prompt for all models, and a model's `system` is the
+    /// system prompt for that model alone: a string of at most 8,192 bytes, which users don't see.
     #[schema(value_type = Option<Object>)]
     list: Option<Value>,
     /// The version that you have seen. Null if there was no list.

@@ -1,8 +1,8 @@
-//! `PUT /api/admin/packs` - sets or removes the packs that users can buy. For administrators.
+//! `PUT /api/admin/packs` - set or remove the packs that users can buy. For administrators.
 //!
 //! In: `{packs, version}`: the new packs, or null to sell nothing, and the version that the
-//! administrator has seen, or null if there were none. Out: the packs, as `GET` shows them. Orders
-//! keep the tokens and the price of their time.
+//! administrator has seen, or null if there were no packs. Out: the packs, as `GET` shows them.
+//! Earlier orders keep their tokens and prices.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};

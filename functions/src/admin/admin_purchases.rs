@@ -4,7 +4,7 @@
 //! for the purchases in some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of
 //! the previous page. Out: the fields of a purchase, and `user_id`, `username`, `stranded`,
 //! `disputed`, `session` and `payment`, and a `Link` header to the next page. With `state`, a page
-//! may have few purchases or no purchases, and still have a next page.
+//! may contain few purchases or no purchases, and still have a next page.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -30,7 +30,7 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
-/// The number of times that a request with `state` reads a hundred orders.
+/// The number of reads of a hundred orders that a request with `state` makes.
 const READS: usize = 5;
 
 /// Reads the ids of the orders from an index, then the orders with strong consistency, and then the

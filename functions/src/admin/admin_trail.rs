@@ -174,8 +174,8 @@ pub struct TrailRow<'a> {
     /// The new role, if the role was changed. For a new account: `admin`, or null.
     #[schema(required, examples("admin"))]
     role: Option<&'a str>,
-    /// The reason. Adjustments always have one. For a change of the price list: its version, or empty
-    /// if it was removed.
+    /// The reason. Adjustments always have a reason. For a change of the price list: its version,
+    /// or empty if it was removed.
     #[schema(examples("a mistake"))]
     reason: &'a str,
 }

@@ -1,10 +1,10 @@
-//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, change the user's role, or unlock a
-//! user whose messages failed too often. For administrators.
+//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, change the user's role, or unlock
+//! a user whose messages failed too often. For administrators.
 //!
-//! In: `{active, role, unlock, reason}`, at least one of the first three; `role` is `user` or `admin`,
-//! `unlock` is `true`, `reason` a line for the audit log. Out: the user, as `GET` shows it. A change
-//! of the state or role ends all of the user's sessions at once. Administrators can't deactivate,
-//! demote or unlock themselves (409).
+//! In: `{active, role, unlock, reason}`, at least one of the first three; `role` is `user` or
+//! `admin`, `unlock` is `true`, `reason` a line for the audit log. Out: the user, as `GET` shows
+//! it. A change of the state or role ends all of the user's sessions at once. Administrators can't
+//! deactivate, demote or unlock themselves (409).
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};

@@ -152,7 +152,7 @@ impl Creation {
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self, first_grant: Credits) -> Result<Creation> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();

@@ -45,7 +45,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.delete_user(&doing, &passwords::none()?, app.clock.seconds()).await?;
-    // After a restore, operators find deleted accounts in the log by the words "account deleted".
+    // After a restore, operators search the log for "account deleted" to find deleted accounts.
     tracing::info!(user = account.id, by = administrator.account().id, "account deleted");
     let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
     http::accepted(&Done { message })

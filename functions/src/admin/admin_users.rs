@@ -1,13 +1,13 @@
 //! `GET /api/admin/users` - all users, newest first, or the users whose name or address begins with
-//! a text, as a bare list. For administrators.
+//! a search string, as a bare list. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `q` for a
 //! search at the beginning of names and addresses, or with `match=anywhere` anywhere in them;
 //! `sort` for another order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
 //! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
 //! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
-//! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may have few
-//! users or no users, and still have a next page.
+//! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
+//! few users or no users, and still have a next page.
 
 mod query;
 

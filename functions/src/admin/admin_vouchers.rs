@@ -3,8 +3,8 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
 //! `name`, `tokens`, `count`, `uses`, `redeemed`, `ends`, `created`, `creator` and `voided` of each
-//! batch, and a `Link` header to the next page. Codes aren't shown, because the store has only their
-//! hashes.
+//! batch, and a `Link` header to the next page. Codes aren't shown, because the store contains only
+//! their hashes.
 
 use serde::Serialize;
 use shared::http::Paging;

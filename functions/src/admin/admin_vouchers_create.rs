@@ -1,9 +1,9 @@
 //! `POST /api/admin/vouchers` - create vouchers, which users exchange for tokens. For
 //! administrators.
 //!
-//! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`, which no other
-//! reply shows: the store keeps only their hashes. Under one `Idempotency-Key` vouchers are created
-//! once; a retry gets 409 `codes_shown`.
+//! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`. No other reply
+//! shows the codes, because the store contains only their hashes. Under one `Idempotency-Key`
+//! vouchers are created once; a retry gets 409 `codes_shown`.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, REQUIRED, last_day, required};
@@ -40,12 +40,13 @@ struct Body {
     /// The number of accounts that can use each code. Without `uses`, one account can.
     #[schema(value_type = Option<u32>, minimum = 1)]
     uses: Option<Whole<u32>>,
-    /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes have no end.
+    /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes don't
+    /// expire.
     #[schema(format = "date", examples("2027-03-31"))]
     ends: Option<String>,
 }
 
-/// Stores the codes' hashes, and then the batch without which no code works.
+/// Stores the codes' hashes, and then the batch, without which no code is valid.
 #[utoipa::path(
     post,
     path = super::path::admin_vouchers_create,
@@ -97,13 +98,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
 }
 
-/// Returns the failure of an idempotency key that has a record.
+/// Returns the failure for an idempotency key with a record.
 fn used(record: &Record, payload: &str) -> Error {
     if record.fingerprint == payload { Error::CodesShown } else { Error::KeyReused }
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
         let mut invalid = FieldErrors::default();
         let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));
@@ -133,7 +134,7 @@ impl Body {
 struct NewVouchers<'a> {
     #[serde(flatten)]
     batch: Vouchers<'a>,
-    /// The codes. Only this reply has them.
+    /// The codes. Only this reply contains them.
     #[schema(examples("6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"))]
     codes: Vec<String>,
 }

@@ -34,7 +34,7 @@ struct Body {
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
     /// A new password for the account. The password is required for the first verification of the
-    /// account's address, unless the request has the account's access token.
+    /// account's address, unless the request contains the account's access token.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
 }
@@ -62,8 +62,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
-    // A caller who sets a new password needn't be logged in. The new password ends all existing
-    // sessions.
+    // A caller who sets a new password doesn't have to be logged in. The new password ends all
+    // existing sessions.
     let caller = match password {
         Some(_) => None,
         None => caller(&app, &req).await?,
@@ -101,7 +101,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// Returns the caller, if the request has an access token.
+/// Returns the caller, if the request contains an access token.
 async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
     match http::authorization(req)? {
         Some(_) => auth::caller(app, req).await.map(Some),

@@ -81,7 +81,7 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
     };
 
     let strong = match checked.verdict {
-        // If too many requests hash passwords now, the next log-in tries again.
+        // If too many requests are hashing passwords, the next log-in tries again.
         Verdict::Outdated => app.passwords.hash_again(&password).await.ok(),
         Verdict::Right | Verdict::Wrong => None,
     };

@@ -175,7 +175,7 @@ async fn welcome(app: &IssuerApp, req: &Request, account: &Account, session: &Se
 }
 
 impl Body {
-    /// Validates the body. The failure names every invalid field.
+    /// Validates the body. The failure lists every invalid field.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();

@@ -3,8 +3,8 @@
 //!
 //! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
 //! same token gets the same `refresh`, so a client that ignores the new refresh tokens can use its
-//! first one until the session ends. With `X-Refresh-Token: cookie` the request and the reply have
-//! the refresh token in a cookie.
+//! first one until the session ends. With `X-Refresh-Token: cookie` the request and the reply
+//! contain the refresh token in a cookie.
 
 use serde::Deserialize;
 use shared::app::IssuerApp;
@@ -84,7 +84,7 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// Returns the refresh token in the body. If the body has no token and the request has
+/// Returns the refresh token in the body. If the body contains no token and the request contains
 /// `X-Refresh-Token: cookie`, returns the token in the cookie.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);

@@ -56,7 +56,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await;
     let presented = presented.map_err(|error| match error {
-        // This endpoint accepts access tokens and refresh tokens, so report a token of any other type as invalid, not as the wrong type.
+        // This endpoint accepts access tokens and refresh tokens. A token of any other type is
+        // reported as invalid, not as the wrong type.
         Error::InvalidToken(TokenFault::OtherType) => Error::InvalidToken(TokenFault::Unknown),
         error => error,
     })?;

@@ -26,7 +26,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accoun
 /// to the store.
 pub const TIME: Duration = Duration::from_secs(270);
 
-/// Erases data. Reads only the deleted accounts that may have data left.
+/// Erases data. Reads only the deleted accounts whose data may not be erased yet.
 pub async fn work(app: App) -> Result<()> {
     let erased = app.store.erase(app.clock.seconds(), TIME).await?;
     tracing::info!(accounts = erased.accounts, items = erased.items, gone = erased.gone, "erased");

@@ -26,9 +26,8 @@ pub(crate) const LAMBDA: Lambda =
 ///
 /// # Errors
 /// Returns an error only if another attempt may succeed. An e-mail that no attempt can send, such
-/// as one that can't be read, is logged and skipped, so that it doesn't block the e-mails behind
-/// it. Such an e-mail stays in the outbox until it expires, so an operator can fix the cause and
-/// send it.
+/// as an unreadable e-mail, is logged and skipped, so that it doesn't block the e-mails behind it.
+/// It stays in the outbox until it expires, so an operator can fix the cause and send it.
 // This function isn't an `async fn`, because the compiler would then generate its code in this
 // crate, for every binary (see shared::mail).
 #[inline]
@@ -137,7 +136,7 @@ async fn reset(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mai
 /// Writes the notice that an account's balance is low.
 async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<Mail>> {
     let account = app.store.account_named(name).await?;
-    // The user may have got credits since the e-mail was written.
+    // The user may have received credits since the e-mail was written.
     let is_low = |account: &Account| {
         account.id == user_id && account.active && account.alerted == Some(account.granted)
     };
@@ -153,7 +152,7 @@ async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<
     Ok(Some(Mail { to: address.to_owned(), subject: "Your tokens are running out".into(), text }))
 }
 
-/// Writes the notice to an administrator that a bank disputes the payment of an order.
+/// Writes the notice to an administrator that a bank disputes an order's payment.
 async fn dispute(
     app: &MailApp,
     (user_id, name): (&str, &str),

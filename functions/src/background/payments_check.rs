@@ -1,9 +1,9 @@
 //! Every hour - compare the orders with Stripe's lists, merge the payments, refunds and disputes
-//! that no event has told, and tell administrators of new disputes.
+//! that no event has reported, and tell administrators about new disputes.
 //!
 //! Events are lost if the webhook's secret or address is wrong, or if this product is down for
-//! longer than Stripe repeats them. Then buyers have paid and have got nothing, and no request
-//! fails.
+//! longer than Stripe repeats them. Then buyers have paid but received nothing, and no request
+//! shows the failure.
 
 use std::time::Duration;
 
@@ -30,14 +30,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
         update(Tokens(&["order:*", "payment:*"])),
     ]);
 
-/// The number of days that are compared. A refund or a dispute can come at any time, and has a time
-/// of its own.
+/// The number of days that are compared. Stripe lists refunds and disputes by their own dates, so
+/// those of older payments are also compared.
 const DAYS: u64 = 3;
 
-/// The number of days that the run of one hour a day compares. Some payments take days.
+/// The number of days that one run each day compares instead. Some payments take days.
 const DAYS_AT_NIGHT: u64 = 14;
 
-/// The hour of that run, in UTC.
+/// The hour of this run, in UTC.
 const NIGHT: u64 = 3;
 
 /// The time in which an event that is on its way must arrive.
@@ -46,13 +46,13 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The time for the comparison. The function's time-out leaves two minutes for disputes.
 const COMPARISON: Duration = Duration::from_secs(780);
 
-/// Does the work of an hour, and gives events a minute to arrive.
+/// Runs once, and gives events a minute to arrive.
 pub async fn work(payments: PaymentsApp) -> Result<()> {
     run(&payments, GRACE).await
 }
 
-/// Does the work of an hour. An event that is on its way must arrive within `grace`. Administrators
-/// are told of disputes even if Stripe doesn't answer.
+/// Compares the orders with Stripe's lists, and tells administrators about disputes, even if Stripe
+/// doesn't answer. An event that is on its way must arrive within `grace`.
 ///
 /// # Errors
 /// Fails with the errors of the store. If Stripe doesn't answer, the run isn't counted as a check.
@@ -76,7 +76,7 @@ pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Merges what no event has told, and counts the differences.
+/// Merges the facts that no event has reported, and counts the differences.
 async fn compare(
     PaymentsApp { app, stripe }: &PaymentsApp,
     grace: Duration,

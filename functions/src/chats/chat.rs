@@ -3,8 +3,8 @@
 //! In: `{message, conversation_id?, after?}` as JSON or as a form, with an `Authorization` header,
 //! or with a `token` in the body. `Idempotency-Key` makes retries safe. Out: the answer, its
 //! conversation, the price and the balance. Without `conversation_id` a new conversation begins.
-//! `after` names an earlier message in the conversation; the AI gets only that message and the
-//! messages that lead to it. Only a stored answer is charged.
+//! `after` is the id of an earlier message in the conversation; the AI gets only that message and
+//! the messages that lead to it. Only a stored answer is charged.
 
 use shared::app::{AiApp, Reads, Start};
 use shared::charge::{self, BeginOutcome, Charge};
@@ -26,7 +26,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI")
 /// An [`AiApp`], and the statuses that clients expect.
 #[derive(Clone)]
 pub struct ChatApp {
-    /// The AI, and what a charge needs.
+    /// The AI, and everything else that a charge needs.
     pub asking: AiApp,
     statuses: ClientStatuses,
 }
@@ -53,7 +53,7 @@ impl From<AiApp> for ChatApp {
     }
 }
 
-/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
+/// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::chat,

@@ -2,10 +2,11 @@
 //!
 //! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search in
 //! messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
-//! `Link` header to the next page. A page has at most about 1 MB of messages, and a request searches
-//! a limited number of messages. A page may therefore have few messages or no messages, and still
-//! have a next page. Without `limit`, `q` and `conversation_id`, a page is as long as it can be,
-//! because old clients know no pages. With `q` or `conversation_id`, the default of `limit` is 20.
+//! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
+//! searches a limited number of messages. A page may therefore contain few messages or no messages,
+//! and still have a next page. Without `limit`, `q` and `conversation_id`, a page is as long as
+//! possible, because old clients don't read further pages. With `q` or `conversation_id`, the
+//! default of `limit` is 20.
 
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};

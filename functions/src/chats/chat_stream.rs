@@ -26,8 +26,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     .streams(120)
     .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
 
-/// Reserves the tokens, and passes on the answer's pieces. Even if the client disconnects, the
-/// function stores the answer or returns the tokens.
+/// Holds the tokens, and sends the pieces of the answer as they arrive. Even if the client
+/// disconnects, the function stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::chat_stream,

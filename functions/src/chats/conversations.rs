@@ -4,8 +4,8 @@
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
 //! search in titles. Out: a bare list with `id`, `title`, `created`, `last_used`, `pinned` and
 //! `instructions` of each conversation, and a `Link` header to the next page. A request searches a
-//! limited number of conversations, so a page may have few matches or no matches, and still have a
-//! next page.
+//! limited number of conversations, so a page may contain few matches or no matches, and still have
+//! a next page.
 
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, PageQuery};
@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists conversations").permits(per
 ]);
 
 /// The scope of this list's cursors. For a search, the scope of the cursors also includes the
-/// search text.
+/// search string.
 const SCOPE: &str = "conversations";
 
 /// The number of conversations that a search reads per request.

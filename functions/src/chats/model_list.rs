@@ -1,11 +1,13 @@
-//! `GET /api/models` - the models that answer, and what they cost.
+//! `GET /api/models` - the models that answer, and their prices.
 //!
 //! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits of a
 //! conversation's context, and the `models`, the default one first. Without a price list there is
-//! one model, and `version` is null. `prompt_overhead` lets a page say what a message costs at most:
-//! the highest price is that of `prompt_overhead` model tokens, those of the message and of the
-//! conversation, and `most` model tokens in the answer. No text has more model tokens than bytes, in
-//! the longest of its forms NFC, NFKC and as it is.
+//! one model, and `version` is null.
+//!
+//! From `prompt_overhead`, a page computes the highest possible price of a message. It is the price
+//! of a prompt with `prompt_overhead` model tokens plus those of the message and the conversation,
+//! and of an answer with `most` model tokens. A string never takes more model tokens than the
+//! largest of three byte counts: as it is, in the form NFC and in the form NFKC.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,7 +62,7 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
         Some(prices) => {
             let list = &prices.list;
             let models = list.models.iter().enumerate();
-            // Most models have the list's system prompt, which may be long.
+            // Most models use the list's system prompt, which may be long.
             let mut overheads = HashMap::new();
             models
                 .map(|(index, model)| {
@@ -81,8 +83,8 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     })
 }
 
-/// An [`App`], the settings by which a page computes what a message costs at most, and what the
-/// pages call the product's tokens.
+/// An [`App`], the settings for computing the highest possible price of a message, and the pages'
+/// word for the product's tokens.
 #[derive(Clone)]
 pub struct PriceApp {
     app: App,
@@ -105,7 +107,7 @@ impl Start for PriceApp {
     }
 }
 
-/// The models that answer, and what they cost.
+/// The models that answer, and their prices.
 #[derive(Serialize, ToSchema)]
 struct ModelList<'a> {
     /// The version of the price list. Null if there is no price list.
@@ -132,14 +134,14 @@ struct Context {
     bytes: usize,
 }
 
-/// A model, and what it costs.
+/// A model, and its prices.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListedModel)]
 struct Model<'a> {
     /// The name by which a message chooses the model.
     #[schema(examples("echo"))]
     name: &'a str,
-    /// A line about the model. Empty if the list has no line.
+    /// A line about the model, from the price list. May be empty.
     #[schema(examples(""))]
     about: &'a str,
     /// True for the model that answers messages without `model`.
@@ -150,14 +152,14 @@ struct Model<'a> {
     /// The maximum number of model tokens in an answer.
     #[schema(examples(1024))]
     most: u32,
-    /// The number of model tokens that a prompt and its answer can have. Missing if the price list
-    /// doesn't have it.
+    /// The maximum number of model tokens in a prompt and its answer together. Missing if the price
+    /// list doesn't contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
     context_length: Option<u32>,
     /// True if requests under `/v1` may contain pictures.
     pictures: bool,
-    /// The maximum number of model tokens of a prompt with an empty message in a new conversation.
+    /// The maximum number of model tokens in a prompt with an empty message in a new conversation.
     #[schema(examples(1057))]
     prompt_overhead: u64,
 }

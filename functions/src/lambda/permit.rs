@@ -83,8 +83,8 @@ pub enum Action {
     UpdateItem,
 }
 
-/// A table or an index. A table with several kinds of items takes the key prefixes that the
-/// permission covers.
+/// A table or an index. For a table with several kinds of items, the value contains the key
+/// prefixes that the permission covers.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     /// The public signing keys.
@@ -169,7 +169,7 @@ pub const fn read_secret(parameter: &'static str) -> Permit {
 }
 
 /// Verifying the caller's token: reading the public keys and the caller's account. A function that
-/// doesn't read the account has `scan(Keys)` instead.
+/// doesn't read the account uses `scan(Keys)` instead.
 pub const VERIFY_TOKENS: Permit = Permit::Policy(&VERIFY_TOKENS_POLICY);
 
 const VERIFY_TOKENS_POLICY: Policy = Policy {
@@ -222,8 +222,8 @@ pub const COUNT_PASSWORD_CHECKS: Permit =
 /// Counting failed attempts from a network.
 pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
 
-/// Recording an administrator's action, and checking in the same transaction that the caller still
-/// is an administrator.
+/// Recording an administrator's action, and checking in the same transaction that the caller is
+/// still an administrator.
 pub const RECORD_ACTION: Permit =
     Permit::Group(&[check(Users(&["user:*"])), allow(&[GetItem, PutItem], Standing)]);
 

@@ -1,5 +1,5 @@
-//! The steps of a request that asks the AI, whatever API the client knows: the caller, the charge,
-//! and the stored answer to a retry. A [`Dialect`] reads the request and writes the answer.
+//! The steps of a request that asks the AI, for every API: the caller, the charge, and the stored
+//! answer to a retry. A [`Dialect`] reads the request and writes the answer.
 
 use serde::de::DeserializeOwned;
 use shared::ai::{CallPiece, Piece, Prompt};
@@ -15,8 +15,8 @@ use shared::{App, Error, Reply, Request, Result, auth};
 
 use crate::openai::CompletionApp;
 
-/// How the clients of one API ask the AI. A value has the options of a request on which the form of
-/// its answer depends.
+/// How the clients of one API ask the AI. A value contains the options of a request that decide the
+/// form of its answer.
 ///
 /// A new dialect is a folder with an endpoint's file, which calls [`answer`], and a type that
 /// implements this trait:
@@ -27,9 +27,9 @@ use crate::openai::CompletionApp;
 /// | the reply with a whole answer | [`reply`](Self::reply) |
 /// | the events of a streamed answer, and of a failure after them | [`Writer`](Self::Writer) |
 /// | the format of all other failures, as in the endpoint's row | [`FAILURES`](Self::FAILURES) |
-/// | a word that no other dialect has, for idempotency keys | [`FORM`](Self::FORM) |
+/// | a word that no other dialect uses, for idempotency keys | [`FORM`](Self::FORM) |
 ///
-/// Dialects know nothing about credits.
+/// Dialects don't handle credits.
 pub(crate) trait Dialect: Send + Sized + 'static {
     /// The form of the answers. A retry gets a stored answer only if it asks for the same form.
     const FORM: AnswerForm;
@@ -43,7 +43,7 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// Writes the events of a streamed answer.
     type Writer: AnswerWriter;
 
-    /// Reads a request. The message for the history has at most `message_limit` characters.
+    /// Reads a request. The message for the history is cut to `message_limit` characters.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`], which names each invalid field.
@@ -62,7 +62,7 @@ pub(crate) trait AnswerWriter: Send {
     /// Sends a piece of the answer.
     fn pass(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
 
-    /// Ends the stream after the last piece of this answer, which is stored now.
+    /// Ends the stream after the last piece of this answer, which has been stored.
     fn end(&mut self, chat: &Chat) -> impl Future<Output = Result<()>> + Send;
 
     /// Ends the stream with a failure, and [notes](Events::note) the failure.
@@ -84,12 +84,11 @@ pub(crate) fn failures() -> Vec<Failure> {
     [charge::FAILURES, &[ApiKeyExpired, KeyLimitReached, OutOfQuota, NoSuchModel]].concat()
 }
 
-/// Answers a request: reserves the tokens, calls the AI, and then stores the answer or returns the
+/// Answers a request: holds the tokens, calls the AI, and then stores the answer or returns the
 /// tokens. A retry gets the stored answer.
 ///
-/// # Errors
-/// Fails if the request is refused, or if there is no answer. After the first event, failures are
-/// events.
+/// Fails if the request is refused, or if there is no answer. Failures after the first event are
+/// sent as events.
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, D::Body) = read(&app, &req).await?;
@@ -156,7 +155,8 @@ async fn begin(
     form: AnswerForm,
     Asked { model, message, prompt, .. }: Asked,
 ) -> Result<BeginOutcome> {
-    // A retry of a request that has finished gets its answer, even if the model was removed in the meantime.
+    // A retry of a request that has finished gets its answer, even if the model was removed in the
+    // meantime.
     let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
     if let Ok(offer) = &offer {
         offer.ai.check(&prompt)?;

@@ -1,4 +1,4 @@
-//! Deserializes values that may be a text or another type, and lists with a limit. An `untagged`
+//! Deserializes values that may be a string or another type, and lists with a limit. An `untagged`
 //! enum would first buffer the JSON, and a list without a limit would keep all elements. Such a
 //! buffer or list would take many times as much memory as the body.
 
@@ -30,7 +30,7 @@ where
     json.deserialize_seq(List { most, of, element: PhantomData })
 }
 
-/// Reads a text, or a list with at most `most` elements.
+/// Reads a string, or a list with at most `most` elements.
 pub(crate) fn text_or_list<'de, D, T, V>(
     json: D,
     (most, of): (usize, &'static str),
@@ -48,7 +48,7 @@ where
     })
 }
 
-/// Reads a text, or an object.
+/// Reads a string, or an object.
 pub(crate) fn text_or_object<'de, D, T, V>(
     json: D,
     expected: &'static str,

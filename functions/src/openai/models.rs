@@ -2,11 +2,11 @@
 //! models, as OpenAI's API lists them
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
-//! In: an API key or an access token. Out:
-//! `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which the models
-//! are called, or one model. If the operator has changed the maximum length of a prompt, each model
-//! has this length in tokens as `max_model_len`. If there is a price list, the models are the list's,
-//! with their fares. An API key that may use only some models sees only these.
+//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
+//! owned_by}]}`, in the order in which the models are called, or one model. If the operator has
+//! changed the maximum length of a prompt, each model contains this length in tokens as
+//! `max_model_len`. If there is a price list, the models are the list's, with their fares. With an
+//! API key that is restricted to some models, only these are listed.
 
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ struct CurrentKey<'a> {
     data: KeyFacts<'a>,
 }
 
-/// The limit and the spending of an API key, in OpenRouter's fields.
+/// An API key's limit and spending, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 struct KeyFacts<'a> {
     /// The key's name. With an access token, the username.
@@ -224,7 +224,7 @@ pub struct Catalog {
     models: Arc<[String]>,
     /// The maximum number of tokens in a prompt, if the operator has set it.
     longest: Option<usize>,
-    /// The maximum number of tokens in an answer, for models whose entry in the price list has none.
+    /// The maximum number of tokens in an answer, for models without a maximum in the price list.
     most: u32,
 }
 
@@ -277,8 +277,8 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,
-    /// The number of tokens that a prompt and its answer can have. Missing if the price list doesn't
-    /// have it.
+    /// The maximum number of tokens in a prompt and its answer together. Missing if the price list
+    /// doesn't contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
     context_length: Option<u32>,
@@ -286,7 +286,7 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
-    /// The contents that a prompt and an answer can have.
+    /// The kinds of content in prompts and answers.
     architecture: Architecture,
     /// The model's fare. Missing without a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,14 +299,14 @@ pub(crate) struct Model<'a> {
     pricing: Option<Pricing>,
 }
 
-/// The contents that a prompt and an answer can have, in OpenRouter's fields.
+/// The kinds of content in prompts and answers, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {
-    /// Both in one text.
+    /// Both in one string.
     #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
     modality: &'static str,
-    /// `text`, and `image` if prompts may contain pictures. The provider may refuse them.
+    /// `text`, and `image` if prompts may contain pictures. The provider may still refuse pictures.
     #[schema(min_items = 1, max_items = 2, examples("text"))]
     input_modalities: &'static [&'static str],
     /// Always `text`.
@@ -324,8 +324,8 @@ impl Architecture {
     }
 }
 
-/// The prices of a model, in money, as decimal texts in OpenRouter's fields. A fare by message is in
-/// `request`.
+/// The prices of a model, in money, as decimal strings in OpenRouter's fields. A fare by message is
+/// in `request`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Pricing {
     /// The price of a token in the prompt.

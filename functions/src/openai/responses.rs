@@ -1,11 +1,11 @@
 //! `POST /v1/responses` - a message in the format of OpenAI's Responses API
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 //!
-//! In: an API key or an access token, and `input`: a text, or a list of messages, function calls
+//! In: an API key or an access token, and `input`: a string, or a list of messages, function calls
 //! and their results; the history shows the user's last message. These fields take effect:
 //! `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`, `tool_choice`,
 //! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. `model`
-//! chooses a model of the price list; without a list, the operator's settings choose it. No
+//! chooses a model from the price list; without a list, the operator's settings choose it. No
 //! response is stored for later requests, as with `store: false`. Therefore `previous_response_id`,
 //! `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions.
 //! Other fields are ignored. Out: a response, or its events. Prices, retries and function calls
@@ -36,7 +36,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     .streams(120)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
-/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
+/// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::responses,

@@ -11,8 +11,8 @@ pub(crate) const PARTS: usize = 2048;
 /// The rule for the kinds of parts, for error messages.
 pub(crate) const KINDS: &str = "Only texts are supported, and pictures in messages of the user.";
 
-/// Joins the parts of a message. Parts that are all texts become one text, because some providers
-/// support only that form.
+/// Joins the parts of a message. If all parts are text, they become one string, because some
+/// providers support only that form.
 pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
     let texts: Option<Vec<&str>> = parts.iter().map(Part::as_text).collect();
     match texts {

@@ -1,9 +1,9 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. The pages contain no data, and
-//! call the API like every other client. The binary embeds the pages' files from `site/`. All links
-//! are relative, so the pages work under a stage, under a custom domain and on the local server.
+//! The pages are the chat, the administration and the documentation. They contain no data, and call
+//! the API like every other client. The binary embeds the pages' files from `site/`. All links are
+//! relative, so the pages work under a stage, under a custom domain and on the local server.
 
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};
@@ -16,7 +16,7 @@ include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// The content security policy. A page runs only files from this site, calls only this API, and
 /// can't build HTML from strings. The font for formulas is inside a style sheet, because the
-/// gateway passes on only text.
+/// gateway forwards only text.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
@@ -88,8 +88,8 @@ fn file(name: &str) -> Result<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or(Error::NotFound)
 }
 
-/// Returns the content type of a page's file. All types are text, because the gateway doesn't pass
-/// on binary data.
+/// Returns the content type of a page's file. All types are text, because the gateway doesn't
+/// forward binary data.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
         // Libraries that are modules end in `mjs`.

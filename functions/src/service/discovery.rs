@@ -2,9 +2,9 @@
 //! services that verify access tokens find the public keys.
 //!
 //! Out: the issuer of the tokens and the URL of the public keys, in the format that authorization
-//! servers publish ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document names no
-//! other endpoints of an authorization server, because this API has no OAuth flow and issues no ID
-//! tokens. Many libraries request only the first path.
+//! servers publish ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document lists no
+//! other endpoints of an authorization server, because this API offers no OAuth flow and issues no
+//! ID tokens. Many libraries request only the first path.
 
 use serde::Serialize;
 use shared::{Error, Reply, Request, http};

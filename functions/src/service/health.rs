@@ -32,7 +32,7 @@ pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Re
     http::ok(&Healthy { status: "ok", version: VERSION, first_grant, chat_price, currency })
 }
 
-/// A [`GuardApp`], and what the pages call the product's tokens.
+/// A [`GuardApp`], and the pages' word for the product's tokens.
 #[derive(Clone)]
 pub struct HealthApp {
     app: GuardApp,

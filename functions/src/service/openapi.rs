@@ -3,11 +3,13 @@
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
 //! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds the
-//! parts that are common to all endpoints or can be derived. Three extensions in the endpoints'
-//! descriptions are instructions for this file, which removes them from the document: `x-fails`
-//! lists an endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow`
-//! adds constraints to its body. The document has one extension, `x-price`: the price of a message
-//! without a price list, in tokens. The documentation page shows it.
+//! parts that are common to all endpoints or can be derived.
+//!
+//! Four extensions in the endpoints' descriptions are instructions for this file, which removes
+//! them from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may
+//! also be a form. `x-narrow` adds constraints to the body. `x-status` says that the operator
+//! chooses the reply's status. The document itself contains one extension, `x-price`: the price of
+//! a message without a price list, in tokens. The documentation page shows it.
 
 mod header;
 
@@ -70,8 +72,8 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     http::tagged(&req, http::cached(response))
 }
 
-/// The failures that every operation may have: the gateway throttles, and rejects malformed
-/// requests.
+/// The failures that every operation may return. Some of them come from the gateway, which
+/// throttles requests and rejects malformed ones.
 const EVERYWHERE: [Failure; 6] = [
     Failure::Malformed,
     Failure::BodyTooLarge,
@@ -333,8 +335,8 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     }
 }
 
-/// Returns the failures of an operation, one reply per status: the status, the reply's name in the
-/// document, and the reply.
+/// Returns the failures of an operation, one reply per status. Each contains the status, the
+/// reply's name in the document, and the reply.
 fn failing(
     operation: &mut Map<String, Value>,
     route: &Route,
@@ -394,8 +396,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// The names that a client writes into a request: the fields of its body, the required ones first, or
-/// the parameters of its query.
+/// The names that a client writes into a request: the fields of its body, the required ones first,
+/// or the parameters of its query.
 struct Inputs<'d> {
     /// The name of the body's schema, or `Query`.
     name: &'d str,
@@ -427,7 +429,7 @@ impl<'d> Inputs<'d> {
 }
 
 /// Describes a reply with one of these failures. The code that renders failures also renders the
-/// examples. `fields` are the fields of the body about which an old client reads a list.
+/// examples. `fields` are the fields of the body for which an old client gets a list of sentences.
 fn failure(
     shape: FailureFormat,
     failures: &BTreeMap<&str, Error>,
@@ -494,7 +496,7 @@ fn failure(
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
 }
 
-/// Returns true if problem documents have a member with this name.
+/// Returns true if problem documents contain a member with this name.
 fn is_of_problem(name: &str) -> bool {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         serde_json::to_value(<Problem as PartialSchema>::schema()).unwrap_or_default()
@@ -502,8 +504,8 @@ fn is_of_problem(name: &str) -> bool {
     SCHEMA.pointer(&format!("/properties/{name}")).is_some()
 }
 
-/// Returns the schemas of an example's members that a problem document doesn't have: sentences, lists
-/// of sentences, and lists of objects.
+/// Returns the schemas of an example's members that problem documents don't contain: sentences,
+/// lists of sentences, and lists of objects.
 fn members_beside_problem(example: &Value) -> Map<String, Value> {
     let text = || json!({ "type": "string" });
     let schema = |value: &Value| match value {

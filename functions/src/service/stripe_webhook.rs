@@ -1,8 +1,8 @@
-//! `POST /api/stripe/webhook` - receive an event of Stripe, which has signed it.
+//! `POST /api/stripe/webhook` - receive an event that Stripe has signed.
 //!
-//! In: an event. Out: `{"received": true}`, also for events that say nothing about a purchase, and
-//! for those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be
-//! handled: Stripe sends it again for three days.
+//! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or its shape
+//! is unknown. 400 for a wrong signature. 503 if the event couldn't be handled; Stripe then sends
+//! it again for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -47,7 +47,8 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
     verify(&app, &secrets, &req).await?;
     let event = Event::read(req.body());
     if event.livemode().is_some_and(|livemode| !mode.accepts(livemode)) {
-        // Confirmed, because no repetition would help. A test card must not buy tokens for money.
+        // Confirm the event, because a repetition wouldn't help. A test card must not buy real
+        // tokens.
         tracing::error!(kind = event.kind(), "an event of Stripe's other mode was ignored");
         metrics::record(&[(Metric::EventsFailed, 1)]);
         return http::ok(&EventReceipt { received: true });
@@ -78,7 +79,7 @@ async fn receive(app: &App, event: Event) -> Result<()> {
 
 /// Checks the signature. A replaced secret must not be accepted for long, so the check waits for
 /// the new secrets if it's time to read them. A wrong signature may come from a new secret or from
-/// a stranger, so it causes at most one read per minute.
+/// an attacker, so it causes at most one read per minute.
 async fn verify(app: &App, secrets: &CachedSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
     let check = |secrets: &Secrets| {

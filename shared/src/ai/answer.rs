@@ -1,4 +1,4 @@
-//! An answer: its text, the reason why it ends, and the numbers of model tokens.
+//! An answer: its text, the reason why it ends, and its token counts.
 
 use crate::values::{CutReason, ToolCall, Usage};
 

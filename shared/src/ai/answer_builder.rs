@@ -16,7 +16,7 @@ use crate::values::{CutReason, Estimates, Final, ReportedUsage, TokenEstimate, T
 /// it begins. A picture adds as many bytes to this size as to the size that decides the price.
 const LONG_PROMPT: usize = 32_768;
 
-/// A piece of a streamed answer. A piece without a text and a call shows only that the model has
+/// A piece of a streamed answer. A piece with neither text nor a call only shows that the model has
 /// begun to reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
@@ -31,7 +31,7 @@ pub struct Piece {
 /// A channel that receives each piece of an answer immediately.
 pub type Listener = UnboundedSender<Piece>;
 
-/// How far an answer has come. The function that waits for the answer reads it.
+/// An answer's progress, for the function that waits for the answer.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// True if the listener received any part of the answer.
@@ -52,7 +52,7 @@ impl Progress {
 
 /// Why an answer is no longer read.
 pub(super) enum Close {
-    /// The provider's reply was read, or can't be read further.
+    /// The reply was read to its end, or reading it failed.
     Read(Result<(), Failure>),
     /// The time for the answer is over.
     TimeOver,
@@ -64,14 +64,15 @@ pub(super) enum Close {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
-    /// What the provider has used, as far as is known. `None` if it probably hasn't worked.
+    /// The model tokens that the provider has used, as far as is known. `None` if it probably did
+    /// no work.
     pub(super) worked: Option<Usage>,
 }
 
 /// The answer that a provider has sent so far, and its listener.
 pub(super) struct AnswerBuilder<'l> {
     text: String,
-    /// True if the text has more than white space.
+    /// True if the text contains more than white space.
     is_visible: bool,
     calls: Vec<CallBuilder>,
     /// The maximum number of function calls in the answer. Calls beyond the maximum are dropped.
@@ -80,24 +81,25 @@ pub(super) struct AnswerBuilder<'l> {
     left_out: HashSet<u64>,
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
-    /// The number of bytes of the text that were delivered. Leading white space is held back until
-    /// visible text follows. If an answer of only white space isn't refused as empty, it is
-    /// delivered at its end.
+    /// The number of bytes of the text that have been delivered. Leading white space is held back
+    /// until visible text follows. An answer of only white space is delivered at its end, unless it
+    /// is refused as empty.
     delivered: usize,
     progress: &'l Progress,
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the answer
-    /// is complete.
+    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the
+    /// answer is complete.
     ended: Option<Option<CutReason>>,
-    /// The provider's numbers of model tokens so far.
+    /// The token counts that the provider has reported so far.
     usage: ReportedUsage,
-    /// The text, the calls and the visible reasoning that the provider has sent so far.
+    /// An estimate of the text, the calls and the visible reasoning that the provider has sent so
+    /// far.
     received: TokenEstimate,
-    /// The estimate of what had been received when the provider's last number arrived.
+    /// The estimate at the time of the provider's last report.
     received_at_number: Option<usize>,
-    /// True if the listener knows that the model has begun to reason.
+    /// True if the listener was told that the model has begun to reason.
     has_reasoned: bool,
 }
 
@@ -107,8 +109,8 @@ struct CallBuilder {
     /// The number that the provider gave to the call. Some providers give all calls the same
     /// number.
     number: u64,
-    /// The number of bytes of the arguments that were delivered. `None` until the call's beginning
-    /// was delivered.
+    /// The number of bytes of the arguments that have been delivered. `None` until the start of the
+    /// call has been delivered.
     delivered: Option<usize>,
 }
 
@@ -166,10 +168,10 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Ends the answer as the provider does. Only the first end counts.
+    /// Records how the provider ended the answer. Only the first call has an effect.
     ///
     /// # Errors
-    /// Returns the provider's failure.
+    /// Fails if the provider says that the answer has failed.
     pub(super) fn end(&mut self, ending: Ending) -> Result<(), Failure> {
         let cut = match ending {
             _ if self.has_ended() => return Ok(()),
@@ -187,8 +189,8 @@ impl<'l> AnswerBuilder<'l> {
         self.ended.is_some()
     }
 
-    /// Takes over the provider's numbers. Call this after the parts of the answer that the numbers
-    /// count.
+    /// Records the token counts that the provider reports. Call this after adding the parts of the
+    /// answer that they count.
     pub(super) fn count(&mut self, usage: ReportedUsage) {
         self.usage.replace_with(usage);
         if usage.completion.is_some_and(|number| number > 0) {
@@ -196,18 +198,18 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Returns the estimate of what the provider has sent so far.
+    /// Estimates the model tokens in everything that the provider has sent so far.
     pub(super) fn received(&self) -> usize {
         self.received.tokens()
     }
 
-    /// Returns true if the provider has sent its number for the whole answer so far.
+    /// Returns true if the provider's last report counts everything that has arrived.
     pub(super) fn has_final_numbers(&self) -> bool {
         self.received_at_number == Some(self.received())
     }
 
-    /// Counts a piece of what the model thinks before it answers. The piece isn't kept. The first one
-    /// tells the listener that the model has begun.
+    /// Counts a piece of the model's reasoning, which isn't kept. The first piece tells the
+    /// listener that the model has begun.
     pub(super) fn count_reasoning(&mut self, piece: &str) {
         if let Some(listener) = self.listener
             && !self.has_reasoned
@@ -307,7 +309,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(())
     }
 
-    /// Returns true if the answer has only white space and no calls so far.
+    /// Returns true if the answer contains only white space and no calls so far.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_visible && self.calls.is_empty()
     }
@@ -356,16 +358,16 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Returns the finished answer. If the provider has ended it, nothing that happens later
-    /// changes that. Otherwise the answer is what was delivered until we closed the connection.
+    /// Returns the finished answer. If the provider has ended it, later events don't change it.
+    /// Otherwise the answer is the text delivered until the connection was closed.
     ///
-    /// A partial answer is charged if any of it was delivered, because clients could otherwise have
-    /// answers cut off or stop them, and pay nothing. A stopped answer is charged even if nothing
-    /// was delivered in two cases: the request waits for the whole answer, so its client never
-    /// receives a part early; or the prompt is long, so reading it is most of the provider's work.
+    /// A partial answer is charged if any of it was delivered. Otherwise clients could have answers
+    /// cut off or stop them, and pay nothing. A stopped answer is charged even if nothing was
+    /// delivered in two cases: the request waits for the whole answer, so its client never receives
+    /// a part early; or the prompt is long, so reading it is most of the provider's work.
     ///
-    /// If the filter ended the answer, the part before it is an answer. An empty part is one only on
-    /// `/v1`, whose clients know such an end.
+    /// If the provider's filter ended the answer, the text before that point is the answer. An
+    /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.
     ///
     /// # Errors
     /// Returns the reason why there is no answer. A part that was delivered before the provider
@@ -380,7 +382,7 @@ impl<'l> AnswerBuilder<'l> {
             (Close::Read(Err(failure)), None) => return Err(self.failed(failure, prompt)),
             (Close::TimeOver, None) if is_delivered => (length, false),
             (Close::TimeOver, None) => return Err(self.failed(Failure::TimedOut, prompt)),
-            // Use `Length`, because earlier releases also read stored chats and know no better
+            // Use `Length`, because earlier releases also read stored chats and have no better
             // reason for a stopped answer.
             (Close::Stopped, None) if is_delivered || self.pays_when_stopped => (length, true),
             (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
@@ -418,16 +420,16 @@ impl<'l> AnswerBuilder<'l> {
         Ok(Answer { text, calls, model, cut, stopped, closed, usage })
     }
 
-    /// Returns the failure, with what the provider has used.
+    /// Returns the failure, with the token counts if the provider may have worked.
     fn failed(&self, failure: Failure, prompt: &Prompt) -> Unanswered {
         let has_worked = failure.may_have_worked() || self.received() > 0;
         let worked = has_worked.then(|| self.usage(prompt));
         Unanswered { failure, worked }
     }
 
-    /// Returns the numbers of model tokens. The provider's numbers are right if they arrived after
-    /// everything that was received. If more was received after them, they are too low, and the
-    /// estimate counts if it is higher.
+    /// Returns the token counts. The provider's counts are right if they arrived after the last
+    /// part of the answer. If more has arrived since, they are too low, and the estimate is used if
+    /// it is higher.
     fn usage(&self, prompt: &Prompt) -> Usage {
         let received = self.received();
         let (numbers, estimate) = match (self.usage.completion, self.received_at_number) {
@@ -438,13 +440,13 @@ impl<'l> AnswerBuilder<'l> {
     }
 }
 
-/// The number of estimated model tokens above which a provider's own number shows how far the
-/// estimate is off.
+/// The estimate, in model tokens, from which on a provider's own count shows how far the estimate
+/// is off.
 const ENOUGH: usize = 64;
 
-/// Returns the estimate at the provider's rate so far, if that is lower: the part of an answer must
-/// not cost more than the whole would have. The provider counted `number` model tokens when the
-/// estimate was `at`.
+/// Scales the estimate by the provider's rate so far, if that lowers it, so that a part of an
+/// answer never costs more than the whole would have. The provider counted `number` model tokens
+/// when the estimate was `at`.
 fn at_rate(estimate: usize, number: u64, at: usize) -> usize {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     match at {

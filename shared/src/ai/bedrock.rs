@@ -75,9 +75,9 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Asks the model for an answer. Some models support formats for answers. Models without this
-    /// support answer in a format only by calling a function whose arguments are the answer. The
-    /// format is tried first, because only a refusal shows that a model doesn't support formats.
+    /// Asks the model for an answer. Some models support formats for answers. The other models
+    /// answer in a format only by calling a function whose arguments are the answer. The format is
+    /// tried first, because only a refusal shows that a model doesn't support formats.
     pub async fn answer(
         &self,
         model: &str,
@@ -293,13 +293,13 @@ fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
         .build()
 }
 
-/// Returns how an answer ends. Its reason is always the last word.
+/// Returns how the answer ends. Bedrock's reason always means that the answer has ended.
 fn ending(reason: &StopReason) -> Ending {
     Ending::of(reason.as_str()).unwrap_or(Ending::Complete)
 }
 
-/// Returns Bedrock's numbers of model tokens. Cached tokens are counted beside the prompt's, except
-/// for OpenAI's models, whose numbers are as in OpenAI's API
+/// Returns the token counts that Bedrock reports. Bedrock counts cached tokens separately from the
+/// prompt's, except for OpenAI's models, where the prompt's count includes them as in OpenAI's API
 /// ([pi#8752](https://github.com/earendil-works/pi/issues/8752)).
 fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
     let count = |number: i32| u64::try_from(number).ok();
@@ -320,8 +320,8 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// The fields of Bedrock's API that its messages name, and the fields of OpenAI's API from which they
-/// are made.
+/// The fields of Bedrock's API that its error messages mention, each with the field of OpenAI's API
+/// that it is made from.
 const FIELDS: [(&str, &str); 5] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),

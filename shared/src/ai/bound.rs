@@ -1,13 +1,14 @@
-//! Upper bounds of the number of model tokens in what servers write around and into a prompt.
+//! Upper bounds for the number of model tokens in a prompt, including everything that servers add
+//! to it.
 //!
-//! A tokenizer that works on bytes makes at most one token of each byte, so the bounds count bytes
-//! of the longest form in which a known server writes a text.
+//! A tokenizer that works on bytes makes at most one token of each byte. A bound therefore counts
+//! the bytes of the longest form in which a known server writes a string.
 
 use crate::values::text::bound;
 
-/// The number of model tokens around a prompt: templates' preambles, such as the one of gpt-oss, and
-/// what a provider tells its model about functions. Anthropic's is the longest, with 530 for Claude
-/// 3 Opus
+/// The number of model tokens around a prompt: templates' preambles, such as gpt-oss's, and the
+/// instructions about functions that providers give their models. Anthropic's are the longest: 530
+/// model tokens for Claude 3 Opus
 /// ([pricing](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing)).
 pub const OVERHEAD: usize = 1024;
 
@@ -25,12 +26,12 @@ const INDENT: usize = 4;
 /// The longest form of a number in JSON, in bytes: Python writes `1e15` as `1000000000000000.0`.
 const NUMBER: usize = 26;
 
-/// Returns the bound of a text that a server writes as a JSON text. Python escapes all characters
-/// outside of ASCII by default, those of other planes with twelve bytes.
+/// Returns the bound for text that a server writes as a JSON string. By default, Python escapes all
+/// characters outside ASCII, and needs twelve bytes for a character outside the basic plane.
 pub(super) fn text_in_json(text: &str) -> usize {
     let of_char = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,
-        // Go escapes the characters of HTML too.
+        // Go also escapes HTML's special characters.
         '\0'..='\u{1f}' | '\u{7f}' | '<' | '>' | '&' => 6,
         c if c.is_ascii() => 1,
         c => (6 * c.len_utf16()).max(4),
@@ -38,9 +39,9 @@ pub(super) fn text_in_json(text: &str) -> usize {
     text.chars().map(of_char).sum::<usize>().max(bound(text)) + 2
 }
 
-/// Returns the bound of JSON that a server may read and write again: with other white space and
-/// indentation, all characters outside of ASCII escaped, and numbers in their longest form. Some
-/// templates show a function twice. A text that isn't JSON has at least this bound too, because
+/// Returns the bound for JSON that a server may read and write again: with other white space and
+/// indentation, all characters outside ASCII escaped, and numbers in their longest form. Some
+/// templates show a function twice. The bound also holds for a string that isn't JSON, because
 /// every character counts.
 pub(super) fn json_bound(json: &str) -> usize {
     let mut written = 0;

@@ -2,14 +2,14 @@
 
 use crate::values::CutReason;
 
-/// How a provider says that its answer ended.
+/// How an answer ended, according to its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The answer is complete, or calls a function.
     Complete,
     /// The provider cut the answer off.
     Cut(CutReason),
-    /// The provider failed, so the part that it sent isn't an answer. The text is its word.
+    /// The provider failed, so the part that it sent isn't an answer. Contains the provider's word.
     Failed(&'static str),
 }
 
@@ -17,9 +17,9 @@ const LENGTH: Ending = Ending::Cut(CutReason::Length);
 const FILTER: Ending = Ending::Cut(CutReason::ContentFilter);
 const FAILED: Ending = Ending::Failed("");
 
-/// The words that don't mean that an answer is complete, by provider. Gateways forward the original
-/// provider's word, so each word has one meaning for all providers. It is listed under the first
-/// provider that uses it.
+/// The words for an answer that isn't complete, by provider. Gateways forward the original
+/// provider's word, so each word has one meaning for all providers. A word is listed under the
+/// first provider that uses it.
 #[rustfmt::skip]
 const WORDS: &[(&str, Ending)] = &[
     // OpenAI, Azure, xAI, Groq (https://platform.openai.com/docs/api-reference/chat/object)
@@ -71,7 +71,7 @@ const WORDS: &[(&str, Ending)] = &[
     // watsonx.ai (https://cloud.ibm.com/apidocs/watsonx-ai#text-generation)
     ("token_limit", LENGTH),
     ("time_limit", LENGTH),
-    // Ollama, which loads or unloads a model without an answer
+    // Ollama, when it loads or unloads a model without answering
     // (https://github.com/ollama/ollama/blob/main/docs/api.md)
     ("load", FAILED),
     ("unload", FAILED),
@@ -83,14 +83,14 @@ const WORDS: &[(&str, Ending)] = &[
     ("malformed_tool_use", FAILED),
 ];
 
-/// The words in the place of a reason that mean that the answer goes on: placeholders, and how
-/// Python writes a missing value.
+/// The values that servers send instead of a reason while the answer goes on: placeholders, and
+/// Python's notation for a missing value.
 const GOES_ON: [&str; 6] = ["", "0", "null", "none", "not_finished", "finish_reason_unspecified"];
 
 impl Ending {
     /// Returns the meaning of a provider's word, in any case. `None` if the answer goes on. An
-    /// unknown word means that the answer is complete: many servers have their own words for that,
-    /// such as `eos` and `end_turn`.
+    /// unknown word means that the answer is complete, because many servers have their own words
+    /// for that, such as `eos` and `end_turn`.
     pub(super) fn of(word: &str) -> Option<Self> {
         if GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;

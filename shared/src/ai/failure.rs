@@ -1,4 +1,4 @@
-//! The reasons why a provider didn't answer, with their texts for the log, traces and clients.
+//! The reasons why a provider didn't answer, and how the log, traces and clients see them.
 
 use crate::Error;
 use crate::ai::Prompt;
@@ -11,9 +11,9 @@ pub enum Failure {
     Failed(String),
     /// The provider's answer is empty.
     Empty(&'static str),
-    /// The provider says that its answer has failed. The text is the provider's word for the failure.
+    /// The provider says that its answer has failed. Contains the provider's word for the failure.
     Ended(&'static str),
-    /// The provider refuses the prompt for a reason that Farebox doesn't recognize. The text is the
+    /// The provider refuses the prompt for a reason that Farebox doesn't recognize. Contains the
     /// HTTP status or the error code.
     Denied(String),
     /// The provider is overloaded.
@@ -24,7 +24,7 @@ pub enum Failure {
     TimedOut,
     /// The answer is over the limit.
     TooLong,
-    /// The provider's filter left nothing of the answer.
+    /// The provider's filter removed the whole answer.
     Filtered,
     /// The user stopped the answer.
     Stopped,
@@ -37,11 +37,11 @@ pub enum Failure {
 pub struct AnswerFailure {
     /// The failure that is sent to the client.
     pub failure: Failure,
-    /// What each provider that may have worked has used, as far as is known.
+    /// The token counts of each provider that may have worked, as far as is known.
     pub worked: Vec<Usage>,
 }
 
-/// What a prompt's sender must change, because the model can't answer the prompt.
+/// The demand that a prompt's sender must change, because the model can't meet it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The model doesn't support a limit of one function call per answer.
@@ -61,7 +61,7 @@ pub enum Refusal {
     Schema,
     /// The prompt is too long for the model.
     TooLong,
-    /// The provider refuses the value of this field, which the request has.
+    /// The provider refuses the value of this field in the request.
     Field(&'static str),
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Reason {
     pub words: String,
     /// The provider's codes, which never contain the prompt.
     pub codes: String,
-    /// The name of the refused field, such as `messages[0].content`. Empty if there is none.
+    /// The name of the refused field, such as `messages[0].content`. Empty if no field is named.
     pub param: String,
 }
 
@@ -85,14 +85,14 @@ impl Reason {
     }
 
     /// Returns true if the sentence is about the API key. Gemini and xAI refuse a wrong key with
-    /// 400, as they refuse a wrong request. A sentence that only quotes the request causes a
-    /// needless read of the secret.
+    /// 400, as they refuse a wrong request. If the sentence only quotes the request, the secret is
+    /// read needlessly.
     pub(super) fn names_key(&self) -> bool {
         self.words.to_lowercase().contains("api key")
     }
 
-    /// Returns true if the provider's code or its sentence says so. A sentence may quote the request,
-    /// so it counts only after every other reason.
+    /// Returns true if the provider's code or sentence says that the operator's account has no
+    /// money. A sentence may quote the request, so this check comes after all others.
     fn says_unfunded(&self) -> bool {
         let words = self.words.to_lowercase();
         self.is_unfunded() || UNFUNDED_WORDS.iter().any(|part| words.contains(part))
@@ -109,9 +109,9 @@ const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
 impl Refusal {
-    /// Recognizes a refusal by the provider's words, because providers have no common codes. If the
-    /// words don't show the reason, uses the field that the provider names, provided that the
-    /// request has this field.
+    /// Recognizes a refusal by the provider's words, because providers don't share error codes. If
+    /// the words don't show the reason, uses the field that the provider names, provided that the
+    /// request contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
         let words = reason.words.to_lowercase();
         Self::from_words(&words, prompt)
@@ -226,8 +226,8 @@ impl Failure {
         }
     }
 
-    /// Returns true if the provider may have worked for the chat even if it has sent nothing of the
-    /// answer. A request that is refused costs nothing, and neither does a connection that fails.
+    /// Returns true if the provider may have worked on the chat even if it has sent no part of the
+    /// answer. A refused request costs nothing, and neither does a failed connection.
     pub(super) fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_)

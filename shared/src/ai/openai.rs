@@ -32,11 +32,11 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, OpenAiServer};
 use crate::secrets::{Bearer, CachedSecret};
 
-/// How long the body of a refusal is read.
+/// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
 
 /// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
-/// piece of a few characters has several hundred bytes.
+/// piece of a few characters takes several hundred bytes.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
@@ -88,8 +88,8 @@ impl OpenAi {
         }
     }
 
-    /// Asks the server for an answer. If the server refuses the API key and the secret has another
-    /// key by now, the server is asked again with that key.
+    /// Asks the server for an answer. If the server refuses the API key and the secret now contains
+    /// another key, the server is asked again with that key.
     pub async fn answer(
         &self,
         model: &str,
@@ -111,7 +111,7 @@ impl OpenAi {
         reading::read(&mut reply, builder).await
     }
 
-    /// Sends a request, and returns the reply if it has an answer.
+    /// Sends a request, and returns the reply if it contains an answer.
     async fn ask(
         &self,
         model: &str,
@@ -234,7 +234,7 @@ fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
     Failure::refused(reason, prompt, &format!("status {status}"))
 }
 
-/// Reads the reason for a refusal. A refusal whose body doesn't arrive soon has no reason.
+/// Reads the reason for a refusal. If the body doesn't arrive soon, the reason is empty.
 async fn reason(body: Incoming) -> Reason {
     timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default()
 }

@@ -82,7 +82,7 @@ impl Prompt {
         estimate.tokens() + self.pictures().count() * estimate_model_tokens(PICTURE)
     }
 
-    /// Returns all texts but schemas: of turns, calls, functions and stop sequences.
+    /// Returns the strings in turns, calls, functions and stop sequences, without the schemas.
     fn texts(&self) -> Vec<&str> {
         let mut texts: Vec<&str> = Vec::new();
         for turn in &self.turns {
@@ -113,12 +113,12 @@ impl Prompt {
         self.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(of_answer)
     }
 
-    /// Returns an upper bound of the number of model tokens, with the operator's system prompt.
-    /// `picture` is the maximum number of a picture.
+    /// Returns an upper bound for the number of model tokens, with the operator's system prompt.
+    /// `picture` is the maximum for one picture.
     ///
-    /// Beside the texts' [bounds](bound) it counts what servers add: templates around turns, the
-    /// JSON of functions, schemas and calls as servers write it, and what some models are told about
-    /// functions.
+    /// Besides the strings' [bounds](bound), this includes everything that servers add: templates
+    /// around turns, the JSON of functions, schemas and calls as servers write it, and some models'
+    /// instructions about functions.
     pub fn bound(&self, system: Option<&str>, picture: u32) -> u64 {
         let mut tokens = OVERHEAD + system.map_or(0, bound);
         if !self.instructions.is_empty() {
@@ -128,14 +128,14 @@ impl Prompt {
         // A turn for the system prompt.
         tokens += OF_TURN;
         for turn in &self.turns {
-            // Some templates write the result of a call as a JSON text.
+            // Some templates write the result of a call as a JSON string.
             let of_text = |text: &str| match turn.role {
                 Speaker::Tool => text_in_json(text),
                 _ => bound(text),
             };
             let texts = turn.content.iter().filter_map(Part::as_text).map(|text| of_text(text) + 1);
-            // Some templates write the function's name with its result again, and arguments that
-            // aren't JSON as a text.
+            // Some templates repeat the function's name with its result, and write arguments that
+            // aren't JSON as a string.
             let calls = turn.calls.iter().map(|call| {
                 let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
                 2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments
@@ -205,19 +205,19 @@ impl Prompt {
         self.priced_size() - self.added_size()
     }
 
-    /// Returns true if the operator's system prompt and the user's instructions are long, and longer
-    /// than the rest of the prompt.
+    /// Returns true if the operator's system prompt and the user's instructions are long, and
+    /// longer than the rest of the prompt.
     pub(super) fn is_mostly_added(&self) -> bool {
         self.added_size() > self.own_size().max(SHORT)
     }
 
-    /// Returns true if the prompt has functions with parameters, or a schema for the answer.
+    /// Returns true if the prompt contains functions with parameters, or a schema for the answer.
     pub(super) fn has_schemas(&self) -> bool {
         self.schemas().next().is_some()
     }
 
     /// Returns the field of the request that a provider names in its reply. `None` if the request
-    /// doesn't have this field, or if the settings also decide its value.
+    /// doesn't contain this field, or if the settings also decide its value.
     pub(super) fn sent_field(&self, param: &str) -> Option<&'static str> {
         let mut parts = param.split(['.', '[', ']']).filter(|part| !part.is_empty());
         let name = parts.next().unwrap_or_default();
@@ -251,7 +251,7 @@ impl Prompt {
         matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
     }
 
-    /// Returns true if the prompt has functions, function calls or results of calls.
+    /// Returns true if the prompt contains functions, function calls or results of calls.
     pub(super) fn has_tools(&self) -> bool {
         let is_of_a_call = |turn: &Turn| turn.role == Speaker::Tool || !turn.calls.is_empty();
         !self.tools.is_empty() || self.turns.iter().any(is_of_a_call)
@@ -262,7 +262,7 @@ impl Prompt {
         self.has_tools() || self.format.is_some() || self.has_pictures()
     }
 
-    /// Returns true if a turn has a picture.
+    /// Returns true if a turn contains a picture.
     pub(super) fn has_pictures(&self) -> bool {
         self.pictures().next().is_some()
     }
@@ -275,7 +275,7 @@ impl Prompt {
     }
 
     /// Returns the prompt for a model that doesn't support functions. Earlier calls and their
-    /// results become texts.
+    /// results become text.
     pub(super) fn without_tools(&self) -> Self {
         let mut prompt = self.clone();
         for turn in &mut prompt.turns {
@@ -297,7 +297,7 @@ impl Prompt {
     }
 }
 
-/// Returns the bound of a user's instructions, which the prompt quotes.
+/// Returns the bound for a user's instructions, which the prompt quotes.
 pub fn instructions_bound(text: &str) -> usize {
     bound(&quoted(text))
 }
@@ -311,7 +311,7 @@ fn quoted(text: &str) -> String {
 /// The size in bytes up to which a system prompt fits into the context of every model.
 const SHORT: usize = 1024;
 
-/// Returns a turn's size in bytes, in which a picture counts as `of_picture`.
+/// Returns a turn's size in bytes. Each picture counts as `of_picture` bytes.
 fn bytes_of(turn: &Turn, of_picture: usize) -> usize {
     let of_part = |part: &Part| part.as_text().map_or(of_picture, str::len);
     let content: usize = turn.content.iter().map(of_part).sum();

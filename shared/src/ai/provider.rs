@@ -65,7 +65,7 @@ impl Provider {
     }
 
     /// Returns a demand of the prompt that this provider doesn't support, as far as is known before
-    /// the call.
+    /// the call. `None` if no such demand is known.
     pub(super) fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
         match self.wire.as_ref() {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
@@ -77,7 +77,7 @@ impl Provider {
 
     /// Asks the provider for an answer. If the model refuses a limit of one function call per
     /// answer, it is asked again without the limit. If the model doesn't support functions and the
-    /// answer need not call one, it is asked again without functions.
+    /// answer doesn't have to call one, the model is asked again without functions.
     pub(super) async fn answer(
         &self,
         prompt: &Prompt,

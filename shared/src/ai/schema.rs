@@ -20,10 +20,9 @@ impl JsonSchema {
     /// Checks the schema without building a JSON value, because small objects would take a hundred
     /// times the memory of their text.
     ///
-    /// # Errors
     /// Fails if the schema isn't an object, is nested too deeply, contains text that JSON parsers
-    /// can't read, or has references that only lead to each other in a circle. A schema may contain
-    /// itself.
+    /// can't read, or contains references that only lead to each other in a circle. A schema may
+    /// contain itself.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {
             return Err("A schema must be a JSON object.".into());
@@ -65,8 +64,8 @@ struct Location {
     referring: Option<u64>,
 }
 
-/// The locations of objects with a `$ref`, each with the location that the reference leads to, as
-/// hashes.
+/// The location of each object with a `$ref`, and the location that the reference leads to. Both
+/// are hashes.
 #[derive(Default)]
 struct References {
     hashes: RandomState,

@@ -9,10 +9,10 @@
 //!   `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
 //! - `!call <name> <arguments>` calls a function, word by word.
-//! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these numbers of model
-//!   tokens.
-//! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends in the provider's word
-//!   `<how>`. With `early` the numbers precede the answer, and with `late` a failure follows its end.
+//! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these token counts.
+//! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends with the provider's
+//!   word `<how>`. With `early`, the counts precede the answer; with `late`, a failure follows the
+//!   answer.
 //!
 //! Messages without a command are echoed.
 
@@ -94,7 +94,8 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
     }
 }
 
-/// Returns the numbers at the beginning of a message: of the prompt, the cache and the answer.
+/// Returns the token counts at the beginning of a message: for the prompt, its cached part and the
+/// answer.
 fn usage(message: &str) -> ReportedUsage {
     let mut numbers = message.split(' ').map_while(|word| word.parse().ok());
     ReportedUsage {

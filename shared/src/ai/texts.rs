@@ -1,10 +1,10 @@
-//! Finds texts in JSON by their places, without building the values around them.
+//! Finds strings in JSON by their places, without building the values around them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Receives the texts in a JSON value.
+/// Receives the strings in a JSON value.
 pub trait TextFinder {
     /// The place of a value.
     type Place: Copy;
@@ -18,14 +18,14 @@ pub trait TextFinder {
     /// Returns true if the value at this place is read, and false if it is skipped.
     fn enters(&mut self, place: Self::Place) -> bool;
 
-    /// Receives the text at this place.
+    /// Receives the string at this place.
     fn text(&mut self, place: Self::Place, text: &str);
 }
 
-/// Passes the texts in a JSON value to `finder`. `place` is the place of the whole value.
+/// Passes the strings in a JSON value to `finder`. `place` is the place of the whole value.
 ///
 /// # Errors
-/// Fails where the JSON can't be read, after `finder` has received the texts that precede it.
+/// Fails where the JSON can't be read, after `finder` has received the strings that precede it.
 pub fn find_texts<F: TextFinder>(
     json: &[u8],
     place: F::Place,

@@ -1,6 +1,6 @@
 //! Spans for calls to providers
 //! ([attributes](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/)). Spans never
-//! contain texts of a conversation.
+//! contain the text of a conversation.
 
 use std::time::Instant;
 

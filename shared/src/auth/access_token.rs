@@ -12,9 +12,9 @@ const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
 #[derive(Debug, Serialize, Deserialize)]
 struct AccessClaims {
-    /// The time of issue, the token's id and its client, which this type of token must have ([RFC
-    /// 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read `iat`,
-    /// `jti` and `client_id`, and older access tokens lack them.
+    /// The time of issue, the token's id and its client, which this type of token must contain
+    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read
+    /// `iat`, `jti` and `client_id`, and older access tokens lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ pub struct CheckedAttempt {
     attempt: Attempt,
 }
 
-/// Counts an attempt while it reads the owner, and checks the password if the limits admit the
+/// Counts an attempt while the owner is read, and checks the password if the limits admit the
 /// attempt. A client with a `device` token for the account has a separate limit.
 ///
 /// # Errors

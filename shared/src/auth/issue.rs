@@ -70,7 +70,7 @@ pub async fn issue_pair(
 }
 
 /// A new session's tokens. With `X-Refresh-Token: cookie`, the refresh token is in a cookie, and
-/// the body has only `access`.
+/// the body contains only `access`.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
     /// An access token for clients that don't refresh. This access token is valid until the session

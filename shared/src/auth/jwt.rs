@@ -27,7 +27,7 @@ pub(super) struct Claims<T> {
     pub(super) sid: String,
     /// The second at which the JWT ends.
     pub(super) exp: u64,
-    /// The second from which the JWT is valid. JWTs that Farebox issues don't have the claim `nbf`.
+    /// The second from which the JWT is valid. JWTs that Farebox issues don't contain `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]
@@ -58,7 +58,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// Signs a JWT of this kind that ends at the second `exp`. `own` contains the claims that only this
-/// kind has.
+/// kind contains.
 pub(super) async fn sign<T: Serialize>(
     issuing: &IssuerApp,
     kind: &Kind,

@@ -91,7 +91,7 @@ impl Call {
     }
 }
 
-/// Leaves the body out, because it may contain a secret or private data.
+/// Leaves out the body, because it may contain a secret or private data.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Call").field(&self.target.unwrap_or(self.path)).finish()
@@ -101,7 +101,7 @@ impl fmt::Debug for Call {
 /// The body of a successful reply.
 struct Reply(Vec<u8>);
 
-/// Leaves the body out, because it may contain a secret.
+/// Leaves out the body, because it may contain a secret.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.0.len())
@@ -128,7 +128,7 @@ impl JsonApi {
         let url = aws.endpoint_url().map_or_else(host, str::to_owned);
         let timeouts = aws.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
         let retries = aws.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-        // The interceptors and the classifiers of the SDK's clients.
+        // The SDK's own clients use the same interceptors and classifiers.
         let mut operation = Operation::builder()
             .service_name(service.name)
             .operation_name("call")
@@ -152,7 +152,7 @@ impl JsonApi {
         Self { operation: operation.serializer(Call::request).deserializer(read).build() }
     }
 
-    /// Carries a call out, and returns the body of the reply.
+    /// Carries out a call, and returns the body of the reply.
     ///
     /// # Errors
     /// Returns the service's refusal with its code, or the failure to get a reply. The error's
@@ -185,9 +185,9 @@ fn signer(service: &Service, aws: &SdkConfig) -> StaticRuntimePlugin {
     StaticRuntimePlugin::new().with_config(settings.freeze()).with_runtime_components(components)
 }
 
-/// The domains of AWS's partitions, by the beginnings of their regions' names
+/// The domains of AWS's partitions, each with the beginning of its regions' names
 /// ([list](https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json)). All other
-/// regions have the domain `amazonaws.com`.
+/// regions use the domain `amazonaws.com`.
 const PARTITIONS: [(&str, &str); 6] = [
     ("cn-", "amazonaws.com.cn"),
     ("eusc-", "amazonaws.eu"),
@@ -220,7 +220,7 @@ fn refusal(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     let field = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
     let mut refusal = ErrorMetadata::builder();
     if let Some(code) = header.or_else(|| field(&["code", "__type"])) {
-        // The name may have a namespace before a `#` and a URL after a `:`.
+        // A namespace before `#` and a URL after `:` may surround the code.
         let code = code.split(':').next().unwrap_or_default();
         refusal = refusal.code(code.rsplit('#').next().unwrap_or_default());
     }

@@ -1,8 +1,8 @@
 //! The HTTP client for the AWS SDK and for AI providers: HTTP/1.1 and TLS, with hyper and rustls.
 //!
 //! All services that Farebox calls support HTTP/1.1. The client that AWS maintains for the SDK also
-//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary, which Lambda
-//! reads at each start.
+//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary. Lambda reads
+//! the binary at each start.
 
 use std::error::Error;
 use std::sync::Arc;

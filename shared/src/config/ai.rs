@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct AiConfig {
     /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is asked.
     pub providers: Vec<AiProvider>,
-    /// `AI_SYSTEM_PROMPT`: the system prompt of models for which the price list has none.
+    /// `AI_SYSTEM_PROMPT`: the system prompt for models without one in the price list.
     pub system_prompt: Option<String>,
     /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
     pub temperature: Option<f64>,
@@ -33,8 +33,8 @@ pub struct AiConfig {
     /// `PROMPT_LIMIT`: the maximum size of a prompt under `/v1` with its functions and schemas, in
     /// bytes.
     pub prompt_limit: usize,
-    /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
-    /// for. A longer prompt costs the price once for each started block of this size.
+    /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat
+    /// covers. A longer prompt costs the price once for each started block of this size.
     pub priced_bytes: usize,
     /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits than this. 0 turns these
     /// e-mails off.
@@ -179,8 +179,8 @@ impl AiConfig {
         settings.number(rows::AI_MAX_TOKENS)
     }
 
-    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None` if
-    /// the setting has its default, which doesn't depend on the models.
+    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None`
+    /// for the default, which doesn't depend on the models.
     ///
     /// # Errors
     /// Fails if the setting can't be used.
@@ -191,7 +191,7 @@ impl AiConfig {
     }
 }
 
-/// The settings by which endpoints that ask no provider say what a message can cost.
+/// The settings from which endpoints that ask no provider compute the highest price of a message.
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
     /// The names of the providers' models, in the order in which the providers are asked.

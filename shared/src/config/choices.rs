@@ -22,18 +22,19 @@ pub enum EmptyBalance {
     TooManyRequests,
 }
 
-/// The reply to a request under `/v1` that names a model which isn't in the price list.
+/// The reply to a request under `/v1` whose model isn't in the price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The list's default model. Many clients name a model of OpenAI without asking their user.
+    /// The list's default model answers. Many clients ask for one of OpenAI's models without asking
+    /// their user.
     Default,
     /// A 404.
     Refuse,
 }
 
 /// Whether money moves. Stripe keeps the payments of both modes apart
-/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a deployment
-/// accepts keys and events of one mode only.
+/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a
+/// deployment accepts keys and events of one mode only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StripeMode {
     /// Buyers pay with money.

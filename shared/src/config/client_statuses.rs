@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{ConfigError, Names, Settings, rows};
 
-/// The statuses of replies for which one system's clients test another status than those of another
-/// system. Only the endpoints for messages and for log-ins have this setting in their environment.
+/// The statuses that the clients of older systems expect. Clients of different systems expect
+/// different statuses. Only the endpoints for messages and for log-ins have this setting in their
+/// environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientStatuses {
     /// `message`: the status of a message and its answer, 200 or 201.
@@ -27,11 +28,12 @@ impl ClientStatuses {
     /// The names of the settings.
     pub const SETTINGS: Names = &[rows::CLIENT_STATUSES.name];
 
-    /// Reads `CLIENT_STATUSES`, such as `message=201,balance=403`. What isn't listed keeps its
-    /// default.
+    /// Reads `CLIENT_STATUSES`, such as `message=201,balance=403`. Statuses that aren't listed keep
+    /// their defaults.
     ///
     /// # Errors
-    /// Fails if the setting has another form, or a status that no client of these systems expects.
+    /// Fails if the setting is written in another way, or contains a status that no client of these
+    /// systems expects.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         let text = settings.text(rows::CLIENT_STATUSES);
         let mut statuses = Self::default();

@@ -1,6 +1,6 @@
-//! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and
-//! what the documents say about it. A row that begins with `=>` is a parameter that only the
-//! template uses.
+//! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and its
+//! description in the documents. A row that begins with `=>` is a parameter that only the template
+//! uses.
 //!
 //! From these rows, `cargo xtask generate` writes the parameters and their groups in
 //! `template.yaml`, the environment of each function, and the tables in
@@ -262,7 +262,7 @@ settings! {
             .docs("how many messages one account may send in a minute");
 
         // With a limit of 1, the refunds of more earlier minutes would have to be checked, and an
-        // expression can't have that many conditions.
+        // expression can't contain that many conditions.
         REFUNDS_PER_MINUTE: Number = Number::new(20, 2, 10_000) =>
             parameter("RefundsPerMinute", "How many refunds per minute an account may get")
             .docs("how many failed messages of one account are refunded in a minute, on average. \

@@ -1,4 +1,4 @@
-//! Settings that are secrets, or that say where a secret is stored.
+//! Settings that are secrets or tell where a secret is stored.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -33,12 +33,12 @@ impl Number {
     }
 }
 
-/// A setting that is a text.
+/// A setting that is a string.
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     /// The environment variable.
     pub name: &'static str,
-    /// The value if the variable isn't set. Empty for no value.
+    /// The value if the variable isn't set. Empty if the setting then has no value.
     pub default: &'static str,
 }
 
@@ -113,12 +113,12 @@ pub struct Group {
 pub struct Setting {
     /// How functions read the setting. `None` for a parameter that only the template uses.
     pub variable: Option<Variable>,
-    /// Where the setting comes from, and what the documents say about it.
+    /// Where the setting comes from, and its description in the documents.
     pub described: Described,
 }
 
 impl Setting {
-    /// Returns the parameter of the stack. `None` if the setting isn't one.
+    /// Returns the stack's parameter. `None` if the setting isn't a parameter.
     pub fn parameter(&self) -> Option<&Parameter> {
         match &self.described.source {
             Source::Parameter(parameter) => Some(parameter),
@@ -176,9 +176,9 @@ pub enum Values {
     Numbers(&'static [u64]),
     /// Some words.
     Words(&'static [&'static str]),
-    /// A text.
+    /// A string.
     Text,
-    /// Texts, separated by commas.
+    /// Strings, separated by commas.
     List,
 }
 
@@ -189,8 +189,8 @@ pub struct Described {
     pub source: Source,
     /// The default as the documents show it. `None` to show the value.
     pub shown: Option<&'static str>,
-    /// What the setting means: the sentence of the documents, in Markdown. Its links are relative
-    /// to `docs/operate`.
+    /// The setting's description in the documents, in Markdown. Its links are relative to
+    /// `docs/operate`.
     pub docs: &'static str,
 }
 
@@ -224,18 +224,18 @@ pub struct Parameter {
     pub name: &'static str,
     /// The description in the console.
     pub about: &'static str,
-    /// The default, if it isn't the variable's.
+    /// The default, if it differs from the variable's.
     pub default: Option<DefaultValue>,
-    /// The accepted values, if they aren't the variable's.
+    /// The accepted values, if they differ from the variable's.
     pub values: Option<Values>,
     /// The minimum length, in characters.
     pub shortest: Option<usize>,
     /// The maximum length, in characters. Lengths are limited because all variables of a function
-    /// together have at most 4,096 bytes.
+    /// together must not exceed 4,096 bytes.
     pub longest: Option<usize>,
-    /// The regular expression that matches every accepted text.
+    /// The regular expression that matches every accepted string.
     pub pattern: Option<&'static str>,
-    /// CloudFormation's `ConstraintDescription`: what a refused value must be.
+    /// CloudFormation's `ConstraintDescription`: what a value must be.
     pub must_be: Option<&'static str>,
 }
 
@@ -258,12 +258,12 @@ pub(super) const fn as_by_default() -> Described {
     described_by(Source::AsByDefault)
 }
 
-/// Describes a setting with the same value in every stack, which isn't its default.
+/// Describes a setting that every stack sets to this value, which isn't the default.
 pub(super) const fn fixed(value: &'static str) -> Described {
     described_by(Source::Fixed(value))
 }
 
-/// Describes a setting that has another value if the function streams.
+/// Describes a setting that depends on whether the function streams its replies.
 pub(super) const fn by_reply(whole: &'static str, streamed: &'static str) -> Described {
     described_by(Source::ByReply { whole, streamed })
 }
@@ -295,7 +295,7 @@ impl Described {
         Self { source: Source::Parameter(parameter), ..self }
     }
 
-    /// Sets a default that isn't the variable's.
+    /// Sets a default that differs from the variable's.
     pub(super) const fn default(self, default: &'static str) -> Self {
         self.with(Parameter { default: Some(DefaultValue::Text(default)), ..self.parameter() })
     }
@@ -320,7 +320,7 @@ impl Described {
         self.with(Parameter { values: Some(Values::Words(words)), ..self.parameter() })
     }
 
-    /// Accepts texts that are separated by commas.
+    /// Accepts strings that are separated by commas.
     pub(super) const fn list(self) -> Self {
         self.with(Parameter { values: Some(Values::List), ..self.parameter() })
     }
@@ -335,12 +335,12 @@ impl Described {
         self.with(Parameter { longest: Some(characters), ..self.parameter() })
     }
 
-    /// Sets the regular expression that matches every accepted text.
+    /// Sets the regular expression that matches every accepted string.
     pub(super) const fn pattern(self, pattern: &'static str) -> Self {
         self.with(Parameter { pattern: Some(pattern), ..self.parameter() })
     }
 
-    /// Sets what a refused value must be.
+    /// Sets the description of a valid value, which CloudFormation shows when it refuses a value.
     pub(super) const fn must_be(self, what: &'static str) -> Self {
         self.with(Parameter { must_be: Some(what), ..self.parameter() })
     }
@@ -350,7 +350,7 @@ impl Described {
         Self { shown: Some(shown), ..self }
     }
 
-    /// Sets the sentence of the documents.
+    /// Sets the description in the documents.
     pub(super) const fn docs(self, docs: &'static str) -> Self {
         Self { docs, ..self }
     }

@@ -29,7 +29,7 @@ impl Settings<'static> {
 }
 
 /// Reads a variable of this process's environment. Bytes that aren't UTF-8 become U+FFFD, so that a
-/// check refuses the value: it must not count as missing.
+/// check refuses the value instead of treating it as missing.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -62,7 +62,7 @@ impl<'a> Settings<'a> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the setting's value, or its default. An empty text means no value.
+    /// Returns the setting's value, or its default. An empty string means no value.
     pub(super) fn optional(&self, Text { name, default }: Text) -> Option<String> {
         self.value(name).or_else(|| (!default.is_empty()).then(|| default.to_owned()))
     }
@@ -150,7 +150,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads a text of at most `most` characters on one line.
+    /// Reads a string of at most `most` characters on one line.
     pub(super) fn line(&self, setting: Text, most: usize) -> Result<Option<String>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };
@@ -273,8 +273,8 @@ fn unknown_word(name: &str, words: &[&str], got: &str) -> ConfigError {
     ConfigError(format!("{name} must be {listed} (got {got:?})"))
 }
 
-/// Returns `secret` if it is long enough to be random and has at least 10 different characters. The
-/// error contains the setting's `name`.
+/// Returns `secret` if it is long enough to be random and contains at least 10 different
+/// characters. The error contains the setting's `name`.
 pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.len() < SECRET_LENGTH || distinct < 10 {

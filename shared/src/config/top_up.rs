@@ -2,10 +2,10 @@
 
 use super::{ConfigError, Settings, rows};
 
-/// The maximum length of the text, in characters.
+/// The maximum length of the advice, in characters.
 const TEXT_LENGTH: usize = 200;
 
-/// The default text for a link.
+/// The default advice for a link.
 const UNNAMED: &str = "Get more tokens";
 
 /// The operator's advice to users who need more credits.
@@ -25,7 +25,7 @@ impl TopUp {
         Ok(text.map(|text| Self { text, url }))
     }
 
-    /// Returns the text and the URL on one line.
+    /// Returns the advice and the URL on one line.
     ///
     /// ```
     /// use shared::config::TopUp;

@@ -26,8 +26,8 @@ macro_rules! column {
 /// Defines [`Error`] and [`Failure`] from a table with a row for each failure:
 ///
 /// - its description, which docs/use/failures.md shows to developers of clients, and its name,
-/// - its details, if it has any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit
-///   that the request exceeded, which the reply's headers show,
+/// - its details, if any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit that
+///   the request exceeded, which the reply's headers show,
 /// - its status, and its code for programs,
 /// - its sentence for people, which can use the details,
 /// - `example`: the details of the example in the OpenAPI document, if the failure has details,
@@ -90,7 +90,7 @@ macro_rules! failures {
             }
         }
 
-        // A row's details are used in some columns, and are bound for all of them.
+        // Some columns use a row's details, which are bound for all columns.
         #[allow(unused_variables)]
         impl Error {
             /// Returns the sentence for people.

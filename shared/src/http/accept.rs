@@ -27,8 +27,8 @@ fn weight(req: &Request, media_type: &str) -> f32 {
     ranges.filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
 }
 
-/// Returns the media type's weight in one range of an `Accept` header. `None` if the range doesn't
-/// name the type or the weight is invalid.
+/// Returns the media type's weight in one range of an `Accept` header. `None` if the range is for
+/// other types or the weight is invalid.
 fn quality(range: &str, media_type: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(media_type) {

@@ -42,7 +42,7 @@ pub fn is_wanted(req: &Request) -> bool {
 }
 
 /// Returns a hash of the page's key, which binds tokens to the page's origin. `None` if the request
-/// has no valid key.
+/// contains no valid key.
 pub fn origin(req: &Request) -> Option<String> {
     let key = page_key(req).filter(|key| is_wanted(req) && is_key(key))?;
     Some(fingerprint(format!("origin {key}")))
@@ -120,7 +120,7 @@ pub fn set(
     reply
 }
 
-/// Deletes the cookie with the refresh token if the browser may have one.
+/// Deletes the cookie with the refresh token, if the browser may store one.
 pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     let kept = is_wanted(req) || refresh_token(req).is_some();
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))

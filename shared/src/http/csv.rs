@@ -9,7 +9,7 @@ use crate::http::stream::Pieces;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
-/// Returns a 200 with rows of cells as CSV. The first row has the names of the columns.
+/// Returns a 200 with rows of cells as CSV. The first row contains the names of the columns.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
     let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
     Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
@@ -41,7 +41,7 @@ fn csv_cell(text: &str) -> String {
 }
 
 /// Streams a CSV file like [`download`](super::download). `write` sends a line break before each
-/// row but the first, so that a file that was cut off doesn't end with a line break.
+/// row except the first, so that a file that was cut off doesn't end with a line break.
 pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,

@@ -159,7 +159,7 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| route.page).map(|page| (*page, base_path(req).to_owned()))
 }
 
-/// Checks a request before the handler runs: answers `OPTIONS`, and refuses methods that the path
+/// Checks a request before the handler runs. Answers `OPTIONS`. Refuses methods that the path
 /// doesn't accept, and headers and bodies over the limit.
 fn gate(
     routes: &[Route],

@@ -22,8 +22,8 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 const COMMENT: &str = ":\n\n";
 
 /// Returns a 200 with the server-sent events that `write` sends. `write` proceeds as fast as the
-/// client reads. [`Events::fail`] writes failures in the format `failures`. If the first event isn't
-/// ready, and whenever no event comes for the time `silence`, a comment is sent.
+/// client reads. [`Events::fail`] writes failures in the format `failures`. A comment is sent if
+/// the first event isn't ready, and after each `silence` without an event.
 pub fn events<F>(
     req: &Request,
     failures: FailureFormat,

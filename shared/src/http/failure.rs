@@ -31,7 +31,7 @@ pub enum FailureFormat {
     /// OpenAI's format, with the field names of the Responses API.
     Responses,
     /// Problem documents with the members that clients of Django read, for routes on which a client
-    /// registers, or exchanges credentials for tokens. An invalid token has the code of
+    /// registers, or exchanges credentials for tokens. The code for an invalid token comes from
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt).
     Simplejwt,
     /// Problem documents with the members that clients of Django read, for routes that they call
@@ -45,7 +45,7 @@ impl FailureFormat {
         matches!(self, Self::OpenAi | Self::Responses)
     }
 
-    /// Returns true if the route's failures have the members that clients of Django read.
+    /// Returns true if the route's failures contain the members that clients of Django read.
     pub fn is_django(self) -> bool {
         matches!(self, Self::Simplejwt | Self::SimplejwtGuarded)
     }
@@ -79,10 +79,10 @@ impl FailureFormat {
         document.unwrap_or_default()
     }
 
-    /// Returns the status of the reply. On the paths of older systems, some differ.
+    /// Returns the status of the reply. Some statuses differ on the paths of older systems.
     fn status(self, error: &Error, statuses: ClientStatuses) -> StatusCode {
         let other = match (self, error) {
-            // Django refuses a name that is taken like any other invalid field.
+            // Django refuses a taken name like any other invalid field.
             (Self::Simplejwt, Error::UsernameTaken | Error::EmailTaken) => 400,
             (Self::Simplejwt, Error::InvalidCredentials) => statuses.login,
             (Self::SimplejwtGuarded, Error::InsufficientTokens { .. }) => statuses.balance,
@@ -265,8 +265,8 @@ pub struct OpenAiError {
 
 impl OpenAiFailure {
     /// Creates a failure in OpenAI's format. The `code` is OpenAI's if OpenAI has a code for this
-    /// failure, otherwise Farebox's. Invalid fields are named as in the API whose format `failures`
-    /// is.
+    /// failure, otherwise Farebox's. Invalid fields are named as in the API whose format is
+    /// `failures`.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {
@@ -328,7 +328,7 @@ mod tests {
         serde_json::from_str(&format.document(error, "r", ClientStatuses::default())).unwrap()
     }
 
-    /// Returns the refusal of a message by an empty balance.
+    /// Returns the failure for a message that the balance doesn't cover.
     fn out_of_tokens(advice: Option<String>) -> Error {
         Error::InsufficientTokens {
             cost: Credits::new(100).unwrap(),

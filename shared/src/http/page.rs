@@ -9,7 +9,7 @@ use crate::http::cursor::{UnverifiedCursor, seal};
 use crate::values::Account;
 use crate::{Error, Result};
 
-/// The number of items on a page if the request has no `limit`.
+/// The number of items on a page if the request doesn't contain `limit`.
 pub(crate) const PAGE: usize = 20;
 
 /// The maximum number of items on a page.
@@ -43,8 +43,8 @@ impl<'r> Paging<'r> {
         Self::with_default(req, kept, PAGE)
     }
 
-    /// Like [`Paging::from_request`], but without `limit` a page has no maximum number of items. The
-    /// store then ends the page, at about 1 MB.
+    /// Like [`Paging::from_request`], but without `limit` a page has no maximum number of items.
+    /// The store then ends the page at about 1 MB.
     ///
     /// # Errors
     /// The errors of [`Paging::from_request`].

@@ -11,13 +11,13 @@ pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }
 
-/// The maximum length of a search text, in characters.
+/// The maximum length of a search string, in characters.
 pub const SEARCH_LENGTH: usize = 200;
 
 /// Returns the query parameter `q` in lower case, for a search that ignores case.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if the text is too long.
+/// Returns [`Error::Invalid`] if the string is too long.
 pub fn query_search(req: &Request) -> Result<Option<String>> {
     let search = query(req, "q").map(str::to_lowercase);
     match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {

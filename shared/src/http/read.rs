@@ -1,4 +1,4 @@
-//! Reads parts of requests: the body, headers, the path and the source address.
+//! Reads parts of requests: the body, headers, the path and the IP address.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -70,7 +70,7 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     typed(MapDeserializer::new(fields), "a valid form")
 }
 
-/// The text of a form's field. If the field must be a whole number, the text has its digits.
+/// A form field's text. A whole number's text contains its digits.
 struct FormText(String);
 
 impl IntoDeserializer<'_, serde_json::Error> for FormText {
@@ -141,12 +141,12 @@ fn multipart(req: &Request) -> Result<Vec<(String, String)>> {
         }
         Ok(fields)
     };
-    // The whole body is there, so nothing waits.
+    // The whole body has arrived, so this never waits.
     read.now_or_never().unwrap_or_else(|| Err(broken(&"it doesn't end")))
 }
 
-/// Deserializes a body. The error names a field with the wrong type, or says why the body isn't
-/// valid as its declared type.
+/// Deserializes a body. The error names a field with the wrong type, or says why the body doesn't
+/// have its declared type.
 fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
 where
     T: Deserialize<'de>,
@@ -202,8 +202,8 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if it
-/// is a JWT without a scheme, as some clients send it.
+/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if
+/// it is a JWT without a scheme, as some clients send it.
 pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     let value = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match value.map(str::trim).filter(|value| is_jwt(value)) {
@@ -212,7 +212,7 @@ pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns true if the text has the form of a JWT: three parts that dots separate
+/// Returns true if the string has the form of a JWT: three parts that dots separate
 /// ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)).
 fn is_jwt(text: &str) -> bool {
     let is_part = |part: &str| {
@@ -254,9 +254,9 @@ pub fn retry_count(req: &Request) -> Option<u32> {
 
 /// Returns the id of the turn in which Codex sends this request, from the JSON in the header
 /// `x-codex-turn-metadata`
-/// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). Codex
-/// retries a request with the same id and the same body; further requests in the turn have other
-/// bodies. `None` if the header is missing or contains no UUID.
+/// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). A retry
+/// by Codex repeats both the id and the body; other requests in the turn have other bodies. `None`
+/// if the header is missing or contains no UUID.
 pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
     let CodexMetadata { turn_id } = serde_json::from_slice(metadata).ok()?;
@@ -306,7 +306,7 @@ pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
     req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
 }
 
-/// Returns the text in URL encoding.
+/// Encodes a string for a URL.
 pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
@@ -317,7 +317,7 @@ pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
 
-/// Converts a UUID in any notation to the hyphenated lower-case form. `None` if the text isn't a
+/// Converts a UUID in any notation to the hyphenated lower-case form. `None` if the string isn't a
 /// UUID.
 pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())

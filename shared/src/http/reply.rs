@@ -35,7 +35,7 @@ pub fn accepted(body: &impl Serialize) -> Reply {
     reply(StatusCode::ACCEPTED, body)
 }
 
-/// Returns a 200 with a text of this content type.
+/// Returns a 200 with this text and content type.
 pub fn text(content_type: &'static str, text: String) -> Response<Body> {
     response(StatusCode::OK, HeaderValue::from_static(content_type), text)
 }
@@ -152,7 +152,7 @@ pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     response
 }
 
-/// Adds the headers of [`limited`], and those that clients of OpenAI's API read.
+/// Adds the headers of [`limited`], and the headers that clients of OpenAI's API read.
 pub fn limited_as_openai(response: Response<Body>, limit: &Limit) -> Response<Body> {
     let mut response = limited(response, limit);
     rate_limit::show_as_openai(limit, response.headers_mut());

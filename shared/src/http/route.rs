@@ -15,7 +15,7 @@ pub struct Route {
     pub endpoint: &'static str,
     /// The format of the route's failures.
     pub failures: FailureFormat,
-    /// The limit of the bodies of the route's requests.
+    /// The limit on the bodies of the route's requests.
     pub body_limit: BodyLimit,
     /// On a route of the pages, the page that browsers get instead of
     /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which means
@@ -26,14 +26,14 @@ pub struct Route {
 
 impl Route {
     /// Returns the fields that the routes of a group share: the format of failures, the usual limit
-    /// of bodies, and no page. The group adds methods, paths and endpoints.
+    /// on bodies, and no page. The group adds methods, paths and endpoints.
     pub const fn of(failures: FailureFormat) -> Self {
         let body_limit = BodyLimit::Usual;
         Self { method: "", path: "", endpoint: "", failures, body_limit, page: None }
     }
 }
 
-/// The limit of the bodies of a route's requests.
+/// The limit on the bodies of a route's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLimit {
     /// `BODY_LIMIT`.

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 pub enum Body {
     /// No body.
     Empty,
-    /// A whole text.
+    /// A string that is sent as a whole.
     Text(String),
     /// A stream of pieces. A failure cuts the body off, because the status and the headers have
     /// already been sent, and no platform lets a function report a failure afterwards.
@@ -64,8 +64,8 @@ impl Body {
         })))
     }
 
-    /// Sends `sign` at once if the first piece isn't ready, and again whenever no piece comes for the
-    /// time `silence`.
+    /// Sends `sign` at once if the first piece isn't ready, and again after each `silence` without
+    /// a piece.
     pub(crate) fn kept_alive(self, sign: &'static str, silence: Duration) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let state = (pieces, Duration::ZERO);
@@ -124,7 +124,7 @@ impl Body {
         })))
     }
 
-    /// Returns the whole text, up to the first failure.
+    /// Returns the whole body, up to the first failure.
     pub async fn text(self) -> String {
         match self {
             Self::Empty => String::new(),

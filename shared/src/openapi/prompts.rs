@@ -1,4 +1,4 @@
-//! The texts that users write for the AI.
+//! The strings that users write for the AI.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -18,7 +18,7 @@ text!(Message, {
     .pattern(Some(pattern))
 });
 
-/// The id of a message's parent, `start`, or an empty text.
+/// The id of a message's parent, `start`, or an empty string.
 #[derive(Debug)]
 pub struct AfterOrNone;
 

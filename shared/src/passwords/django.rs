@@ -18,7 +18,7 @@ use crate::passwords::verify;
 use crate::values::{Invalid, hash_kind};
 use crate::{Error, Result};
 
-/// The maximum length of a hash in bytes. Django's field has 128 characters.
+/// The maximum length of a hash in bytes. Django's field holds 128 characters.
 const LONGEST: usize = 512;
 
 /// The maximum number of PBKDF2's iterations. Django 6.1 uses 1,500,000.
@@ -33,21 +33,22 @@ const MOST_PASSES: u32 = 8;
 /// The maximum cost of bcrypt, as a power of two. Django uses 12.
 const MOST_ROUNDS: u32 = 14;
 
-/// The maximum work of scrypt, as [`scrypt_work`] computes it. Django's parameters make 656,000.
+/// The maximum work of scrypt, as [`scrypt_work`] computes it. Django's parameters result in
+/// 656,000.
 const MOST_SCRYPT_WORK: u64 = 2_200_000;
 
-/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks. Django's
-/// parameters need 16 MiB.
+/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks.
+/// Django's parameters need 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
 
-/// The time that PBKDF2 takes to fill and hash the mixed blocks, in steps of scrypt's mixing.
+/// The time in which PBKDF2 fills and hashes the mixed blocks, in steps of scrypt's mixing.
 const SCRYPT_FRAME: u64 = 16;
 
 /// The number of bytes in a hash of bcrypt. The crate computes one more byte, which bcrypt doesn't
 /// store.
 const BCRYPT_HASH: usize = 23;
 
-/// The maximum number of bytes that bcrypt reads of a password.
+/// The maximum number of a password's bytes that bcrypt reads.
 const BCRYPT_PASSWORD: usize = 72;
 
 /// The alphabet in which bcrypt writes its salt and its hash.
@@ -132,7 +133,7 @@ impl DjangoHash {
     /// checking this hash.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the system has no random numbers.
+    /// [`Error::Internal`] if the system can't provide random numbers.
     pub fn decoy(&self) -> Result<String> {
         let algorithm = self.algorithm();
         Ok(match &self.scheme {
@@ -164,8 +165,8 @@ impl DjangoHash {
         self.text.split('$').next().unwrap_or_default()
     }
 
-    /// Returns true if `password` has this hash. Django hashes the bytes that the client sent, in
-    /// whatever Unicode form. The comparison takes constant time.
+    /// Returns true if `password` matches this hash. Django hashes the bytes that the client sent,
+    /// in whatever Unicode form. The comparison takes constant time.
     pub(super) fn verify(&self, password: &str, blocks: &mut Vec<Block>) -> Result<bool> {
         let is = |computed: &[u8], hash: &[u8]| {
             constant_time::verify_slices_are_equal(computed, hash).is_ok()
@@ -257,7 +258,7 @@ fn argon2_of(text: &str) -> Result<Scheme, Invalid> {
     let params = Params::try_from(&parsed).map_err(|_| malformed())?;
     let is_known = Algorithm::try_from(parsed.algorithm.as_str()).is_ok()
         && parsed.version.is_some_and(|version| Version::try_from(version).is_ok());
-    // Django never writes these two.
+    // Django never writes these two parameters.
     let is_plain = params.keyid().is_empty() && params.data().is_empty();
     if !is_known || !is_plain || parsed.salt.is_none() || parsed.hash.is_none() {
         return Err(malformed());
@@ -313,13 +314,13 @@ fn scrypt_memory(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(u64::from(p))?.checked_add(1)?.checked_mul(128)?.checked_mul(u64::from(r))
 }
 
-/// Returns the work of a check, to which its time is proportional: N steps for each of p blocks of
+/// Returns a number to which the time of a check is proportional: N steps for each of p blocks of
 /// size r, and PBKDF2 over these blocks, which dominates if N is small. `None` if it overflows.
 fn scrypt_work(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(SCRYPT_FRAME)?.checked_mul(u64::from(r))?.checked_mul(u64::from(p))
 }
 
-/// Returns scrypt's parameters. `None` if `n` isn't a power of two, or scrypt doesn't allow them.
+/// Returns scrypt's parameters. `None` if scrypt doesn't allow them, or `n` isn't a power of two.
 fn scrypt_params(n: u64, r: u32, p: u32) -> Option<scrypt::Params> {
     let log_n = n.is_power_of_two().then(|| n.ilog2())?;
     scrypt::Params::new(u8::try_from(log_n).ok()?, r, p).ok()
@@ -331,7 +332,7 @@ fn random(length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a random text of this length, which contains no `$`.
+/// Returns a random string of this length, which contains no `$`.
 fn random_text(length: usize) -> Result<String> {
     let mut text = BASE64_STANDARD_NO_PAD.encode(random(length)?);
     text.truncate(length);
@@ -346,8 +347,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Hashes that Django 5.2 made, with few iterations. The first six are of `secret123`, the
-    /// others of `cafe\u{301} cre\u{300}me 🐕`, which isn't in the composed form.
+    /// Hashes that Django 5.2 made, with few iterations. The first six are hashes of `secret123`,
+    /// the others of `cafe\u{301} cre\u{300}me 🐕`, which isn't in the composed form.
     const MADE_BY_DJANGO: [&str; 12] = [
         "pbkdf2_sha256$1000$ughDLyFihs0RmEU0WQfF20$B55Uyh15iWuvAB5T76VHBTvC9c0cGCJLwytOjz0W/H4=",
         "pbkdf2_sha1$1000$7PVyXRm5juZJAqhWh0xc2L$7mgkf2JieR3sBfwrqZ6pCP7gK78=",
@@ -434,9 +435,9 @@ mod tests {
             DjangoHash::parse(&hash).map(drop)
         };
         for (n, r, p) in [
-            // Django's own.
+            // Django's own parameters.
             (16_384, 8, 5),
-            // RFC 7914's for a log-in, and OWASP's alternatives.
+            // The parameters in RFC 7914 for a log-in, and OWASP's alternatives.
             (16_384, 8, 1),
             (32_768, 8, 3),
             (65_536, 8, 2),
@@ -447,11 +448,11 @@ mod tests {
             assert_eq!(parse(n, r, p), Ok(()), "{n}, {r}, {p}");
         }
         for (n, r, p) in [
-            // p alone: 128 MiB, and seconds in PBKDF2.
+            // With p alone: 128 MiB, and seconds in PBKDF2.
             (2, 8, 131_072),
             (2, 8, 65_000),
             (2, 131_072, 8),
-            // The table has 49 MiB, and the other blocks 24.
+            // The table takes 49 MiB, and the other blocks 24.
             (4, 100_000, 1),
             (131_072, 8, 1),
             (16_384, 8, 17),

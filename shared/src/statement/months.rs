@@ -57,13 +57,13 @@ impl MonthTotals {
         }
     }
 
-    /// Returns the text for a cursor.
+    /// Writes the totals into a cursor.
     fn text(&self) -> String {
         let Self { month, chats, spent, granted, balance } = self;
         format!("{month} {chats} {spent} {granted} {balance}")
     }
 
-    /// Parses the text that [`MonthTotals::text`] writes. `None` for an empty text.
+    /// Parses the string that [`MonthTotals::text`] writes. `None` for an empty string.
     fn parse(text: &str) -> Result<Option<Self>> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let &[month, chats, spent, granted, balance] = words.as_slice() else {
@@ -108,8 +108,8 @@ impl Months {
 }
 
 /// Computes the totals of at most `limit` months from these rows, and where the next page begins.
-/// The first month is `open`, if an earlier request has begun it. `place` has the id of the row
-/// before these rows, and the balance after the first of these rows.
+/// The first month is `open`, if an earlier request has begun it. `place` contains the id of the
+/// row before these rows, and the balance after the first of these rows.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],

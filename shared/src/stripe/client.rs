@@ -24,10 +24,10 @@ use crate::{Error, Result};
 /// The time-out of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(7);
 
-/// The number of attempts. A second one is safe, because both have the same idempotency key.
+/// The number of attempts. A second attempt is safe, because both contain the same idempotency key.
 const ATTEMPTS: u32 = 2;
 
-/// The maximum size of a reply, in bytes. A list of a hundred sessions has half a megabyte.
+/// The maximum size of a reply, in bytes. A list of a hundred sessions takes half a megabyte.
 const LIMIT: usize = 4 << 20;
 
 /// A client of Stripe's API. Cloning is cheap.
@@ -53,12 +53,12 @@ pub struct Page {
 pub struct Listed {
     /// The objects, newest first.
     pub data: Vec<Value>,
-    /// Whether there are older objects.
+    /// True if there are older objects.
     pub has_more: bool,
 }
 
 impl Stripe {
-    /// Reads the API key. Returns `None` if the operator has set none.
+    /// Reads the API key. Returns `None` if the operator hasn't set an API key.
     ///
     /// # Errors
     /// Fails if the API key can't be read, or a setting can't be used.
@@ -92,19 +92,19 @@ impl Stripe {
         self.send(build).await
     }
 
-    /// Returns a page of a list, such as `refunds`: objects that were created since the second
-    /// `since`, older than the object `after`.
+    /// Returns a page of a list, such as `refunds`: the objects that were created since the second
+    /// `since` and are older than the object `after`.
     ///
     /// # Errors
-    /// As [`Stripe::open_page`].
+    /// The errors of [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
         let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());
         self.send(build).await
     }
 
-    /// Sends a request, and repeats it if there was no answer. If Stripe refuses the API key and
-    /// the secret has another key by now, the request is repeated with that key.
+    /// Sends a request, and repeats it if there was no reply. If Stripe refuses the API key and the
+    /// secret now contains another key, the request is repeated with that key.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
         build: impl Fn(&Bearer) -> Result<Request<SdkBody>, lambda_http::http::Error>,
@@ -147,7 +147,7 @@ impl Stripe {
         Err(Error::PaymentsUnavailable(format!("Stripe: {cause}")))
     }
 
-    /// Refuses an API key of the mode in which this product doesn't sell.
+    /// Refuses an API key of the other mode.
     fn accepts(&self, Bearer(authorization): &Bearer) -> Result<(), String> {
         let key = authorization.to_str().unwrap_or_default();
         match self.mode {
@@ -157,8 +157,8 @@ impl Stripe {
         }
     }
 
-    /// Returns the body of a successful answer. Otherwise, returns what failed, and the cause for
-    /// the log.
+    /// Returns the body of a successful reply. Otherwise, returns the kind of failure, and the
+    /// cause for the log.
     async fn answer(&self, request: Request<SdkBody>) -> Result<Vec<u8>, (Fault, String)> {
         let moment = |cause: String| (Fault::Moment, cause);
         let sent = self.http.request(request).await;
@@ -203,8 +203,8 @@ fn page_query(since: u64, after: Option<&str>) -> String {
 }
 
 /// Returns the form that creates a Checkout Session
-/// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). The metadata has everything
-/// that a lost order can be restored from.
+/// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). A lost order can be restored
+/// from the metadata.
 fn form_of(order: &Order, back: &str) -> String {
     let (id, price) = (order.id(), order.price.to_string());
     let tokens = order.tokens.to_string();
@@ -236,8 +236,8 @@ fn form_of(order: &Order, back: &str) -> String {
     form.finish()
 }
 
-/// Returns what Stripe says about a failure, for the log. The message is left out, because it may
-/// contain a part of the API key.
+/// Returns Stripe's type and code for a failure, for the log. The message is left out, because it
+/// may contain a part of the API key.
 fn told(status: u16, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let field = |name: &str| {
@@ -251,7 +251,7 @@ fn told(status: u16, body: &[u8]) -> String {
     )
 }
 
-/// Returns true if the text is a URL with TLS, or of a server on this machine.
+/// Returns true if the string is a URL with TLS, or the URL of a server on this machine.
 pub(crate) fn is_safe_url(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     uri.is_some_and(|uri| match uri.scheme_str() {

@@ -1,4 +1,4 @@
-//! What Stripe's objects report about payments.
+//! The facts that Stripe's objects report about payments.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::client::is_safe_url;
 use crate::values::{Dispute, PaymentFacts, Progress, RefundState, Refunded};
 
-/// An event of Stripe. [`EVENTS`](super::EVENTS) lists the types that are handled.
+/// An event from Stripe. [`EVENTS`](super::EVENTS) lists the types that are handled.
 #[derive(Debug)]
 pub struct Event {
     body: Value,
@@ -29,7 +29,7 @@ struct EventData {
     object: Value,
 }
 
-/// What an object reports about a payment.
+/// The facts that an object reports about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StripeReport {
     /// A Checkout Session, which belongs to an order.
@@ -47,7 +47,7 @@ pub enum PaymentRef {
     Payment(String),
 }
 
-/// What a Checkout Session reports. Whether it was paid depends on the order's price.
+/// The facts in a Checkout Session. Whether it was paid depends on the order's price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionReport {
     /// The order.
@@ -145,7 +145,7 @@ impl Reference {
 }
 
 impl Event {
-    /// Reads the body of a request that Stripe has signed. Accepts every text as an event, even if
+    /// Reads the body of a request that Stripe has signed. Accepts any body as an event, even if
     /// its shape is unknown (such as a [thin
     /// event](https://docs.stripe.com/event-destinations#thin-events)), because Stripe disables a
     /// webhook that doesn't confirm its events.
@@ -158,17 +158,18 @@ impl Event {
         self.body.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Returns true if money moves in the event's mode. `None` if the event doesn't say it.
+    /// Returns true if money moves in the event's mode. `None` if the event doesn't contain its
+    /// mode.
     pub fn livemode(&self) -> Option<bool> {
         self.body.get("livemode").and_then(Value::as_bool)
     }
 
-    /// Returns what the event reports. `None` if the event is of another type, or about a payment
-    /// that this product hasn't made.
+    /// Returns the event's report. `None` if the event has another type, or is about a payment that
+    /// this product didn't make.
     ///
     /// # Errors
-    /// Fails if an event of a handled type isn't as Stripe documents it, because a payment could be
-    /// lost if it were ignored. The text is for the log.
+    /// Fails if an event of a handled type differs from Stripe's documentation, because ignoring
+    /// the event could lose a payment. The message is for the log.
     pub fn report(self) -> Result<Option<StripeReport>, String> {
         if !super::EVENTS.contains(&self.kind()) {
             return Ok(None);
@@ -186,11 +187,11 @@ impl Event {
 }
 
 impl StripeReport {
-    /// Returns what an object reports at the time `at`, in milliseconds since 1970. `None` if the
-    /// object is about a payment that this product hasn't made.
+    /// Returns an object's report at the time `at`, in milliseconds since 1970. `None` if the
+    /// object is about a payment that this product didn't make.
     ///
     /// # Errors
-    /// As [`Event::report`].
+    /// The errors of [`Event::report`].
     pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
         let report = match kind.as_str() {
@@ -208,8 +209,8 @@ fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(object).map_err(|error| format!("Stripe's object: {error}"))
 }
 
-/// Returns the order in an object's metadata. Another product may have an `order` there, too, but
-/// no UUID.
+/// Returns the order in an object's metadata. Another product's metadata may also contain an
+/// `order`, but not a UUID.
 fn order_metadata(metadata: Value) -> Option<OrderMetadata> {
     let of: OrderMetadata = serde_json::from_value(metadata).ok()?;
     let is_id = Uuid::try_parse(&of.order).is_ok_and(|id| id.to_string() == of.order);
@@ -236,7 +237,7 @@ fn session(session: Session, at: u64) -> Option<StripeReport> {
 
 impl SessionReport {
     /// Returns true if the session ended before the buyer finished the payment page. Nothing was
-    /// paid, and nothing will be.
+    /// paid or will be paid.
     pub fn has_expired(&self) -> bool {
         self.is_expired && !self.is_paid
     }
@@ -267,7 +268,8 @@ impl SessionReport {
     }
 }
 
-/// A charge of an order has the URL of the buyer's receipt.
+/// Returns a charge's facts: its payment, and the URL of the buyer's receipt. `None` unless the
+/// charge is for an order.
 fn charge(charge: Charge) -> Option<StripeReport> {
     let OrderMetadata { order, .. } = order_metadata(charge.metadata)?;
     let facts = PaymentFacts {
@@ -294,7 +296,7 @@ fn dispute(dispute: DisputeObject) -> Option<StripeReport> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
-        // An inquiry that was closed has moved no money.
+        // A closed inquiry has moved no money.
         "won" | "prevented" | "warning_closed" => Dispute::Won,
         _ => Dispute::Open,
     };

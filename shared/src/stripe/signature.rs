@@ -8,10 +8,10 @@ use aws_lc_rs::hmac::{HMAC_SHA256, Key, verify};
 use crate::config::ConfigError;
 use crate::secrets::FromSecret;
 
-/// How old a signature may be, in seconds. Stripe's own libraries have the same limit.
+/// The maximum age of a signature, in seconds. Stripe's own libraries use the same limit.
 const TOLERANCE: u64 = 300;
 
-/// The number of secrets that are accepted at a time. Two are valid while one replaces the other.
+/// The maximum number of secrets that are accepted. Two are valid while one replaces the other.
 const SECRETS: usize = 2;
 
 /// The secrets that sign events.
@@ -25,7 +25,7 @@ pub enum SignatureError {
     Malformed,
     /// The signature was made too long ago, or in the future.
     Outdated,
-    /// No secret has made a signature of this body.
+    /// No secret has signed this body.
     Wrong,
 }
 
@@ -37,14 +37,14 @@ impl Secrets {
         if secrets.len() > SECRETS || !secrets.iter().all(is_secret) {
             return None;
         }
-        // The key is the whole text, with its prefix.
+        // The key is the whole string, with its prefix.
         Some(Self(secrets.iter().map(|text| Key::new(HMAC_SHA256, text.as_bytes())).collect()))
     }
 
     /// Checks the header `Stripe-Signature` of a body.
     ///
     /// # Errors
-    /// Fails unless one of the secrets has signed this very body in the last five minutes.
+    /// Fails unless one of the secrets has signed exactly this body in the last five minutes.
     pub fn verify(&self, header: &str, body: &[u8], now: u64) -> Result<(), SignatureError> {
         let (mut time, mut signatures) = (None, Vec::new());
         for part in header.split(',') {
@@ -143,7 +143,7 @@ mod tests {
         for secret in [SECRET, new] {
             assert_eq!(both.verify(&header(9, secret), BODY, 9), Ok(()));
         }
-        // Stripe also sends a signature by each of two secrets.
+        // During a replacement, Stripe signs with both secrets.
         let twice = format!("{},{}", header(9, "whsec_an_older_secret_01234"), header(9, new));
         assert_eq!(both.verify(&twice, BODY, 9), Ok(()));
         for wrong in ["", "whsec_", "sk_live_0123456789abcdef", &format!("{SECRET},{new},{new}")] {

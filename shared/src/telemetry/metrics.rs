@@ -62,9 +62,9 @@ metrics! {
     StrandedOrders: Count;
     /// Orders that are stranded or disputed, counted every hour.
     OrdersToLookAt: Count;
-    /// Disputes of which administrators were told by e-mail.
+    /// Disputes about which administrators got an e-mail.
     Disputes: Count;
-    /// Payments, refunds and disputes that Stripe lists, and that no event has told.
+    /// Payments, refunds and disputes in Stripe's lists that no event has reported.
     MissedPayments: Count;
     /// Finished comparisons with Stripe's lists.
     PaymentsChecked: Count;
@@ -77,8 +77,8 @@ metrics! {
     /// Credits of failed chats that stay held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;
-    /// The credits by which the prices by usage of answered chats were above the credits that were
-    /// held. They are never charged.
+    /// The credits by which answered chats' prices by usage exceeded their holds. These credits are
+    /// never charged.
     Uncovered: Count;
     /// Answered chats that the store refused to settle, because the lease had ended, the
     /// conversation was deleted, or the idempotency key already had a record.

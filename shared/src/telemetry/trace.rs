@@ -3,7 +3,7 @@
 //! recorded and sent only if the operator has set a collector.
 //!
 //! A span contains times, counts, and names from the code, the settings or the store. A span never
-//! contains texts from a request, ids of people or secrets.
+//! contains text from a request, ids of people or secrets.
 
 mod export;
 mod otlp;
@@ -104,9 +104,9 @@ pub type Attributes = Vec<(&'static str, Value)>;
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A text.
+    /// A string.
     Text(String),
-    /// A list of texts.
+    /// A list of strings.
     Texts(Vec<String>),
     /// An integer.
     Number(i64),

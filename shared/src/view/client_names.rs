@@ -1,6 +1,6 @@
-//! The names by which the clients of five older systems read one thing. A reply has every name that
-//! any of them reads at its path, because their clients can't be changed, and a name costs a few
-//! bytes:
+//! The names under which the clients of five older systems read the same value. A reply contains
+//! every name that any of these clients reads at its path, because the clients can't be changed,
+//! and a name costs only a few bytes:
 //!
 //! | what | names | read in |
 //! |---|---|---|

@@ -7,9 +7,9 @@ use crate::values::{Account, Role, Username};
 use crate::{Credits, clock, store};
 
 /// An account in an administrators' list.
-// This type repeats six of `User`'s fields. This type can't contain a `User`, because it is created
-// from an index, which has fewer attributes than the account. A shared, flattened struct would
-// change the order of `User`'s fields in replies.
+// This type repeats six of `User`'s fields. It can't contain a `User`, because it is created from
+// an index with fewer attributes than the account. A shared, flattened struct would change the
+// order of `User`'s fields in replies.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -67,7 +67,7 @@ impl<'a> ListedUser<'a> {
         self.id
     }
 
-    /// Adds the fields that only the account has, at the second `now`.
+    /// Adds the fields that only the account contains, at the second `now`.
     #[must_use]
     pub fn detailed(self, account: &Account, now: u64) -> Self {
         Self {

@@ -10,7 +10,7 @@ use crate::{Credits, clock};
 /// A purchase of a pack.
 #[derive(Serialize, ToSchema)]
 pub struct Purchase<'a> {
-    /// The id, which the statement's rows of this purchase have.
+    /// The id, which the statement's rows about this purchase also contain.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
     /// The id of the pack.
@@ -36,7 +36,7 @@ pub struct Purchase<'a> {
     /// The money that went back to the buyer, in the currency's smallest unit.
     #[schema(examples(0))]
     refunded: u64,
-    /// The tokens that the buyer has got, minus those that have returned.
+    /// The tokens that the buyer has received, minus the tokens that were taken back.
     tokens_granted: Credits,
     /// The tokens that the account owes for a refund. They are deducted from its next tokens.
     tokens_owed: Credits,
@@ -46,13 +46,13 @@ pub struct Purchase<'a> {
     /// When it was paid. Null if it wasn't.
     #[schema(required, format = "date-time", examples("2026-11-20T07:18:02.000Z"))]
     paid: Option<String>,
-    /// The URL of the payment provider's receipt. Null before there is one.
+    /// The URL of the payment provider's receipt. Null if there is no receipt yet.
     #[schema(required, format = "uri")]
     receipt_url: Option<&'a str>,
 }
 
 impl<'a> Purchase<'a> {
-    /// The states that a purchase can have.
+    /// All states of purchases.
     pub const STATES: [&'static str; 9] = [
         "open",
         "pending",

@@ -27,17 +27,17 @@ pub(super) const KEPT: [&str; 10] = [
 const MATCHES: [&str; 2] = ["beginning", ANYWHERE];
 const ANYWHERE: &str = "anywhere";
 
-/// The longest search text, in characters.
+/// The maximum length of a search string, in characters.
 const SEARCH_LENGTH: usize = 254;
 
 /// The users that a request asks for.
 #[derive(Default, PartialEq)]
 pub(super) struct UserQuery<'r> {
-    /// The text of a search.
+    /// The search string.
     pub(super) search: Option<&'r str>,
-    /// Whether the search text may be anywhere in a name or address.
+    /// Whether the search string may be anywhere in a name or address.
     anywhere: bool,
-    /// The order, if it isn't newest first.
+    /// The order, if it differs from newest first.
     order: Option<UserOrder>,
     /// The filter of users.
     pub(super) filter: UserFilter,
@@ -85,8 +85,8 @@ impl<'r> UserQuery<'r> {
         Ok(Self { search, anywhere: anywhere && search.is_some(), order, filter, details })
     }
 
-    /// Returns true if the query has no order, no filter and no details: it lists all users, or the
-    /// users whose name or address begins with the search text.
+    /// Returns true if the query contains no order, no filter and no details: it lists all users,
+    /// or the users whose name or address begins with the search string.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { search: self.search, ..Self::default() }
     }

@@ -29,8 +29,8 @@ pub(super) struct Completion<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
-    /// doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
+    /// which therefore doesn't show changes by the provider.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// Always one choice.
@@ -61,8 +61,8 @@ struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer's text. An empty answer is charged like any other answer. Null if the answer has
-    /// calls and no text.
+    /// The answer's text. An empty answer is charged like any other answer. Null if the answer
+    /// contains calls and no text.
     #[schema(required, examples("You said: Hello!"))]
     content: Option<&'a str>,
     /// Always null.
@@ -182,8 +182,8 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
-    /// doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
+    /// which therefore doesn't show changes by the provider.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// One choice. The chunk with the usage has no choice.
@@ -206,7 +206,7 @@ struct ChunkChoice<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// The reason why the answer ends, in the last chunk that has a choice.
+    /// The reason why the answer ends, in the last chunk that contains a choice.
     #[schema(required)]
     finish_reason: Option<FinishReason>,
 }
@@ -217,14 +217,14 @@ impl<'a> ChunkChoice<'a> {
     }
 }
 
-/// A piece of the AI's message. Empty in the last chunk that has a choice.
+/// A piece of the AI's message. Empty in the last chunk that contains a choice.
 #[derive(Default, Serialize, ToSchema)]
 struct AnswerDelta<'a> {
     /// Always `assistant`, in the first chunk only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// The next text. Null in the first chunk of an answer that has no text.
+    /// The next text. Null in the first chunk of an answer without text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, examples("You "))]
     content: Option<Option<&'a str>>,
@@ -269,7 +269,7 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// The options of a request on which the form of its answer depends.
+/// The options of a request that decide the form of its answer.
 pub(super) struct Completions {
     pub(super) calls: Form,
     /// True if a streamed answer ends with its usage.
@@ -394,7 +394,7 @@ impl Chunks {
         self.send_delta(model, delta).await
     }
 
-    /// Sends a piece of the answer. The first piece has the role.
+    /// Sends a piece of the answer. The first piece contains the role.
     async fn send_delta(&mut self, model: &str, delta: AnswerDelta<'_>) -> Result<()> {
         let role = (!self.begun).then_some("assistant");
         self.begun = true;

@@ -22,8 +22,8 @@ use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// Two limits for the number of texts in `stop`: the first doesn't count empty texts, the second
-/// counts all texts.
+/// Two limits on the number of strings in `stop`: the first doesn't count empty strings, the second
+/// counts all strings.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -47,7 +47,7 @@ pub(super) struct Body {
     max_tokens: Option<f64>,
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_completion_tokens: Option<f64>,
-    /// The answer ends before the first occurrence of one of these texts.
+    /// The answer ends before the first occurrence of one of these strings.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
@@ -58,7 +58,7 @@ pub(super) struct Body {
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
-    /// The older form of `tools`. If a request has `functions`, its answer has the older
+    /// The older form of `tools`. If a request contains `functions`, its answer contains the older
     /// `function_call`.
     #[serde(default, deserialize_with = "read_functions")]
     functions: Option<Vec<OfferedFunction>>,

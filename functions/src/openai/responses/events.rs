@@ -227,7 +227,7 @@ pub(super) struct Steps {
     echo: Echo,
     chat_id: String,
     created_at: u64,
-    /// The name of the model, after the first piece has arrived.
+    /// The name of the model. `None` until the first piece arrives.
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,

@@ -35,7 +35,7 @@ pub(super) struct MessageItem<'a> {
     content: Vec<OutputText<'a>>,
 }
 
-/// A text written by the AI.
+/// Text from the AI.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseOutputText)]
 pub(super) struct OutputText<'a> {
@@ -101,8 +101,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Returns the items of a stored answer. An answer without calls has a text, which may be
-    /// empty.
+    /// Returns the items of a stored answer. An answer without calls contains a text item, which
+    /// may be empty.
     pub(super) fn all(chat: &Chat) -> Vec<Self> {
         let has_text = !chat.response.is_empty() || chat.calls.is_empty();
         let calls = (0..chat.calls.len()).map(Self::Call);

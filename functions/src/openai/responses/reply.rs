@@ -98,7 +98,7 @@ pub(super) struct Response<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseFailure)]
 struct Failed {
-    /// Always `server_error`. The preceding `error` event has the exact code.
+    /// Always `server_error`. The preceding `error` event contains the exact code.
     #[schema(pattern = "^server_error$", examples("server_error"))]
     code: &'static str,
     /// A sentence for people: the failure, and what to do.
@@ -132,8 +132,8 @@ struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
-    /// The price of the response, in money. Missing unless the price list says what the product's tokens
-    /// cost.
+    /// The price of the response, in money. Missing unless the price list says what the product's
+    /// tokens cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(0.0005))]
     cost: Option<f64>,

@@ -60,10 +60,10 @@ pub(super) struct Body {
     parallel_tool_calls: Option<bool>,
     /// The format of the answer: text or JSON.
     text: Option<Text>,
-    /// Pairs of texts that the response repeats.
+    /// Pairs of strings that the response repeats.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: Option<Metadata>,
-    /// A text that the response repeats.
+    /// A string that the response repeats.
     user: Option<String>,
     background: Option<bool>,
     #[schema(value_type = Option<Value>)]

@@ -99,7 +99,7 @@ impl Choice {
 }
 
 impl ChosenTool {
-    /// Returns true if no text in this `tool_choice` is longer than a function's name may be. The
+    /// Returns true if no string in this `tool_choice` is longer than a function's name may be. The
     /// length is limited because the response repeats the `tool_choice`.
     fn is_short(&self) -> bool {
         let allowed = self.tools.iter().flatten();

@@ -7,7 +7,7 @@ use aws_smithy_types::{Document, Number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-/// Parses the fields of a JSON object. `None` if the text isn't a JSON object.
+/// Parses the fields of a JSON object. `None` if the string isn't a JSON object.
 pub fn object(text: &str) -> Option<HashMap<String, Document>> {
     match serde_json::from_str(text) {
         Ok(Json(Document::Object(fields))) => Some(fields),

@@ -8,7 +8,7 @@ use crate::ai::{AnswerBuilder, Failure};
 /// The part of a reply that contains the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerIn {
-    /// The texts and calls.
+    /// The text and the calls.
     Blocks,
     /// The arguments of the function that the model calls with its answer.
     Arguments,
@@ -26,8 +26,8 @@ struct WrappedAnswer<'a> {
 /// Reads a reply's content blocks in order.
 pub struct Blocks {
     answer: AnswerIn,
-    /// The texts outside the function call that contains the answer. These texts become the answer
-    /// if the model doesn't call the function.
+    /// The text outside the function call that contains the answer. It becomes the answer if the
+    /// model doesn't call the function.
     aside: String,
     /// The arguments for [`AnswerIn::Field`].
     wrapped: String,
@@ -117,7 +117,7 @@ mod tests {
     use crate::ai::Prompt;
     use crate::ai::answer_builder::{Close, Progress};
 
-    /// A content block: a text, or a call with the parts of its arguments.
+    /// A content block: text, or a call with the parts of its arguments.
     enum Block {
         Text(&'static str),
         Call(&'static [&'static str]),

@@ -40,7 +40,7 @@ impl From<BuildError> for Failure {
 impl ConverseRequest {
     /// Creates a request for this prompt. Converse can't forbid function calls, and refuses earlier
     /// calls if no functions are declared. If the prompt allows no calls, this function therefore
-    /// drops the prompt's functions and converts earlier calls to texts.
+    /// drops the prompt's functions and converts earlier calls to text.
     pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
         if prompt.has_tools() && !prompt.offers_calls() {
             return Self::of(&prompt.without_tools());
@@ -105,7 +105,7 @@ fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fail
     Ok((system, messages?))
 }
 
-/// Appends content blocks to a message by the same speaker. Adjacent texts are merged.
+/// Appends content blocks to a message by the same speaker. Adjacent text blocks are merged.
 fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     for block in blocks {
         match (before.last_mut(), block) {
@@ -117,8 +117,8 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Replaces ids of calls with ids that Bedrock accepts. Ids from other providers may have
-/// characters and lengths that Bedrock refuses.
+/// Replaces ids of calls with ids that Bedrock accepts. Ids from other providers may be too long
+/// for Bedrock, or contain characters that it refuses.
 #[derive(Default)]
 struct Ids<'p> {
     /// The number of the last call with each id.
@@ -140,7 +140,7 @@ impl<'p> Ids<'p> {
 
 fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
-        // Bedrock refuses blank texts.
+        // Bedrock refuses blank text blocks.
         let text = Some(turn.text()).filter(|text| !text.trim().is_empty());
         let text = text.map_or_else(|| "nothing".to_owned(), Cow::into_owned);
         let result = ToolResultBlock::builder()

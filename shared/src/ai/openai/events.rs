@@ -1,9 +1,9 @@
 //! Reads server-sent events
 //! ([standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation)).
 //!
-//! Like OpenAI's SDKs, the reader is more lenient than the standard in two ways, because servers
-//! rely on it: the last event needs no blank line after it, and events of one line of JSON each
-//! need no blank lines between them.
+//! Like OpenAI's SDKs, the reader is more lenient than the standard in two ways that servers rely
+//! on. The blank line after the last event may be missing. Blank lines between events may also be
+//! missing, if each event's data is one line of JSON.
 
 use serde::de::IgnoredAny;
 
@@ -120,7 +120,7 @@ fn is_whole(data: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Reads the events of a stream whose pieces have `size` bytes, as `name=data`.
+    /// Reads the events of a stream in pieces of `size` bytes, as `name=data`.
     fn read(stream: &[u8], size: usize) -> Vec<String> {
         let (mut reader, mut events) = (EventReader::default(), Vec::new());
         stream.chunks(size).for_each(|piece| reader.push(piece, &mut events));
@@ -142,7 +142,7 @@ mod tests {
                 "event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n",
                 &["add=73857293", "remove=2153"],
             ),
-            // An event without data has no effect, not even its name.
+            // An event without data has no effect, and its name is dropped.
             ("event: error\n\ndata: a\n\n", &["=a"]),
             ("data\n\ndata\ndata\n\n", &["=", "=\n"]),
             // Two names: the last one counts.

@@ -1,4 +1,4 @@
-//! Reads single values of JSON whose types can't be relied on. Each value is read for itself, so a
+//! Reads single JSON values whose types can't be relied on. Each value is read separately, so a
 //! value of an unexpected type never makes the rest unreadable.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::values::whole;
 
-/// A JSON value as its text, which is read when its type is asked for.
+/// A JSON value, which is parsed only when a method asks for its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a RawValue);
 
@@ -19,23 +19,23 @@ pub struct Json<'a>(&'a RawValue);
 #[derive(Debug, Default)]
 pub struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 
-/// A JSON string, in which an escaped surrogate may lack its other half: some servers split a
-/// character between two pieces. A lone surrogate is encoded like any other code point
+/// A JSON string, in which an escaped surrogate may lack its other half, because some servers split
+/// a character between two pieces. A lone surrogate is encoded like any other code point
 /// ([WTF-8](https://simonsapin.github.io/wtf-8/)).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wtf8(pub Vec<u8>);
 
 impl<'a> Json<'a> {
-    /// Reads a text that consists of one value.
+    /// Reads a string that consists of one value.
     pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// Returns the value at the beginning of a text, and the rest of the text. `None` if the text
-    /// ends before the value.
+    /// Returns the first value in a string, and the rest of the string. `None` if the string ends
+    /// before the value does.
     ///
     /// # Errors
-    /// Fails if no value can begin like this.
+    /// Fails if no value can begin with these characters.
     pub fn first(text: &'a str) -> serde_json::Result<Option<(Self, &'a str)>> {
         let mut values = serde_json::Deserializer::from_str(text).into_iter();
         match values.next().transpose() {
@@ -48,12 +48,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Returns the value's text.
+    /// Returns the value's source.
     pub fn source(self) -> &'a str {
         self.0.get()
     }
 
-    /// Returns true for null, false, zero, and for empty texts, lists and objects.
+    /// Returns true for null, false, zero, and for empty strings, lists and objects.
     pub fn is_nothing(self) -> bool {
         matches!(self.0.get(), "null" | "false" | "0" | "\"\"")
             || self.list().is_some_and(|list| list.is_empty())
@@ -69,7 +69,7 @@ impl<'a> Json<'a> {
         Some(list.into_iter().map(Self).collect())
     }
 
-    /// Returns a text whose surrogates may be halves. A number counts as its text.
+    /// Returns a string, which may contain lone surrogates. A number is returned as its source.
     pub fn wtf8(self) -> Option<Wtf8> {
         match self.0.get().as_bytes().first()? {
             b'"' => serde_json::from_str(self.0.get()).ok(),
@@ -78,12 +78,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Returns a text, with U+FFFD for a lone half of a character. A number counts as its text.
+    /// Returns a string, with U+FFFD for each lone surrogate. A number is returned as its source.
     pub fn text(self) -> Option<String> {
         self.wtf8().map(|text| text.lossy())
     }
 
-    /// Returns a number. A text that is a number counts as this number.
+    /// Returns a number. A string that contains a number counts as this number.
     pub fn count(self) -> Option<u64> {
         let text = self.text()?;
         text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
@@ -95,14 +95,14 @@ impl<'a> Object<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the value of this name. `None` for null.
+    /// Returns the value with this name. `None` for null.
     pub fn get(&self, name: &str) -> Option<Json<'a>> {
         self.0.get(name).copied().filter(|value| value.get() != "null").map(Json)
     }
 }
 
 impl Wtf8 {
-    /// Returns the text, with U+FFFD for each lone surrogate.
+    /// Returns the string, with U+FFFD for each lone surrogate.
     pub fn lossy(self) -> String {
         String::from_utf8(self.0).unwrap_or_else(|error| {
             let mut pending = None;
@@ -112,8 +112,8 @@ impl Wtf8 {
         })
     }
 
-    /// Returns the text after `pending`, the high surrogate at the end of the previous piece. A high
-    /// surrogate at the end of this piece becomes the next `pending`.
+    /// Returns the string after `pending`, the high surrogate at the end of the previous piece. A
+    /// high surrogate at the end of this piece becomes the next `pending`.
     pub fn join(self, pending: &mut Option<u16>) -> String {
         let mut bytes = self.0;
         if pending.is_none() {
@@ -139,7 +139,7 @@ impl Wtf8 {
                 units.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
                 rest = after;
             } else {
-                // Nothing else can follow the valid part.
+                // WTF-8 contains no other invalid bytes.
                 rest = rest.get(1..).unwrap_or_default();
             }
         }
@@ -150,7 +150,7 @@ impl Wtf8 {
 
 impl<'de> Deserialize<'de> for Wtf8 {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        // Only for bytes does serde_json accept lone surrogates.
+        // serde_json accepts lone surrogates only in bytes.
         json.deserialize_byte_buf(Bytes).map(Self)
     }
 }

@@ -1,6 +1,5 @@
-//! Finds a server's reason for refusing a request. Only the known fields for reasons are read,
-//! because the rest of the reply may repeat the prompt, and the prompt's words would be mistaken
-//! for the server's reason.
+//! Finds a server's reason for refusing a request. Only the known fields for reasons are read. The
+//! rest of the reply may repeat the prompt, whose words could be mistaken for the reason.
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -11,11 +10,11 @@ use crate::ai::texts::{TextFinder, find_texts};
 /// The maximum number of bytes that are read from a reply.
 const REPLY: usize = 64 * 1024;
 
-/// The maximum length of a text, in characters. Servers' reasons are shorter; a longer text may
+/// The maximum length of a string, in characters. Servers' reasons are shorter; a longer string may
 /// repeat the prompt.
 const TEXT: usize = 500;
 
-/// Returns the reason.
+/// Reads the reason from a reply's body.
 pub async fn reason(mut body: Incoming) -> Reason {
     let mut reply = Vec::new();
     while reply.len() < REPLY
@@ -27,7 +26,7 @@ pub async fn reason(mut body: Incoming) -> Reason {
     reason_in(&reply)
 }
 
-/// Returns the reason in a reply. If the reply is cut off, returns what precedes the cut.
+/// Returns the reason in a reply. If the reply is cut off, uses only the part before the cut.
 fn reason_in(reply: &[u8]) -> Reason {
     let mut reason = Reason::default();
     let _ = find_texts(reply, JsonPlace::Reply, &mut reason);
@@ -39,9 +38,9 @@ fn reason_in(reply: &[u8]) -> Reason {
 pub enum JsonPlace {
     /// The reply, or an element of it. Some servers reply with a list.
     Reply,
-    /// The field `error`. Some servers send the text directly as the value of `error`.
+    /// The field `error`. Some servers send the reason directly as the value of `error`.
     Error,
-    /// A text that contains the reason.
+    /// A string that contains the reason.
     Words,
     /// A code for the reason.
     Code,

@@ -1,8 +1,8 @@
 //! Reads a server's reply, whole or streamed, from the pieces in which it arrives.
 //!
-//! The first character shows a reply's form: some servers stream although they weren't asked to, and
-//! others don't although they were. Each field is read for itself. A field that is missing, unknown
-//! or of another type never makes the rest of an answer unreadable.
+//! The first character shows a reply's form, because some servers stream although they weren't
+//! asked to, and others don't although they were. Each field is read separately. A field that is
+//! missing, unknown or of another type never makes the rest of an answer unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +12,19 @@ use crate::ai::openai::json::{Json, Object, Wtf8};
 use crate::ai::{AnswerBuilder, Failure};
 use crate::values::{CacheCount, ReportedUsage};
 
-/// The longest name of a model that is kept, in bytes.
+/// The maximum length of a model's name, in bytes. Longer names are ignored.
 const MODEL: usize = 200;
 
-/// Reads a reply. The same bytes make the same answer, wherever they are split.
+/// Reads a reply. The answer doesn't depend on how the reply was split into pieces.
 #[derive(Default)]
 pub struct ReplyReader {
     form: Form,
-    /// True after the mark of the end. The rest is ignored.
+    /// True after the end mark. The rest is ignored.
     is_done: bool,
-    /// True if a value of JSON contained a whole message, which needs no reason for its end.
+    /// True if a JSON value contained a whole message, which is complete even without a reason.
     is_whole: bool,
-    /// The first halves of characters whose second halves are in later pieces: of the text, and of
-    /// each call's arguments.
+    /// The first halves of characters that were split between two pieces: in the text, and in each
+    /// call's arguments.
     halves: BTreeMap<Place, u16>,
     /// The fields whose types are unknown. Each is logged once.
     ignored: BTreeSet<&'static str>,
@@ -82,8 +82,8 @@ impl ReplyReader {
     /// Reads a piece of the reply.
     ///
     /// # Errors
-    /// Returns the provider's failure, or [`Failure::TooLong`]. Nothing that follows the end of an
-    /// answer undoes it; after the end, only an answer that is too long is an error.
+    /// Returns the provider's failure, or [`Failure::TooLong`]. After the end of an answer, the
+    /// only error is an answer that is too long.
     pub fn push(
         &mut self,
         mut piece: &[u8],
@@ -127,7 +127,7 @@ impl ReplyReader {
     /// Ends the reply.
     ///
     /// # Errors
-    /// Returns a failure if the reply contains no end of an answer.
+    /// Returns a failure if the reply ends before the answer does.
     pub fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match &mut self.form {
             Form::Events(reader) => {
@@ -170,8 +170,8 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Any other
-    /// text after a value is ignored, because some servers send the mark of the end after it.
+    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Any
+    /// other text after a value is ignored, because some servers send the end mark after it.
     fn read_values(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         let Form::Json { rest, .. } = &mut self.form else { return Ok(()) };
         let text = String::from_utf8_lossy(rest).into_owned();
@@ -221,7 +221,7 @@ impl ReplyReader {
         }
         let reason = self.field(&choice, "finish_reason", word);
         let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
-            // The word of the model's own server, which some servers send beside theirs.
+            // The original provider's word, which some gateways send beside their own.
             let native = self.field(&choice, "native_finish_reason", word);
             match native.and_then(|word| Ending::of(&word)) {
                 Some(failed @ Ending::Failed(_)) => failed,
@@ -235,7 +235,7 @@ impl ReplyReader {
         if !has_failed && !matches!(ending, Some(Ending::Failed(_))) {
             self.read_message(&choice, builder)?;
         }
-        // The numbers count what was sent until now, so they are read after it.
+        // The counts include everything that was sent so far, so they are read last.
         let groq = self.field(chunk, "x_groq", Json::object).unwrap_or_default();
         for place in [&groq, &choice, chunk] {
             if let Some(usage) = self.field(place, "usage", Json::object).and_then(|of| usage(&of))
@@ -268,7 +268,7 @@ impl ReplyReader {
             }
             None => return Ok(()),
         };
-        // DeepSeek, vLLM and llama.cpp have the first field, OpenRouter and Ollama the second. Some
+        // DeepSeek, vLLM and llama.cpp send the first field, OpenRouter and Ollama the second. Some
         // servers send the same text in both.
         let thought = self
             .field(&message, "reasoning_content", Json::text)
@@ -281,8 +281,8 @@ impl ReplyReader {
                 Part::Thought(thought) => builder.count_reasoning(&thought),
             }
         }
-        // The model's explanation if it refuses to answer. OpenAI sends it if the request has a
-        // schema for the answer.
+        // The model's explanation if it refuses to answer. OpenAI sends it if the request contains
+        // a schema for the answer.
         if let Some(refusal) = self.field(&message, "refusal", Json::wtf8) {
             self.push_text(refusal, builder)?;
         }
@@ -293,8 +293,8 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads a function call or a part of one. `place` is the call's index in the reply. Whole
-    /// replies have no numbers, and some servers omit them.
+    /// Reads a function call or a part of one. `place` is the call's index in the reply, and
+    /// replaces the number that whole replies and some servers omit.
     fn read_call(
         &mut self,
         call: &Object<'_>,
@@ -309,7 +309,7 @@ impl ReplyReader {
             None => String::new(),
             Some(value) => match value.wtf8() {
                 Some(text) => self.join(Place::Arguments(number), text),
-                // Some servers send the arguments as JSON instead of text.
+                // Some servers send the arguments as JSON instead of a string.
                 None => value.source().to_owned(),
             },
         };
@@ -321,7 +321,8 @@ impl ReplyReader {
         builder.push_text(&text)
     }
 
-    /// Returns the text with the half of a character that preceded it in the same place.
+    /// Returns the text, after the half of a character with which the last piece in this place
+    /// ended.
     fn join(&mut self, place: Place, text: Wtf8) -> String {
         let mut half = self.halves.remove(&place);
         let text = text.join(&mut half);
@@ -365,7 +366,7 @@ enum Part {
     Thought(String),
 }
 
-/// Returns the parts of a message's content: a text, or a list of parts as in Mistral's API
+/// Returns the parts of a message's content: a string, or a list of parts as in Mistral's API
 /// ([reference](https://docs.mistral.ai/capabilities/reasoning)). Unknown parts are left out.
 fn parts(content: Json<'_>) -> Option<Vec<Part>> {
     match (content.wtf8(), content.list()) {
@@ -404,12 +405,12 @@ fn objects(list: Json<'_>) -> Option<Vec<Object<'_>>> {
     Some(list.list()?.into_iter().filter_map(Json::object).collect())
 }
 
-/// Returns a word, or the type of an object as in SGLang's own API.
+/// Returns the word in a string, or in an object's `type`, where SGLang's own API sends it.
 fn word(value: Json<'_>) -> Option<String> {
     value.text().or_else(|| value.object()?.get("type").and_then(Json::text))
 }
 
-/// Returns the server's numbers of model tokens. `None` if the server sends none.
+/// Returns the token counts that the server reports. `None` if it reports none.
 fn usage(counted: &Object<'_>) -> Option<ReportedUsage> {
     let count = |name: &str| counted.get(name).and_then(Json::count);
     let detail = |of: &str, name: &str| counted.get(of)?.object()?.get(name)?.count();

@@ -16,7 +16,7 @@ pub struct CompletionRequest<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
-    /// Newer models of OpenAI refuse this field's name; other servers don't know the newer name,
+    /// Newer models of OpenAI refuse this field; other servers don't support its newer name,
     /// `max_completion_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
@@ -64,7 +64,7 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    /// Null for calls without a text.
+    /// Null for calls without text.
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
@@ -72,7 +72,7 @@ struct Message<'a> {
     tool_call_id: Option<&'a str>,
 }
 
-/// A text, or a list of texts and pictures. Some servers accept only a text.
+/// A string, or a list of text and picture parts. Some servers accept only strings.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {

@@ -1,4 +1,4 @@
-//! Problem documents as the clients of Django systems read them: with the code and the sentences of
+//! Problem documents as the clients of Django systems read them: with the codes and sentences of
 //! [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt), and
 //! with the members that Django REST framework's views write
 //! ([exceptions](https://www.django-rest-framework.org/api-guide/exceptions/)).
@@ -6,11 +6,11 @@
 //! | member | meaning |
 //! |---|---|
 //! | `error` | the sentence, as in `detail` |
-//! | `message` | the same, where no field of the request has this name |
+//! | `message` | the same sentence, if no field of the request has this name |
 //! | a field's name | the sentences about this field. A list never replaces another member |
 //! | `non_field_errors` | the reason for the refusal of credentials or of a refresh token |
 //! | `messages` | the kinds of tokens that the route accepts |
-//! | [`Balance`]'s names | the balance that doesn't pay for a message |
+//! | [`Balance`]'s names | the balance, if it doesn't cover a message |
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -21,8 +21,8 @@ use crate::error::TokenFault;
 use crate::http::reply::to_json;
 use crate::view::Balance;
 
-/// The members that only some problem documents have. A list under such a name would change the
-/// member's type.
+/// The members that only some problem documents contain. A list under one of these names would
+/// change the member's type.
 const OF_SOME: [&str; 5] = ["errors", "tokens_left", "tokens_held", "cost", "max_cost"];
 
 /// The code of djangorestframework-simplejwt for [`TokenFault::Header`].
@@ -86,7 +86,7 @@ struct ValidKind {
     message: &'static str,
 }
 
-/// Adds these members to the problem, and the sentences by field.
+/// Adds these members to the problem, and each field's sentences under its name.
 fn whole(problem: &Problem<'_>, error: &Error, members: Map<String, Value>) -> Map<String, Value> {
     let mut document = match json!(problem) {
         Value::Object(document) => document,

@@ -45,7 +45,7 @@ pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// Becomes true when an invocation has waited for the collector in vain, and false when the
+    /// Becomes true when the collector hasn't answered an invocation in time, and false when the
     /// collector answers again. No invocation waits while this field is true.
     is_slow: AtomicBool,
     sending: AtomicUsize,

@@ -1,13 +1,12 @@
 //! Writes spans as OTLP's JSON
 //! ([format](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)). The code is
-//! written by hand, because the crates that generate OTLP would be added to the binary of every
-//! function.
+//! written by hand, because a crate that generates OTLP would be added to every function's binary.
 
 use std::fmt::Write;
 
 use crate::telemetry::trace::{Span, Value};
 
-/// The maximum length of a text, in bytes.
+/// The maximum length of a string, in bytes.
 const TEXT: usize = 256;
 
 /// Returns the body of a request with spans from one trace.
@@ -37,7 +36,7 @@ fn span(json: &mut String, trace: &str, span: &Span) {
     json.push_str(r#""name":"#);
     quoted(json, name);
     let kind = *kind as u8;
-    // OTLP's JSON has 64-bit numbers as strings.
+    // OTLP's JSON writes 64-bit numbers as strings.
     let _ = write!(
         json,
         r#","kind":{kind},"startTimeUnixNano":"{from}","endTimeUnixNano":"{to}","attributes":["#

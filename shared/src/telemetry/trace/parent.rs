@@ -70,7 +70,7 @@ impl Parent {
     }
 }
 
-/// Returns true if the text consists of `length` lower-case hexadecimal digits.
+/// Returns true if the string consists of `length` lower-case hexadecimal digits.
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -157,7 +157,7 @@ fn turn(
 }
 
 impl Content {
-    /// Returns the texts, and in a user's message also the pictures.
+    /// Returns the text parts, and in a user's message also the pictures.
     fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),

@@ -1,5 +1,5 @@
-//! The input of a request: a text, or a list of items. Items are messages, function calls and their
-//! results.
+//! The input of a request: a string, or a list of items. Items are messages, function calls and
+//! their results.
 
 use std::mem;
 
@@ -44,7 +44,7 @@ pub(super) struct InputItem {
     role: Option<String>,
     /// The content of a message.
     content: Option<Content>,
-    /// The id of the function call. A result has the id of the call that it belongs to.
+    /// The id of the function call. A result contains the id of the call that it belongs to.
     call_id: Option<String>,
     /// The name of the called function.
     name: Option<String>,
@@ -193,7 +193,7 @@ fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     }
 }
 
-/// Returns the texts, and in a user's message also the pictures.
+/// Returns the text parts, and in a user's message also the pictures.
 fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),

@@ -1,4 +1,4 @@
-//! The `metadata` of a request: pairs of texts that the response repeats.
+//! The `metadata` of a request: pairs of strings that the response repeats.
 
 use std::collections::BTreeMap;
 use std::fmt;
