@@ -297,7 +297,7 @@ impl AnswerStream {
     }
 
     /// Returns the next piece. `None` after the last piece. The piece contains the model's name in
-    /// the price list, if the list has the model.
+    /// the price list, if the list contains the model.
     pub async fn next(&mut self) -> Option<Piece> {
         loop {
             let piece = match self.first.take() {

@@ -52,8 +52,8 @@ impl Offer {
     /// the providers in the settings answer at the price in the settings, whatever the name.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the
-    /// caller may not use it, and the errors of
+    /// [`Error::NoSuchModel`] if the list contains no such model and `unknown` refuses it, or if
+    /// the caller may not use it, and the errors of
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,

@@ -151,7 +151,7 @@ impl Store {
         unreadable.map_or(Ok(counts), Err)
     }
 
-    /// Returns those of these sources that have granted credits, with the amounts.
+    /// Returns the sources among these that have granted credits, with the amounts.
     pub async fn used_sources(
         &self,
         sources: impl Iterator<Item = &Source>,

@@ -71,7 +71,7 @@ impl Write {
         Self::of(table, Operation::Put { item })
     }
 
-    /// Changes the item by an update expression. Creates the item if it is missing.
+    /// Changes the item with an update expression. Creates the item if it is missing.
     pub(in crate::store) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
         Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
     }

@@ -76,13 +76,13 @@ pub struct Account {
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the Unix time until which it stays closed.
     pub closed: BTreeMap<String, u64>,
-    /// The number of chats that began in each recent minute, by minutes since 1970. `None` for
-    /// accounts created before chats were counted.
+    /// The number of chats that began in each recent minute. The keys are minutes since 1970.
+    /// `None` for accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// The credits that each API key with a limit has spent or holds in a period, by [key and
-    /// period](crate::values::LimitPeriod). `None` if the account never had an API key with a
-    /// limit.
+    /// For each API key with a limit, the credits that were spent with it or are held for its chats
+    /// in a period, by [key and period](crate::values::LimitPeriod). `None` if the account never
+    /// had an API key with a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
     /// By day, in days since 1970: the estimated price of the AI's work on failed answers, and the

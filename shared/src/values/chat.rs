@@ -203,8 +203,8 @@ pub enum FinishReason {
     ToolCalls,
     /// The answer calls functions, and the request used `functions`, the older form of `tools`.
     FunctionCall,
-    /// The user stopped the answer. OpenAI's clients don't know the word `stopped` and get `length`
-    /// instead.
+    /// The user stopped the answer. OpenAI's clients don't expect the word `stopped` and get
+    /// `length` instead.
     Stopped,
 }
 

@@ -72,7 +72,7 @@ impl Adjustment {
             return Err(StoreError::Refused(Error::OwnBalance));
         }
         let reason = Reason::parse(name).map_err(|_| {
-            StoreError::Internal("the name of a batch of vouchers is no reason".into())
+            StoreError::Internal("the name of a batch of vouchers isn't a valid reason".into())
         })?;
         let change = BalanceChange::Credit(*tokens);
         let mut adjustment = Self::new(account, change, reason, &account.id, clock);

@@ -28,7 +28,7 @@ struct LedgerTotals {
     granted: i128,
     spent: i128,
     has_grant: bool,
-    /// The chats that have a ledger entry.
+    /// The chats with a ledger entry.
     charged: HashSet<String>,
     /// The sources of named grants.
     sources: Vec<StoredSource>,
@@ -264,8 +264,8 @@ impl Store {
 }
 
 /// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
-/// the ledger has the entry, or the account can't have such an entry. `import` is the source of an
-/// imported account's balance.
+/// the ledger contains the entry, or the account can't have such an entry. `import` is the source
+/// of an imported account's balance.
 fn first_grant(
     account: &Account,
     import: Option<&StoredSource>,

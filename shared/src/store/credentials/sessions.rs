@@ -238,7 +238,7 @@ impl Store {
         }
     }
 
-    /// Adds a session to the account's revoked sessions, and removes the `outdated` ones.
+    /// Adds a session to the account's revoked sessions, and removes the sessions in `outdated`.
     fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (room, limit) = match outdated {

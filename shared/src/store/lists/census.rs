@@ -153,7 +153,7 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// Returns all items of this order, even those without users, so that no item remains from an
+    /// Returns all items of this order, even items without users, so that no item remains from an
     /// earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
