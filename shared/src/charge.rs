@@ -1,4 +1,4 @@
-//! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
+//! Charging a chat. A chat's credits are held before the AI is called, and then spent with the
 //! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
 
 mod begin;
@@ -34,8 +34,8 @@ pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
 };
 
-/// The longest time for which an answer waits for the note that its API key was used, or for the
-/// e-mail about a low balance.
+/// How long an answer waits at most while the use of its API key is recorded, or while an e-mail
+/// about a low balance is written.
 const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
 /// The failures that sending a message can have, in addition to the failures of every request.
@@ -69,7 +69,7 @@ pub struct Charge {
     after: Option<ParentChat>,
     prompt: Prompt,
     offer: Offer,
-    /// True if the answer's maximum length was reduced, so that the hold can pay for it.
+    /// True if the answer's maximum length was reduced, so that the hold covers the price.
     shortened: bool,
     hold: Hold,
     /// The API key with which the chat was sent.
@@ -91,9 +91,9 @@ pub struct ChargedChat {
 }
 
 impl Charge {
-    /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
-    /// meanwhile, the chat is stored without a conversation. A listener gets each piece of the
-    /// answer immediately; if the listener disconnects, the chat continues. If the chat is
+    /// Calls the AI, and stores the answer or returns the credits. If the conversation is deleted
+    /// in the meantime, the chat is stored without a conversation. A listener gets each piece of
+    /// the answer immediately; if the listener disconnects, the chat continues. If the chat is
     /// [stopped](crate::store::Store::stop), the answer is the text that was delivered until then.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Charge {
     /// Returns the chat with its answer and its cost.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
         let by_usage = self.hold.quote().depends_on_usage();
-        // Unless a stopped answer was streamed, the function can't know how much of it the provider
+        // If a stopped answer wasn't streamed, the function can't tell how much of it the provider
         // has written.
         let whole = answer.stopped && !is_streamed && by_usage;
         if by_usage && answer.closed && answer.usage.estimated && !whole {
@@ -214,8 +214,8 @@ impl Charge {
     }
 }
 
-/// Completes a write that an answer doesn't depend on. A failure is only logged: `what` names the
-/// thing that wasn't written, and the user's next chat tries again.
+/// Completes a write on which the answer doesn't depend. A failure is only logged, because the
+/// user's next chat tries again. The log line says that `what` wasn't written.
 async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
     match timeout(TIME_TO_NOTE, writing).await {
         Ok(Ok(())) => {}
@@ -231,9 +231,9 @@ async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
     }
 }
 
-/// Completes when the user has stopped the chat of this hold. Polls the store. The first poll comes
-/// after one interval, so an answer that is complete earlier costs no read. Never completes unless
-/// `is_watched`.
+/// Completes when the user has stopped this hold's chat. Polls the store, first after one interval,
+/// so that an answer that is complete earlier costs no read. Never completes if `is_watched` is
+/// false.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
         future::pending::<()>().await;
@@ -255,7 +255,7 @@ async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
 pub struct AnswerStream {
     chat_id: String,
     began: u64,
-    /// The model's name in the price list, if there is one.
+    /// The model's name in the price list, if there is a list.
     listed: Option<String>,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
@@ -296,8 +296,8 @@ impl AnswerStream {
         self.began
     }
 
-    /// Returns the next piece. `None` after the last piece. The piece has the model's name in the
-    /// price list, if there is one.
+    /// Returns the next piece. `None` after the last piece. The piece contains the model's name in
+    /// the price list, if the list contains the model.
     pub async fn next(&mut self) -> Option<Piece> {
         loop {
             let piece = match self.first.take() {

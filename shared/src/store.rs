@@ -1,8 +1,8 @@
-//! The functions use DynamoDB only through this module. Each submodule has the operations on a few
-//! kinds of items; only [`balance`] and [`orders`] move credits.
+//! The functions use DynamoDB only through this module. Each submodule contains the operations on a
+//! few kinds of items; only [`balance`] and [`orders`] move credits.
 //!
-//! Every write takes effect once, even if it is sent twice: the SDK repeats a request whose reply
-//! was lost. Either a condition rejects the second copy of a write, or both copies write the same
+//! The SDK repeats a request if its reply was lost, so a write may be sent twice. It still takes
+//! effect only once: either a condition rejects the second copy, or both copies write the same
 //! bytes.
 //!
 //! Functions named `account_..` read a whole account with strong consistency. Functions named

@@ -1,5 +1,5 @@
 //! The product's values: amounts, accounts, credentials, chats and ledger entries. This module
-//! doesn't know the store, HTTP or the settings.
+//! doesn't depend on the store, HTTP or the settings.
 
 mod account;
 mod admin_act;

@@ -15,7 +15,7 @@ use crate::values::idempotency::REMEMBERED;
 use crate::values::{Chat, Credential, Message, Turn};
 use crate::{App, Credits, Error, Request, Result, http};
 
-/// The time that a function reserves for storing the answer or returning the credits.
+/// The time that a function keeps for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease lasts after the function's time has ended, in seconds. During this time, the
@@ -52,8 +52,8 @@ impl From<Result<Box<Chat>>> for NoCharge {
 }
 
 impl Charge {
-    /// Reserves the credits for a chat, and reads the conversation that precedes the chat. Call
-    /// this after all other checks.
+    /// Holds the credits for a chat, and reads the conversation that precedes the chat. Call this
+    /// after all other checks.
     ///
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve),
@@ -61,8 +61,8 @@ impl Charge {
     /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and
     /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error no
     /// credits are taken, with one exception: the reserve may take credits although it returns
-    /// [`Error::Unavailable`]. These credits return after the lease ends. If the conversation or
-    /// the user's instructions can't be read after the reserve, the credits are returned. If the
+    /// [`Error::Unavailable`]. These credits are returned after the lease ends. If the conversation
+    /// or the user's instructions can't be read after the reserve, the credits are returned. If the
     /// credits can't be returned yet, the error is [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
@@ -158,8 +158,8 @@ struct ConversationContext {
     instructions: Option<String>,
 }
 
-/// Returns the conversation before the new chat, unless an earlier request with the idempotency key
-/// has finished.
+/// Returns the conversation before the new chat, unless an earlier request with the same
+/// idempotency key has finished.
 async fn replay_or_context(
     app: &AiApp,
     caller: &Credential,
@@ -230,7 +230,8 @@ async fn replay_or_refuse(
     }
 }
 
-/// Handles a reserve that found that an earlier request with the same idempotency key has ended.
+/// Handles a reserve that was refused because an earlier request with the same idempotency key has
+/// ended.
 async fn replay_or_running(
     app: &App,
     caller: &Credential,
@@ -247,8 +248,8 @@ async fn replay_or_running(
 /// request with the key has finished. Writes nothing, and doesn't call the AI.
 ///
 /// # Errors
-/// [`Error::NoSuchModel`] if the caller may not use the model that has answered,
-/// [`Error::KeyReused`], and [`Error::ChatDeleted`].
+/// [`Error::NoSuchModel`] if the caller may not use the model that answered, [`Error::KeyReused`],
+/// and [`Error::ChatDeleted`].
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -262,14 +263,15 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
         return Err(Error::KeyReused);
     }
     let chat = chat?.ok_or(Error::ChatDeleted)?;
-    // The request may name no model, so only the stored chat says which model has answered.
+    // A request doesn't have to contain a model, so only the stored chat shows which model
+    // answered.
     match caller.may_use(chat.model_name()) {
         true => Ok(Some(Box::new(chat))),
         false => Err(Error::NoSuchModel(Some(chat.model_name().to_owned()))),
     }
 }
 
-/// A hold that may not pay for its chat yet, with everything that its reserves need.
+/// A hold that may still be too small for its chat, with the data for further reserves.
 struct PendingHold<'a> {
     app: &'a AiApp,
     caller: &'a Credential,
@@ -280,7 +282,7 @@ struct PendingHold<'a> {
     now: u64,
 }
 
-/// The outcome of a hold's first reserve, and what was read beside it.
+/// The outcome of a hold's first reserve, and the data that was read at the same time.
 struct Placed {
     /// `None` if the credits are held.
     shortage: Option<Shortage>,
@@ -314,8 +316,8 @@ impl PendingHold<'_> {
         }
     }
 
-    /// Reads the outcome of a reserve. Returns the shortage if a smaller hold may pay for the chat,
-    /// and `None` if the credits are held.
+    /// Interprets the outcome of a reserve. Returns the shortage if a smaller hold may be enough
+    /// for the chat, and `None` if the credits are held.
     async fn shortage(
         &self,
         reserved: store::Result<ReserveOutcome>,
@@ -333,17 +335,17 @@ impl PendingHold<'_> {
         }
     }
 
-    /// Makes the hold pay for the prompt with this bound. After a shortage, reserves again. Returns
-    /// the number of model tokens that the answer may have, if the hold doesn't pay for the longest
-    /// answer.
+    /// Makes the hold large enough for the prompt with this bound. After a shortage, reserves again
+    /// with a smaller amount. Returns the answer's maximum number of model tokens if the hold
+    /// doesn't cover the longest answer.
     async fn fit(
         &mut self,
         bound: &Bound,
         mut shortage: Option<Shortage>,
     ) -> Result<Option<u32>, NoCharge> {
         let least = bound.least();
-        // Other chats may lower the balance between two reserves. Each reserve is of less than the
-        // one before it, and the last one of at least `least`.
+        // Other chats may lower the balance between two reserves. Each reserve asks for less than
+        // the previous reserve, and the last one for at least `least`.
         while let Some(short) = shortage {
             let amount = self.affordable(bound, short);
             if amount < least {
@@ -381,7 +383,7 @@ impl PendingHold<'_> {
         most.min(shortage.available()).min(self.max_cost.unwrap_or(Credits::MAX))
     }
 
-    /// Returns the failure if the shortage or `max_cost` leaves less than `least`.
+    /// Returns the failure for a shortage or a `max_cost` that leaves less than `least`.
     fn too_little(&self, shortage: Shortage, least: Credits) -> Error {
         match self.max_cost.filter(|max_cost| *max_cost < least) {
             Some(most) => Error::CostsMore { cost: least, most },
@@ -398,9 +400,9 @@ impl PendingHold<'_> {
         }
     }
 
-    /// Returns `error`, after a refused reserve. If the reserve may still arrive at the store,
-    /// closes the hold's id first: the user may buy credits after the refusal, and a late copy must
-    /// not take them.
+    /// Returns `error` after a refused reserve. If a copy of the reserve may still arrive at the
+    /// store, closes the hold's id first. Otherwise the late copy could take credits that the user
+    /// buys after the refusal.
     async fn abandon(&self, error: Error) -> Error {
         let error = error.advised(self.app.config.advice());
         if !self.hold.may_be_late() {
@@ -414,7 +416,7 @@ impl PendingHold<'_> {
 }
 
 /// Returns the user's instructions for all conversations. Reads the store only if the account has
-/// instructions, and only for a message in this API's own form, because OpenAI's clients send
+/// instructions and the message came through this API's own endpoints. OpenAI's clients send
 /// everything that the AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
@@ -425,7 +427,7 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// Returns the prompt for a message, with the chats before it that fit into the context.
+/// Returns the prompt for a message, with as many of the preceding chats as fit into the context.
 fn assemble(
     app: &AiApp,
     message: &Message,

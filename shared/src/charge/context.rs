@@ -1,20 +1,20 @@
-//! What precedes a message.
+//! The context of a message.
 
 use crate::ai::Prompt;
 use crate::values::ParentChat;
 
-/// The conversation before a message.
+/// The messages that the AI gets before the new message.
 #[derive(Clone, Debug)]
 pub enum Context {
-    /// No conversation: the message begins a new one.
+    /// Nothing, because the message begins a new conversation.
     New,
     /// A branch of a conversation.
     Conversation {
         /// The conversation's id.
         id: String,
-        /// The message that the new message follows. `None` for the newest message.
+        /// The message that the new message follows. `None` if it follows the newest message.
         after: Option<ParentChat>,
     },
-    /// The turns in the request. The chat belongs to no conversation.
+    /// The turns in the request itself. The chat isn't part of a conversation.
     Given(Box<Prompt>),
 }

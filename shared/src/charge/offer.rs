@@ -11,15 +11,16 @@ use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
-/// The number of model tokens that an answer must be able to have. If the credits pay for fewer,
-/// the chat is refused.
+/// The smallest maximum length of an answer, in model tokens. If the credits cover less, the chat
+/// is refused.
 const LEAST_ANSWER: u64 = 64;
 
-/// The same number for requests under `/v1`, because programs can't use half of a function call.
+/// Like [`LEAST_ANSWER`], but for requests under `/v1`. The length is greater because programs
+/// can't use half of a function call.
 const LEAST_FOR_PROGRAMS: u64 = 1024;
 
-/// The largest number of model tokens that the user's instructions can have as a quotation, with the
-/// sentence before it.
+/// An upper bound of the model tokens in the user's instructions when a prompt quotes them,
+/// including the sentence that introduces the quotation.
 const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
@@ -46,13 +47,13 @@ impl Listed {
 
 impl Offer {
     /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
-    /// finds by this name, or the default model if the request has no name. If the caller may use
-    /// only some models, the default is the first of these in the list. Without a price list, the
-    /// settings' providers answer for the settings' price, whatever the name.
+    /// finds by this name, or the default model if the request contains no name. If the caller may
+    /// use only some models, the default is the first of these in the list. Without a price list,
+    /// the providers in the settings answer at the price in the settings, whatever the name.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the
-    /// caller may not use it, and the errors of
+    /// [`Error::NoSuchModel`] if the list contains no such model and `unknown` refuses it, or if
+    /// the caller may not use it, and the errors of
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
@@ -108,8 +109,9 @@ impl Offer {
         self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
     }
 
-    /// Returns the quote before the conversation is read. A fare by usage is bounded by the longest
-    /// context that the settings allow. A prompt under `/v1` is known, so its [`Bound`] has the quote.
+    /// Returns the quote before the conversation is read. For a fare by usage, the quote assumes
+    /// the longest context that the settings allow. The prompt of a request under `/v1` is already
+    /// known, so [`Bound::quote`] replaces this quote.
     pub(super) fn quote(&self, app: &AiApp, message: &Message, context: &Context) -> Quote {
         match (self.fare, context) {
             (Fare::Message(price), Context::New | Context::Conversation { .. }) => {
@@ -149,7 +151,7 @@ impl Offer {
         Some(Bound { rates, prompt, longest, least: least.min(longest) })
     }
 
-    /// Returns the most model tokens that the prompt can have.
+    /// Returns an upper bound of the model tokens in the prompt.
     fn prompt_bound(&self, prompt: &Prompt) -> u64 {
         prompt.bound(self.ai.system_prompt(), self.picture().unwrap_or(0))
     }
@@ -173,9 +175,9 @@ impl Offer {
 pub(super) struct Bound {
     rates: Rates,
     prompt: u64,
-    /// The maximum number of model tokens in the answer.
+    /// The greatest maximum length of the answer, in model tokens.
     longest: u64,
-    /// The number of model tokens that the answer must be able to have.
+    /// The smallest acceptable maximum length of the answer, in model tokens.
     least: u64,
 }
 
@@ -185,34 +187,34 @@ impl Bound {
         Quote::by_usage(self.rates, self.prompt, self.longest)
     }
 
-    /// Returns the price that the longest answer can have.
+    /// Returns the highest price of the prompt with the longest answer.
     pub(super) fn most(&self) -> Credits {
         self.rates.bound(self.prompt, self.longest)
     }
 
-    /// Returns the credits without which the AI isn't asked.
+    /// Returns the smallest amount for which the AI is asked.
     pub(super) fn least(&self) -> Credits {
         self.rates.bound(self.prompt, self.least)
     }
 
-    /// Returns the number of model tokens that the answer may have, so that `held` pays for it.
-    /// `None` if the longest answer is paid for.
+    /// Returns the maximum length, in model tokens, of an answer that `held` covers. `None` if
+    /// `held` covers the longest answer.
     pub(super) fn fit(&self, held: Credits) -> Option<u32> {
         let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 }
 
-/// Returns an upper bound of the number of model tokens of a prompt with an empty message in a new
-/// conversation, for a user with these instructions. Pages add the message's and the conversation's
-/// bounds to it.
+/// Returns an upper bound of the model tokens in a prompt that consists of an empty message in a
+/// new conversation, for a user with these instructions. Pages add the message's and the
+/// conversation's bounds to it.
 pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 {
     let instructions = instructions.map(str::to_owned).into_iter().collect();
     let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };
     prompt.bound(system, 0)
 }
 
-/// Returns the bytes by which instructions shorten the context.
+/// Returns the number of bytes by which instructions shorten the context.
 pub(super) fn instructions_size(instructions: &[String], by_usage: bool) -> usize {
     let size = |text: &String| if by_usage { instructions_bound(text) } else { text.len() };
     instructions.iter().map(size).sum()

@@ -21,7 +21,7 @@ use crate::{App, Credits, Error, Request, Result, http};
 pub struct NewChat {
     /// The message to answer.
     pub message: Message,
-    /// The conversation before the message.
+    /// The context of the message.
     pub context: Context,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
@@ -62,8 +62,8 @@ impl AnswerForm {
         }
     }
 
-    /// Returns the hash of a request. Requests for different forms or of different kinds never have
-    /// the same hash.
+    /// Returns the hash of a request. The hash includes the form, so a completion and a response
+    /// with the same body have different hashes.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
@@ -85,7 +85,7 @@ impl AnswerForm {
 impl RequestKey {
     /// Returns the idempotency key for a request from an OpenAI client: the key that the client
     /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
-    /// request has no idempotency key, Codex turn or retry count.
+    /// request contains none of these.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -108,8 +108,8 @@ impl RequestKey {
         }
     }
 
-    /// Returns the key for a request in a Codex turn. A turn has several requests with different
-    /// bodies, so the key combines the turn's id and the request's hash.
+    /// Returns the key for a request in a Codex turn. A turn consists of several requests with
+    /// different bodies, so the key combines the turn's id and the request's hash.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }
@@ -120,7 +120,7 @@ impl RequestKey {
         Self { id, fingerprint, fresh: false, by_client: true }
     }
 
-    /// Returns the key for a call that was sent without a key. `again` is true if the client counts
+    /// Returns the key for a call that was sent without a key. `again` is true if the client marks
     /// the request as a retry.
     ///
     /// # Errors
@@ -162,8 +162,8 @@ pub struct Body {
     /// model answers. Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
-    /// The most tokens that the message may cost. If the answer could cost more, it is shortened; if
-    /// any answer costs more, the message is refused with `costs_more`.
+    /// The most tokens that the message may cost. If the answer could cost more, it is shortened;
+    /// if any answer costs more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
     max_cost: Option<Whole<u64>>,
     /// An access token, for clients that don't send the header `Authorization`.
@@ -180,8 +180,8 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     asked(app, key, http::json(req)?, http::authorization(req)?).await
 }
 
-/// Like [`read`], for the routes of old clients. There the body may be a form, and the header
-/// `Authorization` may be only the token.
+/// Like [`read`], but for old clients' routes, which also accept a form as the body, and a header
+/// `Authorization` that contains only the token.
 ///
 /// # Errors
 /// The errors of [`read`].
@@ -225,24 +225,24 @@ async fn asked(
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the text isn't an id.
+/// [`Error::Invalid`] if `text` isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;
     Ok(id.to_string())
 }
 
-/// The error text for a `max_cost` that no balance has.
+/// The error message for a `max_cost` above the largest possible balance.
 const TOO_MUCH: &str = "This must be a whole number of at most a trillion.";
 
-/// The error text for a model that isn't in the price list.
+/// The error message for a model that isn't in the price list.
 const UNLISTED: &str =
     "The price list has no model with this name; GET /api/models shows the list.";
 
-/// The error text for a message with `after` but without a conversation.
+/// The error message for a request with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
-/// The error text if `after` is a message in another conversation, or a deleted message.
+/// The error message if `after` is a message in another conversation, or a deleted message.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
@@ -262,8 +262,8 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
     }
 }
 
-/// Returns what an idempotency key stands for. Requests that differ only in `max_cost` are the same
-/// request. A request without a model has the payload that earlier releases know.
+/// Returns the payload that an idempotency key identifies. Requests that differ only in `max_cost`
+/// have the same payload. A request without a model has the same payload as in earlier releases.
 fn payload(context: &Context, message: &Message, model: Option<&str>) -> Value {
     let payload = match context {
         Context::New | Context::Given(_) => json!(["chat", message.text()]),

@@ -1,9 +1,9 @@
 //! The only writes that move credits. `docs/internals/money.md` describes the whole protocol.
 //!
-//! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the credits from
-//! the balance in one conditional write and records them in a hold on the account. Then
-//! [`Store::settle`](super::Store::settle) spends the hold and stores the chat, or
-//! [`Store::release`](super::Store::release) returns the credits. At every moment
+//! A chat is paid in two steps. First the [reserve](super::Store::reserve), one conditional write,
+//! takes the credits from the balance and records them in a hold on the account. Then the
+//! [settle](super::Store::settle) spends the hold and stores the chat, or the
+//! [release](super::Store::release) returns the credits. At every moment
 //! `granted = tokens + reservations + spent`. [`Store::stop`](super::Store::stop) only marks a
 //! hold.
 
@@ -28,12 +28,12 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// Counts work of the AI that no user pays for.
+/// Counts work of the AI for which no user pays.
 const COUNTS_FREE_WORK: &str =
     ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 
-/// How long a hold's id stays closed after its chat has ended, in seconds: until no copy of the
-/// reserve can arrive anymore.
+/// How long a hold's id stays closed after its chat has ended, in seconds. After this time, no copy
+/// of the reserve can arrive anymore.
 const CLOSED: u64 = 60;
 
 /// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression

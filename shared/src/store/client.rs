@@ -9,7 +9,7 @@ use crate::config::{Config, Tables};
 use crate::store::send_counter::SendCounter;
 use crate::store::traced::TraceInterceptor;
 
-/// A client for DynamoDB that knows the tables' names. Cloning it is cheap.
+/// A client for DynamoDB, with the names of the tables. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(in crate::store) client: Client,

@@ -1,5 +1,5 @@
 //! The items that prove who a caller is: sessions, API keys, e-mailed links, and the public keys
-//! that verify JWTs. This module includes the outbox, because the outgoing e-mails carry the links.
+//! that verify JWTs. The outbox is part of this module, because outgoing e-mails contain the links.
 
 pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;

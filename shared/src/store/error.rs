@@ -15,15 +15,15 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// DynamoDB didn't confirm in time, so the write may or may not have been applied. The text is
-    /// for the log.
+    /// DynamoDB didn't confirm the write in time, so it may or may not have been applied. The
+    /// string is for the log.
     Unavailable(String),
     /// DynamoDB has refused the call because a table, an index or a partition is above its
-    /// capacity. Unless an earlier attempt at the call was lost, nothing was written. The text is
-    /// for the log.
+    /// capacity. Nothing was written, unless an earlier attempt was applied and its reply lost. The
+    /// string is for the log.
     Throttled(String),
-    /// DynamoDB rejected the call permanently, or a stored item can't be read. The text is for the
-    /// log.
+    /// DynamoDB rejected the call permanently, or a stored item can't be read. The string is for
+    /// the log.
     Internal(String),
     /// The account doesn't accept the credential, or was deleted. The client's failure depends on
     /// the endpoint.
@@ -73,10 +73,10 @@ impl From<StoreError> for Error {
 }
 
 /// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
-/// caller; a transient one can be retried. The rejection of AWS credentials counts as transient,
-/// because credentials expire and the function's next instance has new ones. The error that a
-/// request token was used with other bytes counts as transient, because the earlier write may have
-/// been applied.
+/// caller; a transient failure can be retried. The rejection of AWS credentials counts as
+/// transient, because credentials expire and the function's next instance gets new credentials. The
+/// error that a request token was used with other bytes also counts as transient, because the
+/// earlier write may have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let cause = aws::cause(&error);

@@ -1,7 +1,7 @@
 //! Accounts and chats that are imported from other systems, and the record of imports.
 //!
-//! An import may be killed at any moment and run again. The ids of accounts and chats follow from
-//! the other system's data, so each write has a condition that refuses its second copy.
+//! An import may be killed at any moment and run again. The ids of accounts and chats are derived
+//! from the other system's data, so a condition on each write refuses its second copy.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -27,7 +27,7 @@ const BATCH: usize = 100;
 const AT_A_TIME: usize = 8;
 
 /// The maximum number of chats in one transaction. With the chats' ledger rows and the check of the
-/// account, these are 99 of the 100 items that DynamoDB allows.
+/// account, the transaction contains 99 of the 100 items that DynamoDB allows.
 const CHATS: usize = 49;
 
 /// The maximum number of bytes in one transaction's chats. DynamoDB allows 4 MB.
@@ -41,17 +41,17 @@ const IMPORTED: &str = "imported";
 pub enum ImportOutcome {
     /// The account was created.
     New,
-    /// An earlier import has created the account.
+    /// The account exists, because an earlier import created it.
     Known,
     /// The account was imported before, and has been deleted since.
     Deleted,
-    /// Another account has the username.
+    /// The username belongs to another account.
     NameTaken,
-    /// Another account has the address.
+    /// Another account claims the address.
     AddressTaken,
 }
 
-/// The numbers of accounts and of imported hashes by kind.
+/// The number of accounts, and the numbers of imported hashes by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashCounts {
     /// The number of accounts.
@@ -66,8 +66,8 @@ impl HashCounts {
         self.kinds.get(kind).copied().unwrap_or_default()
     }
 
-    /// Adds the account. A release that doesn't know imported hashes leaves one beside the password
-    /// that it has set.
+    /// Counts an account, and its imported hash if the hash is still valid. An earlier release that
+    /// doesn't support imported hashes leaves the hash in the account when it sets a new password.
     pub fn count(&mut self, account: &Account) {
         self.accounts += 1;
         if let Some(imported) = account.imported_hash() {
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Replaces the record of imports, if its version is still `seen`. Returns false if another
-    /// import or a census has replaced it. Idempotent.
+    /// import or a census has replaced the record. Idempotent.
     pub async fn record_imports(&self, new: &Imports, seen: Option<&str>) -> Result<bool> {
         let mut item = to_item(new)?;
         item.extend(pk(IMPORTS));
@@ -103,7 +103,7 @@ impl Store {
             return Ok(());
         };
         let counted = self.count_hashes().await?;
-        // The numbers so far were expected: some accounts may have been refused since.
+        // The stored numbers are the expected ones; some accounts may have been refused since.
         seen.accounts = counted.accounts;
         for hashes in &mut seen.hashes {
             hashes.imported = counted.of(&hashes.kind);
@@ -111,7 +111,7 @@ impl Store {
         self.replace_counts(&seen, &counted).await
     }
 
-    /// Records how many imported hashes are left, unless an import is unfinished.
+    /// Records how many imported hashes remain, unless an import is unfinished.
     pub(in crate::store) async fn recount_imports(
         &self,
         seen: &Imports,
@@ -136,7 +136,8 @@ impl Store {
         if counted.kinds.is_empty() {
             new.hashes.clear();
         }
-        // If an import has begun meanwhile, its own counts are newer.
+        // If another import has begun in the meantime, its counts are newer, and this write is
+        // refused.
         self.record_imports(&new, Some(&seen.version)).await.map(drop)
     }
 
@@ -150,7 +151,7 @@ impl Store {
         unreadable.map_or(Ok(counts), Err)
     }
 
-    /// Returns the sources of these that have granted credits, with these credits.
+    /// Returns the sources among these that have granted credits, with the amounts.
     pub async fn used_sources(
         &self,
         sources: impl Iterator<Item = &Source>,
@@ -255,12 +256,12 @@ impl Store {
         Ok(rows.iter().map(|row| text(row, "entry_id").to_owned()).collect())
     }
 
-    /// Stores as many of the account's `chats` as fit in one transaction, from the first on, each
-    /// with a ledger row of amount 0. Returns the number of stored chats. `None` if the account is
-    /// gone, or if some of the chats were imported before. Idempotent.
+    /// Stores the first of the account's `chats`, as many as fit into one transaction, each with a
+    /// ledger row whose amount is 0. Returns the number of stored chats. `None` if the account was
+    /// deleted, or if some of the chats were imported before. Idempotent.
     ///
     /// # Errors
-    /// As [`Store::import_account`]. Fewer chats may be accepted.
+    /// The errors of [`Store::import_account`]. DynamoDB may accept fewer chats.
     pub async fn import_chats(
         &self,
         account: &Account,
@@ -286,8 +287,8 @@ impl Store {
         }
     }
 
-    /// Deletes the stored figures of these days, because an import has added rows to them. The next
-    /// request for a day counts it again. Returns the number of deleted items.
+    /// Deletes the stored figures of these days after an import has added ledger rows to them. The
+    /// next request for a day counts its rows again. Returns the number of deleted items.
     pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
         let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
         let mut forgotten = 0;
@@ -309,7 +310,7 @@ impl Store {
     }
 }
 
-/// Returns the ledger entry of an imported account's balance.
+/// Returns the ledger entry that grants an imported account its balance.
 pub(in crate::store) fn imported_grant(account: &Account, amount: i64, source: Source) -> Entry {
     Entry { source: Some(source), ..Entry::first_grant(account, amount, IMPORTED, "manage") }
 }

@@ -21,7 +21,7 @@ pub(in crate::store) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> 
         .map_err(|error| StoreError::Internal(format!("a stored item: {error}")))
 }
 
-/// A text attribute.
+/// A string attribute.
 pub(in crate::store) fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
@@ -41,12 +41,12 @@ pub(in crate::store) fn no_entries() -> AttributeValue {
     AttributeValue::M(Item::new())
 }
 
-/// Returns a text attribute, or an empty text if the attribute is missing.
+/// Returns a string attribute, or an empty string if the attribute is missing.
 pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
     item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }
 
-/// Returns true for a UUID in its canonical form. No other text can be an item's id.
+/// Returns true for a UUID in its canonical form. No other string is an item's id.
 pub(in crate::store) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }

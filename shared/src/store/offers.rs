@@ -1,6 +1,6 @@
-//! The operator's offers: the price list of models, and the packs of credits. The Tokens table has
-//! the current list of each under `models:current` and `packs:current`, and every version under its
-//! own key, because chats name the version by which they were priced.
+//! The operator's offers: the price list of models, and the packs of credits. The Tokens table
+//! contains the current lists under `models:current` and `packs:current`, and every version under
+//! its own key, because a chat refers to the version by which it was priced.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::values::{
     Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
 };
 
-/// A list that an administrator sets as a whole.
+/// A list that an administrator replaces as a whole.
 pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     /// The prefix of the keys.
     const KEYS: &'static str;
@@ -26,7 +26,7 @@ pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     /// Returns the list as JSON with its fields in a fixed order.
     fn canonical(&self) -> String;
 
-    /// Returns the version: lists with the same content have the same version.
+    /// Returns the version. Lists with the same content have the same version.
     fn version(&self) -> String;
 }
 
@@ -68,12 +68,13 @@ pub struct StoredOffer<L> {
 /// A stored price list.
 pub type StoredPrices = StoredOffer<PriceList>;
 
-/// The versions of the price list that were read. A version never changes.
+/// A cache of versions of the price list. A version never changes.
 #[derive(Default)]
 pub(in crate::store) struct PriceVersions(HashMap<String, Option<StoredPrices>>);
 
 impl PriceVersions {
-    /// Returns this version, which is read at most once. `None` if the list never had it.
+    /// Returns a version, which is read from the store at most once. `None` if no such version was
+    /// stored.
     pub(in crate::store) async fn get(
         &mut self,
         store: &Store,
@@ -91,15 +92,15 @@ impl PriceVersions {
 pub enum SetOfferOutcome<L> {
     /// The list is set. `None` if it was removed.
     Set(Option<StoredOffer<L>>),
-    /// Someone has changed the list since it was read.
+    /// The list was changed after it was read.
     Changed,
 }
 
 /// The outcome of setting the price list.
 pub type SetPricesOutcome = SetOfferOutcome<PriceList>;
 
-/// A list as the store has it. The list is a text, because releases must not read a list whose
-/// fields they don't all understand.
+/// The stored form of a list. The list is stored as a JSON string, because a release must not use a
+/// list that contains fields it doesn't support.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     pk: String,
@@ -126,14 +127,14 @@ impl Stored {
     }
 }
 
-/// The place of the current list, instead of a version.
+/// The current list's key, in place of a version.
 const CURRENT: &str = "current";
 
 impl Store {
     /// Returns the current price list. `None` if no list is set.
     ///
     /// # Errors
-    /// [`StoreError::Internal`] if this release doesn't understand the list.
+    /// [`StoreError::Internal`] if this release can't read the list.
     pub async fn prices(&self) -> Result<Option<StoredPrices>> {
         self.current_offer().await
     }
@@ -141,7 +142,7 @@ impl Store {
     /// Returns a version of the price list.
     ///
     /// # Errors
-    /// As [`Store::prices`].
+    /// The errors of [`Store::prices`].
     pub async fn prices_of(&self, version: &str) -> Result<Option<StoredPrices>> {
         self.offer(version).await
     }
@@ -149,7 +150,7 @@ impl Store {
     /// Returns the packs that are sold. `None` if no packs are set.
     ///
     /// # Errors
-    /// As [`Store::prices`].
+    /// The errors of [`Store::prices`].
     pub async fn packs(&self) -> Result<Option<StoredOffer<Packs>>> {
         self.current_offer().await
     }
@@ -157,7 +158,7 @@ impl Store {
     /// Returns the current list. `None` if no list is set.
     ///
     /// # Errors
-    /// As [`Store::prices`].
+    /// The errors of [`Store::prices`].
     pub async fn current_offer<L: Offer>(&self) -> Result<Option<StoredOffer<L>>> {
         self.offer(CURRENT).await
     }
@@ -168,7 +169,7 @@ impl Store {
         stored.map(Stored::read).transpose()
     }
 
-    /// Sets or removes a list, if its current version is still `seen`. The same transaction records
+    /// Sets or removes a list, if its current version is still `seen`. The transaction also records
     /// the act. `by` is `None` for the command line. Idempotent: setting the current list again
     /// changes nothing.
     ///
@@ -230,7 +231,7 @@ impl Store {
         }
     }
 
-    /// The write that replaces the current list, if its version is still `seen`.
+    /// A write that replaces the current list, if its version is still `seen`.
     fn change_current<L: Offer>(
         &self,
         new: Option<&StoredOffer<L>>,
@@ -248,8 +249,8 @@ impl Store {
         })
     }
 
-    /// The write that keeps a version. A version that was current before keeps its content, because
-    /// the version is the content's hash.
+    /// A write that stores a version. If the version was stored before, its content doesn't change,
+    /// because the version is a hash of the content.
     fn keep_version<L: Offer>(&self, new: &StoredOffer<L>) -> Result<Write> {
         let stored = Stored::new(&new.of.version, &new.list, &new.of);
         Ok(Write::put(&self.tables.tokens, to_item(stored)?))

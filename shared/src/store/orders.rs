@@ -1,12 +1,13 @@
 //! Orders of packs in the Tokens table, and the credits that they move.
 //!
 //! An order contains the facts about its payment, and the credits that it has `given` so far. The
-//! facts determine what it should have given. One transaction merges new facts and moves the
-//! difference, on condition that the order's version hasn't changed. So it doesn't matter in which
-//! order facts arrive, how often, or where a function dies.
+//! facts determine how many credits it should have given. One transaction merges new facts and
+//! moves the difference, on condition that the order's version hasn't changed. The result is
+//! therefore the same in whatever sequence and however often facts arrive, and even if a function
+//! dies.
 //!
-//! If credits must return that the account no longer has, the rest is `owed`: the account's next
-//! grant pays it, or the daily collection.
+//! If the order must take back more credits than the balance contains, the rest is `owed`. The rest
+//! is taken from the account's next grant, or by the daily collection.
 
 mod attention;
 mod debts;

@@ -19,7 +19,7 @@ impl Patience {
     /// Sleeps until the next retry. Returns `false` at once if the remaining time is too short.
     pub(in crate::store) async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
-        // Without randomness the pauses are merely longer than necessary.
+        // Without randomness, the pauses are only longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
         let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {

@@ -5,7 +5,7 @@ use crate::error::NextAllowance;
 use crate::values::{Allowance, AllowancePeriod};
 
 impl Allowance {
-    /// Returns the first day of the period at the second `now`.
+    /// Returns the first day of the period that contains the Unix time `now`.
     pub(in crate::store) fn period(self, now: u64) -> Day {
         let today = Day::from_millis(now * 1000);
         match self.per {
@@ -15,7 +15,7 @@ impl Allowance {
         }
     }
 
-    /// Returns the allowance of the period after the one at the second `now`.
+    /// Returns the allowance for the period after the Unix time `now`.
     pub fn next(self, now: u64) -> NextAllowance {
         let period = self.period(now);
         let day = match self.per {
@@ -26,7 +26,7 @@ impl Allowance {
         NextAllowance { tokens: self.tokens, day }
     }
 
-    /// Returns the reason in the ledger.
+    /// Returns the reason that the ledger records.
     pub(in crate::store) fn reason(self, period: Day) -> String {
         match self.per {
             AllowancePeriod::Day => format!("allowance for {period}"),

@@ -1,4 +1,4 @@
-//! Reads that several kinds of items share.
+//! Functions that read items of any kind.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::store::patience::Patience;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// The number of ids that a page has: the maximum that one `BatchGetItem` accepts.
+/// The number of ids in a page, which is the maximum that one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
@@ -47,8 +47,8 @@ impl Store {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Reads all rows of a partition of the ledger, with these attributes only. `None` means all
-    /// attributes. Strongly consistent.
+    /// Reads all rows in a partition of the ledger, strongly consistent. Reads only these
+    /// attributes, or all attributes if `attributes` is `None`.
     pub(in crate::store) async fn rows_of(
         &self,
         partition: &str,
@@ -75,9 +75,9 @@ impl Store {
         }
     }
 
-    /// Returns a page of ids of a user's items in the Tokens table, and whether there may be more.
-    /// The items have keys that begin with `kind`, and are older than the item with the id
-    /// `before`; the newest come first. The ids come from an index, which may lag by a moment.
+    /// Returns a page of the ids of a user's items in the Tokens table, newest first, and whether
+    /// there may be more. The items' keys begin with `kind`, and the items are older than the item
+    /// with the id `before`. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,
@@ -156,7 +156,7 @@ impl Store {
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
             // A busy table, or a table with large items, may return only some items; the reply then
-            // names the keys of the other items.
+            // contains the keys of the other items.
             wanted = read
                 .unprocessed_keys
                 .into_iter()

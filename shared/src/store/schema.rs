@@ -1,6 +1,6 @@
-//! The keys of all items and the partitions of all indexes, table by table. No other file spells
-//! out a key or a partition. `template.yaml` defines the tables and indexes; ARCHITECTURE.md lists
-//! their contents.
+//! The keys of all items and the partitions of all indexes, table by table. Other files don't
+//! contain keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md
+//! lists their contents.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
 /// The prefix of an account's pk.
 pub(in crate::store) const ACCOUNT: &str = "user:";
 
-/// The pk of the item that holds the ids of active administrators.
+/// The pk of the item that contains the ids of active administrators.
 pub(in crate::store) const ADMINISTRATORS: &str = "admins";
 
 /// The pk of an account, from the key form of its username.
@@ -43,13 +43,13 @@ pub(in crate::store) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
-/// The partition in the index `by_time` of an account that was created at `registered`
-/// (milliseconds): `<yyyy-mm>#<shard>`.
+/// The partition of an account in the index `by_time`: `<yyyy-mm>#<shard>`. The account was created
+/// at `registered`, in milliseconds.
 pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
 
-// The Tokens table, by `pk`. The index `by_user` has the items that belong to a user.
+// The Tokens table, by `pk`. The index `by_user` contains the items that belong to a user.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -99,7 +99,7 @@ pub(in crate::store) const ORDER: &str = "order:";
 /// The prefix of the pk of the item that lists an order among its buyer's items.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
-/// The prefix of the pk of the item that lists an order which an administrator should look at, and
+/// The prefix of the pk of an item in the list of orders that an administrator should look at, and
 /// the partition of these items in the index `by_user`.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
@@ -113,12 +113,12 @@ pub(in crate::store) fn purchase_pk(order: &str) -> String {
     format!("{PURCHASE}{order}")
 }
 
-/// The pk of the item that lists an order which an administrator should look at.
+/// The pk of this order's item in the list of orders that an administrator should look at.
 pub(in crate::store) fn attention_pk(order: &str) -> String {
     format!("{ATTENTION}{order}")
 }
 
-/// The pk of the item that names the order of a payment, or keeps the payment's facts until the
+/// The pk of the item that contains the id of a payment's order, or the payment's facts until the
 /// order is known.
 pub(in crate::store) fn payment_pk(payment: &str) -> String {
     format!("payment:{payment}")
@@ -129,13 +129,13 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
     format!("attempt:order:{user_id}#{hour}")
 }
 
-/// The pk of the latest census, which has the totals of all accounts.
+/// The pk of the latest census, which contains the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
 /// The pk of the record of imports.
 pub(in crate::store) const IMPORTS: &str = "imports:all";
 
-/// The prefix of the pk of a ranking, which has the first users in an order.
+/// The prefix of the pk of a ranking, which contains the first users in an order.
 const RANKING: &str = "ranking:";
 
 /// The pk of one part of the ranking in this order.
@@ -168,7 +168,7 @@ pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
 
-/// The pk of what models cost and brought in on a day.
+/// The pk of the costs and the income of models on a day.
 pub(in crate::store) fn costs_pk(day: Day) -> String {
     format!("{FIGURES}{day}#costs")
 }
@@ -178,7 +178,7 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The pk for a call that the client sent without an idempotency key, from a hash of the user and
+/// The pk of a call that the client sent without an idempotency key, from a hash of the user and
 /// the request.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
@@ -290,7 +290,7 @@ pub(in crate::store) fn conversation_key(id: &str) -> String {
 }
 
 /// A conversation's sort key in the index `by_conversation`, from the time of its last use in
-/// milliseconds. The time has 13 digits for the next 250 years.
+/// milliseconds. The time will have 13 digits for the next 250 years.
 pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
@@ -339,12 +339,12 @@ pub(in crate::store) fn standing_of(user_id: &str) -> String {
 /// acts.
 pub const DAY_SHARDS: u8 = 8;
 
-/// The day's partition in the index `trail` that has this account's rows.
+/// The day's partition in the index `trail` that contains this account's rows.
 pub(in crate::store) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }
 
-/// Returns the shard, out of `shards`, that has an account's items.
+/// Returns the shard, out of `shards`, that contains an account's items.
 fn shard(user_id: &str, shards: u8) -> u8 {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
     hash.as_ref().first().map_or(0, |byte| byte % shards)

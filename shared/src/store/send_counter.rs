@@ -19,8 +19,8 @@ pub(in crate::store) struct SendCounter;
 
 impl SendCounter {
     /// Runs a future that sends a request. Sets `sent_again` if the SDK sends the request more than
-    /// once, because an earlier copy may still arrive. The future is boxed because it is large, and
-    /// every layer around an unboxed future would move it on the stack.
+    /// once, because an earlier copy may then still arrive. The future is large, so it is boxed:
+    /// otherwise every layer around it would move it on the stack.
     pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
@@ -42,8 +42,8 @@ impl Intercept for SendCounter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Outside of `watch` the update fails, but the count isn't needed there. The SDK sends in
-        // the caller's task, so the task-local variable is visible here.
+        // The SDK sends requests in the caller's task, so the task-local variable is accessible
+        // here. Outside of `watch` the update fails, but no count is needed there.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Sources of named grants. The transaction of a named grant also writes the source's item, which is
-//! never deleted, so a source grants credits once.
+//! Sources of named grants. The transaction of a named grant also writes the source's item, which
+//! is never deleted, so each source grants credits only once.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::store::schema::{SOURCE, entry_key, pk, source_pk};
 use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
 use crate::values::{Entry, Source};
 
-/// A source that has granted credits. The account's id isn't in the attribute `user_id`: the index
-/// with that key lists what is erased with an account, and a source remains.
+/// A source that has granted credits. The account's id isn't stored in the attribute `user_id`,
+/// because the items in that index are erased with the account, and a source must remain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
@@ -38,17 +38,17 @@ impl StoredSource {
         self.text().strip_prefix("voucher:")?.split(':').next()
     }
 
-    /// Returns true if the source is the first grant of its account, which an import has brought.
+    /// Returns true if the source is the first grant of an imported account.
     pub(in crate::store) fn is_first_grant(&self) -> bool {
         self.row == self.account
     }
 
-    /// Returns the source that the entry names.
+    /// Returns the source to which the entry refers.
     pub(in crate::store) fn source(&self) -> Source {
         Source::stored(self.text())
     }
 
-    /// Returns the source's text.
+    /// Returns the source's stored form, `<kind>:<id>`.
     pub(in crate::store) fn text(&self) -> &str {
         self.pk.strip_prefix(SOURCE).unwrap_or_default()
     }
@@ -60,21 +60,21 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(source)?).condition(NEW))
     }
 
-    /// Returns the id of the ledger row of the credits that the source has granted. `None` if it has
-    /// granted none. Strongly consistent.
+    /// Returns the id of the ledger row for the credits that the source has granted. `None` if the
+    /// source hasn't granted credits. Strongly consistent.
     pub async fn row_of(&self, source: &Source) -> Result<Option<String>> {
         let used: Option<StoredSource> =
             self.get(&self.tables.tokens, pk(source_pk(source))).await?;
         Ok(used.map(|used| used.row))
     }
 
-    /// Returns true if this source has granted credits as it says.
+    /// Returns true if this source is stored with the same account, ledger entry and amount.
     pub(in crate::store) async fn is_stored(&self, source: &StoredSource) -> Result<bool> {
         let stored: Option<StoredSource> = self.get(&self.tables.tokens, pk(&source.pk)).await?;
         Ok(stored.as_ref() == Some(source))
     }
 
-    /// Returns true if the ledger has the source's entry, with its account and amount.
+    /// Returns true if the ledger contains the source's entry, with its account and amount.
     pub(in crate::store) async fn has_entry_of(&self, source: &StoredSource) -> Result<bool> {
         let key = entry_key(&source.account, &source.row);
         let entry: Option<Entry> = self.get(&self.tables.ledger, key).await?;
@@ -86,8 +86,8 @@ impl Store {
         Ok(self.send(&self.use_source(source)?).await?.is_applied())
     }
 
-    /// Deletes a source from restored tables if the ledger lacks its entry: the credits were never
-    /// granted. Returns true if the entry was missing.
+    /// Deletes a source from restored tables if the ledger lacks its entry, because its credits
+    /// were never granted. Returns true if the entry was missing.
     pub(in crate::store) async fn undo_source(&self, source: &StoredSource) -> Result<bool> {
         if self.has_entry_of(source).await? {
             return Ok(false);
@@ -97,7 +97,7 @@ impl Store {
     }
 }
 
-/// Returns the sources among items of the Tokens table.
+/// Returns the sources among these items from the Tokens table.
 pub(in crate::store) fn sources(items: &[Item]) -> Result<Vec<StoredSource>> {
     let is_source = |item: &&Item| text(item, "pk").starts_with(SOURCE);
     items.iter().filter(is_source).cloned().map(from_item).collect()

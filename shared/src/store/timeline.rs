@@ -1,6 +1,6 @@
 //! Lists of all users' items by time. An index partitions the items by month or day and spreads
-//! each period over shards, so that no partition grows too large. A page costs as much as the items
-//! that it shows, no matter how many items exist.
+//! each period over shards, so that no partition grows too large. The cost of a page depends on the
+//! items that it shows, and not on the number of all items.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ const QUERIES: usize = 48;
 /// The number of items that are read from each partition at a time.
 const STEP: i32 = 100;
 
-/// A text that sorts after every id.
+/// A string that sorts after every id.
 const AFTER_ALL: &str = "~";
 
 /// An index of items by time.
@@ -58,29 +58,29 @@ impl PageStart {
     }
 }
 
-/// The period that can have data: from the first day that has data until now. Lists end with the
+/// The period that can contain data: from the first day with data until now. Lists end with the
 /// month of the first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataPeriod {
-    /// The first day that has data.
+    /// The first day with data.
     pub first: Day,
     /// The current time in milliseconds since 1970.
     pub now: u64,
 }
 
 impl DataPeriod {
-    /// Returns the period of items that no import can bring.
+    /// Returns the period of items that imports don't add.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }
 
-    /// Returns true if this day can have data.
+    /// Returns true if this day can contain data.
     pub(in crate::store) fn has(self, day: Day) -> bool {
         (self.first..=Day::from_millis(self.now)).contains(&day)
     }
 }
 
-/// A range of days, both ends included. `None` leaves an end open.
+/// A range of days, both ends included. `None` means that the range is open on this side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The first day.
@@ -90,14 +90,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns the position of the newest item in these days. `None` if the newest item of all may
-    /// be in these days.
+    /// Returns the position of the newest item in these days. `None` if that may be the newest item
+    /// of all.
     pub(in crate::store) fn begin(self, now: u64) -> Option<PageStart> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(PageStart::Before(least_id(end)))
     }
 
-    /// Returns a text that sorts before every id of these days, and after all older ids.
+    /// Returns a string that sorts before every id in these days, and after all older ids.
     pub(in crate::store) fn least(self) -> String {
         self.first.map(|first| least_id(first.begins())).unwrap_or_default()
     }
@@ -136,7 +136,7 @@ impl Timeline<'_> {
 impl Store {
     /// Returns at most `count` items of a list, newest first, from `start` or from the current
     /// month, and where the next page begins if there may be one. The page may be short or empty if
-    /// months are empty.
+    /// months contain few items.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
@@ -220,7 +220,7 @@ impl Store {
 
     /// Returns the newest items of a month that are older than the id `before`, from at most
     /// `limit` items per partition. Also returns the id at which the items end, if the month may
-    /// have older items.
+    /// contain older items.
     async fn newest_before(
         &self,
         list: Timeline<'_>,
@@ -318,7 +318,7 @@ impl Store {
     }
 }
 
-/// Returns the month in which a page begins, and the id that its items must be older than.
+/// Returns the month in which a page begins, and an id. The page's items are older than this id.
 fn begin(start: Option<&PageStart>, now: u64) -> Result<(String, &str)> {
     Ok(match start {
         None => (month(now), AFTER_ALL),

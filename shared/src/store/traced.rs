@@ -30,7 +30,7 @@ impl Intercept for TraceInterceptor {
         "Traced"
     }
 
-    /// Starts the span here, because hooks that run earlier don't know the operation.
+    /// Starts the span here, because the operation isn't available in earlier hooks.
     fn read_before_serialization(
         &self,
         context: &BeforeSerializationInterceptorContextRef<'_>,
@@ -79,7 +79,7 @@ impl Intercept for TraceInterceptor {
     }
 }
 
-/// The error codes with which DynamoDB reports that a condition didn't hold.
+/// The error codes that DynamoDB returns if a condition didn't hold.
 const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanceledException"];
 
 /// A call in progress. If this value is dropped early, the span ends with the error `given_up`.

@@ -29,22 +29,23 @@ impl Refusals {
     }
 
     /// Returns the item that failed the condition of the write at `index`. The item is empty if it
-    /// doesn't exist or the write doesn't show it. `None` if the write at `index` wasn't refused.
+    /// doesn't exist, or if the write doesn't return it on a refusal. `None` if the write at
+    /// `index` wasn't refused.
     pub(in crate::store) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())
     }
 
-    /// Like [`Refusals::item`], but deserializes the item. `None` if the reply had no item.
+    /// Like [`Refusals::item`], but deserializes the item. `None` if the reply contains no item.
     pub(in crate::store) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
         self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
     }
 }
 
 impl Store {
-    /// Sends a transaction until its outcome is known. If DynamoDB reports a conflict with another
-    /// writer, throttling, or that the transaction is still in progress, the same bytes are sent
-    /// again with the same request token after a random pause.
+    /// Sends a transaction, and retries until its outcome is known. If DynamoDB reports a conflict
+    /// with another write, throttling, or that the transaction is still in progress, sends the same
+    /// bytes with the same request token again after a random pause.
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,
@@ -54,7 +55,7 @@ impl Store {
     }
 
     /// Like [`Store::transact`], but sets `sent_again` if the SDK sent a request more than once,
-    /// because an earlier copy may still arrive.
+    /// because an earlier copy may then still arrive.
     pub(in crate::store) async fn transact_watched(
         &self,
         writes: Vec<Write>,

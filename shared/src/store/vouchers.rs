@@ -1,5 +1,6 @@
 //! Vouchers in the Tokens table: an item for each batch under `vouchers:<id>`, and an item for each
-//! code under `voucher:<hash>`. A code works only if its batch exists, and the batch is written last.
+//! code under `voucher:<hash>`. A code works only if its batch exists, and the batch is written
+//! last.
 
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ pub const VOUCHER_USES: u32 = 1_000_000;
 /// The number of codes that one transaction writes. DynamoDB accepts a hundred items.
 const AT_A_TIME: usize = 100;
 
-/// A batch of vouchers, which have the same value and the same end.
+/// A batch of vouchers with the same value and the same expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoucherBatch {
     /// `vouchers:<id>`, where the id is a UUIDv7.
@@ -39,7 +40,7 @@ pub struct VoucherBatch {
     pub count: u32,
     /// The number of accounts that can use each code.
     pub uses: u32,
-    /// The second from which the codes are no longer accepted. `None` if they have no end.
+    /// The Unix time from which the codes are no longer accepted. `None` if they don't expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<u64>,
     /// How often the codes were used, in total.
@@ -110,13 +111,13 @@ pub struct Voucher {
 }
 
 impl Voucher {
-    /// Returns the source of the credits that an account gets for the voucher. An account gets them
-    /// once.
+    /// Returns the source of the credits that an account gets for the voucher. Each account gets
+    /// them only once.
     pub fn source(&self, user_id: &str) -> Source {
         Source::voucher(&self.hash, user_id)
     }
 
-    /// Returns true if the voucher was used as often as it can be.
+    /// Returns true if the voucher has no uses left.
     pub fn is_used_up(&self) -> bool {
         self.used >= self.batch.uses
     }
@@ -153,8 +154,8 @@ impl Store {
                 Ok(Write::put(&self.tables.tokens, item).condition(NEW))
             };
             let puts = codes.iter().map(put).collect::<Result<Vec<_>>>()?;
-            // Codes are random, so a refusal means that an earlier copy of these puts was applied. A
-            // late copy must not reset a code that was used meanwhile.
+            // Codes are random, so a refusal means that an earlier copy of these puts was applied.
+            // A late copy must not reset a code that was used in the meantime.
             self.transact(puts, &Uuid::new_v4().to_string()).await?;
         }
         let VoucherBatch { name, tokens, count, uses, .. } = batch;
@@ -192,7 +193,7 @@ impl Store {
         Ok((self.with_ids(VOUCHERS, &ids).await?, more))
     }
 
-    /// Returns the voucher with this code. `None` if no voucher has it. Strongly consistent.
+    /// Returns the voucher with this code. `None` if no voucher has this code. Strongly consistent.
     pub async fn voucher(&self, code: &VoucherCode) -> Result<Option<Voucher>> {
         self.voucher_of(&code.hash()).await
     }
@@ -205,7 +206,7 @@ impl Store {
         Ok(batch.map(|batch| Voucher { hash: hash.to_owned(), used, batch }))
     }
 
-    /// Returns the voucher as it is now.
+    /// Reads the voucher again.
     pub(in crate::store) async fn reread_voucher(&self, voucher: &Voucher) -> Result<Voucher> {
         self.voucher_of(&voucher.hash)
             .await?
@@ -231,12 +232,12 @@ impl Store {
         ]
     }
 
-    /// Ends a batch: none of its codes is accepted from then on. The transaction also records the
+    /// Voids a batch, whose codes aren't accepted from then on. The transaction also records the
     /// act, and checks that the caller is still an administrator. `by` is `None` for the command
     /// line. Idempotent. Returns the batch, or `None` if no batch has this id.
     ///
     /// # Errors
-    /// As [`Store::create_vouchers`].
+    /// The errors of [`Store::create_vouchers`].
     pub async fn void_vouchers(
         &self,
         by: Option<&Administrator>,
@@ -309,8 +310,8 @@ impl RestoredVouchers {
 }
 
 impl Store {
-    /// Sets the number of uses of each voucher in restored tables to the number of its `sources`.
-    /// Returns descriptions of the repairs.
+    /// Sets each restored voucher's number of uses to the number of its `sources`. Returns
+    /// descriptions of the repairs.
     pub(in crate::store) async fn count_uses_again(
         &self,
         vouchers: RestoredVouchers,

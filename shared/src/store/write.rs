@@ -20,7 +20,7 @@ use crate::store::patience::Patience;
 use crate::store::send_counter::SendCounter;
 use crate::store::{Item, Result, Store, StoreError, from_item};
 
-/// A condition for a put that must not replace an item in the Users or Tokens table.
+/// The condition for a put that must not replace an item in the Users or Tokens table.
 pub(in crate::store) const NEW: &str = "attribute_not_exists(pk)";
 
 /// A write of one item, or a check of one item's condition.
@@ -42,8 +42,8 @@ enum Operation {
     Check { key: Item },
 }
 
-/// Sets the fields that all writes have. The SDK's seven builders have these setters, but no common
-/// trait.
+/// Sets the fields that all writes have in common. The SDK's seven builders have the same setters,
+/// but no common trait.
 macro_rules! conditional {
     ($builder:expr, $write:ident) => {
         $builder
@@ -71,7 +71,7 @@ impl Write {
         Self::of(table, Operation::Put { item })
     }
 
-    /// Changes the item by an update expression. Creates the item if it is missing.
+    /// Changes the item with an update expression. Creates the item if it is missing.
     pub(in crate::store) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
         Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
     }
@@ -81,8 +81,7 @@ impl Write {
         Self::of(table, Operation::Delete { key })
     }
 
-    /// Changes nothing, but the check's condition can refuse a transaction. A check can't be sent
-    /// alone.
+    /// Changes nothing, but its condition can refuse a transaction. A check can't be sent alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
@@ -176,7 +175,7 @@ pub(in crate::store) enum Outcome {
     /// The write was applied. [`Write::returns`] selects the returned attributes.
     Applied(Item),
     /// The condition didn't hold. [`Write::shows_item`] requests the item. The item is `None` if it
-    /// doesn't exist or the reply lacks it.
+    /// doesn't exist, or if the reply doesn't contain it.
     Refused(Option<Item>),
 }
 
@@ -194,7 +193,7 @@ impl Store {
     }
 
     /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
-    /// earlier copy may still arrive. The future is boxed, because otherwise each caller would
+    /// earlier copy may then still arrive. The future is boxed, because otherwise each caller would
     /// contain the future's code.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
@@ -230,8 +229,8 @@ impl Store {
         SendCounter::watch(sending.boxed(), sent_again).boxed()
     }
 
-    /// Returns the item that failed the condition of a write: `shown`, or a fresh read if the reply
-    /// lacked the item.
+    /// Returns the item that failed the condition of a write. `shown` is the item in the reply to
+    /// the write; if it is `None`, reads the item.
     pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
         &self,
         write: &Write,

@@ -18,13 +18,13 @@ pub struct Account {
     pub id: String,
     /// The username as its owner typed it.
     pub name: String,
-    /// The e-mail address as its owner typed it. The account has claimed this address.
+    /// The e-mail address as its owner typed it. The account claims this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// True if the owner has verified `email`.
     #[serde(default)]
     pub email_verified: bool,
-    /// A new address that another account has claimed without verifying it. The new address
+    /// A new address that another account claims without having verified it. The new address
     /// replaces `email` as soon as the owner verifies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
@@ -39,20 +39,20 @@ pub struct Account {
     pub instructions: Option<String>,
     /// The hash of the password, as a PHC string.
     pub password: String,
-    /// The hash that Django made of the password, until the first log-in. The hash counts only while
-    /// `password` is [its stand-in](crate::values::stand_in).
+    /// The password's hash from Django, until the first log-in. It is valid only while `password`
+    /// is [its stand-in](crate::values::stand_in).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<String>,
     /// The id of the idempotency key that the registration used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// An identifier of the network that the account was registered from. `None` if the network is
+    /// An identifier of the network from which the account was registered. `None` if the network is
     /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
     /// The account's role.
     pub role: Role,
-    /// False if the account was deactivated. A deactivated account can do nothing.
+    /// False if the account was deactivated. A deactivated account can't be used.
     pub active: bool,
     /// The balance without held credits. `granted = tokens + reservations + spent` always holds.
     pub tokens: Credits,
@@ -60,37 +60,39 @@ pub struct Account {
     pub granted: Credits,
     /// The sum of the prices of all settled chats.
     pub spent: Credits,
-    /// The credits that the account must return for refunded purchases, and doesn't have.
+    /// The credits that must still be taken for refunded purchases, because the balance was too
+    /// low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
-    /// The first day of the last period whose allowance was given or not needed, in days since 1970.
-    /// `None` if there was none.
+    /// The first day of the last period for which an allowance was granted or wasn't needed, in
+    /// days since 1970. `None` before the first such period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
-    /// The value of `granted` when the last e-mail about a low balance was written. `None` if the account
-    /// never got one.
+    /// The value of `granted` when the last e-mail about a low balance was written. `None` before
+    /// the first such e-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerted: Option<Credits>,
     /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
-    /// Hold ids that must not be used again, each with the second until which it stays closed.
+    /// Hold ids that must not be used again, each with the Unix time until which it stays closed.
     pub closed: BTreeMap<String, u64>,
-    /// The number of chats that began in each recent minute, by minutes since 1970. `None` for
-    /// accounts created before chats were counted.
+    /// The number of chats that began in each recent minute. The keys are minutes since 1970.
+    /// `None` for accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// The credits that each API key with a limit has spent or holds in a period, by
-    /// [key and period](crate::values::LimitPeriod). `None` if the account never had such a key.
+    /// For each API key with a limit, the credits that were spent with it or are held for its chats
+    /// in a period, by [key and period](crate::values::LimitPeriod). `None` if the account never
+    /// had an API key with a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
-    /// By day (days since 1970): the estimated price of the AI's work on failed answers, and the
-    /// free work that the account's charges have earned. `None` until the first entry.
+    /// By day, in days since 1970: the estimated price of the AI's work on failed answers, and the
+    /// free work that the account has earned with its charges. `None` until the first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_work: Option<BTreeMap<String, Credits>>,
     /// A counter that is incremented by every change that invalidates all of the account's JWTs.
     pub auth_epoch: u64,
-    /// The ids of sessions that were ended early, each with the second at which the session would
-    /// have expired.
+    /// The ids of sessions that were ended early, each with the Unix time at which the session
+    /// would have expired.
     pub revoked: BTreeMap<String, u64>,
     /// The number of the account's API keys.
     #[serde(default)]
@@ -101,12 +103,12 @@ pub struct Account {
     pub keys_from: Option<u64>,
     /// The time of the registration, in milliseconds since 1970.
     pub created: u64,
-    /// The second at which the account was deleted. A deleted account's item is a tombstone, which
-    /// keeps the name taken.
+    /// The Unix time at which the account was deleted. A deleted account's item is a tombstone,
+    /// which keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// A text that nobody can guess, which distinguishes a retried registration from another
-    /// registration. The text is also the key that seals this account's page cursors.
+    /// A secret random string. It distinguishes a retried registration from another registration,
+    /// and is also the key that seals this account's page cursors.
     pub nonce: String,
     /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -119,14 +121,14 @@ pub struct Account {
 }
 
 impl Account {
-    /// Returns the balance at the second `now`. Credits in an expired hold count as available, even
-    /// if the hold hasn't been released yet.
+    /// Returns the balance at the Unix time `now`. Credits in an expired hold count as available,
+    /// even if the hold hasn't been released yet.
     pub fn balance(&self, now: u64) -> Credits {
         let free = self.reservations.values().filter(|held| held.expires_at <= now);
         free.fold(self.tokens, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
-    /// Returns the credits in holds whose lease hasn't ended at the second `now`.
+    /// Returns the credits in holds whose lease hasn't ended at the Unix time `now`.
     pub fn held(&self, now: u64) -> Credits {
         let held = self.reservations.values().filter(|held| held.expires_at > now);
         held.fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
@@ -151,8 +153,8 @@ impl Account {
             .unwrap_or(0)
     }
 
-    /// Returns true if the account accepts API keys and sessions from this epoch. Those from before the
-    /// first verification of its address are invalid.
+    /// Returns true if the account accepts API keys and sessions from this epoch. Keys and sessions
+    /// from before the first verification of the account's address are invalid.
     pub(crate) fn accepts_epoch(&self, epoch: u64) -> bool {
         self.keys_from <= Some(epoch)
     }
@@ -162,8 +164,8 @@ impl Account {
         self.reservations.values().any(|held| held.purse.as_deref() == Some(purse))
     }
 
-    /// Returns the credits in this purse. The purse counts what an API key has spent, and what is
-    /// held for the key's chats.
+    /// Returns the credits in this purse, which were spent with an API key or are held for its
+    /// chats.
     pub fn purse(&self, name: &str) -> Credits {
         let purse = self.purses.as_ref().and_then(|purses| purses.get(name));
         purse.copied().unwrap_or_default()
@@ -185,7 +187,7 @@ impl Account {
     }
 
     /// Returns the sum of the account's ledger entries, which is the balance plus all holds. The
-    /// sum is negative only if the account was tampered with.
+    /// sum is negative only if someone has tampered with the account.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
@@ -250,14 +252,14 @@ pub enum Role {
     User,
     /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
-    /// A role that only later releases know. An account with an unknown role has the same rights as
+    /// A role that a later release has added. An account with such a role has the same rights as
     /// with [`Role::User`].
     #[serde(untagged)]
     Other(String),
 }
 
 impl Role {
-    /// Returns the role's word, as it is stored and shown.
+    /// Returns the role's stored name, which is also shown.
     pub fn word(&self) -> &str {
         match self {
             Self::User => "user",
@@ -281,15 +283,15 @@ pub struct StoredHold {
     /// The id of the chat. Until the hold expires, only the request of this chat may settle or
     /// release it.
     pub owner: String,
-    /// The second at which the lease ends. After the lease, the hold can't be settled, and any
+    /// The Unix time at which the lease ends. After the lease, the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
-    /// The hash of the request, or an empty text if the request has no idempotency key. A request
+    /// The hash of the request, or an empty string if the request has no idempotency key. A request
     /// with the same idempotency key and another hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// The account's purse that counts the hold. `None` unless the chat was sent with an API key that
-    /// has a limit.
+    /// The account's purse that counts the hold. `None` unless the chat was sent with an API key
+    /// that has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purse: Option<String>,
     /// True if the user has stopped the chat. The function that waits for the answer polls this

@@ -8,20 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{EntryKind, Role};
 use crate::Credits;
 
-/// The stored kind of every act that this release writes.
+/// The stored kind of every act that affects an account.
 pub(crate) const STANDING: &str = "standing";
 
-/// The stored kind of a change of the price list, and the place of the account's id in it, because
-/// the change affects no account. The reason is the list's version, or empty if the list was
-/// removed.
+/// The stored kind of a change of the price list. The word also takes the place of the account's
+/// id, because the change affects no account. The reason is the list's version, or empty if the
+/// list was removed.
 pub const PRICES: &str = "prices";
 
-/// The stored kind of the creation or the end of vouchers, and the place of the account's id in it,
-/// because the act affects no account. The reason has the batch's name.
+/// The stored kind of the creation or the voiding of vouchers. The word also takes the place of the
+/// account's id, because the act affects no account. The reason contains the batch's name.
 pub const VOUCHER_ACT: &str = "vouchers";
 
-/// The stored kind of a change of the packs, and the place of the account's id in it, because the
-/// change affects no account. The reason is the packs' version, or empty if they were removed.
+/// The stored kind of a change of the packs. The word also takes the place of the account's id,
+/// because the change affects no account. The reason is the packs' version, or empty if they were
+/// removed.
 pub const PACKS_ACT: &str = "packs";
 
 /// An administrator's act. An act moves no credits, and statements don't list it.
@@ -32,10 +33,11 @@ pub struct AdminAct {
     /// The act's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases may write other kinds.
+    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases
+    /// may write other kinds.
     pub kind: String,
-    /// The change of a role or state. For an intervention, this field has the closest change that
-    /// earlier releases can show instead.
+    /// The change of a role or state. For an intervention, this field contains the closest change
+    /// that earlier releases can show instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
     /// The intervention. `None` for a change of a role or state.
@@ -45,8 +47,8 @@ pub struct AdminAct {
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first credits of an account that an administrator created. This field is for display
-    /// only: a separate ledger entry books the credits.
+    /// The first credits of an account that an administrator created. This field is only for
+    /// display. A separate ledger entry grants the credits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
@@ -54,7 +56,7 @@ pub struct AdminAct {
 }
 
 impl AdminAct {
-    /// Returns the word that the administrators' pages show for this act.
+    /// Returns the name of this act, which the administrators' pages show.
     pub fn word(&self) -> &str {
         match (&self.intervention, &self.act) {
             _ if self.kind != STANDING && !self.is_like_entry() => &self.kind,
@@ -64,13 +66,13 @@ impl AdminAct {
         }
     }
 
-    /// Returns true if the kind is a ledger entry's, as in rows of early releases.
+    /// Returns true if the kind is that of a ledger entry, as in rows that early releases wrote.
     fn is_like_entry(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
         known.iter().any(|kind| kind.word() == self.kind)
     }
 
-    /// Returns the role that the act gave to the account. `None` if an ordinary user was created.
+    /// Returns the role that the account got by this act. `None` if an ordinary user was created.
     pub fn role(&self) -> Option<&Role> {
         match &self.act {
             Some(Act::Role(role))
@@ -93,14 +95,14 @@ pub enum Act {
     Deactivation,
     /// The account was given this role.
     Role(Role),
-    /// A change that only later releases know.
+    /// A change that a later release has added.
     #[serde(untagged, deserialize_with = "word_of")]
     Other(String),
 }
 
 impl Act {
-    /// Returns every word that can be shown for an administrator's act: for adjustments, changes of
-    /// roles and states, interventions, and changes of the price list.
+    /// Returns the names of all acts that can be shown: adjustments, changes of roles and states,
+    /// interventions, and changes of the price list.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
@@ -110,7 +112,7 @@ impl Act {
         others.into_iter().chain(changes).chain(interventions)
     }
 
-    /// Returns the word that is shown for this change.
+    /// Returns the name that is shown for this change.
     pub fn word(&self) -> &str {
         match self {
             Self::Activation => "activation",
@@ -121,7 +123,7 @@ impl Act {
     }
 }
 
-/// Reads the word of a stored act, which is either a text or the only key of a map with the act's
+/// Reads the name of a stored act, which is either a string or the only key of a map with the act's
 /// values.
 fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
@@ -157,7 +159,7 @@ pub enum Intervention {
     Deletion,
     /// The free work of the day was reset, so that the account can send messages again.
     Unlock,
-    /// An intervention that only later releases know.
+    /// An intervention that a later release has added.
     #[serde(untagged, deserialize_with = "word_of")]
     Other(String),
 }
@@ -175,7 +177,7 @@ impl Intervention {
         Self::Unlock,
     ];
 
-    /// Returns the word that is stored and shown.
+    /// Returns the stored name, which is also shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Creation => "creation",
@@ -195,8 +197,8 @@ impl Intervention {
         matches!(self, Self::Creation | Self::Invitation)
     }
 
-    /// Returns the closest [`Act`] that earlier releases can show in the administrators' trail.
-    /// `role` is the account's role.
+    /// Returns the closest [`Act`] that earlier releases can show in the trail of administrators'
+    /// acts. `role` is the account's role.
     pub(crate) fn nearest(&self, role: &Role) -> Act {
         match self {
             Self::Sessions

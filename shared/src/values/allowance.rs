@@ -1,9 +1,9 @@
-//! Allowances: once in each period, when an account is first used, a lower balance is filled up.
+//! Allowances, up to which lower balances are filled once in each period.
 
 use crate::values::{Credits, Role};
 
-/// An allowance: once in each period, when the account is first used, a lower balance is filled up to
-/// `tokens`.
+/// An allowance. When an account is first used in a period, its balance is filled up to `tokens` if
+/// it is lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// The credits up to which the balance is filled.
@@ -24,7 +24,7 @@ pub enum AllowancePeriod {
 }
 
 impl AllowancePeriod {
-    /// Returns the period's word in the settings and in replies.
+    /// Returns the period's name in the settings and in replies.
     pub fn word(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -55,15 +55,15 @@ impl Allowance {
 /// The allowances of all accounts, by role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowances {
-    /// The allowance of accounts that aren't administrators'. `None` if they have none.
+    /// The allowance of accounts that aren't administrators'. `None` if they get no allowance.
     pub users: Option<Allowance>,
-    /// The allowance of administrators' accounts. `None` if they have none.
+    /// The allowance of administrators' accounts. `None` if they get no allowance.
     pub administrators: Option<Allowance>,
 }
 
 impl Allowances {
-    /// Parses the allowances of all roles, which are the same, such as `1000/day`, or the allowances
-    /// of users and of administrators, such as `1000/day,admin=none`.
+    /// Parses the same allowance for all roles, such as `1000/day`, or separate allowances for
+    /// users and administrators, such as `1000/day,admin=none`.
     ///
     /// ```
     /// use shared::values::Allowances;

@@ -1,6 +1,6 @@
-//! API keys, which programs use to call the API. An API key is `sk-`, an id and a secret of 256
-//! random bits. The store keeps only a hash of the secret; the whole key is shown once, when it is
-//! created.
+//! API keys, which programs use to call the API. An API key consists of `sk-`, an id and a secret
+//! of 256 random bits. The store contains only a hash of the secret. The whole key is shown once,
+//! when it is created.
 
 use std::fmt;
 
@@ -22,7 +22,8 @@ const PREFIX: &str = "sk-";
 /// The number of random bytes in an API key's secret.
 const BYTES: usize = 32;
 
-/// The number of an API key's last characters that lists show, so that its owner can recognize it.
+/// The number of characters at the end of an API key that lists show, so that its owner can
+/// recognize it.
 const HINT: usize = 4;
 
 /// The maximum length of an API key's name, in characters.
@@ -52,7 +53,8 @@ impl ApiKey {
         Ok(Self { id, secret })
     }
 
-    /// Parses an API key that a client sent. The text must be exactly as it was shown to the owner.
+    /// Parses an API key that a client sent. `text` must be exactly the key that was shown to the
+    /// owner.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('-')?;
         let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id);
@@ -61,7 +63,7 @@ impl ApiKey {
         id.zip(secret).map(|(id, secret)| Self { id, secret })
     }
 
-    /// Returns true if the text begins like an API key.
+    /// Returns true if `text` begins like an API key.
     pub fn looks_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
@@ -72,7 +74,7 @@ impl ApiKey {
         format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// Returns the id, by which the store finds the API key.
+    /// Returns the id, under which the store keeps the API key.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -95,7 +97,8 @@ impl ApiKey {
     }
 }
 
-/// An API key's name, which its owner chooses: for example the program that uses the key.
+/// An API key's name, which its owner chooses, for example the name of the program that uses the
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
@@ -141,7 +144,7 @@ pub struct StoredApiKey {
     pub label: String,
     /// The SHA-256 hash of the secret. Empty if the key is restricted.
     pub(crate) hash: String,
-    /// The restrictions, with the hash of the secret. `None` if there are none.
+    /// The restrictions, with the hash of the secret. `None` if the key is unrestricted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restricted: Option<Restrictions>,
     /// The last characters of the whole key.
@@ -151,7 +154,8 @@ pub struct StoredApiKey {
     /// The account's epoch when the API key was created.
     #[serde(default)]
     pub auth_epoch: u64,
-    /// The last day on which a chat was sent with the key, in days since 1970. `None` if no chat was.
+    /// The last day on which a chat was sent with the key, in days since 1970. `None` if the key
+    /// was never used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
 }
@@ -167,24 +171,24 @@ impl StoredApiKey {
         self.restricted.as_ref().map_or(&self.hash, |restricted| &restricted.hash)
     }
 
-    /// Returns the restrictions. They are empty for a key without any.
+    /// Returns the restrictions, which are empty for an unrestricted key.
     pub fn restrictions(&self) -> Restrictions {
         self.restricted.clone().unwrap_or_default()
     }
 
-    /// Returns the limit of the credits that the key may spend.
+    /// Returns the limit on the credits that may be spent with the key.
     pub fn limit(&self) -> Option<KeyLimit> {
         self.restricted.as_ref()?.limit
     }
 
-    /// Returns the credits that the key has spent or holds in its period in this month. Zero if the
-    /// key has no limit.
+    /// Returns the credits that were spent with the key, or are held for its chats, in the current
+    /// period of its limit. Zero if the key has no limit.
     pub fn spent(&self, account: &Account, month: &str) -> Credits {
         let spent = self.limit().map(|limit| account.purse(&limit.per.purse(self.id(), month)));
         spent.unwrap_or_default()
     }
 
-    /// Returns true if the key is no longer accepted at the second `now`.
+    /// Returns true if the key is no longer accepted at the Unix time `now`.
     pub fn has_expired(&self, now: u64) -> bool {
         let expires = self.restricted.as_ref().and_then(|restricted| restricted.expires);
         expires.is_some_and(|expires| expires <= now)

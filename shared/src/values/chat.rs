@@ -15,8 +15,8 @@ use crate::values::{CutReason, Invalid, Receipt, Speaker, ToolCall, Turn, Usage}
 pub struct Message(String);
 
 impl Message {
-    /// Parses a message of at most `limit` characters. Messages without any text and messages with
-    /// NUL characters are refused.
+    /// Parses a message of at most `limit` characters. Messages that contain no text, or NUL
+    /// characters, are refused.
     pub fn parse(text: String, limit: usize) -> Result<Self, Invalid> {
         if text.trim().is_empty() {
             return Err("A message must not be empty.".into());
@@ -30,8 +30,8 @@ impl Message {
         Ok(Self(text))
     }
 
-    /// Parses a message like [`Self::parse`], but shortens it to `limit` characters if it is
-    /// longer. The shortened message ends with a note that gives the original length.
+    /// Like [`Self::parse`], but shortens a longer message to `limit` characters. The shortened
+    /// message ends with a note that gives the original length.
     pub fn shortened(text: String, limit: usize) -> Result<Self, Invalid> {
         let length = text.chars().count();
         let whole = Self::parse(text, length)?;
@@ -97,8 +97,8 @@ pub enum ParentChat {
 const START: &str = "start";
 
 impl ParentChat {
-    /// Parses `start` or a chat's id, the form that clients send and the store keeps. Returns
-    /// `None` for any other text.
+    /// Parses `start` or a chat's id, as clients send and the store keeps them. Returns `None` for
+    /// any other string.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             START => Some(Self::Start),
@@ -114,14 +114,14 @@ impl ParentChat {
         }
     }
 
-    /// Returns the parent that is part of a chat's sort key in the index `by_conversation`.
+    /// Returns the parent in a chat's sort key in the index `by_conversation`.
     pub(crate) fn of_place(place: &str) -> Option<Self> {
         word_of_place(place).and_then(Self::parse)
     }
 }
 
 /// Returns a chat's sort key in the index `by_conversation`: `<conversation>#<chat id>`, or
-/// `<conversation>#<chat id>#<parent>` if the chat doesn't follow the chat before it.
+/// `<conversation>#<chat id>#<parent>` if the chat isn't in the main line.
 pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
         None => format!("{conversation}#{chat_id}"),
@@ -133,8 +133,8 @@ fn word_of_place(place: &str) -> Option<&str> {
     place.split('#').nth(2)
 }
 
-/// A message with its answer, as the Chats table stores it. Pages of [`Store::chats`](crate::store::Store::chats) omit
-/// the fields that have a default here.
+/// A message with its answer, as the Chats table stores it. Chats in the pages of
+/// [`Store::chats`](crate::store::Store::chats) lack the fields that have a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
@@ -159,7 +159,7 @@ pub struct Chat {
     pub calls: Vec<ToolCall>,
     /// The model that answered.
     pub model: String,
-    /// The reason why the answer is cut off. `None` if the answer is complete.
+    /// The reason why the answer was cut off. `None` if the answer is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<CutReason>,
     /// True if the user stopped the answer.
@@ -170,14 +170,14 @@ pub struct Chat {
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.
     pub cost: Credits,
-    /// The number of times that the price of one chat was paid, for a long prompt. `None` if the
-    /// price was paid once.
+    /// How many times the price of one message was charged, for a long prompt. `None` if it was
+    /// charged once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// How the chat was priced by the price list. `None` if there was no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
-    /// The balance right after the chat was paid, apart from other chats that were in progress.
+    /// The balance right after the charge, apart from other chats that were in progress.
     #[serde(default)]
     pub tokens_left: Credits,
     /// The time at which the message was sent, in milliseconds since 1970.
@@ -203,13 +203,13 @@ pub enum FinishReason {
     ToolCalls,
     /// The answer calls functions, and the request used `functions`, the older form of `tools`.
     FunctionCall,
-    /// The user stopped the answer. OpenAI's clients don't know the word `stopped` and get `length`
-    /// instead.
+    /// The user stopped the answer. OpenAI's clients don't expect the word `stopped` and get
+    /// `length` instead.
     Stopped,
 }
 
 impl Chat {
-    /// Returns the chat as part of this conversation and with this parent.
+    /// Returns the chat with this conversation and this parent.
     #[must_use]
     pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
@@ -217,7 +217,7 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` for a chat in the main
+    /// Returns the chat's parent in the form of [`ParentChat::word`]. `None` for a chat in the main
     /// line.
     pub fn after(&self) -> Option<&str> {
         self.thread.as_deref().and_then(word_of_place)
@@ -234,7 +234,8 @@ impl Chat {
         }
     }
 
-    /// Returns the whole answer for human readers: its text, then a line for each function call.
+    /// Returns the whole answer for human readers: its text, and then a line for each function
+    /// call.
     pub fn answer(&self) -> Cow<'_, str> {
         if self.calls.is_empty() {
             return Cow::Borrowed(&self.response);
@@ -244,18 +245,20 @@ impl Chat {
         Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Returns the numbers of model tokens, or an estimate if the chat has none.
+    /// Returns the numbers of model tokens, or an estimate if they are missing.
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)
     }
 
-    /// Returns the model's name in the price list, or the provider's if there was no list.
+    /// Returns the model's name in the price list, or the provider's name for it if there was no
+    /// list.
     pub fn model_name(&self) -> &str {
         self.receipt.as_ref().map_or(&self.model, |receipt| &receipt.model)
     }
 
-    /// Returns what the chat cost in money. `None` unless the price list says what credits cost.
+    /// Returns the chat's cost in money. `None` unless the price list contains the price of
+    /// credits.
     pub fn cost_in_money(&self) -> Option<f64> {
         let million = self.receipt.as_ref()?.million_tokens?;
         let micros = million.of_millions(self.cost.get());
@@ -269,7 +272,7 @@ impl Chat {
         self.message.len() + self.response.len() + calls
     }
 
-    /// Returns an upper bound of the number of model tokens in the message and the answer.
+    /// Returns an upper bound of the model tokens in the message and the answer.
     pub fn bound(&self) -> usize {
         bound(&self.message) + bound(&self.response)
     }

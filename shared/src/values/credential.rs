@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 
 use crate::values::{AccessToken, Account, KeyLimit, Role, StoredApiKey};
 
-/// A valid credential. Only the store knows whether the account still accepts the credential.
-/// [`Credential::admits`] checks the account, and so does the write that places a hold.
+/// A credential that was verified without its account. Whether the account still accepts it is
+/// checked by [`Credential::admits`], or by the write that places a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.
     Session(AccessToken),
-    /// An API key, which belongs to no session.
+    /// An API key, which doesn't belong to a session.
     ApiKey(StoredApiKey),
 }
 
@@ -52,7 +52,8 @@ impl Credential {
         }
     }
 
-    /// Returns the names of the models that the credential may use. `None` if it may use all.
+    /// Returns the names of the models that the credential may use. `None` if it may use all
+    /// models.
     pub fn models(&self) -> Option<&[String]> {
         self.api_key()?.restricted.as_ref()?.models.as_deref()
     }
@@ -62,7 +63,7 @@ impl Credential {
         self.models().is_none_or(|models| models.iter().any(|name| name == model))
     }
 
-    /// Returns the limit of the credits that the credential may spend.
+    /// Returns the limit on the credits that may be spent with the credential.
     pub(crate) fn limit(&self) -> Option<KeyLimit> {
         self.api_key()?.limit()
     }
@@ -75,8 +76,8 @@ impl Credential {
         }
     }
 
-    /// Returns the epochs of the account that are compatible with this credential. An API key is
-    /// compatible with every epoch.
+    /// Returns the account's epochs in which this credential is valid. An API key is valid in every
+    /// epoch.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,
@@ -106,7 +107,7 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Returns `None` unless the account accepts the access token and is an administrator's.
+    /// Returns `None` unless the account accepts the access token and belongs to an administrator.
     pub(crate) fn new(caller: AccessToken, account: Account) -> Option<Self> {
         let account = caller.admits(Some(account)).filter(|account| account.role == Role::Admin)?;
         Some(Self { caller, account })

@@ -12,11 +12,11 @@ use crate::values::Invalid;
 pub struct Credits(u64);
 
 impl Credits {
-    /// No credits.
+    /// Zero credits.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that a setting or an account can have. The amount is far below 2^53, so
-    /// that every JSON client reads it exactly.
+    /// The largest amount in a setting or an account. It is far below 2^53, so that every JSON
+    /// client reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
     /// Returns `None` if `amount` is above [`Credits::MAX`].
@@ -47,7 +47,7 @@ impl Credits {
         Self(self.0.saturating_mul(count.into()).min(Self::MAX.0))
     }
 
-    /// Returns one of this many equal parts, rounded down.
+    /// Returns this amount divided by `parts`, rounded down.
     #[must_use]
     pub fn part_of(self, parts: u32) -> Self {
         Self(self.0 / u64::from(parts.max(1)))

@@ -20,8 +20,7 @@ impl Email {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let key = key(text);
-        // Check both the typed form and the key form: either form can be valid while the other form
-        // isn't.
+        // Check both the typed form and the key form, because only one of them may be valid.
         if [text, &key].iter().all(|form| is_address(form)) {
             Ok(Self { shown: text.to_owned(), key })
         } else {

@@ -16,15 +16,15 @@ pub enum EntryKind {
     Grant,
     /// A settled chat.
     Chat,
-    /// An adjustment by an administrator.
+    /// An adjustment: by an administrator, or for a voucher, an order or an allowance.
     Adjustment,
-    /// A kind that only later releases know.
+    /// A kind that a later release has added.
     #[serde(untagged)]
     Other(String),
 }
 
 impl EntryKind {
-    /// Returns the word that is stored and shown.
+    /// Returns the stored name, which is also shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Grant => "grant",
@@ -40,8 +40,8 @@ impl EntryKind {
 pub struct Entry {
     /// The account's id.
     pub user_id: String,
-    /// A UUIDv7. The entry for a chat has the chat's id, so that a chat is charged only once, even
-    /// after its deletion.
+    /// A UUIDv7. A chat's entry has the same id as the chat, so that a chat is charged only once,
+    /// even after its deletion.
     pub entry_id: String,
     /// The change of the balance. Negative if credits were taken.
     pub amount: i64,
@@ -54,7 +54,7 @@ pub struct Entry {
     /// The id of the chat that was paid or refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// The number of times that the price of one chat was paid. `None` if the price was paid once.
+    /// How many times the price of one message was charged. `None` if it was charged once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// How the chat was priced by the price list. `None` if there was no list.
@@ -66,17 +66,18 @@ pub struct Entry {
     /// The provider's model that answered. `None` if there was no price list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The id of the API key that the chat was sent with.
+    /// The id of the API key with which the chat was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// The source of the credits. `None` unless the credits are granted at most once.
+    /// The source of credits that are granted at most once. `None` for other entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The first day of the allowance's period, in days since 1970. `None` unless the row is an
     /// allowance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
-    /// The money that was paid or went back. `None` unless the row belongs to an order.
+    /// The money that was paid or went back to the buyer. `None` unless the row belongs to an
+    /// order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<Payment>,
     /// The time in milliseconds since 1970.
@@ -84,7 +85,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Creates an entry with the fields that every entry has.
+    /// Creates an entry that contains only the required fields.
     pub fn new(
         user_id: &str,
         entry_id: String,
@@ -114,7 +115,7 @@ impl Entry {
         }
     }
 
-    /// Creates the entry for an account's first grant, which has the account's id.
+    /// Creates the entry for an account's first grant. The entry has the same id as the account.
     pub(crate) fn first_grant(account: &Account, amount: i64, reason: &str, actor: &str) -> Self {
         let Account { id, created, .. } = account;
         Self::new(id, id.clone(), amount, EntryKind::Grant, reason, actor, *created)
@@ -142,8 +143,8 @@ impl Entry {
 }
 
 /// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
-/// the entry's id is the chat's id. The entry for a refund also names the chat, but has an id of
-/// its own.
+/// it has the same id as the chat. A refund's entry also contains the chat's id, but has its own
+/// id.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,

@@ -1,11 +1,11 @@
-//! Fares: what an operator asks for a model's answers.
+//! Fares, the prices that an operator sets for a model's answers.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Credits;
 
-/// The number of model tokens that a rate is for.
+/// The number of model tokens to which a rate applies.
 const PER: u128 = 1_000_000;
 
 /// The fare of a model: a price for each message, or rates for the model tokens that the answer
@@ -28,14 +28,14 @@ pub enum Fare {
     Usage(Rates),
 }
 
-/// The prices of a model's tokens, in credits for a million of them.
+/// The prices of a model's tokens, in credits for a million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// The rate of tokens in the prompt.
+    /// The rate for tokens in the prompt.
     pub input: u64,
-    /// The rate of those tokens in the prompt that the provider read from its cache.
+    /// The rate for tokens in the prompt that the provider read from its cache.
     pub cached: u64,
-    /// The rate of tokens in the answer.
+    /// The rate for tokens in the answer.
     pub output: u64,
 }
 
@@ -53,13 +53,13 @@ impl Rates {
     }
 
     /// Returns the highest price of a prompt with at most `prompt` model tokens and an answer with
-    /// at most `output`, whichever tokens are cached.
+    /// at most `output`, however many tokens are cached.
     pub fn bound(&self, prompt: u64, output: u64) -> Credits {
         self.dearest().price(prompt, 0, output)
     }
 
-    /// Returns the number of model tokens that an answer to a prompt of `prompt` tokens can have,
-    /// so that `credits` pay for both. `None` if the credits don't pay for the prompt.
+    /// Returns the largest number of model tokens in an answer so that `credits` cover it and a
+    /// prompt of `prompt` tokens. `None` if the credits don't cover the prompt.
     pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
         let millionths = u128::from(credits.get()) * PER;
         let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);
@@ -68,7 +68,7 @@ impl Rates {
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the same rates, with the higher one for every token of the prompt.
+    /// Returns the same rates, but with the higher rate for all tokens in the prompt.
     fn dearest(self) -> Self {
         let input = self.input.max(self.cached);
         Self { input, cached: input, ..self }
@@ -147,7 +147,7 @@ mod tests {
             (1000, 0, 500, 250),
             (1000, 1000, 500, 205),
             (1001, 0, 500, 251),
-            // The three parts alone would be rounded up to 3.
+            // Rounded up one by one, the three parts would add up to 3.
             (2, 1, 1, 1),
         ] {
             assert_eq!(RATES.price(prompt, cached, output), credits(price), "{prompt} {cached}");

@@ -30,7 +30,7 @@ pub enum Kind {
     /// One of many grants that an administrator previewed together. A previewed grant's idempotency
     /// key is the account's id, and the key's owner is the preview's id.
     Grant,
-    /// A grant that is identified by its account, amount and reason, so that an equal grant is
+    /// A grant that is identified by its account, amount and reason, so that a repeated grant is
     /// recognized. The grant's idempotency key is the account's id, and the key's owner is the
     /// amount with the reason.
     SameGrant,
@@ -71,7 +71,7 @@ impl Key {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
 
-    /// Returns the id under which the idempotency key is stored. The same text has a different id
+    /// Returns the id under which the idempotency key is stored. The same key has a different id
     /// for another owner or another kind of request.
     pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
@@ -83,14 +83,14 @@ impl Key {
     }
 }
 
-/// Returns a SHA-256 hash in base64url. The hash of a payload shows that an idempotency key is used
-/// again with another payload. Other long or private values are stored as the same kind of hash.
+/// Returns a SHA-256 hash in base64url. A payload's hash reveals that an idempotency key is used
+/// again with another payload. Other long or private values are also stored as such hashes.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
 /// Returns the fingerprint of a JSON object without the field `ignored`. The fingerprint covers all
-/// other fields exactly as they were sent, including their order. `None` if the text isn't an
+/// other fields exactly as they were sent, including their order. `None` if `object` isn't a JSON
 /// object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
     let fields = Fields { ignored, hash: Context::new(&SHA256) };
@@ -123,8 +123,8 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 }
 
-/// Adds a text and its length to the hash, so that different sequences of texts never have the same
-/// input.
+/// Adds a string and its length to the hash, so that different sequences of strings are never
+/// hashed alike.
 fn add(hash: &mut Context, text: &str) {
     hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(text.as_bytes());

@@ -1,4 +1,4 @@
-//! The record of what was imported from other systems.
+//! The record of imports from other systems.
 
 use argon2::Params;
 use aws_lc_rs::digest;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::Account;
 
-/// The facts about imports that functions need: the first day that has data, and the kinds of
-/// password hashes.
+/// The facts about imports that functions need: the first day with data, and the kinds of password
+/// hashes.
 ///
-/// A refused log-in must not tell whether an account exists. While accounts have imported hashes,
-/// the cost of a password check depends on the kind of the account's hash. The check of an unknown
-/// name therefore costs as much as if an account had the name: a keyed hash of the name chooses a
-/// kind, and chooses each kind in proportion to the accounts that have it.
+/// A refused log-in must not reveal whether an account exists. While accounts have imported hashes,
+/// the cost of a password check depends on the kind of the account's hash. For an unknown name, the
+/// password is therefore checked against a decoy. A keyed hash of the name chooses the decoy's
+/// kind, so that each kind is chosen in proportion to the number of its accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
-    /// A random text, which every change of the record replaces.
+    /// A random string, which every change of the record replaces.
     pub version: String,
-    /// The first day that has data, in days since 1970.
+    /// The first day with data, in days since 1970.
     pub first_day: u64,
     /// The random key of the keyed hash.
     pub key: String,
@@ -46,18 +46,18 @@ pub struct ImportedHashes {
     pub decoy: String,
     /// The number of accounts with such a hash after the latest import.
     pub imported: u64,
-    /// The number of these accounts at the latest count. An account's first log-in replaces its
-    /// hash.
+    /// The number of these accounts that still had such a hash at the latest count. An account's
+    /// first log-in replaces its hash.
     pub left: u64,
 }
 
 impl Imports {
     /// Returns the decoy to check for a login without an account. `None` if the check must cost as
-    /// much as with a current hash.
+    /// much as a check of a current hash.
     ///
-    /// Each kind has its own stretch of the keyed hashes. As accounts of the kind log in, only the
-    /// beginning of the stretch keeps the kind's cost. So the cost of an unknown name changes at
-    /// most once, as an account's cost does at its first log-in.
+    /// Each kind has a range in the values of the keyed hash. As accounts with this kind of hash
+    /// log in, only the beginning of the range keeps the kind's cost. The cost of an unknown name
+    /// therefore changes at most once, like an account's cost at its first log-in.
     pub fn decoy(&self, login: &str) -> Option<&str> {
         let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
         let tag = hmac::sign(&key, login.as_bytes());
@@ -77,16 +77,16 @@ impl Imports {
     }
 }
 
-/// Returns the hash that an imported account has as its [`password`](Account::password), beside the
-/// hash that Django made. No password matches it, so a release that doesn't know imported hashes
-/// refuses the log-in. If such a release changes the password, the imported hash is never checked
-/// again.
+/// Returns the stand-in that an imported account stores as its [`password`](Account::password),
+/// beside the hash from Django. No password matches the stand-in, so a release that doesn't support
+/// imported hashes refuses the log-in. If such a release changes the password, the imported hash is
+/// never checked again.
 pub fn stand_in(imported: &str) -> String {
     phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
 }
 
 /// Returns a PHC string with the parameters of current hashes. The salt is the first 16 of the 48
-/// bytes.
+/// bytes, and the hash the rest.
 pub(crate) fn phc_of(bytes: &[u8]) -> String {
     let (salt, hash) = bytes.split_at_checked(16).unwrap_or_default();
     let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
@@ -96,13 +96,13 @@ pub(crate) fn phc_of(bytes: &[u8]) -> String {
 }
 
 impl Account {
-    /// Returns the hash that Django made. `None` if the account has got a password here.
+    /// Returns the hash from Django. `None` if the account's password was set or strengthened here.
     pub fn imported_hash(&self) -> Option<&str> {
         self.imported.as_deref().filter(|imported| self.password == stand_in(imported))
     }
 }
 
-/// Returns the part of Django's hash that decides what a check costs: the algorithm and its
+/// Returns the part of Django's hash that determines the cost of a check: the algorithm and its
 /// parameters, without the salt and the digest.
 pub fn hash_kind(django: &str) -> String {
     let parts: Vec<&str> = django.split('$').collect();
@@ -131,7 +131,7 @@ mod tests {
         Imports { key: "key".into(), accounts, accounts_now, hashes, ..Imports::default() }
     }
 
-    /// How many of a thousand names cost as much as each kind.
+    /// Returns how many of a thousand names cost as much as each kind.
     fn chosen(imports: &Imports) -> [usize; 3] {
         let names: Vec<String> = (0..1000).map(|number| format!("name{number}")).collect();
         let count =

@@ -4,16 +4,17 @@ use crate::values::Invalid;
 use crate::values::idempotency::fingerprint;
 use crate::values::text::{bound, lines};
 
-/// The maximum length of instructions, in bytes. One read unit is still enough for a conversation
-/// with instructions of this length.
+/// The maximum length of instructions, in bytes. Reading a conversation with instructions of this
+/// length still costs only one read unit.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
-/// The maximum number of model tokens of instructions that the prompt quotes line by line. Line breaks
-/// of one byte, which the quotation makes three, fit into it.
+/// The maximum bound of the model tokens in instructions, which the prompt quotes line by line. It
+/// is three times the length, because the quotation turns a line break of one byte into three
+/// bytes.
 pub(crate) const INSTRUCTIONS_BOUND: usize = 3 * INSTRUCTIONS_LENGTH;
 
-/// A user's instructions for the AI, either for all conversations or for one. Instructions may be
-/// empty.
+/// A user's instructions for the AI, either for all conversations or for one of them. Instructions
+/// may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instructions(String);
 
@@ -35,12 +36,12 @@ impl Instructions {
         Ok(Self(text))
     }
 
-    /// Returns the text. `None` if the instructions are empty.
+    /// Returns the instructions. `None` if they are empty.
     pub fn text(&self) -> Option<&str> {
         Some(self.0.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// Returns the beginning of the text's hash. The account stores this marker, because the
+    /// Returns the beginning of the instructions' hash. The account stores this marker, because the
     /// instructions are a separate item. `None` if the instructions are empty.
     pub(crate) fn mark(&self) -> Option<String> {
         self.text().map(|text| fingerprint(text).chars().take(16).collect())

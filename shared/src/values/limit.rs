@@ -1,11 +1,10 @@
-//! Rate limits, limits of concurrent requests, and the fixed numbers of things that an account may
-//! have.
+//! Rate limits, limits on concurrent requests, and fixed limits for each account.
 
-/// The number of API keys that an account may have.
+/// The maximum number of an account's API keys.
 pub const API_KEYS: u32 = 50;
 
-/// The number of API keys with a limit that an account may have. Each has at least one purse on the
-/// account.
+/// The maximum number of an account's API keys with a limit. The account contains at least one
+/// purse for each of them.
 pub const LIMITED_KEYS: u32 = 20;
 
 /// The number of packs that an account may order in an hour. Each order opens a page at the payment
@@ -15,8 +14,8 @@ pub(crate) const ORDERS_AN_HOUR: u32 = 20;
 /// The number of wrong voucher codes that an account may send in an hour.
 pub(crate) const GUESSES_AN_HOUR: u32 = 10;
 
-/// The maximum number of requests in one process that wait for the hash of a password. Requests
-/// beyond the maximum are refused.
+/// The maximum number of requests in one process that wait while a password is hashed. Further
+/// requests are refused.
 pub(crate) const WAITING_PASSWORDS: u32 = 256;
 
 /// The pause between two e-mails to one recipient, in seconds.
@@ -34,55 +33,56 @@ pub(crate) const DAY: u64 = 24 * HOUR;
 /// A limit and its remaining quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The policy's name in the headers.
+    /// The name of the limit in the reply's headers.
     pub name: &'static str,
-    /// The quota.
+    /// The maximum number of requests.
     pub most: u32,
-    /// The window in seconds. `None` for a limit of concurrent requests.
+    /// The window in seconds. `None` for a limit on concurrent requests.
     pub window: Option<u64>,
     /// The remaining quota.
     pub left: u32,
-    /// The seconds until the quota grows again.
+    /// The number of seconds until the remaining quota grows.
     pub reset: u64,
 }
 
 impl Limit {
-    /// A limit of concurrent requests that is reached.
+    /// Returns a limit on concurrent requests that was reached.
     pub fn at_once(name: &'static str, most: u32) -> Self {
         Self { name, most, window: None, left: 0, reset: 1 }
     }
 
-    /// A limit of requests in a window of seconds that is reached, for the next `reset` seconds.
+    /// Returns a limit on requests in a window of seconds. It was reached, and stays reached for
+    /// the next `reset` seconds.
     pub fn used_up(name: &'static str, most: u32, window: u64, reset: u64) -> Self {
         Self { name, most, window: Some(window), left: 0, reset }
     }
 
-    /// The limit of log-ins that may fail in a day.
+    /// Returns the limit on failed log-ins in a day.
     pub(crate) fn log_ins(most: u32, reset: u64) -> Self {
         Self::used_up("log-ins", most, DAY, reset)
     }
 
-    /// The limit of accounts that one network may create in an hour.
+    /// Returns the limit on accounts that one network may create in an hour.
     pub(crate) fn registrations(most: u32, reset: u64) -> Self {
         Self::used_up("registrations", most, HOUR, reset)
     }
 
-    /// The pause between two e-mails to one recipient.
+    /// Returns the limit for the pause between two e-mails to one recipient.
     pub(crate) fn mail_pause(reset: u64) -> Self {
         Self::used_up("mails", 1, MAIL_PAUSE, reset)
     }
 
-    /// The limit of wrong voucher codes in an hour.
+    /// Returns the limit on wrong voucher codes in an hour.
     pub(crate) fn voucher_codes(most: u32, reset: u64) -> Self {
         Self::used_up("voucher-codes", most, HOUR, reset)
     }
 
-    /// The limit of packs that an account may order in an hour.
+    /// Returns the limit on packs that an account may order in an hour.
     pub(crate) fn orders(reset: u64) -> Self {
         Self::used_up("orders", ORDERS_AN_HOUR, HOUR, reset)
     }
 
-    /// The limit of requests that wait for the hash of a password.
+    /// Returns the limit on requests that wait while a password is hashed.
     pub(crate) fn passwords() -> Self {
         Self::at_once("passwords", WAITING_PASSWORDS)
     }

@@ -1,5 +1,5 @@
-//! Link tokens, the secrets in e-mailed links. A link token has 256 random bits, and the store
-//! keeps only a hash of it. A client that presents a link token proves that its user has read the
+//! Link tokens, the secrets in e-mailed links. A link token consists of 256 random bits, and the
+//! store contains only a hash of it. With a link token, a client proves that its user has read the
 //! e-mail.
 
 use std::fmt;
@@ -41,7 +41,7 @@ impl LinkToken {
         bytes.map(Self)
     }
 
-    /// Returns the link token as e-mails contain it: 43 characters that need no escaping in a URL.
+    /// Returns the link token's form in e-mails: 43 characters that need no escaping in a URL.
     pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }

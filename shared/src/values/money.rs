@@ -1,10 +1,10 @@
-//! Money of a state, which operators pay to providers and ask of users. Credits aren't money.
+//! Money, which operators pay to providers and users pay to operators. Credits aren't money.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of decimals that an amount can have.
+/// The maximum number of decimals in an amount.
 const DECIMALS: usize = 6;
 
 /// The largest amount: a million units of the currency.
@@ -13,8 +13,8 @@ const MAX: u64 = 1_000_000 * UNIT;
 /// One unit of the currency, such as one dollar.
 const UNIT: u64 = 1_000_000;
 
-/// An amount of money, in millionths of the currency's unit. As JSON, the amount is a decimal text
-/// such as `"0.25"`, because JSON's numbers aren't exact.
+/// An amount of money, in millionths of the currency's unit. In JSON, the amount is a string such
+/// as `"0.25"`, because JSON's numbers aren't exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Money(u64);
@@ -38,15 +38,15 @@ impl Money {
         self.0
     }
 
-    /// Returns the price of `count` things, in millionths of the currency's unit, if a million of
-    /// them cost this amount. Rounded to the nearest millionth.
+    /// Returns the price of `count` items, in millionths of the currency's unit, if a million items
+    /// cost this amount. Rounded to the nearest millionth.
     pub fn of_millions(self, count: u64) -> u64 {
         let product = u128::from(self.0) * u128::from(count);
         u64::try_from((product + 500_000) / 1_000_000).unwrap_or(u64::MAX)
     }
 
-    /// Returns the price of this many millionths of a thing as a decimal text, if a million things
-    /// cost this amount.
+    /// Returns the price of this many millionths of an item, as a decimal number, if a million
+    /// items cost this amount.
     pub fn of_millionths(self, count: u64) -> String {
         const PARTS: u128 = 1_000_000_000_000_000_000;
         let parts = u128::from(self.0) * u128::from(count);
@@ -54,8 +54,8 @@ impl Money {
     }
 }
 
-/// Writes an amount in a currency's smallest unit, such as `2.99 EUR` or `299 JPY`. The numbers of
-/// decimals are those of the payment provider
+/// Writes an amount in a currency's smallest unit, such as `2.99 EUR` or `299 JPY`. The number of
+/// decimals follows the payment provider's rules
 /// ([Stripe](https://docs.stripe.com/currencies#zero-decimal)).
 pub fn shown(amount: u64, currency: &str) -> String {
     let decimals = match currency {
@@ -69,12 +69,12 @@ pub fn shown(amount: u64, currency: &str) -> String {
     format!("{}.{:0width$} {currency}", amount / unit, amount % unit)
 }
 
-/// Writes millionths of the currency's unit as a decimal text with at least two decimals.
+/// Writes millionths of the currency's unit as a decimal number with at least two decimals.
 pub fn decimal(micros: u64) -> String {
     trimmed(&format!("{}.{:06}", micros / UNIT, micros % UNIT), 2)
 }
 
-/// Removes zeros from the end, but keeps this number of decimals.
+/// Removes zeros from the end, but keeps at least this number of decimals.
 fn trimmed(text: &str, decimals: usize) -> String {
     let least = text.find('.').map_or(text.len(), |point| point + 1 + decimals);
     let end = text.trim_end_matches('0').len().max(least);
@@ -138,8 +138,7 @@ mod tests {
 
     #[test]
     fn prices_of_millions_are_rounded_to_a_millionth() {
-        // 0.15 dollars for a million: a dollar pays for far more than a few tokens
-        // (litellm#38167 charged 15,000 dollars).
+        // 0.15 dollars for a million tokens. litellm#38167 charged 15,000 dollars for a few.
         let money = Money::parse("0.15").unwrap();
         assert_eq!((money.of_millions(1_000_000), money.of_millions(1)), (150_000, 0));
         // 50,000 of a product's tokens for a million model tokens, at 20 dollars for a million.

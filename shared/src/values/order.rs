@@ -1,4 +1,4 @@
-//! Orders of packs, and what the payment provider tells about their payments.
+//! The facts about the payments for orders, as the payment provider reports them.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 
-/// What is known about a payment. Events come several times and in any order, so facts are merged:
-/// the result doesn't depend on the order, and a fact that is merged again changes nothing.
+/// The known facts about a payment. Events may arrive several times and in any sequence, so their
+/// facts are merged. The result doesn't depend on the sequence, and merging a fact again changes
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentFacts {
-    /// How far the payment is.
+    /// The progress of the payment.
     #[serde(default)]
     pub progress: Progress,
     /// When the payment was first reported as paid, in milliseconds since 1970.
@@ -33,20 +34,20 @@ pub struct PaymentFacts {
     pub disputes: BTreeMap<String, Dispute>,
 }
 
-/// How far a payment is. A later step wins when facts are merged.
+/// The progress of a payment. When facts are merged, the later variant wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// The buyer hasn't finished the payment page.
+    /// The buyer hasn't completed the payment page.
     #[default]
     Open,
-    /// The buyer has finished the page, and the money comes later.
+    /// The buyer has completed the payment page, and the money will arrive later.
     Pending,
     /// The time for paying is over.
     Expired,
-    /// The money didn't come.
+    /// The payment failed.
     Failed,
-    /// Another amount was paid than the order's price.
+    /// The paid amount differs from the order's price.
     Wrong,
     /// The order's price was paid.
     Paid,
@@ -61,7 +62,7 @@ pub struct Refunded {
     pub state: RefundState,
 }
 
-/// The state of a refund. A later state wins when facts are merged.
+/// The state of a refund. When facts are merged, the later variant wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RefundState {
@@ -71,8 +72,8 @@ pub enum RefundState {
     Failed,
 }
 
-/// The state of a dispute: a buyer's bank demands the money back. A later state wins when facts are
-/// merged, because a bank can still change its decision for the operator.
+/// The state of a dispute, in which a buyer's bank demands the money back. When facts are merged,
+/// the later variant wins, because a bank can still change its decision in favour of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dispute {
@@ -85,12 +86,12 @@ pub enum Dispute {
 }
 
 impl PaymentFacts {
-    /// Returns these and the `other` facts together.
+    /// Returns these facts merged with the `other` facts.
     #[must_use]
     pub fn merged(mut self, other: &Self) -> Self {
         self.progress = self.progress.max(other.progress);
-        // If two events differ, the earlier time and the smaller text win, in whatever order the
-        // events come.
+        // If two events differ, the earlier time and the smaller string win, in whatever sequence
+        // the events arrive.
         self.paid_at = least(self.paid_at, other.paid_at);
         self.payment = least(self.payment, other.payment.clone());
         self.total = self.total.max(other.total);
@@ -107,7 +108,7 @@ impl PaymentFacts {
         self
     }
 
-    /// Returns the amount that goes back to the buyer by refunds, in the currency's smallest unit.
+    /// Returns the sum of the refunds, in the currency's smallest unit.
     pub fn refunded(&self) -> u64 {
         let made = self.refunds.values().filter(|refund| refund.state == RefundState::Made);
         made.fold(0, |sum, refund| sum.saturating_add(refund.amount))
@@ -118,8 +119,7 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
     }
 
-    /// Returns true if the other facts say the same about money: what was paid, refunded and
-    /// disputed.
+    /// Returns true if the other facts agree about the money: payment, refunds and disputes.
     pub fn agrees(&self, other: &Self) -> bool {
         let is_paid = |facts: &Self| matches!(facts.progress, Progress::Paid | Progress::Wrong);
         let of_money = |facts: &Self| (is_paid(facts), facts.progress == Progress::Paid);
@@ -133,12 +133,12 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Open)
     }
 
-    /// Returns true if all money that was paid goes back to the buyer.
+    /// Returns true if the whole paid amount goes back to the buyer.
     pub fn is_returned(&self) -> bool {
         self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)
     }
 
-    /// Returns the money that the operator keeps of a price, in the currency's smallest unit.
+    /// Returns the part of `price` that the operator keeps, in the currency's smallest unit.
     pub fn kept(&self, price: u64) -> u64 {
         match self.progress {
             Progress::Paid if !self.is_lost() => price.saturating_sub(self.refunded()),
@@ -154,14 +154,14 @@ fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// Returns the credits that a buyer keeps, if the operator keeps this money of the price. Rounded
-/// down, so that a refund never leaves credits that weren't paid for.
+/// Returns the credits that a buyer keeps if the operator keeps the amount `kept` of the price.
+/// Rounded down, so that no credits remain without payment after a refund.
 pub fn credits_for(tokens: Credits, kept: u64, price: u64) -> Credits {
     let share = u128::from(tokens.get()) * u128::from(kept.min(price)) / u128::from(price.max(1));
     u64::try_from(share).ok().and_then(Credits::new).unwrap_or(Credits::ZERO)
 }
 
-/// Why an order's credits can't be moved. An administrator decides what to do.
+/// The reason why an order's credits can't be moved. An administrator must resolve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stranded {
@@ -169,12 +169,12 @@ pub enum Stranded {
     AccountDeleted,
     /// The account would have been granted more than [`Credits::MAX`].
     GrantTooLarge,
-    /// Another amount was paid than the order's price.
+    /// The paid amount differs from the order's price.
     WrongAmount,
 }
 
 impl Stranded {
-    /// Returns the word that is stored and shown.
+    /// Returns the stored name, which is also shown.
     pub fn word(self) -> &'static str {
         match self {
             Self::AccountDeleted => "account_deleted",
@@ -184,13 +184,13 @@ impl Stranded {
     }
 }
 
-/// The money that a ledger row is about.
+/// The movement of money that a ledger row records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The order's id.
     pub order: String,
-    /// The money that the operator got, in the currency's smallest unit. Negative if it went back
-    /// to the buyer.
+    /// The money that the operator got, in the currency's smallest unit. Negative if the money went
+    /// back to the buyer.
     pub money: i64,
     /// The currency, in three capital letters.
     pub currency: String,

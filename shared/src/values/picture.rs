@@ -1,5 +1,5 @@
-//! Pictures in messages. This module never opens a picture's URL; the provider opens it or gets the
-//! data.
+//! Pictures in messages. No code here opens a picture's URL: the provider opens the URL, or gets
+//! the picture's data.
 
 use crate::values::Invalid;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The picture types that all providers know. Clients also send `jpg`, although it isn't a
+/// The picture types that all providers support. Clients also send `jpg`, although it isn't a
 /// registered type.
 const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 
 /// The levels of detail at which a model can look at a picture.
 const DETAILS: [&str; 3] = ["auto", "low", "high"];
 
-/// Top-level domains of host names that exist only within a network.
+/// Top-level domains of hosts that exist only within a private network.
 const WITHIN: [&str; 9] =
     ["arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private"];
 
@@ -114,18 +114,19 @@ impl fmt::Debug for Picture {
     }
 }
 
-/// Returns true if a strict Base64 decoder accepts the text. A provider's decoder may be strict.
+/// Returns true if a strict Base64 decoder accepts `text`. A provider's decoder may be strict.
 fn is_base64(text: &str) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| !bytes.is_empty())
 }
 
-/// Returns true if the host has a name that may be public. A provider may be a server that the
-/// operator runs, which could otherwise be made to open addresses in the operator's network.
+/// Returns true if the host's name may be public. A provider may be a server in the operator's
+/// network, and an attacker could otherwise make it open addresses there.
 fn is_public(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "443"));
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let Some((before, last)) = name.rsplit_once('.') else { return false };
-    // The last label of an IP address begins with a digit: it is decimal, or hexadecimal with `0x`.
+    // The last label of an IP address begins with a digit, because it is decimal or begins with
+    // `0x`.
     port.parse::<u16>().is_ok()
         && before.split('.').all(|label| !label.is_empty())
         && last.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -44,24 +44,26 @@ pub struct PriceList {
 pub struct Model {
     /// The name by which clients choose the model.
     pub name: String,
-    /// The providers that answer for this model, in order. If one fails, the next one is asked.
+    /// The providers that answer for this model, in order. If a provider fails, the next one is
+    /// asked.
     pub via: Vec<Via>,
     /// The model's fare, whichever provider answers.
     pub fare: Fare,
     /// The maximum number of model tokens in an answer. `None` for the maximum in the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u32>,
-    /// The number of model tokens that a prompt and its answer can have, for clients to read.
+    /// The maximum number of model tokens in a prompt and its answer together. Clients can read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
-    /// The maximum number of model tokens in a picture. A model with a fare by usage takes no
-    /// pictures without it.
+    /// The maximum number of model tokens in a picture. Without it, a model with a fare by usage
+    /// doesn't accept pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<u32>,
     /// A line about the model, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// The operator's system prompt for this model, instead of the list's. Users never see it.
+    /// The operator's system prompt for this model, which replaces the list's system prompt. Users
+    /// never see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     /// The provider's prices.
@@ -72,9 +74,9 @@ pub struct Model {
 /// A provider, and its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
-    /// The provider's name in `AI_PROVIDER`.
+    /// The name of the provider in `AI_PROVIDER`.
     pub provider: String,
-    /// The provider's name of the model. `None` for the model in the settings.
+    /// The provider's name for the model. `None` for the model in the settings.
     pub model: Option<String>,
 }
 
@@ -89,7 +91,7 @@ pub struct ProviderCost {
     pub output: Money,
 }
 
-/// What is wrong with a field of a price list, or of other JSON.
+/// A problem with a field in a price list or in other JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field, such as `models[0].fare.input`. Empty for the list itself.
@@ -115,10 +117,10 @@ impl PriceList {
         self.models.iter().find(|model| model.name == name)
     }
 
-    /// Returns the model that a client means by this name, with its index. Programs write names in
-    /// their own way: in capital letters, or with a provider before the name, such as
-    /// `openai/deep`. A model with exactly this name comes first. Otherwise, the name must mean
-    /// exactly one model of the list.
+    /// Returns the model that a client means by this name, with its index. Some programs write
+    /// names in capital letters, or with a provider before the name, such as `openai/deep`. A model
+    /// with exactly this name takes precedence. Otherwise, the name must match exactly one model in
+    /// the list.
     pub fn chosen(&self, name: &str) -> Option<(usize, &Model)> {
         let is_exact = |(_, model): &(usize, &Model)| model.name == name;
         self.models.iter().enumerate().find(is_exact).or_else(|| {
@@ -127,15 +129,15 @@ impl PriceList {
         })
     }
 
-    /// Returns the only model with this name, in any case. `None` if there are several.
+    /// Returns the only model whose name matches, ignoring case. `None` if several models match.
     fn only(&self, name: &str) -> Option<(usize, &Model)> {
         let models = self.models.iter().enumerate();
         let mut named = models.filter(|(_, model)| model.name.eq_ignore_ascii_case(name));
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// Returns the system prompt for a model of the list: the model's own, otherwise the list's,
-    /// otherwise the one in the settings.
+    /// Returns the system prompt for a model in the list: the model's own system prompt, otherwise
+    /// the list's, otherwise the settings'.
     pub fn system_prompt<'t>(
         &'t self,
         model: &'t Model,
@@ -151,7 +153,7 @@ impl PriceList {
 
     /// Returns the list as JSON with its fields in a fixed order.
     pub fn canonical(&self) -> String {
-        // A list contains only texts and numbers, which can all be written as JSON.
+        // A list contains only strings and numbers, which can all be written as JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -169,8 +171,8 @@ pub(super) fn hash_of(canonical: &str) -> String {
 }
 
 impl Model {
-    /// Returns true if a prompt may have pictures. A fare by usage needs a bound, and a picture has
-    /// none by itself.
+    /// Returns true if a prompt may contain pictures. A fare by usage needs an upper bound of the
+    /// model tokens, which only the price list can set for a picture.
     pub fn takes_pictures(&self) -> bool {
         self.picture.is_some() || matches!(self.fare, Fare::Message(_))
     }
@@ -189,8 +191,8 @@ impl FromStr for PriceList {
 }
 
 impl ProviderCost {
-    /// Returns the price of these numbers of model tokens, in millionths of the currency's unit. The
-    /// cached tokens are part of the prompt.
+    /// Returns the price of these numbers of model tokens, in millionths of the currency's unit.
+    /// The cached tokens are part of the prompt.
     pub fn micros(&self, prompt: u64, cached: u64, output: u64) -> u64 {
         let each = [
             self.input.of_millions(prompt.saturating_sub(cached)),

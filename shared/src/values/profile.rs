@@ -62,8 +62,8 @@ impl GivenName {
         self.0.as_deref()
     }
 
-    /// Parses a name of at most 150 characters. A text without a visible character removes the name.
-    /// Control characters and characters that change the direction of text are refused.
+    /// Parses a name of at most 150 characters. A string without visible characters removes the
+    /// name. Control characters and characters that change the direction of text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {

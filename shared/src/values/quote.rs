@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Fare, Money, Rates, Usage};
 use crate::Credits;
 
-/// A chat's price, computed once before its credits are reserved. After the reserve, the hold owns
-/// the quote.
+/// A chat's price, computed once before its credits are held. Afterwards, the quote is part of the
+/// hold.
 ///
 /// ```
 /// use shared::{Credits, values::Quote};
@@ -24,12 +24,12 @@ pub struct Quote {
     units: u32,
 }
 
-/// A price is above what a request allows.
+/// The error for a price above the maximum in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CostsMore {
     /// The price.
     pub cost: Credits,
-    /// What the request allows.
+    /// The maximum in the request.
     pub most: Credits,
 }
 
@@ -47,20 +47,19 @@ impl Quote {
         Self { terms: Terms::Fixed, bound: price, units: 1 }
     }
 
-    /// Returns the quote for a prompt of `bytes`, which pays `price` for each started `unit` of
-    /// bytes.
+    /// Returns the quote for a prompt of `bytes` bytes. Each started `unit` of bytes costs `price`.
     pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
         let units = u32::try_from(bytes.div_ceil(unit.max(1)).max(1)).unwrap_or(u32::MAX);
         Self { terms: Terms::Fixed, bound: price.times(units), units }
     }
 
-    /// Returns the quote for a prompt with at most `prompt` model tokens, and an answer with at
-    /// most `output`.
+    /// Returns the quote for a prompt with at most `prompt` model tokens and an answer with at most
+    /// `output`.
     pub fn by_usage(rates: Rates, prompt: u64, output: u64) -> Self {
         Self { terms: Terms::Usage(rates), bound: rates.bound(prompt, output), units: 1 }
     }
 
-    /// Returns how many times the price of one chat is charged.
+    /// Returns how many times the price of one message is charged.
     pub fn units(&self) -> u32 {
         self.units
     }
@@ -70,7 +69,7 @@ impl Quote {
         self.bound
     }
 
-    /// Returns the same quote with this bound, because a hold of this amount pays for the chat.
+    /// Returns the same quote with this bound, which is the amount of the chat's hold.
     #[must_use]
     pub fn bounded(self, bound: Credits) -> Self {
         Self { bound, ..self }
@@ -110,8 +109,8 @@ impl Quote {
     }
 }
 
-/// How a chat was priced by a price list. The chat and its ledger entry both have the receipt, so
-/// that the charge can be computed again from either.
+/// How a chat was priced by a price list. The chat and its ledger entry both contain the receipt,
+/// so that the charge can be computed again from either.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The version of the price list.
@@ -122,20 +121,20 @@ pub struct Receipt {
     pub fare: Fare,
     /// The credits that were held for the chat.
     pub held: Credits,
-    /// True if the answer's maximum length was reduced, so that the credits could pay for it.
+    /// True if the answer's maximum length was reduced, so that the held credits cover the price.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
-    /// True if all held credits were charged, because the chat was stopped and its provider's
-    /// numbers are unknown.
+    /// True if all held credits were charged, because the chat was stopped and the numbers of model
+    /// tokens are unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
-    /// The price of a million credits, if the list has one.
+    /// The price of a million credits, if the list contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
 }
 
 impl Receipt {
-    /// Computes the charge again, from the numbers on the chat or on its ledger entry.
+    /// Computes the charge again from the numbers in the chat or in its ledger entry.
     pub fn charge(&self, usage: Option<&Usage>, units: Option<u32>) -> Credits {
         let price = match self.fare {
             _ if self.whole => self.held,

@@ -1,5 +1,5 @@
-//! The restrictions of an API key: its last day, its models, and the limit of the credits that it may
-//! spend.
+//! The restrictions of an API key: its last day, its models, and the limit on the credits that may
+//! be spent with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use crate::values::{Credits, Invalid};
 
 /// The restrictions of an API key. They are set when the key is created.
 ///
-/// Releases that don't know restrictions don't accept a restricted key, because its hash is stored
-/// here.
+/// Earlier releases, which don't support restrictions, refuse a restricted key: they look for its
+/// hash elsewhere, and the hash is stored here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restrictions {
     /// The SHA-256 hash of the key's secret.
     pub(crate) hash: String,
-    /// The second from which the key is no longer accepted. `None` if it doesn't expire.
+    /// The Unix time from which the key is no longer accepted. `None` if it doesn't expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
-    /// The names of the models that the key may use. `None` if it may use all.
+    /// The names of the models that the key may use. `None` if it may use all models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// The credits that the key may spend. `None` if it may spend the whole balance.
+    /// The credits that may be spent with the key. `None` if the whole balance may be spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<KeyLimit>,
 }
@@ -30,13 +30,13 @@ impl Restrictions {
         Self { hash: String::new(), expires, models, limit }
     }
 
-    /// Returns true if the key may do everything.
+    /// Returns true if the key is unrestricted.
     pub fn is_empty(&self) -> bool {
         self.expires.is_none() && self.models.is_none() && self.limit.is_none()
     }
 }
 
-/// The credits that an API key may spend in a period.
+/// The credits that may be spent with an API key in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLimit {
     /// The number of credits.
@@ -45,7 +45,7 @@ pub struct KeyLimit {
     pub per: LimitPeriod,
 }
 
-/// The period in which an API key may spend its limit.
+/// The period to which an API key's limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitPeriod {
@@ -56,7 +56,7 @@ pub enum LimitPeriod {
 }
 
 impl LimitPeriod {
-    /// Returns the period's word, as it is stored and shown.
+    /// Returns the period's stored name, which is also shown.
     pub fn word(self) -> &'static str {
         match self {
             Self::Month => "month",
@@ -64,7 +64,7 @@ impl LimitPeriod {
         }
     }
 
-    /// Parses a period that the owner of a key has chosen.
+    /// Parses a period that the key's owner has chosen.
     pub fn parse(word: &str) -> Result<Self, Invalid> {
         let period = [Self::Month, Self::Total].into_iter().find(|period| period.word() == word);
         period.ok_or_else(|| "A limit's period must be month or total.".into())
@@ -75,8 +75,8 @@ impl LimitPeriod {
         (key_and_period(purse).1 == Self::Total.word()) == (self == Self::Total)
     }
 
-    /// Returns the name of the account's purse that counts what the key with this id spends in the
-    /// month, such as `2026-11`, or in its whole life.
+    /// Returns the name of the purse that counts the credits spent with the key with this id, in a
+    /// month such as `2026-11` or in the key's whole life.
     pub(crate) fn purse(self, key_id: &str, month: &str) -> String {
         let period = match self {
             Self::Month => month,
@@ -94,8 +94,8 @@ pub(crate) fn key_and_period(purse: &str) -> (&str, &str) {
     purse.split_once(OF_PERIOD).unwrap_or((purse, ""))
 }
 
-/// Returns the purses of this list whose period ended before `month`, and whose key has a later
-/// purse. The latest purse of a key remains, because it shows that the key has a limit.
+/// Returns the names of the purses whose period ended before `month`, if their key also has a later
+/// purse. A key's latest purse isn't returned, because it shows that the key has a limit.
 pub(crate) fn ended_purses<'a>(
     purses: impl Iterator<Item = &'a String> + Clone,
     month: &str,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session of a logged-in client. A session begins with a log-in. A session ends with a log-out,
-/// at its last second, or when a stolen refresh token is detected.
+/// A session of a logged-in client. A session begins with a log-in. It ends with a log-out, at its
+/// expiry, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.
@@ -15,42 +15,43 @@ pub struct Session {
     /// The `User-Agent` header of the client that logged in.
     #[serde(default = "unknown_device")]
     pub device: String,
-    /// The second at which the session began. `None` for sessions that were stored before this
+    /// The Unix time at which the session began. `None` for sessions that were stored before this
     /// field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<u64>,
-    /// The second of the log-in or the last refresh. `None` for sessions that were stored before
+    /// The Unix time of the log-in or the last refresh. `None` for sessions that were stored before
     /// this field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
     /// The highest generation of the session's refresh tokens that a client has presented.
     pub(crate) generation: u64,
-    /// The second at which the highest generation was first presented. `None` for the first
+    /// The Unix time at which the highest generation was first presented. `None` for the first
     /// generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated: Option<u64>,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which the session ends. Refreshing doesn't extend it.
+    /// The Unix time at which the session ends. Refreshing doesn't extend it.
     pub ends: u64,
-    /// The second after which DynamoDB deletes the item.
+    /// The Unix time after which DynamoDB deletes the item.
     pub(crate) expires_at: u64,
 }
 
 /// The state of a refresh token within its session, before it is redeemed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// The refresh token is the session's current or next one.
+    /// The refresh token is the session's current or next refresh token.
     Current,
-    /// The refresh token can't be redeemed: see [`Rotation::Dead`](crate::store::Rotation::Dead).
+    /// The refresh token can't be redeemed anymore: see
+    /// [`Rotation::Dead`](crate::store::Rotation::Dead).
     Outdated,
     /// The session has no record that this refresh token was issued.
     Unknown,
 }
 
 /// How long the current refresh token can be presented again, in seconds after its first use.
-/// A client that presents the refresh token again within this time may be a thief with a copy, but
-/// also a client whose reply was lost, or a second tab.
+/// Within this time, a client that presents it again may be a thief with a copy, but also a client
+/// whose reply was lost, or a second tab.
 const GRACE: u64 = 600;
 
 impl Session {
@@ -59,13 +60,13 @@ impl Session {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }
 
-    /// Returns true if this session has a later generation than `earlier`, an older copy of the
+    /// Returns true if this session's generation is later than that of `earlier`, a copy of the
     /// same session.
     pub(crate) fn is_ahead_of(&self, earlier: &Self) -> bool {
         self.generation > earlier.generation
     }
 
-    /// Returns the state of the session's refresh token of this generation at the second `now`.
+    /// Returns the state of the session's refresh token of this generation at the Unix time `now`.
     pub fn freshness_of(&self, generation: u64, now: u64) -> Freshness {
         match generation.checked_sub(self.generation) {
             Some(0) if self.may_come_again(now) => Freshness::Current,
@@ -75,13 +76,13 @@ impl Session {
         }
     }
 
-    /// Returns true if the session's current refresh token can be presented again at the second
+    /// Returns true if the session's current refresh token can be presented again at the Unix time
     /// `now`.
     pub(crate) fn may_come_again(&self, now: u64) -> bool {
         self.rotated.is_none_or(|rotated| now <= rotated + GRACE)
     }
 
-    /// Returns true if the account accepts the session's JWTs at the second `now`.
+    /// Returns true if the account accepts the session's JWTs at the Unix time `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
         self.user_id == account.id
             && self.auth_epoch == account.auth_epoch
@@ -90,7 +91,7 @@ impl Session {
     }
 }
 
-/// The device name of a client that sends no `User-Agent`.
+/// The device name of a client without a `User-Agent` header.
 pub(crate) fn unknown_device() -> String {
     "unknown".into()
 }

@@ -14,12 +14,12 @@ pub(crate) fn key(text: &str) -> String {
     nfkc.normalize(&fold.fold_string(&once)).into_owned()
 }
 
-/// Returns an upper bound of the number of model tokens in a text: its longest form in bytes, of
-/// itself and its normalised forms NFC and NFKC. Tokenizers that work on bytes make at most one
-/// token of each byte; Qwen's normalises to NFC before, and Claude 2's to NFKC, by which `U+FDFA`
-/// grows from 3 bytes to 33
-/// ([Claude 2's tokenizer](https://www.npmjs.com/package/@anthropic-ai/tokenizer)). The tokenizers
-/// of some models are secret, so a charge must never depend on this bound alone.
+/// Returns an upper bound of the model tokens in a string: the number of bytes in the string, or in
+/// its normalised form NFC or NFKC if that is longer. Tokenizers that work on bytes make at most
+/// one token of each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
+/// 2's](https://www.npmjs.com/package/@anthropic-ai/tokenizer) to NFKC, in which `U+FDFA` grows
+/// from 3 bytes to 33. The tokenizers of some models are secret, so a charge must never depend on
+/// this bound alone.
 pub fn bound(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
@@ -29,15 +29,15 @@ pub fn bound(text: &str) -> usize {
     text.len().max(nfc).max(nfkc)
 }
 
-/// Returns the text without the byte order mark that some editors write at a file's start. JSON
-/// doesn't allow the mark, and lets parsers ignore it
-/// ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
+/// Returns `text` without the byte order mark that some editors write at the start of a file. JSON
+/// doesn't allow the mark, and lets parsers ignore it ([RFC
+/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
 pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Returns a text of several lines with line feeds between them, and without white space around it.
-/// `None` if it has control characters other than tabs and line breaks.
+/// Returns `text` with line feeds between its lines, and without white space around it. `None` if
+/// it contains control characters other than tabs and line breaks.
 pub(super) fn lines(text: &str) -> Option<String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\n');
@@ -50,7 +50,7 @@ pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns true if a text has no visible characters.
+/// Returns true if a string contains no visible characters.
 pub(crate) fn is_blank(text: &str) -> bool {
     let is_format =
         |c: char| CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;

@@ -5,8 +5,8 @@ use super::{Account, Session};
 /// The tolerance for a JWT's times in seconds, because clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
-/// An access token with a valid signature and valid times. Only the store knows whether the account
-/// still accepts the token. [`AccessToken::admits`] or a write's condition checks the account.
+/// An access token with a valid signature and valid times. Whether the account still accepts it is
+/// checked by [`AccessToken::admits`], or by a write's condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -17,10 +17,10 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which the session ends. None of the session's access and refresh tokens is
-    /// valid longer.
+    /// The Unix time at which the session ends. The session's access and refresh tokens become
+    /// invalid at this time at the latest.
     pub session_ends: u64,
-    /// The second at which the access token ends.
+    /// The Unix time at which the access token ends.
     pub(crate) ends: u64,
 }
 
@@ -38,8 +38,8 @@ impl AccessToken {
         }
     }
 
-    /// Returns the account if it accepts this access token. The account must be active and have the
-    /// id and the epoch in the token, and the session must not have ended.
+    /// Returns the account if it accepts this access token. The account must be active, its id and
+    /// epoch must equal the token's, and the session must not have ended.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id
@@ -61,11 +61,11 @@ pub struct RefreshToken {
     pub session: String,
     /// The generation. The refresh token of the log-in has generation 0.
     pub generation: u64,
-    /// The second at which the refresh token ends.
+    /// The Unix time at which the refresh token ends.
     pub ends: u64,
-    /// A hash of the key of the page's origin, for a page that keeps the refresh token in a cookie.
-    /// The refresh token is invalid without the page's key. `None` for clients without cookies, and
-    /// for pages that were loaded before page keys existed.
+    /// The hash of the page's origin key, for a page that keeps the refresh token in a cookie. The
+    /// refresh token is invalid without this key. `None` for clients without cookies, and for pages
+    /// that were loaded before page keys existed.
     pub origin: Option<String>,
 }
 
@@ -77,13 +77,13 @@ impl RefreshToken {
         Self { user_id, name, session: session_id, generation: 0, ends: session.ends, origin: None }
     }
 
-    /// Returns the refresh token, bound to a page of this origin. A refresh token that is already
-    /// bound is returned unchanged.
+    /// Returns the refresh token, bound to the page with this origin key. A refresh token that is
+    /// already bound stays unchanged.
     pub fn bound_to(&self, origin: Option<String>) -> Self {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
 
-    /// Returns the refresh token that replaces this refresh token.
+    /// Returns the refresh token that replaces this one.
     pub fn successor(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
     }
@@ -99,7 +99,7 @@ pub struct DeviceToken {
     pub user_id: String,
     /// The device's id, which stays the same while the client keeps its device tokens.
     pub id: String,
-    /// The second at which the device token ends.
+    /// The Unix time at which the device token ends.
     pub ends: u64,
     pub(crate) name: String,
     pub(crate) auth_epoch: u64,
@@ -108,8 +108,8 @@ pub struct DeviceToken {
 }
 
 impl DeviceToken {
-    /// Creates the token for a device that logs in to this account at the second `now`. `origin` is
-    /// the hash of the page's key if the client is a page.
+    /// Creates the token for a device that logs in to this account at the Unix time `now`. `origin`
+    /// is the hash of the page's origin key if the client is a page.
     pub fn new(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -121,8 +121,8 @@ impl DeviceToken {
         }
     }
 
-    /// Returns true if the token is for this account, and the account's sessions haven't all been
-    /// ended since the token was created.
+    /// Returns true if the token is for this account, and the account's epoch is still the token's.
+    /// A new epoch begins when all of an account's sessions are ended.
     pub fn knows(&self, account: &Account) -> bool {
         self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }

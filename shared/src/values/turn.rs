@@ -25,11 +25,11 @@ pub enum Speaker {
 pub struct Turn {
     /// The turn's author.
     pub role: Speaker,
-    /// The texts and pictures, in order.
+    /// The strings and pictures, in order.
     pub content: Vec<Part>,
     /// The function calls in this turn.
     pub calls: Vec<ToolCall>,
-    /// The id of the call whose result this turn contains. `None` unless the role is
+    /// The id of the function call whose result this turn contains. `None` unless the role is
     /// [`Speaker::Tool`].
     pub answers: Option<String>,
 }
@@ -37,14 +37,14 @@ pub struct Turn {
 /// A part of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A text.
+    /// A string.
     Text(String),
     /// A picture.
     Picture(Picture),
 }
 
 impl Part {
-    /// Returns the text. `None` for a picture.
+    /// Returns the string. `None` for a picture.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -74,8 +74,8 @@ impl Turn {
         }
     }
 
-    /// Returns true if the turn has no pictures, no calls, no result of a call, and no text but
-    /// white space.
+    /// Returns true if the turn contains nothing but white space: no text, no pictures, no calls
+    /// and no result of a call.
     pub fn is_blank(&self) -> bool {
         let is_blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
         self.content.iter().all(is_blank) && self.calls.is_empty() && self.answers.is_none()
@@ -89,8 +89,8 @@ pub struct ToolCall {
     pub id: String,
     /// The function's name.
     pub name: String,
-    /// The arguments of the call. Usually the arguments are a JSON object, but the model may write
-    /// any text.
+    /// The arguments of the call. Usually they are a JSON object, but the model may write any
+    /// string.
     pub arguments: String,
 }
 

@@ -46,7 +46,7 @@ impl Usage {
         ReportedUsage::default().usage(estimates, Final::Yes)
     }
 
-    /// Returns the price of these numbers.
+    /// Returns the price of these numbers of model tokens.
     pub fn price(&self, rates: Rates) -> Credits {
         rates.price(
             self.prompt_tokens.into(),
@@ -62,19 +62,18 @@ pub enum CacheCount {
     /// The cached tokens are part of the prompt's tokens.
     #[default]
     InPrompt,
-    /// The cached tokens are counted beside the prompt's tokens.
+    /// The cached tokens are counted separately from the prompt's tokens.
     BesidePrompt,
 }
 
-/// The numbers of model tokens as a provider reports them. `None` for numbers that it doesn't
-/// report.
+/// The numbers of model tokens that a provider reports. `None` for missing numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportedUsage {
     /// The tokens of the prompt.
     pub prompt: Option<u64>,
     /// The tokens that were read from the cache.
     pub cached: Option<u64>,
-    /// The tokens that were written to the cache, if they are counted beside the prompt's.
+    /// The tokens that were written to the cache, if they are counted separately from the prompt's.
     pub written: Option<u64>,
     /// The tokens of the answer.
     pub completion: Option<u64>,
@@ -86,8 +85,8 @@ pub struct ReportedUsage {
     pub cache_count: CacheCount,
 }
 
-/// The numbers of model tokens that a prompt and an answer have by their texts. They replace numbers
-/// that a provider doesn't report, reports as zero although they can't be, or reports too early.
+/// Estimates of the model tokens in a prompt and its answer. They replace numbers that a provider
+/// doesn't report, reports before the end of the answer, or wrongly reports as zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimates {
     /// The tokens of the prompt.
@@ -97,25 +96,26 @@ pub struct Estimates {
 }
 
 impl Estimates {
-    /// Creates the estimates. A number above the largest `u32` becomes the largest one.
+    /// Creates the estimates. Numbers above the largest `u32` are reduced to it.
     pub fn new(prompt: usize, completion: usize) -> Self {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Self { prompt: count(prompt), completion: count(completion) }
     }
 }
 
-/// Whether a provider's numbers are for the whole answer.
+/// Whether a provider's numbers cover the whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Final {
-    /// The provider sent them after its answer.
+    /// The provider sent the numbers after the answer.
     Yes,
-    /// The answer went on after them.
+    /// The answer continued after the numbers.
     No,
 }
 
 impl ReportedUsage {
-    /// Takes over later numbers. A later number that is missing or zero replaces no earlier one,
-    /// because some servers send zeros after their numbers. The total belongs to its own report.
+    /// Updates the numbers with a later report. Earlier numbers of the prompt and the answer stay
+    /// if they are missing or zero in the later report, because some servers end with zeros. The
+    /// total always comes from the later report.
     pub fn replace_with(&mut self, later: Self) {
         let is_positive = |number: &Option<u64>| number.is_some_and(|number| number > 0);
         if !is_positive(&later.prompt) && !is_positive(&later.completion) {
@@ -133,14 +133,16 @@ impl ReportedUsage {
         };
     }
 
-    /// Returns the numbers for the price. Servers disagree on what their numbers contain:
+    /// Returns the numbers that determine the price. Servers count differently, so the numbers are
+    /// corrected:
     ///
-    /// - A total above prompt and completion has tokens that are in neither. If the excess equals
-    ///   the cached tokens, these belong to the prompt. Any other excess belongs to the answer, up
-    ///   to the reasoning tokens if the server reports them.
-    /// - A missing number, or a zero for a text that isn't empty, is estimated.
+    /// - If the total is above the sum of prompt and completion, and the excess equals the cached
+    ///   tokens, the excess belongs to the prompt. Any other excess belongs to the answer, up to
+    ///   the reasoning tokens if the server reports them.
+    /// - A number is estimated if it is missing, or if it is zero although the prompt or the answer
+    ///   isn't empty.
     ///
-    /// If the numbers aren't final, the number of the answer's tokens is at least the estimate.
+    /// If the numbers aren't final, the answer's number is at least the estimate.
     pub fn usage(&self, estimates: Estimates, numbers: Final) -> Usage {
         let cached = self.cached.unwrap_or(0);
         let (mut prompt, mut completion) = (self.prompt, self.completion);
@@ -199,8 +201,8 @@ pub fn estimate_model_tokens(bytes: usize) -> usize {
 pub enum CutReason {
     /// The provider's content filter ended the answer.
     ContentFilter,
-    /// The answer reached its maximum length or its time limit. Stored reasons that only later
-    /// releases know are read as this reason.
+    /// The answer reached its maximum length or its time limit. Stored reasons that later releases
+    /// have added are read as this reason.
     #[serde(other)]
     Length,
 }
@@ -221,7 +223,7 @@ mod tests {
 
     const ESTIMATES: Estimates = Estimates { prompt: 1000, completion: 100 };
 
-    /// Reads `prompt, cached, completion, reasoning, total`, with zero for a missing total.
+    /// Reads numbers as OpenAI's API reports them. Zero means that the total is missing.
     fn openai(
         prompt: u64,
         cached: u64,
@@ -254,18 +256,18 @@ mod tests {
 
     #[test]
     fn cached_tokens_are_not_counted_twice() {
-        // litellm#14849, with rates of 1.25, 0.625 and 10 dollars, in millionths of a dollar: 0.1849
-        // dollars were expected, and 0.7642 charged.
+        // litellm#14849, with rates of 1.25, 0.625 and 10 dollars, here in millionths of a dollar.
+        // It charged 0.7642 dollars instead of 0.1849.
         let usage = openai(262_960, 257_955, 1_744, None, 264_704);
         let rates = Rates { input: 1_250_000, cached: 625_000, output: 10_000_000 };
         assert_eq!(usage.price(rates).get(), 184_919);
-        // aider#5516: 10.9 times too much.
+        // aider#5516 charged 10.9 times too much.
         let usage = openai(17_111, 17_102, 0, None, 17_111);
         assert_eq!((usage.prompt_tokens, usage.cached_tokens), (17_111, 17_102));
         // litellm#31714: all but one token of the prompt are cached.
         let usage = openai(27_147, 27_146, 351, None, 27_498);
         assert_eq!((usage.prompt_tokens - usage.cached_tokens, usage.completion_tokens), (1, 351));
-        // More cached tokens than the prompt has.
+        // More cached tokens than the prompt contains.
         assert_eq!(openai(10, 99, 5, None, 15).cached_tokens, 10);
     }
 

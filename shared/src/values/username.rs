@@ -7,7 +7,8 @@ use icu_properties::script::ScriptWithExtensions;
 use crate::values::text::{is_invisible, is_mark, key};
 use crate::values::{Email, Invalid};
 
-/// The maximum length of a username, in characters. Django has the same limit, so clients know it.
+/// The maximum length of a username, in characters. The limit is the same as Django's, which
+/// existing clients expect.
 pub(crate) const NAME_LENGTH: usize = 150;
 
 /// A username, with its original spelling and its key form.
@@ -20,7 +21,7 @@ pub struct Username {
 impl Username {
     /// Parses a username of at most 150 characters: letters and digits of any script, with their
     /// combining marks, and `@ . + - _`. Usernames that differ only in case or in their Unicode
-    /// form have the same key form and are the same username.
+    /// form have the same key form, and count as the same username.
     ///
     /// ```
     /// use shared::values::Username;
@@ -94,14 +95,14 @@ impl Username {
     }
 }
 
-/// The groups of scripts that one language combines.
+/// The groups of scripts that a single language combines.
 const TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
     &[Script::Latin, Script::Han, Script::Bopomofo],
     &[Script::Latin, Script::Han, Script::Hangul],
 ];
 
-/// Returns true if all letters belong to one script, or to scripts that one language combines.
+/// Returns true if all letters belong to one script, or to scripts that a single language combines.
 /// Digits and punctuation belong to every script.
 fn is_of_one_script(text: &str) -> bool {
     let scripts = ScriptWithExtensions::new();

@@ -1,9 +1,9 @@
 //! Voucher codes, which users exchange for credits.
 //!
-//! A code has 120 random bits, so the store may keep a plain hash of it ([ASVS
-//! 6.5.2](https://github.com/OWASP/ASVS/blob/v5.0.0/5.0/en/0x15-V6-Authentication.md)). It is written
-//! in [Crockford's Base32](https://www.crockford.com/base32.html), whose check symbol finds most
-//! typing mistakes before anything is read.
+//! A code consists of 120 random bits, so an unsalted hash of it is safe in the store ([ASVS
+//! 6.5.2](https://github.com/OWASP/ASVS/blob/v5.0.0/5.0/en/0x15-V6-Authentication.md)). Codes are
+//! written in [Crockford's Base32](https://www.crockford.com/base32.html). The check symbol reveals
+//! most typing mistakes before the store is read.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ use super::Invalid;
 /// The number of symbols in front of the check symbol.
 const SYMBOLS: usize = 24;
 
-/// The symbols of Base32. Codes whose check symbol would be one of the five further ones aren't
-/// used, because those are hard to read aloud.
+/// The symbols of Base32. Check symbols can also be one of five further characters. Codes that
+/// would need one of these aren't used, because the characters are hard to read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The modulus of the check symbol.
@@ -56,12 +56,12 @@ impl VoucherCode {
     /// Creates this many random codes.
     ///
     /// # Errors
-    /// As [`VoucherCode::random`].
+    /// The errors of [`VoucherCode::random`].
     pub fn several(count: u32) -> Result<Vec<Self>, Unspecified> {
         (0..count).map(|_| Self::random()).collect()
     }
 
-    /// Returns the code of a number with 120 bits. `None` if the number's check symbol isn't in the
+    /// Returns the code for a number of 120 bits. `None` if the number's check symbol isn't in the
     /// alphabet.
     fn of(number: u128) -> Option<Self> {
         let symbol = |value: u128| {
@@ -76,7 +76,7 @@ impl VoucherCode {
     /// spaces. The letters O, I and L count as the digits that they look like.
     ///
     /// # Errors
-    /// Fails with a sentence if the text isn't a code.
+    /// Fails if `text` isn't a code.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let symbols = text.chars().filter(|symbol| !symbol.is_whitespace() && *symbol != '-');
         let symbols = symbols.map(|symbol| match symbol.to_ascii_uppercase() {
@@ -84,7 +84,7 @@ impl VoucherCode {
             'I' | 'L' => '1',
             symbol => symbol,
         });
-        // No code is longer, so the rest of a long text needn't be read.
+        // Don't read more than this of a long string, because it can't be a code.
         let typed: String = symbols.take(SYMBOLS + 2).collect();
         let value = |symbol: char| {
             let index = ALPHABET.iter().position(|known| char::from(*known) == symbol)?;

@@ -29,7 +29,7 @@ pub(in crate::store) struct Claim {
     pub(in crate::store) id: String,
     /// The key form of the account's username.
     pub(in crate::store) name: String,
-    /// True once a link in an e-mail to the address was opened.
+    /// True after a link in an e-mail to the address has been opened.
     pub(in crate::store) verified: bool,
     shard: String,
     label: String,
@@ -66,10 +66,10 @@ pub enum Verifier<'a> {
 
 impl Store {
     /// Changes the profile of the caller's account. `account` is the caller's account, as just
-    /// read. A new address replaces the old address at once, unverified, and the old address
-    /// becomes free. If another account claims the new address without having verified it, the
-    /// address stays pending until its owner opens the link in the e-mail. The new address, pending
-    /// or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
+    /// read. A new address replaces the old address at once, but isn't verified yet; the old
+    /// address becomes free. If another account claims the new address without having verified it,
+    /// the address stays pending until its owner opens the link in the e-mail. The new address,
+    /// pending or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`Error::EmailTaken`] if another account has verified the address, and
@@ -86,9 +86,8 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let after = change.applied_to(&account, pending);
-            // Write the instructions even if the account already has the mark of these
-            // instructions, because in restored tables the stored instructions may be older than
-            // the mark.
+            // Write the instructions even if their mark equals the account's mark: in restored
+            // tables, the stored instructions may be older than the mark.
             if after.profile() == account.profile() && change.instructions.is_none() {
                 return Ok(after);
             }
@@ -121,8 +120,8 @@ impl Store {
             };
             if refusals.has(0) {
                 // Either the account has changed since it was read, or this change was applied and
-                // only its reply was lost. If only the reply was lost, the next round finds nothing
-                // to change.
+                // only its reply was lost. In the second case the next round finds nothing to
+                // change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
                 patience.try_again("the account kept changing during the profile update").await?;

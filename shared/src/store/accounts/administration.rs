@@ -4,7 +4,7 @@
 //! and the caller can't change their own account. If two administrators demote or delete each other
 //! at the same time, one of them therefore remains. Only administrators who delete their own
 //! account could leave the system without an administrator. The deletion of an administrator's own
-//! account checks the item `admins`, which holds the ids of active administrators and is written
+//! account checks the item `admins`, which contains the ids of active administrators and is updated
 //! whenever an administrator is added or removed. Every id in `admins` belongs to an active
 //! administrator. Users who became administrators before `admins` existed may be missing from it
 //! until a deletion searches for all administrators.
@@ -36,7 +36,7 @@ pub struct StandingChange {
     pub reason: Option<Reason>,
 }
 
-/// The number of administrators that are told of a dispute.
+/// The maximum number of administrators who are told about a dispute.
 const TOLD: usize = 20;
 
 /// The item `admins`.
@@ -116,8 +116,8 @@ impl Store {
             ) {
                 return Ok(after);
             }
-            // If a copy of this change was applied, the ledger has a row with one of the change's
-            // ids.
+            // If a copy of this change was applied, the ledger contains a row with one of the
+            // change's ids.
             let current = self
                 .account_named(&account.label)
                 .await?
@@ -135,10 +135,10 @@ impl Store {
         }
     }
 
-    /// Ends an imported account whose user can't log in at the other system any more: the user can't log
-    /// in, the sessions end, and API keys don't work while the account is inactive. Returns true if the
-    /// account was ended, and false if it is inactive, deleted or an administrator's, or if an
-    /// administrator has activated it. Idempotent.
+    /// Deactivates an imported account after its user has lost access to the other system. The user
+    /// can't log in, all sessions end, and API keys don't work while the account is inactive.
+    /// Returns false and changes nothing if the account is already inactive, was deleted, is an
+    /// administrator's, or was activated by an administrator. Idempotent.
     pub async fn end_imported(&self, account: &Account, clock: &Clock) -> Result<bool> {
         let act = AdminAct {
             user_id: account.id.clone(),
@@ -200,8 +200,8 @@ impl Store {
         administers(check, caller).condition(ADMINISTERS)
     }
 
-    /// Updates the item `admins` if the account becomes or stops being an administrator's. `None`
-    /// if neither happens.
+    /// Updates the item `admins` if the change adds or removes an active administrator. `None` for
+    /// any other change.
     fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
             (false, true) => Some(self.note_administrator(&after.id)),
@@ -220,8 +220,8 @@ impl Store {
         self.administrators("DELETE ids :id", id)
     }
 
-    /// Removes an administrator from the item `admins`, on condition that another administrator is
-    /// left. If the write is refused, the refusal returns the item.
+    /// Removes an administrator from the item `admins`, on condition that another administrator
+    /// remains. A refusal contains the item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
             .condition(
@@ -279,8 +279,8 @@ impl Store {
     }
 
     /// Adds all missing administrators to the item `admins`, after a deletion was refused because
-    /// the item showed no other administrator. Returns `false` if the item was already complete;
-    /// the refusal is final then.
+    /// the item showed no other administrator. Returns `false` if the item was already complete, so
+    /// the refusal is final.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);

@@ -2,10 +2,11 @@
 //! data later, however large it is.
 //!
 //! The transaction turns the account into a tombstone, which no list of users shows. The sparse
-//! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
+//! index `erasing` lists the tombstone under the time of its next inspection. [`Store::erase`]
 //! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
 //! progress settle or are released as usual. The tombstone remains until all chats in progress have
-//! ended, and for at least a day. The ledger remains because it has only amounts under a random id.
+//! ended, and for at least a day. The ledger remains because it contains only amounts under a
+//! random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -40,14 +41,14 @@ pub struct ErasureReport {
     pub accounts: usize,
     /// The number of erased items.
     pub items: usize,
-    /// The number of accounts that were erased completely, so that their usernames are free again.
+    /// The number of completely erased accounts, whose usernames are free again.
     pub gone: usize,
 }
 
 impl Store {
     /// Deletes the caller's account. The account's JWTs become invalid, its address becomes free,
     /// and its personal data is erased later. `account` is the account as just read, and
-    /// `no_password` is a hash that no password has. Idempotent.
+    /// `no_password` is a hash that no password matches. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
@@ -120,8 +121,9 @@ impl Store {
         }
     }
 
-    /// Turns the account into a tombstone, if the caller's session hasn't ended and the address is
-    /// still as in `seen`. The tombstone keeps the account's credits, holds and closed ids.
+    /// Turns the account into a tombstone, if the caller's session hasn't ended and the address
+    /// still equals the address in `seen`. The tombstone keeps the account's credits, holds and
+    /// closed ids.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -136,7 +138,7 @@ impl Store {
     }
 
     /// Turns an account in restored tables into a tombstone again. The account was deleted at the
-    /// second `deleted`, after the second to which the tables were restored. The account's address
+    /// Unix time `deleted`, after the time to which the tables were restored. The account's address
     /// stays claimed. Idempotent.
     pub(in crate::store) async fn end_account_again(
         &self,
@@ -150,7 +152,7 @@ impl Store {
         self.send(&end).await.map(drop)
     }
 
-    /// Turns the account into a tombstone. A condition can use the value `:id`.
+    /// Turns the account into a tombstone. Callers add a condition, which can use the value `:id`.
     fn tombstone(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,
@@ -169,8 +171,8 @@ impl Store {
         ])
     }
 
-    /// Erases the data of deleted accounts for at most `time`; the next call continues. Parallel
-    /// and interrupted calls are safe, because every delete is idempotent and every other write is
+    /// Erases deleted accounts' data for at most `time`; the next call continues. Parallel and
+    /// interrupted calls are safe, because every delete is idempotent and every other write is
     /// conditional. An account that can't be read is skipped, and the call returns an error at the
     /// end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
@@ -237,7 +239,7 @@ impl Store {
     }
 
     /// Erases the conversations that the account's owner has deleted. Removes the account from the
-    /// index `erasing` only if no other conversation was deleted meanwhile.
+    /// index `erasing` only if no other conversation was deleted in the meantime.
     async fn erase_conversations(
         &self,
         account: &Account,
@@ -320,8 +322,8 @@ impl Store {
         }
     }
 
-    /// Sets the second of the account's next inspection. `false` if the second has changed since it
-    /// was read.
+    /// Sets the time of the account's next inspection. Returns `false` if the time has changed
+    /// since it was read.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .condition("id = :id AND erasing = :look")
@@ -329,7 +331,7 @@ impl Store {
         Ok(self.send(&again).await?.is_applied())
     }
 
-    /// Deletes a tombstone that has no holds. `false` if the tombstone has holds or was deleted
+    /// Deletes a tombstone without holds. Returns `false` if the tombstone has holds or was deleted
     /// before.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
@@ -339,8 +341,8 @@ impl Store {
     }
 }
 
-/// Adds a condition to the write: the account still has the address in `seen`, or still has no
-/// address.
+/// Adds a condition to the write: the account's address, or the lack of one, must be the same as in
+/// `seen`.
 fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
     let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
     write

@@ -51,8 +51,8 @@ impl Store {
     }
 
     /// Returns the account that logs in as `login`, the key form of a username or an address. Reads
-    /// the username and the address's claim at the same time; an account that is found by its
-    /// address takes another round trip. A verified address takes precedence over another account's
+    /// the username and the address's claim at the same time. If only the claim exists, reading its
+    /// account takes another round trip. A verified address takes precedence over another account's
     /// username.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {

@@ -1,7 +1,7 @@
 //! A user's instructions for the AI in all conversations: an item in the Tokens table under
-//! `instructions:<user id>`. The account has only a mark, which tells a chat to read the item. The
-//! text isn't in the account, because every chat writes the account, and a longer account costs
-//! more write units.
+//! `instructions:<user id>`. The account contains only a mark, which tells a chat to read the item.
+//! The instructions aren't part of the account, because every chat writes the account, and a larger
+//! account costs more write units.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ struct Stored {
 }
 
 impl Store {
-    /// Returns the account's instructions, or an empty text. If the account has no mark, nothing is
-    /// read.
+    /// Returns the account's instructions, or an empty string. Reads nothing if the account has no
+    /// mark.
     pub async fn instructions_of(&self, account: &Account) -> Result<String> {
         let found = match account.instructions {
             Some(_) => self.instructions(&account.id).await?,
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Reads the instructions of an account whose mark shows that it has instructions. `None` if
-    /// the instructions were removed meanwhile.
+    /// the instructions were removed in the meantime.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
         let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;

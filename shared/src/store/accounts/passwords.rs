@@ -14,10 +14,10 @@ use crate::values::{AccessToken, Account, Session, text};
 /// The condition that the account is active and still has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
-/// The assignment for another hash of the same password.
+/// The assignment of another hash of the same password.
 const STRENGTHEN: &str = "SET #password = :strong REMOVE imported";
 
-/// The assignments for a new password in an account that keeps its API keys.
+/// The assignments that change the password of an account and keep its API keys.
 const KEEPS_KEYS: &str =
     "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email, imported";
 
@@ -55,8 +55,8 @@ impl Store {
         }
     }
 
-    /// Replaces the password's hash for the holder of an e-mailed link. The link proves that the
-    /// client can read the address's e-mails, so the same transaction verifies the address.
+    /// Replaces the password's hash for a client with an e-mailed link. The link proves that the
+    /// client can read e-mails to the address, so the same transaction verifies the address.
     /// Sessions and links end. API keys stay valid if the address was verified before; otherwise
     /// they end, because anyone could have created them.
     ///

@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// The username is taken by this account.
+    /// The username belongs to this account.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -51,7 +51,7 @@ pub enum RegisterOutcome {
     /// The account was created, but its address is pending, because another account claims the
     /// address without having verified it.
     Pending(Box<Account>),
-    /// The username is taken by this account.
+    /// The username belongs to this account.
     Taken(Box<Account>),
 }
 
@@ -117,8 +117,8 @@ impl NewAccount {
     }
 }
 
-/// Returns a hash of random or secret bytes. It has only 22 characters, because every write of the
-/// account includes it.
+/// Returns a hash of random or secret bytes. It is only 22 characters long, because every write of
+/// the account includes it.
 pub fn nonce(secret: &[u8]) -> String {
     let mut nonce = fingerprint(secret);
     nonce.truncate(22);
@@ -216,7 +216,7 @@ impl Store {
             return Ok(OpenOutcome::Done);
         }
         // A client whose network is over its limit must not learn which usernames are taken. A
-        // registration that is retried under its idempotency key doesn't count again.
+        // retry with the same idempotency key doesn't count again.
         let same_key =
             existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {

@@ -1,4 +1,4 @@
-//! Adjustments: changes of a balance that are made by hand.
+//! Adjustments: changes of a balance by an administrator or an operator, or for a voucher.
 
 use futures_util::future::try_join_all;
 
@@ -72,7 +72,7 @@ impl Adjustment {
             return Err(StoreError::Refused(Error::OwnBalance));
         }
         let reason = Reason::parse(name).map_err(|_| {
-            StoreError::Internal("the name of a batch of vouchers is no reason".into())
+            StoreError::Internal("the name of a batch of vouchers isn't a valid reason".into())
         })?;
         let change = BalanceChange::Credit(*tokens);
         let mut adjustment = Self::new(account, change, reason, &account.id, clock);
@@ -93,7 +93,7 @@ impl Adjustment {
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
     }
 
-    /// Adds an idempotency key, which is remembered until the second `until`. With several keys,
+    /// Adds an idempotency key, which is remembered until the Unix time `until`. With several keys,
     /// the adjustment is applied only if none of them was used.
     #[must_use]
     pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
@@ -101,7 +101,7 @@ impl Adjustment {
         self
     }
 
-    /// Sets the chat whose price the adjustment returns. The price of a chat is returned once.
+    /// Sets the chat whose price the adjustment returns. A chat's price can be returned only once.
     #[must_use]
     pub fn refunding(mut self, chat_id: &str) -> Self {
         self.entry.chat_id = Some(chat_id.to_owned());
@@ -122,7 +122,7 @@ impl Adjustment {
         }
     }
 
-    /// Returns the most that the account may have been granted before the adjustment.
+    /// Returns the maximum of the account's granted credits before the adjustment.
     fn room(&self) -> Credits {
         match self.change {
             BalanceChange::Credit(tokens) => Credits::MAX.checked_sub(tokens).unwrap_or_default(),
@@ -130,8 +130,8 @@ impl Adjustment {
         }
     }
 
-    /// Returns the outcome if the account's numbers refuse the adjustment. Credits in expired holds
-    /// count as free.
+    /// Returns the outcome if the account's balance or its granted credits don't allow the
+    /// adjustment. Credits in expired holds count as available.
     fn refusal_by(&self, account: &Account, now: u64) -> Option<AdjustOutcome> {
         match account.balance(now) {
             balance if balance < self.taken() => Some(AdjustOutcome::TooLittle(balance)),
@@ -144,7 +144,7 @@ impl Adjustment {
 /// The outcome of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdjustOutcome {
-    /// The balance has changed, and the ledger has the adjustment's entry.
+    /// The balance has changed, and the ledger contains the adjustment's entry.
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
@@ -157,21 +157,21 @@ pub enum AdjustOutcome {
     KeyUsed,
     /// The adjustment's source has granted credits before. Nothing was changed.
     SourceUsed,
-    /// The voucher was used as often as it can be. Nothing was changed.
+    /// The voucher has no uses left. Nothing was changed.
     VoucherUsed,
     /// The voucher has expired or was voided. Nothing was changed.
     VoucherEnded,
 }
 
-/// The condition that the account exists, has the credits that are taken, stays within the maximum
-/// of granted credits, and hasn't closed the adjustment's id.
+/// The condition that the account exists, contains the credits to take, stays within the maximum of
+/// granted credits, and hasn't closed the adjustment's id.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
     /// Adds or takes credits and writes the ledger entry, in one transaction. Releases expired
-    /// holds first if the adjustment needs their credits. New credits first pay what the account
-    /// owes. Idempotent.
+    /// holds first if the adjustment needs their credits. Owed credits are taken from the new
+    /// credits first. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
@@ -262,9 +262,9 @@ impl Store {
         Ok(writes)
     }
 
-    /// Reads why an adjustment was refused. The inner error is an outcome that no late copy of the
-    /// adjustment can change. Otherwise only the numbers of the returned account can have refused
-    /// the adjustment.
+    /// Finds out why an adjustment was refused. The inner error is an outcome that no late copy of
+    /// the adjustment can change. Otherwise, the only possible reason is the balance or the granted
+    /// credits of the returned account.
     async fn read_refusal(
         &self,
         adjustment: &Adjustment,
@@ -305,8 +305,8 @@ impl Store {
         Ok(account.filter(is_there).ok_or(AdjustOutcome::Gone))
     }
 
-    /// Closes an id: the account refuses adjustments with this id until the second `until` has
-    /// passed and another write removes the id. Also removes outdated closed ids.
+    /// Closes an id. The account refuses adjustments with this id until the Unix time `until` has
+    /// passed and another write has removed the id. Also removes outdated closed ids.
     async fn close(&self, account: &Account, id: &str, until: u64, now: u64) -> Result<()> {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);

@@ -1,4 +1,4 @@
-//! Telling users that their balance is low, once after each change of `granted`.
+//! E-mails that tell users about a low balance, at most one after each change of `granted`.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -13,9 +13,9 @@ const ALERTS: &str = "id = :id AND active = :true AND email_verified = :true AND
 
 impl Store {
     /// Writes an outgoing e-mail if the hold's account has less than `low` credits, unless one was
-    /// written since `granted` last changed. Credits that other chats hold count as the account's,
-    /// because most of a hold by usage returns. Call this after the settle: an account without this
-    /// e-mail has lost nothing. Idempotent.
+    /// written since `granted` last changed. Credits that are held for other chats count as part of
+    /// the balance, because most of a hold for a fare by usage is returned. Call this after the
+    /// settle: if it fails, only the e-mail is lost. Idempotent.
     pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")

@@ -1,8 +1,8 @@
 //! Filling balances up to an [`Allowance`], once in each period.
 //!
 //! No schedule does this. The first reserve or read of a balance in a period fills it up, in one
-//! transaction with its ledger entry. Held credits count as the account's, so that an account which
-//! holds all its credits at midnight gains nothing.
+//! transaction with its ledger entry. Held credits count as part of the balance, so holding all
+//! credits at midnight gains an account nothing.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -12,7 +12,8 @@ use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, Transaction, Write, flag, n, s};
 use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind, Role};
 
-/// The condition that the account is as it was read, and hasn't got its allowance in this period.
+/// The condition that the account hasn't changed since it was read, and hasn't got its allowance in
+/// this period.
 const DUE: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
     AND (attribute_not_exists(allowance) OR allowance < :period)";
 
@@ -25,9 +26,9 @@ pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowa
     (account.active && account.deleted.is_none() && is_due).then_some((allowance, period))
 }
 
-/// Extends the condition of a reserve, so that it also requires that the account has got its
-/// allowance in this period. Roles can have different periods. Adds the attribute names and the
-/// values that the condition uses. Changes nothing if no account has an allowance.
+/// Extends the condition of a reserve: the account must have got its allowance in this period.
+/// Roles can have different periods. Adds the attribute names and the values that the condition
+/// uses. Changes nothing if no account has an allowance.
 pub(super) fn require_allowance(
     condition: &mut String,
     names: &mut Vec<(String, String)>,
@@ -66,7 +67,7 @@ pub(super) fn require_allowance(
 
 impl Store {
     /// Fills the caller's balance up if an allowance is due, and returns the account, strongly
-    /// consistent. If the balance can't be filled up now, the next reserve or reading tries again.
+    /// consistent. If the balance can't be filled up now, the next reserve or read tries again.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`](crate::store::StoreError::NotAccepted).
@@ -89,8 +90,8 @@ impl Store {
     }
 
     /// Fills the account's balance up to its allowance, if it hasn't got the allowance in this
-    /// period. `account` is the account as just read. Returns true if the account has changed since.
-    /// Idempotent.
+    /// period. `account` is the account as just read. Returns true if the account has changed since
+    /// then. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
@@ -126,10 +127,11 @@ impl Store {
     ) -> Result<(Vec<Write>, String)> {
         let owned = account.granted.checked_sub(account.spent).unwrap_or_default();
         let amount = allowance.tokens.checked_sub(owned).unwrap_or_default();
-        // An account can't be granted more than the maximum in total.
+        // All grants of an account together can't exceed the maximum.
         let room = Credits::MAX.checked_sub(account.granted).unwrap_or_default();
         let amount = amount.min(room);
-        // The entry comes after the first grant, and before the chat that waits for the allowance.
+        // The entry's time is after the first grant, and before the chat that waits for the
+        // allowance.
         let time = (now * 1000).max(account.created + 1);
         let id = id_at(time).to_string();
         let fill = Write::update(

@@ -51,24 +51,24 @@ pub struct Hold {
     pub(super) purses_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
-    /// The work of the AI that no user pays for.
+    /// The price of the AI's work for which no user pays.
     pub(super) free_work: Credits,
-    /// The free work that the account earns by the chat's charge. `None` if the account hasn't
+    /// The free work that the account earns with the chat's charge. `None` if the account hasn't
     /// spent enough for the charge to count.
     pub(super) earns: Option<Earning>,
     /// True if the account had a map of free work when the chat began.
     pub(super) has_free_work: bool,
-    /// What the account had spent when the chat began.
+    /// The credits that the account had spent when the chat began.
     spent: Credits,
-    /// What the account held when the chat began, with this hold.
+    /// The credits that were held on the account when the chat began, including this hold.
     held_by_account: Credits,
     /// Outdated keys of the account's map of free work, which the settle or release removes.
     pub(super) free_work_over: Vec<String>,
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. The hold contains the quote's bound, and its
-    /// lease ends at the second `expires_at`.
+    /// Creates a hold for the chat `chat_id`. The hold contains the quote's bound, and its lease
+    /// ends at the Unix time `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, quote: Quote, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
@@ -107,8 +107,8 @@ impl Hold {
         }
     }
 
-    /// Sets the idempotency key, which is remembered until the second `until`. The key's id becomes
-    /// the hold's id, so only one chat at a time can hold credits under the key.
+    /// Sets the idempotency key, which is remembered until the Unix time `until`. The key's id
+    /// becomes the hold's id, so only one chat at a time can hold credits under the key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.held.owner, until);
         let held = StoredHold { fingerprint: fingerprint.to_owned(), ..self.held };
@@ -129,7 +129,7 @@ impl Hold {
     }
 
     /// Chooses the purse that counts the hold, if the API key has a limit. The chat begins at the
-    /// second `now`.
+    /// Unix time `now`.
     pub(super) fn choose_purse(&mut self, now: u64) {
         let of_key = self.limit.zip(self.key_id.as_deref());
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
@@ -147,18 +147,19 @@ impl Hold {
         self.quote = self.quote.clone().bounded(amount);
     }
 
-    /// Adds the price of work that no user pays for. The settle or the release counts it as the
+    /// Adds the price of work for which no user pays. The settle or the release counts it as the
     /// account's free work of the day.
     pub fn add_free_work(&mut self, credits: Credits) {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }
 
-    /// Lets the account earn free work by this charge.
+    /// Lets the account earn free work with this charge.
     pub fn earn(&mut self, charge: Credits, limits: ChatLimits) {
         self.earns = Earning::by(charge, self.spent, self.held_by_account, limits);
     }
 
-    /// Forgets what the settle would count as free work, or as earned for it.
+    /// Discards the free work that the settle would count, and the free work that the account would
+    /// earn.
     pub fn count_no_free_work(&mut self) {
         (self.earns, self.free_work) = (None, Credits::ZERO);
     }
@@ -168,19 +169,19 @@ impl Hold {
         self.limit.is_some()
     }
 
-    /// Returns the price of the work that no user pays for.
+    /// Returns the price of the work for which no user pays.
     pub fn free_work(&self) -> Credits {
         self.free_work
     }
 
-    /// Returns the account's free work on the day of the second `now`, as this chat's caller has
-    /// it.
+    /// Returns the account's free work on the day of the Unix time `now`, for this chat's kind of
+    /// caller.
     pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
         FreeWork::at(now, self.limit.is_some())
     }
 
-    /// Returns true if a reserve of this hold may still arrive at the store, although it was
-    /// refused: it was sent more than once.
+    /// Returns true if a copy of this hold's refused reserve may still arrive at the store, because
+    /// the reserve was sent more than once.
     pub fn may_be_late(&self) -> bool {
         self.sent_again
     }

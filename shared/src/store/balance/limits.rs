@@ -1,8 +1,8 @@
 //! Limits on an account's chats: how many may wait for the AI at a time, how many may begin or be
 //! refunded in a minute, and how much work of the AI may be free in a day.
 //!
-//! An API key with a limit gets at most half of each, so that it can't use up what the account's
-//! owner needs.
+//! An API key with a limit can use at most half of each limit, so that enough remains for the
+//! account's owner.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub(super) const LONGEST: u64 = 15;
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// How often an account may be cut off in a day before its free work is used up, if it has earned
-/// nothing.
+/// How many of an account's answers can be cut off in a day before its free work is used up, if the
+/// account has earned no free work.
 const CUTS_A_DAY: u64 = 100;
 
 /// An account earns a quarter of each charge as free work. Each charge counts on two days, so an
@@ -28,13 +28,12 @@ const CUTS_A_DAY: u64 = 100;
 /// whose fares are 1.5 times the provider's prices therefore loses nothing.
 const EARNS_ONE_OF: u32 = 4;
 
-/// The limits on the chats of a caller, and the account's allowance.
+/// The limits on a caller's chats, and the account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// The caller can begin a chat while fewer of the account's chats than this wait for the AI.
+    /// The number of the account's waiting chats at which the caller can't begin another chat.
     pub parallel: u32,
-    /// The caller can begin a chat while fewer of the account's chats than this have begun in the
-    /// minute.
+    /// The number of the account's chats in a minute at which the caller can't begin another chat.
     pub per_minute: u32,
     /// The number of chats of all callers together that may wait for the AI at a time.
     pub parallel_of_account: u32,
@@ -58,8 +57,8 @@ pub enum Refund {
 }
 
 impl ChatLimits {
-    /// Reads the limits from the settings. A caller with a limited API key gets half of them, but at
-    /// least one chat.
+    /// Reads the limits from the settings. A caller with a limited API key gets half of each, but
+    /// at least one chat.
     pub fn of_caller(config: &Config, caller: &Credential) -> Self {
         let limits = Self {
             parallel: config.parallel_chats,
@@ -73,8 +72,8 @@ impl ChatLimits {
         match caller.limit() {
             None => limits,
             Some(_) => Self {
-                // No more chats than refunds: if all of them fail at once, their refunds are still
-                // less than the account's limit.
+                // Allow no more chats than refunds. If all these chats fail at once, their refunds
+                // stay below the account's limit.
                 parallel: half(limits.parallel.min(limits.refunds)),
                 per_minute: half(limits.per_minute),
                 refunds_of_caller: half(limits.refunds),
@@ -83,8 +82,8 @@ impl ChatLimits {
         }
     }
 
-    /// Returns the free work that counts for an answer that the function has cut off before its
-    /// provider reported the usage. The provider may ask for reasoning that it has not sent.
+    /// Returns the free work to count for an answer that the function cut off before the provider
+    /// reported its usage. The provider may charge for reasoning that it hasn't sent.
     pub(crate) fn of_cut(self) -> Credits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
@@ -98,12 +97,12 @@ impl ChatLimits {
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// Returns the limit of refunds for this number of minutes together.
+    /// Returns the limit on refunds for this number of minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
 
-    /// Returns the number of refunds of a minute, `back` minutes ago, at which the caller must wait.
+    /// Returns how many refunds, counted `back` minutes ago, make the caller wait.
     pub(super) fn refunds_to_wait(self, back: u64) -> u64 {
         self.refunds_in(back).saturating_add(self.refunds_of_caller.into())
     }
@@ -161,14 +160,14 @@ impl Refunds {
 /// The prefix of the keys that count refunds per minute in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of the keys with which earlier releases count refunds per day in the account's map of
-/// minutes.
+/// The prefix of the keys with which earlier releases counted refunds per day in the account's map
+/// of minutes.
 const REFUNDS_OF_DAY: &str = "d";
 
 /// The prefix of the keys that count the free work of API keys with a limit.
 const OF_LIMITED_KEYS: &str = "k";
 
-/// The prefix of the keys with what the account has earned.
+/// The prefix of the keys that count the account's earned free work.
 const EARNED: &str = "e";
 
 pub(super) fn refunds_key(minute: u64) -> String {
@@ -178,12 +177,13 @@ pub(super) fn refunds_key(minute: u64) -> String {
 /// An account's free work on a day, for one kind of caller: API keys with a limit, or all other
 /// callers.
 ///
-/// The account's map `free_work` has two counts for each day, one of API keys with a limit and one of
-/// all other callers, so that a limited key can't use up the owner's free work. The count of limited
-/// keys counts twice, because they get half.
+/// The account's map `free_work` contains two counts for each day, one for API keys with a limit
+/// and one for all other callers, so that a limited key can't use up the owner's free work. Work
+/// for limited keys counts twice, because these keys get half of the limit.
 ///
-/// The map also has what the account has [earned](Earning), on the day of the charge and on the day
-/// after it. So each day's number is the sum of two days, and the reserve can compare it with a count.
+/// The map also contains the free work that the account has [earned](Earning). Each charge is added
+/// to its own day and to the following day, so a day's number includes the earnings of two days.
+/// The reserve compares this number with a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeWork {
     day: u64,
@@ -191,8 +191,8 @@ pub struct FreeWork {
 }
 
 impl FreeWork {
-    /// Returns the free work of the day of the second `now`. `is_limited` means the API keys with a
-    /// limit.
+    /// Returns the free work on the day of the Unix time `now`: of API keys with a limit if
+    /// `is_limited` is true, otherwise of all other callers.
     pub fn at(now: u64, is_limited: bool) -> Self {
         Self { day: day(now), is_limited }
     }
@@ -203,7 +203,7 @@ impl FreeWork {
         format!("{prefix}{}", self.day)
     }
 
-    /// Returns the key of what the account has earned on this day and the day before.
+    /// Returns the key of the free work that the account has earned on this day and the day before.
     pub(super) fn earned_key(self) -> String {
         format!("{EARNED}{}", self.day)
     }
@@ -226,32 +226,32 @@ impl FreeWork {
     /// Returns the caller's free work and its limit, as people see them.
     pub fn shown(self, account: &Account, free_work: Credits) -> [Credits; 2] {
         let both = [self.used(account), self.most(account, free_work)];
-        // What limited keys use counts twice.
+        // Work for limited keys counts twice.
         both.map(|credits| credits.part_of(if self.is_limited { 2 } else { 1 }))
     }
 
-    /// Returns the count from which the caller must wait for the next day.
+    /// Returns the count at which the caller must wait for the next day.
     pub(super) fn most(self, account: &Account, free_work: Credits) -> Credits {
         account.free_work(&self.earned_key()).max(free_work)
     }
 }
 
-/// What an account earns for its free work by a charge.
+/// The free work that an account earns with a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Earning {
-    /// The part of the charge.
+    /// The part of the charge that is earned.
     pub(super) part: Credits,
-    /// The number to which the part is added if there is none yet.
+    /// The number to which the part is added if the map doesn't contain the day's number yet.
     pub(super) before: Credits,
 }
 
 impl Earning {
-    /// Returns what the account earns. Returns `None` until a quarter of the account's charges
-    /// exceeds `FREE_WORK`, so most accounts' items stay small. The first charge beyond this amount
-    /// also counts all earlier charges.
+    /// Returns the free work that the account earns with a charge. Returns `None` until a quarter
+    /// of the account's charges exceeds `FREE_WORK`, so that most accounts' items stay small. The
+    /// first charge beyond this amount also counts all earlier charges.
     ///
-    /// `spent` and `held` are what the account had spent and held when the chat began. The held
-    /// credits count because other chats may be settled before this one.
+    /// `spent` and `held` are the credits that the account had spent and held when the chat began.
+    /// The held credits count because other chats may be settled before this one.
     pub(super) fn by(
         charge: Credits,
         spent: Credits,
@@ -283,12 +283,12 @@ fn half(limit: u32) -> u32 {
     (limit / 2).max(1)
 }
 
-/// Returns the day of the second `now`, in days since 1970.
+/// Returns the day of the Unix time `now`, in days since 1970.
 pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns the keys of earlier days' refunds, as earlier releases count them.
+/// Returns the keys under which earlier releases counted the refunds of past days.
 pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let keys = account.minutes.iter().flat_map(BTreeMap::keys);
     let is_over = move |key: &&String| {
@@ -298,7 +298,7 @@ pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = Str
     keys.filter(is_over).cloned()
 }
 
-/// Returns the minute of the second `now`, in minutes since 1970.
+/// Returns the minute of the Unix time `now`, in minutes since 1970.
 pub(super) fn minute(now: u64) -> u64 {
     now / MINUTE
 }

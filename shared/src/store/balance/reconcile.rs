@@ -1,7 +1,7 @@
 //! Reconciles balances in restored tables. A restore brings each table to the same second, but may
-//! split a transaction that was in progress then: some of its items are from before the
-//! transaction, others from after it. The ledger decides: each account gets the balance that its
-//! ledger entries explain.
+//! split a transaction that was in progress at that time: some of its items are from before the
+//! transaction, others from after it. The ledger decides: each account gets the balance that
+//! follows from its ledger entries.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,7 @@ struct LedgerTotals {
     granted: i128,
     spent: i128,
     has_grant: bool,
-    /// The chats that have a ledger entry.
+    /// The chats with a ledger entry.
     charged: HashSet<String>,
     /// The sources of named grants.
     sources: Vec<StoredSource>,
@@ -38,7 +38,7 @@ struct LedgerTotals {
     allowance: Option<u64>,
 }
 
-/// The numbers of an account, as its ledger and its orders explain them.
+/// The numbers of an account that follow from its ledger and its orders.
 struct Numbers {
     tokens: Credits,
     granted: Credits,
@@ -50,14 +50,14 @@ struct Numbers {
 
 impl Store {
     /// Completes or undoes the transactions that the restore to `second` has split. Stored chats
-    /// without a ledger entry get an entry, all holds end, and the account gets the numbers of its
-    /// ledger. Returns descriptions of the repairs. Idempotent.
+    /// without a ledger entry get an entry, all holds end, and the account gets the numbers that
+    /// follow from its ledger. Returns descriptions of the repairs. Idempotent.
     ///
     /// No function can settle the holds anymore, because their leases ended while the tables were
     /// restored.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the account changes meanwhile.
+    /// [`StoreError::Unavailable`] if the account changes at the same time.
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
@@ -97,8 +97,9 @@ impl Store {
         let held = account.reservations.len();
         let had = (account.tokens, account.granted, account.spent);
         let owes_as_before = account.owed.unwrap_or_default() == owed;
-        // If the account's grants aren't the ledger's, its last allowance may have been split. An
-        // account that had enough credits has no row for the period.
+        // If the account's grants differ from the ledger's, the transaction of its last allowance
+        // may have been split. Otherwise keep the account's period: if the account had enough
+        // credits then, the ledger contains no row for it.
         let allowance = match account.granted == granted {
             true => account.allowance.max(totals.allowance),
             false => totals.allowance,
@@ -128,7 +129,7 @@ impl Store {
         Ok(repairs)
     }
 
-    /// The write that gives the account these numbers and ends its holds, if its balance hasn't
+    /// A write that gives the account these numbers and ends its holds, if the balance hasn't
     /// changed since it was read.
     fn set_numbers(&self, account: &Account, numbers: Numbers) -> Write {
         let Numbers { tokens, granted, spent, owed, allowance } = numbers;
@@ -170,7 +171,7 @@ impl Store {
         .values(values)
     }
 
-    /// Replaces the account's purses with those computed from the ledger.
+    /// Replaces the account's purses with purses computed from the ledger.
     async fn reconcile_purses(
         &self,
         account: &Account,
@@ -263,8 +264,8 @@ impl Store {
 }
 
 /// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
-/// the ledger has the entry, or the account can't have such an entry. `import` is the source of an
-/// imported account's balance.
+/// the ledger contains the entry, or the account can't have such an entry. `import` is the source
+/// of an imported account's balance.
 fn first_grant(
     account: &Account,
     import: Option<&StoredSource>,

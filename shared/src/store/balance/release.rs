@@ -1,4 +1,4 @@
-//! Releasing a hold, which returns its credits.
+//! Releasing a hold, which returns its credits to the balance.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ impl Store {
         }
     }
 
-    /// Returns a hold's credits to the balance, and closes its id, because its chat was refused.
+    /// Returns the credits of a refused chat's hold to the balance, and closes the hold's id.
     pub(super) async fn return_and_close(&self, hold: &Hold, now: u64) -> Result<()> {
         let mut returning = ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
         returning.close(now + CLOSED);
@@ -100,7 +100,7 @@ impl Store {
 /// a later hold with the same id.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// Returns a hold's credits to the purse that counts them.
+/// Subtracts a hold's credits from the purse that counts them.
 const RETURNS_TO_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
 
 /// The parts of the write that returns a hold's credits.
@@ -132,7 +132,7 @@ impl<'a> ReleaseWrite<'a> {
         }
     }
 
-    /// Closes the hold's id until the second `until`.
+    /// Closes the hold's id until the Unix time `until`.
     fn close(&mut self, until: u64) {
         self.set.push_str(", closed.#rid = :closed");
         self.values.insert(":closed".into(), n(until));
@@ -143,7 +143,7 @@ impl<'a> ReleaseWrite<'a> {
         self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
-    /// Counts the credits as free work of the day. An account's first free work creates the map.
+    /// Counts the credits as free work of the day. Creates the map if the account has none.
     fn count_free_work(&mut self, credits: Credits, of: FreeWork, has_map: bool) {
         if !has_map {
             let days = AttributeValue::M([(of.key(), n(of.counted(credits)))].into());
@@ -158,8 +158,8 @@ impl<'a> ReleaseWrite<'a> {
     }
 
     /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of
-    /// earlier minutes, on condition that the counts of the earlier minutes are still as in
-    /// `refunds`. The chat began in the minute `begun`.
+    /// earlier minutes, on condition that the counts of the earlier minutes still equal the counts
+    /// in `refunds`. The chat began in the minute `begun`.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));

@@ -1,4 +1,4 @@
-//! Reserving the credits for a chat.
+//! Reserving credits for a chat, which places a hold.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::store::{
 use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
 
-/// The number of closed ids that an account may have when a chat begins. This number of closed ids
-/// takes 90 KB of the 400 KB that an item may have.
+/// The number of closed ids that an account may have when a chat begins. They take up to 90 KB of
+/// the 400 KB that DynamoDB allows for an item.
 const MOST_CLOSED: usize = 2000;
 
 /// The maximum number of [obstacles](Obstacle) that one reserve removes.
@@ -43,10 +43,10 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
 /// Counts the credits in the purse of an API key with a limit.
 const COUNTS_IN_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
 
-/// The condition that the limit of an API key pays for the hold.
+/// The condition that the limit of an API key covers the hold.
 const HAS_ROOM: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
 
-/// The condition for a hold above the whole limit, which no purse meets.
+/// The condition for a hold above the whole limit. No purse meets it.
 const NEVER_HAS_ROOM: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve.
@@ -58,12 +58,12 @@ pub enum ReserveOutcome {
     /// moment ago. If the earlier request succeeded, the key has a record.
     Ended,
     /// No credits were taken, because there are too few. The reserve may be sent again with
-    /// [another amount](Hold::change_amount); if an earlier one arrives late, the hold has the
-    /// amount of whichever came first.
+    /// [another amount](Hold::change_amount). If a late copy of an earlier reserve arrives first,
+    /// the hold keeps that reserve's amount.
     Short(Shortage),
 }
 
-/// Why an account or an API key can't pay for a hold.
+/// The reason why a balance or an API key's limit is too low for a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// The balance is less than the hold.
@@ -72,14 +72,14 @@ pub enum Shortage {
         balance: Credits,
         /// The credits that are held for other chats of the account.
         held: Credits,
-        /// The account's next allowance. `None` if it has none.
+        /// The account's next allowance. `None` if its role has no allowance.
         next: Option<NextAllowance>,
     },
-    /// The API key's limit doesn't pay for the hold.
+    /// The API key's limit doesn't cover the hold.
     KeyLimit {
         /// The limit.
         limit: KeyLimit,
-        /// The credits that the key has spent or holds in this period.
+        /// The credits that were spent with the key, or are held for its chats, in this period.
         spent: Credits,
         /// The day on which a monthly limit starts again.
         resets: Option<Day>,
@@ -87,7 +87,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// Returns the shortage of this hold. A balance that is too low comes before a limit.
+    /// Returns the shortage of this hold. A low balance is reported before a reached limit.
     fn of(hold: &Hold, account: &Account, limits: ChatLimits, now: u64) -> Option<Self> {
         if account.tokens < hold.held.cost {
             let allowance = limits.allowances.of(&account.role);
@@ -108,7 +108,7 @@ impl Shortage {
         })
     }
 
-    /// Returns the credits that a hold can have.
+    /// Returns the credits that are available for a hold.
     pub fn available(self) -> Credits {
         match self {
             Self::Balance { balance, .. } => balance,
@@ -118,8 +118,8 @@ impl Shortage {
         }
     }
 
-    /// Returns the client's failure, because `cost` is more than is available. With `by_usage`,
-    /// `cost` is the least that an answer can cost.
+    /// Returns the client's failure if `cost` is more than is available. With `by_usage`, `cost` is
+    /// the lowest price of an answer.
     pub fn failure(self, cost: Credits, by_usage: bool) -> Error {
         match self {
             Self::Balance { balance, held, next } => {
@@ -132,13 +132,13 @@ impl Shortage {
     }
 }
 
-/// What the account says about a refused reserve.
+/// The reason for a refused reserve, as the account shows it.
 enum Refusal {
     /// A reserve of the same hold was applied before with this amount, and only its reply was lost.
     Held(Credits),
     /// A request with the same idempotency key ended a moment ago.
     Ended,
-    /// The credits don't pay for the hold.
+    /// The balance or the API key's limit is too low for the hold.
     Short(Shortage),
     /// The account doesn't accept the credential.
     NotAccepted,
@@ -154,11 +154,11 @@ enum Refusal {
 enum Obstacle {
     /// The account hasn't got its allowance in this period.
     AllowanceDue,
-    /// Expired holds: the one with the reserve's idempotency key, or all of the account's if the
-    /// credits are too few or the holds too many.
+    /// Expired holds. Either the hold with the same idempotency key has expired, or the account has
+    /// too few credits or too many holds and all its expired holds can be released.
     ExpiredHolds(Vec<(String, StoredHold)>),
     /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
-    /// this second.
+    /// this Unix time.
     OutdatedId(u64),
     /// The limit of closed ids is reached, but some of the closed ids are outdated.
     TooManyClosedIds,
@@ -176,7 +176,7 @@ impl Store {
     /// [`StoreError::NotAccepted`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
     /// [`Error::TooManyRefunds`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after these
     /// errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains unknown;
-    /// credits that were taken return after the lease ends.
+    /// credits that were taken are returned after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -226,7 +226,7 @@ impl Store {
         }
     }
 
-    /// Removes an obstacle from the account, as a refused reserve has just shown it.
+    /// Removes an obstacle from the account. A refused reserve has just returned this account.
     async fn clear(
         &self,
         obstacle: Obstacle,
@@ -249,11 +249,11 @@ impl Store {
         }
     }
 
-    /// Closes the id of a refused hold, so that none of its reserves takes credits when it arrives
-    /// late. Returns the credits of a reserve that has arrived already. Idempotent.
+    /// Closes the id of a refused hold, so that no late copy of its reserves takes credits. If a
+    /// copy has already taken credits, returns them. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; credits that were taken return after the lease ends.
+    /// [`StoreError::Unavailable`]; credits that were taken are returned after the lease ends.
     pub async fn abandon(&self, hold: &Hold, now: u64) -> Result<()> {
         let mut patience = Patience::new();
         loop {
@@ -309,7 +309,7 @@ impl Store {
         self.send(&keep).await.map(drop)
     }
 
-    /// Adds the maps that the account lacks.
+    /// Adds the missing maps to the account.
     async fn begin_counting(&self, hold: &Hold) -> Result<()> {
         let mut adds = String::from("SET minutes = if_not_exists(minutes, :none)");
         if hold.held.purse.is_some() {
@@ -326,8 +326,8 @@ impl Store {
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. The outcome of this write contains the account: after the change if
-    /// the write was applied, or unchanged if it was refused.
+    /// The write of a reserve. Its outcome contains the account, after the change if the write was
+    /// applied, otherwise unchanged.
     fn take_credits(
         &self,
         caller: &Credential,
@@ -391,9 +391,9 @@ impl Store {
     }
 }
 
-/// Reads a refused reserve's account. An applied reserve isn't reported as refused, and an invalid
-/// caller learns nothing else. A shortage is reported before the limits on chats. If two limits are
-/// reached, the limit that lasts longer is reported.
+/// Finds the reason for a refused reserve in the account. A reserve that was applied before isn't
+/// reported as refused, and an invalid caller learns nothing else. A shortage is reported before
+/// the limits on chats. If two limits are reached, the limit that lasts longer is reported.
 fn refusal(
     account: &Account,
     caller: &Credential,
@@ -458,8 +458,8 @@ fn refusal(
     }
 }
 
-/// Returns the refusal if the free work, the refunds, the chats in the minute or the closed ids
-/// have reached their limit.
+/// Returns the refusal if a limit is reached: on free work, refunds, chats in the minute, or closed
+/// ids.
 fn limit_reached(account: &Account, hold: &Hold, limits: ChatLimits, now: u64) -> Option<Refusal> {
     let free_work = hold.free_work_at(now);
     if free_work.used(account) >= free_work.most(account, limits.free_work) {

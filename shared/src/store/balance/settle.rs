@@ -9,11 +9,11 @@ use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, no_entries, s, to_item};
 use crate::values::{Chat, Entry};
 
-/// The condition that the chat still holds its credits.
+/// The condition that the chat's hold exists, and its lease hasn't ended.
 const SPENDS: &str =
     "id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now";
 
-/// Adds the earned credits to this day and the next day.
+/// Adds the earned free work to this day and the next day.
 const EARNS: &str = ", free_work.#earned = if_not_exists(free_work.#earned, :before) + :earned, \
     free_work.#earned_next = if_not_exists(free_work.#earned_next, :before) + :earned";
 
@@ -24,8 +24,8 @@ pub enum SettleOutcome {
     Stored,
     /// The lease has ended. The chat isn't stored, and the credits are or will be returned.
     TooLate,
-    /// The conversation was deleted meanwhile. The chat isn't stored, and the credits are still
-    /// held.
+    /// The conversation was deleted in the meantime. The chat isn't stored, and the credits are
+    /// still held.
     NoConversation,
     /// The idempotency key already has a record. The chat isn't stored, and the credits are still
     /// held.
@@ -55,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
-    /// unknown. If the chat wasn't stored, its credits return after the lease ends.
+    /// unknown. If the chat wasn't stored, its credits are returned after the lease ends.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
         let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![

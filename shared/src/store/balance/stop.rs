@@ -23,8 +23,8 @@ impl Store {
     /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the chat may or may not
-    /// be stopped then.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The chat may have been
+    /// stopped then.
     pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<StopOutcome> {
         // No function answers a chat after the lease of the chat's hold has ended.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
@@ -51,7 +51,7 @@ impl Store {
         Ok(record.map_or(StopOutcome::Unknown, |record| StopOutcome::Settled(record.result_id)))
     }
 
-    /// Returns true if the chat of this hold is to be stopped.
+    /// Returns true if the user has stopped the chat of this hold.
     pub async fn is_stopped(&self, hold: &Hold) -> Result<bool> {
         let account = self.account_at(&hold.account).await?;
         let held = account.as_ref().and_then(|account| account.reservations.get(&hold.rid));

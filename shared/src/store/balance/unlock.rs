@@ -6,12 +6,12 @@ use crate::store::schema::pk;
 use crate::store::{Patience, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
 
-/// Removes both counts of the day.
+/// Removes the day's counts, for limited API keys and for all other callers.
 const FORGETS: &str = "REMOVE free_work.#own, free_work.#of_keys";
 
 impl Store {
-    /// Resets the account's free work of the day of the second `now`. What the account has earned
-    /// remains. Idempotent.
+    /// Resets the account's counts of free work on the day of the Unix time `now`. The free work
+    /// that the account has earned remains. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
@@ -23,8 +23,8 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Does the same for an administrator, and records it. Returns the account without these counts.
-    /// Writes nothing if there are none.
+    /// Like [`Store::forget_free_work`], but on behalf of an administrator, with a record of the
+    /// act. Returns the account without these counts. Writes nothing if the account has no counts.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].

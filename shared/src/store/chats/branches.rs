@@ -1,15 +1,15 @@
 //! Branches of conversations. A chat begins a branch if its user has edited an earlier message or
-//! asked for another answer, so that the chat doesn't continue the conversation.
+//! asked for another answer. The chat then doesn't follow the newest chat.
 //!
 //! A chat's sort key in the index by_conversation contains its parent:
 //! `<conversation>#<chat id>#<after>`, where `after` is a chat's id or `start`. Chats without an
-//! `after` form the main line, in which each chat follows the one before it. Each new chat reads
+//! `after` form the main line, in which each chat follows the chat before it. Each new chat reads
 //! these keys anyway, so finding its branch takes no further read. A conversation without branches
 //! stores no extra data.
 //!
 //! A chat whose `after` was deleted follows the newest chat in the main line that is older than the
-//! deleted chat. The new parent is correct if the deleted chat was in the main line. The followers
-//! of a chat in a branch get another `after` before that chat is deleted.
+//! deleted chat. The new parent is correct if the deleted chat was in the main line. Before a chat
+//! in a branch is deleted, the chats that follow it get another `after`.
 
 use futures_util::future::try_join_all;
 
@@ -20,12 +20,12 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The maximum number of additional runs of a conversation that are read for a chat. A further run
-/// is read at each point at which the chat's branch leaves the runs read so far. The AI gets no
-/// chats from beyond these runs.
+/// The maximum number of additional runs of a conversation that are read for a chat. Whenever the
+/// chat's branch leads to a chat outside the runs read so far, another run is read. Chats outside
+/// these runs aren't part of the prompt.
 const MORE_RUNS: usize = 8;
 
-/// The number of keys that are read at a time to find the followers of a chat.
+/// The number of keys that are read at a time to find the chats that follow a chat.
 const FOLLOWING: usize = 1000;
 
 /// The part of a branch that precedes a chat.
@@ -37,11 +37,11 @@ pub struct Branch {
     pub after: Option<ParentChat>,
 }
 
-/// Successive chats of a conversation, from all its branches, newest first.
+/// Successive chats in a conversation, from all its branches, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct ChatRun {
     chats: Vec<ChatLink>,
-    /// The id at which the run begins. `None` if the run begins at the newest chat.
+    /// The id of the chat at which the run begins. `None` if the run begins at the newest chat.
     from: Option<String>,
     /// True if the conversation may have older chats.
     more: bool,
@@ -59,7 +59,7 @@ struct ChatLink {
 enum Predecessor {
     /// The chat with this id.
     Chat(String),
-    /// The newest chat in the main line that is older than this id.
+    /// The newest chat in the main line that is older than the chat with this id.
     OfMainLine(String),
 }
 
@@ -109,8 +109,8 @@ impl ChatRun {
         }
     }
 
-    /// Returns true if the run covers this id: it contains the chat with this id, or the
-    /// conversation doesn't contain the chat.
+    /// Returns true if the run would contain the chat with this id. If it doesn't, the chat isn't
+    /// in the conversation.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
         let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
@@ -121,7 +121,7 @@ impl ChatRun {
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // The main line ends outside the run, unless the main line has no chat.
+            // The main line ends outside the run, or contains no chat at all.
             None => parent.is_none() && !self.more,
         }
     }
@@ -141,9 +141,9 @@ impl Store {
     }
 
     /// Returns at most `count` chats that precede a new chat in its branch. The new chat follows
-    /// `after`, by default the newest chat of all. Returns `None` if the conversation doesn't
-    /// contain `after`. Starts with the [newest chats](Store::newest_chats), and reads other chats
-    /// only if the branch leads to them.
+    /// `after`, by default the newest chat in the conversation. Returns `None` if the conversation
+    /// doesn't contain `after`. Starts with the [newest chats](Store::newest_chats), and reads
+    /// other chats only if the branch leads to them.
     pub async fn branch(
         &self,
         user_id: &str,
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// Returns the next run in which the wanted chat may be. The run begins at that chat's id, or
-    /// after the known run.
+    /// where the known run ends.
     async fn next_chat_run(
         &self,
         user_id: &str,
@@ -202,7 +202,7 @@ impl Store {
             (Predecessor::OfMainLine(_), Some(oldest)) => {
                 (&oldest.id, place(conversation, &oldest.id, None))
             }
-            // Begin at the chat's own key, whatever its parent is.
+            // Begin at the chat's own key, which may end with any parent.
             (Predecessor::Chat(id) | Predecessor::OfMainLine(id), _) => {
                 (id, format!("{}{LAST}", place(conversation, id, None)))
             }
@@ -219,15 +219,15 @@ impl Store {
         count: usize,
     ) -> Result<ChatRun> {
         let first = places_of_chats(conversation);
-        // Read at least one key, because otherwise a new chat's parent would be unknown. By default
-        // `CONTEXT_CHATS` is 20. Twenty keys have less than 4 KB, even with parents, so reading
-        // them costs one read unit.
+        // Read at least one key, because otherwise a new chat's parent would be unknown.
+        // `CONTEXT_CHATS` is 20 by default. Twenty keys are shorter than 4 KB, even with parents,
+        // so reading them costs one read unit.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
         Ok(ChatRun { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
     /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of the
-    /// chats that follow it. Followers of a chat in the main line need no change. Idempotent.
+    /// chats that follow it. Chats that follow a chat in the main line need no change. Idempotent.
     pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
         let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };
@@ -271,7 +271,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Builds a run from the chats' ids, newest first, each with its parent.
+    /// Builds a run from pairs of a chat's id and parent, newest first.
     fn run(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> ChatRun {
         let linked = |(id, after): &(&str, Option<ParentChat>)| ChatLink {
             id: (*id).to_owned(),

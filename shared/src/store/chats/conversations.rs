@@ -1,8 +1,8 @@
 //! Conversations, stored in the Chats table beside their chats: titles, the order by last use,
 //! pins, and deletion.
 //!
-//! A conversation's sort key in the table is `c#<id>`. The index by_conversation, whose reads are
-//! strongly consistent, has these sort keys:
+//! A conversation's sort key in the table is `c#<id>`. The index by_conversation contains these
+//! sort keys; its reads are strongly consistent:
 //!
 //! - `<conversation>#<chat id>` for a chat, followed by its parent if it is in a
 //!   [branch](super::branches)
@@ -36,7 +36,7 @@ pub use crate::store::chats::conversations::change::ConversationChange;
 /// the range of keys with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
-/// The longest title that is taken from a message, in characters.
+/// The maximum length of a title that is taken from a message, in characters.
 const TITLE: usize = 80;
 
 /// A conversation, as the Chats table stores it.
@@ -54,8 +54,8 @@ pub struct Conversation {
     pub created: u64,
     /// When the conversation's newest stored chat began, in milliseconds since 1970.
     pub used: u64,
-    /// The user's instructions for the AI in this conversation. The conversation's item has the
-    /// instructions, because every chat in the conversation reads this item.
+    /// The user's instructions for the AI in this conversation. The instructions are part of this
+    /// item, because every chat in the conversation reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// The sort key in the index by_conversation while the conversation is pinned. New chats don't
@@ -88,7 +88,7 @@ impl Conversation {
         self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
     }
 
-    /// Returns the conversation's position in the list.
+    /// Returns the conversation's position in the list of conversations.
     pub fn place(&self) -> &str {
         &self.thread
     }
@@ -181,8 +181,8 @@ impl Store {
         Ok((chats, false))
     }
 
-    /// Resets a conversation's title if the title still comes from `chat`, which began the
-    /// conversation.
+    /// Resets a conversation's title if the title still comes from `chat`, the conversation's first
+    /// chat.
     pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
@@ -190,7 +190,7 @@ impl Store {
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                // Earlier releases made the following titles from the same chat.
+                // Earlier releases made these titles from the same chat.
                 (":fenced", s(cut(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);
@@ -223,7 +223,7 @@ impl Store {
     }
 
     /// Erases the chats of a deleted conversation, and then the conversation itself. Returns
-    /// `false` if something is left at `until`; the next call continues. Idempotent.
+    /// `false` if the erasure isn't complete at `until`; the next call continues. Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,
@@ -263,7 +263,7 @@ impl Store {
             .collect())
     }
 
-    /// A write that stores the conversation that a chat begins, or records that the chat used its
+    /// A write that stores the conversation that a chat begins, or records the use of an existing
     /// conversation. Each chat moves its conversation to a new position in the list, unless the
     /// conversation is pinned. `None` for a chat without a conversation.
     pub(in crate::store) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
@@ -309,7 +309,7 @@ impl Store {
     }
 
     /// Reads at most `limit` index items in descending order, from the sort key `before` down to
-    /// `first`. Returns all but the item at `before`, and whether there may be more.
+    /// `first`. Omits the item at `before`. Also returns whether there may be more.
     pub(in crate::store) async fn indexed(
         &self,
         user_id: &str,
@@ -349,10 +349,10 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// Returns the title for a conversation that this chat begins: the message's first line with text,
-/// cut between two words if it is too long. `site/chat/sidebar.js` shows the same title until the
-/// API answers. (Earlier releases also accepted the fence of a code block, and the first releases
-/// cut the line anywhere.)
+/// Returns the title for a conversation that this chat begins: the message's first line that
+/// contains text, cut between two words if it is too long. `site/chat/sidebar.js` shows the same
+/// title until the API replies. Earlier releases also accepted the fence of a code block, and the
+/// first releases cut the line anywhere.
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));

@@ -12,7 +12,7 @@ use crate::store::timeline::Timeline;
 use crate::store::{DataPeriod, PageStart, Result, Store, Write, from_item};
 use crate::values::Chat;
 
-/// The number of chats of all users that are read at a time. 25 chats of the largest size are a few
+/// The number of chats of all users that are read at a time. 25 chats of the maximum size are a few
 /// megabytes.
 pub const CHATS: usize = 25;
 
@@ -20,10 +20,10 @@ pub const CHATS: usize = 25;
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
 /// The attributes of a chat that lists show. Lists don't read a chat's other attributes, because
-/// reading them takes longer.
+/// that would take longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
 
-/// Placeholders for the attributes in [`SHOWN`] whose names DynamoDB reserves.
+/// Placeholders for the attributes in [`SHOWN`] with names that DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
     ("#response", "response"),
     ("#usage", "usage"),
@@ -74,8 +74,9 @@ impl Store {
         found.into_iter().map(message).collect()
     }
 
-    /// Deletes a chat, and the title that it gave to its conversation. Chats that followed the
-    /// deleted chat follow its parent instead. The ledger keeps the deleted chat's cost.
+    /// Deletes a chat, and its conversation's title if the title came from this chat. Chats that
+    /// followed the deleted chat follow its parent instead. The ledger keeps the deleted chat's
+    /// cost.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -87,8 +88,8 @@ impl Store {
 
     /// Returns at most `count` of the user's chats that are older than the chat `before`, newest
     /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
-    /// also stops at 1 MB. The chats lack the attributes that lists don't show, such as the balance
-    /// after the chat and the partition in the index by_time.
+    /// also stops at 1 MB. The chats don't contain attributes that lists don't show, such as the
+    /// balance after the chat and the partition in the index by_time.
     pub async fn chats(
         &self,
         user_id: &str,

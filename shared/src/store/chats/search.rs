@@ -15,15 +15,15 @@ const READ: usize = 4_000_000;
 /// A filter for a list of chats. The default accepts all chats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFilter {
-    /// Accepts only chats with this lower-case text in the message or the answer.
+    /// Accepts only chats whose message or answer contains this lower-case string.
     text: Option<String>,
     /// Accepts only chats from these days.
     span: Span,
 }
 
 impl ChatFilter {
-    /// Creates a filter that accepts chats from these days with this text in the message or the
-    /// answer. `text` must be in lower case; the search ignores case.
+    /// Creates a filter that accepts chats from these days whose message or answer contains `text`.
+    /// `text` must be in lower case; the search ignores case.
     pub fn new(text: Option<String>, span: Span) -> Self {
         Self { text, span }
     }
@@ -53,7 +53,7 @@ struct ChatSearchPage<'f> {
 }
 
 impl ChatSearchPage<'_> {
-    /// Adds the chat if the filter accepts it. Breaks with the position of the next page once the
+    /// Adds the chat if the filter accepts it. Breaks with the position of the next page when the
     /// page is complete, or without a position if no page can follow.
     fn consider(&mut self, chat: Chat) -> ControlFlow<Option<PageStart>> {
         if chat.chat_id < self.least {
@@ -76,9 +76,9 @@ impl ChatSearchPage<'_> {
 
 impl Store {
     /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
-    /// where the next page begins. The chats come from `user`, or from all users if `user` is
-    /// `None`; the newest come first, beginning at `start`. The search reads a bounded number of
-    /// chats, so a page may be short or empty; the next page continues where this page ended.
+    /// where the next page begins. Searches the chats of `user`, or of all users if `user` is
+    /// `None`, newest first from `start`. The search reads a bounded number of chats, so a page may
+    /// be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,
@@ -135,7 +135,7 @@ impl Store {
                 }
             }
         }
-        // Months before the filter's first day have no matching chats.
+        // Months before the filter's first day contain no matching chats.
         let first = millis_of(&page.least).map_or_else(String::new, month);
         let next = next.filter(|next| !matches!(next, PageStart::In(of) if *of < first));
         Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))

@@ -1,6 +1,5 @@
-//! API keys in the Tokens table, and their number on the account. An API key and the account's
-//! number of API keys are written together, so parallel requests can't create more keys than an
-//! account may have.
+//! API keys in the Tokens table, and their number, which the account stores. A key and the number
+//! are written together, so parallel requests can't create more keys than an account may have.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -54,8 +53,8 @@ impl StoredApiKey {
 }
 
 impl Store {
-    /// Stores a new key, if the account accepts the caller and has room for another key. A key with
-    /// a limit also gets a purse on the account. Idempotent.
+    /// Stores a new key, if the account accepts the caller and may have another key. A key with a
+    /// limit also gets a purse on the account. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`Error::TooManyApiKeys`] and [`Error::TooManyLimitedKeys`].
@@ -79,7 +78,7 @@ impl Store {
                 .names(names)
                 .values(values)
                 .values([(":most", n(API_KEYS))]);
-            // Without a limit, all attempts are the same.
+            // If the key has no limit, all attempts send the same bytes.
             let request = match key.limit() {
                 None => key.id().to_owned(),
                 Some(_) => Uuid::new_v4().to_string(),
@@ -131,7 +130,7 @@ impl Store {
         };
         let mut new = NewPurse {
             set: ", purses.#purse = :none".into(),
-            // The purse remains after the key was revoked, so a late copy is refused.
+            // A revoked key's purse remains, so a late copy of this write is refused.
             condition: " AND size(purses) = :purses AND attribute_not_exists(purses.#purse)".into(),
             names: vec![("#purse".into(), purse)],
             values: vec![(":purses".into(), n(purses.len()))],
@@ -190,8 +189,8 @@ impl Store {
         }
     }
 
-    /// Notes that a chat was sent with this key on this day. Writes nothing if the key shows that
-    /// another chat was sent on this day. Idempotent.
+    /// Records the day as the day of the key's last use. Writes nothing if the key was used earlier
+    /// on this day. Idempotent.
     pub async fn note_use(&self, key: &StoredApiKey, millis: u64) -> Result<()> {
         let today = Day::from_millis(millis).number();
         if key.used >= Some(today) {
@@ -204,8 +203,8 @@ impl Store {
     }
 
     /// Deletes one of the caller's API keys, which is invalid from then on. A key that became
-    /// invalid when the account's address was verified isn't counted and no longer belongs to the
-    /// account.
+    /// invalid when the account's address was verified isn't counted; this call treats it as
+    /// missing.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`Error::NoSuchApiKey`] if the caller has no key with this
@@ -281,7 +280,7 @@ impl Store {
             match only {
                 Some(_) if keys.is_empty() => return Err(StoreError::Refused(Error::NoSuchApiKey)),
                 None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
-                // The index lags: it shows fewer keys than the account has.
+                // The index lags, and shows fewer keys than the account has.
                 None if found < seen.api_keys => seen = self.reread(&seen).await?,
                 _ => {
                     let count = self
@@ -308,8 +307,8 @@ impl Store {
     }
 
     /// Deletes the API keys that became invalid when the account changed from `seen` to `after`.
-    /// Misses keys that the index doesn't show yet. A failure is only logged, because these keys
-    /// are neither valid nor counted even if they remain.
+    /// Keys that the index doesn't show yet remain. A failure is only logged. Remaining keys do no
+    /// harm, because they are neither valid nor counted.
     pub(in crate::store) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
         if seen.api_keys == after.api_keys {
             return;
@@ -351,7 +350,7 @@ impl Store {
     /// Returns the ids of the user's API keys, newest first. The ids come from an index, which may
     /// lag by a moment.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
-        // One page has room for more keys than an account may have.
+        // One page can contain more keys than an account may have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
@@ -384,8 +383,8 @@ struct NewPurse {
     values: Vec<(String, AttributeValue)>,
 }
 
-/// Returns the account whose data caused the refusal of the transaction's second write. `None` if
-/// the transaction's second write wasn't refused.
+/// Returns the account that failed the condition of the transaction's second write. `None` if that
+/// write wasn't refused.
 ///
 /// # Errors
 /// [`StoreError::NotAccepted`] if the account doesn't accept the caller.

@@ -1,6 +1,6 @@
 //! E-mailed links: items in the Tokens table whose pks contain the hashes of the link tokens. The
 //! transaction that uses a link marks the link as used, so that each link works only once. The mark
-//! contains the request's id, so that a request whose reply was lost recognises its own mark.
+//! contains the request's id, so that a retried request recognises its own mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub enum Purpose {
     Verify,
     /// Resets a password.
     Reset,
-    /// A purpose that only later releases know; this release treats the link as invalid.
+    /// A purpose that a later release has added. This release treats the link as invalid.
     #[serde(other)]
     Other,
 }
@@ -55,7 +55,7 @@ pub struct Link {
     /// The account's epoch when the link was created. A change of the password raises the epoch,
     /// which ends every link.
     pub auth_epoch: u64,
-    /// The second at which the link expires. DynamoDB deletes the expired link some time later.
+    /// The Unix time at which the link expires. DynamoDB deletes the expired link some time later.
     expires_at: u64,
     /// The id of the request that has used the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ impl Link {
         Self { expires_at: now + INVITES, ..self }
     }
 
-    /// Returns in words how long the link is valid from the second `now`.
+    /// Returns in words how long the link is still valid at the Unix time `now`.
     pub fn life_in_words(&self, now: u64) -> String {
         in_words(self.expires_at.saturating_sub(now))
     }

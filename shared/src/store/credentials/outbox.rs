@@ -1,4 +1,4 @@
-//! The outbox in the Tokens table, which holds the e-mails to send. A request writes an outgoing
+//! The outbox in the Tokens table, which contains the e-mails to send. A request writes an outgoing
 //! e-mail in the same transaction as its other changes. The function `mail` reads the item from the
 //! table's stream, creates the link, sends the e-mail and deletes the item.
 //!
@@ -45,7 +45,7 @@ pub enum OutgoingEmail {
         /// The key form of the address.
         address: String,
         /// True if the link sets the first password of an account that an administrator has
-        /// created. Earlier releases ignore this field, and send the e-mail for a password reset.
+        /// created. Earlier releases ignore this field, and send an e-mail about a password reset.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
     },
@@ -97,11 +97,11 @@ impl OutgoingEmail {
 struct OutboxItem {
     /// `outbox:<random id>`.
     pk: String,
-    /// Stored under the name that earlier releases read.
+    /// The e-mail, stored under the attribute name that earlier releases read.
     #[serde(rename = "letter")]
     email: OutgoingEmail,
-    /// The second from which the e-mail isn't sent anymore. DynamoDB deletes the expired item some
-    /// time later.
+    /// The Unix time from which the e-mail isn't sent anymore. DynamoDB deletes the expired item
+    /// some time later.
     expires_at: u64,
 }
 
@@ -112,12 +112,12 @@ struct Pause {
     pk: String,
     /// The id of the request that sent the e-mail and began the pause.
     request: String,
-    /// The second at which the pause ends.
+    /// The Unix time at which the pause ends.
     expires_at: u64,
 }
 
 impl Store {
-    /// Returns an outgoing e-mail. `None` if the e-mail was sent, or is too old at `now`.
+    /// Returns an outgoing e-mail. `None` if the e-mail was already sent, or is too old at `now`.
     pub async fn outgoing_email(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
         let posted: Option<OutboxItem> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.email))

@@ -1,4 +1,4 @@
-//! The Keys table, which has the public keys that verify JWTs.
+//! The Keys table, which contains the public keys that verify JWTs.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,10 @@ pub struct PublicKey {
     /// The key itself: 32 bytes in base64url, as in a JWK ([RFC
     /// 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
     pub x: String,
-    /// The second at which the key was published.
+    /// The Unix time at which the key was published.
     pub from: u64,
-    /// The second at which the key expires. `None` for the public key of the key pair that signs
-    /// JWTs now.
+    /// The Unix time at which the key expires. `None` for the public key that belongs to the
+    /// current signing key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
@@ -29,9 +29,9 @@ impl PublicKey {
 }
 
 impl Store {
-    /// Returns all public keys. The table has a handful of keys at most, because expired keys are
-    /// deleted. Skips a key that can't be read, such as a key of a type that only later releases
-    /// know. JWTs signed with an unreadable key are invalid in this release.
+    /// Returns all public keys. The table contains at most a handful of keys, because expired keys
+    /// are deleted. Skips a key that can't be read, for example a type of key that a later release
+    /// has added. In this release, JWTs signed with such a key are invalid.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -62,7 +62,7 @@ impl Store {
         self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }
 
-    /// Sets the second at which a public key expires, unless it is already set.
+    /// Sets the Unix time at which a public key expires, unless it is already set.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let end = Write::update(
             &self.tables.keys,

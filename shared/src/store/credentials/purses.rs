@@ -7,7 +7,7 @@ use crate::clock::{month, previous_month};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
 
-/// The credits that each API key has spent, by the names of the purses that count them.
+/// The credits that were spent with each API key, by the name of the purse that counts them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Purses(HashMap<String, i128>);
 
@@ -32,8 +32,9 @@ impl Purses {
         }
     }
 
-    /// Returns the name of the purse that the account must still have for this key: the one for its
-    /// whole life, or that of the latest month in which the key was used. Empty if it was never used.
+    /// Returns the name of the purse that the account must still contain for this key: the purse
+    /// for the key's whole life, or for the latest month in which the key was used. Empty if the
+    /// key was never used.
     pub(in crate::store) fn of_key(&self, key: &str, per: LimitPeriod) -> Vec<String> {
         let of_key = self.0.keys().filter(|purse| key_and_period(purse).0 == key);
         let mut periods: Vec<_> = of_key.filter(|purse| per.counts_in(purse)).cloned().collect();
@@ -47,8 +48,9 @@ impl Purses {
         self.0.get(purse).copied().unwrap_or(0)
     }
 
-    /// Returns the purses that an account with these keys has: for each key with a limit, the purse
-    /// of its whole life, or of this month and the last one. `None` if no key has a limit.
+    /// Returns the purses of an account with these keys. For each key with a limit, they are the
+    /// purse for its whole life, or the purses for this month and the last month. `None` if no key
+    /// has a limit.
     pub(in crate::store) fn of_keys(
         &self,
         keys: &[&StoredApiKey],

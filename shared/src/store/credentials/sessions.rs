@@ -16,10 +16,10 @@ use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device}
 /// The outcome of redeeming a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The refresh token is the session's current or next one.
+    /// The refresh token is the session's current or next refresh token.
     Current(Session),
     /// The refresh token is dead, because a later token of its session was redeemed, or because
-    /// this token was redeemed too long ago. Another client seems to have a copy of the token.
+    /// this token was redeemed too long ago. Another client probably has a copy of the token.
     Dead(Session),
     /// The session has ended, or never existed.
     Gone,
@@ -32,14 +32,14 @@ pub enum Ending<'s> {
     One {
         /// The session's id.
         session: &'s str,
-        /// The second at which the session's JWTs would have expired.
+        /// The Unix time at which the session's JWTs would have expired.
         ends: u64,
     },
     /// Every session of the account.
     All,
 }
 
-/// The number of revoked sessions that an account stores. Each revoked session makes every write of
+/// The number of revoked sessions that an account stores. Each revoked session makes every write to
 /// the account larger.
 const REVOKED: usize = 50;
 
@@ -70,9 +70,9 @@ impl Store {
         self.send(&put).await.map(drop)
     }
 
-    /// Redeems a refresh token, in one conditional write. If the token's generation is the
-    /// session's next one, the session advances to that generation and records `now` as its last
-    /// use. Idempotent.
+    /// Redeems a refresh token, in one conditional write. If the token's generation follows the
+    /// session's, the session advances to that generation and records `now` as its last use.
+    /// Idempotent.
     ///
     /// The refresh token of the current generation can be redeemed again for a while, because the
     /// reply may have been lost, or other tabs may share the token. The refresh token of the first
@@ -130,7 +130,8 @@ impl Store {
     /// the same time, strongly consistent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept it.
+    /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept the
+    /// session.
     pub async fn session_of(&self, token: &RefreshToken, now: u64) -> Result<(Account, Session)> {
         let (account, session) =
             tokio::try_join!(self.account_named(&token.name), self.session(&token.session))?;
@@ -156,8 +157,8 @@ impl Store {
         self.with_ids(SESSION, ids).await
     }
 
-    /// Returns the newest sessions whose JWTs the account accepts at the second `now`, newest
-    /// first, at most 100.
+    /// Returns at most 100 of the sessions whose JWTs the account accepts at the Unix time `now`,
+    /// newest first.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
         let mut sessions = self.sessions(&ids).await?;
@@ -193,9 +194,9 @@ impl Store {
     /// invalid from then on. Idempotent.
     ///
     /// One conditional write adds the session to the account's revoked sessions. If too many
-    /// sessions are revoked, the write replaces those whose JWTs have expired. If no revoked
-    /// session has expired JWTs, the write raises the epoch instead, which ends every session of
-    /// the account.
+    /// sessions are revoked, the write also removes the revoked sessions whose JWTs have expired.
+    /// If it can't remove any, the write raises the epoch instead, which ends every session of the
+    /// account.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's access token.
@@ -237,7 +238,7 @@ impl Store {
         }
     }
 
-    /// Adds a session to the account's revoked sessions, and removes the `outdated` ones.
+    /// Adds a session to the account's revoked sessions, and removes the sessions in `outdated`.
     fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (room, limit) = match outdated {

@@ -76,7 +76,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the reason, a text for people.
+    /// Returns the reason, for human readers.
     pub fn reason(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.reason,
@@ -118,7 +118,7 @@ impl ActFilter {
 }
 
 impl Store {
-    /// A write that adds an act, with the attributes that every row in the table has.
+    /// A write that adds an act, with the attributes of every row in the table.
     pub(in crate::store) fn put_act(&self, act: &AdminAct) -> Result<Write> {
         let mut row = to_item(act)?;
         row.insert("user_id".into(), s(standing_of(&act.user_id)));
@@ -129,7 +129,7 @@ impl Store {
             .shows_item())
     }
 
-    /// Returns true if this act on this user is recorded.
+    /// Returns true if the trail contains this act on this user.
     pub(in crate::store) async fn has_act(&self, user_id: &str, id: &str) -> Result<bool> {
         self.has_row(&standing_of(user_id), id).await
     }
@@ -141,8 +141,8 @@ impl Store {
         Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
-    /// Returns at most `count` acts of administrators, newest first, from `start`, and where the
-    /// next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
+    /// Returns at most `count` of the administrators' acts, newest first, from `start`, and where
+    /// the next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
     pub async fn trail(
         &self,
         filter: &ActFilter,
@@ -151,7 +151,7 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<TrailEntry>, Option<PageStart>)> {
         let list = Timeline { shards: 1, ..self.trail_index() };
-        // No import brings acts.
+        // Imports don't add acts.
         let period = DataPeriod::without_imports(now);
         if *filter == ActFilter::default() {
             let (found, next) = self.newest(list, start, period, count).await?;

@@ -1,5 +1,6 @@
-//! The costs and the income of models, by day, model and user. Like the figures, they are counted from the
-//! ledger, and stored for each closed day. Only chats that a price list priced are counted.
+//! The costs and the income of models, by day, model and user. Like the figures, they are counted
+//! from the ledger and stored for each closed day. Only chats that were priced by a price list are
+//! counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use crate::values::{Receipt, Usage};
 /// The number of users that are stored for each day.
 const KEPT: usize = 250;
 
-/// The numbers of a model's or a user's chats.
+/// The figures about a model's or a user's chats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostFigures {
     /// The number of chats.
@@ -26,20 +27,20 @@ pub struct CostFigures {
     pub spent: u64,
     /// The number of model tokens in the prompts.
     pub prompt_tokens: u64,
-    /// The number of model tokens in the prompts that the provider read from its cache.
+    /// The number of these model tokens that the provider read from its cache.
     pub cached_tokens: u64,
     /// The number of model tokens in the answers.
     pub completion_tokens: u64,
-    /// The provider's price, in millionths of the currency's unit. `None` if a price list lacks
-    /// a cost.
+    /// The provider's price, in millionths of the currency's unit. `None` if a price list contains
+    /// no cost for its model.
     pub cost: Option<u64>,
-    /// The price of the spent credits for their buyers, in millionths of the currency's unit. `None` if a
-    /// price list doesn't say.
+    /// The price that buyers pay for the spent credits, in millionths of the currency's unit.
+    /// `None` if a price list contains no price of credits.
     pub income: Option<u64>,
 }
 
 impl CostFigures {
-    /// Adds the `other` numbers. A sum of money is unknown if a part of it is.
+    /// Adds the `other` figures. A sum of money is `None` if one of its parts is.
     fn add(&mut self, other: &Self) {
         let is_first = self.chats == 0;
         let sum = |one: Option<u64>, other: Option<u64>| match is_first {
@@ -58,32 +59,32 @@ impl CostFigures {
     }
 }
 
-/// Which chats the numbers are of: those of a model or of a user, in one currency.
+/// The chats to which figures belong: the chats with one model or of one user, in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CostKey {
     /// The model's name in the price list, or the user's id.
     pub of: String,
-    /// The currency of the price list. Empty if the list has no money.
+    /// The currency of the price list. Empty if the list contains no money.
     pub currency: String,
 }
 
-/// One line of the figures.
+/// A row of the figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostLine {
     /// The model or the user.
     #[serde(flatten)]
     pub key: CostKey,
-    /// The numbers.
+    /// The figures of these chats.
     #[serde(flatten)]
     pub figures: CostFigures,
 }
 
-/// The numbers of one day or several days.
+/// The figures of one day or several days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
-    /// The numbers of each model, most spent credits first.
+    /// The figures of each model, sorted by spent credits, largest amount first.
     pub models: Vec<CostLine>,
-    /// The numbers of the users who spent the most, most spent credits first.
+    /// The figures of the users who spent the most, largest amount first.
     pub users: Vec<CostLine>,
 }
 
@@ -105,7 +106,7 @@ fn add_lines(sums: &mut HashMap<CostKey, CostFigures>, of_day: &[CostLine]) {
     }
 }
 
-/// Sorts the lines by the spent credits.
+/// Sorts the rows by spent credits, largest amount first.
 fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
     let mut lines: Vec<CostLine> =
         sums.into_iter().map(|(key, figures)| CostLine { key, figures }).collect();
@@ -115,7 +116,7 @@ fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
     lines
 }
 
-/// The attributes of a ledger row that are counted.
+/// The attributes of a ledger row that the figures need.
 #[derive(Deserialize)]
 struct PricedRow {
     user_id: String,
@@ -126,7 +127,7 @@ struct PricedRow {
     usage: Option<Usage>,
 }
 
-/// The numbers of a user's chats with one model by one version of the price list.
+/// The key of a sum: a user's chats with one model under one version of the price list.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     user_id: String,
@@ -134,7 +135,7 @@ struct Kind {
     model: String,
 }
 
-/// Computes the money for numbers by a price list.
+/// Computes the cost and the income for these figures from a price list.
 fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> CostFigures {
     let list = prices.map(|prices| &prices.list);
     let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
@@ -191,12 +192,12 @@ impl Daily for Costs {
 }
 
 impl Store {
-    /// Returns what models cost and brought in on each of `days` days from `first`. Closed days that
-    /// were never counted are counted and stored.
+    /// Returns the costs and the income of models on each of `days` days from `first`. Closed days
+    /// that were never counted are counted and stored.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't finished
-    /// at `until`. Days that were counted are stored, so the next call continues.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't
+    /// finished at `until`. Days that were counted are stored, so the next call continues.
     pub async fn costs(
         &self,
         first: Day,

@@ -9,7 +9,7 @@ use crate::store::timeline::Timeline;
 use crate::store::{Result, Store, Write, s, to_item};
 use crate::values::{Entry, EntryKind, Payment, charges};
 
-/// A text that sorts after every entry id.
+/// A string that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
 /// The attributes of a ledger row that the daily figures need.
@@ -30,7 +30,7 @@ impl CountedRow {
     pub(in crate::store) const ATTRIBUTES: &str =
         "user_id, entry_id, kind, amount, chat_id, payment";
 
-    /// Returns true if the row changed a balance. The index `trail` also has rows for
+    /// Returns true if the row changed a balance. The index `trail` also contains rows for
     /// administrators' acts, which move no credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
@@ -48,9 +48,9 @@ fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
-/// Returns an entry's partition in the index `trail`. Administrators' adjustments are partitioned by
-/// month, together with their other acts, and all other entries by day. The partition depends on the
-/// time in the id, because readers search by that time.
+/// Returns an entry's partition in the index `trail`. Administrators' adjustments are in a
+/// partition for the month, together with their other acts. All other entries are in partitions for
+/// the day. The partition depends on the time in the id, because readers search by that time.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {
@@ -71,7 +71,7 @@ impl Store {
             .shows_item())
     }
 
-    /// Returns true if the table has this row. Strongly consistent.
+    /// Returns true if the table contains this row. Strongly consistent.
     pub(in crate::store) async fn has_row(&self, user_id: &str, entry_id: &str) -> Result<bool> {
         let get = self
             .client
@@ -99,7 +99,7 @@ impl Store {
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 
-    /// Returns all partitions of the index `trail` that have rows of this day.
+    /// Returns all partitions of the index `trail` that can contain rows from this day.
     pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
         let mut places = self.partitions_of(day);
         places.push(day.month());

@@ -17,8 +17,8 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// The time between a day's end and its closing, in milliseconds. Neither a chat nor an update of
-/// an index takes that long.
+/// The time between a day's end and its closing, in milliseconds. No chat and no update of an index
+/// takes that long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// The number of days that are counted at a time.
@@ -45,7 +45,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Returns the sum of these and the `other` figures.
+    /// Adds the `other` figures to these figures.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         for (currency, money) in other.revenue {
@@ -173,7 +173,7 @@ impl Store {
         self.count_rows_named(day, places, attributes, &[], add).await
     }
 
-    /// Like [`Store::count_rows`], with names for attributes whose own name an expression can't have.
+    /// Like [`Store::count_rows`], with placeholders for attribute names that DynamoDB reserves.
     pub(in crate::store) async fn count_rows_named<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,

@@ -1,5 +1,4 @@
-//! Interventions: an administrator's acts on an account that don't change its role, state or
-//! balance.
+//! Interventions: administrators' acts on accounts that don't change a role, a state or a balance.
 //!
 //! The transaction of an intervention also checks that the caller is still an administrator, and
 //! writes a ledger row beside the rows about roles and states. The row's id is fixed before the
@@ -13,8 +12,8 @@ use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
-/// An administrator's intervention in another account. Everything that the intervention's ledger
-/// row records is fixed before the first send, so that a retry sends the same row.
+/// An administrator's intervention in another account. All values in the intervention's ledger row
+/// are fixed before the first send, so that a retry sends the same row.
 #[derive(Clone, Debug)]
 pub struct PlannedIntervention<'a> {
     /// The administrator.
@@ -29,7 +28,7 @@ pub struct PlannedIntervention<'a> {
 }
 
 impl<'a> PlannedIntervention<'a> {
-    /// Creates an intervention that begins now.
+    /// Creates an intervention with a new id and the current time.
     ///
     /// # Errors
     /// [`Error::OwnAccount`] if the account is the administrator's own.
@@ -96,7 +95,7 @@ impl Store {
 
     /// Sends an intervention's writes together with its row, on condition that the caller is still
     /// an administrator. Returns `None` if the transaction was applied. If one of the writes was
-    /// refused, returns the account as it is now.
+    /// refused, returns the current account.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].
@@ -125,6 +124,7 @@ impl Store {
     }
 }
 
-/// The cause if other writes changed the account before each attempt of an intervention.
+/// The cause that is logged if other writes changed the account before each attempt at an
+/// intervention.
 pub(in crate::store) const CONTENDED: &str =
     "the account kept changing while an administrator changed it";

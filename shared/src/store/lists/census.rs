@@ -18,10 +18,10 @@ use crate::values::{Account, Imports, Role};
 /// The number of users that are stored for each order.
 const RANKED: usize = 1000;
 
-/// The number of users that one item of a ranking has.
+/// The number of users in one item of a ranking.
 const CHUNK: usize = 100;
 
-/// The number of accounts that one batch has, and how many batches are read at the same time.
+/// The number of accounts in a batch, and the number of batches that are read at the same time.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
@@ -54,7 +54,8 @@ impl UserOrder {
         Self { figure: Figure::LastMessage, falling: true },
     ];
 
-    /// Returns the order's name: the name of a field, after a `-` if the largest value comes first.
+    /// Returns the order's name: a field's name, with a `-` before it if the largest value comes
+    /// first.
     pub fn word(self) -> &'static str {
         match (self.figure, self.falling) {
             (Figure::Balance, false) => "tokens",
@@ -98,9 +99,9 @@ pub struct Census {
     pub silent: u64,
     /// The sum of all balances.
     pub tokens: u64,
-    /// All credits ever granted to the counted accounts.
+    /// The sum of all credits that were granted to the accounts.
     pub granted: u64,
-    /// All credits that the counted accounts ever spent.
+    /// The sum of all credits that the accounts spent.
     pub spent: u64,
 }
 
@@ -152,7 +153,7 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// Returns all items of this order, even those without users, so that no item remains from an
+    /// Returns all items of this order, even items without users, so that no item remains from an
     /// earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
@@ -178,8 +179,8 @@ struct StoredRanking {
 }
 
 impl Store {
-    /// Reads every account, and stores the totals and the first users in each order, in place of
-    /// the previous census. Also counts the imported hashes that are left, if there is a record of
+    /// Reads every account, and replaces the previous census with the new totals and the first
+    /// users in each order. Also counts the remaining imported hashes, if there is a record of
     /// imports. `now` is in milliseconds. Idempotent. An account that can't be read is skipped, and
     /// the census returns an error at the end.
     pub async fn take_census(&self, now: u64, imports: Option<&Imports>) -> Result<Census> {
@@ -210,8 +211,8 @@ impl Store {
         unreadable.map_or(Ok(census), Err)
     }
 
-    /// Calls `see` for every account that isn't deleted. An account that can't be read is skipped;
-    /// returns the error of the last one.
+    /// Calls `see` for every account that isn't deleted. Skips accounts that can't be read, and
+    /// returns the error of the last of them.
     pub(in crate::store) async fn each_account(
         &self,
         mut see: impl FnMut(&Account),
@@ -264,7 +265,7 @@ impl Store {
     /// page if there may be one.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`] for a position that doesn't exist in any order.
+    /// [`Error::InvalidCursor`] if `position` doesn't exist in any order.
     pub(in crate::store) async fn ranked(
         &self,
         order: UserOrder,

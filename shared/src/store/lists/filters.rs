@@ -1,6 +1,6 @@
-//! Filtered lists of users, for administrators. A filter compares data that the index has, or data
-//! that only the account has. Each page reads a bounded number of accounts, and the next page
-//! continues where the page before it ended.
+//! Filtered lists of users, for administrators. A filter compares data that the index contains, or
+//! data that only the account contains. Each page reads a bounded number of accounts, and the next
+//! page continues where the previous page ended.
 
 use crate::store::lists::users::PlacedAccount;
 use crate::store::{
@@ -9,8 +9,7 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
-/// The number of accounts that are read at a time if the first `count` accounts weren't enough for
-/// a page.
+/// The number of accounts that are read at a time if the first `count` accounts don't fill a page.
 const BATCH: usize = 100;
 
 /// The maximum number of batches of accounts that are read for one page.
@@ -33,7 +32,7 @@ pub struct UserFilter {
 }
 
 impl UserFilter {
-    /// Returns true if the filter compares data that the index doesn't have.
+    /// Returns true if the filter compares data that the index doesn't contain.
     pub fn asks_the_account(&self) -> bool {
         Self { role: None, active: None, ..self.clone() } != Self::default()
     }
@@ -60,17 +59,17 @@ impl UserFilter {
 pub enum UserSource {
     /// All accounts, newest first.
     All,
-    /// The accounts whose username or address begins with this text, in alphabetical order.
+    /// The accounts whose username or address begins with this string, in alphabetical order.
     Beginning(String),
-    /// The accounts whose username or address contains this text, in alphabetical order.
+    /// The accounts whose username or address contains this string, in alphabetical order.
     Containing(String),
-    /// The first accounts in an order, as the latest census found them.
+    /// The first accounts in an order, as the latest census stored them.
     Ranked(UserOrder),
 }
 
 impl Store {
-    /// Returns at most `count` accounts whose data in the index the filter accepts, newest first,
-    /// from `start`, and where the next page begins.
+    /// Returns at most `count` accounts that the filter accepts by their data in the index, newest
+    /// first, from `start`, and where the next page begins.
     pub async fn users_of(
         &self,
         filter: &UserFilter,

@@ -20,18 +20,18 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// The greatest character. Appended to a prefix, the character ends the range of texts with that
+/// The greatest character. Appended to a prefix, the character ends the range of strings with that
 /// prefix.
 const LAST: char = '\u{10ffff}';
 
-/// The longest prefix that is searched for, in bytes. A sort key has at most 1024 bytes.
+/// The maximum length of a prefix in a search, in bytes. A sort key can be at most 1024 bytes long.
 const LABEL_LENGTH: usize = 1020;
 
-/// A text that sorts before every label.
+/// A string that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// The number of times that a search for labels that contain a text reads all partitions for one
-/// page, and how many labels it reads from each partition at a time.
+/// How often a search for labels that contain a string reads all partitions for one page, and how
+/// many labels it reads from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
@@ -46,7 +46,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// Returns the position in a cursor. `None` if the cursor isn't from this search.
+    /// Parses the position in a cursor. `None` if the cursor isn't from this search.
     fn from_cursor(pk: &str, prefix: &str) -> Option<Self> {
         let (_, label) = pk.split_once(':')?;
         label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
@@ -54,7 +54,7 @@ impl Label {
 }
 
 /// An account in a list, with its position. A page that begins at this position shows the accounts
-/// after this account.
+/// after it.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,
@@ -130,7 +130,7 @@ impl Store {
             })
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // Read two more labels: the label after which the page begins, and a label that shows
+        // Read two more labels: the label after which the page begins, and one label that shows
         // whether there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
@@ -160,8 +160,8 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::Refused(Error::InvalidCursor)))
             .transpose()?;
         // Read a few more labels: the label after which the page begins, the label at which the
-        // partition's result is truncated, and one more, because a username and an address may be
-        // the same label.
+        // partition's result is truncated, and one more label, because a username and an address
+        // may be the same label.
         let (mut found, mut limit) = (Vec::new(), count + 3);
         for _ in 0..LABEL_ROUNDS {
             let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
@@ -200,8 +200,7 @@ impl Store {
         Ok((found, after.map(|after| after.pk)))
     }
 
-    /// Queries each partition of the index for at most `limit` labels between the texts `from` and
-    /// `to`.
+    /// Queries each partition of the index for at most `limit` labels between `from` and `to`.
     async fn label_lanes(&self, from: &str, to: &str, limit: usize) -> Result<Vec<QueryOutput>> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let lanes = (0..USER_SHARDS).map(|shard| {
@@ -235,8 +234,8 @@ impl Store {
         Ok(accounts.iter().map(|(_, account)| ListedAccount::from_account(account)).collect())
     }
 
-    /// Like [`Store::users_labelled`], but returns the accounts as stored, each with the position
-    /// of the username or address by which the account was found. `matches` returns true for a
+    /// Like [`Store::users_labelled`], but returns the stored accounts, each with the position of
+    /// the username or address under which the account was found. `matches` returns true for a
     /// username that the search finds.
     pub(in crate::store) async fn accounts_labelled(
         &self,
@@ -303,20 +302,20 @@ impl Store {
     /// moment.
     ///
     /// # Errors
-    /// [`Error::NoSuchUser`] if the index has no account with this id.
+    /// [`Error::NoSuchUser`] if the index contains no account with this id.
     pub async fn user_with_id(&self, id: Option<&str>) -> Result<ListedAccount> {
         let Some(id) = id else { return Err(StoreError::Refused(Error::NoSuchUser)) };
         self.listed(id).await?.ok_or(StoreError::Refused(Error::NoSuchUser))
     }
 
-    /// Returns, for each of these texts, every account that it may mean: the account with this id,
-    /// or the account with this username and the account with this address.
+    /// Returns the accounts that each of these strings may identify: the account with this id, or
+    /// the accounts with this username and with this address.
     pub async fn accounts_matching_each(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
         iter(texts)
             .map(|text| async move {
-                // A text that is an id, in any notation, never means a username. Otherwise a user
-                // could choose a username that looks like another account's id, and be mistaken for
-                // that account.
+                // A string that is an id, in any notation, never counts as a username. Otherwise a
+                // user could choose a username that looks like another account's id, and be
+                // mistaken for that account.
                 if let Ok(id) = Uuid::try_parse(&text) {
                     let found = self.account_with_id(&id.to_string()).await?;
                     return Ok(found.into_iter().collect());
@@ -331,7 +330,7 @@ impl Store {
             .await
     }
 
-    /// Returns the account with this id. `None` if no account has it.
+    /// Returns the account with this id. `None` if no account has this id.
     pub(in crate::store) async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
         let Some(listed) = self.listed(id).await? else { return Ok(None) };
         match self.account_of_user(&listed).await {

@@ -1,4 +1,4 @@
-//! The list of orders that an administrator should look at: those that owe credits, are stranded
+//! The list of orders that an administrator should look at, because they owe credits, are stranded
 //! or are disputed. Administrators get an e-mail about each dispute.
 
 use serde::Serialize;
@@ -24,7 +24,7 @@ struct Attention<'a> {
 pub struct WaitingOrders {
     /// The number of orders that are stranded or disputed.
     pub orders: u64,
-    /// The number of disputes of which administrators have been told now.
+    /// The number of disputes for which this run wrote e-mails to administrators.
     pub disputes: u64,
 }
 
@@ -34,8 +34,8 @@ impl Order {
         self.owed > Credits::ZERO || self.waits() || self.untold_disputes().is_some()
     }
 
-    /// Returns true if only a person can do something about the order. Nothing needs to be done
-    /// about owed credits.
+    /// Returns true if only a person can resolve the order's state. Owed credits are collected
+    /// automatically.
     fn waits(&self) -> bool {
         self.stranded.is_some() || self.facts.is_disputed()
     }
@@ -48,8 +48,8 @@ impl Order {
 }
 
 impl Store {
-    /// Lists an order among those that an administrator should look at. If it needs no attention
-    /// any more, the next collection removes it from the list. Idempotent.
+    /// Adds an order to the list of orders that an administrator should look at. If the order no
+    /// longer needs attention, the next collection removes it from the list. Idempotent.
     pub async fn list_order(&self, order: &Order) -> Result<()> {
         self.send(&self.list_for_attention(order)?).await.map(drop)
     }
@@ -63,9 +63,9 @@ impl Store {
         Write::delete(&self.tables.tokens, pk(attention_pk(order.id())))
     }
 
-    /// Removes an order that was just read, and needs no attention, from the list of those that do.
-    /// An earlier release may have left it there, because it doesn't list disputed orders. Returns
-    /// false if the order has changed since then.
+    /// Removes an order that needs no attention from the list. `order` is the order as just read.
+    /// An earlier release may have left the order on the list, because it didn't consider disputes.
+    /// Returns false if the order has changed since it was read.
     pub(super) async fn stop_listing(&self, order: &Order) -> Result<bool> {
         let unchanged = Write::check(&self.tables.tokens, pk(&order.pk))
             .condition("version = :seen")
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Writes an outgoing e-mail to each administrator with a verified address, for each order with
-    /// new disputes. Each dispute is told once. Also counts the orders that wait for an
+    /// new disputes. Each dispute causes e-mails only once. Also counts the orders that wait for an
     /// administrator.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
         let (mut waiting, mut before) = (WaitingOrders::default(), None);
@@ -101,9 +101,9 @@ impl Store {
         }
     }
 
-    /// Writes the e-mails about an order that was just read, and records how many disputes they are
-    /// about. If nothing else needs attention, the order is no longer listed. Returns false if the
-    /// order has changed, or the e-mails have been written already. Idempotent.
+    /// Writes the e-mails about an order that was just read, and records the number of disputes
+    /// that they cover. If nothing else needs attention, removes the order from the list. Returns
+    /// false if the order has changed, or the e-mails were written before. Idempotent.
     async fn tell(
         &self,
         order: &Order,

@@ -1,5 +1,5 @@
-//! The collection: takes the credits that orders owe from accounts that have got credits since, and
-//! tries again to grant those that couldn't be granted.
+//! The daily collection. It takes owed credits from accounts that have got credits since, and
+//! retries grants that failed before.
 
 use crate::Credits;
 use crate::clock::Clock;
@@ -7,7 +7,7 @@ use crate::store::{Result, Store};
 use crate::values::PaymentFacts;
 
 impl Store {
-    /// Takes the credits that an account owes, as far as the account has them.
+    /// Takes the credits that an account owes, up to its balance.
     pub(in crate::store) async fn collect_of(&self, user_id: &str, clock: &Clock) -> Result<()> {
         let mut before = None;
         loop {
@@ -22,9 +22,9 @@ impl Store {
         }
     }
 
-    /// Takes all owed credits that accounts have got since then, and tries again to move stranded
-    /// ones. Returns the number of orders that still need an administrator's attention. If an order
-    /// fails, the others are still collected.
+    /// Takes owed credits from all accounts that have got credits, and tries again to move stranded
+    /// credits. Returns the number of orders that still need an administrator's attention. If an
+    /// order fails, the collection continues with the other orders.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
         let (mut before, mut left) = (None, 0);
         loop {

@@ -1,4 +1,4 @@
-//! The merging of a payment's facts into its order. Refunds and disputes name only the payment, so
+//! Merging of a payment's facts into its order. Refunds and disputes refer only to the payment, so
 //! their facts are kept until the payment's order is known.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
@@ -14,11 +14,12 @@ use crate::store::{
 };
 use crate::values::PaymentFacts;
 
-/// How long facts about a payment are kept for which no order is known, in seconds. Most such
-/// payments belong to another product with the same account at the payment provider.
+/// How long facts about a payment without a known order are kept, in seconds. Most such payments
+/// belong to another product with the same account at the payment provider.
 const UNCLAIMED: u64 = 90 * 86_400;
 
-/// The item of a payment. It names the order, or keeps facts until the order is known.
+/// The item of a payment. It contains the order's id, or the payment's facts until the order is
+/// known.
 #[derive(Default, Deserialize)]
 struct StoredPayment {
     order: Option<String>,
@@ -31,7 +32,7 @@ impl Store {
     /// Merges facts into an order that was just read, and moves its credits. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the outcome remains unknown: send the facts again.
+    /// [`StoreError::Unavailable`] if the outcome remains unknown. The facts can be merged again.
     pub async fn merge_facts(
         &self,
         order: Order,
@@ -47,10 +48,10 @@ impl Store {
     }
 
     /// Merges facts into the order of a payment, and returns the order. Returns `None` if no order
-    /// is known: the facts are kept for it. Idempotent.
+    /// is known yet, and keeps the facts for it. Idempotent.
     ///
     /// # Errors
-    /// As [`Store::merge_facts`].
+    /// The errors of [`Store::merge_facts`].
     pub async fn merge_facts_of_payment(
         &self,
         payment: &str,
@@ -103,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Records that a payment belongs to an order, unless it belongs to another one. Returns the
+    /// Records that a payment belongs to an order, unless it belongs to another order. Returns the
     /// facts that were kept for the order.
     async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
         let claim = Write::update(
@@ -124,8 +125,8 @@ impl Store {
         }
     }
 
-    /// Merges facts into an order that was just read. Credits that the order grants first pay what
-    /// the account owes for other orders.
+    /// Merges facts into an order that was just read. Credits that the account owes for other
+    /// orders are taken from this order's credits first.
     async fn merge_into_order(
         &self,
         order: Order,

@@ -1,4 +1,4 @@
-//! The order itself, and the item that lists it among its buyer's items.
+//! The stored order, and the item that lists it among its buyer's items.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,8 @@ use crate::values::{Account, Pack, PaymentFacts, Stranded, credits_for};
 pub struct Order {
     /// `order:<id>`, where the id is a UUIDv7.
     pub(super) pk: String,
-    /// The partition of the index that lists all orders. An order isn't erased with its account.
+    /// The partition of all orders in the index `by_user`. An order isn't listed under its buyer,
+    /// because it isn't erased with the account.
     pub(super) user_id: String,
     /// The id of the buyer's account.
     pub account: String,
@@ -34,13 +35,13 @@ pub struct Order {
     /// The facts about the payment.
     #[serde(flatten)]
     pub facts: PaymentFacts,
-    /// The credits that the buyer has got, and that haven't returned.
+    /// The credits that the buyer has got, without the credits that were taken back.
     pub given: Credits,
     /// The money in the order's ledger rows, in the currency's smallest unit.
     pub money: u64,
-    /// The credits that must still return.
+    /// The credits that must still be taken back.
     pub owed: Credits,
-    /// Why the credits can't be moved. `None` if they can.
+    /// The reason why the credits can't be moved. `None` if they can be moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranded: Option<Stranded>,
     /// The id of the order's last ledger row. `None` if neither credits nor money have moved.
@@ -53,7 +54,7 @@ pub struct Order {
     pub version: u64,
 }
 
-/// The item that lists an order among the buyer's items, which are erased with the account.
+/// The item that lists an order among its buyer's items. These items are erased with the account.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Purchase {
     pub(super) pk: String,
@@ -87,7 +88,7 @@ impl Order {
         }
     }
 
-    /// Returns the order with another id, such as one that a payment provider has kept.
+    /// Returns the order with another id, for example an id that the payment provider has kept.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         self.pk = order_pk(id);
@@ -105,7 +106,7 @@ impl Order {
         self.row.as_deref()
     }
 
-    /// Returns the credits that the buyer should have by the facts.
+    /// Returns the credits that the buyer should have, according to the facts.
     pub fn target(&self) -> Credits {
         credits_for(self.tokens, self.facts.kept(self.price), self.price)
     }

@@ -1,5 +1,5 @@
-//! Reads of orders: one by its id, and the lists of all orders, of a buyer's purchases, and of
-//! those that an administrator should look at.
+//! Reads of orders: a single order by its id, and the lists of all orders, of a buyer's purchases,
+//! and of orders that an administrator should look at.
 
 use crate::store::orders::Order;
 use crate::store::schema::{ATTENTION, ORDER, PURCHASE, order_pk, pk};
@@ -20,7 +20,7 @@ impl Store {
         self.orders_in((ORDER, ORDER), before).await
     }
 
-    /// Returns all orders since a time in milliseconds, newest first.
+    /// Returns the orders from `since` on, newest first. `since` is in milliseconds since 1970.
     pub async fn orders_since(&self, since: u64) -> Result<Vec<Order>> {
         let mut all: Vec<Order> = Vec::new();
         loop {
@@ -56,7 +56,7 @@ impl Store {
         loop {
             let (ids, more) = self.ids_of_user(kind, user_id, before.as_deref()).await?;
             let orders = self.with_ids(ORDER, &ids).await?;
-            // The index still lists orders that were just deleted. The caller continues at the
+            // The index may still list orders that were just deleted. The caller continues at the
             // page's last order, so only the last page may be empty.
             if !orders.is_empty() || !more {
                 return Ok((orders, more));
@@ -66,7 +66,7 @@ impl Store {
     }
 }
 
-/// Returns the orders among items of the Tokens table.
+/// Returns the orders among these items from the Tokens table.
 pub(in crate::store) fn orders(items: &[Item]) -> Result<Vec<Order>> {
     let is_order = |item: &&Item| text(item, "pk").starts_with(ORDER);
     items.iter().filter(is_order).cloned().map(from_item).collect()

@@ -1,5 +1,5 @@
 //! The steps of an order. One transaction merges facts into the order, and moves the difference
-//! between the credits that the buyer has got and those that the facts demand.
+//! between the credits that the buyer has got and the credits that the facts require.
 
 use uuid::Uuid;
 
@@ -13,8 +13,8 @@ use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, s
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
-    /// Returns the order after these facts were merged and all credits were moved that can be
-    /// moved. `account` is the buyer's account, or `None` if it was deleted.
+    /// Returns the order with these facts merged, and with all credits moved that can be moved.
+    /// `account` is the buyer's account, or `None` if it was deleted.
     fn with_facts(&self, facts: &PaymentFacts, account: Option<&Account>) -> Self {
         let facts = self.facts.clone().merged(facts);
         let mut next = Self { facts, owed: Credits::ZERO, stranded: None, ..self.clone() };
@@ -54,7 +54,7 @@ impl Order {
         if amount == 0 && money == 0 {
             return None;
         }
-        // The buyer's payments cause the entry, so it isn't among administrators' acts.
+        // The entry isn't listed among administrators' acts, because the buyer's payments cause it.
         let entry = Entry::new(
             &self.account,
             clock.id().to_string(),
@@ -94,8 +94,8 @@ impl Store {
             if next == order {
                 return Ok((order, owes));
             }
-            // Each attempt has a row and a token of its own. Of all attempts at one version, only
-            // one can be applied.
+            // Each attempt gets a new row and a new request token. Of all attempts at the same
+            // version, only one can be applied.
             let entry = next.entry_since(&order, clock);
             if let Some(entry) = &entry {
                 next.row = Some(entry.entry_id.clone());
@@ -105,8 +105,8 @@ impl Store {
                 Transaction::Applied => return Ok((next, owes)),
                 Transaction::Refused(_) => patience.try_again(CONTENDED).await?,
             }
-            // An unpaid order may just have been deleted. The next copy of the event finds no
-            // order.
+            // An unpaid order may just have been deleted. When the payment provider repeats the
+            // event, no order is found.
             let gone = || StoreError::Unavailable(format!("the order {} is gone", order.id()));
             order = self.order(order.id()).await?.ok_or_else(gone)?;
         }
@@ -121,7 +121,7 @@ impl Store {
         Ok(account.filter(|account| account.id == order.account && account.deleted.is_none()))
     }
 
-    /// The writes of the step from `order` to `next`.
+    /// Returns the writes that turn `order` into `next` and move its credits.
     fn writes_of_step(
         &self,
         order: &Order,
@@ -150,8 +150,8 @@ impl Store {
         Ok(writes)
     }
 
-    /// The write that turns `order` into `next`, if its version hasn't changed. Attributes that
-    /// only later releases know are kept.
+    /// A write that turns `order` into `next`, if its version hasn't changed. Keeps attributes that
+    /// later releases have added.
     pub(super) fn update_of(&self, order: &Order, next: &Order) -> Result<Write> {
         let (before, mut after) = (to_item(order)?, to_item(next)?);
         let gone: Vec<String> =
@@ -172,7 +172,7 @@ impl Store {
             .values([(":seen", n(order.version))]))
     }
 
-    /// The write that moves the credits of an order, and changes what the account owes.
+    /// A write that moves the credits of an order, and changes the credits that the account owes.
     fn move_bought(&self, account: &Account, amount: i64, owing: i64) -> Write {
         let room = Credits::MAX.signed() - amount.max(0);
         let taken = (-amount).max(0);
@@ -195,5 +195,5 @@ impl Store {
     }
 }
 
-/// The cause if other writes changed the order before each attempt of a step.
+/// The cause that is logged if other writes changed the order before each attempt at a step.
 pub(super) const CONTENDED: &str = "an order kept changing while facts were merged into it";

@@ -1,5 +1,5 @@
-//! The totals of orders' ledger rows. The audit compares the orders with them, and after a restore
-//! of the tables the orders are set to them.
+//! The totals of orders' ledger rows. The audit compares orders with these totals. After a restore
+//! of the tables, orders get these totals.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ struct Totals {
 }
 
 impl OrderTotals {
-    /// Adds an entry, if it belongs to an order. Entries are added oldest first.
+    /// Adds an entry, if it belongs to an order. Entries must be added oldest first.
     pub(in crate::store) fn add(&mut self, entry: &Entry) {
         let Some(Payment { order, money, .. }) = &entry.payment else { return };
         let totals = self.0.entry(order.clone()).or_default();
@@ -37,7 +37,7 @@ impl OrderTotals {
 }
 
 impl Order {
-    /// Returns the order with the totals of its ledger rows.
+    /// Returns the order with the credits and the money that its ledger rows add up to.
     fn with_totals(&self, totals: &OrderTotals) -> Self {
         let Totals { given, money, step, row } =
             totals.0.get(self.id()).cloned().unwrap_or_default();
@@ -52,9 +52,9 @@ impl Order {
 }
 
 impl Store {
-    /// Compares orders with their ledger rows. Returns the ids of the orders that the rows don't
-    /// explain, and the credits that all these orders owe. Orders of a deleted account move no
-    /// credits any more.
+    /// Compares orders with their ledger rows. Returns the ids of orders that differ from their
+    /// rows, and the credits that all orders together owe. The orders of a deleted account move no
+    /// more credits.
     pub(in crate::store) async fn audit_orders(
         &self,
         is_deleted: bool,
@@ -77,8 +77,8 @@ impl Store {
         Ok((unexplained, owed))
     }
 
-    /// Makes the restored orders of an account agree with their ledger rows. Returns descriptions
-    /// of the repairs, and the credits that the account owes.
+    /// Changes the restored orders of an account so that they match their ledger rows. Returns
+    /// descriptions of the repairs, and the credits that the account owes.
     pub(in crate::store) async fn reconcile_orders(
         &self,
         orders: &[Order],
@@ -105,8 +105,8 @@ impl Store {
         Ok((repairs, owed))
     }
 
-    /// Moves the credits of a restored order whose payment was stored without them. Returns a
-    /// description of the repair.
+    /// Moves the missing credits of a restored order whose payment is stored. Returns a description
+    /// of the repair.
     pub(in crate::store) async fn settle_restored(
         &self,
         id: &str,
@@ -119,8 +119,8 @@ impl Store {
             .then(|| format!("the purchase {id} has given {} tokens now", settled.given)))
     }
 
-    /// Stores an order again that a restore of the tables has lost, with what its ledger rows say.
-    /// Idempotent.
+    /// Stores an order that a restore of the tables has lost, with the credits and the money in its
+    /// ledger rows. Idempotent.
     pub async fn restore_order(&self, account: &Account, order: &Order) -> Result<()> {
         let mut totals = OrderTotals::default();
         let mut rows =

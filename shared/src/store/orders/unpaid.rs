@@ -1,5 +1,5 @@
-//! The beginning of an order: it is counted, stored, and gets its payment page. Orders that stay
-//! unpaid are deleted.
+//! The beginning of an order, which is counted, stored, and linked to its payment page. Orders that
+//! stay unpaid are deleted.
 
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -13,20 +13,19 @@ use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_
 use crate::values::limit::{HOUR, ORDERS_AN_HOUR};
 use crate::values::{Account, Limit, PaymentFacts, Progress};
 
-/// How long an unpaid order is kept, in milliseconds. Its payment page ends after a day, and the
-/// payment provider repeats an event for three days.
+/// How long an unpaid order is kept, in milliseconds. Its payment page expires after a day, and the
+/// payment provider repeats an event for at most three days.
 const UNPAID: u64 = 7 * 86_400_000;
 
-/// The age up to which unpaid orders are looked for, in milliseconds. A daily run sees each order
-/// several times.
+/// The age up to which unpaid orders are searched for, in milliseconds. The daily runs find each
+/// order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
 /// The number of orders that are deleted at a time.
 const AT_A_TIME: usize = 10;
 
 impl Order {
-    /// Returns true if the buyer never finished the payment page, and nothing is known about a
-    /// payment.
+    /// Returns true if the buyer never completed the payment page, and no payment is known.
     fn is_unpaid(&self) -> bool {
         let progress = self.facts.progress;
         let nothing = PaymentFacts { progress, ..PaymentFacts::default() };
@@ -61,7 +60,7 @@ impl Store {
         self.transact(puts, &Uuid::new_v4().to_string()).await.map(drop)
     }
 
-    /// Stores the payment page of an order. Idempotent.
+    /// Stores the id of an order's payment page. Idempotent.
     pub async fn open_payment(&self, order: &Order, session: &str) -> Result<()> {
         let open = Write::update(
             &self.tables.tokens,
@@ -74,7 +73,7 @@ impl Store {
         self.send(&open).await.map(drop)
     }
 
-    /// Deletes the orders that were not paid within a week. Returns their number.
+    /// Deletes the orders that weren't paid within a week. Returns the number of deleted orders.
     pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
         let now = clock.millis();
         let mut before = Some(least_id(now.saturating_sub(UNPAID)));
@@ -94,8 +93,8 @@ impl Store {
         }
     }
 
-    /// Deletes an order that was just read and is unpaid. Returns false if the order has changed
-    /// since then: each fact about a payment changes the version, whichever release writes it.
+    /// Deletes an unpaid order that was just read. Returns false if the order has changed since
+    /// then. Every release changes the version when it stores a fact about a payment.
     async fn delete_unpaid(&self, order: &Order) -> Result<bool> {
         let writes = vec![
             Write::delete(&self.tables.tokens, pk(&order.pk))

@@ -1,11 +1,11 @@
-//! Attempts to log in, counted in the Tokens table. The counts limit how often an account's
-//! password may be guessed, and how often one network may guess.
+//! Attempts to log in, which are counted in the Tokens table. The counts limit how often an
+//! account's password may be guessed, and how often one network may guess.
 //!
 //! A log-in is counted before its password is checked, in the write that admits it, so parallel
 //! guesses can't exceed a limit. A successful log-in is removed from the count. Each attempt has a
 //! random id, so an attempt whose write the SDK repeats counts only once.
 //!
-//! A client that logged in or registered before, from this device or this network, has a separate
+//! A client that logged in or registered before, from the same device or network, has a separate
 //! count. An attacker who uses up the count for unknown clients therefore locks out only unknown
 //! clients
 //! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
@@ -37,7 +37,7 @@ const KNOWN: usize = 20;
 
 /// The number of guesses at one login that are checked even if their network has too many failures.
 /// A user with the right password can then still log in, while a network that tries every account
-/// has only a few guesses at each account.
+/// gets only a few guesses at each.
 const FEW: usize = 3;
 
 /// A log-in in progress, with the counts that include it.
@@ -54,9 +54,9 @@ pub struct Attempt {
     is_owners: bool,
     /// The typed login, which identifies known clients if no account was found.
     who: String,
-    /// The client's network, if a successful log-in makes it known.
+    /// The client's network, if a successful log-in makes the network known.
     place: Option<String>,
-    /// The mark that identifies the client's network under this login.
+    /// The mark that identifies the client's network for this login.
     network: Option<String>,
     /// The pk and the limit of the count for the client's network, if networks are limited.
     address: Option<(String, u32)>,
@@ -66,7 +66,7 @@ pub struct Attempt {
     held: Option<(String, Slot)>,
     /// The networks from which clients have logged in with this login.
     known: BTreeSet<String>,
-    /// The second at which the count for unknown clients would have been reset without this
+    /// The Unix time at which the count for unknown clients would have been reset without this
     /// attempt.
     forgotten: u64,
     now: u64,
@@ -74,7 +74,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// Creates an attempt to log in. `login` is the key form of a username or an address, or any
-    /// other text that was typed.
+    /// other string that was typed.
     pub fn new(login: &str, network: Option<&str>, config: &AccountConfig, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
         Self {
@@ -87,7 +87,7 @@ impl Attempt {
 
     /// Creates an attempt to confirm the current password, for a client with an access token of
     /// this session. Attempts to confirm the password have a separate count for each session, so
-    /// neither log-ins nor a thief with another session's access token can use up the count.
+    /// neither log-ins nor a thief with another session's access token can use up this count.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -136,8 +136,8 @@ impl Attempt {
         }
     }
 
-    /// Returns the error for a wrong password: `wrong`, unless the client's network has failed too
-    /// often.
+    /// Returns the error for a wrong password: `wrong`, or another error if too many attempts from
+    /// the client's network have failed.
     pub fn refused<E: From<StoreError>>(&self, wrong: E) -> E {
         self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset).into())
     }
@@ -171,8 +171,8 @@ impl Attempt {
         Some(known_attempts_pk(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
     }
 
-    /// Returns true if the account was registered from this network, recently enough that the
-    /// network is still known.
+    /// Returns true if the account was registered from this network so recently that the network is
+    /// still known.
     fn registered(&self, account: &Account) -> bool {
         let here = self.place.as_deref().map(|place| registered_from(&account.id, place));
         let today = self.now / DAY;
@@ -187,7 +187,7 @@ impl Attempt {
             .any(|(day, known)| known == mark && day >= since)
     }
 
-    /// Returns the second at which the most recent network stops being known.
+    /// Returns the Unix time at which the most recent network stops being known.
     fn known_until(&self) -> u64 {
         self.now + (KNOWN_DAYS + 1) * DAY
     }
@@ -235,13 +235,13 @@ fn mark(login: &str, kind: &str, id: &str) -> String {
     mark
 }
 
-/// Returns the pk of a login's count. The login is hashed, because the typed text may be long, or
-/// may be a password in the wrong field.
+/// Returns the pk of a login's count. The login is hashed, because the typed string may be long, or
+/// a password in the wrong field.
 fn login_key(login: &str) -> String {
     login_attempts_pk(&fingerprint(login))
 }
 
-/// The result of counting an attempt, before its account is known.
+/// The result of counting an attempt. At this time its account isn't known.
 #[derive(Debug)]
 pub struct Counts {
     by_login: CountOutcome,
@@ -293,7 +293,7 @@ impl Store {
                 if few || attempt.known_client_count(device, account).is_some() {
                     return Ok(());
                 }
-                // A network that is over its limit must not use up the counts of other people's
+                // A network that is over its limit must not use up the counts for other people's
                 // logins.
                 self.take_back(attempt).await?;
                 Err(attempt.too_many_from_address(reset))
@@ -317,7 +317,7 @@ impl Store {
     }
 
     /// Records that the password was right. The attempt no longer counts, and its network is known
-    /// from now on. A known client's earlier failures are forgotten, but the failures of unknown
+    /// from now on. A known client's earlier failures are forgotten. The failures of unknown
     /// clients and of the network stay counted.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
@@ -334,8 +334,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Delete the count only while it contains this attempt: a late copy of the
-                    // delete must not remove failures that came after this attempt.
+                    // Delete the count only while it contains this attempt. Otherwise, a late copy
+                    // of the delete could remove failures after this attempt.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);

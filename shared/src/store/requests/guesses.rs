@@ -1,5 +1,5 @@
-//! Guesses at voucher codes, counted in the Tokens table before a code is looked up. A guess at an
-//! existing code is removed from the counts.
+//! Guesses at voucher codes, counted in the Tokens table before a code is looked up. If the code
+//! exists, the guess is removed from the counts.
 
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
 use crate::values::limit::{GUESSES_AN_HOUR, HOUR};
 
-/// The number of wrong codes that may come from a network in an hour: of several users who share
-/// it.
+/// The number of wrong codes that a network may send in an hour. Several users may share the
+/// network.
 const FROM_NETWORK: u32 = 50;
 
 /// A guess at a voucher's code, with the counts that include it.
@@ -24,7 +24,7 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// Creates a guess by this account, from this network.
+    /// Creates a guess by this account from this network.
     pub fn new(user_id: &str, network: Option<&str>, now: u64) -> Self {
         let hour = now / HOUR;
         let from = network.map(|network| (guesses_from_pk(network, hour), FROM_NETWORK));
@@ -51,7 +51,7 @@ impl Store {
         try_join_all(guess.counts.iter().map(count)).await.map(drop)
     }
 
-    /// Removes a guess from the counts, because a voucher has the code.
+    /// Removes a guess from the counts, because the code exists.
     pub async fn forget_guess(&self, guess: &Guess) -> Result<()> {
         let forget = guess.counts.iter().map(|(key, _)| self.leave(key, &guess.id));
         try_join_all(forget).await.map(drop)

@@ -9,12 +9,12 @@ use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
 use crate::values::limit::{DAY, HOUR};
 
-/// The number of e-mails that are sent to an unverified address in an hour: enough for the owner,
-/// but too few for a flood from many accounts.
+/// The number of e-mails to an unverified address in an hour: enough for its owner, but too few for
+/// a flood caused by many accounts.
 const MAILS: u32 = 10;
 
-/// The number of e-mails with a link that resets a password that are sent to an address in an hour
-/// and in a day: enough for an owner who looks in the wrong folder, but too few for a flood.
+/// The numbers of password-reset e-mails to an address in an hour and in a day: enough for an owner
+/// who looks in the wrong folder, but too few for a flood.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 
@@ -49,15 +49,15 @@ impl Store {
         self.count_within(key, quota.most, HOUR, quota.now)
     }
 
-    /// A write that counts an e-mail to the address with this key form. The address may belong to
-    /// another person than the account's user.
+    /// A write that counts an e-mail to the address with this key form. The address may belong to a
+    /// person who isn't the account's user.
     pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_pk(&fingerprint(address_key), now / HOUR);
         self.count_within(key, MAILS, HOUR, now)
     }
 
-    /// Writes that count a reset e-mail to the address with this key form, in this hour and on this
-    /// day.
+    /// Returns writes that count a reset e-mail to the address with this key form, for this hour
+    /// and this day.
     pub(in crate::store) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
         let address = fingerprint(address_key);
         let (hour, day) =
@@ -68,7 +68,7 @@ impl Store {
         ]
     }
 
-    /// A write that adds one to the count of this hour or day. `window` is the period's length in
+    /// A write that increments the count of this hour or day. `window` is the period's length in
     /// seconds.
     fn count_within(&self, key: String, most: u32, window: u64, now: u64) -> Write {
         Write::update(

@@ -1,5 +1,5 @@
-//! Records of idempotency keys in the Tokens table. A record points to the chat or adjustment that
-//! a request with the key made.
+//! Records of idempotency keys in the Tokens table. A record points to the chat or the adjustment
+//! that resulted from the request with the key.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,18 @@ use crate::store::{Result, Store, Write, n, to_item};
 /// The number of records that are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The record of an idempotency key whose request has finished. The record points to the result,
-/// and contains nothing from the reply, least of all a credential.
+/// The record of an idempotency key whose request has finished. The record points to the result. It
+/// contains no part of the reply, which may contain a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
     pk: String,
-    /// A hash of the request.
+    /// The hash of the request's payload.
     pub fingerprint: String,
     /// The id of the chat, or of the adjustment's ledger entry.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The second from which the key can be used again. DynamoDB deletes the expired record some
+    /// The Unix time from which the key can be used again. DynamoDB deletes the expired record some
     /// time later.
     pub expires_at: u64,
 }
@@ -45,10 +45,10 @@ impl Record {
 
 impl Store {
     /// Returns the record of an idempotency key. `None` if no request with the key has finished, or
-    /// the record has expired at `now`.
+    /// the record has expired.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
-        // DynamoDB may delete an expired record days later.
+        // DynamoDB may delete an expired record only days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
 

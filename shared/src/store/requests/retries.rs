@@ -1,6 +1,6 @@
 //! Retries without an idempotency key, from clients that only indicate that a request is a retry. A
-//! call is a request with its retries. For each payload, an item in the Tokens table stores the
-//! idempotency key of the last call.
+//! *call* is a request together with its retries. For each payload, an item in the Tokens table
+//! stores the idempotency key of the last call.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub struct UnkeyedRequest<'r> {
     pub user_id: &'r str,
     /// A hash of the request's payload.
     pub payload: &'r str,
-    /// True if the client says that the request is a retry.
+    /// True if the client marks the request as a retry.
     pub again: bool,
     /// When this request arrived at the gateway, in milliseconds since 1970.
     pub came: u64,
@@ -38,13 +38,13 @@ struct LastCall {
 impl Store {
     /// Returns the id of a call's idempotency key. A retry gets the key of the last call with the
     /// same payload, so that the call takes effect once. A first request gets `fresh`, or the key
-    /// of the call's retry if the retry has arrived earlier.
+    /// of its own retry if the retry has arrived earlier.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the request has had no
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The request has had no
     /// effect then.
     pub async fn key_of(&self, request: UnkeyedRequest<'_>, fresh: &str) -> Result<String> {
-        // The pk has only a hash, because the item may outlive the account for a while.
+        // The pk contains only a hash, because the item may outlive the account for a while.
         let key = call_pk(&fingerprint(format!("{} {}", request.user_id, request.payload)));
         let mut patience = Patience::new();
         loop {
@@ -63,19 +63,18 @@ impl Store {
             {
                 return Ok(if other.again { other.key } else { fresh.to_owned() });
             }
-            // Between the two writes, another call was recorded, or the record of the last call
-            // expired.
+            // Between the two writes, another call was recorded, or the last call's record expired.
             patience.try_again("the record of the call kept changing").await?;
         }
     }
 
-    /// A write that records a retry of the last call, if there is a last call.
+    /// A write that records a retry of the last call, if that call can still be retried.
     fn comes_again(&self, key: &str, request: UnkeyedRequest<'_>) -> Write {
         self.update_call(key, request, "SET came = :came, again = :again")
             .condition("expires_at > :now")
     }
 
-    /// A write that records a first request, in place of an earlier call.
+    /// A write that records a new call, in place of an earlier call with the payload.
     fn begins(&self, key: &str, request: UnkeyedRequest<'_>, fresh: &str) -> Write {
         let replaced = if request.again { "" } else { " OR came < :came" };
         self.update_call(

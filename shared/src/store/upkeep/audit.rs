@@ -1,5 +1,5 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
-//! the ledger. The audit only reads, and needs bounded memory.
+//! the ledger. The audit writes nothing, and its memory use is bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -20,15 +20,16 @@ use crate::store::{Item, Order, PriceVersions, Result, Store, StoreError, from_i
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
-/// The maximum number of times that an account is read. An account is read again if it has changed
-/// during a reading.
+/// The maximum number of times that an account is read. It is read again if it changes during a
+/// reading.
 const READINGS: usize = 10;
 
-/// The pause before an account is read again. A transaction reaches all its items within this time.
+/// The pause before an account is read again. Within this time, all items of a transaction become
+/// visible.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The number of ledger rows that one batch has, and how many batches are read at the same time.
-/// More batches could take a table's capacity from the running system.
+/// The number of ledger rows in a batch, and the number of batches that are read at the same time.
+/// More batches could use up the tables' capacity, which running functions need.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
@@ -41,7 +42,8 @@ pub struct AuditReport {
     pub differences: Vec<Difference>,
 }
 
-/// Two values that should match and don't. `Display` describes the difference in a sentence.
+/// Two values that differ although they should match. `Display` describes the difference in a
+/// sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The account's own numbers don't add up.
@@ -65,7 +67,7 @@ pub enum Difference {
         /// The sum of the ledger's charges for chats.
         ledger: i128,
     },
-    /// A stored chat has no charge in the ledger.
+    /// The ledger contains no charge for a stored chat.
     Uncharged {
         /// The chat's id.
         chat_id: String,
@@ -79,16 +81,16 @@ pub enum Difference {
         /// The charge in the ledger.
         ledger: i128,
     },
-    /// A ledger row's amount isn't the price that its own receipt gives.
+    /// A ledger row's amount differs from the price that follows from its receipt.
     Price {
         /// The chat's id.
         chat_id: String,
-        /// The price by the receipt.
+        /// The price that follows from the receipt.
         price: Credits,
         /// The charge in the ledger.
         ledger: i128,
     },
-    /// A receipt's fare isn't the model's in the price list that the receipt names.
+    /// A receipt's fare differs from the model's fare in the receipt's version of the price list.
     Fare {
         /// The chat's id.
         chat_id: String,
@@ -102,7 +104,7 @@ pub enum Difference {
         /// The chat's id.
         chat_id: String,
     },
-    /// A chat's ledger row doesn't name the chat.
+    /// A chat's ledger row doesn't contain the chat's id.
     Unnamed {
         /// The row's id.
         entry_id: String,
@@ -114,20 +116,19 @@ pub enum Difference {
         /// The source.
         source: String,
     },
-    /// An order's ledger rows don't explain the credits and the money that it has moved, or the
-    /// order hasn't moved what its payment demands.
+    /// An order's credits and money differ from its ledger rows, or from what its payment requires.
     Order {
         /// The order's id.
         order: String,
     },
-    /// The credits that the account owes aren't the sum of its orders'.
+    /// The credits that the account owes differ from the sum of the credits that its orders owe.
     Owed {
         /// The account's number.
         account: i128,
-        /// The sum of the orders'.
+        /// The sum of the credits that its orders owe.
         orders: i128,
     },
-    /// The purse of an API key isn't the sum of the key's charges and holds in the period.
+    /// The purse of an API key differs from the sum of the key's charges and holds in the period.
     Purse {
         /// The key's id and the period.
         purse: String,
@@ -136,12 +137,12 @@ pub enum Difference {
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account has got an allowance twice in a period, or has no record of it.
+    /// The account has got an allowance twice in a period, or hasn't recorded it.
     Allowance {
         /// The first day of the period.
         period: Day,
     },
-    /// A source has no ledger row, or the row has another amount.
+    /// A source's ledger row is missing, or contains another amount.
     Rowless {
         /// The source.
         source: String,
@@ -268,8 +269,9 @@ impl Store {
 
     /// Recomputes the account with this username. Reads the account before and after its ledger and
     /// chats, and reads everything again if the account has changed in between. A difference counts
-    /// only if a second reading finds it again, because a transaction doesn't reach all its items
-    /// at the same time. An account that no longer exists has no differences.
+    /// only if a second reading also finds it, because the items of a transaction don't become
+    /// visible at the same time. If the account no longer exists, the report contains no
+    /// differences.
     pub async fn audit(&self, name_key: &str) -> Result<AuditReport> {
         let mut last = None;
         for _ in 0..READINGS {
@@ -309,8 +311,8 @@ impl Store {
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Reads the ledger and the chats side by side. Entries and chats both sort by id, and a chat's
-    /// entry has the chat's id.
+    /// Reads the ledger and the chats side by side. Entries and chats are both sorted by id, and a
+    /// chat's entry has the same id as the chat.
     async fn compare(&self, account: &Account) -> Result<AuditReport> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
@@ -388,8 +390,8 @@ impl Store {
         Ok(audited)
     }
 
-    /// Compares the purses of the account's API keys with the ledger and the holds. A used key with a
-    /// limit must have its purse. Revoked keys' purses are ignored.
+    /// Compares the purses of the account's API keys with the ledger and the holds. If a key with a
+    /// limit was used, its purse must exist. Revoked keys' purses are ignored.
     async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
         if account.api_keys == 0 {
             return Ok(Vec::new());
@@ -441,8 +443,8 @@ impl Store {
 
     /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
     /// difference for each source without its entry and each order without its last entry, and
-    /// where the next page begins. A difference counts only if a second reading finds it again,
-    /// because a transaction doesn't reach both tables at the same time.
+    /// where the next page begins. A difference counts only if a second reading also finds it,
+    /// because a transaction's items in two tables don't become visible at the same time.
     pub async fn audit_sources(
         &self,
         after: Option<&str>,
@@ -458,12 +460,12 @@ impl Store {
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Returns the demands that the ledger doesn't meet, in the same order. Strongly consistent.
+    /// Returns the demands without their row in the ledger, in the same order. Strongly consistent.
     async fn unmet<'d>(&self, demands: Vec<&'d Demand>) -> Result<Vec<&'d Demand>> {
         let batches: Vec<Vec<&'d Demand>> =
             demands.chunks(BATCH).map(<[&Demand]>::to_vec).collect();
         let compare = |some: Vec<&'d Demand>| async move {
-            // A batch must not have the same key twice.
+            // A batch must not contain the same key twice.
             let keys: HashSet<(&str, &str)> = some.iter().map(|demand| demand.key()).collect();
             let keys = keys.into_iter().map(|(user_id, id)| entry_key(user_id, id)).collect();
             let rows = self.items(&self.tables.ledger, keys).await?;
@@ -493,7 +495,7 @@ impl Store {
     }
 }
 
-/// A ledger row that must exist, because an item of the Tokens table names it.
+/// A ledger row that must exist, because an item in the Tokens table refers to it.
 enum Demand {
     /// The entry of a source, with its account and amount.
     Source(StoredSource),
@@ -502,7 +504,7 @@ enum Demand {
 }
 
 impl Demand {
-    /// Returns the demands of the sources and of the orders among items of the Tokens table.
+    /// Returns the demands of the sources and orders among these items from the Tokens table.
     fn of(items: &[Item]) -> Result<Vec<Self>> {
         let of_order = |order: &Order| {
             let row = order.last_row()?.to_owned();
@@ -516,7 +518,7 @@ impl Demand {
             .collect())
     }
 
-    /// Returns the row's key: the account's id and the row's.
+    /// Returns the row's key: the account's id and the row's id.
     fn key(&self) -> (&str, &str) {
         match self {
             Self::Source(source) => (&source.account, &source.row),
@@ -524,7 +526,7 @@ impl Demand {
         }
     }
 
-    /// Returns true if the row with this demand's key meets the demand.
+    /// Returns true if `row`, which was read under this demand's key, is the demanded row.
     fn is_met_by(&self, row: Option<&Item>) -> Result<bool> {
         match (self, row) {
             (_, None) => Ok(false),
@@ -549,8 +551,8 @@ impl Demand {
 struct SeenAllowances(Option<u64>);
 
 impl SeenAllowances {
-    /// Returns a difference if the row's allowance isn't of a later period than the last one, or of
-    /// a later period than the account's.
+    /// Returns a difference if the period of the row's allowance isn't later than the last row's
+    /// period, or is later than the account's period.
     fn check(&mut self, account: &Account, entry: &Entry) -> Option<Difference> {
         let period = entry.allowance?;
         let is_twice = self.0.replace(period) >= Some(period);

@@ -1,8 +1,8 @@
 //! Makes restored tables consistent. Each table is restored to the same second, but DynamoDB may
 //! split a transaction that was in progress then, within a table or between two tables. Every write
-//! that the restored tables contain belongs to a transaction that was applied. A split transaction
-//! is completed or undone: the ledger decides about balances, and the account decides about claims
-//! to addresses, the list of administrators and the number of API keys.
+//! in the restored tables belongs to a transaction that was applied. A split transaction is
+//! completed or undone. For balances, the ledger decides which. For claims to addresses, the list
+//! of administrators and the number of API keys, the account decides.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -51,12 +51,12 @@ struct RestoredTokens {
 
 impl Store {
     /// Makes restored tables consistent, before any function uses them. `second` is the second to
-    /// which the tables were restored. Afterwards the audit finds no difference that the restore
-    /// has caused. Idempotent. Returns `None` and repairs nothing if the tables are in use, which a
-    /// session or API key younger than `second` shows.
+    /// which the tables were restored. Afterwards the audit finds no differences that the restore
+    /// has caused. Idempotent. Returns `None` and repairs nothing if the tables are already in use,
+    /// that is, if they contain a session or an API key created after `second`.
     ///
     /// # Errors
-    /// Fails if the store fails, or has an item that can't be read.
+    /// Fails if the store fails, or contains an item that can't be read.
     pub async fn reconcile(&self, second: u64, clock: &Clock) -> Result<Option<ReconcileReport>> {
         let Some(tokens) = self.restored_tokens(second).await? else { return Ok(None) };
         let RestoredTokens { keys, mut sources, vouchers, orders } = tokens;
@@ -106,7 +106,8 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
-        // A step of an order writes a source, which must not exist from a step that was undone.
+        // Do this after the sources were checked: a step of an order writes a source, which must
+        // not exist already because of a step that was undone.
         for order in orders.values().flatten() {
             done.repairs.extend(self.settle_restored(order.id(), clock).await?);
         }
@@ -114,8 +115,7 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
-        // Do this last, because by now every claim to an address belongs to an account that has the
-        // address.
+        // Do this last, after every claim was checked against its account.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))
     }
@@ -137,8 +137,8 @@ impl Store {
         }
     }
 
-    /// Reconciles one account: its balance, its orders, and its API keys with what they have spent.
-    /// `import` is the source of an imported account's balance.
+    /// Reconciles one account: its balance, its orders, its API keys and their purses. `import` is
+    /// the source of an imported account's balance.
     async fn reconcile_account(
         &self,
         account: &Account,
@@ -162,7 +162,8 @@ impl Store {
         Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
     }
 
-    /// Reads the restored Tokens table. `None` if a session or an API key is younger than `second`.
+    /// Reads the restored Tokens table. `None` if a session or an API key was created after
+    /// `second`.
     async fn restored_tokens(&self, second: u64) -> Result<Option<RestoredTokens>> {
         let mut found = RestoredTokens::default();
         let mut start = None;

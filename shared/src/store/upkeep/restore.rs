@@ -2,10 +2,10 @@
 //!
 //! A restore brings back everything that existed at the restored second, including accounts that
 //! were deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords.
-//! The newer tables, if they can be read, still show which items have ended. Afterwards an account,
-//! a session, an API key or a right exists only if it existed at the restored second and still
-//! exists in the newer tables. Passwords and addresses come from the newer tables, because changing
-//! either requires a proof of identity.
+//! The newer tables, if they can be read, still show what has ended. Afterwards an account, a
+//! session, an API key or a right exists only if it existed at the restored second and exists in
+//! the newer tables. Passwords and addresses come from the newer tables, because changing either
+//! requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,10 +25,10 @@ use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 /// The number of items that one `BatchGetItem` accepts.
 const GET: usize = 100;
 
-/// The newer tables, and which of them can be trusted. A damaged table isn't read.
+/// The newer tables, and which of them are read. Damaged tables aren't read.
 #[derive(Clone, Debug)]
 pub struct NewerTables {
-    /// A store with the newer tables.
+    /// A store that uses the newer tables.
     pub store: Store,
     /// True if the Users table is read.
     pub users: bool,
@@ -38,20 +38,20 @@ pub struct NewerTables {
     pub keys: bool,
 }
 
-/// The input of [`Store::reapply`]: the restored second, and the sources for later deletions and
-/// revocations.
+/// The input of [`Store::reapply`]: the restored second, and the sources of information about later
+/// deletions and revocations.
 #[derive(Clone, Debug)]
 pub struct ReapplyInput<'a> {
     /// The second to which the tables were restored.
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of all accounts that were deleted after the restored second, if another source knows
+    /// The ids of all accounts that were deleted after the restored second, if another source lists
     /// them.
     pub deleted: Option<&'a HashSet<String>>,
-    /// True if chats that the newer Chats table lacks were deleted by their owners.
+    /// True if chats are missing from the newer Chats table only because their owners deleted them.
     pub messages: bool,
-    /// A hash that no password has.
+    /// A hash that no password matches.
     pub no_password: &'a str,
 }
 
@@ -63,12 +63,13 @@ pub struct ReapplyReport {
     /// The number of restored accounts that are kept although the newer table lacks them, because
     /// no user deleted these accounts.
     pub returned: usize,
-    /// The ids and usernames of accounts that the newer table lacks and that may have been deleted
-    /// or lost. These accounts were left unchanged.
+    /// The ids and usernames of accounts that are missing from the newer table, and may have been
+    /// deleted or lost. These accounts were left unchanged.
     pub unclear: Vec<String>,
     /// The number of accounts whose password, address, rights or ended sessions were changed.
     pub changed: usize,
-    /// The number of sessions that were ended, or that took the generation of newer refresh tokens.
+    /// The number of sessions that were ended, or that advanced to the generation of newer refresh
+    /// tokens.
     pub sessions: usize,
     /// The number of API keys that were revoked.
     pub api_keys: usize,
@@ -89,7 +90,7 @@ impl Store {
     /// the restored second.
     ///
     /// # Errors
-    /// Fails if a store fails, or has an item that can't be read.
+    /// Fails if one of the stores fails, or contains an item that can't be read.
     pub async fn reapply(
         &self,
         since: &ReapplyInput<'_>,
@@ -109,8 +110,8 @@ impl Store {
         Ok(Some(done))
     }
 
-    /// Reapplies changes of sessions, API keys, links and vouchers. Returns `false` if the tables are
-    /// in use.
+    /// Reapplies changes of sessions, API keys, links and vouchers. Returns `false` if the tables
+    /// are in use.
     async fn reapply_tokens(
         &self,
         since: &ReapplyInput<'_>,
@@ -145,8 +146,8 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one item. If the newer table no longer has the item, the item ended
-    /// after the restored second, so it is deleted from the restored table. A session takes the
+    /// Reapplies the changes of one item. If the newer table no longer contains the item, it ended
+    /// after the restored second, and is deleted from the restored table. A session advances to the
     /// generation of its newer refresh tokens, because a stolen token could otherwise be used
     /// again. A link that was used after the restored second is marked as used. Vouchers that were
     /// voided are voided again.
@@ -261,8 +262,8 @@ impl Store {
         let deleted = match &later {
             Some(later) => later.deleted.or(listed.then_some(now)),
             None if listed => Some(now),
-            // This account wasn't deleted: its deletion would be listed, or would have left a
-            // tombstone, which remains for a day.
+            // This account wasn't deleted. Otherwise its deletion would be listed, or would have
+            // left a tombstone, which remains for a day.
             None if since.deleted.is_some() || (since.newer.users && is_recent) => {
                 done.returned += usize::from(since.newer.users);
                 return Ok(());
@@ -285,8 +286,8 @@ impl Store {
         self.set_access(account, &after, clock).await
     }
 
-    /// Changes everything that [`has_same_access`] compares. A ledger row records a change of the
-    /// role or state.
+    /// Stores all fields of `after` that [`has_same_access`] compares. A ledger row records a
+    /// change of the role or state.
     async fn set_access(&self, seen: &Account, after: &Account, clock: &Clock) -> Result<()> {
         let mut set = String::from(
             "SET active = :active, #role = :role, auth_epoch = :next, #password = :password, revoked = :revoked, email_verified = :verified",
@@ -354,7 +355,7 @@ impl Store {
         }
     }
 
-    /// Deletes the chats and conversations that the newer table lacks.
+    /// Deletes the chats and conversations that are missing from the newer table.
     async fn reapply_deleted_messages(&self, newer: &Self, done: &mut ReapplyReport) -> Result<()> {
         let place =
             |item: &Item| (text(item, "user_id").to_owned(), text(item, "chat_id").to_owned());
@@ -383,7 +384,7 @@ impl Store {
         }
     }
 
-    /// Returns the items in this store's table that have the same pk as these items.
+    /// Returns the items in this store's table with the same pks as these items.
     async fn with_keys_of(&self, table: &str, items: &[Item]) -> Result<Vec<Item>> {
         self.items(table, items.iter().map(|item| pk(text(item, "pk"))).collect()).await
     }
@@ -393,8 +394,8 @@ fn by_key(items: Vec<Item>) -> HashMap<String, Item> {
     items.into_iter().map(|item| (text(&item, "pk").to_owned(), item)).collect()
 }
 
-/// Returns true if both accounts give the same callers access, and accept the same passwords and
-/// addresses as a proof of identity.
+/// Returns true if both accounts accept the same callers, and the same password and addresses as a
+/// proof of identity.
 fn has_same_access(one: &Account, other: &Account) -> bool {
     one.active == other.active
         && one.role == other.role
@@ -407,9 +408,8 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
         && one.pending_email == other.pending_email
 }
 
-/// Returns the restored account with only the access that the restored and the newer account both
-/// give. The newer account's password and address replace the restored ones, because their changes
-/// were authorized.
+/// Returns the restored account, reduced to the access that the newer account also gives. The
+/// password and the address come from the newer account, because their changes were authorized.
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;

@@ -1,6 +1,6 @@
-//! The sweep, which returns the credits of chats whose function died.
+//! The sweep, which returns the credits that were held for chats when their function died.
 //!
-//! A reserve adds the account to the sparse index `due`, under the second at which the hold's lease
+//! A reserve adds the account to the sparse index `due`, under the time at which the hold's lease
 //! ends. A sweep reads only that index, so its cost doesn't grow with the number of idle accounts.
 
 use crate::store::schema::pk;
@@ -45,9 +45,9 @@ impl Store {
         }
     }
 
-    /// Reads a page of a sparse index. In such an index, each account has a second in the attribute
-    /// that has the same name as the index. Returns the accounts whose second isn't after `now`,
-    /// and where the next page begins.
+    /// Reads a page of a sparse index. Its key is a Unix time in the attribute with the same name
+    /// as the index. Returns the accounts whose time isn't after `now`, and where the next page
+    /// begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,
@@ -80,7 +80,7 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    /// Releases the account's expired holds. Returns the number of released holds, and the sum of
+    /// Releases the account's expired holds. Returns the number of released holds and the sum of
     /// their credits.
     async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
         let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
@@ -90,8 +90,8 @@ impl Store {
             self.release_expired(key, &account.id, rid, held).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // A reserve that is applied in between adds a hold and leaves `due` unchanged. The next
-        // sweep then inspects the account again.
+        // If a reserve is applied in between, it adds a hold and leaves `due` unchanged. The next
+        // sweep inspects the account again.
         let update = match live.iter().map(|(_, held)| held.expires_at).min() {
             None => update("REMOVE due")
                 .condition("due = :due AND size(reservations) = :none")

@@ -1,4 +1,4 @@
-//! Reads a price list from JSON. Each problem names its field.
+//! Reads a price list from JSON. Each reported problem contains its field.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -19,8 +19,8 @@ const VIA: usize = 5;
 /// The maximum length of a name, in characters.
 const NAME: usize = 64;
 
-/// The maximum length of a provider's name of a model, in characters. The ARN of an inference
-/// profile in Bedrock has over 100.
+/// The maximum length of a provider's name for a model, in characters. In Bedrock, the ARN of an
+/// inference profile has over 100 characters.
 const PROVIDER_MODEL: usize = 256;
 
 /// The maximum length of the line about a model, in characters.
@@ -29,15 +29,16 @@ const ABOUT: usize = 200;
 /// The maximum length of a system prompt, in bytes.
 const SYSTEM_PROMPT: usize = 8192;
 
-/// The maximum length of a list as JSON, in bytes. DynamoDB limits an item to 400 KB. A list without
-/// system prompts is always shorter.
+/// The maximum length of a list as JSON, in bytes. DynamoDB limits an item to 400 KB. Without
+/// system prompts, a list is always shorter.
 const LIST: usize = 262_144;
 
 /// The maximum price of a message. The price is charged up to 4,096 times for a long prompt, and
 /// the product must be below [`Credits::MAX`].
 const PRICE: u64 = 200_000_000;
 
-/// The maximum rate. The bound of the longest prompt by this rate is below [`Credits::MAX`].
+/// The maximum rate. At this rate, the highest price of the longest prompt is below
+/// [`Credits::MAX`].
 const RATE: u64 = 10_000_000_000;
 
 /// The maximum number of model tokens in an answer, as for the setting `AI_MAX_TOKENS`.
@@ -49,7 +50,7 @@ const PICTURE: u64 = 1_000_000;
 /// The providers, by their names in `AI_PROVIDER`.
 const PROVIDERS: [&str; 4] = ["openai", "openai2", "bedrock", "echo"];
 
-/// The provider of tests, which no sentence offers.
+/// The provider for tests. No error message mentions it.
 const SCRIPTED: &str = "scripted";
 
 impl PriceList {
@@ -250,7 +251,7 @@ impl Problems {
         about.map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned)
     }
 
-    /// Reads a system prompt: a text of several lines, without white space around it.
+    /// Reads a system prompt, which may have several lines. Removes white space around it.
     fn system_prompt(&mut self, system: &Value, at: &str) -> Option<String> {
         let Some(text) = system.as_str().filter(|text| !is_blank(text)) else {
             self.note(at, "Write a text, or leave this out.");

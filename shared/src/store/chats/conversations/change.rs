@@ -8,7 +8,7 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// The maximum number of times that an unpin is tried while chats use the conversation.
+/// The maximum number of attempts to unpin a conversation while chats use it.
 const UNPINNINGS: usize = 10;
 
 /// A change of a conversation. At least one field is set; `None` leaves a field unchanged.
@@ -67,7 +67,7 @@ impl Parts {
 }
 
 impl Store {
-    /// Applies all changes in `change`, or none of them. New instructions apply from the
+    /// Applies either all changes in `change` or no change. New instructions apply from the
     /// conversation's next chat on. Pinning a pinned conversation doesn't move it in the list.
     /// `now` is in milliseconds. Idempotent.
     ///

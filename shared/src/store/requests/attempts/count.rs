@@ -10,15 +10,14 @@ use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 use crate::values::limit::{DAY, HOUR};
 
-/// The number of times that an attempt tries to change a count that other log-ins change at the
-/// same time.
+/// How many times a write to a count is tried while other log-ins change the count.
 const TURNS: u32 = 5;
 
 /// The number of minutes in a day.
 const MINUTES: u32 = 1440;
 
-/// The pace at which attempts are admitted: some immediately, and then one after another at regular
-/// intervals, until a day passes without an attempt.
+/// The pace at which attempts are admitted. Some are admitted immediately, the following ones at
+/// regular intervals. After a day without an attempt, the count starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     /// The number of attempts that are admitted without a pause.
@@ -28,24 +27,24 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The pace for unknown clients that use the same login (a username or an address). The paces
-    /// for an account's username, for its address and for its owner ([`Pace::owner`]) add up to
-    /// `most` attempts a day.
+    /// Returns the pace for unknown clients that use the same login (a username or an address). The
+    /// paces for an account's username, for its address and for its owner ([`Pace::owner`]) add up
+    /// to `most` attempts a day.
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
         Self::for_share(share)
     }
 
-    /// The pace for the account's owner, who has an access token and confirms the password.
+    /// Returns the pace for the account's owner, who has an access token and confirms the password.
     pub(super) fn owner(most: u32) -> Self {
         Self::for_share(Self::owners(most))
     }
 
-    /// The pace for one client that logged in before. Many attempts are free, because successful
-    /// log-ins also count while they are in progress, and programs start many log-ins at the same
-    /// time. After the free attempts, one attempt a minute is admitted: the owner may share the
-    /// IP address with an attacker, and must not wait longer.
+    /// Returns the pace for a client that logged in before. Many attempts are free, because
+    /// successful log-ins also count while they are in progress, and programs start many log-ins at
+    /// the same time. After the free attempts, one attempt a minute is admitted. The account's
+    /// owner may share an IP address with an attacker, and must not wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -63,7 +62,7 @@ impl Pace {
         self.free + self.more
     }
 
-    /// Returns the pause between two attempts after the free ones, in seconds.
+    /// Returns the pause between two attempts after the free attempts, in seconds.
     fn pause(self) -> u64 {
         DAY.div_ceil(u64::from(self.more.max(1)))
     }
@@ -75,20 +74,20 @@ pub(super) struct Count {
     /// The ids of free attempts that failed or are in progress.
     #[serde(default)]
     pub(super) tries: BTreeSet<String>,
-    /// The id of the latest attempt after the free ones.
+    /// The id of the latest attempt after the free attempts.
     #[serde(default)]
     pub(super) latest: String,
-    /// The second from which another attempt is admitted after the free ones.
+    /// The Unix time from which another attempt is admitted after the free attempts.
     #[serde(default)]
     pub(super) opens_at: u64,
-    /// The second at which the count is reset, unless another attempt comes before.
+    /// The Unix time at which the count is reset, unless another attempt is counted before.
     #[serde(default)]
     pub(super) forgotten: u64,
     /// The networks from which clients have logged in with this login:
     /// `<day since 1970>:<mark of the network>`.
     #[serde(default)]
     pub(super) known: BTreeSet<String>,
-    /// The second after which DynamoDB may delete the item.
+    /// The Unix time after which DynamoDB may delete the item.
     #[serde(default)]
     pub(super) expires_at: u64,
 }
@@ -102,19 +101,19 @@ pub(super) enum CountOutcome {
     Full { reset: u64, known: BTreeSet<String> },
 }
 
-/// The way in which an attempt can be added to a count that was just read.
+/// The way in which an attempt is added to a count that was just read.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
     /// The attempt is one of the free attempts.
     Free,
     /// The attempt is the first after a reset.
     Afresh,
-    /// The attempt comes after a pause.
+    /// The attempt is admitted after a pause.
     Paced,
 }
 
 impl Count {
-    /// Returns how the next attempt is admitted. `None` if the next attempt is refused.
+    /// Returns the way in which the next attempt is admitted. `None` if it is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -137,7 +136,7 @@ impl Count {
 pub(super) enum Slot {
     /// The nth of the free attempts, from 1.
     Free(usize),
-    /// The attempt comes after a pause.
+    /// The attempt is admitted after a pause.
     Paced,
 }
 
@@ -189,7 +188,8 @@ impl Store {
         Err(StoreError::Unavailable("a count of attempts kept changing".into()))
     }
 
-    /// A write that adds an attempt to a count, if the count is still as in `seen`.
+    /// A write that adds an attempt to a count, if the count still allows this admission. `seen` is
+    /// the count as just read.
     fn take(
         &self,
         admission: Admission,
@@ -286,8 +286,8 @@ impl Store {
         self.send(&update).await.map(drop)
     }
 
-    /// Does the work of [`Store::leave_strangers`] if this attempt is the only counted attempt, and
-    /// resets the count. Returns `false` if another attempt is counted.
+    /// Resets the count and records the known networks, if this attempt is the only one in the
+    /// count. Otherwise changes nothing and returns `false`.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
@@ -308,7 +308,7 @@ impl Store {
         Ok(self.send(&write).await?.is_applied())
     }
 
-    /// Removes an admitted attempt that is refused after all.
+    /// Removes an admitted attempt from its count, because it is refused after all.
     pub(super) async fn take_back(&self, attempt: &Attempt) -> Result<()> {
         match &attempt.held {
             Some((key, Slot::Free(_))) => self.leave(key, &attempt.id).await,
@@ -326,7 +326,7 @@ impl Store {
         }
     }
 
-    /// Removes an attempt from a count's tries.
+    /// Removes an attempt from the ids in a count.
     pub(in crate::store::requests) async fn leave(&self, key: &str, id: &str) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
             .condition("contains(tries, :id)")
