@@ -275,9 +275,11 @@ settings! {
             .docs("the maximum price, in tokens, of an account's [failed and stopped \
                 messages](../internals/security.md#free-use-of-the-ai) in a day (UTC). If a \
                 quarter of the account's charges of today and yesterday is more, that amount is \
-                the maximum. 0 means a hundred times `CHAT_PRICE`. If the fares of a price list \
-                are much higher, set the price of a hundred messages. `REFUNDS_PER_DAY` no longer \
-                exists: remove the parameter `RefundsPerDay` from `samconfig.toml`");
+                the maximum. 0 means a hundred times `CHAT_PRICE`, which is 10,000 tokens by \
+                default. An account that was charged 60,000 tokens today and yesterday gets a \
+                quarter of that, 15,000. If the fares of a price list are much higher, set the \
+                price of a hundred messages. `REFUNDS_PER_DAY` no longer exists: remove the \
+                parameter `RefundsPerDay` from `samconfig.toml`");
     }
     "The AI" {
         AI_PROVIDER: Text = Text::new("echo") =>

@@ -178,7 +178,7 @@ failures! {
     /// The request has no credential.
     NotAuthenticated: 401 "not_authenticated", "Send a token: `Authorization: Bearer <token>`.";
     /// The token or API key is malformed, expired, revoked, of another type or signed by another
-    /// key.
+    /// key. Some paths send `token_not_valid` instead.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
     /// The API key has expired. Only a caller with the whole key gets this failure.
@@ -277,9 +277,9 @@ failures! {
         allow: String,
     }: 405 "method_not_allowed",
         format!("This path allows {allow}."), example { allow: "GET, HEAD, OPTIONS".into() };
-    /// Another account has this username.
+    /// Another account has this username. At `/api/register/` the status is 400.
     UsernameTaken: 409 "username_taken", "Another account has this username. Choose another one.";
-    /// Another account has this e-mail address.
+    /// Another account has this e-mail address. At `/api/register/` the status is 400.
     EmailTaken: 409 "email_taken", "Another account has this e-mail address. Use another one.";
     /// The account has no unverified e-mail address.
     NothingToVerify: 409 "nothing_to_verify", "This account has no unverified e-mail address.";
