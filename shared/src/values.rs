@@ -38,9 +38,8 @@ mod voucher;
 mod whole;
 
 pub use account::{Account, Role, StoredHold};
-pub(crate) use admin_act::STANDING;
 pub use admin_act::{Act, AdminAct, Intervention};
-pub use admin_act::{PACKS_ACT, PRICES, VOUCHER_ACT};
+pub(crate) use admin_act::{PACKS_ACT, PRICES, STANDING, VOUCHER_ACT};
 pub use allowance::{Allowance, AllowancePeriod, Allowances};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
 pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
