@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use futures_util::stream::iter;
 use local::manage::vouchers;
 use serde_json::{Value, json};
+use shared::Error;
 use shared::clock::Day;
+use shared::store::{StoreError, Voucher};
 use shared::values::VoucherCode;
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person};
@@ -213,6 +215,36 @@ async fn ended_and_voided_vouchers_are_refused() {
         root.voids(&id).await.expect(404, "not_found");
     }
     ann.voids(&voided["id"]).await.expect(403, "forbidden");
+}
+
+#[tokio::test]
+async fn vouchers_that_end_after_they_were_read_are_refused() {
+    let api = Api::own(&[]).await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 3 })).await;
+    let store = api.store();
+    let read = async |code: &str| {
+        store.voucher(&VoucherCode::parse(code).unwrap()).await.unwrap().unwrap()
+    };
+    let redeem = async |voucher: &Voucher| {
+        let (account, clock) = (api.account(&ann).await, &api.server().clock);
+        let adjustment = store.redemption(&account, voucher, clock.seconds(), clock).unwrap();
+        store.adjust(&adjustment, clock.seconds()).await
+    };
+    let [used, voided, both] = codes(&created).try_into().unwrap();
+    let [used_before, voided_before, both_before] =
+        [read(&used).await, read(&voided).await, read(&both).await];
+    for code in [&used, &both] {
+        ben.redeems(code).await.is(200);
+    }
+    assert_eq!(redeem(&used_before).await, Err(StoreError::Refused(Error::VoucherUsed)));
+    root.voids(&created["id"]).await.is(200);
+    for voucher in [&voided_before, &both_before] {
+        assert_eq!(redeem(voucher).await, Err(StoreError::Refused(Error::VoucherEnded)));
+    }
+    assert_eq!(ann.balance().await, GRANT);
+    assert_eq!(store.audit(&ann.name).await.unwrap().differences, []);
 }
 
 #[tokio::test]
