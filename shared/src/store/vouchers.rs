@@ -300,15 +300,20 @@ impl Store {
             .values([(":now", n(millis))])
     }
 
-    /// Voids a batch in restored tables, because `later`, the same batch in the newer tables, was
-    /// voided. Returns true if the batch was still valid.
+    /// Voids the restored batch `earlier`, if `later`, the same batch in the newer tables, was
+    /// voided. Returns the number of vouchers that were still valid.
     pub(in crate::store) async fn void_again(
         &self,
-        earlier: &VoucherBatch,
-        later: &VoucherBatch,
-    ) -> Result<bool> {
-        let (None, Some(void)) = (earlier.void, later.void) else { return Ok(false) };
-        Ok(self.send(&self.void(earlier, void)).await?.is_applied())
+        earlier: &Item,
+        later: Option<Item>,
+    ) -> Result<usize> {
+        let earlier: VoucherBatch = from_item(earlier.clone())?;
+        let later: Option<VoucherBatch> = later.map(from_item).transpose()?;
+        let (None, Some(void)) = (earlier.void, later.and_then(|later| later.void)) else {
+            return Ok(0);
+        };
+        let was_valid = self.send(&self.void(&earlier, void)).await?.is_applied();
+        Ok(if was_valid { usize::try_from(earlier.count).unwrap_or(usize::MAX) } else { 0 })
     }
 }
 
