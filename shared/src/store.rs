@@ -53,13 +53,15 @@ pub use ledger::{
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::Order;
-pub use requests::{Attempt, Guess, Quota, Record, UnkeyedRequest, registered_from};
+pub use requests::{Attempt, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };
-pub use vouchers::{CreateVouchersOutcome, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch};
+pub use vouchers::{
+    CreateVouchersOutcome, Guess, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch,
+};
 
 use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
 use offers::PriceVersions;

@@ -15,7 +15,7 @@ pub mod idempotency;
 mod imports;
 mod instructions;
 mod invalid;
-pub mod limit;
+pub(crate) mod limit;
 mod link_token;
 mod mismatch;
 mod model_tokens;
@@ -38,9 +38,8 @@ mod voucher;
 mod whole;
 
 pub use account::{Account, Role, StoredHold};
-pub(crate) use admin_act::STANDING;
 pub use admin_act::{Act, AdminAct, Intervention};
-pub use admin_act::{PACKS_ACT, PRICES, VOUCHER_ACT};
+pub(crate) use admin_act::{PACKS_ACT, PRICES, STANDING, VOUCHER_ACT};
 pub use allowance::{Allowance, AllowancePeriod, Allowances};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
 pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
@@ -61,6 +60,7 @@ pub use link_token::LinkToken;
 pub use mismatch::REQUIRED;
 pub use model_tokens::TokenEstimate;
 pub use money::{Money, decimal};
+pub(crate) use order::ORDERS_AN_HOUR;
 pub use order::{
     Dispute, Payment, PaymentFacts, Progress, RefundState, Refunded, Stranded, credits_for,
 };
@@ -82,5 +82,6 @@ pub use usage::{
 };
 pub(crate) use username::NAME_LENGTH;
 pub use username::{Username, login_key};
+pub(crate) use voucher::GUESSES_AN_HOUR;
 pub use voucher::VoucherCode;
 pub use whole::{Whole, whole};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Client;
 use serde_json::{Value, json};
-use shared::values::{PriceList, VoucherCode};
+use shared::values::PriceList;
 use uuid::Uuid;
 
 use crate::support::client::Api;
@@ -1114,39 +1114,5 @@ async fn logs_have_no_hashes_messages_addresses_or_keys() {
     {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is in the log");
-    }
-}
-
-#[test]
-fn vouchers_are_created_listed_and_voided() {
-    let folder = Folder::with_store();
-    let vouchers = |arguments: &[&str]| {
-        let output =
-            run(&[&["manage", "vouchers"], arguments, &["--data", folder.path()]].concat());
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(text).unwrap())
-    };
-    assert_eq!(vouchers(&["list"]), (true, "There are no vouchers.\n".to_owned()));
-    let (success, codes) = vouchers(&["create", "500", "--name", "Spring", "--count", "3"]);
-    assert!(success, "{codes}");
-    assert_eq!(codes.lines().filter(|code| VoucherCode::parse(code).is_ok()).count(), 3);
-    let (_, list) = vouchers(&["list"]);
-    let line = "3 codes of 500 tokens, 1 use each, 0 redeemed, no end, by manage: Spring\n";
-    assert!(list.ends_with(line), "{list}");
-    let id = list.split(' ').next().unwrap();
-    let voided = "No code of \"Spring\" is accepted any more; 0 uses before.\n";
-    assert_eq!(vouchers(&["void", id]), (true, voided.to_owned()));
-    assert!(vouchers(&["list"]).1.contains(", voided 20"));
-    for wrong in [
-        &["create", "0", "--name", "x"][..],
-        &["create", "5", "--name", "x", "--ends", "2020-01-01"],
-        &["create", "5", "--name", "x", "--count", "1001"],
-        &["void", "x"],
-        &["void"],
-        &["void", "x", "--creator", "ann"],
-        &["void", "--creator", "ann"],
-        &["list", "--creator", "ann"],
-    ] {
-        assert!(!vouchers(wrong).0, "{wrong:?}");
     }
 }

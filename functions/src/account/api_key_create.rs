@@ -6,8 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
-use shared::values::api_key::KeyName;
-use shared::values::limit::{API_KEYS, LIMITED_KEYS};
+use shared::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
 use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey, Whole};
 use shared::view::ApiKey;
 use shared::{App, Credits, Reply, Request, Result, auth, http};

@@ -3,7 +3,7 @@
 //! Out: `id`, `name`, `hint` (the key's last four characters), `created`, `expires`, `models`,
 //! `limit` and `last_used` of each key. An account has at most 50 keys, so the list has no pages.
 
-use shared::values::limit::API_KEYS;
+use shared::values::api_key::API_KEYS;
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 

@@ -8,7 +8,7 @@
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
-use shared::store::{AdjustOutcome, Adjustment, Guess, Voucher};
+use shared::store::{AdjustOutcome, Guess, Voucher};
 use shared::values::{Account, Entry, Source, VoucherCode};
 use shared::view::AdjustedBalance;
 use shared::{App, Error, Reply, Request, auth, http};
@@ -62,14 +62,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (row, ()) = tokio::try_join!(app.store.row_of(&source), app.store.forget_guess(&guess))?;
     match row {
         Some(row) => earlier(&app, &account, &row).await,
-        None => redeem(&app, &account, voucher, &source, now).await,
+        None => redeem(&app, &account, &voucher, &source, now).await,
     }
 }
 
 async fn redeem(
     app: &App,
     account: &Account,
-    voucher: Voucher,
+    voucher: &Voucher,
     source: &Source,
     now: u64,
 ) -> Reply {
@@ -79,7 +79,7 @@ async fn redeem(
     if voucher.is_used_up() {
         return Err(Error::VoucherUsed);
     }
-    let adjustment = Adjustment::redeeming(account, voucher, &app.clock)?;
+    let adjustment = app.store.redemption(account, voucher, now, &app.clock)?;
     match app.store.adjust(&adjustment, now).await? {
         AdjustOutcome::Applied => {
             let entry = adjustment.entry();
@@ -90,8 +90,6 @@ async fn redeem(
             let row = app.store.row_of(source).await?;
             earlier(app, account, &row.ok_or_else(|| no_row(account))?).await
         }
-        AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
-        AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::InvalidToken(TokenFault::Unknown)),
         // An adjustment that gives credits can't fail for lack of credits, and this one has no

@@ -106,8 +106,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
         AdjustOutcome::TooLittle(balance) => Err(Error::BalanceTooLow { balance }),
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::NoSuchUser),
-        AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
-        AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
         AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
             if let Some(key) = &key
                 && let Some(record) = app.store.record(&key.id, now).await?

@@ -6,7 +6,7 @@
 
 use shared::error::Failure;
 use shared::openapi::PathId;
-use shared::values::limit::API_KEYS;
+use shared::values::api_key::API_KEYS;
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, http};
 

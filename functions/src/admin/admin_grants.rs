@@ -272,14 +272,12 @@ impl Grant {
             AdjustOutcome::TooLittle(_) => GrantResult::of(Outcome::BalanceTooLow),
             AdjustOutcome::TooMuch => GrantResult::of(Outcome::GrantTooLarge),
             AdjustOutcome::Gone => GrantResult::of(Outcome::NoSuchUser),
-            // Of these, only `KeyUsed` can occur, because the adjustment contains neither a source
-            // nor a voucher.
-            AdjustOutcome::KeyUsed
-            | AdjustOutcome::SourceUsed
-            | AdjustOutcome::VoucherUsed
-            | AdjustOutcome::VoucherEnded => earlier().await?.ok_or_else(|| {
-                Error::Unavailable("the record of a key appeared and disappeared".into())
-            })?,
+            // Of these, only `KeyUsed` can occur, because the adjustment contains no source.
+            AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
+                earlier().await?.ok_or_else(|| {
+                    Error::Unavailable("the record of a key appeared and disappeared".into())
+                })?
+            }
         })
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use shared::http::{self, Paging};
 use shared::openapi::{self, Days, PageQuery};
 use shared::store::{ActFilter, PageStart, Span, TrailEntry};
-use shared::values::{Act, PACKS_ACT, PRICES, Role, VOUCHER_ACT};
+use shared::values::{Act, Role};
 use shared::{App, Error, Reply, Request, Result, auth, clock};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -185,7 +185,8 @@ fn row<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> TrailRo
         id: entry.id(),
         timestamp: clock::rfc3339(entry.time()),
         act: entry.word(),
-        user_id: Some(entry.user_id()).filter(|id| ![PRICES, VOUCHER_ACT, PACKS_ACT].contains(id)),
+        // For an act that affects no account, a word takes the place of the account's id.
+        user_id: Some(entry.user_id()).filter(|id| http::id(id).is_some()),
         username: names.get(entry.user_id()).map(String::as_str),
         actor: entry.actor(),
         actor_name: names.get(entry.actor()).map(String::as_str),

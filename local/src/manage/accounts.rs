@@ -148,12 +148,10 @@ async fn adjust(
             account.name,
             Credits::MAX
         )),
-        // The other outcomes need an idempotency key, a source or a voucher.
-        AdjustOutcome::Gone
-        | AdjustOutcome::KeyUsed
-        | AdjustOutcome::SourceUsed
-        | AdjustOutcome::VoucherUsed
-        | AdjustOutcome::VoucherEnded => Err(no_account(name)),
+        // The other outcomes need an idempotency key or a source.
+        AdjustOutcome::Gone | AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
+            Err(no_account(name))
+        }
     }
 }
 

@@ -81,17 +81,7 @@ impl Reapply {
 }
 
 fn summary(done: &ReapplyReport) -> String {
-    let ended = [
-        (done.deleted, "deleted account"),
-        (done.changed, "changed account"),
-        (done.sessions, "session"),
-        (done.api_keys, "API key"),
-        (done.links, "link"),
-        (done.vouchers, "voucher"),
-        (done.public_keys, "public key"),
-        (done.messages, "message"),
-    ]
-    .map(|(number, what)| counted(number, what));
+    let ended = done.ended().map(|(number, what)| counted(number, what));
     format!(
         "Ended again: {}. {} came back",
         ended.join(", "),

@@ -10,8 +10,9 @@ use super::{ExampleSettings, FieldErrors, NextAllowance, REQUIRED, TokenFault, T
 use crate::Credits;
 use crate::clock::Day;
 use crate::config::HEADER_LIMIT;
-use crate::values::limit::{API_KEYS, GUESSES_AN_HOUR, LIMITED_KEYS, MINUTE};
-use crate::values::{KeyLimit, Limit, LimitPeriod};
+use crate::values::api_key::{API_KEYS, LIMITED_KEYS};
+use crate::values::limit::MINUTE;
+use crate::values::{GUESSES_AN_HOUR, KeyLimit, Limit, LimitPeriod};
 
 /// Returns an optional column of the table.
 macro_rules! column {

@@ -33,12 +33,7 @@ impl StoredSource {
         })
     }
 
-    /// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
-    pub(in crate::store) fn voucher(&self) -> Option<&str> {
-        self.text().strip_prefix("voucher:")?.split(':').next()
-    }
-
-    /// Returns true if the source is the first grant of an imported account.
+    /// Returns true if the source granted the account's first credits.
     pub(in crate::store) fn is_first_grant(&self) -> bool {
         self.row == self.account
     }

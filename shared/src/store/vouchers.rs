@@ -2,6 +2,10 @@
 //! code under `voucher:<hash>`. A code works only if its batch exists, and the batch is written
 //! last.
 
+mod guesses;
+
+pub use guesses::Guess;
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,16 +15,22 @@ use crate::clock::Clock;
 use crate::store::schema::{VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
-    Item, NEW, Record, Result, Store, StoreError, Transaction, Write, from_item, is_id, n, text,
-    to_item,
+    Adjustment, Item, NEW, Record, Result, Store, StoreError, Transaction, Write, from_item, is_id,
+    n, text, to_item,
 };
-use crate::values::{Act, AdminAct, Administrator, Credits, Source, VOUCHER_ACT, VoucherCode};
+use crate::values::{
+    Account, Act, AdminAct, Administrator, Reason, Source, VOUCHER_ACT, VoucherCode,
+};
+use crate::{BalanceChange, Credits, Error};
 
 /// The maximum number of codes in a batch.
 pub const VOUCHER_CODES: u32 = 1000;
 
 /// The maximum number of accounts that can use one code.
 pub const VOUCHER_USES: u32 = 1_000_000;
+
+/// The kind of the sources of vouchers' credits.
+const SOURCE: &str = "voucher";
 
 /// The number of codes that one transaction writes. DynamoDB accepts a hundred items.
 const AT_A_TIME: usize = 100;
@@ -114,7 +124,7 @@ impl Voucher {
     /// Returns the source of the credits that an account gets for the voucher. Each account gets
     /// them only once.
     pub fn source(&self, user_id: &str) -> Source {
-        Source::voucher(&self.hash, user_id)
+        Source::new(SOURCE, &format!("{}:{user_id}", self.hash))
     }
 
     /// Returns true if the voucher has no uses left.
@@ -137,8 +147,8 @@ impl Store {
     /// that the caller is still an administrator. `by` is `None` for the command line. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`](crate::Error::Forbidden) if the caller
-    /// is no longer an administrator.
+    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`] if the caller is no longer an
+    /// administrator.
     pub async fn create_vouchers(
         &self,
         by: Option<&Administrator>,
@@ -195,41 +205,54 @@ impl Store {
 
     /// Returns the voucher with this code. `None` if no voucher has this code. Strongly consistent.
     pub async fn voucher(&self, code: &VoucherCode) -> Result<Option<Voucher>> {
-        self.voucher_of(&code.hash()).await
-    }
-
-    async fn voucher_of(&self, hash: &str) -> Result<Option<Voucher>> {
+        let hash = code.hash();
         let stored: Option<StoredVoucher> =
-            self.get(&self.tables.tokens, pk(voucher_pk(hash))).await?;
+            self.get(&self.tables.tokens, pk(voucher_pk(&hash))).await?;
         let Some(StoredVoucher { batch, used, .. }) = stored else { return Ok(None) };
         let batch = self.get(&self.tables.tokens, pk(vouchers_pk(&batch))).await?;
-        Ok(batch.map(|batch| Voucher { hash: hash.to_owned(), used, batch }))
+        Ok(batch.map(|batch| Voucher { hash, used, batch }))
     }
 
-    /// Reads the voucher again.
-    pub(in crate::store) async fn reread_voucher(&self, voucher: &Voucher) -> Result<Voucher> {
-        self.voucher_of(&voucher.hash)
-            .await?
-            .ok_or_else(|| StoreError::Internal("a voucher has disappeared".into()))
+    /// Returns the adjustment of a user who redeems a voucher.
+    ///
+    /// # Errors
+    /// [`Error::OwnBalance`] if the user has created the voucher as an administrator.
+    pub fn redemption(
+        &self,
+        account: &Account,
+        voucher: &Voucher,
+        now: u64,
+        clock: &Clock,
+    ) -> Result<Adjustment> {
+        let VoucherBatch { name, tokens, actor, .. } = &voucher.batch;
+        if *actor == account.id {
+            return Err(StoreError::Refused(Error::OwnBalance));
+        }
+        let reason = Reason::parse(name).map_err(|_| {
+            StoreError::Internal("the name of a batch of vouchers isn't a valid reason".into())
+        })?;
+        let change = BalanceChange::Credit(*tokens);
+        let adjustment = Adjustment::new(account, change, reason, &account.id, clock);
+        Ok(adjustment.using(voucher.source(&account.id), self.use_voucher(voucher, now)))
     }
 
-    /// Writes that use a voucher once, if it isn't used up and hasn't ended.
-    pub(in crate::store) fn use_voucher(&self, voucher: &Voucher, now: u64) -> [Write; 2] {
+    /// Writes that use a voucher once, if it isn't used up and hasn't ended. A voucher that can't
+    /// be used now can never be used again.
+    fn use_voucher(&self, voucher: &Voucher, now: u64) -> Vec<(Write, Error)> {
         let update = |pk_of: String, expression: &str| {
             Write::update(&self.tables.tokens, pk(pk_of), expression)
         };
         let Voucher { hash, batch, .. } = voucher;
-        [
-            update(voucher_pk(hash), "SET used = used + :one")
-                .condition("used < :uses")
-                .values([(":one", n(1)), (":uses", n(batch.uses))]),
-            update(batch.pk.clone(), "SET redeemed = redeemed + :one")
-                .condition(
-                    "attribute_not_exists(#void) AND (attribute_not_exists(ends) OR ends > :now)",
-                )
-                .names([("#void", "void")])
-                .values([(":one", n(1)), (":now", n(now))]),
-        ]
+        let use_code = update(voucher_pk(hash), "SET used = used + :one")
+            .condition("used < :uses")
+            .values([(":one", n(1)), (":uses", n(batch.uses))]);
+        let use_batch = update(batch.pk.clone(), "SET redeemed = redeemed + :one")
+            .condition(
+                "attribute_not_exists(#void) AND (attribute_not_exists(ends) OR ends > :now)",
+            )
+            .names([("#void", "void")])
+            .values([(":one", n(1)), (":now", n(now))]);
+        vec![(use_code, Error::VoucherUsed), (use_batch, Error::VoucherEnded)]
     }
 
     /// Voids a batch, whose codes aren't accepted from then on. The transaction also records the
@@ -277,15 +300,20 @@ impl Store {
             .values([(":now", n(millis))])
     }
 
-    /// Voids a batch in restored tables, because `later`, the same batch in the newer tables, was
-    /// voided. Returns true if the batch was still valid.
+    /// Voids the restored batch `earlier`, if `later`, the same batch in the newer tables, was
+    /// voided. Returns the number of vouchers that were still valid.
     pub(in crate::store) async fn void_again(
         &self,
-        earlier: &VoucherBatch,
-        later: &VoucherBatch,
-    ) -> Result<bool> {
-        let (None, Some(void)) = (earlier.void, later.void) else { return Ok(false) };
-        Ok(self.send(&self.void(earlier, void)).await?.is_applied())
+        earlier: &Item,
+        later: Option<Item>,
+    ) -> Result<usize> {
+        let earlier: VoucherBatch = from_item(earlier.clone())?;
+        let later: Option<VoucherBatch> = later.map(from_item).transpose()?;
+        let (None, Some(void)) = (earlier.void, later.and_then(|later| later.void)) else {
+            return Ok(0);
+        };
+        let was_valid = self.send(&self.void(&earlier, void)).await?.is_applied();
+        Ok(if was_valid { usize::try_from(earlier.count).unwrap_or(usize::MAX) } else { 0 })
     }
 }
 
@@ -318,7 +346,7 @@ impl Store {
         sources: &[StoredSource],
     ) -> Result<Vec<String>> {
         let mut uses: HashMap<String, u32> = HashMap::new();
-        for hash in sources.iter().filter_map(StoredSource::voucher) {
+        for hash in sources.iter().filter_map(hash_of) {
             *uses.entry(voucher_pk(hash)).or_default() += 1;
         }
         let (mut repairs, mut redeemed) = (Vec::new(), HashMap::<String, u64>::new());
@@ -348,6 +376,11 @@ impl Store {
         let set = set.condition("attribute_exists(pk)").values([(":number", n(number))]);
         self.send(&set).await.map(drop)
     }
+}
+
+/// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
+fn hash_of(source: &StoredSource) -> Option<&str> {
+    source.text().strip_prefix(SOURCE)?.strip_prefix(':')?.split(':').next()
 }
 
 /// An administrator's act on vouchers.

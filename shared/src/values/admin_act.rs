@@ -14,16 +14,16 @@ pub(crate) const STANDING: &str = "standing";
 /// The stored kind of a change of the price list. The word also takes the place of the account's
 /// id, because the change affects no account. The reason is the list's version, or empty if the
 /// list was removed.
-pub const PRICES: &str = "prices";
+pub(crate) const PRICES: &str = "prices";
 
 /// The stored kind of the creation or the voiding of vouchers. The word also takes the place of the
 /// account's id, because the act affects no account. The reason contains the batch's name.
-pub const VOUCHER_ACT: &str = "vouchers";
+pub(crate) const VOUCHER_ACT: &str = "vouchers";
 
 /// The stored kind of a change of the packs. The word also takes the place of the account's id,
 /// because the change affects no account. The reason is the packs' version, or empty if they were
 /// removed.
-pub const PACKS_ACT: &str = "packs";
+pub(crate) const PACKS_ACT: &str = "packs";
 
 /// An administrator's act. An act moves no credits, and statements don't list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

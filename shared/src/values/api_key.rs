@@ -16,6 +16,13 @@ use uuid::Uuid;
 use crate::values::text::{is_blank, turns_text};
 use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 
+/// The maximum number of an account's API keys.
+pub const API_KEYS: u32 = 50;
+
+/// The maximum number of an account's API keys with a limit. The account contains at least one
+/// purse for each of them.
+pub const LIMITED_KEYS: u32 = 20;
+
 /// The prefix of every API key.
 const PREFIX: &str = "sk-";
 

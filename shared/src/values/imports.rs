@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::values::Account;
+use crate::values::{Account, Source};
 
 /// The facts about imports that functions need: the first day with data, and the kinds of password
 /// hashes.
@@ -35,6 +35,14 @@ pub struct Imports {
     /// The imported hashes, by kind.
     #[serde(default)]
     pub hashes: Vec<ImportedHashes>,
+}
+
+impl Source {
+    /// Returns the source for the balance of an imported account. `account` identifies the account
+    /// in the other system.
+    pub fn import(name: &str, account: &str) -> Self {
+        Self::new("import", &format!("{name}:{account}"))
+    }
 }
 
 /// The accounts with one kind of imported hash.

@@ -1,18 +1,4 @@
-//! Rate limits, limits on concurrent requests, and fixed limits for each account.
-
-/// The maximum number of an account's API keys.
-pub const API_KEYS: u32 = 50;
-
-/// The maximum number of an account's API keys with a limit. The account contains at least one
-/// purse for each of them.
-pub const LIMITED_KEYS: u32 = 20;
-
-/// The number of packs that an account may order in an hour. Each order opens a page at the payment
-/// provider.
-pub(crate) const ORDERS_AN_HOUR: u32 = 20;
-
-/// The number of wrong voucher codes that an account may send in an hour.
-pub(crate) const GUESSES_AN_HOUR: u32 = 10;
+//! Rate limits, and limits on concurrent requests.
 
 /// The maximum number of requests in one process that wait while a password is hashed. Further
 /// requests are refused.
@@ -70,16 +56,6 @@ impl Limit {
     /// Returns the limit for the pause between two e-mails to one recipient.
     pub(crate) fn mail_pause(reset: u64) -> Self {
         Self::used_up("mails", 1, MAIL_PAUSE, reset)
-    }
-
-    /// Returns the limit on wrong voucher codes in an hour.
-    pub(crate) fn voucher_codes(most: u32, reset: u64) -> Self {
-        Self::used_up("voucher-codes", most, HOUR, reset)
-    }
-
-    /// Returns the limit on packs that an account may order in an hour.
-    pub(crate) fn orders(reset: u64) -> Self {
-        Self::used_up("orders", ORDERS_AN_HOUR, HOUR, reset)
     }
 
     /// Returns the limit on requests that wait while a password is hashed.

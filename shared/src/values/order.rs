@@ -1,10 +1,23 @@
-//! The facts about the payments for orders, as the payment provider reports them.
+//! The limit on orders, and the facts about their payments, as the payment provider reports them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Credits;
+use crate::values::Limit;
+use crate::values::limit::HOUR;
+
+/// The number of packs that an account may order in an hour. Each order opens a page at the payment
+/// provider.
+pub(crate) const ORDERS_AN_HOUR: u32 = 20;
+
+impl Limit {
+    /// Returns the limit on packs that an account may order in an hour.
+    pub(crate) fn orders(reset: u64) -> Self {
+        Self::used_up("orders", ORDERS_AN_HOUR, HOUR, reset)
+    }
+}
 
 /// The known facts about a payment. Events may arrive several times and in any sequence, so their
 /// facts are merged. The result doesn't depend on the sequence, and merging a fact again changes

@@ -13,7 +13,11 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::Invalid;
+use super::limit::HOUR;
+use super::{Invalid, Limit};
+
+/// The number of wrong codes that an account may send in an hour.
+pub(crate) const GUESSES_AN_HOUR: u32 = 10;
 
 /// The number of symbols in front of the check symbol.
 const SYMBOLS: usize = 24;
@@ -113,6 +117,13 @@ impl VoucherCode {
     /// Returns the code's hash, under which the store keeps the voucher.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.as_bytes()))
+    }
+}
+
+impl Limit {
+    /// Returns the limit on wrong voucher codes in an hour.
+    pub(crate) fn voucher_codes(most: u32, reset: u64) -> Self {
+        Self::used_up("voucher-codes", most, HOUR, reset)
     }
 }
 

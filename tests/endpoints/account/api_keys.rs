@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::{Ending, StoreError};
-use shared::values::limit::API_KEYS;
+use shared::values::api_key::API_KEYS;
 use shared::values::{ApiKey, Restrictions};
 use uuid::Uuid;
 

@@ -10,7 +10,7 @@ use shared::Credits;
 use shared::clock::{Clock, Day};
 use shared::store::Difference;
 use shared::values::StoredApiKey;
-use shared::values::limit::LIMITED_KEYS;
+use shared::values::api_key::LIMITED_KEYS;
 
 use crate::ai::providers::Provider;
 use crate::endpoints::chats::fares::{counted, held, list, priced, scripted};

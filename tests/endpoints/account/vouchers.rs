@@ -1,4 +1,5 @@
-//! Vouchers: `POST /api/user/vouchers`, and `GET`, `POST` and `DELETE /api/admin/vouchers`.
+//! Vouchers: `POST /api/user/vouchers`; `GET`, `POST` and `DELETE /api/admin/vouchers`; and the
+//! command `manage vouchers`.
 
 use std::time::Duration;
 
@@ -7,12 +8,15 @@ use futures_util::future::join_all;
 use futures_util::stream::iter;
 use local::manage::vouchers;
 use serde_json::{Value, json};
+use shared::Error;
 use shared::clock::Day;
+use shared::store::{StoreError, Voucher};
 use shared::values::VoucherCode;
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person};
 use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::log;
+use crate::support::program::{Folder, run};
 use crate::support::rig::{Rig, at_once};
 
 const PATH: &str = "/api/user/vouchers/";
@@ -216,6 +220,36 @@ async fn ended_and_voided_vouchers_are_refused() {
 }
 
 #[tokio::test]
+async fn vouchers_that_end_after_they_were_read_are_refused() {
+    let api = Api::own(&[]).await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 3 })).await;
+    let store = api.store();
+    let read = async |code: &str| {
+        store.voucher(&VoucherCode::parse(code).unwrap()).await.unwrap().unwrap()
+    };
+    let redeem = async |voucher: &Voucher| {
+        let (account, clock) = (api.account(&ann).await, &api.server().clock);
+        let adjustment = store.redemption(&account, voucher, clock.seconds(), clock).unwrap();
+        store.adjust(&adjustment, clock.seconds()).await
+    };
+    let [used, voided, both] = codes(&created).try_into().unwrap();
+    let [used_before, voided_before, both_before] =
+        [read(&used).await, read(&voided).await, read(&both).await];
+    for code in [&used, &both] {
+        ben.redeems(code).await.is(200);
+    }
+    assert_eq!(redeem(&used_before).await, Err(StoreError::Refused(Error::VoucherUsed)));
+    root.voids(&created["id"]).await.is(200);
+    for voucher in [&voided_before, &both_before] {
+        assert_eq!(redeem(voucher).await, Err(StoreError::Refused(Error::VoucherEnded)));
+    }
+    assert_eq!(ann.balance().await, GRANT);
+    assert_eq!(store.audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
 async fn batches_are_created_once_per_key_and_listed() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
@@ -299,4 +333,38 @@ async fn invalid_batches_name_their_fields() {
         assert!(refused["errors"][field].is_array(), "{field}: {refused}");
     }
     assert_eq!(root.get(BATCHES).await.is(200), json!([]));
+}
+
+#[test]
+fn vouchers_are_created_listed_and_voided() {
+    let folder = Folder::with_store();
+    let vouchers = |arguments: &[&str]| {
+        let output =
+            run(&[&["manage", "vouchers"], arguments, &["--data", folder.path()]].concat());
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    assert_eq!(vouchers(&["list"]), (true, "There are no vouchers.\n".to_owned()));
+    let (success, codes) = vouchers(&["create", "500", "--name", "Spring", "--count", "3"]);
+    assert!(success, "{codes}");
+    assert_eq!(codes.lines().filter(|code| VoucherCode::parse(code).is_ok()).count(), 3);
+    let (_, list) = vouchers(&["list"]);
+    let line = "3 codes of 500 tokens, 1 use each, 0 redeemed, no end, by manage: Spring\n";
+    assert!(list.ends_with(line), "{list}");
+    let id = list.split(' ').next().unwrap();
+    let voided = "No code of \"Spring\" is accepted any more; 0 uses before.\n";
+    assert_eq!(vouchers(&["void", id]), (true, voided.to_owned()));
+    assert!(vouchers(&["list"]).1.contains(", voided 20"));
+    for wrong in [
+        &["create", "0", "--name", "x"][..],
+        &["create", "5", "--name", "x", "--ends", "2020-01-01"],
+        &["create", "5", "--name", "x", "--count", "1001"],
+        &["void", "x"],
+        &["void"],
+        &["void", "x", "--creator", "ann"],
+        &["void", "--creator", "ann"],
+        &["list", "--creator", "ann"],
+    ] {
+        assert!(!vouchers(wrong).0, "{wrong:?}");
+    }
 }

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser } from "./lib/browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];

@@ -1,9 +1,9 @@
 // Journeys of users whose balance is filled up each day, week or month.
 
 import assert from "node:assert/strict";
-import { SITE, fitsItsBox, journeys, looksRight, newUser } from "./browser.mjs";
-import { answered, balance, chatPage, heading, said, say } from "./chatting.mjs";
-import { newServer } from "./server.mjs";
+import { SITE, fitsItsBox, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { answered, balance, chatPage, heading, said, say } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
 
 const DAY = 86_400_000;
 

@@ -3,8 +3,8 @@
 // with linkedom.
 
 import assert from "node:assert/strict";
-import { alike, document, grown, script, whole } from "./in-node.mjs";
-import { PAYLOADS } from "./payloads.mjs";
+import { alike, document, grown, script, whole } from "./lib/in-node.mjs";
+import { PAYLOADS } from "./lib/payloads.mjs";
 
 const { partsOf, withoutReasoning } = await script("markdown/prose.js");
 const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");

@@ -2,7 +2,7 @@
 // API has the same rules, see tests/endpoints/chats/branches.rs.
 
 import assert from "node:assert/strict";
-import { script } from "./in-node.mjs";
+import { script } from "./lib/in-node.mjs";
 
 const { Branches, START } = await script("chat/branches.js");
 

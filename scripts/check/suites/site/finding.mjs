@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, journeys, looksRight, manage, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, focused, heading, logIn, said, say } from "./chatting.mjs";
+import { SITE, ask, journeys, looksRight, manage, newPage, newUser } from "./lib/browser.mjs";
+import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { SITE, journeys, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, focused, heading, logIn, said, say } from "./chatting.mjs";
+import { SITE, journeys, newPage, newUser } from "./lib/browser.mjs";
+import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
 
 /** The maximum time until the first text is painted, in milliseconds, with a latency of 400 ms and 50 kB a second. */
 const FIRST_PAINT = 2000;

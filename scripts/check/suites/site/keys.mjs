@@ -2,10 +2,10 @@
 // sees the limits.
 
 import assert from "node:assert/strict";
-import { adminPage } from "./administering.mjs";
-import { SITE, ask, fitsItsBox, journeys, looksRight, newUser } from "./browser.mjs";
-import { chatPage, focused, heading } from "./chatting.mjs";
-import { newServer } from "./server.mjs";
+import { adminPage } from "./lib/administering.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { chatPage, focused, heading } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
 
 const LIST = {
   models: [

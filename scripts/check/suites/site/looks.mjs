@@ -2,7 +2,7 @@
 // narrow: axe finds no fault, the view fits the window, and a screenshot is stored.
 
 import assert from "node:assert/strict";
-import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
 const GUEST_VIEWS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };

@@ -3,7 +3,7 @@
 // examples, CommonMark's reference parser and linkedom. VERBOSE prints the differences.
 
 import assert from "node:assert/strict";
-import { Node, alike, document, grown, imported, required, script, whole } from "./in-node.mjs";
+import { Node, alike, document, grown, imported, required, script, whole } from "./lib/in-node.mjs";
 
 /** The minimum share of the examples without raw HTML that must pass. */
 const LEAST = 0.95;

@@ -1,8 +1,8 @@
 // Journeys of users with a phone: the on-screen keyboard, and the size of touch targets.
 
 import assert from "node:assert/strict";
-import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
-import { answered, balance, chatPage, focused, heading, said, say } from "./chatting.mjs";
+import { SITE, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { answered, balance, chatPage, focused, heading, said, say } from "./lib/chatting.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const [PRICE, FIRST_GRANT] = [100, 4000];

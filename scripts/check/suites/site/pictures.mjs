@@ -2,7 +2,7 @@
 // administrator see them. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD are the
 // administrator's credentials.
 
-import { SITE, ask, journeys, newPage, picture } from "./browser.mjs";
+import { SITE, ask, journeys, newPage, picture } from "./lib/browser.mjs";
 
 const PASSWORD = "correct horse battery staple";
 const QUESTION = "How do I get to the harbour?";

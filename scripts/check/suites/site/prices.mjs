@@ -2,10 +2,10 @@
 // who change prices. The server that the other journeys use has no price list.
 
 import assert from "node:assert/strict";
-import { adminPage, rows } from "./administering.mjs";
-import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, logIn, say } from "./chatting.mjs";
-import { newServer } from "./server.mjs";
+import { adminPage, rows } from "./lib/administering.mjs";
+import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, say } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
 
 const FIRST_GRANT = 4000;
 

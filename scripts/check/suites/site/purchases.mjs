@@ -1,10 +1,10 @@
 // Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are simulated: no money moves.
 
 import assert from "node:assert/strict";
-import { adminPage, rows } from "./administering.mjs";
-import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { balance, chatPage, heading } from "./chatting.mjs";
-import { newServer } from "./server.mjs";
+import { adminPage, rows } from "./lib/administering.mjs";
+import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { balance, chatPage, heading } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
 
 const FIRST_GRANT = 4000;
 

@@ -2,8 +2,8 @@
 // and search results.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answer, answered, chatPage, heading, said, say } from "./chatting.mjs";
+import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { answer, answered, chatPage, heading, said, say } from "./lib/chatting.mjs";
 
 /** The distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);

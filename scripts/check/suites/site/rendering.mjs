@@ -2,9 +2,9 @@
 // libraries, the growth of answers, and the protection against scripts.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answer, answered, chatPage, heading, logIn, say } from "./chatting.mjs";
-import { PAYLOADS } from "./payloads.mjs";
+import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { answer, answered, chatPage, heading, logIn, say } from "./lib/chatting.mjs";
+import { PAYLOADS } from "./lib/payloads.mjs";
 
 /** An answer with every element that has a style. */
 const EVERYTHING = String.raw`Raw ## A title

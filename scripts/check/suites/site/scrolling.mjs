@@ -2,8 +2,8 @@
 // page ends with its content.
 
 import assert from "node:assert/strict";
-import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, heading, logIn, said } from "./chatting.mjs";
+import { SITE, ask, journeys, newPage, newUser } from "./lib/browser.mjs";
+import { answered, chatPage, heading, logIn, said } from "./lib/chatting.mjs";
 
 const WIDE = { viewport: { width: 1280, height: 800 } };
 const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };

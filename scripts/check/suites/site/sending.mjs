@@ -2,9 +2,9 @@
 // or use a second tab.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, logIn, newChat, said, say } from "./chatting.mjs";
-import { newWire } from "./wire.mjs";
+import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, newChat, said, say } from "./lib/chatting.mjs";
+import { newWire } from "./lib/wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 

@@ -1,8 +1,8 @@
 // Journeys of users who edit messages, regenerate answers, and switch between versions.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, regenerate, said, say } from "./chatting.mjs";
+import { SITE, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, regenerate, said, say } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 

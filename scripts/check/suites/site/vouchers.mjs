@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { adminPage, rows } from "./administering.mjs";
-import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { balance, chatPage, logIn } from "./chatting.mjs";
+import { adminPage, rows } from "./lib/administering.mjs";
+import { SITE, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { balance, chatPage, logIn } from "./lib/chatting.mjs";
 
 const FIRST_GRANT = 4000;
 

@@ -1,4 +1,5 @@
-//! Adjustments: changes of a balance by an administrator or an operator, or for a voucher.
+//! Adjustments: changes of a balance that have a reason, made by an administrator, an operator or
+//! the user.
 
 use futures_util::future::try_join_all;
 
@@ -7,7 +8,7 @@ use crate::store::balance::{CLOSED, append_removals, outdated};
 use crate::store::schema::{account_pk, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
-    Patience, Record, Result, Store, StoreError, Transaction, Voucher, VoucherBatch, Write, n, s,
+    Patience, Record, Refusals, Result, Store, StoreError, Transaction, Write, n, s,
 };
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
 use crate::{BalanceChange, Credits, Error};
@@ -24,8 +25,8 @@ pub struct Adjustment {
     by: Option<AccessToken>,
     /// Records that must not exist yet, such as the idempotency key's record.
     records: Vec<Record>,
-    /// The voucher that the adjustment uses.
-    voucher: Option<Voucher>,
+    /// Further writes of the transaction, as in [`Adjustment::using`].
+    uses: Vec<(Write, Error)>,
     /// True if the account owes credits for refunded purchases.
     owes: bool,
     clock: Clock,
@@ -56,28 +57,10 @@ impl Adjustment {
             entry,
             by: None,
             records: Vec::new(),
-            voucher: None,
+            uses: Vec::new(),
             owes: account.owed > Some(Credits::ZERO),
             clock: clock.clone(),
         }
-    }
-
-    /// Creates the adjustment of a user who redeems a voucher.
-    ///
-    /// # Errors
-    /// [`Error::OwnBalance`] if the user has created the voucher as an administrator.
-    pub fn redeeming(account: &Account, voucher: Voucher, clock: &Clock) -> Result<Self> {
-        let VoucherBatch { name, tokens, actor, .. } = &voucher.batch;
-        if *actor == account.id {
-            return Err(StoreError::Refused(Error::OwnBalance));
-        }
-        let reason = Reason::parse(name).map_err(|_| {
-            StoreError::Internal("the name of a batch of vouchers isn't a valid reason".into())
-        })?;
-        let change = BalanceChange::Credit(*tokens);
-        let mut adjustment = Self::new(account, change, reason, &account.id, clock);
-        adjustment.entry.source = Some(voucher.source(&account.id));
-        Ok(Self { voucher: Some(voucher), ..adjustment })
     }
 
     /// Sets the administrator. The adjustment is refused unless this account is still an
@@ -105,8 +88,17 @@ impl Adjustment {
     #[must_use]
     pub fn refunding(mut self, chat_id: &str) -> Self {
         self.entry.chat_id = Some(chat_id.to_owned());
-        self.entry.source = Some(Source::refund(&self.entry.user_id, chat_id));
-        self
+        let source = Source::new("refund", &format!("{}:{chat_id}", self.entry.user_id));
+        self.using(source, Vec::new())
+    }
+
+    /// Sets the source of the credits, which grants them only once, and the writes with which the
+    /// transaction uses the source up. If the condition of one of these writes doesn't hold, it
+    /// must never hold again, and the client gets the write's failure. If several conditions don't
+    /// hold, the client gets the last failure.
+    pub(in crate::store) fn using(mut self, source: Source, uses: Vec<(Write, Error)>) -> Self {
+        self.entry.source = Some(source);
+        Self { uses, ..self }
     }
 
     /// Returns the adjustment's ledger entry.
@@ -128,6 +120,13 @@ impl Adjustment {
             BalanceChange::Credit(tokens) => Credits::MAX.checked_sub(tokens).unwrap_or_default(),
             BalanceChange::Debit(_) => Credits::MAX,
         }
+    }
+
+    /// Returns the failure if the transaction was refused because the source is used up. `first` is
+    /// the index of the first write that uses the source.
+    fn used_up(&self, refusals: &Refusals, first: usize) -> Option<Error> {
+        let mut uses = self.uses.iter().enumerate().rev();
+        uses.find(|(index, _)| refusals.has(first + index)).map(|(_, (_, failure))| failure.clone())
     }
 
     /// Returns the outcome if the account's balance or its granted credits don't allow the
@@ -157,10 +156,6 @@ pub enum AdjustOutcome {
     KeyUsed,
     /// The adjustment's source has granted credits before. Nothing was changed.
     SourceUsed,
-    /// The voucher has no uses left. Nothing was changed.
-    VoucherUsed,
-    /// The voucher has expired or was voided. Nothing was changed.
-    VoucherEnded,
 }
 
 /// The condition that the account exists, contains the credits to take, stays within the maximum of
@@ -175,7 +170,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
-    /// [`Error::Forbidden`] if the caller is no longer an administrator.
+    /// [`Error::Forbidden`] if the caller is no longer an administrator; the failure of a source
+    /// that is used up.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let outcome = self.move_credits(adjustment, now).await?;
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;
@@ -191,16 +187,16 @@ impl Store {
 
     async fn move_credits(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let writes = self.writes_of_adjustment(adjustment, now)?;
+        let first_use = writes.len() - adjustment.uses.len();
         let (user_id, id) = (&adjustment.entry.user_id, &adjustment.entry.entry_id);
         let mut cleared = false;
         let mut sent_again = false;
         let mut patience = Patience::new();
         loop {
             let sent = self.transact_watched(writes.clone(), id, &mut sent_again).await?;
-            if matches!(sent, Transaction::Applied) {
-                return Ok(AdjustOutcome::Applied);
-            }
-            let account = match self.read_refusal(adjustment, now).await? {
+            let Transaction::Refused(refusals) = sent else { return Ok(AdjustOutcome::Applied) };
+            let used_up = adjustment.used_up(&refusals, first_use);
+            let account = match self.read_refusal(adjustment, used_up, now).await? {
                 Ok(account) => account,
                 Err(outcome) => return Ok(outcome),
             };
@@ -236,7 +232,7 @@ impl Store {
 
     /// The writes of an adjustment's transaction.
     fn writes_of_adjustment(&self, adjustment: &Adjustment, now: u64) -> Result<Vec<Write>> {
-        let Adjustment { name_key, change, entry, by, records, voucher, .. } = adjustment;
+        let Adjustment { name_key, change, entry, by, records, uses, .. } = adjustment;
         let move_credits = Write::update(
             &self.tables.users,
             pk(account_pk(name_key)),
@@ -258,19 +254,20 @@ impl Store {
         }
         let source = StoredSource::of(entry);
         writes.extend(source.map(|source| self.use_source(&source)).transpose()?);
-        writes.extend(voucher.iter().flat_map(|voucher| self.use_voucher(voucher, now)));
+        writes.extend(uses.iter().map(|(write, _)| write.clone()));
         Ok(writes)
     }
 
     /// Finds out why an adjustment was refused. The inner error is an outcome that no late copy of
     /// the adjustment can change. Otherwise, the only possible reason is the balance or the granted
-    /// credits of the returned account.
+    /// credits of the returned account. `used_up` is the failure if the source is used up.
     async fn read_refusal(
         &self,
         adjustment: &Adjustment,
+        used_up: Option<Error>,
         now: u64,
     ) -> Result<Result<Account, AdjustOutcome>> {
-        let Adjustment { name_key, entry, by, records, voucher, .. } = adjustment;
+        let Adjustment { name_key, entry, by, records, .. } = adjustment;
         // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
         // after reading the account. If the entry were read first, a copy that is applied between
         // the two reads would lower the balance and cause a false refusal.
@@ -291,15 +288,9 @@ impl Store {
                 return Ok(Err(AdjustOutcome::KeyUsed));
             }
         }
-        // A voucher that can't be used now can never be used again, so a late copy is refused.
-        if let Some(voucher) = voucher {
-            let voucher = self.reread_voucher(voucher).await?;
-            if voucher.batch.has_ended(now) {
-                return Ok(Err(AdjustOutcome::VoucherEnded));
-            }
-            if voucher.is_used_up() {
-                return Ok(Err(AdjustOutcome::VoucherUsed));
-            }
+        // A source that is used up stays used up, so a late copy is refused.
+        if let Some(failure) = used_up {
+            return Err(StoreError::Refused(failure));
         }
         let is_there = |account: &Account| account.id == entry.user_id && account.deleted.is_none();
         Ok(account.filter(is_there).ok_or(AdjustOutcome::Gone))

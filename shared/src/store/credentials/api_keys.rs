@@ -16,8 +16,7 @@ use crate::store::{
     NEW, Outcome, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
     Write, from_item, is_id, n, s, to_item,
 };
-use crate::values::api_key::KeyName;
-use crate::values::limit::{API_KEYS, LIMITED_KEYS};
+use crate::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
 

@@ -64,8 +64,10 @@ impl Order {
             &self.account,
             clock.millis(),
         );
+        // Each step has its own source, so it moves credits only once.
+        let source = Source::new("stripe", &format!("{}:{}", self.id(), self.version));
         Some(Entry {
-            source: Some(Source::payment(self.id(), self.version)),
+            source: Some(source),
             payment: Some(Payment {
                 order: self.id().to_owned(),
                 money,

@@ -10,8 +10,8 @@ use crate::store::orders::Order;
 use crate::store::orders::items::Purchase;
 use crate::store::schema::{orders_of_pk, pk, purchase_pk};
 use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_item};
-use crate::values::limit::{HOUR, ORDERS_AN_HOUR};
-use crate::values::{Account, Limit, PaymentFacts, Progress};
+use crate::values::limit::HOUR;
+use crate::values::{Account, Limit, ORDERS_AN_HOUR, PaymentFacts, Progress};
 
 /// How long an unpaid order is kept, in milliseconds. Its payment page expires after a day, and the
 /// payment provider repeats an event for at most three days.

@@ -17,8 +17,7 @@ use crate::store::accounts::deletion::{BATCH, TAKEN};
 use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, VOUCHERS, chat_key, pk};
 use crate::store::upkeep::reconcile::is_younger;
 use crate::store::{
-    Item, Link, Result, Store, StoreError, Transaction, VoucherBatch, Write, flag, from_item, n, s,
-    text, to_item,
+    Item, Link, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, text, to_item,
 };
 use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
@@ -81,6 +80,22 @@ pub struct ReapplyReport {
     pub public_keys: usize,
     /// The number of chats and conversations that were deleted.
     pub messages: usize,
+}
+
+impl ReapplyReport {
+    /// Returns the numbers of what was ended or changed, each with its noun.
+    pub fn ended(&self) -> [(usize, &'static str); 8] {
+        [
+            (self.deleted, "deleted account"),
+            (self.changed, "changed account"),
+            (self.sessions, "session"),
+            (self.api_keys, "API key"),
+            (self.links, "link"),
+            (self.vouchers, "voucher"),
+            (self.public_keys, "public key"),
+            (self.messages, "message"),
+        ]
+    }
 }
 
 impl Store {
@@ -159,12 +174,7 @@ impl Store {
     ) -> Result<()> {
         let (table, key) = (&self.tables.tokens, text(item, "pk"));
         if key.starts_with(VOUCHERS) {
-            let earlier: VoucherBatch = from_item(item.clone())?;
-            if let Some(later) = newer.map(from_item).transpose()?
-                && self.void_again(&earlier, &later).await?
-            {
-                done.vouchers += usize::try_from(earlier.count).unwrap_or(usize::MAX);
-            }
+            done.vouchers += self.void_again(item, newer).await?;
             return Ok(());
         }
         let counted = match key {

@@ -327,7 +327,7 @@ impl Store {
     }
 
     /// Removes an attempt from the ids in a count.
-    pub(in crate::store::requests) async fn leave(&self, key: &str, id: &str) -> Result<()> {
+    pub(in crate::store) async fn leave(&self, key: &str, id: &str) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
             .condition("contains(tries, :id)")
             .values([(":id", s(id)), (":ids", ids(id))]);

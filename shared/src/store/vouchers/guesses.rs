@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::Error;
 use crate::store::schema::{guesses_from_pk, guesses_of_pk};
 use crate::store::{Result, Store, StoreError};
-use crate::values::Limit;
-use crate::values::limit::{GUESSES_AN_HOUR, HOUR};
+use crate::values::limit::HOUR;
+use crate::values::{GUESSES_AN_HOUR, Limit};
 
 /// The number of wrong codes that a network may send in an hour. Several users may share the
 /// network.

@@ -76,7 +76,7 @@ export async function newServer(list = null, settings = {}) {
   let pages = port;
   if (LIVE) {
     pages = await freePort();
-    run(process.execPath, [path.join(here, "../../../dev/site"), pages, port]);
+    run(process.execPath, [path.join(here, "../../../../dev/site"), pages, port]);
   }
   const url = `http://127.0.0.1:${pages}/`;
   await isUp(url);

@@ -23,7 +23,7 @@ Object.defineProperty(Object.getPrototypeOf(document.createElement("a")), "href"
 // Copy the scripts beside a package.json that tells Node that they are modules.
 const site = await mkdtemp(path.join(os.tmpdir(), "site-"));
 process.on("exit", () => rmSync(site, { recursive: true }));
-await cp(path.join(import.meta.dirname, "../../../../site"), site, { recursive: true });
+await cp(path.join(import.meta.dirname, "../../../../../site"), site, { recursive: true });
 await writeFile(path.join(site, "package.json"), '{ "type": "module" }');
 
 /** Loads a script of the pages by its path in `site/`. */
