@@ -55,7 +55,7 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("farebox-{}-{name}-{log_ins}", std::process::id()))
 }
 
-/// Returns the instructions of one refused log-in, apart from the start.
+/// Returns the instructions of one refused log-in, without those of the start.
 async fn of_one(api: &Api, name: &str, password: &str) -> u64 {
     let start = instructions(api, 0, name, password).await;
     (instructions(api, LOG_INS, name, password).await - start) / LOG_INS
