@@ -123,7 +123,7 @@ async fn normal_use_passes_the_audit() {
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // The audit accepts a deleted chat, whose ledger row stays.
+    // The audit accepts a deleted chat. Its ledger row stays.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
     // The audit accepts a deleted account.

@@ -207,7 +207,7 @@ fn changes_work(body: &mut String, change: fn(u64) -> u64) {
     }
 }
 
-/// Makes a settle add nothing to what the account has earned.
+/// Makes a settle add nothing to the free work that the account has earned.
 fn earns_nothing(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" {
         const EARNED: &str = "\":earned\":{\"N\":\"";
@@ -219,7 +219,7 @@ fn earns_nothing(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a grant add to what the account has earned.
+/// Makes a grant add to the free work that the account has earned.
 fn earns_by_grant(operation: &str, body: &mut String) {
     const GRANTS: &str = "SET tokens = tokens + :amount";
     if operation != "TransactWriteItems" || !body.contains(GRANTS) {

@@ -25,7 +25,7 @@ impl Statements {
     }
 }
 
-/// Returns the lines of each statement for these permissions. Skips shared policies, whose
+/// Returns the lines of each statement for these permissions. Skips shared policies, because their
 /// statements are generated separately.
 pub fn statements(
     permits: &[Permit],

@@ -78,14 +78,14 @@ pub const EXPORTED: Assumption = assume(
     "bytes: three ids, the username, the model, the price, the time, quotes and commas",
 );
 
-/// The size of what the administrators' statistics read for each chat, in bytes.
+/// The size of the data that the administrators' statistics read for each chat, in bytes.
 pub const COUNTED: Assumption = assume(
     "a chat in the statistics of a day",
     510.0,
     "bytes of JSON: the page counts a day's rows three times, for the figures, the top users and the models",
 );
 
-/// The size of what the census reads for each account, in bytes.
+/// The size of the data that the census reads for each account, in bytes.
 pub const CENSUS_ITEM: Assumption =
     assume("an account in the census", 700.0, "bytes of JSON, for an account without holds");
 

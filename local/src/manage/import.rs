@@ -103,7 +103,7 @@ pub struct Import {
     /// Write to the store. The import may be interrupted and run again
     #[arg(long)]
     pub apply: bool,
-    /// The choices of what the file doesn't show.
+    /// The operator's decisions about questions that the file leaves open.
     #[command(flatten)]
     pub choices: Choices,
     /// Also import users whose password can't be checked here, if they have an e-mail address. They

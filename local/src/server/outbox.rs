@@ -41,8 +41,8 @@ pub struct OutboxWorker {
 }
 
 impl OutboxWorker {
-    /// Returns a worker for the store that `mailing` uses, whose data is in `data`. `None` if the
-    /// store is on AWS, where Lambda follows the stream.
+    /// Returns a worker for the store that `mailing` uses. The store's data is in `data`. `None` if
+    /// the store is on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (deliver, delivered) = unbounded_channel();

@@ -625,8 +625,8 @@ async fn unpaid_orders_are_deleted_after_a_week_and_others_stay() {
     .into();
     assert_eq!(states(&listed["purchases"]), left);
     assert_eq!(ann.balance().await, GRANT + 2 * TOKENS);
-    // Events about deleted orders: an event without consequences, and a payment, whose order is
-    // restored later.
+    // Events about deleted orders: an event without consequences, and a payment. The payment's
+    // order is restored later.
     api.hears("checkout.session.expired", session(&expired, &ended)).await.is(200);
     let answer = api.hears("checkout.session.completed", session(&open, &json!({}))).await;
     answer.expect(503, "unknown_order");

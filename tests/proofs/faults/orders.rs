@@ -24,7 +24,7 @@ enum Merging {
     Refunded,
     /// The whole price is refunded after all credits were spent.
     Owing,
-    /// Another order is paid, and its credits pay what the first order owes.
+    /// Another order is paid, and its credits cover the credits that the first order owes.
     Collecting,
 }
 

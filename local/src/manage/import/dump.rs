@@ -266,7 +266,7 @@ impl Dump {
         })
     }
 
-    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    /// Returns a warning about the file, if the operator needs one.
     pub fn warning(&self) -> Option<&str> {
         self.source.warning()
     }

@@ -100,11 +100,11 @@ pub struct Difference {
     pub row: Row,
     /// The username here.
     pub name: String,
-    /// What differs.
+    /// The difference.
     pub what: Differing,
 }
 
-/// What differs between two dumps of one user.
+/// A kind of difference between two dumps of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Differing {
     /// The balance. Later imports never change it.
@@ -500,7 +500,7 @@ impl Store {
         !is_at(joined) && !first.is_some_and(|first| is_at(first.min(joined)))
     }
 
-    /// Returns what differs from the earlier import of a user.
+    /// Returns the differences from a user's earlier import.
     fn differences(&self, candidate: &Candidate, rules: Rules<'_>) -> Vec<Difference> {
         let Some(account) = self.accounts.get(candidate.name.key()) else { return Vec::new() };
         let mut differing = Vec::new();

@@ -36,7 +36,7 @@ function instructions(random) {
 function conversation(random) {
   const steps = [{ kind: "own instructions", text: random.chance(0.6) ? instructions(random) : "" }];
   const count = random.chance(0.4) ? random.from(1, 3) : random.from(4, 22);
-  // The context has room for several messages of hundreds of characters.
+  // The context has space for several messages of hundreds of characters.
   const [most, share] = random.pick([[1200, 0.04], [1200, 0.04], [150, 0.5]]);
   for (const index of Array(count).keys()) {
     if (index > 0 && random.chance(0.15)) steps.push({ kind: "instructions", text: instructions(random) });

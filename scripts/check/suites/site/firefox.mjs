@@ -90,7 +90,7 @@ try {
     await text("You said: And a second one");
   }
 
-  // A title's line has room for the descenders of its letters.
+  // A title's line has space for the descenders of its letters.
   const cut = await page.$eval(".thread-title", (title) => {
     const { lineHeight, fontSize, paddingTop } = getComputedStyle(title);
     return Number.parseFloat(lineHeight) + 2 * Number.parseFloat(paddingTop) < 1.35 * Number.parseFloat(fontSize);

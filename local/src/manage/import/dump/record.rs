@@ -36,7 +36,7 @@ pub(super) trait Source: Send {
         false
     }
 
-    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    /// Returns a warning about the file, if the operator needs one.
     fn warning(&self) -> Option<&str> {
         None
     }
