@@ -354,7 +354,7 @@ function exampleInWords(model, { currency, million_tokens: million }) {
   return words.filter(Boolean).join("");
 }
 
-/** Returns a refusal whose errors carry the names of the closest fields in the form. */
+/** Returns a refusal, with its errors renamed to the closest fields in the form. */
 function atFields(error, fields) {
   const names = fields.map(({ input }) => input.name);
   const nearest = (name) => {

@@ -147,7 +147,7 @@ export class Turns {
     return this.answered.get(id);
   }
 
-  /** The parent of a message, for a new version of the message. */
+  /** Returns a message's parent, which a new version of the message also follows. */
   async parentOf(id) {
     await this.readWhile(() => this.branches.parent(id) === null);
     return this.branches.parent(id) ?? this.branches.get(id)?.after ?? "";

@@ -59,7 +59,7 @@ export function renewModels() {
 }
 
 /**
- * Reads the price list again if a new answer was charged by another version, or without a list
+ * Reads the price list again if a new answer was charged under another version, or without a list
  * (null).
  */
 export function noticePrices(version) {

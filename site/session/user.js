@@ -92,7 +92,10 @@ onTold("balance", use);
 const isAllowanceOld = () =>
   allowance !== null && allowance.next <= new Date().toISOString().slice(0, 10);
 
-/** Shows the price, balance, held tokens and the allowance's next day in a refusal's sentence. */
+/**
+ * Reads the price, the balance, the held tokens and the allowance's next day from a refusal's
+ * sentence, and shows them.
+ */
 export function learnPrice(sentence) {
   const named = (pattern) => {
     const digits = pattern.exec(sentence)?.[1];

@@ -563,7 +563,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             said("Hello.", "stop"),
         ),
-        // A form that wasn't requested.
+        // The reply has another form than the request asked for.
         ("JSON", vec![Bytes::from(hello().to_string())], said("Hello.", "stop")),
         (
             "JSON over several lines",

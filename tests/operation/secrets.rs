@@ -325,7 +325,7 @@ async fn no_purchase_fails_while_stripes_key_is_replaced() {
     assert!((1..=8).contains(&refused), "{asked:?}");
     assert_eq!(asked.len() - refused, ordered.iter().sum::<usize>());
 
-    // Without a refusal, the old key is unused after fifteen minutes.
+    // If no request is refused, functions stop using the old key after fifteen minutes.
     server.accepts(&[OLD, NEW]);
     file.replace(OLD);
     api.server().clock.advance(KEPT);

@@ -278,7 +278,8 @@ impl Expression<'_> {
     }
 }
 
-/// Returns the alarms on a day that differs from a normal day with a thousand users in one point.
+/// Returns the alarms that fire on a normal day with a thousand users, except that `differs`
+/// replaces some values.
 fn raised_if(differs: impl Fn(&Asked) -> Option<Option<f64>>) -> Vec<String> {
     let normal = normal_day(1000.0);
     let day = |asked: &Asked| differs(asked).unwrap_or_else(|| normal(asked));

@@ -83,8 +83,8 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     are_even("wrong password, unknown user, deactivated user", &counted);
 }
 
-/// A log-in to an imported account costs as much as the check of its kind of hash, and so does a
-/// log-in with one of the unknown names to which this kind's decoy is assigned.
+/// A log-in to an imported account costs as much as the check of its kind of hash. A log-in with an
+/// unknown name costs the same if this kind's decoy is assigned to the name.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]
 async fn unknown_names_cost_what_imported_accounts_cost() {

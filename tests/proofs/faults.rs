@@ -359,8 +359,8 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// The separate store of one case, whose scheduled work processes the whole store, and the wire in
-/// front of it.
+/// A separate store for a single case, because scheduled work processes a whole store, and the wire
+/// in front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,

@@ -321,7 +321,7 @@ fn fills_twice(_: &str, body: &mut String) {
     *body = body.replace(KNOWS, &ignores);
 }
 
-/// Keeps only the source in the transaction of a grant, if it is the second source of a person.
+/// Keeps only the source in the transaction of a grant, if it is an account's second source.
 fn stores_source_first(operation: &str, body: &mut String) {
     if operation != "TransactWriteItems" || !body.contains("\"source:") {
         return;

@@ -153,7 +153,7 @@ async fn forged_old_tokens_end_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // A replaced token with Ann's own claims ends the session, even if this test signed it. Each
+    // This test also signed a replaced token with Ann's own claims, and it ends the session. Each
     // token above was therefore refused because of its changed claim, and not because of its
     // signature.
     let dead = claiming(&api, &ann, "generation", 0);

@@ -34,7 +34,7 @@ const FILLED: u64 = GRANT + 500;
 enum Working {
     /// An event reports that an order is paid.
     Payment,
-    /// A program asks with a limited API key, on an account that hasn't got its allowance.
+    /// A program sends a chat with a limited API key, and the account hasn't got its allowance yet.
     LimitedChat,
 }
 

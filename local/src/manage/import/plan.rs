@@ -393,8 +393,8 @@ impl Candidate {
         // The account must be at least as old as its first message, so that the grant precedes the
         // message.
         let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
-        // The table stores values derived from the secret, so it must not be derived from a
-        // clear-text password: that would be a fast hash of the password.
+        // The table contains values that are derived from this secret. A clear-text password must
+        // not be part of it, because the values would then be fast hashes of the password.
         let secret = match &password {
             Password::Hash(hash) => [rules.name, &user.row.pk, hash.text()].join("\0"),
             Password::Clear(_) | Password::Reset => {

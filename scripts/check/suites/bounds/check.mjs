@@ -88,7 +88,7 @@ async function compare(place, sent, answer, { tokens_deducted: charged, receipt:
   else if (charged !== count || usage.prompt_tokens !== count) fail(place, sent, `charge ${charged} for ${count} tokens`, { count, bound, received });
 }
 
-/** Sends a request of OpenAI's API. */
+/** Sends a request to OpenAI's API. */
 async function complete(user, place, body) {
   const reply = accepted(await call(user.key, "POST", "/v1/chat/completions", body), place, body);
   if (reply === undefined) return;
@@ -99,7 +99,7 @@ async function complete(user, place, body) {
   await compare(place, body, answer, { ...chat, usage: chunks.at(-1).usage });
 }
 
-/** Sends a message of a conversation. Returns the chat. */
+/** Sends a message in a conversation. Returns the chat. */
 async function send(user, place, { message, stream, exact, after }, { chats, instructions }) {
   const body = { message, ...(chats.length > 0 && { conversation_id: chats[0].conversation_id, after: chats[after]?.id }), ...(exact && { max_cost: 0 }) };
   const ask = () => call(user.access, "POST", stream ? "/api/chat/stream/" : "/api/chat/", body);

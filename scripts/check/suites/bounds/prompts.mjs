@@ -29,7 +29,7 @@ function instructions(random) {
     () => longText(random, INSTRUCTIONS),
     () => text(random, INSTRUCTIONS),
   ])();
-  // The last character isn't white space, which would be trimmed.
+  // End with a letter, because white space would be trimmed.
   return written && `${cut(written, INSTRUCTIONS - 1)}z`;
 }
 

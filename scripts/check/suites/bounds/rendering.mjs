@@ -82,7 +82,7 @@ const entries = (value) => (value instanceof Map ? [...value] : []);
 /** JSON without white space. */
 export const compact = (value) => write(value, { number: pythonNumber, string: JSON.stringify, comma: ",", colon: ":" });
 
-/** A schema as a type of TypeScript, as in OpenAI's Harmony format. */
+/** Writes a schema as a TypeScript type, as in OpenAI's Harmony format. */
 export function typeOf(schema, indent = "") {
   const field = (name) => (schema instanceof Map ? schema.get(name) : undefined);
   const variants = field("oneOf");
@@ -121,7 +121,7 @@ function notes(variant) {
   return [words(variant.get("description")) ?? "", stated].filter(Boolean).join(" ");
 }
 
-/** The functions as a namespace of TypeScript, as in OpenAI's Harmony format. */
+/** Writes the functions as a TypeScript namespace, as in OpenAI's Harmony format. */
 export function namespace(functions) {
   const types = functions.map((each) => {
     const about = (each.get("description") ?? "").split("\n").map((line) => `// ${line}\n`);

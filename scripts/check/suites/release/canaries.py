@@ -39,7 +39,7 @@ def fires(broken, crashes, seed, users=0):
     """Returns the second after which the alarm for a broken function fires, or None. `users` is the
     number of other requests in a minute."""
     turns, chance = canary.Turns(), random.Random(seed)
-    # The canary begins at a random moment of a minute and of a round.
+    # The canary begins at a random second of a minute, and in the middle of a round.
     start = chance.randrange(60)
     for _ in range(chance.randrange(9)):
         turns.next()

@@ -208,7 +208,7 @@ def check_archives():
 
 
 def check_routes():
-    """After a rollback the deployed commit is another than the one checked out, and may have other
+    """After a rollback, the deployed commit differs from the checked-out commit, and may have other
     routes."""
     smoke = script("smoke")
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()

@@ -81,7 +81,8 @@ pub(super) struct Relation {
 pub(super) struct Record {
     /// The primary key as a string. `None` if the row has no primary key.
     pub pk: Option<String>,
-    /// The line on which the row starts, counted from 1. `None` if the file has no lines.
+    /// The line on which the row starts, counted from 1. `None` if the file isn't divided into
+    /// lines.
     pub line: Option<usize>,
     /// The values of the fields that the row has, or the reason why the row can't be read.
     pub fields: Result<BTreeMap<String, Value>, String>,
