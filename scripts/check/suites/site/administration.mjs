@@ -967,8 +967,7 @@ await journeys({
   },
 });
 
-// --- Steps and checks
-// ----------------------------------------------------------------------------------------------------------------
+// --- Steps and checks ---
 
 /** Opens a page in a new browser in which the administrator is logged in. */
 async function adminPage(place = "#/users") {

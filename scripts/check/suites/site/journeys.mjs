@@ -950,8 +950,7 @@ await journeys({
   },
 });
 
-// --- Steps and checks
-// ----------------------------------------------------------------------------------------------------------------
+// --- Steps and checks ---
 
 /**
  * Delays the API's reply to the next call of a URL. `answered` resolves when the API has replied,
