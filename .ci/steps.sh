@@ -1,10 +1,11 @@
 # Sourced by `run` and `nightly`: runs their steps, which are functions.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Small changes don't compile a crate twice, and most modules of the Python tools are never imported.
+# CI never compiles a crate twice after a small change, and most modules of the Python tools are
+# never imported.
 export CARGO_INCREMENTAL=0 SAM_CLI_TELEMETRY=0 PIP_NO_COMPILE=1
 
-# steps STEP..: runs them one after the other.
+# steps STEP..: runs these steps one after the other.
 steps() {
   local step
   for step; do
@@ -15,7 +16,8 @@ steps() {
   done
 }
 
-# lanes "STEP.." "STEP..": runs two lists of steps beside each other. The output of the second follows that of the first.
+# lanes "STEP.." "STEP..": runs two lists of steps in parallel. Prints the output of the second list
+# after that of the first.
 lanes() {
   log=$(mktemp)
   # A process group of its own, so that `end_lane` can end all of it.
@@ -33,7 +35,7 @@ lanes() {
   return "$result"
 }
 
-# Ends the second lane after a failure of the first, and shows what it did last.
+# Ends the second lane after a failure of the first, and shows the end of its output.
 end_lane() {
   kill -TERM -- "-$lane" 2>/dev/null || true
   echo "-- meanwhile"

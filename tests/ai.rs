@@ -1,4 +1,4 @@
-//! Requests to AI providers, with functions, formats and pictures, and the handling of the
+//! Requests to AI providers, with functions, formats and pictures, and how the product handles the
 //! providers' answers and refusals.
 
 pub mod answers;

@@ -72,7 +72,8 @@ impl Dynamodb {
     }
 }
 
-/// Returns the worker of this store's outbox, because no Lambda follows the stream here.
+/// Returns the worker of this store's outbox. It replaces the Lambda trigger, which follows the
+/// stream on AWS.
 async fn outbox_worker(dynamo: &Dynamo, data: &Data) -> Result<OutboxWorker, String> {
     let template = Template::load()?;
     let function = template
@@ -101,8 +102,9 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts. The first
-                // value of `AI_TIMEOUT_SECONDS` belongs to `chat`, and is the shortest value.
+                // The emulators give all functions the same variables, so the first function's
+                // value counts. For `AI_TIMEOUT_SECONDS` that is the value of `chat`, which is the
+                // shortest.
                 if variables.contains_key(name) {
                     continue;
                 }

@@ -1,11 +1,10 @@
 //! `farebox estimate`: estimates what a deployment costs in a month, and which limit it reaches
 //! first.
-//!
-//! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
-//! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
-//! request, and [`quotas`] has the limits. [`models`] prices the models of a price list. [`table`]
-//! prints the result. The units that each request consumes are in docs/internals/costs.tsv, and a
-//! test compares that table with measured requests.
+//! [`prices`] contains AWS's prices, [`assumptions`] the figures that only a running deployment can
+//! show, [`stack`] the resources that the template creates, [`requests`] the needs of each request,
+//! and [`quotas`] the limits. [`models`] prices the models of a price list. [`table`] prints the
+//! result. The units that each request consumes are in docs/internals/costs.tsv, and a test
+//! compares that table with measured requests.
 
 pub mod assumptions;
 pub mod models;
@@ -85,7 +84,7 @@ pub struct Estimate {
     pub at_rest_dollars: f64,
     /// The costs of a thousand chats, including everything else that users do, in dollars.
     pub dollars_per_thousand_chats: f64,
-    /// By how much each further year of stored chats raises the monthly costs, in dollars.
+    /// The amount by which each further year of stored chats raises the monthly costs, in dollars.
     pub further_year_dollars: f64,
     /// An audit of all accounts, which isn't part of the bill.
     pub audit: AuditEstimate,
@@ -98,12 +97,12 @@ pub struct Estimate {
     pub first_of_the_design: ReachedLimit,
     /// The costs of a million requests of each kind.
     pub per_million: Vec<Kind>,
-    /// What the models of a price list cost and bring in, if there is a list.
+    /// The cost and the income of each model in a price list. `None` without a price list.
     #[serde(flatten)]
     pub models: Option<ModelsEstimate>,
 }
 
-/// The reads of an audit of all accounts, with as many months of chats as the bill has.
+/// What an audit of all accounts reads, with as many months of chats as the bill includes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AuditEstimate {
     /// The size of the read items, in GB.
@@ -117,7 +116,7 @@ pub struct AuditEstimate {
 /// An item of the bill.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// The thing that AWS charges for.
+    /// The thing that AWS charges for, such as a request.
     pub item: String,
     /// The quantity, in the unit of the price.
     pub quantity: f64,
@@ -127,7 +126,7 @@ pub struct Item {
     pub dollars: f64,
 }
 
-/// A limit, and the number of users that reach it.
+/// A limit, and the number of users at which a deployment reaches it.
 #[derive(Debug, Serialize)]
 pub struct ReachedLimit {
     /// The limit.
@@ -163,18 +162,18 @@ struct RequestCount {
     count: f64,
 }
 
-/// The monthly price of a stored GB, in dollars.
+/// The monthly price of a stored GB with its backups, in dollars.
 const STORED: f64 = prices::STORAGE.dollars + prices::RECOVERY.dollars;
 
 const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
 
-/// The number of bytes that one read unit reads, strongly consistent.
+/// The number of bytes in a read unit of a strongly consistent read.
 const READ_UNIT: f64 = 4096.0;
 
-/// The number of reads of an account in an audit: in the scan that lists the accounts, before the
-/// account's ledger and chats, and after them.
+/// How often an audit reads an account: in the scan that lists the accounts, before the account's
+/// ledger and chats, and after them.
 const ACCOUNT_READS: f64 = 3.0;
 
 /// The share of requests that X-Ray records, beyond the first request of each second.
@@ -184,11 +183,11 @@ const TRACED: f64 = 0.05;
 /// latencies and two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
-/// The largest number of users for which no sum overflows. Some limits are only reached with many
-/// times more users than there are people.
+/// The largest number of users for which no sum overflows. Some limits are reached only with far
+/// more users than there are people.
 const MOST_USERS: f64 = 1e18;
 
-/// The number of milliseconds in a day.
+/// The largest number of chats per user and day: one in each millisecond.
 const MOST_CHATS: f64 = 86_400_000.0;
 
 /// The longest time that a Lambda function may run.
@@ -286,8 +285,8 @@ impl Load {
         (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats()
     }
 
-    /// Returns what an audit of all accounts reads. The reads of sources, orders, conversations and
-    /// price lists aren't counted, nor is the scan of the Tokens table.
+    /// Estimates what an audit of all accounts reads. Doesn't count the sources, orders,
+    /// conversations and price lists, nor the scan of the Tokens table.
     fn audit(&self) -> AuditEstimate {
         let of_chat = CHAT_ITEM.value - ITEM_OVERHEAD + TEXT.value + LEDGER_ROW.value;
         let bytes = self.chats() * MONTHS.value * of_chat;
@@ -345,12 +344,12 @@ impl Load {
             needs = needs.plus(ResourceUse { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
-        // One run sweeps many accounts. The table's row for a sweep also includes a read of the
+        // One run sweeps many accounts, but the table's row for a sweep also includes a read of the
         // index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census takes one read unit for each account. The census also reads an index, which
-        // takes a tenth as many units.
+        // A census takes one read unit for each account. It also reads an index, which takes a
+        // tenth as many units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
         let days: f64 = days.map(|(_, count)| count).sum();
@@ -365,7 +364,7 @@ impl Load {
     }
 
     fn month(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Item>, String> {
-        // The reads of the price list aren't counted: one a minute for each instance.
+        // The reads of the price list aren't counted: each instance reads it once a minute.
         let mut asked = ResourceUse::default();
         let mut methods: BTreeMap<&str, f64> = BTreeMap::new();
         for RequestCount { request, function, count } in self.sent() {
@@ -429,7 +428,7 @@ impl Load {
 }
 
 /// Returns the costs of a million requests of each kind in docs/internals/costs.tsv, and of a
-/// million files of the pages.
+/// million page files.
 fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
@@ -503,7 +502,8 @@ mod tests {
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {
             if one.item == prices::READS.item {
-                // The function checks every second whether the chat was stopped.
+                // The function checks every second whether the chat was stopped, and each check is
+                // a read.
                 assert!(other.dollars > one.dollars);
                 continue;
             }
@@ -514,8 +514,8 @@ mod tests {
 
     #[test]
     fn audits_read_every_stored_chat() {
-        // Each of the year's 36 million chats has an item of 1,520 bytes and a row of 230. Each of
-        // the 10,000 accounts is read three times.
+        // Each of the year's 36 million chats consists of an item of 1,520 bytes and a row of 230.
+        // Each of the 10,000 accounts is read three times.
         let audit = LOAD.estimate().unwrap().audit;
         assert!((audit.gigabytes - 63.0).abs() < 1e-9, "{audit:?}");
         assert!((audit.million_read_units - 15.410_859).abs() < 1e-6, "{audit:?}");
@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn each_further_year_adds_its_chats_to_the_storage() {
         let estimate = LOAD.estimate().unwrap();
-        // 36 million chats of 2,890 bytes are 104.04 GB, for 0.45 dollars each.
+        // 36 million chats of 2,890 bytes are 104.04 GB, and a GB costs 0.45 dollars.
         assert!((estimate.further_year_dollars - 46.818).abs() < 1e-6, "{estimate:?}");
         let stored =
             dollars(&estimate, prices::STORAGE.item) + dollars(&estimate, prices::RECOVERY.item);

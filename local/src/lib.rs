@@ -2,8 +2,8 @@
 //! the embedded DynamoDB in `emulator`. This crate adds no behaviour to the product.
 //!
 //! Each command of `farebox` is a module: [`serve`] runs without a command, [`dynamodb`] serves
-//! only the store, [`manage`] has the commands of administrators, and [`estimate`] computes what a
-//! deployment costs. [`server`] starts the parts of the local server.
+//! only the store, [`manage`] contains the commands of administrators, and [`estimate`] computes
+//! what a deployment costs. [`server`] starts the parts of the local server.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,6 +1,6 @@
-//! `cargo run` serves the API on one machine, and `cargo run -- dynamodb` only its store.
-//! `cargo run -- manage` has the commands of administrators, and `cargo run -- estimate` estimates
-//! what a deployment costs. The options of each command are beside its code, in the library.
+//! `cargo run` serves the API on one machine, and `cargo run -- dynamodb` only its store. `cargo
+//! run -- manage` runs the commands of administrators, and `cargo run -- estimate` estimates what a
+//! deployment costs. The library defines each command's options beside its code.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -67,7 +67,7 @@ async fn run() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(help) => {
-            // A reader that closes the pipe has read enough.
+            // Ignore a reader that closed the pipe: it has read enough.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }

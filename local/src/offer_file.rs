@@ -7,7 +7,7 @@ use shared::store::{Offer, Result, SetOfferOutcome, StoredOffer};
 use shared::values::Problem;
 use shared::{App, clock};
 
-/// Reads a list from a file. Each problem is a line of the failure.
+/// Reads a list from a file. The failure contains a line for each problem.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -24,7 +24,7 @@ pub fn read<L: Offer>(file: &Path) -> Result<L, String> {
     })
 }
 
-/// Sets or removes a list, whichever version is current.
+/// Sets or removes a list, whatever the current version is.
 ///
 /// # Errors
 /// The errors of [`Store::set_offer`](shared::store::Store::set_offer).

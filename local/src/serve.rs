@@ -57,8 +57,8 @@ struct ModelPorts {
 }
 
 impl ModelPorts {
-    /// Returns the model servers that may run on this machine. The first one with a chat model
-    /// answers.
+    /// Returns the model servers that may run on this machine. The first server with a chat model
+    /// answers messages.
     fn servers(&self) -> [ModelServer; 3] {
         [
             ModelServer { program: Program::Ollama, port: self.ollama_port },

@@ -74,8 +74,8 @@ impl Server {
         Self::start_beside(&[], port, data, clock, environment).await
     }
 
-    /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses the
-    /// AI, the first chat model of these model servers answers messages.
+    /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses
+    /// the AI, the first chat model of these model servers answers messages.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -203,8 +203,8 @@ impl Background {
     }
 }
 
-/// Starts the simulated Stripe, if the setting `PAYMENTS` asks for it. Its events go to the server
-/// at `url`.
+/// Starts the simulated Stripe, if the setting `PAYMENTS` asks for it. Stripe's events go to the
+/// server at `url`.
 async fn simulated_stripe(
     payments: &str,
     url: &str,
@@ -212,7 +212,7 @@ async fn simulated_stripe(
 ) -> Result<Option<Checkout>, String> {
     match payments {
         "" => Ok(None),
-        // Earlier releases said `played`.
+        // Earlier releases used the word `played`.
         "simulated" | "played" => {
             let webhook = format!("{url}/api/stripe/webhook");
             Checkout::start(&webhook, clock.clone()).await.map(Some)
@@ -222,8 +222,8 @@ async fn simulated_stripe(
 }
 
 /// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
-/// models, so no model server is asked if there is one. A list that can't be read prevents the start
-/// of the functions, which say why.
+/// models, so with a price list, no model server is asked. If the list can't be read, the functions
+/// don't start, and say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
         return Answering::PriceList;
@@ -239,7 +239,7 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
-/// Returns the setting of payments that leads to the simulated Stripe. `None` for other settings.
+/// Returns the settings with which functions reach the simulated Stripe. `None` for other settings.
 fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     match name {
         "STRIPE_URL" => Some(checkout.url.clone()),
@@ -249,7 +249,7 @@ fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     }
 }
 
-/// Sets packs to try purchases with, unless packs are set.
+/// Sets packs with which people can try purchases, unless packs are already set.
 async fn offer_packs(app: &App) -> Result<(), String> {
     let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store
@@ -259,9 +259,10 @@ async fn offer_packs(app: &App) -> Result<(), String> {
         .map_err(|error| format!("The packs can't be set: {error}."))
 }
 
-/// Returns a function's variable as in the template, with these exceptions: the endpoint and the
-/// secret are the given ones, metrics and limits per address are off, Stripe is in test mode, and an
-/// account may have the largest possible number of simultaneous chats.
+/// Returns a function's environment variable. The values are those of the template, with these
+/// exceptions: the endpoint and the secret are the given ones, metrics and limits per address are
+/// off, Stripe is in test mode, and an account may have the largest possible number of simultaneous
+/// chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -276,9 +277,9 @@ pub fn environment_of(
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
-        // A live key on one machine is almost always a mistake.
+        // On one machine, a live key is almost always a mistake.
         "STRIPE_MODE" => "test".to_owned(),
-        // On one machine, a waiting chat takes no Lambda instance from other requests.
+        // A waiting chat occupies no Lambda instance here.
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })

@@ -1,15 +1,15 @@
-//! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written: if its
-//! reader has ended, as in `| head -1`, or if a file's disk is full.
+//! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written, for
+//! example if the reader has ended, as in `| head -1`, or if the disk is full.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// True in the program, whose terminal may close. In a test, `println!` lets the test's harness keep
-/// the line.
+/// True in the program, whose output may be closed. In a test it is false, because only `println!`
+/// lets the test harness capture the line.
 static MAY_CLOSE: AtomicBool = AtomicBool::new(false);
 
-/// Says that this process is the program, whose output may be closed at any time.
+/// Declares that this process is the program, whose output may be closed at any time.
 pub fn may_close() {
     MAY_CLOSE.store(true, Ordering::Relaxed);
 }
@@ -59,8 +59,8 @@ pub fn print_result(result: impl Display) -> Result<(), String> {
     }
 }
 
-/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also
-/// notices signals that arrive before it is awaited.
+/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. It also notices
+/// signals that arrive before it is awaited.
 #[cfg(unix)]
 pub(crate) fn interruption() -> Result<impl Future<Output = ()>, String> {
     use tokio::signal::unix::{SignalKind, signal};

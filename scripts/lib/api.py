@@ -5,12 +5,13 @@ import time
 import urllib.error
 import urllib.request
 
-# Statuses that a retry may change: too many functions ran, or a function's first start was too slow.
+# Statuses for which a retry may succeed: too many functions ran, or a function's first start was
+# too slow.
 PASSING = {429, 502, 503, 504}
 
 
 class Unreachable(Exception):
-    """A request without a reply, with the sentence that the terminal shows."""
+    """Raised for a request without a reply, with the sentence that the terminal shows."""
 
 
 class Reply:
@@ -24,7 +25,7 @@ class Reply:
             return {}
 
     def __str__(self):
-        # A page is another server's, or a gateway's.
+        # A page comes from another server or from a gateway, not from the API.
         is_page = "html" in self.headers.get("Content-Type", "")
         return f"{self.status} {'with a page' if is_page else self.body[:300].decode(errors='replace')}"
 
@@ -35,7 +36,8 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def send(url, method="GET", body=None, token=None, follow=False, attempts=1, seconds=130):
-    """Sends one request, with a body as JSON. Raises `Unreachable` if there is no reply within the seconds."""
+    """Sends one request, with a body as JSON. Raises `Unreachable` if there is no reply within the
+    seconds."""
     headers = {"User-Agent": "farebox-smoke"}
     data = None
     if body is not None:

@@ -1,4 +1,5 @@
-"""AWS for the operators' scripts: the stack that a command changes, and AWS's refusals as sentences. boto3 comes with aws-sam-cli."""
+"""Code for the operators' scripts that use AWS: the stack that a command changes, and sentences for
+AWS's refusals. boto3 comes with aws-sam-cli."""
 import contextlib
 import os
 import sys
@@ -11,7 +12,7 @@ UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoes
 
 
 def sentence(error):
-    """What an error of boto3 means, and what to do."""
+    """Returns a sentence that says what an error of boto3 means, and what to do."""
     if isinstance(error, exceptions.ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         if code in EXPIRED:
@@ -28,13 +29,13 @@ def sentence(error):
 
 @contextlib.contextmanager
 def sentences():
-    """Exits with a sentence if AWS can't be asked or refuses a call, and if Ctrl-C is pressed."""
+    """Exits with a sentence if AWS can't be reached or refuses a call, or if Ctrl-C is pressed."""
     try:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         sys.exit(f"error: {sentence(error)}")
     except ValueError as error:
-        # boto3's only refusal of another type.
+        # This is boto3's only refusal with another type.
         if "Invalid endpoint" not in str(error):
             raise
         sys.exit(f"error: AWS can't be asked: {error}. Check AWS_ENDPOINT_URL.")
@@ -59,7 +60,8 @@ class Stack:
 
     @property
     def is_farebox(self):
-        """Whether template.yaml made the stack. A stack whose first change set was never executed has no parameters."""
+        """Returns true if template.yaml created the stack. A stack whose first change set was never
+        executed has no parameters."""
         return {"Protection", "ChatPrice"} <= self.parameters.keys() or self.status == "REVIEW_IN_PROGRESS"
 
 
@@ -74,7 +76,8 @@ def find(name):
 
 
 def target(name):
-    """Prints the account and the stack that a command means. Returns the stack, or None if it doesn't exist. Exits if it isn't Farebox's."""
+    """Prints the account and the stack that a command will use. Returns the stack, or None if it
+    doesn't exist. Exits if it isn't Farebox's."""
     account = boto3.client("sts").get_caller_identity()["Account"]
     stack = find(name)
     state = f"{stack.status}, commit {stack.commit}" if stack else "which doesn't exist"
@@ -85,12 +88,12 @@ def target(name):
 
 
 def existing(name):
-    """`target`, for a command that needs the stack."""
+    """Like `target`, for a command that needs the stack. Exits if it doesn't exist."""
     return target(name) or sys.exit(f"there is no stack {name} in {os.environ['AWS_REGION']}: check the name, AWS_REGION and the account")
 
 
 def protected_tables(names):
-    """Those of the tables that DynamoDB doesn't delete."""
+    """Returns the tables that DynamoDB protects from deletion."""
     dynamodb = boto3.client("dynamodb")
     protected = []
     for name in names:
@@ -103,7 +106,7 @@ def protected_tables(names):
 
 
 def protection_of(stack):
-    """Why the stack's data must stay, or None if its tables may be deleted."""
+    """Returns the reason why the stack's data must stay, or None if its tables may be deleted."""
     if stack.parameters.get("Protection") == "on":
         return f"{stack.name} has Protection=on"
     tables = protected_tables(value for name, value in sorted(stack.outputs.items()) if name.endswith("Table"))

@@ -1,12 +1,16 @@
-"""Traffic for a canary: requests to each function with an alias while CloudFormation updates the stack.
+"""Traffic for a canary: requests to each function with an alias while CloudFormation updates the
+stack.
 
-Without users, no request would reach the new versions, and no alarm could fire. A new version gets a tenth of an alias's requests. The alarm
-FailedRequests needs three failed requests in a minute, which must be 1 % of all requests; an alarm for each function needs 1 % of the alias's
-requests that crash. At PER_SECOND, the new version of each function gets its first request within 20 seconds on average. A function that has
-failed gets every second one of the following requests, until none of them fails. Otherwise the failures of one function of nine, of whose
-requests a tenth fail, would be about 1 % of all requests.
+Without users, no request would reach the new versions, and no alarm could fire. A new version gets
+a tenth of an alias's requests. The alarm FailedRequests fires if at least three requests fail in a
+minute, and they are at least 1 % of all requests. A function's own alarm fires if 1 % of the
+alias's requests crash. At PER_SECOND, the new version of each function gets its first request
+within 20 seconds on average. After a failure, every second request goes to the function that
+failed, until none of them fails. Otherwise, if one of the nine functions were broken, a tenth of
+its requests would fail, and they would only be about 1 % of all requests.
 
-The requests change nothing and don't ask the AI. Those with a token belong to an account that is created before the update and deleted after it.
+The requests change nothing and don't ask the AI. Requests with a token use an account that is
+created before the update and deleted after it.
 """
 import collections
 import itertools
@@ -20,12 +24,13 @@ PER_SECOND = 5
 AT_ONCE = 4
 # How many requests a function gets after a failure.
 AGAIN = 40
-# Seconds between two looks at the stack.
+# Seconds between two reads of the stack.
 PAUSE = 5
 # A valid reply never takes this long, because no request asks the AI.
 SECONDS = 12
 
-# The request that each function gets, and the status that answers it. scripts/check/release compares the functions with template.yaml.
+# The request to each function, and the expected status. scripts/check/release compares the
+# functions with template.yaml.
 REQUESTS = {
     "RegisterFunction": ("POST", "/api/register/", {}, 400),
     "LoginFunction": ("POST", "/api/login/", {}, 400),
@@ -40,7 +45,7 @@ REQUESTS = {
 
 
 class Turns:
-    """Which function gets the next request."""
+    """Decides which function gets the next request."""
 
     def __init__(self):
         self.turn, self.round = 0, itertools.cycle(REQUESTS)
@@ -58,8 +63,9 @@ class Turns:
 
 
 class Traffic:
-    """Sends requests while a stack is updated: `with Traffic(url, is_updating):`. AWS WAF would refuse all requests from this address if they
-    were more than `firewall_rate` in five minutes, so they are at most half of that."""
+    """Sends requests while a stack is updated: `with Traffic(url, is_updating):`. Above
+    `firewall_rate` requests in five minutes, AWS WAF would refuse all requests from this address,
+    so at most half as many are sent."""
 
     def __init__(self, url, is_updating, firewall_rate=0):
         self.url, self.is_updating = url, is_updating

@@ -1,5 +1,5 @@
-# Sourced, after usage.sh, by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder.
-# Programs that `run` starts end with the script.
+# Sourced, after usage.sh, by scripts that start the local server or the embedded DynamoDB, and run
+# tests against them. `data` is a temporary folder. Programs that `run` starts end with the script.
 
 needs curl python3
 # The local server: the binary that FAREBOX names, or the binary of this tree.
@@ -16,7 +16,8 @@ stop() {
 }
 trap stop EXIT
 
-# run PROGRAM ARGUMENT..: starts a program in a process group of its own, and adds its output to $data/log.
+# run PROGRAM ARGUMENT..: starts a program in a process group of its own, and adds its output to
+# $data/log.
 run() {
   setsid "$@" >>"$data/log" 2>&1 &
   started+=($!)
@@ -30,14 +31,15 @@ end_server() {
   wait "$pid" || true
 }
 
-# alive: whether all programs that were started still run.
+# alive: succeeds if all programs that were started still run.
 alive() {
   local pid
   for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
 }
 
-# answers URL SECONDS [--fail]: waits until a server answers, with --fail until it answers without an error. Fails, with the log's last lines, after
-# these seconds, or if a program has ended.
+# answers URL SECONDS [--fail]: waits until a server answers, or with --fail until it answers
+# without an error. Prints the log's last lines and fails after these seconds, or if a program has
+# ended.
 answers() {
   for _ in $(seq $(($2 * 5))); do
     curl -s "${@:3}" "$1" >/dev/null && return
@@ -61,15 +63,16 @@ while True:
         pass'
 }
 
-# start_api PORT ARGUMENT..: starts the local server on this port, and sets `api` to its URL. The offline echo answers unless AI_PROVIDER is set,
-# even if a model server runs on this machine.
+# start_api PORT ARGUMENT..: starts the local server on this port, and sets `api` to its URL. The
+# offline echo answers unless AI_PROVIDER is set, even if a model server runs on this machine.
 start_api() {
   api=http://127.0.0.1:$1
   AI_PROVIDER=${AI_PROVIDER:-echo} run "$FAREBOX" "${@:2}" --port "$1"
   answers "$api/api/health" 20 --fail
 }
 
-# start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets the variables of the functions.
+# start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets
+# the variables of the functions.
 start_dynamodb() {
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
   for _ in $(seq 50); do
@@ -82,7 +85,8 @@ start_dynamodb() {
   set +a
 }
 
-# test_against URL [ARGUMENT..]: runs tests/portable against this URL, or the tests that the arguments select.
+# test_against URL [ARGUMENT..]: runs tests/portable against this URL, or the tests that the
+# arguments select.
 test_against() {
   local url=$1
   shift

@@ -1,4 +1,5 @@
-"""Reads template.yaml and samconfig.toml for the operators' scripts. PyYAML comes with aws-sam-cli."""
+"""Reads template.yaml and samconfig.toml for the operators' scripts. PyYAML comes with
+aws-sam-cli."""
 import functools
 import pathlib
 import re
@@ -13,7 +14,8 @@ WHOLE = "0|[1-9][0-9]*"
 
 
 class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref x` becomes {"Ref": "x"}, `!If [..]` becomes {"If": [..]}."""
+    """Reads CloudFormation's short forms: `!Ref x` becomes {"Ref": "x"}, `!If [..]` becomes {"If":
+    [..]}."""
 
 
 def short_form(loader, name, node):
@@ -33,7 +35,8 @@ def load_template():
 
 
 def routes_of(template):
-    """The functions that the API calls, as (method, path, logical id), where the method is in capitals or `ANY`."""
+    """The functions that the API calls, as (method, path, logical id), where the method is in
+    capitals or `ANY`."""
     for path, methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].items():
         for method, operation in methods.items():
             (_, uri), = operation["x-amazon-apigateway-integration"]["uri"].items()
@@ -41,7 +44,8 @@ def routes_of(template):
 
 
 def check_parameters(template, parameters):
-    """Exits if a parameter doesn't exist, or if CloudFormation or the functions would refuse its value."""
+    """Exits if a parameter doesn't exist, or if CloudFormation or the functions would refuse its
+    value."""
     unknown = [name for name in parameters if name not in template["Parameters"]]
     if unknown:
         sys.exit(f"template.yaml has no parameter {', '.join(unknown)}")
@@ -51,7 +55,8 @@ def check_parameters(template, parameters):
 
 
 def refusal(parameter, value):
-    """What a parameter's value must be, if it isn't. tests/project/parameters.rs tests the template's rules."""
+    """Says what a parameter's value must be. Returns None if the value is valid.
+    tests/project/parameters.rs tests the template's rules."""
     values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
     pattern, allowed = parameter.get("AllowedPattern"), parameter.get("AllowedValues")
     if pattern and not all(re.fullmatch(pattern, one.strip()) for one in values):

@@ -8,7 +8,8 @@ import sys
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers --help with a script's docstring, and a wrong call with the usage in it."""
+    """Answers --help with a script's docstring, and a wrong call with the usage line in the
+    docstring."""
 
     def __init__(self, manual):
         usage = re.search(r"^usage: (.+(?:\n .+)*)", manual, re.MULTILINE)
@@ -20,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def count(text):
-    """An argument that is a number from 1."""
+    """Parses an argument that must be a whole number from 1."""
     if not re.fullmatch("[1-9][0-9]{0,17}", text):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
     return int(text)
@@ -28,7 +29,8 @@ def count(text):
 
 @atexit.register
 def is_read():
-    """Whether the output is still read. Otherwise, such as after `head`, the rest is dropped."""
+    """Returns true if the output still has a reader. If it has ended, such as `head`, drops the
+    remaining output."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -38,7 +40,7 @@ def is_read():
 
 
 def sentence(error):
-    """What an expected error means, and what to do. None if the error is unexpected."""
+    """Says what an expected error means, and what to do. None if the error is unexpected."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, ModuleNotFoundError):

@@ -1,10 +1,11 @@
-# Sourced first by the bash scripts. Answers --help with the comment at the top of a script, and changes to the root of the repository.
+# Sourced first by the bash scripts. Answers --help with the comment at the top of a script, and
+# changes to the root of the repository.
 
 this=$(cd "$(dirname "$0")" && echo "$PWD/${0##*/}")
 called_in=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# manual: prints the comment, and a usage if it has none.
+# manual: prints the comment, and a usage line if the comment lacks one.
 manual() {
   sed -n '2,${/^#/!q;s/^# \{0,1\}//p;}' "$this"
   grep -q "^# usage: " "$this" || printf "\nusage: %s\n" "${this#"$PWD/"}"
@@ -29,12 +30,14 @@ no_arguments() {
   [ $# = 0 ] || wrong "unknown argument $1: this script takes none"
 }
 
-# from_caller FILE: prints the path of a file that an argument names from the folder in which the script was called.
+# from_caller FILE: prints the path of a file that an argument names from the folder in which the
+# script was called.
 from_caller() {
   case $1 in /*) echo "$1" ;; *) echo "$called_in/$1" ;; esac
 }
 
-# packed_into FILE: sets `file`, which a script will write, from its only argument.
+# packed_into FILE: sets `file` to the path of the file that a script will write, from the script's
+# only argument.
 packed_into() {
   [[ $# = 1 && $1 = [!-]* ]] || wrong "name the file to write"
   file=$(from_caller "$1")

@@ -16,7 +16,7 @@ import { accountPage } from "./tabs.js";
 const PATH = "api/user/purchases/";
 const PLACE = "#/buy";
 
-/** The time between two questions whether a purchase is paid, and the most questions. */
+/** The time between two checks whether a purchase is paid, and the maximum number of checks. */
 const PACE = 1000;
 const MOST_READS = 30;
 
@@ -84,7 +84,7 @@ async function order(id) {
     const { url } = await post(PATH, { pack: id });
     if (isWeb(url)) await leaveFor(url);
   } catch (error) {
-    // Show what is sold now.
+    // Show the packs that are sold now.
     if (["no_such_pack", "nothing_sold"].includes(error.code)) go(PLACE, { replace: true });
     throw error;
   }
@@ -100,7 +100,7 @@ const isWeb = (url) => /^https?:\/\//i.test(url ?? "");
 
 // --- The payment ---
 
-/** Waits until the API knows the outcome of a payment, and tells it. */
+/** Waits until the API reports the outcome of a payment, and announces it. */
 async function follow(id, first, { told, show, signal }) {
   fill(told, note("info", h("p", {}, "Waiting for the payment…")));
   let reply = first;
@@ -108,7 +108,7 @@ async function follow(id, first, { told, show, signal }) {
     for (let reads = 1; ; reads += 1) {
       const bought = reply.purchases.find((purchase) => purchase.id === id);
       if (bought?.state !== "open") {
-        // Otherwise a reload would tell the outcome again.
+        // Otherwise a reload would announce the outcome again.
         history.replaceState(null, "", PLACE);
         fill(told, bought && outcome(bought));
         if (reply !== first) show(reply);
@@ -135,7 +135,7 @@ async function follow(id, first, { told, show, signal }) {
   }
 }
 
-/** The note about a payment, or null if it needs none. */
+/** The note about a payment, or null if the payment needs no note. */
 function outcome({ state, tokens_granted: tokens }) {
   const say = (kind, sentence) => note(kind, h("p", {}, inCurrency(sentence)));
   if (state === "pending")

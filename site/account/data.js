@@ -19,7 +19,7 @@ export function ownData(_place, goodbye) {
       busy(take, () =>
         attempt(async () => {
           const { blob, name } = await file("api/user/export/");
-          // A reply that was cut off lacks the end of the document.
+          // A truncated reply lacks the end of the document.
           if (!(await blob.slice(-8).text()).trimEnd().endsWith("]}")) {
             throw new ApiError({
               code: "interrupted",

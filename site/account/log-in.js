@@ -35,11 +35,11 @@ const FACTS = [
   ],
 ];
 
-/** Shows the list of facts again, in another word for tokens. */
+/** Shows the list of facts again, with another word for tokens. */
 let showFacts = () => {};
 let checking = null;
 
-/** The service's state, which also tells the operator's word for tokens. */
+/** The service's state, which includes the operator's word for tokens. */
 function health() {
   checking ??= get("api/health/", {}, { open: true })
     .then((reply) => {
@@ -50,7 +50,7 @@ function health() {
   return checking;
 }
 
-/** The list of facts. A new browser asks for the operator's word. */
+/** The list of facts. A new browser requests the operator's word. */
 function facts() {
   const list = h("ul", { class: "guest-facts" });
   const fact = ([name, ...texts]) => {
@@ -126,8 +126,8 @@ export function loggingIn({ query, title }, welcome) {
 }
 
 /**
- * The text for a failed log-in. A wrong password and a deactivated account get the same reply, so
- * that an attacker can't find out which names exist.
+ * The sentence for a failed log-in. A wrong password and a deactivated account get the same reply,
+ * so that an attacker can't find out which names exist.
  */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
@@ -156,7 +156,7 @@ export function registration({ title }, welcome) {
     required: true,
     hint: "At least 8 characters, and not a common password.",
   });
-  // If the reply was lost, the same values are sent again with the same idempotency key.
+  // After a lost reply, send the same values again with the same idempotency key.
   let sent = { values: "", key: newKey() };
   const content = guestPage(
     title,

@@ -1,4 +1,4 @@
-// The dialog that creates an API key, with limits if the user wants some, and shows the key once.
+// The dialog that creates an API key, with limits if the user wants them, and shows the key once.
 
 import { post } from "../session/api.js";
 import { models } from "../session/models.js";
@@ -12,7 +12,7 @@ import { note } from "../ui/note.js";
 /** The failures that a field shows. */
 const CODES = { too_many_api_keys: "name", too_many_limited_keys: "limit.tokens" };
 
-/** Asks for a new key. `created()` runs when there is one. */
+/** Asks for a new key. `created()` runs after the key was created. */
 export function createKey(created) {
   return dialog("New API key", (close) => {
     const name = field("Name", "name", {
@@ -38,7 +38,10 @@ export function createKey(created) {
   });
 }
 
-/** The collapsed fields for limits: `{element, fields}`. Without a price list no model is chosen. */
+/**
+ * The collapsed fields for limits: `{element, fields}`. Without a price list, models can't be
+ * chosen.
+ */
 function limitFields() {
   const expires = field("Last day", "expires", {
     type: "date",

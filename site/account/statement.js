@@ -27,7 +27,9 @@ import { redeemVoucher } from "./voucher.js";
 
 const KINDS = { grant: "Grant", adjustment: "Adjustment" };
 
-/** The reason of an allowance: the period is a day, a week by its Monday, or a month. */
+/**
+ * Matches the reason of an allowance, with its period: a day, a week (by its Monday), or a month.
+ */
 const ALLOWANCE = /^allowance for (the week of )?(\d{4}-\d\d)(-\d\d)?$/;
 
 /** `#/statement?from=..&to=..`: all changes of the balance, or those from one day to another. */
@@ -96,7 +98,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
         "p",
         { class: "lead" },
         "All changes to your balance, newest first. Entries are never edited or removed.",
-        // The note about a low balance has this sentence, too.
+        // The note about a low balance already contains this sentence.
         !low && filling && ` ${filling}`,
       ),
       low && note("warn", low),
@@ -214,7 +216,7 @@ function what(entry) {
 /** The description of a row that filled the balance up, with its period. Null for other rows. */
 function ofAllowance({ kind, reason, chat_id: chat }) {
   const [, week = "", month = "", day = ""] = ALLOWANCE.exec(reason) ?? [];
-  // Administrators may write any reason, even with a day that doesn't exist.
+  // Administrators may write any reason, even one with a day that doesn't exist.
   if (kind !== "adjustment" || chat || Number.isNaN(Date.parse(month + day))) return null;
   const period = day ? formatUtcDay(month + day) : formatMonth(`${month}-15`);
   return `Allowance for ${week}${period}`;

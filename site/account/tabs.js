@@ -11,7 +11,7 @@ const TABS = [
   ["account/data", "shield", "Data"],
 ];
 
-/** The tab of a shop. It is hidden where nothing is sold. */
+/** The shop's tab. It is hidden if nothing is sold. */
 const BUY = ["buy", "coin", "Buy"];
 
 const tab = ([path, name, text]) => h("a", { href: `#/${path}` }, icon(name), h("span", {}, text));

@@ -17,7 +17,7 @@ const CODES = {
   too_many_guesses: "code",
 };
 
-/** Asks for a code. Resolves with true if the user got its tokens. */
+/** Asks for a code. Resolves with true if the user got the code's tokens. */
 export function redeemVoucher() {
   return dialog("Redeem a voucher", (close) => {
     const code = field("Code", "code", {

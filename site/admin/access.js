@@ -105,7 +105,7 @@ export function sessions(user, me, path, again) {
     if (!ended) return;
     toast(`${user.username} has been logged out everywhere.`);
     await attempt(again);
-    // The pressed button was removed, so move the focus.
+    // The button that was pressed is gone, so move the focus.
     focusOn(heading);
   }
 }

@@ -12,7 +12,8 @@ const MOST = 1_000_000_000_000;
 
 /**
  * The form. While the outcome of a request is unknown, the same adjustment is sent with the same
- * idempotency key, so it happens once. `user` returns the account, and `changed` reads it again.
+ * idempotency key, so it is made only once. `user` returns the account, and `changed` reads it
+ * again.
  */
 export function adjustment(path, user, changed) {
   const name = newId("direction");

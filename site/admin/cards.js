@@ -1,5 +1,5 @@
-// The cards of a form that edits a list: each is one item, which can be moved and removed. Also the
-// note for an editor whose list another person has changed.
+// The cards of a form that edits a list. Each card is an item that can be moved and removed. Also
+// the note for an editor whose list another person has changed.
 
 import { announce } from "../ui/announce.js";
 import { busy, button } from "../ui/button.js";
@@ -10,11 +10,11 @@ import { note } from "../ui/note.js";
 import { author } from "./people.js";
 
 /**
- * The cards and the button that adds one: `{element, add, rows, load}`, where `rows` are the cards'
- * parts in their order, and `load(items)` replaces the cards. `make(item, tools)` makes a card's
- * parts: `{element, heading, fields, number}`. `tools.element` has the card's buttons,
- * `tools.name(text)` names them, and `number(index)` is called when the card's place changes.
- * `fresh()` is the item of a new card.
+ * The cards and the button that adds a card: `{element, add, rows, load}`. `rows` are the cards'
+ * parts in order, and `load(items)` replaces the cards. `make(item, tools)` makes a card's parts:
+ * `{element, heading, fields, number}`. `tools.element` contains the card's buttons,
+ * `tools.name(text)` names them, and `number(index)` is called when the card's position changes.
+ * `fresh()` returns the item for a new card.
  */
 export function cards({ add: text, fresh, make }) {
   const rows = [];
@@ -114,8 +114,8 @@ const sorted = (value) =>
   );
 
 /**
- * Shows in `place` that the stored list is newer than the edited one. `what` is such as `The price
- * list was changed`, and `load()` loads the `newer` one, which is called `name`.
+ * Shows in `place` that the stored list is newer than the edited one. `what` is a sentence such as
+ * `The price list was changed`, and `load()` loads the `newer` list, which is called `name`.
  */
 export function showConflict(place, { what, name, newer, load, me }) {
   const loading = button(`Load the ${name}`, {

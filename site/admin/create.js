@@ -10,8 +10,8 @@ import { reasonField } from "./reason.js";
 
 /**
  * Asks for a new user. While the outcome of a request is unknown, the same user is sent with the
- * same idempotency key, so it is created once. Resolves with `{user, invited}`, or with nothing if
- * the dialog was closed.
+ * same idempotency key, so the user is created only once. Resolves with `{user, invited}`, or with
+ * nothing if the dialog was closed.
  */
 export function createUser() {
   const name = newId("way");

@@ -8,8 +8,8 @@ import { plural } from "../ui/format.js";
 import { attempt } from "../ui/message.js";
 
 /**
- * The button and its progress. `path` is the list's path and `query()` returns the query. `list` is
- * the list's name in sentences, such as `statement`, and `name()` returns the file's name.
+ * The button and its progress. `path` is the list's path, and `query()` returns the query. `list`
+ * is the list's name in sentences, such as `statement`, and `name()` returns the file's name.
  */
 export function csvButton({ path, query = () => ({}), list, name, signal }) {
   const state = h("div", { class: "admin-progress" });

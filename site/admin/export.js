@@ -98,8 +98,8 @@ async function run(chosen, state, signal) {
       told = performance.now();
       amount.textContent = sum();
     }
-    // The last line break shows that the file is complete. The browser doesn't always report a
-    // cut connection.
+    // Only a complete file ends with a line break. The browser doesn't always report a lost
+    // connection.
     if (!count.whole) throw cutOff();
     keep();
     const done = `${name}.csv: ${sum()} in ${Math.max(1, Math.round((performance.now() - began) / 1000))} s.`;
@@ -112,7 +112,8 @@ async function run(chosen, state, signal) {
       announce("Cancelled.");
       return;
     }
-    // The session has ended. A request through api.js notices that and shows the form to log in.
+    // The session has ended. Send a request through api.js, which notices that and shows the log-in
+    // form.
     if (error.status === 401) await get("api/user/profile/").catch(() => {});
     const again = button("Try again", { small: true, onclick: () => run(chosen, state, signal) });
     const some =

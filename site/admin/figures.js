@@ -18,7 +18,7 @@ import { plot } from "./plot.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
-/** The maximum number of requests while the figures are still being counted. */
+/** The maximum number of requests while the API still counts the figures. */
 const MOST_REQUESTS = 20;
 
 const PLOTS = [
@@ -52,7 +52,10 @@ const TOTALS = [
   ["spent", "Tokens spent"],
 ];
 
-/** The numbers of a view, each `[name, read, format]`. Each currency of purchases is one of them. */
+/**
+ * The numbers in a view, each `[name, read, format]`. They include one for each currency of
+ * purchases.
+ */
 function numbersOf({ revenue = {} }) {
   const all = TOTALS.map(([key, name]) => [inCurrency(name), (one) => one[key], formatNumber]);
   const currencies = Object.keys(revenue).toSorted();
@@ -191,8 +194,8 @@ function build(title) {
 }
 
 /**
- * Reads the figures. If many days are counted for the first time, a request may fail with 503. The
- * next request continues the count.
+ * Reads the figures. When the API counts many days for the first time, a request may fail with 503.
+ * The next request continues the count.
  */
 async function counted({ from, to, by }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
@@ -292,7 +295,7 @@ function sums(accounts) {
   );
 }
 
-/** What users sent to each model of the price list, and what that cost. */
+/** The messages to each model of the price list, and what they cost. */
 function byModel(models) {
   const number = "number labelled";
   const { element, body, row } = stackedTable("Use of each model", [

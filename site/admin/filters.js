@@ -9,7 +9,7 @@ import { formatUtcDay, plural } from "../ui/format.js";
 /** The time between the last typed character and the request for the list, in milliseconds. */
 const REST = 250;
 
-/** The fields for the first and last day. `filters` checks them. */
+/** The fields for the first and the last day. `filters` checks them. */
 export const dayFields = () => [
   field("From", "from", { type: "date" }),
   field("To", "to", { type: "date" }),
@@ -19,7 +19,7 @@ export const dayFields = () => [
  * The fields and the list below them: `{element, values}`. The fields in `more` are collapsed while
  * they are empty. `place` is the view's address without its query, `query` the current query, and
  * `kept` the other parameters that stay in the address. `show(values, signal)` makes the list
- * whenever a value changes; its element may have `ready`, a promise of the first rows.
+ * whenever a value changes. Its element may have the property `ready`, a promise of the first rows.
  */
 export function filters({ place, label, fields, more = [], kept = {}, query, signal, show }) {
   const results = h("div", {});
@@ -28,7 +28,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   let asked;
   const all = [...fields, ...more];
   for (const { input } of all) input.value = query[input.name] ?? "";
-  // Hints are below the row, where they have its full width.
+  // Hints are below the row, and as wide as the row.
   const hints = fields.map((field) => field.querySelector(".hint"));
 
   const values = () =>
@@ -52,7 +52,8 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
     if (reversed(all, values())) return;
     const search = addressed();
     if (search === asked) return;
-    // Replace the address, because not every change should become an entry in the history.
+    // Replace the address, because not every change should become an entry in the browser's
+    // history.
     history.replaceState(null, "", search ? `${place}?${search}` : place);
     const { shown, own } = list();
     await shown.ready;
@@ -105,10 +106,10 @@ const rowsOf = (list) => list.querySelectorAll("tbody tr, .list > li").length;
 
 const DAY = 86_400_000;
 
-/** Today, or the day this many days ago. */
+/** Returns today's date, or the date this many days ago. */
 export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
 
-/** Returns true if a text is a day in the calendar. */
+/** Returns true if the text is a day in the calendar. */
 export const isDay = (text) =>
   /^\d{4}-\d\d-\d\d$/.test(text ?? "") &&
   !Number.isNaN(Date.parse(text)) &&

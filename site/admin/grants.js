@@ -1,7 +1,7 @@
 // Grants to many users: the file, a preview of its effects, and the grants.
 //
 // The server makes a grant with the same user, amount and reason only once, even if another browser
-// sends the file. For one preview's id, it makes only one grant per user. After a failure, the
+// sends the file. For each preview's id, it makes only one grant per user. After a failure, the
 // administrator can therefore choose the same file again, and the server makes only the remaining
 // grants.
 
@@ -21,7 +21,7 @@ import { grantsOf } from "./sheet.js";
 const AT_A_TIME = 50;
 const MOST = 2000;
 
-/** The number of times that a request is sent before the administrator is asked. */
+/** How often a request is sent before the administrator is asked. */
 const MOST_TRIES = 3;
 
 const OUTCOMES = {

@@ -59,7 +59,7 @@ export function apiKeys(user, me, path, signal, again) {
     if (!(await askWhy(title, text, { action, danger: true, run }))) return;
     toast(done);
     load();
-    // The pressed button was removed, so move the focus.
+    // The button that was pressed is gone, so move the focus.
     focusOn(holder.closest("section").querySelector("h2"));
     await attempt(again);
   }

@@ -1,12 +1,12 @@
-// Exact sums of money. Amounts are integers of a trillionth of the currency's unit, because prices
-// have up to 6 decimals and are for a million model tokens.
+// Exact sums of money. Amounts are whole trillionths of the currency's unit, because prices have up
+// to 6 decimals and are for a million model tokens.
 
 const MILLION = 1_000_000n;
 
 const shown = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 
-/** Reads a decimal text, such as `1.25`. Returns null if it isn't one. */
+/** Reads a decimal number, such as `1.25`. Returns null if the text isn't one. */
 export function moneyOf(text) {
   const [, whole, fraction = ""] = /^(-?\d{1,15})(?:\.(\d{1,12}))?$/.exec(text ?? "") ?? [];
   return whole === undefined ? null : BigInt(whole + fraction.padEnd(12, "0"));
@@ -21,7 +21,7 @@ export function formatMoney(amount, currency) {
   return `${amount < 0n ? "−" : ""}${currency ? `${currency} ` : ""}${text}`;
 }
 
-/** What is left of the income after the cost: `USD 0.75 (60%)`. */
+/** The income minus the cost: `USD 0.75 (60%)`. */
 export function formatMargin(income, cost, currency) {
   const share = percent.format(Number(income - cost) / Number(income)).replace("-", "−");
   const left = formatMoney(income - cost, currency);

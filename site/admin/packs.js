@@ -83,7 +83,9 @@ function editor(read, me, reload) {
   const conflict = h("div", { class: "admin-conflict" });
   list.load(read.packs ?? [fresh()]);
 
-  /** The packs in the form. Throws an error that names the fields without a whole number. */
+  /**
+   * Returns the packs in the form. Throws an error that names the fields without a whole number.
+   */
   function written() {
     const errors = {};
     const packs = list.rows.map((row) => row.written(errors));
@@ -103,14 +105,15 @@ function editor(read, me, reload) {
     } catch (error) {
       if (error.code !== "packs_changed") throw error;
       const newer = await get(PATH);
-      // The reply to an earlier press may have been lost.
+      // The reply to an earlier attempt may have been lost.
       if (!isSame(newer.packs, packs)) {
         const what = newer.packs ? "The packs were changed" : "The packs were removed";
         showConflict(conflict, { what, name: "newer packs", newer, load: loadNewer, me });
         return;
       }
     }
-    // Until the view has been read again, its next change would be refused as a change of old packs.
+    // Reload the view. Otherwise the API would refuse the next change, because it would change old
+    // packs.
     await attempt(reload);
     toast("The packs have been saved.");
   }
@@ -132,12 +135,12 @@ function editor(read, me, reload) {
   });
 }
 
-/** A new pack, in the currency of the one before. */
+/** A new pack, in the same currency as the previous pack. */
 const fresh = (currency = "") => ({ id: "", name: "", tokens: "", price: "", currency });
 
 /**
  * The fields of a pack: `{element, heading, fields, number, currency, written}`. `number(index)`
- * names the fields by the pack's place, and `written(errors)` returns the pack.
+ * names the fields by the pack's position, and `written(errors)` returns the pack.
  */
 function packCard(pack, tools) {
   const parts = {

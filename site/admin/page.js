@@ -25,8 +25,8 @@ import { usersView } from "./users.js";
 import { vouchersView } from "./vouchers.js";
 
 /**
- * The views. `view(place, me, reload)` makes a view for the administrator `me`, and `reload` shows it
- * again. The navigation has the views with an icon, in this order.
+ * The views. `view(place, me, reload)` makes a view for the administrator `me`, and `reload` shows
+ * it again. The navigation lists the views with an icon, in this order.
  */
 const VIEWS = [
   { path: "users", title: "Users", icon: "users", view: usersView },
@@ -45,7 +45,7 @@ const VIEWS = [
 
 const CHAT_PAGE = base.href;
 
-/** The account of this session, or null if there is none. */
+/** The account of this session, or null if there is no session. */
 let me = null;
 let asked = false;
 let ended = false;
@@ -115,7 +115,7 @@ onSessionEnded(() => {
   place.show();
 });
 
-/** A view for administrators. Other users see a refusal or the form to log in. */
+/** A view for administrators. Other users see a refusal, or the log-in form. */
 function admitted(view) {
   return async (where) => {
     try {
@@ -185,7 +185,7 @@ function logInForm() {
           me = await readAccount();
           ended = false;
           await place.show();
-          // The focused button was removed with the form, so move the focus.
+          // The focused button is gone with the form, so move the focus.
           const heading = main.querySelector("h1");
           if (heading && !main.contains(document.activeElement)) focusOn(heading);
         },

@@ -9,7 +9,7 @@ export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part 
 /** A username that links to the user's view. */
 export const userLink = (id, name) => h("a", { class: "admin-name", href: userPlace(id) }, name);
 
-/** An e-mail address. A narrow column breaks the address before its host first. */
+/** An e-mail address. In a narrow column, it breaks first before its host. */
 export function emailAddress(text) {
   const at = text.lastIndexOf("@");
   return [text.slice(0, at), h("wbr", {}), text.slice(at)];
@@ -22,7 +22,7 @@ export function actor(id, name, me) {
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
-/** The author of a price list, whom the API names like an actor, or by name. */
+/** The author of a price list. The API names the author like an actor, or by name. */
 export const author = (text, me) =>
   /^[0-9a-f-]{36}$/.test(text) || text === "manage" ? actor(text, null, me) : text;
 

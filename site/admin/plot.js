@@ -171,7 +171,7 @@ export function plot({ label, days, series, height = 200 }) {
       ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
     );
     tip.hidden = false;
-    // Show the values beside the day, on the side with more room.
+    // Show the values beside the day, on the side with more space.
     const after = x(index) < width / 2;
     tip.style.left = after
       ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
@@ -226,7 +226,7 @@ export function plot({ label, days, series, height = 200 }) {
     show(Math.min(Math.max(target, 0), days.length - 1));
   }
 
-  // For screen readers the plot is a slider over the days. Its value text has the day's numbers.
+  // For screen readers, the plot is a slider over the days, whose value contains the day's numbers.
   const role = {
     role: "slider",
     tabindex: 0,

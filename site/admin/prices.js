@@ -1,4 +1,4 @@
-// The price list: the current one or an earlier version, and its removal.
+// The price list: the current or an earlier version, and its removal.
 
 import { get, request } from "../session/api.js";
 import { isFlat, priceOf } from "../session/models.js";
@@ -119,7 +119,7 @@ async function remove(version, reload) {
   toast("The price list has been removed.");
 }
 
-/** The text for a list that couldn't be stored. */
+/** The sentence for a list that couldn't be stored. */
 export function refusal(error) {
   if (error.code !== "price_list_changed") return explain(error);
   return "The price list has been changed in the meantime. Reload the page to see the newer one.";
@@ -169,7 +169,7 @@ function lines(all) {
   return shown.length > 0 && h("div", { class: "admin-lines" }, shown.map(line));
 }
 
-/** What the numbers in the table mean. */
+/** Explains the numbers in the table. */
 function explanation({ currency, million_tokens: million }) {
   const worth = million && ` A million tokens cost users ${currency} ${million}.`;
   return h(
@@ -200,7 +200,7 @@ function prompts({ system, models }) {
   );
 }
 
-/** A fare: its price, or its rates, each with its part of the example's price. */
+/** A fare: its price, or its rates, each with its share of the example's price. */
 function price(fare) {
   if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
   const rows = [
@@ -226,8 +226,8 @@ function limits({ fare, most, context, picture }) {
 }
 
 /**
- * The example message's price in tokens, what users pay for these tokens, and what the providers ask
- * for it. Unknown sums of money are null.
+ * The example message's price in tokens, what users pay for these tokens, and what the provider
+ * charges. Unknown sums of money are null.
  */
 export function example({ fare, cost }, million) {
   const tokens = priceOf(fare, PROMPT, ANSWER);
@@ -240,7 +240,7 @@ export function example({ fare, cost }, million) {
   };
 }
 
-/** A rate's part of the example's price: `1,000 model tokens cost 50 tokens` */
+/** A rate's share of the example's price: `1,000 model tokens cost 50 tokens` */
 export function rateInWords(price, isPrompt) {
   const count = isPrompt ? PROMPT : ANSWER;
   const tokens = inCurrency(`${rate.format((price * count) / 1e6)} tokens`);

@@ -19,7 +19,7 @@ const STRANDED = {
   wrong_amount: "Tokens weren't granted, because another amount than the price was paid.",
 };
 
-/** The choices of the field `state`: the text, and the states that the API gets. */
+/** The choices in the field `state`: the text, and the states in the API's query. */
 const STATES = {
   "": ["All but unpaid", "pending,paid,refunded,disputed,lost,wrong_amount"],
   any: ["All states", undefined],
@@ -121,7 +121,7 @@ function list(chosen, signal) {
   });
 }
 
-/** The state of a purchase, with what an administrator should know. */
+/** The state of a purchase, with details for administrators. */
 function state(order) {
   const { paid, stranded } = order;
   return lines([

@@ -14,7 +14,7 @@ import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
 /** The model in a new row. */
 const NEW = { name: "", via: [], fare: { message: "" } };
 
-/** The fields that this form knows. Fields of a later release stay as they are. */
+/** The fields that this form edits. Fields from a later release don't change. */
 const LIST_FIELDS = ["currency", "million_tokens", "system", "models"];
 const MODEL_FIELDS = [
   "name",
@@ -30,10 +30,10 @@ const MODEL_FIELDS = [
 
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
 
-/** A text of several lines that may be missing. */
+/** An optional text of several lines. */
 const LINES = { type: "textarea", rows: 4, autocomplete: "off", optional: true };
 
-/** The form that isn't saved. It stays when the administrator leaves the view. */
+/** The unsaved form. It stays when the administrator leaves the view. */
 let open = null;
 
 /** `#/prices/edit`, `#/prices/edit?from=<version>` */
@@ -97,7 +97,7 @@ function editor(title, current, list, me) {
     fields().forEach((one) => one.fail(""));
   }
 
-  /** The list in the form. Throws an error that names the fields without a whole number. */
+  /** Returns the list in the form. Throws an error that names the fields without a whole number. */
   function written() {
     const errors = {};
     const all = rows.map((row) => row.written(errors));
@@ -115,7 +115,7 @@ function editor(title, current, list, me) {
       await request("PUT", PATH, { body: { list: sent, version } }).catch(async (error) => {
         if (error.code !== "price_list_changed") throw error;
         const newer = await get(PATH);
-        // The reply to an earlier press may have been lost.
+        // The reply to an earlier attempt may have been lost.
         if (!isSame(newer.list, sent)) throw Object.assign(error, { newer });
       });
     } catch (error) {
@@ -183,7 +183,7 @@ function editor(title, current, list, me) {
 
 /**
  * The fields of a model: `{element, heading, fields, number, show, written}`. `number(index)` names
- * the fields by the model's place in the list, and `written(errors)` returns the model.
+ * the fields by the model's position in the list, and `written(errors)` returns the model.
  */
 function modelRow(model, { money, tools }) {
   const { fare, cost = {} } = model;
@@ -336,11 +336,11 @@ function modelRow(model, { money, tools }) {
   return { element, heading, fields, number, show, written };
 }
 
-/** The fields of an object that have a value. */
+/** Returns the fields of an object that have a value. */
 const given = (fields) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value || value === 0));
 
-/** The fields of an object besides these. */
+/** Returns the fields of an object except those in `names`. */
 const others = (object, names) =>
   Object.fromEntries(Object.entries(object ?? {}).filter(([name]) => !names.includes(name)));
 
@@ -354,7 +354,7 @@ function exampleInWords(model, { currency, million_tokens: million }) {
   return words.filter(Boolean).join("");
 }
 
-/** A refusal whose errors have the names of the form's fields: the nearest ones to theirs. */
+/** Returns a refusal, with its errors renamed to the closest fields in the form. */
 function atFields(error, fields) {
   const names = fields.map(({ input }) => input.name);
   const nearest = (name) => {
@@ -369,7 +369,7 @@ function atFields(error, fields) {
   return Object.assign(error, { errors });
 }
 
-/** A failure's sentence, with the errors that belong to no field. */
+/** A failure's sentence, with the errors that don't belong to a field. */
 function inWords(error) {
   const general = Object.entries(error.errors ?? {}).filter(
     ([name]) => !/^list\.\w+(\[\d+\])?\./.test(name),

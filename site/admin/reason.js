@@ -12,9 +12,9 @@ export function reasonField(props) {
 }
 
 /**
- * Asks for confirmation and a reason. Runs `run(body)` before the dialog closes and shows a failure
- * in the dialog. `body` has the reason if the administrator gave one. `more` are nodes above the
- * reason. Resolves with true if the change was confirmed and succeeded.
+ * Asks for confirmation and a reason. Runs `run(body)` before the dialog closes, and shows a
+ * failure in the dialog. `body` contains the reason if the administrator gave one. `more` are nodes
+ * above the reason. Resolves with true if the change was confirmed and succeeded.
  */
 export function askWhy(title, text, { action, danger = false, more = [], run, words = explain }) {
   return dialog(title, (close) => {

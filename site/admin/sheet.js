@@ -1,15 +1,15 @@
-// Reads a CSV file of grants. Each line has a user, an amount and, optionally, a reason.
+// Reads a CSV file of grants. Each line contains a user, an amount and, optionally, a reason.
 
 const HEADS = /^(user|username|name|account|e-?mail( address)?|(user[ _]?)?id)$/i;
 const AMOUNT = /^[+-]?\d{1,13}$/;
 const REASON = 200;
 
-/** The maximum number of mistakes that are listed. */
+/** The maximum number of mistakes that a message lists. */
 const NAMED = 5;
 
 /**
- * The grants in a file, each `{line, user, amount, reason}`, and the file's mistakes, as sentences.
- * Empty lines and a first line with column names are skipped.
+ * Returns the grants in a file, each `{line, user, amount, reason}`, and the file's mistakes, as
+ * sentences. Skips empty lines, and a first line with column names.
  */
 export function grantsOf(text) {
   const rows = rowsOf(text.replace(/^\ufeff/, ""));

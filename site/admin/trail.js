@@ -49,7 +49,7 @@ export function trailView({ query, signal, title }, me) {
       ["manage", "The manage command"],
     ],
   });
-  // A link may filter by another administrator.
+  // A link may filter by an administrator who isn't in the choices.
   if (query.actor && ![me.id, "manage"].includes(query.actor))
     by.input.append(h("option", { value: query.actor }, `Account ${query.actor.slice(0, 8)}…`));
   const ofUser = query.user_id ? { user_id: query.user_id } : {};
@@ -109,7 +109,9 @@ function list(chosen, me, signal) {
   });
 }
 
-/** The reason of an act. A change of what is offered has the version of the list instead. */
+/**
+ * The reason for an act. For a change of the price list or the packs, the list's version instead.
+ */
 function why({ act, reason }) {
   if (["prices", "packs"].includes(act) && VERSION.test(reason))
     return ["Version ", h("code", {}, reason)];
@@ -126,7 +128,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
     return [isSet ? "Set the " : "Stopped selling ", h("a", { href: PACKS_PLACE }, "packs")];
   }
   if (act === "vouchers") return h("a", { href: "#/vouchers" }, "Vouchers");
-  // An act of a later release may affect no user.
+  // An act from a later release may not concern a user.
   if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";
   const granted = amount ? [", with ", formatTokens(amount)] : "";

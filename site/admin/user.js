@@ -18,14 +18,14 @@ import { standing } from "./standing.js";
 import { statement } from "./statement.js";
 import { usersPlace } from "./users.js";
 
-/** The tabs of a user's page. Each is a view, and `show` makes its content below the tabs. */
+/** The tabs of a user's page. Each tab is a view, and `show` makes its content below the tabs. */
 const PARTS = [
   { path: "users/:id", text: "Overview", show: overview },
   { path: "users/:id/statement", text: "Statement", show: statement },
   { path: "users/:id/chats", text: "Messages", show: messages },
 ];
 
-/** A row of the page's views for each tab. */
+/** The rows for the tabs in the page's table of views. */
 export const userViews = PARTS.map((part) => ({
   path: part.path,
   view: (place, me) => userView(place, me, part),
@@ -164,7 +164,7 @@ function balance({ tokens, granted, spent, reservations }) {
   ];
 }
 
-/** What failed messages are worth today, and the button that unlocks the user. */
+/** The AI's work on failed messages today, in tokens, and the button that unlocks the user. */
 function failed({ id, username, free_work: today }, me, path, show) {
   const worth = (used, most) => inCurrency(`${formatNumber(used)} of ${formatNumber(most)} tokens`);
   const facts = h(

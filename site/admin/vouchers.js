@@ -96,7 +96,8 @@ const voidedBadge = () => h("span", { class: "badge badge-bad" }, "Voided");
 
 /**
  * Lists the valid batches that a user has created, and offers to void them. Shows nothing if there
- * are none. Vouchers outlive the administrator who created them, who may have been a thief.
+ * are no such batches. Vouchers stay valid when their creator loses the role or the account, even
+ * if the creator was a thief.
  */
 export async function offerToVoid({ id, username }) {
   const open = [];
@@ -207,7 +208,7 @@ function create() {
   return asked.then(() => created);
 }
 
-/** The number that a user has typed. The API refuses other text with a sentence. */
+/** The number that a user has typed. For other text null, which the API refuses with a sentence. */
 const whole = (text) => (/^\d{1,15}$/.test(text.trim()) ? Number(text) : null);
 
 /** The codes of a new batch, which are shown only now. */

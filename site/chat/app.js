@@ -32,7 +32,7 @@ export async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),
     get("api/chat/", { limit: 1 }),
-    // Without the models the page works until the first message, which reads them again.
+    // Without the models, the page works until the first message, which reads them again.
     readModels().catch(() => {}),
   ]);
   chats.forEach(sawChat);

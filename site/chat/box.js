@@ -1,15 +1,15 @@
-// Rules for the boxes in which messages are written: the maximum length, in characters as the API
+// Rules for the boxes in which users write messages: the maximum length, in characters as the API
 // counts them, and the effect of Enter.
 
 import { profile } from "../session/user.js";
 import { formatNumber, plural } from "../ui/format.js";
 
-/** The share of the maximum length above which the box shows its text's length. */
+/** The share of the maximum length above which the box shows the length of its text. */
 const NEAR = 0.9;
 
 const limit = () => profile()?.message_limit ?? Infinity;
 
-/** The number of characters in a text. A character may be two code units. */
+/** The number of characters in a text. A character may consist of two code units. */
 function lengthOf(text) {
   let length = 0;
   for (const _ of text) length += 1;
@@ -25,7 +25,7 @@ export function lengthNear(text) {
     : `${formatNumber(length)} of ${formatNumber(limit())} characters`;
 }
 
-/** The error text for a message that is too long, or null. */
+/** The error for a message that is too long, or null. */
 export function tooLong(text) {
   if (text.length <= limit()) return null;
   const over = lengthOf(text) - limit();

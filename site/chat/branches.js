@@ -2,10 +2,13 @@
 // `after` form the main line, in which each message follows the previous one. If a message on the
 // main line is deleted, its children follow its parent.
 
-/** The parent of a message that begins the conversation. */
+/** Stands for the parent of a message that begins the conversation. */
 export const START = "start";
 
-/** The known messages of a conversation, read from the newest one back. Ids sort by time. */
+/**
+ * The known messages of a conversation, which are read from the newest to the oldest. Ids sort by
+ * time.
+ */
 export class Branches {
   constructor() {
     /** The messages as the API returns them, by their ids. */
@@ -28,7 +31,7 @@ export class Branches {
     this.tree = null;
   }
 
-  /** Sets `isWhole`: true if no older messages are left to read. */
+  /** Sets `isWhole`: true if all older messages have been read. */
   reach(isWhole) {
     this.isWhole = isWhole;
     this.tree = null;

@@ -69,7 +69,7 @@ export class Composer {
     return this.thread.id ?? "new";
   }
 
-  /** Restores the draft when the box is shown. */
+  /** Restores the draft. Called when the box is shown. */
   shown() {
     if (this.box.value === "") this.put(readDraft(this.draft) ?? "", false);
     this.box.enterKeyHint = enterKey();
@@ -108,7 +108,7 @@ export class Composer {
     fill(this.notice);
   }
 
-  /** Shows the length of a text near the limit. */
+  /** Shows the text's length if it is near the limit. */
   measure() {
     const { value } = this.box;
     const isOver = tooLong(value) !== null;
@@ -152,7 +152,7 @@ export class Composer {
     else this.box.focus();
   }
 
-  /** Shows a note about a message that was returned to the box. */
+  /** Shows a note about a message that has returned to the box. */
   tell(text) {
     fill(this.notice, note("info", h("p", {}, text)));
     this.priced();
@@ -165,7 +165,7 @@ export class Composer {
     this.priced();
   }
 
-  /** Shows why the API refused the message of a turn, which was returned to its box. */
+  /** Shows why the API refused a turn's message, which has returned to its box. */
   refuse(error, turn) {
     const { thread } = this;
     const isPoor = error.status === 402;
@@ -223,8 +223,8 @@ export class Composer {
   }
 
   /**
-   * Buttons that send a refused message again: if its price has changed, for the new price, and with
-   * cheaper models that the user can pay.
+   * Buttons that send a refused message again: for the new price if the price has changed, and with
+   * cheaper models that the user can pay for.
    */
   offers({ status, cost: least }, turn) {
     if (!hasPrices() || !turn.offer) return [];

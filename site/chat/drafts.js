@@ -22,7 +22,7 @@ export function keepDraft(name, value) {
     if (value === null || value === "") sessionStorage.removeItem(key(name));
     else sessionStorage.setItem(key(name), JSON.stringify(value));
   } catch {
-    // Without storage, only the page has the text.
+    // Without storage, the text exists only on the page.
   }
 }
 

@@ -1,8 +1,8 @@
-// Excerpts of texts around a search term, with the matches marked.
+// Excerpts around a search term, with the matches marked.
 
 import { h } from "../ui/dom.js";
 
-/** A part of a text as one line: its beginning, or the part around the first match. */
+/** Returns a part of a text as one line: its beginning, or the part around the first match. */
 export function excerpt(text, q, { before = 60, length = 200 } = {}) {
   const flat = text.replace(/\s+/g, " ");
   const found = q ? flat.toLowerCase().indexOf(q.toLowerCase()) : -1;
@@ -11,12 +11,12 @@ export function excerpt(text, q, { before = 60, length = 200 } = {}) {
   return `${from > 0 ? "…" : ""}${cut}${from + length < flat.length ? "…" : ""}`;
 }
 
-/** A text with all matches marked. */
+/** Returns a text with all matches marked. */
 export function marked(text, q) {
   if (!q) return text;
   const nodes = [];
   const [lower, sought] = [text.toLowerCase(), q.toLowerCase()];
-  // If the lower-case text has another length, the matches' positions would be wrong.
+  // If the lower-case text differs in length, the matches' positions would be wrong.
   if (lower.length !== text.length) return text;
   let at = 0;
   for (let found; (found = lower.indexOf(sought, at)) >= 0; at = found + sought.length)

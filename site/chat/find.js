@@ -12,7 +12,7 @@ import { excerpt, marked } from "./excerpt.js";
 /** The time without typing after which the search begins, in milliseconds. */
 const PAUSE = 250;
 
-/** The maximum number of results of each kind, and of requests that look for them. */
+/** The maximum number of results of each kind, and of requests that search for them. */
 const MOST = 8;
 const REQUESTS = 5;
 
@@ -36,7 +36,7 @@ const titles = new Map();
 
 /**
  * Shows in `results` the chats and messages that contain the text in `input`, and hides `chats`.
- * `inList` returns the title of a conversation, if the list has it.
+ * `inList` returns the title of a conversation that is in the list.
  */
 export function listen(input, results, chats, inList) {
   if (fields.has(input)) return;
@@ -181,10 +181,13 @@ function message(chat, q) {
   return result({ href: place, text, q, of }, [about, time(chat.timestamp, formatAgo)]);
 }
 
-/** The title of a message's conversation; null if it was deleted, undefined if unknown. */
+/**
+ * The title of a message's conversation: null if the conversation was deleted, undefined if
+ * unknown.
+ */
 const titleOf = (id) => listed(id) || titles.get(id);
 
-/** Reads the titles of these messages' conversations, unless the list has them. */
+/** Reads the titles of these messages' conversations, except those in the list. */
 async function readTitles(messages, signal) {
   const ids = new Set(messages.map(({ conversation_id: id }) => id));
   const unknown = [...ids].filter((id) => id && titleOf(id) === undefined);
@@ -199,7 +202,7 @@ async function readTitles(messages, signal) {
   await Promise.all(unknown.map(read));
 }
 
-/** A result. `of` lists its conversation and message in the form of `forget`'s argument. */
+/** A result. `of` lists its conversation and message as in `forget`'s argument. */
 function result({ href, text, q, of }, about) {
   const words = marked(excerpt(text || "Untitled", q, SHOWN), q);
   return h(

@@ -3,7 +3,7 @@
 /** The distance from the end, in pixels, within which scrolling down follows the text again. */
 const NEAR = 80;
 
-/** The time after a gesture away from the end in which no scrolling counts as a return, in ms. */
+/** For this time after a gesture away from the end, scrolling doesn't count as a return, in ms. */
 const GESTURE = 150;
 
 const UP = new Set(["ArrowUp", "PageUp", "Home"]);

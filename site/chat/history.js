@@ -102,7 +102,7 @@ export async function message({ params: { id }, signal }) {
   return { title, content };
 }
 
-/** Returns null if the failure is 404, and throws other failures. */
+/** Returns null for a 404, and throws other failures. */
 function missing(error) {
   if (error.status === 404) return null;
   throw error;

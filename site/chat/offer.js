@@ -1,24 +1,30 @@
-// The price of a message before it is sent: an offer names the model and the most that the message
-// may cost. The request names both, so a user never pays more than the page showed.
+// The price of a message before it is sent. An offer names the model, and the most that the message
+// may cost. The request contains both, so a user never pays more than the page showed.
 
 import { areModelsKnown, chosenModel, context, isFlat, priceOf } from "../session/models.js";
 import { costOfAnother } from "../session/user.js";
 import { formatTokens } from "../ui/format.js";
 
-/** The model tokens that a prompt may need for each of its turns besides the bound of its text. */
+/**
+ * The model tokens that a prompt may need for each of its turns, in addition to the bound of its
+ * text.
+ */
 const PER_TURN = 17;
 
-/** The bytes of the sentence before the user's instructions, which are quoted line by line. */
+/**
+ * The number of bytes in the sentence before the user's instructions, which are quoted line by
+ * line.
+ */
 const PER_INSTRUCTIONS = 160;
 
 const encoder = new TextEncoder();
 const bytes = (text) => encoder.encode(text).length;
 
-/** The most model tokens that a text may have: tokenizers may normalize it first. */
+/** The most model tokens that a text may contain. Tokenizers may normalize it first. */
 export const boundOf = (text) =>
   Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
 
-/** The bounds of messages with their answers, so that typing doesn't count them again. */
+/** Caches the bounds of messages with their answers, so that typing doesn't count them again. */
 const counted = new WeakMap();
 
 function boundOfChat(chat) {
@@ -26,15 +32,15 @@ function boundOfChat(chat) {
   return counted.get(chat);
 }
 
-/** The most model tokens of a conversation's instructions. */
+/** The most model tokens that a conversation's instructions may contain. */
 const boundOfInstructions = (text) =>
   text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
 
 /**
- * The offer of a model, by default the chosen one, for a message: `{model, max_cost, isFlat}`. Null
- * without a price list, and undefined while the list is unknown. `before(count)` returns the last
- * messages before this one, at most `count`, or null if they are unknown. `instructions` are those
- * of the conversation; the API adds the account's.
+ * The offer for a message by a model, which is by default the chosen one: `{model, max_cost,
+ * isFlat}`. Null without a price list, and undefined while the list is unknown. `before(count)`
+ * returns the last messages before this one, at most `count`, or null if they are unknown.
+ * `instructions` are the conversation's; the API adds the account's.
  */
 export function offerOf(message, { before, instructions, model = chosenModel() }) {
   if (!areModelsKnown()) return undefined;

@@ -13,7 +13,7 @@ import { forgetDrafts } from "./drafts.js";
 
 /**
  * Loads the files that only a session needs: the frame around its views, and the conversations.
- * Requests all scripts at once; otherwise each would wait for the script that imports it.
+ * Requests all scripts at once. Otherwise each script would wait for the script that imports it.
  */
 async function readApp() {
   const [read] = await Promise.all([
@@ -56,11 +56,11 @@ const later = (path, read, name, ...more) => ({
 
 /**
  * The views. `for` names the users of a view that needs no session: `guests` or `everyone`. An
- * e-mailed link works once, so users don't return to it after logging in.
+ * e-mailed link works only once, so users don't return to it after logging in.
  *
- * The modules of `later` name their own titles. A page that was opened before an update loads these
- * modules from the new release, so they can't rely on a field that this table gains, or on a new
- * name of what `session/api.js` exports.
+ * The modules of `later` define their own titles. A page that was opened before an update loads
+ * these modules from the new release. They therefore can't rely on new fields in this table, or on
+ * new names for the exports of `session/api.js`.
  */
 const VIEWS = [
   later("", readApp, "newThread"),
@@ -99,7 +99,7 @@ const VIEWS = [
   },
 ];
 
-/** Modules that views load when they need them. */
+/** Modules that views load on demand. */
 const PARTS = [
   () => import("./versions.js"),
   () => import("./stop.js"),
@@ -165,7 +165,7 @@ function goodbye() {
 
 // --- The session ---
 
-/** The address that was asked for before the user had to log in. */
+/** The address that the user requested before the log-in. */
 const wanted = (() => {
   let hash = null;
   return {
@@ -243,8 +243,8 @@ function readLater() {
 }
 
 async function start() {
-  // Load the frame while the API is asked for a session. A browser that has no session often knows
-  // that at once, and cancels the timer.
+  // Load the frame while the API is asked for a session. A browser without a session usually
+  // notices that at once, and cancels the timer.
   const reading = setTimeout(() => readApp().catch(() => {}));
   try {
     const loggedIn = await resume();

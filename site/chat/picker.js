@@ -7,8 +7,8 @@ import { menuButton } from "../ui/menu.js";
 import { offerInWords } from "./offer.js";
 
 /**
- * The button that opens the list of models: `{element, show}`, where `show()` shows the chosen one.
- * `offer(model)` returns a model's offer for the text in the box.
+ * The button that opens the list of models: `{element, show}`, where `show()` shows the chosen
+ * model. `offer(model)` returns a model's offer for the text in the box.
  */
 export function picker(offer) {
   const name = h("span", { class: "clip" });

@@ -1,10 +1,13 @@
-// What an answer was charged for, below the answer.
+// Shows below an answer what was charged for it.
 
 import { fareInWords, usageInWords } from "../session/models.js";
 import { h } from "../ui/dom.js";
 import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 
-/** An answer's model, price and time. With a price list, also the charged numbers, and details. */
+/**
+ * An answer's model, price and time. With a price list, also the numbers that were charged, and
+ * details.
+ */
 export function charged(chat) {
   const { model, tokens_deducted: cost, timestamp, usage, receipt } = chat;
   const words = [model, formatTokens(cost), receipt && usage && usageInWords(usage)];

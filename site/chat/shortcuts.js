@@ -17,7 +17,7 @@ const SHORTCUTS = [
   [["?"], "Show this list", showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
 ];
 
-/** Keys in the box in which a message is written. */
+/** Keys in the box in which users write messages. */
 const IN_BOX = [
   [["Enter"], "Send the message"],
   [["Shift", "Enter"], "Start a new line"],

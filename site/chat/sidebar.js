@@ -20,7 +20,7 @@ const finding = lazy(() => import("./find.js"));
 
 let list = null;
 
-/** The sidebar. `onchoose` is called when a link in it is followed. */
+/** The sidebar. `onchoose` is called when the user follows a link in it. */
 export function sidebar({ brand, onchoose }) {
   list?.leave();
   list = conversationList();
@@ -107,8 +107,8 @@ export function focusSearch() {
 // --- The list ---
 
 /**
- * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its previous id in
- * the list.
+ * In all tabs, moves a conversation to the top of the list, or adds it there. `old` is its previous
+ * id in the list.
  */
 export function putOnTop(conversation, old = conversation.id) {
   list?.put(conversation, old);
@@ -125,7 +125,7 @@ export function takeOut(id) {
   finding.module?.forget(`c/${id}`);
 }
 
-/** Shows a changed conversation at its place in the list. */
+/** Shows a changed conversation at its position in the list. */
 export function relist(conversation) {
   list?.change(conversation);
 }
@@ -144,7 +144,7 @@ function conversationList() {
   let next = null;
   let isLoading = false;
 
-  /** The list of a group, which is made when it is first needed. */
+  /** Returns a group's list, and creates it if it doesn't exist yet. */
   const listOf = ({ name, rank }) => {
     const all = [...groups.children];
     const known = all.find((group) => group.dataset.name === name);
@@ -227,7 +227,7 @@ function conversationList() {
     element,
     put(conversation, old) {
       const [was, is] = [rows.get(old), rows.get(conversation.id)];
-      // The list may have read the conversation under its id while this page awaited its first
+      // The list may have read the conversation under its id while this page waited for its first
       // answer.
       if (was && is && was !== is) takeOff(is);
       const row = was ?? is;
@@ -252,7 +252,7 @@ function conversationList() {
       rows.delete(id);
       if (row) takeOff(row);
     },
-    /** The title of a conversation, or undefined if the list doesn't have it. */
+    /** Returns the title of a conversation, or undefined if it isn't in the list. */
     titleOf: (id) => (rows.has(id) ? named(rows.get(id).conversation) : undefined),
     /** Stops the list's timer and listeners. */
     leave() {
@@ -298,15 +298,15 @@ const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
 /** The title of a conversation. */
 export const named = ({ title }) => title || "Untitled";
 
-/** The longest title that is taken from a message, in characters. */
+/** The maximum length of a title from a message, in characters. */
 const LONGEST = 80;
 
 /** The line before and after a block of code. */
 const FENCE = /^(?:`{3,}[^`]*|~{3,}.*)$/;
 
 /**
- * The title that the API will give a conversation which begins with this message: the first line
- * with text.
+ * Returns the title that the API will give to a conversation that begins with this message: the
+ * first line with text.
  */
 export function titleOf(message) {
   const lines = message
@@ -324,7 +324,7 @@ export function titleOf(message) {
 
 /** The choices in a conversation's menu. */
 export function conversationChoices(conversation) {
-  // The API doesn't know this conversation yet.
+  // The API hasn't stored this conversation yet.
   if (conversation.waiting) return [];
   const deletion = { text: "Delete", icon: "trash", danger: true };
   if (conversation.waiting === false) return [{ ...deletion, run: conversation.remove }];

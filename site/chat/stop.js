@@ -1,8 +1,9 @@
-// Requests that stop an answer, the stored part of a stopped answer, and pauses that a stop ends.
+// Requests that stop an answer, the stored part of a stopped answer, and pauses that end early
+// after a stop.
 
 import { ApiError, get, post } from "../session/api.js";
 
-/** The maximum number of stop requests while the message may not have reached the API yet. */
+/** The maximum number of stop requests while the message may still be on its way to the API. */
 const MOST_STOPS = 6;
 
 /** The time between two checks for a stopped answer, in milliseconds, and their maximum number. */
@@ -11,7 +12,7 @@ const MOST_LOOKS = 6;
 
 /**
  * Asks the API to stop the answer to the message with this key. Repeats the request while the
- * message may not have reached the API. Resolves with `{id, status}` of the message.
+ * message may still be on its way to the API. Resolves with `{id, status}` of the message.
  */
 export async function requestStop(key, signal, most = MOST_STOPS) {
   for (let tries = 1; ; tries += 1) {
@@ -26,8 +27,8 @@ export async function requestStop(key, signal, most = MOST_STOPS) {
 }
 
 /**
- * The stored part of a stopped answer that this page doesn't receive. `stopping` is the first stop
- * request. If no text was delivered, the API stores no answer with this key.
+ * Reads the stored part of a stopped answer that this page doesn't receive. `stopping` is the first
+ * stop request. If no text was delivered, the API stores no answer with this key.
  */
 export async function stoppedChat(key, stopping, signal) {
   const neverBegan = new ApiError({ status: 410, code: "stopped" });

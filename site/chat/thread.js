@@ -91,7 +91,7 @@ async function openThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
-      // The first answer has brought an id since the address was read. Or else the conversation
+      // Either the first answer has brought an id after the address was read, or the conversation
       // began on another page and was never answered.
       const begun = [...threads.values()].find(({ name }) => name === id);
       return { instead: begun ? `#/c/${begun.id}` : "#/" };
@@ -193,7 +193,7 @@ class Thread {
     return !this.id && this.turns.shown.length === 0;
   }
 
-  /** The view of this conversation, scrolled to `turn` or to the end. */
+  /** Returns the view of this conversation, scrolled to `turn` or to the end. */
   view(title, turn = null) {
     return {
       title,
@@ -249,7 +249,9 @@ class Thread {
     this.turns.resume([]);
   }
 
-  /** Shows the suggestions of a new conversation until it has a turn, and the next price. */
+  /**
+   * Shows the price of the next message, and in a conversation without turns also the suggestions.
+   */
   arranged() {
     if (this.hello) this.hello.hidden = Boolean(this.id) || this.turns.shown.length > 0;
     this.priced();
@@ -262,7 +264,7 @@ class Thread {
     turn.interrupted();
   }
 
-  /** Shows the answer to a turn if the API has it. */
+  /** Shows the answer to a turn if the API has stored it. */
   async readAnswerOf(turn) {
     const { items } = await page("api/chat/", { limit: PAGE });
     const chat = items.find((chat) => answers(chat, turn));
@@ -271,7 +273,10 @@ class Thread {
 
   // --- The next message ---
 
-  /** The offer for a message after `parent`, by default after the last message that is shown. */
+  /**
+   * Returns the offer for a message after `parent`, by default after the last message that is
+   * shown.
+   */
   offer(message, parent = this.turns.shown.at(-1) ?? START, model = undefined) {
     const before = (count) => this.turns.leading(parent, count);
     return offerOf(message, { before, model, instructions: this.conversation.instructions });
@@ -320,7 +325,7 @@ class Thread {
     this.nameIt();
   }
 
-  /** Shows in the list whether this conversation waits for its first answer. */
+  /** Shows in the list whether this conversation is waiting for its first answer. */
   waits(isWaiting) {
     if (this.id || !this.name) return;
     this.conversation = { ...this.conversation, waiting: isWaiting };
@@ -382,7 +387,7 @@ class Thread {
     this.nameIt();
   }
 
-  /** Shows a new conversation after the user took back the only message to edit it. */
+  /** Shows a new conversation after the user has taken back the only message to edit it. */
   discard() {
     const wasShown = location.hash === `#/c/${this.name}`;
     takeOut(this.name);

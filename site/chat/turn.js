@@ -1,7 +1,7 @@
 // A turn of a conversation: a message and its answer, from the request to the last word.
 //
-// A turn has one idempotency key from sending the message until the answer has arrived. After a
-// failure the request is repeated with this key, so the message is answered and charged once.
+// A turn keeps its idempotency key until the answer has arrived. After a failure the request is
+// repeated with this key, so the message is answered and charged only once.
 
 import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
 import { interrupted, newKey, problemOf, stream } from "../session/api.js";
@@ -23,7 +23,7 @@ import { forgetFound, named, putOnTop } from "./sidebar.js";
 import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
 /**
- * Statuses with which a message returns to the box, because the API didn't begin to answer and
+ * After these statuses, a message returns to the box, because the API didn't begin to answer and
  * would refuse the message again.
  */
 const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
@@ -31,7 +31,7 @@ const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 /**
  * The maximum number of retries, one every five seconds, while the API still answers an earlier
  * request with the same key. Together the retries take longer than the API holds the tokens for a
- * lost answer. After the first few retries, the user is told that the answer takes longer.
+ * lost answer. After the first few retries, the page says that the answer takes longer.
  */
 const MOST_TRIES = 40;
 const FEW_TRIES = 2;
@@ -79,7 +79,9 @@ export class Turn {
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
     /** The shown price. Null without a price list; undefined while the list is unknown. */
     this.offer = offer;
-    /** The stop request: resolves with `{id, status}` of the message. Null if none was sent. */
+    /**
+     * The stop request: resolves with `{id, status}` of the message. Null if no stop was requested.
+     */
     this.stopping = null;
     readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
@@ -96,14 +98,14 @@ export class Turn {
     if (received) showAnswer(this.text, received, true);
   }
 
-  /** Makes the turn for a chat that the API returned. */
+  /** Makes a turn from a chat that the API returned. */
   static of(thread, chat) {
     const turn = new Turn(thread, { message: chat.message });
     turn.finish(chat);
     return turn;
   }
 
-  /** Keeps the message for a reload, until its answer has arrived. */
+  /** Stores the message, so that it survives a reload, until its answer has arrived. */
   keep() {
     keepUnfinished(this, this.failed);
   }
@@ -152,7 +154,7 @@ export class Turn {
     }
   }
 
-  /** Shows that the API answers the previous message first. */
+  /** Shows that the API first answers the previous message. */
   wait() {
     fill(this.state, thinking("Waiting for the answer above"));
   }
@@ -188,7 +190,8 @@ export class Turn {
         throw interrupted();
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
-        // Don't repeat the request: if the API has begun no answer, a repetition would begin one.
+        // Don't repeat the request: if the API hasn't begun an answer, a repetition would begin
+        // one.
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
@@ -275,7 +278,9 @@ export class Turn {
     this.thread.toEnd();
   }
 
-  /** Shows the number of this version and their count. `isOne`: all have the same message. */
+  /**
+   * Shows the number of this version and the count of versions. `isOne`: all have the same message.
+   */
   showVersion(number, count, isOne) {
     this.version = [number, count, isOne];
     if (count < 2 && !this.switcher) return;
@@ -297,7 +302,7 @@ export class Turn {
     await (await import("./versions.js")).edit(this, text);
   }
 
-  /** Shows that the answer was cut off or stopped. Offers to continue the last answer. */
+  /** Shows that the answer was cut off or stopped. For the last answer, offers to continue it. */
   cut() {
     const { finish_reason: reason, tokens_deducted: cost, receipt } = this.chat;
     const sentence = reason === "length" && receipt?.shortened ? this.shortened() : CUT[reason];
@@ -324,19 +329,19 @@ export class Turn {
     this.moreCosts.textContent = newAnswerCosts(this.thread.offer("Continue", this));
   }
 
-  /** The offer for this message now, by default of the chosen model. */
+  /** The current offer for this message, by default with the chosen model. */
   offerNow(model) {
     return this.thread.offer(this.message, this.thread.turns.before(this), model);
   }
 
-  /** Shows an answer that didn't arrive by the stream. */
+  /** Shows an answer that didn't arrive through the stream. */
   async found(chat) {
     dropUnfinished(this);
     this.finish(chat);
     await this.arrived({ ...chat, replayed: true });
   }
 
-  /** Updates the rest of the page after an answer arrived. */
+  /** Updates the rest of the page after an answer has arrived. */
   async arrived(chat) {
     const { thread } = this;
     sawChat(chat);
@@ -344,7 +349,7 @@ export class Turn {
     const body = this.text.querySelector(".reasoning + .prose") ?? this.text;
     const said = body.textContent.slice(0, 2000);
     announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
-    // A replayed answer has the old balance, from the time of the first reply.
+    // A replayed answer contains the old balance, from the time of the first reply.
     const left = chat.replayed ? undefined : chat.tokens_left;
     learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
     if (chat.replayed) readBalance();
@@ -370,7 +375,7 @@ export class Turn {
     }
     learnPrice(error.message);
     const isPriceRefused = Boolean(this.offer) && isAboutPrice(error);
-    // The note on the refusal has the current prices and the balance.
+    // The note about the refusal shows the current prices and balance.
     if (isPriceRefused) await Promise.all([readBalance(), readModels().catch(() => {})]);
     if (this.left) return;
     const isRefused = BACK_TO_BOX.has(error.status) || error.code === "costs_more";
@@ -401,8 +406,8 @@ export class Turn {
   }
 
   /**
-   * Takes the current price for a message that the API refused because of its old price or model,
-   * under a new key. Returns the text of the button that sends the message.
+   * Sets the current price, and a new key, for a message that the API refused because of its old
+   * price or model. Returns the text of the button that sends the message.
    */
   offerAgain() {
     dropUnfinished(this);
@@ -415,7 +420,7 @@ export class Turn {
     return this.thread.composer.box.value.trim() === "";
   }
 
-  /** Returns the message to the place where it was written: the box or the previous version. */
+  /** Returns the message to where the user wrote it: the box or the previous version. */
   putBack(text = this.message) {
     const { turns, composer } = this.thread;
     turns.remove(this);
@@ -424,7 +429,7 @@ export class Turn {
     else if (version.message !== this.message) attempt(() => version.edit(this.message));
   }
 
-  /** Returns the message to the place where it was written, with the reason. */
+  /** Returns the message to where the user wrote it, with the reason. */
   giveBack(error) {
     const { thread } = this;
     this.putBack();
@@ -434,7 +439,7 @@ export class Turn {
     readBalance();
   }
 
-  /** Sends the refused message again, from the place to which it returned. */
+  /** Sends the refused message again from where it has returned to. */
   sendAgain() {
     const { turns, composer } = this.thread;
     const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
@@ -445,7 +450,7 @@ export class Turn {
     else composer.submit();
   }
 
-  /** Shows that the answer couldn't be stopped and is no longer read. */
+  /** Shows that the answer couldn't be stopped, and that the page no longer reads it. */
   goesOn() {
     this.stopped = false;
     this.keep();
@@ -532,19 +537,19 @@ export class Turn {
   }
 }
 
-/** The text of the choice that asks for another answer, with its price. */
+/** The text of the menu item that asks for another answer, with its price. */
 function regeneration(offer) {
   if (offer) return `Regenerate for ${offerInWords(offer)}`;
   const price = answerPrice();
   return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
 }
 
-/** Returns true if the API refused the price that was shown, or the model. */
+/** Returns true if the API refused the shown price or the model. */
 function isAboutPrice({ status, code, errors }) {
   return status === 402 || code === "costs_more" || Boolean(errors?.model);
 }
 
-/** Returns true if the request may have been executed, although the client got no reply. */
+/** Returns true if the API may have executed the request, although the client got no reply. */
 function isUnknown({ status, code }) {
   const isOpen = ["unavailable", "idempotency_key_running"].includes(code);
   return status === 0 || isOpen || code?.startsWith("http_5");

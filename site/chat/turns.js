@@ -1,4 +1,4 @@
-// The turns of a conversation: the shown branch, and the messages without an answer.
+// The turns of a conversation: those in the shown branch, and messages without an answer.
 
 import { page } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -10,11 +10,11 @@ import { keepDraft, readDraft } from "./drafts.js";
 import { Turn } from "./turn.js";
 import { answers, dropUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
-/** The number of messages in a page, and the minimum that is shown of a branch. */
+/** The number of messages in a page, and the minimum number of shown messages in a branch. */
 const PAGE = 20;
 const LEAST = 10;
 
-/** The page size and the maximum number of messages in the search for a message or a branch. */
+/** The page size, and the maximum number of messages, when searching for a message or a branch. */
 const SEARCH_PAGE = 100;
 const SEARCHED = 2000;
 
@@ -67,7 +67,7 @@ export class Turns {
     return page(next ?? "api/chat/", query, { signal });
   }
 
-  /** Adds messages, which are older than all known ones, and the path of the next page. */
+  /** Adds messages that are older than all known messages, and the path of the next page. */
   learn(items, next) {
     for (const chat of items) this.know(chat);
     this.next = next;
@@ -84,8 +84,8 @@ export class Turns {
   /** Reads older messages while `lacks()`, within limits. */
   async readWhile(lacks, signal) {
     const { chats } = this.branches;
-    // Read larger pages. They begin again with the newest message, so the first page also has known
-    // messages.
+    // Read larger pages. They begin again with the newest message, so the first page also contains
+    // known messages.
     let next = chats.size <= PAGE ? null : this.next;
     while (this.next && lacks() && chats.size < SEARCHED) {
       const read = await this.read(next, SEARCH_PAGE, signal);
@@ -147,7 +147,7 @@ export class Turns {
     return this.answered.get(id);
   }
 
-  /** The parent of a message, for a new version of the message. */
+  /** Returns a message's parent, which a new version of the message also follows. */
   async parentOf(id) {
     await this.readWhile(() => this.branches.parent(id) === null);
     return this.branches.parent(id) ?? this.branches.get(id)?.after ?? "";
@@ -176,7 +176,7 @@ export class Turns {
 
   // --- Messages without an answer ---
 
-  /** Shows a message that was sent just now or before a reload. */
+  /** Shows a message that was just sent, or was sent before a reload. */
   add(turn) {
     turn.previous = turn.follows ? null : (this.shown.at(-1) ?? null);
     this.waiting.push(turn);
@@ -194,7 +194,7 @@ export class Turns {
 
   /**
    * The `after` field of a message's request. It is empty, which means the newest message, if there
-   * is no parent or the page doesn't know whether the API answers the parent.
+   * is no parent, or if the page can't tell whether the API answers the parent.
    */
   sentAfter(turn) {
     const before = this.before(turn);
@@ -203,8 +203,8 @@ export class Turns {
   }
 
   /**
-   * The last messages before a new one, oldest first and at most `count`, or null if they aren't all
-   * known. `before` is the new message's parent, as in `before(turn)`.
+   * The last messages before a new message, oldest first and at most `count`, or null if some are
+   * unknown. `before` is the new message's parent, as in `before(turn)`.
    */
   leading(before, count) {
     let at = before;
@@ -230,7 +230,7 @@ export class Turns {
     this.arrange();
   }
 
-  /** Removes a turn whose message was deleted or returned to the place where it was written. */
+  /** Removes a turn whose message was deleted, or has returned to where it was written. */
   remove(turn) {
     if (this.shown.includes(turn)) {
       const left = this.shown.findLast((other) => other !== turn && other.chat);
@@ -294,7 +294,7 @@ export class Turns {
     const path = this.path();
     if (path.length === 0 || this.branches.parent(path[0]) === START) show(null);
     for (const id of path) show(this.turnOf(id));
-    // Show waiting turns whose parent was deleted or hasn't been read at the end.
+    // At the end, show waiting turns whose parent was deleted or hasn't been read.
     for (const turn of waits)
       if (!shown.includes(turn) && (turn === this.place || this.isLost(turn))) show(turn);
     this.shown = shown;
@@ -326,7 +326,7 @@ export class Turns {
     return this.answered.get(id);
   }
 
-  /** The versions of a turn, oldest first: ids, and turns without an answer. */
+  /** The versions of a turn, oldest first, as ids or as turns without an answer. */
   versions(turn) {
     const parent = turn.chat ? this.branches.parent(turn.chat.id) : this.before(turn);
     if (typeof parent !== "string" || !(turn.chat || turn.instead)) return [turn.chat?.id ?? turn];
@@ -346,7 +346,7 @@ export class Turns {
     return this.shown.find((turn) => turn === version || turn.chat?.id === version);
   }
 
-  /** Keeps the shown branch for a reload, unless it leads to the newest message. */
+  /** Remembers the shown branch for a reload, unless it leads to the newest message. */
   remember() {
     const last = this.shown.findLast(({ chat }) => chat)?.chat.id ?? null;
     if (!this.thread.id || !last) return;

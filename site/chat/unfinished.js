@@ -3,12 +3,12 @@
 
 import { keepDraft, readDraft } from "./drafts.js";
 
-/** The time for which a message is kept, in ms. The API remembers idempotency keys for a day. */
+/** How long a message is kept, in ms. The API remembers idempotency keys for a day. */
 const KEY_LIFE = 23 * 3600 * 1000;
 
 /**
- * The longest time for which the API may be answering a message, in milliseconds. After that, the
- * user decides whether to send the message again.
+ * The maximum time that the API may take to answer a message, in milliseconds. After that, the user
+ * decides whether to send the message again.
  */
 const ANSWERING = 10 * 60 * 1000;
 
@@ -27,12 +27,12 @@ export function forgetChats() {
 }
 
 /**
- * The unfinished messages: `{key, message, sent, after, conversation, first, follows, instead, offer,
- * failed, stopped, received}` each. If `conversation` is missing, `first` is the key of the message
- * that begins the conversation. `follows` is the message's parent. `instead` is the id of the
- * message of which this message is a version. `offer` is the shown price. `failed` is true if the
- * API refused the message or couldn't answer it, and `stopped` if the user stopped it. `received`
- * is the text that has arrived.
+ * The unfinished messages, each `{key, message, sent, after, conversation, first, follows, instead,
+ * offer, failed, stopped, received}`. If `conversation` is missing, `first` is the key of the
+ * message that begins the conversation. `follows` is the message's parent. `instead` is the id of
+ * the message of which this message is a version. `offer` is the shown price. `failed` is true if
+ * the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
+ * `received` is the text that has arrived.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -76,8 +76,8 @@ export function onReturn(listener) {
 }
 
 /**
- * Returns true if a chat answers an unfinished message: it has the same text, and it is newer than
- * all chats that the page knew when the message was sent.
+ * Returns true if a chat answers an unfinished message: its text is the same, and it is newer than
+ * all chats that the page had seen when the message was sent.
  */
 export function answers(chat, { message, after }) {
   return chat.message === message && chat.id > after;

@@ -11,8 +11,8 @@ import { enterKey, sends, tooLong } from "./box.js";
 import { newAnswerCosts } from "./offer.js";
 
 /**
- * The switch of a `Turn`: below its answer if all versions have the same message, otherwise below the
- * message.
+ * The version switch of a `Turn`. It is below the answer if all versions have the same message, and
+ * otherwise below the message.
  */
 export class Switcher {
   constructor(turn) {
@@ -71,7 +71,7 @@ function turnTo(turn, step) {
   announce(`Version ${to + 1} of ${versions.length}`);
 }
 
-/** Removes the opened message from the address, because another version is shown now. */
+/** Removes the opened message from the address, because the page now shows another version. */
 function leaveMessage({ id }) {
   const address = `#/c/${id}`;
   if (location.hash.startsWith(`${address}?`)) window.history.replaceState(null, "", address);
@@ -98,8 +98,8 @@ function isFree({ thread }) {
 }
 
 /**
- * Sends a new version of a message, edited or unchanged, to get another answer. `offer` is the price
- * that was shown.
+ * Sends a new version of a message, edited or unchanged, to get another answer. `offer` is the
+ * shown price.
  */
 async function send(turn, message, offer) {
   const { thread } = turn;

@@ -1,5 +1,5 @@
 // The API documentation: Swagger UI with the API's description, in the frame of these pages. The
-// page keeps tokens, typed or from the browser's session, only until it is closed.
+// page keeps typed tokens, and those from the browser's session, only until it is closed.
 
 import { nodesOf } from "../markdown/nodes.js";
 import { parse } from "../markdown/syntax.js";
@@ -42,8 +42,8 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 
 /**
- * The note on the cost of trying. A description that a cache keeps from an earlier release has no
- * price.
+ * The note on the cost of trying an endpoint. A cache may contain an earlier release's description,
+ * which has no price.
  */
 function costs(price) {
   const tokens = inCurrency(price ? `${price} tokens` : "tokens");
@@ -62,7 +62,7 @@ function described(source) {
 const accessible = ({ React }) => {
   const e = React.createElement;
 
-  /** The button that authorizes with the browser's session, and the result. */
+  /** The button that authorizes requests with the browser's session, and the result. */
   const UseSession = ({ authActions }) => {
     const [said, say] = React.useState("");
     React.useEffect(
@@ -172,7 +172,7 @@ const accessible = ({ React }) => {
       },
     },
     wrapComponents: {
-      /** Descriptions as nodes, because the page's policy refuses Swagger UI's HTML. */
+      /** Descriptions as nodes, because the page's policy forbids Swagger UI's HTML strings. */
       Markdown:
         () =>
         ({ source, className = "" }) => {
@@ -224,7 +224,10 @@ const accessible = ({ React }) => {
       ExamplesSelect: (Select) => (props) =>
         e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
       TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
-      /** The responses without the role `region`, which would hide the table's rows. */
+      /**
+       * The responses without the role `region`, which would hide the table's rows from screen
+       * readers.
+       */
       responses: (Responses) => (props) => {
         const box = React.useRef(null);
         React.useEffect(() =>

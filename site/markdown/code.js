@@ -12,7 +12,7 @@ const library = lazy(async () => {
 
 /**
  * The maximum number of coloured characters in a block, and in a line. The rest of the code has one
- * colour, because the library takes quadratic or cubic time for some texts.
+ * colour, because the library takes quadratic or cubic time for some inputs.
  */
 const LONGEST = 8000;
 const WIDEST = 1000;
@@ -57,7 +57,7 @@ const CLASSES = {
 };
 
 /**
- * The nodes of a text in the colours of a language. If the library isn't loaded yet, it is added to
+ * Returns the nodes for code in a language's colours. If the library isn't loaded yet, adds it to
  * `lacking`. `budget.code` is the number of characters in the answer that may still be coloured.
  */
 export function coloured(text, named, { lacking, budget }) {
@@ -78,7 +78,7 @@ export function coloured(text, named, { lacking, budget }) {
   return result._emitter.nodes;
 }
 
-/** The length of a text's first lines that are coloured. */
+/** The length of the first lines, which are coloured. */
 function colourable(text, most) {
   let end = 0;
   while (end < text.length) {
@@ -89,7 +89,7 @@ function colourable(text, most) {
   return end;
 }
 
-/** An emitter for highlight.js that makes nodes. Adjacent texts become one node. */
+/** An emitter for highlight.js that makes nodes. Adjacent pieces of text become one node. */
 class Nodes {
   constructor() {
     this.nodes = [];

@@ -1,5 +1,5 @@
 // Draws answers in Markdown, whole or growing. Each step parses only the last block again, because
-// its end may not have arrived, and updates only the nodes that changed.
+// its end may not have arrived yet, and updates only the nodes that changed.
 
 import { BUDGET, nodesOf } from "./nodes.js";
 import { parse } from "./syntax.js";
@@ -8,8 +8,8 @@ import { parse } from "./syntax.js";
 const drawings = new WeakMap();
 
 /**
- * Shows a text in an element. A later call with a longer text keeps the unchanged nodes, even in
- * the growing block, so that it doesn't disturb a selection, a screen reader or a scrolled code
+ * Shows an answer in an element. A later call with a longer answer keeps the unchanged nodes, even
+ * in the growing block, so that it doesn't disturb a selection, a screen reader or a scrolled code
  * block.
  */
 export function draw(element, text) {
@@ -41,7 +41,7 @@ class Drawing {
     this.text = "";
     /**
      * The shown blocks: `{source, node, before, after}`, where `before` and `after` are budgets. A
-     * block that waits for a library also has its `tokens`.
+     * block that waits for a library also keeps its `tokens`.
      */
     this.blocks = [];
     /** The link definitions in the text, as JSON. */
@@ -49,7 +49,7 @@ class Drawing {
     this.restart();
   }
 
-  /** Begins to parse the text from its beginning again. */
+  /** Parses the text from the beginning again. */
   restart() {
     /** The number of complete blocks, and the position at which the next block begins. */
     this.complete = 0;
@@ -161,7 +161,7 @@ function outlined(tag, above) {
  * positions survive. Returns the node that is in the page afterwards.
  */
 function morph(old, fresh) {
-  // The styles in a formula can't be set as attributes, which the pages' policy refuses.
+  // Styles in a formula can't be set as attributes, because the pages' policy forbids those.
   const isOther = old.nodeName === "math" && !old.isEqualNode(fresh);
   if (old.nodeName !== fresh.nodeName || isOther) {
     old.replaceWith(fresh);
@@ -185,7 +185,7 @@ function morph(old, fresh) {
   return old;
 }
 
-/** Replaces the part of a text that differs. A selection before that part survives. */
+/** Replaces the part of a text node that differs. A selection before that part survives. */
 function changeText(node, text) {
   const { data } = node;
   if (data === text) return;

@@ -13,14 +13,14 @@ const library = lazy(async () => {
   return module;
 });
 
-/** Longer and deeper formulas are shown as they were written. */
+/** The maximum length and depth. Other formulas are shown as they were written. */
 const LONGEST = 4000;
 const DEEPEST = 60;
 
 /** The fixed cost of a formula in an answer's budget, besides its characters. */
 const EACH = 20;
 
-/** Matches formulas that define commands: their expansion could be very long. */
+/** Matches formulas that define commands, because their expansion could be very long. */
 const DEFINES =
   /\\(?:[egx]?def|let|futurelet|(?:re|provide)?newcommand|providecommand)(?![A-Za-z])/;
 
@@ -41,8 +41,8 @@ const ATTRIBUTES = words(
 );
 
 /**
- * The MathML of a formula, or its source if the formula is invalid. If the library isn't loaded
- * yet, it is added to `lacking`. `budget.formulas` is the number of formula characters in the
+ * Returns the MathML of a formula, or its source if the formula is invalid. If the library isn't
+ * loaded yet, adds it to `lacking`. `budget.formulas` is the number of formula characters in the
  * answer that may still be laid out.
  */
 export function formula({ content, markup, block }, { lacking, budget }) {
@@ -64,10 +64,13 @@ export function formula({ content, markup, block }, { lacking, budget }) {
   }
 }
 
-/** Matches a distance that would move a part of a formula over other text. */
+/** Matches a distance so large that it would move a part of a formula over other text. */
 const FAR = /-\d{2}/;
 
-/** Returns true if an element has only allowed elements. Removes all other attributes. */
+/**
+ * Returns true if an element contains only allowed elements. Removes attributes that aren't
+ * allowed.
+ */
 function isAllowed(element, depth) {
   if (depth > DEEPEST || !ELEMENTS.has(element.localName)) return false;
   for (const { name, value } of [...element.attributes])

@@ -1,5 +1,5 @@
-// Makes the nodes of an answer from its Markdown tokens. Every element is made by its name, so the
-// text of an answer never becomes HTML.
+// Makes the nodes of an answer from its Markdown tokens. Elements are created by name, so the text
+// of an answer never becomes HTML.
 
 import { copyButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
@@ -14,9 +14,9 @@ import { languageOf } from "./syntax.js";
 export const BUDGET = { code: 24_000, formulas: 16_000 };
 
 /**
- * The nodes of these tokens. Libraries that they need and that aren't loaded yet are added to
- * `lacking`. `address` returns a link's target, or null if the link isn't allowed. The cost of the
- * tokens is deducted from `budget`.
+ * Returns the nodes of these tokens. Adds libraries that they need, and that aren't loaded yet, to
+ * `lacking`. `address` returns a link's target, or null if the link isn't allowed. Deducts the cost
+ * of the tokens from `budget`.
  */
 export function nodesOf(
   tokens,
@@ -40,14 +40,14 @@ export function nodesOf(
 
 /** Makers of elements with content, by token type. */
 const AROUND = {
-  // Paragraphs in a list without blank lines are hidden.
+  // In a list without blank lines, markdown-it marks paragraphs as hidden.
   paragraph_open: ({ hidden }, children) => (hidden ? children : h("p", {}, children)),
   blockquote_open: (_, children) => h("blockquote", {}, children),
   bullet_list_open: (_, children) => h("ul", {}, children),
   ordered_list_open: (token, children) => h("ol", { start: token.attrGet("start") }, children),
   list_item_open: (_, children) => item(children),
 
-  // A heading in a quote or a list isn't part of the answer's outline, so it has no level.
+  // A heading in a quote or a list isn't part of the answer's outline, so it gets no level.
   heading_open: ({ level, tag }, children) =>
     level === 0 ? h(tag, {}, children) : h("p", {}, h("strong", {}, children)),
 
@@ -71,7 +71,7 @@ const AROUND = {
     link(token.attrGet("href"), token.attrGet("title"), children, address),
 };
 
-/** Makers of elements and texts without inner tokens, by token type. */
+/** Makers of elements and text without inner tokens, by token type. */
 const ALONE = {
   inline: ({ children }, context) => nodesOf(children, context),
   text: ({ content }) => content,

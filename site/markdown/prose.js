@@ -5,7 +5,7 @@ import { fill, h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
 
 const markdown = lazy(async () => {
-  // Request all scripts at once; otherwise each would wait for the script that imports it.
+  // Request all scripts at once. Otherwise each script would wait for the script that imports it.
   const [module] = await Promise.all([
     import("./draw.js"),
     import("./nodes.js"),
@@ -18,14 +18,14 @@ const markdown = lazy(async () => {
 
 let reading = null;
 
-/** Loads the styles of answers, which override the page's styles. */
+/** Loads the styles for answers, which override the page's styles. */
 function look() {
   reading ??= link();
   reading.catch(() => (reading = null));
   return reading;
 }
 
-/** Loads the styles of answers for a view that shows code. Never rejects. */
+/** Loads the styles for answers, for a view that shows code. Never rejects. */
 export const readLook = () => look().catch(() => {});
 
 function link() {
@@ -43,12 +43,12 @@ function link() {
 /** Loads the modules that show Markdown. Never rejects. */
 export const readMarkdown = markdown.read;
 
-/** The parts of each element whose answer has reasoning. */
+/** The parts of each element whose answer contains reasoning. */
 const parted = new WeakMap();
 
 /**
  * Shows an answer in an element, with its reasoning collapsed. A later call with a longer text adds
- * the new part. `grows` means that more text may follow.
+ * the new part. `grows` is true if more text may follow.
  */
 export function showAnswer(element, text, grows = false) {
   const { reasoning, answer } = partsOf(text, grows);
@@ -113,5 +113,5 @@ export function partsOf(text, grows = false) {
   return { reasoning: (isMark ? rest.slice(0, mark) : rest).trimStart(), answer: "" };
 }
 
-/** A text without its reasoning, or the whole text if it has only reasoning. */
+/** A text without its reasoning, or the whole text if it is only reasoning. */
 export const withoutReasoning = (text) => partsOf(text).answer || text;

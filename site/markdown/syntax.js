@@ -1,17 +1,20 @@
 // The Markdown of answers: CommonMark with GitHub's tables, strikethrough and bare links, numbered
-// footnotes, and formulas. HTML is text, except for a few elements without attributes that AIs use,
-// such as `<br>` in tables and `<sub>`.
+// footnotes, and formulas. HTML is shown as text, except for a few elements without attributes that
+// AIs use, such as `<br>` in tables and `<sub>`.
 
 import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
 
-/** The maximum characters and lines that are searched for the end of a formula or an address. */
+/**
+ * The maximum number of characters and lines that are searched for the end of a formula or an
+ * address.
+ */
 const LONGEST = 4000;
 const MOST_LINES = 200;
 
 const markdown = new MarkdownIt({ html: false, linkify: true });
 
-// Links are checked when they are shown. Their text is shown as written, because a decoded host
-// name could look like another one.
+// Accept all links here, because they are checked when they are shown. Their text is shown as
+// written, because a decoded host name could look like another one.
 markdown.validateLink = () => true;
 markdown.normalizeLinkText = (url) => url;
 
@@ -26,7 +29,8 @@ markdown.linkify.add("www.", {
 });
 
 /**
- * The tokens of a text. `env.references` collects link definitions and may contain earlier ones.
+ * Returns the tokens of a text. `env.references` collects link definitions, and may contain earlier
+ * ones.
  */
 export const parse = (text, env) => markdown.parse(text, env);
 
@@ -64,8 +68,8 @@ function formulaBlock(state, start, end, silent) {
     isOpen = found < 0;
     // A line that begins with `\[no link]` is text.
     if (isOpen && next === start && close === "\\]" && line.includes("]")) return false;
-    // The first line decides if the formula ends a paragraph, because a later line can't undo
-    // that.
+    // The first line alone decides whether the formula ends a paragraph, because a later line can't
+    // undo that.
     if (isOpen && silent) return true;
     lines.push(isOpen ? line : line.slice(0, found));
   }
@@ -105,8 +109,9 @@ markdown.inline.ruler.before("escape", "formula", (state, silent) => {
 });
 
 /**
- * The length of the formula that ends at a single dollar, or -1. A dollar may also belong to a
- * price or a variable: `$x^2$` is a formula, but `$5 and $6` and `$HOME/$USER` contain no formula.
+ * Returns the length of the formula that ends at a single dollar, or -1. A dollar may also belong
+ * to a price or a variable: `$x^2$` is a formula, but `$5 and $6` and `$HOME/$USER` contain no
+ * formula.
  */
 function dollars(text, before = "") {
   if (/[\w$\\]/.test(before) || !/^[^\s$]/.test(text)) return -1;
@@ -114,7 +119,7 @@ function dollars(text, before = "") {
   const tex = text.slice(0, length);
   if (length < 0 || /[\n`]|[\s\\]$/.test(tex) || /[\w$]/.test(text[length + 1] ?? "")) return -1;
   if (/[\\^_]/.test(tex)) return length;
-  // A formula without TeX commands has no words.
+  // A formula without TeX commands contains no words.
   const words = /^\d/.test(tex) ? /\p{L}{2}/u : /\p{L}{3}/u;
   return words.test(tex) ? -1 : length;
 }
@@ -135,7 +140,7 @@ markdown.inline.ruler.before("link", "footnote", (state, silent) => {
   return true;
 });
 
-// A note that is only an address would otherwise be a link definition.
+// Otherwise a note that consists only of an address would be a link definition.
 const paragraph = markdown.block.ruler.getRules("").at(-1);
 markdown.block.ruler.before("reference", "footnote", (state, start, end, silent) => {
   const at = state.bMarks[start] + state.tShift[start];

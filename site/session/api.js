@@ -2,7 +2,7 @@
 //
 // This module keeps the access token only in memory. The refresh token is a cookie that no script
 // can read. The API sets and reads the cookie only in requests with the header `X-Refresh-Token:
-// cookie`, which other sites can't send. The header `X-Page-Key` has a random value from this
+// cookie`, which other sites can't send. The header `X-Page-Key` contains a random value from this
 // origin's storage. A browser sends cookies to every port of a host, but a server on another port
 // can't use them without the key.
 
@@ -19,9 +19,9 @@ const HERE = `farebox.session${base.pathname}`;
 const KEY = `farebox.key${base.pathname}`;
 
 /**
- * A failed request. `status` is 0 if no reply arrived; `errors` has the sentences for each field;
- * `retryAfter` is in seconds; `cost` is what a message costs at least, if the request paid too
- * little.
+ * A failed request. `status` is 0 if no reply arrived. `errors` contains the sentences for each
+ * field. `retryAfter` is in seconds. `cost` is the least that a message costs, if the request
+ * offered too little.
  */
 export class ApiError extends Error {
   constructor({ status = 0, code, detail, errors = {}, retryAfter = null, ...more }) {
@@ -32,7 +32,8 @@ export class ApiError extends Error {
   }
 
   /**
-   * True if the same request can be repeated: the outcome is unknown or the failure is temporary.
+   * True if the same request can be repeated, because the outcome is unknown or the failure is
+   * temporary.
    */
   get passing() {
     return (
@@ -78,8 +79,8 @@ export async function resume() {
 }
 
 /**
- * A new access token for the browser's session, or null if there is no session. This function is
- * for a page that doesn't send its requests with this module.
+ * Returns a new access token for the browser's session, or null if there is no session. For a page
+ * that doesn't send its requests through this module.
  */
 export const sessionToken = async () => ((await resume()) ? access : null);
 
@@ -88,7 +89,7 @@ export async function signIn(username, password) {
   try {
     return await begin("api/login/", { username, password });
   } catch (error) {
-    // The API's sentence is for programs that compare it.
+    // Replace the API's sentence, which programs compare.
     if (error.code === "invalid_credentials") error.message = "Incorrect username or password.";
     throw error;
   }
@@ -140,7 +141,7 @@ function hold(token) {
   remembered.set("yes");
 }
 
-/** Remembers if this browser probably has a session, because no script can read the cookie. */
+/** Remembers whether this browser probably has a session, because no script can read the cookie. */
 const remembered = {
   get() {
     try {
@@ -231,9 +232,7 @@ function subject(token) {
 
 // --- Requests ---
 
-/**
- * A new idempotency key. The API executes all requests with the same key once.
- */
+/** Returns a new idempotency key. The API executes all requests with the same key only once. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -287,8 +286,8 @@ export async function page(path, query, options) {
 }
 
 /**
- * The server-sent events in a reply, each `{event, data, replayed}` with parsed JSON as its data.
- * Throws an `ApiError`, whose code is `interrupted` if the connection is lost during the reply.
+ * Yields the server-sent events in a reply, each `{event, data, replayed}` with parsed JSON as its
+ * data. Throws an `ApiError`. Its code is `interrupted` if the connection is lost during the reply.
  */
 export async function* stream(path, body, { key, signal } = {}) {
   const response = await send("POST", path, { body, key, signal });
@@ -410,7 +409,7 @@ async function problem(response) {
     if (document?.detail)
       return problemOf({ retry_after: retryAfter, ...document }, response.status);
   } catch {
-    // The reply isn't from the API. It may be a proxy's HTML page.
+    // The reply doesn't come from the API. It may be a proxy's HTML page.
   }
   return new ApiError({
     status: response.status,

@@ -2,7 +2,7 @@
 
 import { interrupted, nextPage, send } from "./api.js";
 
-/** Reads a reply as a file: `{blob, name, next}`. Throws if it was cut off. */
+/** Reads a reply as a file: `{blob, name, next}`. Throws if the reply was truncated. */
 export async function file(path, { query, accept, signal } = {}) {
   const response = await send("GET", path, { query, accept, signal });
   const blob = await response.blob().catch(() => {

@@ -1,5 +1,5 @@
-// The models that users can choose, with their prices, as last reported by the API, and the model
-// that this browser has chosen. Without a price list all messages have one price.
+// The models that users can choose, with the prices that the API last reported, and the model that
+// was chosen in this browser. Without a price list, all messages cost the same.
 
 import { formatNumber, formatTokens, inCurrency, useCurrency } from "../ui/format.js";
 import { get } from "./api.js";
@@ -10,16 +10,19 @@ const KEY = "farebox.model";
 /** The age at which a price list is read again when the user returns, in milliseconds. */
 const OLD = 5 * 60 * 1000;
 
-/** The list of a server that has no models to choose from. */
+/** The list of a server that doesn't offer models to choose from. */
 const NONE = { version: null, models: [] };
 
-/** The reply of the API, or null while it is unknown. */
+/** The API's reply, or null while it is unknown. */
 let list = null;
 let since = 0;
 let reading = null;
 const watchers = new Set();
 
-/** Calls `show` after each change of the list or the choice. Returns a function that ends this. */
+/**
+ * Calls `show` after each change of the list or the choice. Returns a function that stops these
+ * calls.
+ */
 export function watchModels(show) {
   watchers.add(show);
   return () => watchers.delete(show);
@@ -28,7 +31,7 @@ export function watchModels(show) {
 /** Reads the models and their prices again. */
 export function readModels() {
   const missing = (error) => {
-    // The previous release doesn't know this endpoint.
+    // The previous release doesn't have this endpoint.
     if (error.status !== 404) throw error;
     return NONE;
   };
@@ -46,7 +49,7 @@ export function readModels() {
 
 const changed = () => watchers.forEach((show) => show());
 
-/** Returns true if the API has told whether there is a price list. */
+/** Returns true if the API has reported whether there is a price list. */
 export const areModelsKnown = () => list !== null;
 
 /** Reads an old price list again, because the user returns to the page. */
@@ -55,7 +58,10 @@ export function renewModels() {
   if (isOld) readModels().catch(() => {});
 }
 
-/** Reads the price list again if a new answer was charged by another one, or by none (null). */
+/**
+ * Reads the price list again if a new answer was charged under another version, or without a list
+ * (null).
+ */
 export function noticePrices(version) {
   if (list !== null && list.version !== version) readModels().catch(() => {});
 }
@@ -71,7 +77,7 @@ export const hasPrices = () => list !== null && list.version !== null;
 /** The models of the price list, the default first. Empty without a price list. */
 export const models = () => (hasPrices() ? list.models : []);
 
-/** The most messages before a message, and the most bytes of them, that the AI gets. */
+/** The maximum number of earlier messages, and of their bytes, that the AI gets with a message. */
 export const context = () => list.context;
 
 /** The chosen model of the price list, or null without a price list. */
@@ -100,7 +106,7 @@ export function chooseModel(name) {
   try {
     localStorage.setItem(KEY, name);
   } catch {
-    // Without storage the choice applies only to this page.
+    // Without storage, the choice applies only to this page.
   }
   changed();
 }
@@ -111,12 +117,12 @@ export function chooseModel(name) {
 export const isFlat = (fare) => Number.isInteger(fare.message);
 
 /**
- * The price of a message in tokens by a fare, rounded up. `prompt` and `answer` are numbers of model
- * tokens.
+ * The price of a message in tokens, computed by a fare and rounded up. `prompt` and `answer` are
+ * numbers of model tokens.
  */
 export function priceOf(fare, prompt, answer) {
   if (isFlat(fare)) return fare.message;
-  // The products may be greater than the integers that a number can hold.
+  // The products may exceed the integers that a number can represent.
   const millionths = BigInt(prompt) * BigInt(fare.input) + BigInt(answer) * BigInt(fare.output);
   return Number((millionths + 999_999n) / 1_000_000n);
 }
@@ -143,8 +149,9 @@ export function usageInWords(usage) {
 }
 
 /**
- * What a row of a statement paid for: the model and the numbers of model tokens. Empty for a row
- * without a price list. `units` is the number of times that the price was paid for a long prompt.
+ * What was paid for in a statement's row: the model and the numbers of model tokens. Empty for a
+ * row without a price list. `units` is the number of times that the price was charged for a long
+ * prompt.
  */
 export function paidFor({ model, usage, units, amount }) {
   if (!model) return "";

@@ -1,4 +1,4 @@
-// Whether tokens are sold, as last reported by the API. buy.js in ../account has the packs.
+// Whether tokens are sold, as the API last reported. buy.js in ../account shows the packs.
 
 import { get } from "./api.js";
 
@@ -20,12 +20,12 @@ export function learnShop({ packs, purchases }) {
   if (was?.sells !== shop.sells) watchers.forEach((show) => show());
 }
 
-/** Learns whether tokens are sold, unless that is known. A failure is no reason to complain. */
+/** Reads whether tokens are sold, unless that is known. Ignores failures. */
 export function readShop() {
   if (shop) return Promise.resolve();
   if (reading) return reading;
   const asked = get("api/user/purchases/", { limit: 1 })
-    // The previous release doesn't know this endpoint.
+    // The previous release doesn't have this endpoint.
     .catch((error) => (error.status === 404 ? { packs: [], purchases: [] } : null))
     .then((reply) => {
       // Another user may have logged in during the request.
@@ -37,7 +37,7 @@ export function readShop() {
   return asked;
 }
 
-/** Returns true if users can buy tokens. Asks the API if that is unknown. */
+/** Returns true if users can buy tokens. If that is unknown, asks the API. */
 export function sells() {
   readShop();
   return Boolean(shop?.sells);
@@ -46,7 +46,7 @@ export function sells() {
 /** Returns true if there is something to show: packs, or purchases from earlier. */
 export const hasShop = () => Boolean(shop && (shop.sells || shop.isUsed));
 
-/** Forgets this when the user logs out. */
+/** Forgets the shop when the user logs out. */
 export function forgetShop() {
   shop = null;
   reading = null;

@@ -1,5 +1,5 @@
-// The logged-in user, as last reported by the API: the balance, the price of an answer, the way to
-// get more tokens, and the profile. models.js has the prices of a price list.
+// The logged-in user, as the API last reported: the balance, the price of an answer, the ways to
+// get more tokens, and the profile. models.js contains the prices of a price list.
 
 import { fill, h } from "../ui/dom.js";
 import { formatNumber, formatTokens, formatUtcDay, inCurrency, plural } from "../ui/format.js";
@@ -11,7 +11,7 @@ import { onTold, tellTabs } from "./tabs.js";
 
 // --- The balance ---
 
-/** A balance is low if it pays for fewer answers than this. */
+/** A balance is low if it is enough for fewer answers than this. */
 const FEW = 5;
 
 /** The time after which the balance is read again if tokens are held, in milliseconds. */
@@ -27,7 +27,7 @@ let price = null;
 let topUp = null;
 /** The allowance, `{tokens, per, next}`, or null if there is none. */
 let allowance = null;
-/** The numbers of the last request for the balance and of the newest reply that was used. */
+/** The number of the last request for the balance, and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
 const watchers = new Set();
@@ -56,7 +56,7 @@ export function answerPrice() {
 export const costOfAnother = () =>
   answerPrice() ? `The new answer costs ${formatTokens(answerPrice())}.` : "";
 
-/** The number of answers that the balance pays for, or null if unknown. */
+/** The number of answers for which the balance is enough, or null if unknown. */
 const answersLeft = () =>
   tokens === null || !answerPrice() ? null : Math.floor(tokens / answerPrice());
 
@@ -74,8 +74,8 @@ function use({ left, holds, cost, more, filled }) {
     tokens = left;
     known = asked;
     if (Number.isInteger(holds)) held = holds;
-    // Read the balance again later: this page gets no reply when held tokens are spent or returned,
-    // and most replies don't have the allowance.
+    // Read the balance again later, because no reply tells this page that held tokens were spent or
+    // returned, and most replies lack the allowance.
     clearTimeout(rereading);
     const isOld = filled === undefined && isAllowanceOld();
     const pace = Number.isInteger(holds) && !isOld ? HELD_PACE : 0;
@@ -92,7 +92,10 @@ onTold("balance", use);
 const isAllowanceOld = () =>
   allowance !== null && allowance.next <= new Date().toISOString().slice(0, 10);
 
-/** Shows the price, balance, held tokens and the allowance's next day in a refusal's sentence. */
+/**
+ * Reads the price, the balance, the held tokens and the allowance's next day from a refusal's
+ * sentence, and shows them.
+ */
 export function learnPrice(sentence) {
   const named = (pattern) => {
     const digits = pattern.exec(sentence)?.[1];
@@ -108,8 +111,8 @@ export function learnPrice(sentence) {
 }
 
 /**
- * Shows an awaited reply. If a newer reply arrives first, shows only the price and the top-up,
- * which the newer reply may lack. Returns the reply.
+ * Waits for a reply and shows it. If a newer reply arrives first, shows only the price and the
+ * top-up, which the newer reply may lack. Returns the reply.
  */
 async function learnLater(awaited) {
   const turn = ++asked;
@@ -126,7 +129,7 @@ async function learnLater(awaited) {
  * request will report it.
  */
 export async function readBalance() {
-  // Without an allowance the reply lacks the field.
+  // Without an allowance, the reply lacks the field.
   const reading = get("api/tokens/").then((reply) => ({ allowance: null, ...reply }));
   await learnLater(reading).catch(() => {});
 }
@@ -179,8 +182,8 @@ export function balanceLink() {
 }
 
 /**
- * The warning about a low balance, with the way to get more tokens; or null. `most` is the most that
- * the next message may cost, if its price depends on the answer.
+ * The warning about a low balance, with the ways to get more tokens, or null. `most` is the most
+ * that the next message may cost, if its price depends on the answer.
  */
 export function lowBalance(most = null) {
   const left = answersLeft();
@@ -228,7 +231,8 @@ export function heldLine(signal) {
 
 /**
  * The note for a user who has too few tokens for an answer. The known balance may be older than the
- * refusal. `least` is what the shortest answer to the refused message may cost, if the refusal tells that.
+ * refusal. `least` is the price of the shortest answer to the refused message, if the refusal
+ * contains it.
  */
 export function tooFew(least = null) {
   const now = answerPrice();

@@ -1,4 +1,4 @@
-// Announcements by screen readers of changes that don't get the focus.
+// Lets screen readers announce changes that don't get the focus.
 
 import { h } from "./dom.js";
 
@@ -8,6 +8,6 @@ document.body.append(region);
 /** Lets screen readers announce a text after their current announcement. */
 export function announce(text) {
   region.textContent = "";
-  // Screen readers repeat an unchanged text only if the region was empty in between.
+  // Screen readers repeat the same text only if the region was empty in between.
   setTimeout(() => (region.textContent = text), 60);
 }

@@ -31,7 +31,7 @@ export function linkButton(text, href, props = {}) {
   return h("a", { href, class: classes, ...rest }, name && icon(name), h("span", {}, text));
 }
 
-/** Runs `work` and shows the button as busy. Presses in the meantime do nothing. */
+/** Runs `work` and shows the button as busy. Until then, further presses do nothing. */
 export async function busy(element, work) {
   if (element.getAttribute("aria-busy") === "true") return undefined;
   element.setAttribute("aria-busy", "true");
@@ -45,8 +45,8 @@ export async function busy(element, work) {
 }
 
 /**
- * A button that copies `text`, a string or a function, and confirms that. If the browser refuses,
- * the text is selected, so that the user can copy it by keyboard.
+ * A button that copies `text`, a string or a function, and confirms it. If the browser refuses, the
+ * button selects the text, so that the user can copy it with the keyboard.
  */
 export function copyButton(text, { label = "Copy", small = true, ...props } = {}) {
   const words = h("span", {}, label);

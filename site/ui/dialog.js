@@ -35,7 +35,7 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
       raiseMessages();
       resolve(result);
     });
-    // A press outside of the dialog closes it unless typed text would be lost.
+    // A press outside of the dialog closes it, unless typed text would be lost.
     element.addEventListener("mousedown", (event) => {
       const isTyped = element.matches(":has(:is(input, textarea):not(:placeholder-shown))");
       if (event.target === element && !isTyped) close();
@@ -48,8 +48,8 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
 }
 
 /**
- * Asks for confirmation of an action. Runs `run` before the dialog closes and shows a failure in
- * the dialog, in `words`. Resolves with true if the action was confirmed and succeeded.
+ * Asks for confirmation of an action. Runs `run` before the dialog closes, and shows a failure in
+ * the dialog, as `words` puts it. Resolves with true if the action was confirmed and succeeded.
  */
 export function confirm(title, text, options = {}) {
   const { action = "OK", danger = false, run, words = explain } = options;

@@ -1,4 +1,4 @@
-// Functions that make elements by name. No function here takes HTML, so text stays text.
+// Functions that make elements by name. No function here accepts HTML, so text stays text.
 
 /**
  * Makes an element. In `props`, `class` is the class, `on<event>` is a listener, `dataset` and
@@ -25,7 +25,7 @@ function nodes(children) {
   return children.flat(Infinity).filter((child) => !NOTHING.includes(child));
 }
 
-/** Props that are set as attributes, because the properties can't be set to the same text. */
+/** Props that are set as attributes, because the properties can't be set to the same string. */
 const ATTRIBUTES = ["list", "form", "spellcheck"];
 
 function set(element, name, value) {
@@ -56,7 +56,7 @@ export function showCurrent(strip) {
   strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
 }
 
-/** The distance below the visible part within which the end of a list counts as in view. */
+/** The end of a list counts as in view if it is within this distance below the visible part. */
 const NEAR = "300px";
 
 /** Calls `act` whenever `element` comes into view. The result's `again()` checks again. */

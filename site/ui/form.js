@@ -35,8 +35,8 @@ export function field(label, name, props = {}) {
 }
 
 /**
- * A field of checkboxes, one for each of `options`. The property `chosen()` returns the options that
- * are checked, which may be none. `input` is the first checkbox.
+ * A field of checkboxes, one for each of `options`. The property `chosen()` returns the options
+ * that are checked, which may be none. `input` is the first checkbox.
  */
 export function checkboxes(legend, name, options, { hint } = {}) {
   const { about, below, error } = explained(newId(name), hint);
@@ -56,7 +56,7 @@ export function checkboxes(legend, name, options, { hint } = {}) {
   return asField(element, boxes[0], error);
 }
 
-/** The hint and the error below an input. `about` has their ids. */
+/** The hint and the error below an input. `about` contains their ids. */
 function explained(id, hint) {
   const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
   const about = [hint && `${id}-hint`, error.id].filter(Boolean).join(" ");
@@ -94,7 +94,7 @@ function password(input) {
 }
 
 /**
- * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`: its `errors` are
+ * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`. Its `errors` are
  * shown beside their fields, and other failures above the button. `names` maps an error's name to
  * the name of the field that shows it, and `codes` maps a failure's code to such a name. The form
  * keeps the typed values. `fields()` returns the fields if they aren't direct nodes of the form.

@@ -42,7 +42,7 @@ const WORD = "farebox.currency";
 /** The word in the plural. */
 let currency = rememberedCurrency() ?? "tokens";
 
-/** The word that this browser remembers, or null. */
+/** Returns the word that this browser remembers, or null. */
 export function rememberedCurrency() {
   try {
     return localStorage.getItem(WORD);
@@ -51,21 +51,21 @@ export function rememberedCurrency() {
   }
 }
 
-/** Uses this word for the product's tokens. Returns true if it is a new one. */
+/** Uses this word for the product's tokens. Returns true if the word has changed. */
 export function useCurrency(word) {
   const isNew = word !== currency;
   currency = word;
   try {
     localStorage.setItem(WORD, word);
   } catch {
-    // Without storage the word applies only to this page.
+    // Without storage, the word applies only to this page.
   }
   return isNew;
 }
 
 /**
- * A text about the product's tokens, with the operator's word instead of `token` and `tokens`. The
- * word without a final `s` is its singular. Model tokens keep their name.
+ * Replaces `token` and `tokens` in a text by the operator's word. The singular is the word without
+ * a final `s`. Model tokens keep their name.
  */
 export function inCurrency(text) {
   if (currency === "tokens") return text;
@@ -76,8 +76,8 @@ export function inCurrency(text) {
 }
 
 /**
- * The text of an API word that this page doesn't know, for example from a later release:
- * `gift_card` becomes `Gift card`.
+ * Formats an API word that this page has no text for, for example from a later release: `gift_card`
+ * becomes `Gift card`.
  */
 export function formatWord(word) {
   const text = word.replaceAll("_", " ");
@@ -97,7 +97,7 @@ export function formatAgo(time) {
 
 /** `today`, `yesterday`, `6 days ago`, of a day in UTC; the day if it is longer ago. */
 export function formatUtcDayAgo(day) {
-  // The clock of this browser may be late.
+  // This browser's clock may be slow.
   const days = Math.max(0, Math.floor((Date.now() - new Date(day)) / 86_400_000));
   return days < 7 ? relative.format(-days, "day") : formatUtcDay(day);
 }
@@ -109,7 +109,9 @@ function formatIn(seconds) {
   return relative.format(Math.ceil(seconds / 3600), "hour");
 }
 
-/** A `time` element with a text from one of the functions above. Its tooltip is the full time. */
+/**
+ * A `time` element whose text comes from one of the functions above. Its tooltip is the full time.
+ */
 export function time(value, form = formatTime) {
   return h("time", { dateTime: value, title: formatTime(value) }, form(value));
 }

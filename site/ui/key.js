@@ -11,10 +11,10 @@ import {
 } from "./format.js";
 import { icon } from "./icons.js";
 
-/** The part of the limit from which the meter warns. */
+/** The share of the limit from which the meter warns. */
 const HIGH = 0.8;
 
-/** A row of a list of keys, with buttons at its end. */
+/** A row in a list of keys, with buttons at its end. */
 export function keyRow(key, ...buttons) {
   const isExpired = hasExpired(key);
   return h(
@@ -53,7 +53,7 @@ const hasExpired = ({ expires }) =>
 
 const listed = (names) => names.map((name, index) => [index > 0 && ", ", h("code", {}, name)]);
 
-/** The part of its limit that a key has spent: `200 of 250 tokens this month, resets on 1 Dec 2026` */
+/** How much of its limit a key has spent: `200 of 250 tokens this month, resets on 1 Dec 2026` */
 function spending({ tokens, per, spent, resets }) {
   const meter = { min: 0, max: tokens, high: tokens * HIGH, optimum: 0, value: spent };
   const period = per === "month" ? "this month" : "in total";

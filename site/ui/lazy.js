@@ -1,6 +1,6 @@
 // Modules that are loaded when they are first needed.
 
-/** The time after a failure in which a module isn't requested again, in milliseconds. */
+/** How long a module isn't requested again after a failure, in milliseconds. */
 const PAUSE = 5000;
 
 /**

@@ -12,12 +12,12 @@ const MOST_PAGES = 10;
 /**
  * A list that grows page by page.
  *
- * `load(next)` resolves with `{items, next}`, where `next` is null for the first page and after the
- * last page. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the
- * element with the rows, and `around(list)` may wrap it. If a page can't be loaded, the list
- * doesn't change. With `atLeast`, the first load reads at least this many rows. The element's
- * `ready` resolves after the first load, and `grown` gets the number of rows whenever it changes.
- * An `endless` list loads the next page when its end comes into view.
+ * `load(next)` resolves with `{items, next}`. `next` is null for the first page and after the last
+ * page. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
+ * with the rows, and `around(list)` may wrap it. If a page can't be loaded, the list doesn't
+ * change. With `atLeast`, the first load reads at least this many rows. The element's `ready`
+ * resolves after the first load, and `grown` gets the number of rows whenever it changes. An
+ * `endless` list loads the next page when its end comes into view.
  */
 export function paged({
   load,
@@ -51,7 +51,7 @@ export function paged({
         const rows = page.items.map(row);
         list.append(...rows);
         shown += rows.length;
-        // The user continues at the first new row.
+        // Move the focus to the first new row, so that the user continues there.
         if (pressed && before > 0 && rows[0]) focusOn(rows[0]);
         if (!next) break;
       }
@@ -78,7 +78,7 @@ export function paged({
 
 /**
  * A table that scrolls within its box if it is too wide: `{element, body}`, where `body` contains
- * the rows. Each of `columns` is a text or `{text, class}`.
+ * the rows. Each of `columns` is a string or `{text, class}`.
  */
 export function table(caption, columns) {
   const heads = columns.map((column) =>

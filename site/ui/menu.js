@@ -28,8 +28,8 @@ export function menuButton(label, choices, options = {}) {
   let wasOpen = false;
   opener.addEventListener("pointerdown", () => (wasOpen = list.matches(":popover-open")));
   opener.addEventListener("click", ({ detail: presses }) => {
-    // A press on the button while the list is open has already closed the list, because it is a
-    // press outside of the list.
+    // A press on the button while the list is open has already closed the list, because the button
+    // is outside of the list.
     const hasClosedIt = presses > 0 && wasOpen;
     if (list.matches(":popover-open") || hasClosedIt) return;
     const chosen = typeof choices === "function" ? choices() : choices;
@@ -71,7 +71,7 @@ function item({ text, icon: name, run, href, danger, checked }, list) {
     : h("button", { type: "button", ...props }, inside);
 }
 
-/** Places the list below its button, or above it where there is no room. */
+/** Places the list below its button, or above it if there is no space below. */
 function place(list, opener, isLeft) {
   const box = opener.getBoundingClientRect();
   const isBelow = box.bottom + list.offsetHeight + 8 < innerHeight;

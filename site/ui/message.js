@@ -33,7 +33,7 @@ export function toast(text, { kind = "good", action } = {}) {
   element.addEventListener("pointerleave", () => (timer = setTimeout(remove, 3000)));
 }
 
-/** Runs `work` and shows a message if it fails. Returns whether it succeeded. */
+/** Runs `work`, and shows a message if it fails. Resolves with true if it succeeded. */
 export async function attempt(work) {
   try {
     await work();

@@ -1,4 +1,4 @@
-// Notes and placeholders: for loading content, for an awaited answer, and for empty lists.
+// Notes and placeholders for content that is loading, an answer that hasn't begun, and empty lists.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -14,7 +14,7 @@ export function note(kind, ...children) {
   );
 }
 
-/** Grey lines in place of loading content. */
+/** Grey lines in place of content that is loading. */
 export function skeleton(lines = 3) {
   const widths = ["60%", "90%", "75%", "85%", "50%"];
   const line = (_, index) =>
@@ -38,7 +38,7 @@ export function emptyState(name, title, ...children) {
   );
 }
 
-/** Three moving dots with a text. If `quiet`, only screen readers get the text. */
+/** Three moving dots with a text. If `quiet`, the text is only for screen readers. */
 export function thinking(text, quiet = false) {
   const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
   return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));

@@ -1,11 +1,11 @@
-// What users and administrators see of a purchase: sums of money and the state.
+// Shows purchases to users and administrators: sums of money and the state.
 
 import { h } from "./dom.js";
 import { formatWord } from "./format.js";
 
 /**
- * The decimals of the currencies that don't have two. They are those of the payment provider:
- * browsers count some currencies in other units. See https://docs.stripe.com/currencies.
+ * The number of decimals of the currencies that don't have two, as the payment provider counts them
+ * (https://docs.stripe.com/currencies). Browsers count some currencies in other units.
  */
 const DECIMALS = {
   ...decimals(0, "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"),
@@ -48,10 +48,10 @@ export function stateBadge({ state, refunded, price }) {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-/** The name of a statement's row about a purchase: money or tokens that return are a refund. */
+/** The name of a purchase's row in a statement. If money or tokens return, it is a refund. */
 export const purchaseName = ({ amount, purchase: { money } }) =>
   money < 0 || (money === 0 && amount < 0) ? "Refund" : "Purchase";
 
-/** The money of a statement's row, or "" if only tokens moved. */
+/** The money in a statement's row, or "" if only tokens moved. */
 export const purchaseMoney = ({ purchase: { money, currency } }) =>
   money === 0 ? "" : formatPrice(Math.abs(money), currency);

@@ -1,4 +1,4 @@
-// The router. It shows the view that the part of the address after the `#` names.
+// The router. The part of the address after the `#` names the view to show.
 
 import { announce } from "./announce.js";
 import { button, linkButton } from "./button.js";
@@ -19,10 +19,10 @@ export function go(hash, { replace = false } = {}) {
 /**
  * Shows the view of the address in `outlet`, now and whenever the address changes.
  *
- * `views` are rows `{path, view, title?}`, where a path is like `users/:id`. A view is a function of
- * `{path, params, query, signal, title}`. It returns or resolves with `{content, title?, focus?,
- * shown?}`, or with `{instead}`, the hash of another view. The title of a view is its own or else
- * its row's. `signal` is aborted when the user leaves the view. `start` is the text of links to the
+ * `views` are rows `{path, view, title?}`, where a path is like `users/:id`. A view is a function
+ * of `{path, params, query, signal, title}`. It returns or resolves with `{content, title?, focus?,
+ * shown?}`, or with `{instead}`, the hash of another view. A view without a title gets its row's
+ * title. `signal` is aborted when the user leaves the view. `start` is the text of links to the
  * first view. `before(place)` may return the hash of another view, and `after(place, view)` runs
  * when the view is shown. After a change of the address, the focus moves to `focus` or to the first
  * heading.
@@ -78,7 +78,7 @@ export function router({
     after(place, view);
     const target = view.focus ?? (isFirst ? null : outlet.querySelector("h1"));
     if (target) {
-      // A view with `shown` has already scrolled.
+      // A view with `shown` scrolls by itself.
       const options = { preventScroll: Boolean(view.shown) };
       if (target.tabIndex < 0) target.tabIndex = -1;
       target.focus(options);

@@ -30,7 +30,7 @@ export function themeSwitch() {
       if (theme === "system") localStorage.removeItem(KEY);
       else localStorage.setItem(KEY, theme);
     } catch {
-      // Without storage the choice applies only to this page.
+      // Without storage, the choice applies only to this page.
     }
     show();
   };

@@ -1,4 +1,4 @@
-//! Replies as providers really send them, through every endpoint that asks the AI: their forms, the
+//! Replies as real providers send them, through every endpoint that asks the AI: their forms, the
 //! ends of their answers, and their numbers of model tokens.
 
 use std::collections::HashMap;
@@ -32,11 +32,11 @@ pub enum Step {
     Refuses(Value),
     /// Waits. The connection stays open.
     Waits(Duration),
-    /// Tells the test that the reply has come this far.
+    /// Notifies the test that the reply has come to this step.
     Tells,
-    /// Waits until the test tells that it has stopped the answer.
+    /// Waits until the test has stopped the answer.
     IsStopped,
-    /// Breaks the connection off.
+    /// Breaks the connection.
     Breaks,
 }
 
@@ -46,8 +46,8 @@ impl From<Bytes> for Step {
     }
 }
 
-/// A provider whose reply to a message is a script. It sends the script whether the request is for a
-/// stream or not.
+/// A provider that replies to a message with a script, whether or not the request asks for a
+/// stream.
 #[derive(Clone, Default)]
 pub struct Replies {
     scripts: Arc<Mutex<HashMap<String, Script>>>,
@@ -126,7 +126,8 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
     match broken {
         false => Response::new(Body::from_stream(sent.map(Ok::<_, Infallible>))),
         true => {
-            // Fail only after the pieces were sent: a body that fails at once would send nothing.
+            // Fail only after the pieces were sent, because a body that fails at once would send
+            // nothing.
             let broken = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("broken off"))
@@ -149,7 +150,7 @@ async fn refusal(steps: Vec<Step>) -> Response {
     Response::default()
 }
 
-/// An endpoint that asks the AI, and the form of its reply.
+/// An endpoint that asks the AI, streamed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Chat,
@@ -166,9 +167,9 @@ pub struct Got {
     pub text: String,
     /// The names and arguments of the calls.
     pub calls: Vec<[String; 2]>,
-    /// The finish reason in OpenAI's words, or the code of the failure.
+    /// The finish reason in OpenAI's terms, or the code of the failure.
     pub end: String,
-    /// The numbers for prompt, cache and answer.
+    /// The numbers of model tokens in the prompt, in its cached part, and in the answer.
     pub usage: [u64; 3],
 }
 
@@ -186,7 +187,7 @@ impl Door {
         matches!(self, Self::ChatStream | Self::CompletionStream | Self::ResponseStream)
     }
 
-    /// Returns true for OpenAI's API, through which clients may offer functions.
+    /// Returns true for endpoints of OpenAI's API, where clients may offer functions.
     pub fn is_openai(self) -> bool {
         !matches!(self, Self::Chat | Self::ChatStream)
     }
@@ -338,7 +339,7 @@ fn of_response(response: &Value) -> Got {
     }
 }
 
-/// The price of these numbers for prompt, cache and answer.
+/// The price of these numbers of model tokens: prompt, cached part and answer.
 pub fn price([prompt, cached, answer]: [u64; 3]) -> u64 {
     RATES.price(prompt, cached, answer).get()
 }
@@ -348,7 +349,7 @@ pub fn event(data: &Value) -> Bytes {
     Bytes::from(format!("data: {data}\n\n"))
 }
 
-/// A piece of an answer whose finish reason and other fields are given.
+/// A piece of an answer with this finish reason and these other fields.
 fn ends(content: &str, finish: &str, more: Value) -> Bytes {
     let mut choice =
         json!({ "index": 0, "delta": { "content": content }, "finish_reason": finish });
@@ -372,8 +373,8 @@ fn used(text: &str, end: &str, usage: [u64; 3]) -> Got {
     Got { usage, ..said(text, end) }
 }
 
-/// A provider's replies, each with the content that a client gets. The text of a failure is the part
-/// that was delivered before it.
+/// A provider's replies, each with the content that a client gets. If an answer fails, the text is
+/// the part that was delivered before the failure.
 fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     let failed = |text: &str| said(text, "ai_failed");
     let raw = |text: &'static str| Bytes::from_static(text.as_bytes());
@@ -394,7 +395,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     };
     let part = |content: Value| event(&json!({ "choices": [{ "delta": { "content": content } }] }));
     vec![
-        // The provider says that its answer is broken.
+        // The provider reports that its answer has failed.
         (
             "abort",
             vec![chunk("Half of", None), ends(" it", "abort", json!({})), done()],
@@ -446,7 +447,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             vec![ends("", "stop", json!({ "native_finish_reason": "network_error" })), done()],
             failed(""),
         ),
-        // The provider has cut its answer off.
+        // The provider has cut its answer short.
         (
             "MAX_TOKENS",
             vec![chunk("Cut by its", None), ends(" length", "MAX_TOKENS", json!({})), done()],
@@ -507,7 +508,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             used("Hello.", "stop", [3, 0, 2]),
         ),
-        // Events by the standard, and as lenient as OpenAI's SDKs.
+        // Events as in the standard, read as leniently as by OpenAI's SDKs.
         (
             "no last blank line",
             vec![chunk("Hello", None), {
@@ -562,7 +563,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             said("Hello.", "stop"),
         ),
-        // Another form than was asked for.
+        // The reply has another form than the request asked for.
         ("JSON", vec![Bytes::from(hello().to_string())], said("Hello.", "stop")),
         (
             "JSON over several lines",
@@ -593,7 +594,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ))],
             failed("Half of"),
         ),
-        // Nothing that follows a finish undoes it.
+        // Pieces after the finish don't change the outcome.
         (
             "an error after the finish",
             vec![
@@ -630,7 +631,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             vec![ends("Hello.", "stop", json!({})), counts(numbers())],
             used("Hello.", "stop", [100, 0, 50]),
         ),
-        // Numbers wherever they are.
+        // Numbers in all the places where providers put them.
         (
             "numbers in the choice",
             vec![chunk("Hello.", None), ends("", "stop", json!({ "usage": numbers() })), done()],
@@ -736,7 +737,8 @@ fn calls() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     ]
 }
 
-/// Asks a new person's question through a door, and returns what the person gets and pays.
+/// Creates a person who sends this message through a door. Returns what the person gets, and the
+/// person.
 async fn asks(api: &Api, door: Door, message: &str) -> (Got, Person) {
     let ann = api.person("ann").await;
     let got = door.read(door.ask(&ann, "k1", message).await);
@@ -784,7 +786,8 @@ async fn replies_are_read_by_what_they_are() {
     }
 }
 
-/// Returns true if the code says that the AI has failed. Responses have OpenAI's code for it.
+/// Returns true if the code means that the AI has failed. The Responses API uses OpenAI's code for
+/// this.
 fn is_our_failure(code: &str) -> bool {
     matches!(code, "ai_failed" | "server_error")
 }

@@ -1,5 +1,5 @@
-//! Requests and replies of Amazon Bedrock's Converse: what a request must contain, and which part
-//! of a reply is the answer.
+//! Requests and replies of Amazon Bedrock's Converse API: what a request must contain, and which
+//! part of a reply is the answer.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ async fn answers_that_are_not_objects_are_wrapped_in_a_function() {
     body["text"] = json!({ "format": { "type": "json_schema", "name": "days", "schema": schema } });
     assert_eq!(text(&program.responds(&[], body).await.is(200)), r#"["Monday"]"#);
 
-    // A schema without a type means an object unless other keywords say otherwise.
+    // A schema without a type means an object, unless other keywords exclude that.
     for (schema, is_object) in [
         (json!({ "properties": {} }), true),
         (json!({ "$ref": "#/$defs/day", "$defs": {} }), true),

@@ -52,7 +52,7 @@ async fn servers_get_the_picture_and_the_store_gets_a_note() {
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains(DATA) && !items.contains("key=secret"), "{items}");
 
-    // If all parts of a message are text, the provider gets them as one text.
+    // If all parts of a message are text, the provider gets them as one string.
     program.send(&[], showing(&[text("a"), text("b")])).await.is(200);
     assert_eq!(provider.last_asked().2["messages"][1]["content"], "a\nb");
 

@@ -101,7 +101,7 @@ async fn a_picture_counts_as_16_kilobytes() {
     let program = Program::of(&ann).await;
     let picture =
         json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
-    // Four pictures and the text exceed 64 KB.
+    // Three pictures with the text stay within 64 KB, and four exceed it.
     for (count, units) in [(3, 1), (4, 2), (8, 3)] {
         let before = ann.balance().await;
         let mut body = asking("hi");
@@ -251,7 +251,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
     ]));
     let chunks = data(&program.send(&[], body).await);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
-    // These prompts have 160 KB, which is rounded up to three times 64 KB, so each costs three
+    // These prompts are 160 KB long, which is rounded up to three times 64 KB, so each costs three
     // times the price.
     assert_eq!(ann.balance().await, GRANT - 4 * 3 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);

@@ -35,7 +35,7 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that have this field: the first body is the refusal, and the second body is
+    /// Refuses requests that contain this field. The first body is the refusal, and the second is
     /// the reply to all other requests.
     Refuses(&'static str, Value, Value),
 }
@@ -53,8 +53,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// An API with two providers and this additional setting. The second provider is asked if the
-    /// first fails.
+    /// Starts an API with two providers and this additional setting. The second provider is asked
+    /// if the first fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);
         let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
@@ -170,7 +170,8 @@ async fn answer(
             ))
         }
         Does::Cuts(all) => {
-            // Fail only after the pieces were sent: a body that fails at once would send nothing.
+            // Fail only after the pieces were sent, because a body that fails at once would send
+            // nothing.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))

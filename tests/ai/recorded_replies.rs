@@ -1,5 +1,5 @@
-//! Replies that other projects have recorded from real providers. Each reply must mean the same to
-//! a client as to a reader that shares no code with the product
+//! Replies that other projects have recorded from real providers. A client must get the same answer
+//! from each reply as a parser that shares no code with the product
 //! (`scripts/check/suites/recorded-replies/read.py`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ const MANIFEST: &str = "RECORDED_REPLIES";
 /// The number of requests at the same time.
 const AT_A_TIME: usize = 6;
 
-/// The end of an answer that the client doesn't get.
+/// Replaces the finish reason of an answer that the client doesn't get.
 const FAILED: &str = "failed";
 
 /// A line of the manifest.
@@ -98,7 +98,7 @@ impl fmt::Display for Difference<'_> {
     }
 }
 
-/// The numbers of requests to one host's replies, and how many answers agree: first for requests in
+/// The numbers of requests for one host's replies, and of answers that agree: first for requests in
 /// the reply's form (streamed or whole), then for requests in the other form.
 #[derive(Default)]
 struct Counts {
@@ -117,7 +117,7 @@ impl Recorded {
         if stream {
             body["stream_options"] = json!({ "include_usage": true });
         }
-        // A call without a name is invalid, also if functions are offered.
+        // A call without a name is invalid, even if the request offers functions.
         let name = |call: &Call| match call.name.as_str() {
             "" => "unnamed".to_owned(),
             name => name.to_owned(),

@@ -98,7 +98,7 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    // FastAPI reports an invalid request in this form.
+    // Servers that use FastAPI report an invalid request in this form.
     let repeats = |message: &str| {
         let sent = json!({ "messages": [{ "role": "user", "content": message }] });
         let detail = json!([{ "type": "extra_forbidden", "loc": ["body"], "msg": "Not permitted", "input": sent }]);
@@ -201,7 +201,7 @@ async fn features_missing_in_bedrock_are_refused_before_the_hold() {
     let mut of_responses = input(json!([{ "role": "user", "content": [
         { "type": "input_text", "text": "hi" }, { "type": "input_image", "image_url": url },
     ] }]));
-    // Send more requests than the API would refund in a minute.
+    // Send more requests than the API refunds in a minute.
     for _ in 0..25 {
         for (body, param) in [(&linked, "messages"), (&any_object, "response_format")] {
             let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");

@@ -120,7 +120,7 @@ async fn bedrock_formats_use_its_own_format_or_a_function() {
     let sent: Value = serde_json::from_str(named["schema"].as_str().unwrap()).unwrap();
     assert_eq!(sent, schema());
 
-    // A model that doesn't support response formats.
+    // This model doesn't support response formats.
     let by_function = json!([
         { "text": "Here it is:" },
         { "toolUse": { "toolUseId": "use_1", "name": "weather", "input": { "rain": true } } },

@@ -49,7 +49,8 @@ async fn later_runs_over_a_folder_keep_its_users_and_chats() {
 
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
-    // The first run's access token is still valid because the folder also keeps the signing secret.
+    // The first run's access token is still valid, because the folder also contains the signing
+    // secret.
     assert_eq!(
         server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
         3800
@@ -135,8 +136,8 @@ fn help_is_a_success() {
     }
 }
 
-/// The commands in the documents, after the name of the program. Programs that read a command's
-/// output are left out.
+/// The commands in the documents, after the name of the program. Excludes commands whose output
+/// another program reads.
 fn documented_commands() -> Vec<Vec<String>> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
     let folders = [docs.clone(), docs.join("use"), docs.join("operate"), docs.join("internals")];
@@ -163,8 +164,8 @@ fn documented_commands() -> Vec<Vec<String>> {
     commands
 }
 
-/// With `--help`, a command runs only as far as its words are read: unknown commands and options are
-/// refused.
+/// With `--help`, the program only parses the command, so it refuses unknown commands and options,
+/// but does nothing else.
 #[test]
 fn commands_in_the_documents_exist() {
     let commands = documented_commands();
@@ -304,7 +305,7 @@ fn example_prices() -> Value {
     ]})
 }
 
-/// A price list with two problems, and the fields that have them.
+/// A price list with two problems, and the fields with the problems.
 fn wrong_prices() -> (Value, [&'static str; 2]) {
     let mut wrong = example_prices();
     (wrong["models"][0]["via"][0], wrong["models"][1]["fare"]["output"]) =
@@ -416,7 +417,7 @@ fn system_prompts_in_files_are_checked_set_and_shown() {
     };
     let mut long = list.clone();
     long["models"][1]["system"] = json!("x".repeat(8192));
-    // 8,183 bytes more, x 0.05
+    // 8,183 more bytes x 0.05
     assert!((409..=410).contains(&(held(&long) - held(&list))));
 
     for (text, pointer, field) in [
@@ -459,7 +460,7 @@ async fn price_lists_are_set_beside_a_running_server() {
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let (success, said) = manage_models(&["set", &path, "--data", folder.path()]);
     assert!(success && said.contains("Functions use it within a minute."), "{said}");
-    // The server has read that there is no list, and keeps that for a minute.
+    // The server has cached that there is no list, for a minute.
     let (status, registered) = server.post("/api/register", ann()).await;
     assert_eq!(status, 201);
     let body = json!({ "message": "hi", "token": registered["token"] });
@@ -522,7 +523,7 @@ async fn the_server_starts_with_the_list_in_models() {
         server.interrupt();
         token
     };
-    // The list stays without the variable, and the same list can be set again.
+    // Without the variable, the list remains, and the same list can be set again.
     for program in [command(&["--port", "0", "--data", folder.path()]), with_models(&folder, &url)]
     {
         let server = RunningServer::of(program);
@@ -896,8 +897,8 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
     program.env("LOGIN_ATTEMPTS", "3");
     let server = RunningServer::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
-    // Unknown clients have one guess. A client in the network from which the account was registered
-    // has a second guess.
+    // Unknown clients may make one guess. A client in the network from which the account was
+    // registered may make a second guess.
     for status in [401, 401, 429] {
         assert_eq!(
             server

@@ -8,7 +8,7 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use emulator::dynamo::{self, Data, Dynamo};
 use shared::aws::{Endpoint, emulated_at};
 
-/// An in-memory store and a client for its tables.
+/// Starts an in-memory store, and returns a client for its tables.
 async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     let client = dynamo::client(&dynamo.url);

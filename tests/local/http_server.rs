@@ -1,5 +1,5 @@
-//! The ports of the local server and its embedded DynamoDB. Server and store refuse pages of other
-//! origins, and the store accepts only the run's access key.
+//! The ports of the local server and its embedded DynamoDB. Both refuse pages of other origins, and
+//! the store accepts only the run's access key.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,7 +21,7 @@ struct Call {
 }
 
 impl Call {
-    /// A signed call that gives a user credits and makes the user an administrator.
+    /// A call, signed with `key`, that gives a user credits and makes the user an administrator.
     fn robbing(name: &str, url: &str, key: Credentials) -> Self {
         let body = json!({
             "TableName": "UsersTable", "Key": { "pk": { "S": format!("user:{name}") } },

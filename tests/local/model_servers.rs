@@ -1,4 +1,5 @@
-//! The search for a chat model on this machine: what servers may reply, and what `cargo run` prints.
+//! The search for a chat model on this machine: the replies of model servers, and the output of
+//! `cargo run`.
 
 use std::convert::Infallible;
 use std::process::Command;
@@ -100,7 +101,7 @@ fn ollama(tags: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static
     }
 }
 
-/// A model of Ollama, as versions without capabilities list it.
+/// A model of Ollama, as listed by versions that report no capabilities.
 fn tag(name: &str, family: &str) -> Value {
     json!({
         "name": name, "model": name, "modified_at": "2026-11-01T10:00:00Z", "size": 2_019_393_189,
@@ -174,7 +175,7 @@ fn beside([ollama, lm_studio, llama_cpp]: [u16; 3], arguments: &[&str]) -> Comma
     program
 }
 
-/// Starts a server. The model servers of this test work in the meantime.
+/// Starts a server in another thread, so that this test's model servers can reply.
 async fn started(program: Command) -> RunningServer {
     tokio::task::spawn_blocking(move || RunningServer::of(program)).await.unwrap()
 }
@@ -198,7 +199,8 @@ fn prints(server: &RunningServer, line: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_on_this_machine_answers_without_any_setting() {
     let ollama = Fake::start(ollama(llama())).await;
-    // No server that the environment names gets a request, and no server gets its API key.
+    // The servers in the environment get no request, and no server gets the API key in the
+    // environment.
     let other = Fake::start(|_| status(500)).await;
     let url = format!("http://127.0.0.1:{}", other.port);
     let mut program = beside([ollama.port, UNUSED, UNUSED], &["--memory"]);
@@ -376,11 +378,11 @@ async fn other_programs_on_the_ports_do_not_answer() {
         assert_eq!(found_at(program, page).await, None);
         assert_eq!(found_at(program, |_| status(401)).await, None);
         assert_eq!(found_at(program, |_| says(&json!(["llama3.2"]))).await, None);
-        // Another server with OpenAI's API, whose models aren't known to be for chats.
+        // Another server with OpenAI's API. Its models may not be for chats.
         let models = list([json!("llama3.2")].into_iter(), "vllm");
         assert_eq!(found_at(program, move |_| says(&models)).await, None);
     }
-    // llama.cpp's server with an API key lists its models without the key.
+    // llama.cpp's server lists its models without a key even if it requires an API key elsewhere.
     let guarded = |path: &str| if path == "/props" { status(401) } else { says(&one("llama")) };
     assert_eq!(found_at(Program::LlamaCpp, guarded).await, None);
     for name in ["\u{1b}[2Jllama", "two\nlines", "turned\u{202e}round", "", &"x".repeat(201)] {
@@ -406,7 +408,7 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn silent_servers_and_endless_pauses_end_the_search() {
-    // The system accepts connections for this server, which never reads them.
+    // The operating system accepts connections for this server, which never reads from them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     assert_eq!(found(Program::Ollama, port, PATIENCE).await, None);
@@ -449,7 +451,8 @@ async fn servers_have_a_fixed_order_whichever_replies_first() {
     assert_eq!(name(find(&all, LONG).await).as_deref(), Some("llama3.2:latest"));
     let two = servers([UNUSED, studio.port, llama_cpp.port]);
     assert_eq!(name(find(&two, LONG).await).as_deref(), Some("qwen"));
-    // A server that never replies hides no later server, and an earlier model doesn't wait for it.
+    // A server that never replies doesn't hide a later server, and doesn't delay an earlier
+    // server's model.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port();
     let last = servers([silent, UNUSED, llama_cpp.port]);

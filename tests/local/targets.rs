@@ -33,7 +33,7 @@ fn said(output: &Output) -> (Option<i32>, Vec<String>) {
     (output.status.code(), text.lines().map(str::to_owned).collect())
 }
 
-/// Asserts that a command fails with one sentence that contains this text.
+/// Asserts that a command fails with a single sentence, which contains this text.
 #[track_caller]
 fn refuses(mut command: Command, text: &str) {
     let (code, lines) = said(&command.output().unwrap());
@@ -159,7 +159,7 @@ fn restored_tables_are_named_by_the_environment_alone() {
     }
 }
 
-/// A folder with a program `aws` that replies like the AWS CLI, and writes down its arguments.
+/// A folder with a program `aws` that replies like the AWS CLI, and records its arguments.
 struct Cli(Folder);
 
 impl Cli {
@@ -193,8 +193,8 @@ impl Cli {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Returns a command whose only AWS CLI is this one. No name server answers for longer than a
-    /// second, and there is no instance.
+    /// Returns a command that finds only this AWS CLI. The command finds no credentials of an
+    /// instance, and gives up calls after a second.
     fn manage(&self, arguments: &[&str]) -> Command {
         let mut program = manage(arguments);
         program

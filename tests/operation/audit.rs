@@ -84,7 +84,7 @@ impl Person {
         self.edits("LedgerTable", &edit).await;
     }
 
-    /// Loses the ledger row of a payment, and returns it.
+    /// Deletes the ledger row of a payment, and returns it.
     async fn loses_the_payment(&self) -> Entry {
         let rows = World::read(&self.api.dynamodb).await.ledger(&self.id).to_vec();
         let row = rows.into_iter().find(|row| row.payment.is_some()).unwrap();
@@ -119,11 +119,11 @@ async fn normal_use_passes_the_audit() {
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
-    // Held credits are accounted for before and after their lease ends.
+    // The audit accepts held credits before and after the end of their lease.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // The audit accepts a deleted chat, whose ledger row stays.
+    // The audit accepts a deleted chat. Its ledger row stays.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
     // The audit accepts a deleted account.
@@ -182,7 +182,7 @@ async fn extra_chats_are_found_wherever_they_sort() {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
-    // The audit doesn't take a conversation's item for a chat.
+    // The audit doesn't mistake a conversation's item for a chat.
     ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
     let mut differences = ann.differs().await;
     differences.sort_by_key(ToString::to_string);
@@ -192,7 +192,8 @@ async fn extra_chats_are_found_wherever_they_sort() {
 
 #[tokio::test]
 async fn changed_amounts_are_found() {
-    // Use a separate store, because figures can't be computed from the rows that this test leaves.
+    // Use a separate store, because figures can't be computed from the rows that this test leaves
+    // behind.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
     let (chat_id, price) = (first.clone(), Credits::new(PRICE).unwrap());
@@ -255,7 +256,7 @@ async fn charges_that_are_not_the_fares_are_found() {
         ("usage", Difference::Price { chat_id, price: Credits::new(50).unwrap(), ledger }),
     ] {
         ann.edits_both(|item| match edit {
-            // No charge is above its hold.
+            // A charge is never above its hold.
             "held" => item["receipt"]["held"] = json!(0),
             _ => {
                 item["receipt"]["held"] = json!(GRANT);
@@ -392,7 +393,7 @@ async fn many_sources_are_compared_at_the_same_time() {
 
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // No batch is answered before all four are under way.
+    // The store answers no batch before all four are under way.
     lane.gathers("BatchGetItem", 4);
     let store = api.app_over("sweep", &lane).store;
     let (found, next) = store.audit_sources(None).await.unwrap();
@@ -480,7 +481,7 @@ async fn orders_that_moved_other_credits_are_found() {
     };
     let usual = stored().await;
     let difference = Difference::Order { order: order.id().to_owned() };
-    // The order says that it has granted, or owes, other credits than its rows.
+    // The order states other granted or owed credits than its rows.
     for (attribute, value) in [("given", json!(900)), ("owed", json!(5)), ("given", json!(0))] {
         let mut planted = usual.clone();
         planted[attribute] = value;
@@ -489,11 +490,11 @@ async fn orders_that_moved_other_credits_are_found() {
         put(&api.dynamodb, "TokensTable", std::slice::from_ref(&usual)).await;
     }
     assert_eq!(ann.differs().await, []);
-    // The account says that it owes credits, and its orders don't.
+    // The account states owed credits, but its orders don't.
     api.set(&ann, "owed", AttributeValue::N("7".into())).await;
     assert_eq!(ann.differs().await, [Difference::Owed { account: 7, orders: 0 }]);
     api.set(&ann, "owed", AttributeValue::N("0".into())).await;
-    // The row of the payment is lost: the order and the source have no row.
+    // The payment's row is lost, so the order and the source have no row.
     let row = ann.loses_the_payment().await;
     let (found, _) = store.audit_sources(None).await.unwrap();
     let source = row.source.as_ref().unwrap().text().to_owned();
@@ -517,7 +518,7 @@ async fn rows_that_arrive_after_their_order_are_no_difference() {
 
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // The second reading waits until the row is there.
+    // The second read waits until the row exists.
     let at = FaultPoint::Operation("BatchGetItem", 2);
     let strikes = FaultRepeat::FromThenOn;
     lane.strike(Some(Plan { at, fault: Fault::StallBefore, strikes }));

@@ -1,5 +1,5 @@
-//! What an import makes of files whose models it can't know for certain: the right plan or the right
-//! question, and the same for a `dumpdata` file as for a database.
+//! Imports of files whose models aren't certain. The import must make the right plan or ask the
+//! right question, and must treat a `dumpdata` file like a database.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn row(model: &str, pk: impl Into<Value>, fields: Value) -> Value {
     json!({ "model": model, "pk": pk.into(), "fields": fields })
 }
 
-/// Writes the rows as Django's tables. `keys` are the columns of primary keys that aren't `id`, and
+/// Writes the rows as Django's tables. `keys` are the primary keys' columns other than `id`, and
 /// `relations` the fields that refer to other tables.
 fn database(rows: &[Value], keys: &[(&str, &str)], relations: &[(&str, &str)]) -> DumpFile {
     let file = DumpFile::empty(".sqlite3");
@@ -101,8 +101,8 @@ fn database(rows: &[Value], keys: &[(&str, &str)], relations: &[(&str, &str)]) -
     file
 }
 
-/// Returns each user as `name tokens`, with `out` for one who can't log in, and each message with its
-/// answer, or the reason for refusing the row.
+/// Returns each user as `name tokens`, with `out` if the user can't log in, and each message with
+/// its answer. For a refused row, returns the reason.
 fn read(file: &DumpFile, choices: &Choices) -> Result<Vec<String>, String> {
     let dump = Dump::open(&file.import().file, choices)?;
     let mut lines = Vec::new();
@@ -125,7 +125,7 @@ fn read(file: &DumpFile, choices: &Choices) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// A file, and how its rows are tables.
+/// A file, and how its rows are stored in tables.
 struct Case<'a> {
     rows: Vec<Value>,
     keys: &'a [(&'a str, &'a str)],
@@ -133,7 +133,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Asserts that both forms of the file make this plan.
+    /// Asserts that both forms of the file lead to this plan.
     #[track_caller]
     fn plans(&self, choices: Choices, expected: &[&str]) {
         let dump = DumpFile::of(&self.rows);
@@ -142,7 +142,7 @@ impl Case<'_> {
         assert_eq!(read(&tables, &choices).unwrap(), expected, "SQLite");
     }
 
-    /// Asserts that both forms of the file ask for this option.
+    /// Asserts that the import of both forms of the file asks for this option.
     #[track_caller]
     fn asks(&self, choices: Choices, option: &str) {
         self.dump_asks(choices.clone(), option);
@@ -151,7 +151,7 @@ impl Case<'_> {
         assert!(refused.contains(option), "SQLite: {refused}");
     }
 
-    /// Asserts that the `dumpdata` file asks for this option.
+    /// Asserts that the import of the `dumpdata` file asks for this option.
     #[track_caller]
     fn dump_asks(&self, choices: Choices, option: &str) {
         let refused = read(&DumpFile::of(&self.rows), &choices).unwrap_err();

@@ -39,7 +39,7 @@ fn app(api: &Api) -> App {
     api.server().functions["admin_chats"].app().unwrap()
 }
 
-/// Lets the functions forget what they keep for a minute.
+/// Advances the clock by a minute, after which functions read their cached values again.
 fn a_minute_passes(api: &Api) {
     api.server().clock.advance(Duration::from_secs(61));
 }
@@ -180,7 +180,7 @@ async fn deleted_messages_and_accounts_dont_come_back() {
     assert_eq!(api.items("").await, before);
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1);
 
-    // The deletion ends, and the name is free again.
+    // After the deletion has ended, the name is free again.
     let free = emulator::dynamo::client(&api.dynamodb)
         .delete_item()
         .table_name("UsersTable")
@@ -219,7 +219,7 @@ async fn a_restored_account_stays_an_imported_one() {
     shop().import_into(&app(&api)).await.unwrap();
     let ann = api.store().account_named("ann").await.unwrap().unwrap();
     let before = api.items("").await;
-    // As if the restore had split the transaction that imported the account.
+    // Pretend that the restore has split the transaction that imported the account.
     let split = emulator::dynamo::client(&api.dynamodb)
         .delete_item()
         .table_name("LedgerTable")
@@ -265,7 +265,7 @@ async fn an_import_that_is_killed_anywhere_ends_like_one_run() {
     }
 }
 
-/// Several users, of whom the first has messages for three transactions.
+/// Several users. The first has so many messages that they need three transactions.
 fn large_shop() -> DumpFile {
     let users = (1..=12).map(|pk| user(pk, &format!("user{pk}"), 10));
     let of_first = |pk: u64| {
@@ -276,7 +276,7 @@ fn large_shop() -> DumpFile {
     DumpFile::of(&users.chain((1..=120).map(of_first)).chain([of_second]).collect::<Vec<_>>())
 }
 
-/// Pauses of a throttled import that suit a test.
+/// Pauses of a throttled import that are short enough for a test.
 const SHORT: Waits = Waits {
     first: Duration::from_millis(1),
     longest: Duration::from_millis(4),
@@ -577,7 +577,7 @@ async fn unknown_names_are_checked_against_decoys() {
     let wrong = json!({ "username": "nobody", "password": PASSWORD });
     api.log_in(wrong.clone()).await.expect(401, "invalid_credentials");
     // All accounts have imported hashes, so every unknown name is checked against a decoy. An
-    // unusable decoy makes this check fail visibly.
+    // unusable decoy makes the check fail visibly.
     let mut broken = imports(&api).await;
     broken.hashes[0].decoy = "broken".into();
     let seen = broken.version.clone();
@@ -589,7 +589,7 @@ async fn unknown_names_are_checked_against_decoys() {
     api.log_in(wrong).await.expect(401, "invalid_credentials");
 }
 
-/// The previous release doesn't know the attribute `imported`, so it compares passwords only with
+/// The previous release ignores the attribute `imported`: it compares passwords only with
 /// `password`, and leaves `imported` unchanged when it changes the password.
 #[tokio::test]
 async fn a_password_of_the_release_before_is_the_only_one() {
@@ -729,7 +729,7 @@ async fn an_import_that_ends_late_still_forgets_counted_days() {
     a_minute_passes(&api);
     let of_april = "/api/admin/figures?from=2021-04-01&to=2021-04-01";
     root.get(of_april).await.is(200);
-    // As if the day had been counted before an import that was killed at its end.
+    // Pretend that the day was counted before an import that was killed at its end.
     let stale = emulator::dynamo::client(&api.dynamodb)
         .update_item()
         .table_name("TokensTable")

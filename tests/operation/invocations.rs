@@ -12,7 +12,7 @@ use crate::support::log;
 /// A store that refuses every connection: nothing listens on this port.
 const NO_STORE: (&str, &str) = ("DYNAMODB_ENDPOINT", "http://127.0.0.1:1");
 
-/// The lines of a log that aren't metrics.
+/// Returns the lines of a log, without the metrics.
 fn events(log: &Log) -> Vec<Value> {
     log.lines().into_iter().filter(|line| line["_aws"].is_null()).collect()
 }
@@ -87,7 +87,7 @@ fn functions_with_an_unknown_level_name_it_and_do_not_start() {
     }
 }
 
-/// The value of a field of the log's only line about a request.
+/// Returns the value of a field in the log's only line about a request.
 fn field(text: &str, name: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("status=401")).collect();
     let [line] = lines.as_slice() else { panic!("{text}") };

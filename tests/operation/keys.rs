@@ -18,11 +18,11 @@ use crate::support::client::{Api, Person};
 use crate::support::forge;
 use crate::support::program::{self, Folder};
 
-/// The time after which keys and secrets are read again.
+/// The time after which functions read keys and secrets again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` in a separate process beside the server. Returns true if the command succeeded,
-/// and the command's output.
+/// Runs `manage` in a separate process. Returns true if the command succeeded, and the command's
+/// output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
         .iter()

@@ -29,7 +29,7 @@ async fn charged_and_refunded_messages_are_counted() {
     assert_eq!(recorded(Metric::Refunds, None), (1, 1));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (1, 1));
 
-    // A stream that fails has the status 200, because its head was sent before the failure.
+    // A stream that fails still has the status 200, because its head was sent before the failure.
     ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
     assert_eq!(recorded(Metric::Refunds, None), (2, 2));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (2, 2));
@@ -75,7 +75,7 @@ async fn unconfirmed_releases_count_as_held_credits() {
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let chat = api.function_over("chat", &lane);
-    // Reserving succeeds, but the release fails.
+    // The reserve succeeds, but the release fails.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("UpdateItem", 2),
         fault: Fault::Fail500Before,

@@ -1,5 +1,5 @@
-//! Secrets that are replaced while functions run. No request fails, and the old secret is soon
-//! unused.
+//! Secrets that are replaced while functions run. No request fails, and the functions soon stop
+//! using the old secret.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,7 +35,7 @@ use crate::support::wait::until;
 const OLD: &str = "whsec_the_old_secret_0123456789";
 const NEW: &str = "whsec_the_new_secret_9876543210";
 
-/// The time after which a secret is read again.
+/// The time after which functions read a secret again.
 const KEPT: Duration = Duration::from_secs(900);
 
 /// The time after which a failed read is repeated, and another refusal causes another read.
@@ -109,7 +109,7 @@ impl KeyedServer {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Replaces the old key in the file, and revokes it, while requests with it arrive.
+    /// Replaces the old key in the file, and revokes it while requests with it arrive.
     async fn replaces(&self, file: &SecretFile) {
         until("the old key is in use", async || self.asked().len() >= 8).await;
         file.replace(NEW);
@@ -325,7 +325,7 @@ async fn no_purchase_fails_while_stripes_key_is_replaced() {
     assert!((1..=8).contains(&refused), "{asked:?}");
     assert_eq!(asked.len() - refused, ordered.iter().sum::<usize>());
 
-    // Without a refusal, the old key is unused after fifteen minutes.
+    // If no request is refused, functions stop using the old key after fifteen minutes.
     server.accepts(&[OLD, NEW]);
     file.replace(OLD);
     api.server().clock.advance(KEPT);
@@ -333,7 +333,7 @@ async fn no_purchase_fails_while_stripes_key_is_replaced() {
     assert_eq!(server.last_key(), OLD);
 }
 
-/// An event that says nothing about an order.
+/// An event that doesn't concern an order.
 fn event() -> Value {
     json!({ "id": "evt_1", "object": "event", "type": "customer.created", "created": 1, "data": { "object": {} } })
 }
@@ -357,7 +357,7 @@ async fn no_event_fails_while_the_webhook_secret_is_replaced() {
     assert_eq!(all(NEW).await, [200; 16]);
     assert_eq!(all(OLD).await, [400; 16]);
 
-    // Without an event of the new secret, the old one is refused after fifteen minutes.
+    // If no event with the new secret arrives, the old secret is refused after fifteen minutes.
     file.replace(OLD);
     api.server().clock.advance(KEPT - SECOND);
     assert_eq!(hears(&api, NEW).await, 200);
@@ -425,7 +425,7 @@ async fn refused_requests_share_one_read_of_a_new_secret() {
     let current = kept.current();
     assert!(renewed.iter().all(|value| value.as_ref().is_some_and(|it| Arc::ptr_eq(it, &current))));
     assert_eq!(format!("{kept:?}"), r#"CachedSecret("STRIPE_WEBHOOK_SECRET")"#);
-    // A request that still used the old secret gets the new one without another read.
+    // A request that still used the old secret gets the new secret without another read.
     assert!(kept.renew_refused(&used).await.is_some());
     assert_eq!(amazon.times_asked(), 3);
 }
@@ -485,7 +485,7 @@ async fn secrets_manager_gets_signed_calls_in_its_protocol() {
     assert!(asked.iter().all(is_in_protocol), "{asked:?}");
     assert_eq!(asked[2].body, json!({ "SecretId": ARN }));
 
-    // The fake has these credentials' secret, but none of another key.
+    // The fake knows the secret for these credentials, but not for another access key.
     let foreign = shared::aws::emulated();
     let foreign = foreign.to_builder().endpoint_url(aws.endpoint_url().unwrap()).build();
     let refused = secrets::read(&named, &foreign).await.unwrap_err();

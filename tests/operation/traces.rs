@@ -122,8 +122,8 @@ async fn failures_are_recorded_in_their_span() {
     assert_eq!((failed.has_failed, failed.says("error.type")), (true, "overloaded"));
     assert_eq!((answered.has_failed, answered.says("error.type")), (false, ""));
 
-    // A failed condition is a normal reply of the store. A refused request isn't an error of the
-    // server.
+    // A failed condition is a normal reply from the store, and a refused request isn't a server
+    // error.
     ann.has_left(0).await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");
     let spans = collector.trace(|span| span.says("http.response.status_code") == "402").await;
@@ -245,7 +245,7 @@ async fn valid_traceparents_are_continued_and_hostile_ones_ignored() {
     let seen = collector.bodies().concat() + &log::text();
     assert!(!seen.contains("injected"), "{seen}");
 
-    // The caller can ask that a request isn't recorded.
+    // The caller can ask the API not to record a request.
     let recorded = || {
         let spans = collector.spans();
         spans.iter().filter(|span| span.name == "GET /api/health").count()

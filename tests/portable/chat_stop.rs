@@ -22,7 +22,7 @@ const PATH: &str = "/api/chat/stop/";
 /// The longest time between a stop and the end of the answer.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Settings for slow answers. Many chats may wait for their answers at the same time.
+/// Settings for slow answers. They let many chats wait for their answers at the same time.
 pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 impl Api {
@@ -49,7 +49,7 @@ impl Person {
         self.post(PATH, json!({ "idempotency_key": key })).await
     }
 
-    /// Begins a stream with an idempotency key. Returns when the first piece has arrived.
+    /// Begins a stream with an idempotency key. Returns once the first piece has arrived.
     pub async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
         let request = reqwest::Client::new().request(Method::POST, self.api.url.clone() + path);
         let request = request.bearer_auth(&self.access).header("idempotency-key", key);
@@ -342,7 +342,7 @@ async fn a_stop_at_the_end_of_an_answer_is_charged_once() {
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
     let message = format!("!words 60 {}", words.join(" "));
-    // An answer takes 1.2 seconds. The function that answers looks for a stop once, after one
+    // An answer takes 1.2 seconds. The function that answers checks for a stop once, after one
     // second.
     let races = (0..24).map(|race: u64| {
         let (ann, message, words) = (&ann, &message, &words);
@@ -458,7 +458,7 @@ async fn stopped_answers_of_dead_functions_cost_nothing() {
     assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
     ann.stops("k1").await.expect(404, "not_found");
     ann.has_paid(&[]).await;
-    // The stop of the first run doesn't stop a later run with the same idempotency key.
+    // Stopping the first run doesn't stop a later run with the same idempotency key.
     assert_eq!(ann.chat_once("k1", "!hold one two").await.status, 504, "it has no listener");
 }
 

@@ -411,7 +411,7 @@ async fn cookies_with_tls_are_bound_to_one_host() {
             && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"),
         "{cookie}"
     );
-    // Another host under the same domain can set a cookie without the prefix `__Host-`.
+    // Another host in the same domain can set a cookie without the prefix `__Host-`.
     ask("api.example.com", format!("farebox_refresh={token}"))
         .await
         .expect(401, "not_authenticated");
@@ -490,7 +490,7 @@ async fn cookies_are_useless_on_another_port() {
     }
     assert_eq!(api.items(&ann.id).await, before);
 
-    // The page's device token doesn't give the other port a separate count of guesses.
+    // The page's device token doesn't give a client on another port a separate count of guesses.
     let wrong = json!({ "username": ann.name, "password": "secret124" });
     let log_in_elsewhere = async |headers: &[(&str, &str)]| {
         let mut event = function::event("login", "/api/login/", headers, &log_in);

@@ -1,5 +1,5 @@
-//! The requests of the clients of five existing systems. Every field that a client reads must exist
-//! and have the right type, whether or not the path has a trailing slash.
+//! The requests of five existing systems' clients. Every field that a client reads must exist and
+//! have the right type, whether or not the path ends with a slash.
 
 use reqwest::Method;
 use serde_json::{Value, json};

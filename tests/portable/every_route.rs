@@ -33,7 +33,7 @@ const OPEN: [&str; 15] = [
     "token_verify",
 ];
 
-/// The endpoints that don't use the store. The webhook doesn't use it without a signature.
+/// The endpoints that don't use the store. The webhook uses it only if a request is signed.
 const COLD: [&str; 4] = ["discovery", "openapi", "site", "stripe_webhook"];
 
 /// The error code with which a route refuses an invalid access token.
@@ -463,7 +463,7 @@ async fn forms_are_read_only_of_old_clients_and_from_listed_origins() {
         ])
     );
     for route in forms {
-        // Call the function directly, as on AWS, where nothing in front of it checks the origin.
+        // Call the function directly, as on AWS, where the gateway doesn't check the origin.
         let send = async |headers: &[(&str, &str)]| {
             let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
             let mut event =
@@ -471,7 +471,7 @@ async fn forms_are_read_only_of_old_clients_and_from_listed_origins() {
             event["body"] = json!("username=%21&x=1");
             invoke(&api.server().functions[route.endpoint], &event, TIME).await.status().as_u16()
         };
-        // A message needs a token before its fields matter.
+        // A message without a token is refused before its fields are read.
         let read = if route.endpoint == "chat" { 401 } else { 400 };
         for headers in [&[][..], &[("origin", LISTED)]] {
             assert_eq!(send(headers).await, read, "{}", route.path);

@@ -7,7 +7,7 @@ use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::forge::{self, Forge, with};
 use crate::support::log;
 
-/// The routes that read a body, with one field for each kind of text.
+/// The routes that read a body, with one field for each kind of string.
 const BODIES: [(&str, &[&str]); 9] = [
     ("/api/register/", &["username", "email", "password", "password1", "password2"]),
     ("/api/login/", &["username", "email", "password"]),
@@ -42,7 +42,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
         api.post("/api/chat/", json!({ "message": "hi", "token": token })).await,
         api.refresh(token).await,
     ] {
-        // A long token exceeds the limit on headers.
+        // A long token may exceed the limit on headers.
         match answer.status.as_u16() {
             431 if token.len() > 8000 => drop(answer.expect(431, "header_too_large")),
             status => {
@@ -231,8 +231,8 @@ async fn tokens_that_outlive_every_session_are_refused() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// The claims of a JWT according to a verifier that checks the issuer, audience and signature but
-/// not the type.
+/// Returns the claims of a JWT as read by a verifier that checks the issuer, audience and
+/// signature, but not the type.
 fn as_others_verify(
     api: &Api,
     token: &str,
@@ -309,8 +309,7 @@ async fn access_and_refresh_tokens_are_not_interchangeable() {
         ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // A JWT that has the claims of access tokens and those of refresh tokens is accepted according
-    // to its type.
+    // If a JWT contains the claims of both access and refresh tokens, its type decides.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }
@@ -420,7 +419,8 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
             }
         }
         if api.is_own() {
-            // The limit counts the bytes that the client sent, not the gateway's longer encoding.
+            // The limit counts the bytes that the client sent, and not the gateway's longer
+            // encoding.
             send(&ann, path, vec![0xff; 65_536]).await.expect(400, "malformed_request");
             send(&ann, path, vec![0xff; 65_537]).await.expect(413, "body_too_large");
         }

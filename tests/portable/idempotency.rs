@@ -114,7 +114,8 @@ async fn keys_of_dead_functions_run_until_their_lease_ends() {
     ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
-    // The lease ends while the AI is still silent, so the credits are free and a new run may start.
+    // The lease ends while the AI is still silent, so the credits are available and a new run may
+    // start.
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);

@@ -11,7 +11,7 @@ async fn unknown_paths_are_not_found_with_any_method() {
     let api = Api::start().await;
     let paths =
         ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
-    // Emulators may rewrite or refuse paths such as these.
+    // Emulators may rewrite or refuse such paths.
     let odd: &[&str] = if api.is_own() {
         &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"]
     } else {

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`. The document has every route, and every reply in every test conforms to
-//! the document.
+//! `GET /api/openapi.json`. The document describes every route, and every reply in every test
+//! conforms to the document.
 
 use std::collections::BTreeSet;
 use std::io::Read;

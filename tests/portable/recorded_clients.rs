@@ -1,5 +1,5 @@
-//! What the clients of eleven recorded Django back ends send and read, step by step. A client that
-//! was written for one of them must find each name, with the type that it had there.
+//! The requests and reads of clients for eleven recorded Django back ends, step by step. Each field
+//! that a client reads must exist, with the same type as in its own back end.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const BALANCES: [&str; 5] = [
     "/api/user/balance/",
 ];
 
-/// Asserts that the balance has this value under each of its names.
+/// Asserts that each of the balance's fields contains this value.
 #[track_caller]
 fn reads_balance(body: &Value, balance: u64) {
     for name in ["tokens", "tokens_left", "remaining_tokens", "tokens_remaining"] {
@@ -78,7 +78,7 @@ async fn taken_names_and_addresses_are_invalid_fields() {
     let other = json!({ "username": unique("eve"), "email": address, "password": PASSWORD });
     let taken = reads_sentence(api.register(other).await.expect(400, "email_taken"));
     assert_eq!(taken["email"], json!([taken["detail"]]));
-    // On other paths, another account's name or address is still a conflict.
+    // On other paths, the name or address of another account is still a conflict.
     let ben = api.person("ben").await;
     ben.change(json!({ "email": address })).await.expect(409, "email_taken");
 }
@@ -185,7 +185,7 @@ async fn tokens_may_come_without_a_scheme() {
         let answer = api.send(Method::GET, BALANCES[0], &[("authorization", refused)], None).await;
         answer.expect(401, "token_not_valid");
     }
-    // OpenAI's clients know no bare tokens.
+    // OpenAI's clients don't send bare tokens, so `/v1` refuses them.
     let bare = [("authorization", ann.token.as_str())];
     let models = api.send(Method::GET, "/v1/models", &bare, None).await;
     models.expect(401, "invalid_api_key");

@@ -193,7 +193,7 @@ async fn unknown_files_are_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators may rewrite or refuse paths such as these.
+    // Emulators may rewrite or refuse such paths.
     let odd: &[&str] = if api.is_own() {
         &[
             "%2e%2e%2fCargo.toml",
@@ -266,7 +266,7 @@ async fn pages_need_no_store_and_reveal_nothing_of_it() {
     }
 }
 
-/// The gateway can only pass text.
+/// The gateway can only forward text.
 #[tokio::test]
 async fn the_lambda_binary_serves_text_without_store_or_keys() {
     let mut function = Instance::of("site", &[]).await;

@@ -1,6 +1,5 @@
-//! Days in the life of a deployment, as the alarms' own arithmetic sees them: the metrics of a day
-//! are made up, and every alarm of `alarms.yaml` and `template.yaml` is evaluated over them as
-//! CloudWatch does it
+//! Simulated days of a deployment. The tests make up a day's metrics, and evaluate every alarm in
+//! `alarms.yaml` and `template.yaml` over them, as CloudWatch does
 //! ([evaluation](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html)).
 
 use std::collections::BTreeSet;
@@ -17,7 +16,7 @@ const DAY: u32 = 24 * HOUR;
 /// The parameter `ConcurrencyAlarm` of the profile `prod`.
 const CONCURRENCY: f64 = 800.0;
 
-/// A question about a metric: its value in the period that begins at this second of the day.
+/// Asks for a metric's value in the period that begins at this second of the day.
 #[derive(Clone, Debug)]
 struct Asked {
     name: String,
@@ -31,13 +30,13 @@ struct Asked {
 /// The metrics of a day. `None` means that nothing was recorded in the period.
 type Metrics<'d> = dyn Fn(&Asked) -> Option<f64> + 'd;
 
-/// A day with this many users, who each send five messages. Nothing fails that shouldn't.
+/// A day with this many users, who each send five messages. There are only the usual failures.
 fn normal_day(users: f64) -> impl Fn(&Asked) -> Option<f64> {
     move |asked| {
         let Asked { name, of, statistic, period, at, .. } = asked;
         let share = f64::from(*period) / f64::from(DAY);
         let happens = |a_day: f64| {
-            // Rare things happen in some of the periods only.
+            // Rare events occur only in some of the periods.
             let expected = a_day * share;
             if expected >= 1.0 {
                 return expected.round();
@@ -74,7 +73,7 @@ fn normal_day(users: f64) -> impl Fn(&Asked) -> Option<f64> {
     }
 }
 
-/// Returns the names of the alarms that fire at any time of a day.
+/// Returns the names of the alarms that fire at any time on a day.
 fn raised(day: &Metrics<'_>) -> BTreeSet<String> {
     let mut raised = BTreeSet::new();
     for file in FILES {
@@ -165,7 +164,8 @@ fn text(value: &Yaml) -> String {
     }
 }
 
-/// Returns the alarms of a normal day of a thousand users on which one thing is different.
+/// Returns the alarms that fire on a normal day with a thousand users, except that `differs`
+/// replaces some values.
 fn raised_if(differs: impl Fn(&Asked) -> Option<Option<f64>>) -> Vec<String> {
     let normal = normal_day(1000.0);
     let day = |asked: &Asked| differs(asked).unwrap_or_else(|| normal(asked));
@@ -232,8 +232,7 @@ fn one_crash_of_a_function_for_payments_raises_its_alarm() {
     }
 }
 
-/// Returns the reference to a function in `alarms.yaml`, which is its place in a list of
-/// `template.yaml`.
+/// Returns the reference to a function in `alarms.yaml`: its position in a list in `template.yaml`.
 fn reference(function: &str) -> String {
     let template = emulator::template::parse(FILES[1]).unwrap();
     let resources = template["Resources"].as_mapping().unwrap();

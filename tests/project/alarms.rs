@@ -36,7 +36,7 @@ fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
         .collect()
 }
 
-/// Returns a value's text, or the name in its `!Ref`, `!GetAtt` or `!Sub`.
+/// Returns a value as a string, or the name in its `!Ref`, `!GetAtt` or `!Sub`.
 fn text(value: &Yaml) -> &str {
     match value {
         Yaml::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),
@@ -414,7 +414,7 @@ async fn the_failure_alarm_counts_failures_of_the_store() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // The smallest number of failures at which the alarm fires.
+    // The smallest number of failed requests at which the alarm fires.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

@@ -1,5 +1,6 @@
 //! The packages of the product and its tests, and the packages that cargo compiles for the README's
-//! two commands. `cargo deny` also checks for known vulnerabilities, a list of which it downloads.
+//! two commands. `cargo deny` also checks for known vulnerabilities, because it can download a list
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

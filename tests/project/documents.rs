@@ -170,7 +170,7 @@ fn anchors(text: &str) -> HashSet<String> {
     anchors
 }
 
-/// Returns a version's three numbers. `None` if the text isn't a version.
+/// Returns a version's three numbers. `None` if `text` isn't a version.
 fn version(text: &str) -> Option<[u32; 3]> {
     let numbers: Option<Vec<u32>> = text.split('.').map(|number| number.parse().ok()).collect();
     numbers?.try_into().ok()
@@ -195,7 +195,7 @@ fn the_newest_version_in_the_changelog_is_the_workspaces() {
     }
 }
 
-/// Returns the fenced blocks in a Markdown text, each with its language.
+/// Returns the fenced blocks in a Markdown document, each with its language.
 fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
 }

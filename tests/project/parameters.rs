@@ -1,5 +1,5 @@
 //! The effects of a deployment's parameters: which values CloudFormation refuses, which functions
-//! start with the other values, and which errors the remaining functions report.
+//! start with the accepted values, and which errors the other functions report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
@@ -212,7 +212,7 @@ const MISTAKES: &[Mistake] = &[
         stops: Stopped::Askers,
         says: "OPENAI_BASE_URL: ",
     },
-    // With an API key in place of its ARN, the functions would start, but everyone who may read
+    // With an API key instead of its ARN, the functions would start, but everyone who may read
     // their settings could read the API key.
     Mistake {
         given: &[("OpenAiKeyArn", "a-key-and-not-where-it-is")],
@@ -554,7 +554,7 @@ fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Op
     let value = function.environment.get(name)?.clone();
     Some(match name {
         "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
-        // The tests have no Secrets Manager, so the function gets an API key instead of a secret's
+        // The tests have no Secrets Manager, so give the function an API key instead of a secret's
         // ARN.
         "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
         // Replace the providers' addresses with an address without a server, so that no test
@@ -659,7 +659,7 @@ async fn functions_have_only_common_variables_and_those_they_read() {
 /// The size limit of a function's environment as JSON, in bytes.
 const ENVIRONMENT: usize = 4096;
 
-/// The number of bytes that every environment has left for later settings.
+/// The number of bytes that every environment must leave free for later settings.
 const FREE: usize = 700;
 
 #[test]
@@ -681,7 +681,8 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
     for function in Template::with_parameters(&given).unwrap().functions {
         let made = |(name, value): (&String, &String)| {
             let value = match name.as_str() {
-                // A table's full name contains the stack's name, which has at most 64 characters.
+                // A table's full name contains the stack's name, which is at most 64 characters
+                // long.
                 _ if name.ends_with("_TABLE") => "x".repeat(64 + value.len() + 15),
                 "SIGNING_SECRET" => "x".repeat(160),
                 "METRICS_NAMESPACE" => "x".repeat(64),

@@ -1,7 +1,7 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to the program's store injects random faults. The price of a third of
-//! the chats depends on their usage. `BANK_SEED` repeats the faults of an earlier run, if parallel
-//! requests arrive in the same order.
+//! run` starts, while the wire to the program's store injects random faults. The price of a third
+//! of the chats depends on their usage. `BANK_SEED` repeats the faults of an earlier run, if
+//! parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +22,7 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// The number of users that can pay for only some of their chats, and how many credits these users
-/// have.
+/// The number of users who can pay for only some of their chats, and their credits.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
@@ -33,12 +32,12 @@ const PERCENT: u64 = 20;
 /// How often a client sends a request under one idempotency key.
 const TRIES: usize = 3;
 
-/// A chat to send. Each chat has a different message.
+/// A chat to send, with a unique message.
 struct Wish {
     who: Person,
     message: String,
     key: Option<String>,
-    /// The model, whose fare is a flat one for `quick`.
+    /// The model. Only `quick` has a flat fare.
     model: &'static str,
 }
 
@@ -99,7 +98,7 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts until the storm has ended: from the store, and through the API as the
+/// Reads all accounts until the storm has ended, both from the store and through the API as the
 /// accounts' owners. A fault may prevent a read through the API. Returns how many balances the
 /// owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {

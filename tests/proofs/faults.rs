@@ -48,7 +48,7 @@ use crate::support::world::World;
 /// The number of cases that run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
-/// How late a timer may be on a machine that keeps up with the running cases.
+/// How late a timer may be if the machine keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
 /// How long a call to the emulator in `TEST_DYNAMODB` may take while the emulator keeps up.
@@ -95,12 +95,12 @@ fn at_a_time() -> usize {
     at_once(AT_A_TIME)
 }
 
-/// A test runs every fifth plan, unless `FAULTS=whole`, with which `.ci/nightly` runs them all.
-/// Neither the number of strikes per fault nor the number of plans per call is a multiple of five,
-/// so every fault, strike and call is covered in each run.
+/// A test run takes every fifth plan. With `FAULTS=whole`, `.ci/nightly` runs them all. Neither the
+/// number of strikes per fault nor the number of plans per call is a multiple of five, so every
+/// fault, strike and call is covered in each run.
 const SAMPLE: usize = 5;
 
-/// Returns how many plans there are for each one that the tests run.
+/// Returns `n` if the tests run every `n`-th plan.
 fn one_in() -> usize {
     match std::env::var("FAULTS").as_deref() {
         Ok("whole") => 1,
@@ -115,8 +115,7 @@ const ALL_STRIKES: [FaultRepeat; 3] =
 /// A request, or scheduled work, that the tests run under faults.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// The data that only this scenario's cases have, such as an idempotency key or a separate
-    /// store.
+    /// Data that only this scenario's cases need, such as an idempotency key or a separate store.
     type Own;
 
     /// Sets up a case that hasn't sent a request yet.
@@ -391,8 +390,8 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// The separate store of one case, whose scheduled work processes the whole store, and the wire in
-/// front of it.
+/// A separate store for a single case, because scheduled work processes a whole store, and the wire
+/// in front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,
@@ -620,7 +619,7 @@ async fn finds(mistake: Mistake, sentence: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_protocol_mistake_is_found() {
-    // Five large futures don't fit on a test's stack.
+    // Box the futures, because five large ones don't fit on a test's stack.
     let finds = |mistake, sentence| Box::pin(finds(mistake, sentence));
     tokio::join!(
         finds(Mistake::DeductWithoutGuard, "is not tokens"),

@@ -1,6 +1,7 @@
 //! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
-//! including stopped chats, at a flat price and at a price by usage. Checks the store's contents, the
-//! reply to a retry with the same idempotency key, and the recovery if the client doesn't retry.
+//! including stopped chats, at a flat price and at a price by usage. Checks the store's contents,
+//! the reply to a retry with the same idempotency key, and the recovery if the client doesn't
+//! retry.
 
 mod grants;
 
@@ -42,7 +43,7 @@ enum Killed {
     /// The AI has failed at the end of a streamed answer.
     FailedBeforeRelease,
     FailedAfterRelease,
-    /// The AI has cut a streamed answer off.
+    /// The AI has cut a streamed answer short.
     CutBeforeSettle,
     CutAfterSettle,
     /// The user has stopped a stream that had not yet delivered a piece.
@@ -94,7 +95,7 @@ impl Killed {
         self.is_heard() || self.is_silent() || self.is_cut()
     }
 
-    /// Returns true if the AI ends its answer with a word other than `stop`.
+    /// Returns true if the AI ends its answer with a reason other than `stop`.
     fn is_cut(self) -> bool {
         self.has_failed() || self.is_cut_by_length()
     }
@@ -203,7 +204,7 @@ impl Killed {
 /// A chat whose function is killed.
 struct Case {
     killed: Killed,
-    /// The model, whose fare is a flat one for `quick`.
+    /// The model. Only `quick` has a flat fare.
     model: &'static str,
     lane: Lane,
     who: Person,
@@ -267,7 +268,7 @@ impl Case {
         if holds != Holds::Nothing {
             assert_eq!(taken == PRICE, self.model == "quick", "{taken} taken");
         }
-        // The work on a failed or stopped answer counts at most once.
+        // The AI's work on a failed or stopped answer counts at most once.
         let work =
             account.free_work.iter().flatten().filter(|(key, _)| !key.starts_with('e')).count();
         let counts = self.killed.has_failed() || self.killed.is_silent() || self.killed.is_heard();

@@ -1,5 +1,5 @@
-//! Tests a server that gets too many requests, or unfinished requests: its memory use, and which
-//! clients still get replies.
+//! Tests a server that gets too many requests, or unfinished requests. Checks its memory use, and
+//! which clients still get replies.
 
 use std::time::{Duration, Instant};
 
@@ -35,10 +35,10 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // The operating system resets a connection that the server closes with unread bytes. If the
-    // operating system's queue of new connections was full, it dropped the connection before the
-    // server accepted it. The client notices a dropped connection only when it sends something, so
-    // it sends again when the server should have closed all connections.
+    // The operating system resets a connection that the server closes with unread bytes. If its
+    // queue of new connections was full, it dropped the connection before the server accepted it. A
+    // client notices a dropped connection only when it sends something, so it sends again once the
+    // server should have closed all connections.
     if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
         && stream.write_all(b"x").await.is_ok()
     {

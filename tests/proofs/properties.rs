@@ -52,7 +52,7 @@ fn check<T: std::fmt::Debug>(
     runner.run(&inputs, holds).unwrap();
 }
 
-/// Generates any text, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML or logs.
+/// Generates any string, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML or logs.
 fn text() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "#name",

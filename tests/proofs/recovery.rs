@@ -1,5 +1,5 @@
-//! Tests the holds of dead functions. Reads treat the credits in an expired hold as available, and
-//! the sweep releases the hold once.
+//! Tests the holds of functions that died. Reads treat the credits in an expired hold as available,
+//! and the sweep releases the hold once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;

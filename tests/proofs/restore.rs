@@ -473,7 +473,7 @@ async fn vouchers_are_counted_again_and_stay_voided() {
     restore_all(&api).await;
     root.delete(&format!("{vouchers}{}", voided["id"].as_str().unwrap())).await.is(200);
 
-    // Simulates a transaction that the restore cut: two uses were counted, and one has a row.
+    // Simulates a transaction that the restore cut: two uses were counted, but only one has a row.
     let tokens: Vec<Value> = scan(&api.dynamodb, &format!("{RESTORED}TokensTable")).await;
     let counted = tokens.into_iter().filter(|item| item["used"] == 1 || item["redeemed"] == 1);
     for mut item in counted {
@@ -501,8 +501,8 @@ async fn limits_and_allowances_are_counted_again() {
     program.completes().await.is(200);
     restore_all(&api).await;
 
-    // Simulates transactions that the restore cut: the allowance has a row that the account doesn't
-    // know, and the purse was lost with a hold that was in progress.
+    // Simulates transactions that the restore cut: the allowance has a row, but the account doesn't
+    // record it, and the purse was lost while it contained a hold.
     let users = format!("{RESTORED}UsersTable");
     let accounts: Vec<Value> = scan(&api.dynamodb, &users).await;
     let mut account = accounts.into_iter().find(|user| user["id"] == ann.id.as_str()).unwrap();

@@ -1,7 +1,7 @@
 //! Checks that two releases can share one store. This release must work on a store of the previous
 //! release, and the previous release must be able to read this release's items.
-//! docs/operate/release.md has the steps of a schema change. `later` tests kinds, roles and
-//! reasons that only a later release knows.
+//! docs/operate/release.md describes the steps of a schema change. `later` tests kinds, roles and
+//! reasons that only a later release uses.
 //!
 //! `tests/recorded/store.jsonl` is the store of an earlier release, and `tests/recorded/schema.txt`
 //! lists what this release stores.
@@ -66,8 +66,8 @@ async fn later_additions_are_kept_and_later_removals_tolerated() {
     }
     let (dynamo, _api) = works(&record).await;
     for (table, items) in record::items(&dynamo.url).await {
-        // These items don't keep the unknown attribute: a claim passes to another account and a
-        // name to another user, so both are written again.
+        // These items don't keep the unknown attribute, because a claim passes to another account
+        // and a name to another user, so both are written again.
         let stays =
             |item: &&Value| !["email:", "user:(deleted)"].contains(&kind(&table, item).as_str());
         let before: BTreeSet<String> =
@@ -89,7 +89,7 @@ fn add_later(item: &mut Value) {
     item[LATER] = json!({ "S": "a new attribute" });
 }
 
-/// Returns an item's key as text.
+/// Returns an item's key as a string.
 fn key(table: &str, item: &Value) -> String {
     let names: &[&str] = match table {
         "KeysTable" => &["kid"],
@@ -140,7 +140,7 @@ fn literals(lines: &[String]) -> impl Iterator<Item = &str> {
     lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 
-/// Returns the first word of a text, without a `#` before it.
+/// Returns the first word of a string, without a `#` before it.
 fn word(text: &str) -> &str {
     let text = text.trim_start_matches('#');
     let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_');
@@ -157,7 +157,7 @@ fn the_list_has_every_attribute_in_the_code() {
         .collect();
     let updated = updates.iter().flat_map(|update| update.split("SET ").skip(1));
     let updated = updated.flat_map(|names| names.split(", ")).map(word);
-    // The optional fields, which some items lack.
+    // The modules whose types have optional fields, which some items lack.
     let values = ["account", "admin_act", "api_key", "chat", "entry", "session"];
     let values = values.iter().flat_map(|value| code(&format!("values/{value}.rs")));
     let items: Vec<String> = store.iter().cloned().chain(values).collect();

@@ -1,4 +1,4 @@
-//! A fake service of AWS with a JSON API. Like AWS, the service refuses requests without a valid
+//! A fake AWS service with a JSON API. Like AWS, the service refuses requests without a valid
 //! signature.
 
 use std::future::pending;
@@ -28,13 +28,13 @@ const SESSION: &str = "a-session-token";
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
-    /// The header `X-Amz-Target`. Empty if there is none.
+    /// The header `X-Amz-Target`. Empty if it is missing.
     pub target: String,
     pub content_type: String,
     pub body: Value,
 }
 
-/// The service's treatment of a request.
+/// How the service replies to a request.
 pub enum Does {
     Says(u16, Value),
     /// Sends no reply.
@@ -66,8 +66,8 @@ impl Amazon {
         amazon
     }
 
-    /// The configuration of a client of this service. The client has temporary credentials, as
-    /// functions have them.
+    /// Returns the configuration for a client of this service. Like functions, the client has
+    /// temporary credentials.
     pub fn config(&self) -> SdkConfig {
         let credentials = Credentials::new(KEY, SECRET, Some(SESSION.into()), None, "test");
         shared::aws::emulated()
@@ -77,7 +77,7 @@ impl Amazon {
             .build()
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

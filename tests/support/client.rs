@@ -1,5 +1,5 @@
-//! The gateway under test ([`Api`]), its users ([`Person`]) with one verb per endpoint, and the
-//! replies that they get ([`Answer`]).
+//! The gateway under test ([`Api`]), its users ([`Person`]), who have a verb for each endpoint, and
+//! the replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -47,7 +47,7 @@ pub fn a_pack(tokens: u64, price: u64) -> Pack {
     }
 }
 
-/// How long a function keeps a price list.
+/// How long a function caches a price list.
 pub const PRICES_KEPT: Duration = Duration::from_secs(60);
 
 /// Limits how many requests the tests send to another gateway at the same time. `cargo lambda
@@ -69,7 +69,7 @@ pub struct Api {
 struct OwnServer {
     server: Server,
     account: Option<Proxy>,
-    /// False if the server replies with other statuses than those of the document that tests compare.
+    /// False if the server replies with other statuses than those in the OpenAPI document.
     has_usual_statuses: bool,
 }
 
@@ -312,8 +312,8 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Makes the test's network unknown to the account: its owner appears to have registered from
-    /// another network.
+    /// Makes the test's network unknown to the account, as if its owner had registered from another
+    /// network.
     pub async fn moves(&self, person: &Person) {
         self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
     }
@@ -328,7 +328,8 @@ impl Api {
             .unwrap()
     }
 
-    /// Returns the account, and an access token's claims for a session that isn't in the store.
+    /// Returns the account, and the claims of an access token for a session that isn't in the
+    /// store.
     pub async fn caller(&self, person: &Person) -> (shared::values::Account, AccessToken) {
         let account = self.account(person).await;
         let session = Session::new(
@@ -378,7 +379,7 @@ impl Api {
     }
 
     /// Sets the price list, as `manage models set` does, or removes it if `list` is null. Functions
-    /// that have read an earlier list keep it for [`PRICES_KEPT`].
+    /// that have read an earlier list use it for [`PRICES_KEPT`].
     pub async fn stores_prices(&self, list: &Value) {
         let list = (!list.is_null()).then(|| PriceList::read(list).unwrap());
         let store = self.store();
@@ -407,7 +408,7 @@ impl Api {
                     let enough = mails.wait_for(|mails| to_it(mails).len() >= count).await.unwrap();
                     to_it(&enough)
                 }
-                // Another process sends the e-mails and stores each e-mail in a file.
+                // Another process sends the e-mails, and stores each of them in a file.
                 None => loop {
                     let mails = to_it(&kept_mails());
                     if mails.len() >= count {
@@ -477,8 +478,8 @@ impl Api {
     }
 
     /// Returns every item in the store that mentions `who`, by table, without the counts of
-    /// attempts. If no other test uses the store, returns all items, because all of them are this
-    /// test's.
+    /// attempts. If no other test uses the store, returns all items, because they all belong to
+    /// this test.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
@@ -510,7 +511,7 @@ fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
-    // The sender gives a file its `.txt` name only when the file is complete.
+    // The sender adds `.txt` to a file's name only when the file is complete.
     let files = files.filter(|file| file.extension().is_some_and(|is| is == "txt"));
     let mut files: Vec<_> = files.collect();
     files.sort();
@@ -582,8 +583,8 @@ impl Person {
         json!({ "username": self.name, "password": self.password })
     }
 
-    /// Ends this session in the same way as a thief would: presents the first refresh token again
-    /// after its successor was used.
+    /// Ends this session as a thief would: presents the first refresh token again after its
+    /// successor was used.
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
         self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
@@ -595,8 +596,8 @@ impl Person {
         Self { api: api.clone(), ..self.clone() }
     }
 
-    /// Writes holds for a chat's price directly to the account. `reservations` has each hold's id,
-    /// and the end of its lease in seconds.
+    /// Writes holds for a chat's price directly to the account. `reservations` contains each hold's
+    /// id, and the end of its lease in seconds.
     pub async fn holds(&self, reservations: &[(&str, u64)]) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let held = |ends: u64| {
@@ -643,7 +644,7 @@ impl Person {
         .await;
     }
 
-    /// Returns when none of this user's chats waits for the AI.
+    /// Returns when no chat of this user waits for the AI.
     pub async fn waits_for_nothing(&self) {
         until("no chat waits for the AI", async || {
             self.api.account(self).await.reservations.is_empty()
@@ -929,8 +930,8 @@ impl Answer {
     }
 }
 
-/// Returns the events of a stream without its comments, which clients ignore. Other texts stay as they
-/// are.
+/// Returns the events of a stream without its comments, which clients ignore. Other bodies stay
+/// unchanged.
 pub fn without_comments(text: &str) -> String {
     text.split_inclusive("\n\n").filter(|block| !block.starts_with(":\n")).collect()
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// A time that is longer than any work that a test waits for.
+/// Longer than any work for which a test waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A handle to the collector. Cloning it is cheap.
@@ -50,7 +50,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns an attribute as a text. Empty if the attribute is missing.
+    /// Returns an attribute as a string. Empty if the attribute is missing.
     pub fn says(&self, key: &str) -> &str {
         self.attributes.get(key).and_then(Value::as_str).unwrap_or_default()
     }
@@ -138,7 +138,7 @@ fn spans(body: &str) -> Vec<Span> {
     scopes.iter().flat_map(|scope| scope["spans"].as_array().unwrap()).map(span).collect()
 }
 
-/// Parses attributes. Whole numbers become texts.
+/// Parses attributes. Whole numbers become strings.
 fn attributes(list: &Value) -> BTreeMap<String, Value> {
     let attribute = |one: &Value| {
         let value = one["value"].as_object().unwrap().values().next().unwrap().clone();

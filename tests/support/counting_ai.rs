@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::wait::until;
 
-/// A time that is longer than the product waits for an answer.
+/// Longer than the product waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A handle to the server. Cloning it is cheap.
@@ -132,8 +132,8 @@ struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// Returns the next event. If the AI fails midway, the stream ends without its last event, or
-    /// with an event that says so if the message asks for it.
+    /// Returns the next event. If the AI fails midway, the stream ends without its last event or,
+    /// if the message asks for it, with an event that reports the failure.
     async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
         let piece = match self.first.take() {
             Some(first) => Some(first),

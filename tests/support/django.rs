@@ -1,4 +1,4 @@
-//! A Django system's dump, and its import into a store.
+//! The dump of a Django system, and its import into a store.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::App;
 use uuid::Uuid;
 
-/// The password of [`HASH`].
+/// The password that matches [`HASH`].
 pub const PASSWORD: &str = "secret123";
 
 /// A hash that Django 5.2 made, with 1,000 iterations.
@@ -56,12 +56,12 @@ impl DumpFile {
         self.0.to_str().unwrap()
     }
 
-    /// A file with another text, such as a database, whose name ends with `end`.
+    /// An empty file, for example for a database. Its name ends with `end`.
     pub fn empty(end: &str) -> Self {
         Self(std::env::temp_dir().join(format!("farebox-{}{end}", Uuid::new_v4())))
     }
 
-    /// Returns an import of this dump that writes.
+    /// Returns an import of this dump with `--apply`.
     pub fn import(&self) -> Import {
         Import { file: self.0.clone(), name: "shop".into(), apply: true, ..Import::default() }
     }

@@ -147,8 +147,8 @@ pub fn inlined(part: &Value) -> Value {
     }
 }
 
-/// Returns the schema with one change: where a text contains JSON, the JSON's schema replaces the
-/// text's schema.
+/// Returns the schema with one change: if a string contains JSON, the JSON's schema replaces the
+/// string's schema.
 fn opened(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => match fields.get("contentSchema") {

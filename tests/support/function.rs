@@ -1,5 +1,5 @@
-//! A server's functions without HTTP: tests send them API Gateway's events, and can watch and break
-//! their connection to the store.
+//! A server's functions without HTTP. Tests send them API Gateway's events, and can watch and break
+//! their connections to the store.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::{Fault, Lane};
 
-/// The time in which the function `chat` must answer. On AWS, other functions have less time to
-/// answer than `chat`. In the tests, all functions have as much time as `chat`, because a hundred
-/// functions may wait for each other's password hashes.
+/// The time in which the function `chat` must answer. On AWS, other functions have less time. In
+/// the tests, all functions have as much time as `chat`, because a hundred functions may wait for
+/// each other's password hashes.
 pub const TIME: Duration = Duration::from_secs(28);
 
 impl Api {
@@ -64,7 +64,7 @@ pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Bu
     App { store, prices, imports, config: Arc::new(config), ..app.clone() }
 }
 
-/// Returns the event that API Gateway sends to an endpoint for this request. The path may have a
+/// Returns the event that API Gateway sends to an endpoint for this request. The path may contain a
 /// query, and a `Null` body means no body.
 pub fn event(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -147,7 +147,7 @@ impl Debug for Reply {
 }
 
 impl Reply {
-    /// Reads the whole reply. A body that isn't JSON becomes a text.
+    /// Reads the whole reply. A body that isn't JSON becomes a string.
     pub async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         let text = body.text().await;

@@ -51,14 +51,14 @@ fn build(function: &str, target: &Path) {
     assert!(built.unwrap().success(), "{function} can't be built");
 }
 
-/// How often a waiting test checks that the instance still runs.
+/// The pause between two checks that the instance still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// An instance of a function: its process, and the Runtime API from which it gets its events.
 pub struct Instance {
     function: String,
     process: Child,
-    /// The instance's last words, if it panics or can't start.
+    /// The instance's last output, if it panics or can't start.
     errors: Log,
     work: mpsc::UnboundedSender<String>,
     done: mpsc::UnboundedReceiver<Value>,
@@ -249,8 +249,8 @@ impl Drop for Instance {
     }
 }
 
-/// The time that an invocation may take. This time is longer than in the template, because a busy
-/// machine may need it.
+/// The time limit of an invocation. It is longer than in the template, because a busy machine may
+/// need more time.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
 /// Longer than the lease of a chat that starts now: a lease ends half a minute after the function's

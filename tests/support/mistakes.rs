@@ -14,14 +14,14 @@ pub enum Sabotage {
     /// had applied the call. The wire then sends the call to the store, but doesn't pass the
     /// store's reply to the product.
     Confirms(fn(operation: &str, body: &str) -> bool),
-    /// Rewrites the body of each call, and the store's reply to it. Only the schedules' wire does
+    /// Rewrites the body of each call, and the store's reply to it. Only the wire of `seeds` does
     /// this.
     Exchanges {
         sends: fn(operation: &str, body: &mut String),
         receives: fn(sent: &str, reply: &mut String),
     },
-    /// Rewrites the body of each call while there is a price list, whose JSON the function gets. Only
-    /// the schedules' wire does this.
+    /// Rewrites the body of each call while there is a price list. The function gets the list as
+    /// JSON. Only the wire of `seeds` does this.
     Reprices(fn(operation: &str, body: &mut String, list: &Value)),
 }
 
@@ -69,13 +69,13 @@ pub enum PricingMistake {
     ChargeAboveHold,
     /// A settle returns the whole hold, as if nothing was charged.
     ReturnWholeHold,
-    /// A reserve that finds its own hold with another amount keeps the amount that it asked for.
+    /// If a reserve finds its own hold with another amount, it uses the amount that it asked for.
     AdoptNoAmount,
     /// A settle charges by the price list that is current at that moment. In the product, a chat
     /// keeps the fare of its reserve.
     PriceAtSettle,
-    /// A refusal for the balance doesn't close the hold's id, so a late copy of the reserve takes
-    /// credits.
+    /// A refusal because of the balance doesn't close the hold's id, so a late copy of the reserve
+    /// takes credits.
     RefuseWithoutClosing,
 }
 
@@ -111,8 +111,8 @@ pub enum TillMistake {
     ReturnToOtherPurse,
     /// An account gets its allowance twice in a period.
     FillTwice,
-    /// A source is stored before the credits that it grants, and some of the functions that store
-    /// one die before they grant the credits.
+    /// A source is stored before the credits that it grants, and some functions die between the two
+    /// writes.
     StoreSourceFirst,
 }
 
@@ -142,11 +142,11 @@ pub enum FreeWorkMistake {
     EarnByGrant,
     /// A charge earns nothing.
     EarnNothing,
-    /// Free work of an API key with a limit counts as the owner's.
+    /// The free work of an API key with a limit counts as the owner's.
     CountAsOwners,
     /// A reserve doesn't compare the free work.
     CompareNothing,
-    /// A failure also counts as earlier releases count it, so that a rollback leaves a lock.
+    /// A failure also counts as in earlier releases, so that accounts stay locked after a rollback.
     LockEarlierReleases,
 }
 
@@ -183,7 +183,7 @@ impl FreeWorkMistake {
     }
 }
 
-/// Makes a release that counts free work also count refunds of a day.
+/// Makes a release that counts free work also count the day's refunds.
 fn locks_earlier_releases(operation: &str, body: &mut String) {
     if operation == "UpdateItem" && body.contains("\":work\":") {
         edit(body, |call| {
@@ -207,7 +207,7 @@ fn changes_work(body: &mut String, change: fn(u64) -> u64) {
     }
 }
 
-/// Makes a settle add nothing to what the account has earned.
+/// Makes a settle add nothing to the free work that the account has earned.
 fn earns_nothing(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" {
         const EARNED: &str = "\":earned\":{\"N\":\"";
@@ -219,7 +219,7 @@ fn earns_nothing(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a grant add to what the account has earned.
+/// Makes a grant add to the free work that the account has earned.
 fn earns_by_grant(operation: &str, body: &mut String) {
     const GRANTS: &str = "SET tokens = tokens + :amount";
     if operation != "TransactWriteItems" || !body.contains(GRANTS) {
@@ -242,7 +242,8 @@ fn earns_by_grant(operation: &str, body: &mut String) {
 /// A mistake that the product could make with payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentMistake {
-    /// A step of an order is taken whenever it arrives, so a refund takes more than was bought.
+    /// A step of an order takes effect whenever it arrives, so a refund takes more credits than
+    /// were bought.
     TakeAgain,
     /// An event is stored before the credits that it moves, and the function dies in between.
     StoreEventFirst,
@@ -274,8 +275,8 @@ fn takes_again(operation: &str, body: &mut String) {
     }
 }
 
-/// Leaves the order and the source of an order's step in its transaction, without the credits and
-/// their ledger row.
+/// Keeps only the order and the source in the transaction of an order's step, without the credits
+/// and their ledger row.
 fn stores_event_first(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" && body.contains("\"source:stripe:") {
         edit(body, |call| {
@@ -313,14 +314,14 @@ fn returns_to_other_purse(_: &str, body: &mut String) {
     }
 }
 
-/// Makes the write that fills a balance up ignore what the account has got.
+/// Makes the write that fills a balance up ignore the allowances that the account has already got.
 fn fills_twice(_: &str, body: &mut String) {
     const KNOWS: &str = "granted = :granted AND spent = :spent AND (attribute_not_exists(allowance) OR allowance < :period)";
     let ignores = format!("(attribute_exists(pk) OR {KNOWS})");
     *body = body.replace(KNOWS, &ignores);
 }
 
-/// Leaves only the source of a grant in its transaction, if the source is a person's second one.
+/// Keeps only the source in the transaction of a grant, if it is an account's second source.
 fn stores_source_first(operation: &str, body: &mut String) {
     if operation != "TransactWriteItems" || !body.contains("\"source:") {
         return;
@@ -476,7 +477,7 @@ fn is_settle_by_usage(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + :charge")
 }
 
-/// The chat that a settle stores, in DynamoDB's JSON.
+/// Returns the chat that a settle stores, in DynamoDB's JSON.
 fn settled_chat(call: &Value) -> &Value {
     &call["TransactItems"][1]["Put"]["Item"]
 }
@@ -503,7 +504,7 @@ fn price(fare: &Value, usage: &Value) -> i128 {
     (millionths + 999_999) / 1_000_000
 }
 
-/// Reads a number in DynamoDB's JSON. 0 if it is missing.
+/// Reads a number in DynamoDB's JSON. 0 if the number is missing.
 fn amount(number: &Value) -> i128 {
     number["N"].as_str().map_or(0, |number| number.parse().unwrap())
 }

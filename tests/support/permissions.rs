@@ -38,7 +38,7 @@ pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
     ])
 });
 
-/// Each function's permissions, by the name of its binary.
+/// Each function's permissions, by the name of the function's binary.
 pub static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Permission>>> = LazyLock::new(|| {
     let functions = STACK.functions().into_iter();
     functions.map(|(name, binary, function)| (binary, of_function(&name, function))).collect()
@@ -160,7 +160,8 @@ impl Condition {
     }
 }
 
-/// Returns true if a text matches a pattern, in which `*` matches any text and `?` any character.
+/// Returns true if a string matches a pattern, in which `*` matches any string and `?` any
+/// character.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (mut letters, mut signs) = (text.chars(), pattern.chars());
     match signs.next() {
@@ -232,7 +233,7 @@ pub fn of_statements(of: &str, statements: &Value) -> Vec<Permission> {
     permissions
 }
 
-/// Returns the texts of a value that is one text or a list.
+/// Returns the strings in a value that is a string or a list.
 fn texts(value: &Value) -> Vec<String> {
     let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     several.iter().map(|one| one.as_str().unwrap().to_owned()).collect()

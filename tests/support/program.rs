@@ -32,7 +32,7 @@ impl Folder {
         Self(std::env::temp_dir().join(format!("farebox-{}", Uuid::new_v4())))
     }
 
-    /// A data folder with a store, which has the administrator `root`.
+    /// A data folder with a store that contains the administrator `root`.
     pub fn with_store() -> Self {
         let folder = Self::new();
         let create = ["manage", "create-admin", "root", "--data", folder.path()];
@@ -79,7 +79,7 @@ impl RunningServer {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
-        // When a server is ready, it prints one of these texts as its last line.
+        // When a server is ready, it prints a line with one of these strings.
         while !printed.lines().any(|line| {
             line.trim_start().starts_with("curl")
                 || line.contains("/lambda.env")
@@ -127,8 +127,8 @@ impl Drop for RunningServer {
     }
 }
 
-/// Returns a command that runs the program with an empty environment, except that the offline echo
-/// is chosen. A server would otherwise ask model servers on the machine that runs the tests.
+/// Returns a command that runs the program with an environment that only chooses the offline echo.
+/// A server would otherwise ask model servers on the machine that runs the tests.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }
@@ -159,8 +159,8 @@ pub fn run(arguments: &[&str]) -> Output {
     output_of(&mut command(arguments))
 }
 
-/// Runs a command of the program. The output has no line that names the store, which
-/// `tests/local/targets.rs` checks.
+/// Runs a command of the program. Removes the line that names the store from the output, because
+/// `tests/local/targets.rs` checks it.
 pub fn output_of(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -1,6 +1,6 @@
-//! A wire between the SDK and any DynamoDB, which breaks on demand. The wire recognizes each call
-//! and its attempts. The wire disturbs the attempts that a plan selects, before or after the store
-//! applies them, and keeps copies of calls to deliver later.
+//! A wire between the SDK and any DynamoDB, which breaks on demand. It recognizes each call and its
+//! attempts. It disturbs the attempts that a plan selects, before or after the store applies them,
+//! and keeps copies of calls to deliver later.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -26,11 +26,11 @@ use tokio::task::JoinHandle;
 use crate::support::client::http;
 use crate::support::mistakes::Sabotage;
 
-/// A time that is longer than one attempt may take.
+/// Longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// How long the wire waits at most for a call that the store finishes after the sender has given
-/// up.
+/// The maximum time that the wire waits for a call that the store finishes after the sender has
+/// given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
 /// How often the SDK sends a call before it gives up.
@@ -220,7 +220,7 @@ struct Traffic {
     /// How often the plan's fault has struck. Some faults strike after the store has applied the
     /// call, and are counted only then.
     struck: watch::Sender<usize>,
-    /// True when the calls that [`Lane::gathers`] holds back may pass.
+    /// True once the calls that [`Lane::gathers`] holds back may pass.
     gathered: watch::Sender<bool>,
 }
 
@@ -251,9 +251,9 @@ struct Gathering {
     calls: HashSet<String>,
 }
 
-/// Refuses attempts at transactions, as DynamoDB refuses what exceeds a partition's capacity.
+/// Refuses attempts at transactions, as DynamoDB does when they exceed a partition's capacity.
 struct Throttling {
-    /// Decides by the attempt's number, counted from 0, and by its number of writes.
+    /// Gets the attempt's number, counted from 0, and its number of writes.
     refuses: Box<dyn Fn(usize, usize) -> bool + Send>,
     attempts: Vec<TransactionAttempt>,
 }
@@ -323,8 +323,8 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
-    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could pass
-    /// or fail without the cause.
+    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could pass,
+    /// or fail without showing the cause.
     fn drop(&mut self) {
         self.server.abort();
         let panics = self.wire.panics.lock().unwrap();
@@ -367,7 +367,7 @@ impl Lane {
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Simulates pauses of ten minutes between attempts: from now on the store doesn't recognize a
+    /// Simulates pauses of ten minutes between attempts. From now on, the store doesn't recognize a
     /// transaction that it has already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
@@ -413,7 +413,7 @@ impl Lane {
         self.traffic.state.lock().unwrap().overdrawn
     }
 
-    /// The number of faults that have struck.
+    /// Returns how many faults have struck.
     pub fn times_struck(&self) -> usize {
         *self.traffic.struck.borrow()
     }
@@ -448,8 +448,8 @@ impl Lane {
     }
 
     /// Delivers the kept copies twice: in reverse order, and then in the order in which they were
-    /// sent. The store doesn't recognize transactions that it has already applied, because it knows
-    /// a request token for only ten minutes.
+    /// sent. The store doesn't recognize transactions that it has already applied, because it
+    /// remembers a request token for only ten minutes.
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
         for (_, body) in &mut kept {
@@ -687,8 +687,8 @@ async fn deliver_unawaited(attempt: Attempt) {
     }
 }
 
-/// Returns the store's reply to an attempt, or the reply that the fault puts in its place. `None` if
-/// the connection is dropped without a reply.
+/// Returns the store's reply to an attempt, or the fault's reply instead. `None` if the connection
+/// is dropped without a reply.
 async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     traffic.gather(&operation, &invocation).await;
@@ -776,8 +776,9 @@ fn under_another_token(body: &Bytes) -> Bytes {
 /// How a negative balance is encoded in a reply.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection, so that the connection closes without a reply. Only for
-/// that task: this unwinding prints no message, so another task would end for no visible reason.
+/// Ends the task that serves the connection, so that the connection closes without a reply. Only
+/// that task may call this: the unwinding prints no message, so another task would end for no
+/// visible reason.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }

@@ -18,11 +18,12 @@ use crate::support::mistakes::{Mistake, Sabotage};
 use crate::support::proxy::Proxy;
 use crate::support::world::World;
 
-/// The number of requests that a test sends at once if each sets up its own store, which is slow, or
-/// if all tests share the emulator in `TEST_DYNAMODB`, which answers calls one after the other.
+/// The number of requests that a test sends at once if each needs its own store, which is slow to
+/// set up, or if all tests share the emulator in `TEST_DYNAMODB`, which answers calls one after the
+/// other.
 pub const FEWER_AT_ONCE: usize = 24;
 
-/// Returns how many requests a test sends at once that would send `many` to the embedded store.
+/// Returns how many requests a test sends at once, if it sends `many` to the embedded store.
 pub fn at_once(many: usize) -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { many.min(FEWER_AT_ONCE) } else { many }
 }
@@ -120,8 +121,7 @@ impl Rig {
         World::read(&self.api.dynamodb).await
     }
 
-    /// Returns the balance that an access token can read. `None` if the API refuses the access
-    /// token.
+    /// Returns the balance as read with an access token. `None` if the API refuses the token.
     pub async fn balance(&self, token: &str) -> Option<u64> {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -147,7 +147,7 @@ impl Rig {
     }
 }
 
-/// A clock that only `after_the_lease` moves. With a running clock, leases would end during a test
+/// A clock that only `after_the_lease` moves. With a running clock, leases could end during a test
 /// on a busy machine.
 fn standing() -> Clock {
     Clock::standing(well_before_the_hour())
@@ -155,7 +155,7 @@ fn standing() -> Clock {
 
 /// Returns the current time in milliseconds, or the time a few minutes ago if the hour ends within
 /// ten minutes. A test that moves a stopped clock by minutes then stays within the hour, so that
-/// counts by the hour, the day and the month go on.
+/// counts by hour, day and month don't start again.
 pub fn well_before_the_hour() -> u64 {
     const HOUR: u64 = 3_600_000;
     const MARGIN: u64 = 600_000;

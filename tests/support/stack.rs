@@ -110,7 +110,7 @@ impl Stack {
                     text(&whole).split(separator.as_str()).map(str::to_owned).collect();
                 Some(parts.into())
             }
-            // If the list is a parameter, its value is already joined: a text with commas.
+            // If the list is a parameter, its value is already joined: a string with commas.
             "!Join" => match self.value(&argument[1]).unwrap() {
                 Value::Array(parts) => {
                     let parts: Vec<String> = parts.iter().map(text).collect();
@@ -194,7 +194,7 @@ impl Stack {
     }
 }
 
-/// Returns a scalar as it is written in the template.
+/// Returns a scalar as written in the template.
 fn written(scalar: &Yaml) -> String {
     text(&serde_json::to_value(scalar).unwrap())
 }

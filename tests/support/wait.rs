@@ -6,11 +6,11 @@ use std::time::Duration;
 /// How long a test waits before it fails. A busy machine needs less.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pause between two looks.
+/// The pause between two calls of `look`.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until `look` returns true. Panics with `what` if that takes too long, because a test that
-/// waits forever doesn't say for what.
+/// waits forever doesn't say what it is waiting for.
 #[track_caller]
 pub fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let at = Location::caller();

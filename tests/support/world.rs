@@ -24,7 +24,7 @@ pub struct World {
     pub sessions: Vec<String>,
     /// The user id of each API key.
     pub keys: Vec<String>,
-    /// For each recipient, the request that began the pause until the next e-mail.
+    /// For each recipient, the request after which the next e-mail must wait.
     pub pauses: HashMap<String, String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
@@ -154,12 +154,12 @@ impl World {
         self.chats.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns an account with its ledger and chats as text, for comparisons.
+    /// Returns an account with its ledger and chats as a string, for comparisons.
     pub fn of(&self, id: &str) -> String {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// Returns how the account violates the rules about money that apply at any time.
+    /// Returns the account's violations of the rules about money that always apply.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {

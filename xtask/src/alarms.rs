@@ -1,5 +1,5 @@
-//! Generates `alarms.yaml`, which contains the alarms and the dashboard. The table below has every
-//! alarm. Groups of functions, tables and indexes come from `template.yaml`.
+//! Generates `alarms.yaml`, which contains the alarms and the dashboard. The table below lists
+//! every alarm. Groups of functions, tables and indexes come from `template.yaml`.
 
 use crate::Failure;
 use crate::files::Files;
@@ -17,9 +17,9 @@ struct Alarm {
     watches: Watches,
     breaks: &'static str,
     threshold: &'static str,
-    /// The number of periods that must break the threshold, of the number of last periods.
+    /// `(some, all)`: the alarm fires if `some` of the last `all` periods break the threshold.
     periods: (u32, u32),
-    /// The treatment of periods without data.
+    /// How the alarm treats periods without data.
     missing: &'static str,
 }
 
@@ -85,7 +85,7 @@ impl Alarm {
         Self { missing, ..self }
     }
 
-    /// The number of metrics that the alarm reads.
+    /// Returns the number of metrics that the alarm reads.
     fn metrics(&self) -> usize {
         match &self.watches {
             Watches::One(_) => 1,
@@ -113,7 +113,7 @@ impl Metric {
     }
 }
 
-/// The most metrics that an alarm may read
+/// The maximum number of metrics that an alarm may read
 /// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
 const METRICS: usize = 10;
 
@@ -213,7 +213,7 @@ fn alarms(
         )
         .for_periods(3, 5)
         .about(
-            "All functions in the account and region, also of other stacks: they share the quota.",
+            "All functions in the account and region share the quota, including those of other stacks.",
         ),
     );
     let mail = group("BackgroundFunctions")?.reference("mail")?;
@@ -236,7 +236,7 @@ fn alarms(
     let stopped = Alarm::at_threshold("1", "BackgroundStopped", "background-work-stopped", runs);
     alarms.push(
         Alarm { breaks: BELOW, ..stopped }.for_periods(3, 3).missing("breaching").about(
-            "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is a sample.",
+            "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is recorded as a sample.",
         ),
     );
     alarms.extend(throttled(tables));
@@ -266,7 +266,7 @@ fn alarms(
         metrics: failures.into(),
     };
     alarms.push(Alarm::at_threshold("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
-        "The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place.",
+        "The share of a provider's calls that failed, in per cent, for the provider that fails most. A failed call counts even if another provider then answers.",
     ));
     let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
         (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
@@ -297,7 +297,7 @@ fn alarms(
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
     alarms
         .push(Alarm::at_threshold("5", "MailFailures", "mail-failures", Watches::One(failed)).about(
-        "E-mails that are not retried. A few are wrong addresses, more are a wrong configuration.",
+        "Failed e-mails that are not retried. A few suggest wrong addresses, and many a wrong configuration.",
     ));
     let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         .statistic("Maximum")
@@ -331,7 +331,7 @@ fn alarms(
     let missed = Metric::sum(OWN, "MissedPayments").every(HOUR);
     alarms.push(
         Alarm::at_threshold("1", "MissedPayments", "missed-payments", Watches::One(missed))
-            .about("Stripe lists a payment, a refund or a dispute that no event has told."),
+            .about("Stripe lists a payment, a refund or a dispute that no event has reported."),
     );
     let refused = Metric::sum(OWN, "StripeKeyRefused").every(HOUR);
     alarms.push(
@@ -347,7 +347,7 @@ fn alarms(
     let late = Alarm::at_threshold("1", "PaymentsUnchecked", "late-payments-check", checks);
     alarms.push(
         Alarm { breaks: BELOW, ..late }.for_periods(3, 3).missing("breaching").about(
-            "No comparison with Stripe has finished for three hours. It is scheduled every hour, also if nothing is sold.",
+            "No comparison with Stripe has finished for three hours. A comparison is scheduled every hour, even if nothing is sold.",
         ),
     );
     let mut broken = vec![("events".to_owned(), Metric::sum(OWN, "EventsFailed"))];
@@ -398,7 +398,7 @@ fn throttled(tables: &[Table]) -> [Alarm; 3] {
     };
     [
         alarm("StoreThrottles", of_tables).about(
-            "Reads and writes that DynamoDB refused. The tables are on demand: a single key is too hot, or the account's limit is reached.",
+            "Reads and writes that DynamoDB refused. The tables are on demand, so either a single key gets too many requests, or the account's limit is reached.",
         ),
         alarm("IndexReadThrottles", reads).about(
             "Throttled reads and writes of the global secondary indexes, which a table's metrics don't include. If an index refuses a write, the whole write fails.",
@@ -439,7 +439,7 @@ pub fn generate(
 }
 
 /// Updates the names of the alarms in a section of docs/operate/runbooks.md. Keeps the names of
-/// alarms that are defined in template.yaml.
+/// alarms that template.yaml defines.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
     let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");

@@ -40,7 +40,7 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     Ok(())
 }
 
-/// Begins an endpoint's file with its routes. If the routes changed, wraps the first paragraph
+/// Begins an endpoint's file with its routes. If the routes have changed, wraps the first paragraph
 /// again.
 fn first_line(files: &mut Files, path: &str, endpoint: &str) -> Result<(), Failure> {
     let routes: Vec<String> = ROUTES

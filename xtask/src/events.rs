@@ -181,8 +181,8 @@ fn parameters(document: &Value, operation: Option<&Value>, path: &str) -> BTreeM
     parameters
 }
 
-/// Returns the example of an operation's body: the schema's example, or the examples of its
-/// required fields.
+/// Returns an example of an operation's body: the schema's example, or the examples of its required
+/// fields.
 fn body(document: &Value, operation: &Value, route: &Route) -> Result<Option<String>, Failure> {
     let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else {
         return Ok(None);
@@ -203,7 +203,8 @@ fn body(document: &Value, operation: &Value, route: &Route) -> Result<Option<Str
     Ok(Some(serde_json::to_string(&example)?))
 }
 
-/// Returns the examples of a schema's required fields, or the name of a field without an example.
+/// Returns the examples of a schema's required fields. Fails with the name of a field that lacks an
+/// example.
 fn required(document: &Value, schema: &Value) -> Result<Map<String, Value>, String> {
     let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     names

@@ -18,7 +18,7 @@ impl Files {
         Self { root, wanted: BTreeMap::new(), obsolete: BTreeSet::new() }
     }
 
-    /// Returns the text of a file, including earlier changes of this run.
+    /// Returns the content of a file, including earlier changes in this run.
     pub fn read(&self, path: &str) -> Result<String, Failure> {
         match self.wanted.get(path) {
             Some(text) => Ok(text.clone()),
@@ -51,7 +51,7 @@ impl Files {
         Ok(())
     }
 
-    /// Deletes all files in a folder except the generated files.
+    /// Deletes all files in a folder that weren't generated.
     pub fn delete_unlisted(&mut self, folder: &str) -> Result<(), Failure> {
         for entry in fs::read_dir(self.root.join(folder))? {
             let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());
@@ -83,7 +83,7 @@ impl Files {
     pub fn write(&self) -> Result<(), Failure> {
         for (path, text) in &self.wanted {
             let file = self.root.join(path);
-            // Don't touch unchanged files, because Cargo recompiles a file with a new time.
+            // Don't touch unchanged files: Cargo would recompile them because of their new times.
             if fs::read_to_string(&file).is_ok_and(|current| current == *text) {
                 continue;
             }

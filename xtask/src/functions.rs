@@ -34,7 +34,7 @@ pub struct Method {
 /// ([limits](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const GATEWAY_SECONDS: u32 = 29;
 
-/// The methods that a path with several functions lists, in the order of the template.
+/// The methods that a path with several functions lists, in the template's order.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Returns all functions: endpoints in the order of the rooms, then background functions.
@@ -73,12 +73,12 @@ pub fn all() -> Result<Vec<Function>, Failure> {
 }
 
 impl Function {
-    /// The logical id without `Function`, as in the ids of related resources.
+    /// Returns the logical id without `Function`, as in the ids of related resources.
     pub fn stem(&self) -> &str {
         self.id.strip_suffix("Function").unwrap_or(&self.id)
     }
 
-    /// Refuses facts that contradict each other.
+    /// Rejects facts that contradict each other.
     fn check(&self) -> Result<(), &'static str> {
         let Lambda { canary, timeout, streams, throttled, trigger, .. } = self.lambda;
         match trigger {
@@ -112,12 +112,13 @@ impl Function {
 
     /// Returns the methods and paths with which the gateway calls the function.
     ///
-    /// The path of a single function has the method ANY, so the function itself answers OPTIONS and
-    /// 405, with the headers of every reply. Such a path lists another method only if the method
-    /// has a limit of its own. A HEAD has the limit of the GET, because it does the same work.
+    /// A path with only one function gets the method ANY, so the function itself answers OPTIONS
+    /// and wrong methods, with the headers of every reply. Such a path lists another method only if
+    /// the method has its own limit. HEAD gets the same limit as GET, because it does the same
+    /// work.
     ///
-    /// A path of several functions lists all methods instead: if one of the functions had ANY, `sam
-    /// local` would send a GET to an arbitrary function. The first function of such a path gets the
+    /// A path with several functions lists all methods instead: if one of the functions had ANY,
+    /// `sam local` would send a GET to an arbitrary function. The path's first function gets the
     /// methods that no function serves.
     pub fn methods(&self) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();

@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::functions::Function;
 
-/// The groups whose functions never change, because an alarm with other functions would be a
-/// different alarm. Functions that aren't in these groups are in further groups of ten.
+/// The groups whose functions never change, because an alarm for other functions would be a
+/// different alarm. All other functions are in further groups of ten.
 const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",

@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the root of the repository in which Cargo runs this program. That repository may be a
-/// copy of the one in which the program was compiled.
+/// Returns the root of the repository in which Cargo runs this program. The program may have been
+/// compiled in another copy of the repository.
 fn root() -> Result<PathBuf, Failure> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("Run it as `cargo xtask`.")?;
     Ok(Path::new(&package).join(".."))

@@ -112,7 +112,7 @@ impl Endpoint {
             ),
         };
         let lambda = format!("Lambda::new(\"{words}\").permits(permits![VERIFY_TOKENS])");
-        // As rustfmt breaks a long line.
+        // Break a long line as rustfmt does.
         let lambda = match lambda.len() > 65 {
             true => format!("\n    {lambda}"),
             false => format!(" {lambda}"),
@@ -177,7 +177,7 @@ async fn {name}() {{
     }
 }
 
-/// Inserts a line among the lines with the same beginning, which are in order.
+/// Inserts a line among the lines that begin alike, which are sorted.
 fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
     let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
     let lines: Vec<&str> = text.lines().collect();

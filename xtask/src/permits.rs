@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::files::Files;
 use crate::yaml::list;
 
-/// The statements that no permit of another kind can express, by name.
+/// The statements in functions/statements.yaml, by name, which no other kind of permit can express.
 pub struct Statements(String);
 
 impl Statements {
@@ -25,8 +25,8 @@ impl Statements {
     }
 }
 
-/// Returns the lines of each statement for these permissions. The shared policies in the list have
-/// their own statements.
+/// Returns the lines of each statement for these permissions. Skips shared policies, because their
+/// statements are generated separately.
 pub fn statements(
     permits: &[Permit],
     from: &Statements,
@@ -87,7 +87,7 @@ pub fn statements(
     Ok(statements)
 }
 
-/// Returns the lines of a statement, which may depend on a condition of the template.
+/// Returns the lines of a statement. `when` is the condition of the template on which it depends.
 fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
     let inner = if when.is_some() { "    " } else { "  " };
     let mut text = match when {
@@ -108,8 +108,8 @@ fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
     text
 }
 
-/// Returns the ARN of a table or an index, which may belong to an adopted table, and the kinds of
-/// items.
+/// Returns the ARN of a table or an index, and the prefixes of its items' keys. The table may be an
+/// adopted one.
 fn place(on: &Place) -> (String, &'static [&'static str]) {
     let table =
         |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");

@@ -59,8 +59,9 @@ fn greedy(path: &str) -> Option<String> {
     Some(format!("{start}{{*{name}}}"))
 }
 
-/// Returns the functions of a path, each with its methods. If a path has only one function, its
-/// list of methods is empty: the function gets all methods, and rejects some of them.
+/// Returns the functions of a path, each with its methods. If a path has only one function, the
+/// list of methods is empty: the function gets all methods, and rejects those that it doesn't
+/// serve.
 fn owners(functions: &[Function], path: &str) -> Vec<(&'static str, Vec<&'static str>)> {
     let methods = |function: &Function| {
         let own = function.methods().into_iter().filter(|method| method.path == path);

@@ -1,5 +1,5 @@
-//! Generates the parameters in `template.yaml` and their groups in the console, the settings that
-//! every function has in its environment, and the tables in docs/operate/configuration.md.
+//! Generates the parameters in `template.yaml` and their groups in the console, the settings in
+//! every function's environment, and the tables in docs/operate/configuration.md.
 
 use shared::config::COMMON;
 use shared::config::rows::GROUPS;
@@ -113,7 +113,7 @@ fn described(setting: &Setting, parameter: &Parameter) -> String {
 /// Returns the lines of an environment with these settings.
 ///
 /// # Errors
-/// Fails with a sentence if a setting has no row, or functions on AWS don't have it.
+/// Fails with a sentence if a setting has no row, or isn't available to functions on AWS.
 pub fn environment(
     names: impl IntoIterator<Item = &'static str>,
     indent: &str,

@@ -34,8 +34,8 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     files.put_part("template.yaml", "canaries", &canaries)
 }
 
-/// Returns the aliases that API Gateway calls. A route contains the alias only as the text `:live`.
-/// Without `DependsOn`, CloudFormation could change the API before the alias.
+/// Returns the aliases that API Gateway calls, for `DependsOn`. A route contains the alias only as
+/// the string `:live`, so without `DependsOn` CloudFormation could change the API before the alias.
 fn aliases(functions: &[Function]) -> String {
     let with_alias = functions.iter().filter(|function| function.lambda.canary);
     with_alias.map(|function| format!("      - {}Aliaslive\n", function.id)).collect()
@@ -100,7 +100,7 @@ fn limits(functions: &[Function]) -> String {
     methods.map(limit).collect()
 }
 
-/// Returns the replies of the gateway itself.
+/// Returns the replies that the gateway itself sends.
 fn refusals() -> String {
     let header = |(name, value): (&str, &str)| {
         format!(
@@ -233,12 +233,12 @@ const FAILED_RUNS: &str = "      EventInvokeConfig:
             Destination: !GetAtt FailureQueue.Arn
 ";
 
-/// The event of new e-mails in the outbox.
+/// The event for new e-mails in the outbox.
 ///
 /// Lambda splits a failed batch until the faulty record is alone. The function reports only records
 /// that another attempt may process, for example while SES throttles. Such a record delays the
-/// records behind it. Lambda gives up such a record after two hours or a thousand attempts. The
-/// record's e-mail stays in the outbox for a day.
+/// records behind it. Lambda gives up after two hours or a thousand attempts, but the record's
+/// e-mail stays in the outbox for a day.
 const OUTBOX_EVENT: &str = r#"      Events:
         Outbox:
           Type: DynamoDB
@@ -266,8 +266,8 @@ fn called_by_gateway(function: &Function) -> String {
     permission(function, alias, "apigateway", source)
 }
 
-/// Returns the permission of the service that calls a function. One permission covers all routes,
-/// or the schedule: each permission is one of the stack's 500 resources.
+/// Returns the permission for the service that calls a function. One permission covers all routes,
+/// or the schedule, because each permission counts towards the stack's limit of 500 resources.
 fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source: &str) -> String {
     format!(
         "

@@ -1,9 +1,9 @@
-//! Writes YAML as people write it in `template.yaml`.
+//! Writes YAML in the style of the handwritten parts of `template.yaml`.
 
-/// The longest line.
+/// The maximum length of a line.
 const WIDTH: usize = 100;
 
-/// Returns a text as a scalar, in quotes if YAML would read it otherwise.
+/// Returns a string as a scalar. Adds quotes if YAML would read the plain string otherwise.
 pub fn scalar(text: &str) -> String {
     let begins = |characters: &str| text.starts_with(|first| characters.contains(first));
     let is_word = ["on", "off", "yes", "no", "true", "false", "null", "y", "n"]
@@ -18,7 +18,7 @@ pub fn scalar(text: &str) -> String {
     if is_plain { text.to_owned() } else { quoted(text) }
 }
 
-/// Returns a text in quotes. Single quotes need no escapes, but can't hold control characters.
+/// Returns a string in quotes. Single quotes need no escapes, but can't contain control characters.
 fn quoted(text: &str) -> String {
     match text.contains(char::is_control) {
         // JSON is YAML.
@@ -28,7 +28,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Returns a list of texts on one line.
+/// Returns a list of strings on one line.
 pub fn list(texts: &[&str]) -> String {
     let item = |text: &&str| match text.contains([',', '[', ']', '{', '}']) {
         true => quoted(text),
@@ -38,7 +38,7 @@ pub fn list(texts: &[&str]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// Returns a text of several words behind `key`, which is folded onto further lines if it is long.
+/// Returns a string of several words after `key`. A long string is folded onto further lines.
 pub fn folded(text: &str, key: &str, indent: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let plain = scalar(&words.join(" "));

@@ -1,9 +1,11 @@
 //! Simulates Stripe on one machine: the part of its API that Farebox calls, the page on which a
-//! buyer pays, and a page with all payments, on which they can be refunded and disputed. Everything
-//! is in memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
+//! buyer pays, and a page that lists all payments, where they can be refunded and disputed.
+//! Everything is in memory, and no money moves. Events are signed and sent to the webhook like
+//! Stripe's.
 //!
 //! Other users of the machine can connect, too. The page with all payments therefore has a random
-//! path, which buyers don't learn, and a payment's pages have its random id in their paths.
+//! path, which buyers don't learn, and the paths of a payment's pages contain the payment's random
+//! id.
 
 mod events;
 mod fields;
@@ -49,7 +51,7 @@ pub struct Checkout {
 #[derive(Clone)]
 struct Stripe {
     url: String,
-    /// The first segment in the paths of the page with all payments.
+    /// The secret first segment in the paths of the page with all payments.
     dashboard: String,
     key: String,
     secret: String,
@@ -62,11 +64,11 @@ struct Stripe {
 #[derive(Default)]
 struct Objects {
     sessions: BTreeMap<String, Value>,
-    /// The request and the session of each idempotency key.
+    /// The request that used each idempotency key, and the session that it created.
     keys: BTreeMap<String, (String, String)>,
     refunds: BTreeMap<String, Value>,
     disputes: BTreeMap<String, Value>,
-    /// The receipt's text of each payment.
+    /// The text of each payment's receipt.
     receipts: BTreeMap<String, String>,
 }
 
@@ -312,7 +314,8 @@ fn page(status: StatusCode, html: String) -> Response {
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'")
-        // The path is secret. With `no-referrer`, the pages' own forms would have no origin.
+        // Send the origin only, because the path is secret. With `no-referrer`, the pages' own
+        // forms would have no origin.
         .header(header::REFERRER_POLICY, "same-origin");
     reply.body(Body::from(html)).unwrap_or_default()
 }

@@ -58,11 +58,11 @@ pub struct Dynamo {
     folder: Option<Folder>,
 }
 
-/// Opens a database, and adds an index for numbering the records of streams. Without the index,
-/// each write to a table with a stream would read all records of the last day.
+/// Opens a database, and adds an index that speeds up the numbering of stream records. Without the
+/// index, each write to a table with a stream would read all records of the last day.
 fn open(path: &str) -> Result<Database, String> {
     let sentence = |error: &dyn Display| format!("The store {path} can't be opened: {error}.");
-    // SQLite says what is wrong with a file, and the database doesn't.
+    // Open the file with SQLite first: unlike the database's errors, SQLite's say what is wrong.
     let connection = rusqlite::Connection::open(path).map_err(|error| sentence(&error))?;
     connection.execute_batch("SELECT * FROM sqlite_schema").map_err(|error| sentence(&error))?;
     let database = Database::new(path).map_err(|error| sentence(&error))?;
@@ -93,8 +93,8 @@ impl Dynamo {
         Ok(started)
     }
 
-    /// Opens the data in a folder for a command. Other commands wait until this one has ended, and
-    /// don't use its server. `None` if another process has just opened the folder.
+    /// Opens the data in a folder for a command. Other commands don't use its server, but wait
+    /// until this command has ended. Returns `None` if another process has just opened the folder.
     ///
     /// # Errors
     /// The errors of [`Dynamo::start`].
@@ -148,7 +148,7 @@ impl Dynamo {
         // The client calls the database in this process, so it needs no endpoint and no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
-        // The functions have read these at their start.
+        // Keep the values that the functions have cached, but read new ones from the new store.
         let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
         App { prices, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
     }
@@ -281,7 +281,7 @@ impl Folder {
             Err(fs::TryLockError::WouldBlock) => return Ok(None),
             Err(fs::TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        // The URL of an earlier run, until this run can be called.
+        // Remove the URL of an earlier run. This run writes its own URL once it accepts calls.
         match fs::remove_file(path.join(URL)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(unwritable(error));
@@ -318,8 +318,8 @@ impl Folder {
     }
 }
 
-/// Replaces a file atomically: a reader sees the old text or the new text. Only the owner can read
-/// the file, because it may contain the signing secret.
+/// Replaces a file atomically, so a reader sees either the old or the new content. Only the owner
+/// can read the file, because it may contain the signing secret.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_extension("new");
     let written = private_file()
@@ -361,7 +361,7 @@ fn require_own(folder: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     let unreadable =
         |error: std::io::Error| format!("The folder {} can't be used: {error}.", folder.display());
-    // Find out the user of this process from a new file's owner.
+    // A new file's owner is the user of this process.
     let probe = folder.join(format!("owner-{}", Uuid::new_v4().simple()));
     let own = private_file().create_new(true).open(&probe).and_then(|file| file.metadata());
     let _ = fs::remove_file(&probe);
@@ -483,8 +483,8 @@ pub enum Holder {
     Command,
 }
 
-/// Returns the process that has a data folder open. `Free` if another user may have placed files in
-/// the folder, because it can't be opened then.
+/// Returns the process that has a data folder open. Also returns `Free` if another user may have
+/// placed files in the folder, because no process opens such a folder.
 pub fn holder(folder: &Path) -> Holder {
     if require_own(folder).is_err() {
         return Holder::Free;
@@ -505,7 +505,7 @@ pub fn holder(folder: &Path) -> Holder {
     }
 }
 
-/// Returns true if a data folder has a store.
+/// Returns true if a data folder contains a store.
 pub fn has_store(folder: &Path) -> bool {
     folder.join(DATABASE).exists()
 }

@@ -30,20 +30,20 @@ const NEXT_HEAD: Duration = Duration::from_secs(30);
 /// connection is closed when it has waited for [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
-/// The time that a connection may wait for its first request if too many connections wait.
+/// How long a connection may wait for its first request if too many connections wait.
 const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 
 /// The maximum pause between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
-/// The maximum time for reading a body: as long as API Gateway waits for a function.
+/// The maximum time for reading a body. API Gateway waits equally long for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
 /// The maximum number of open connections. Further connections wait until an open connection
 /// closes.
 const CONNECTIONS: usize = 1024;
 
-/// The pause after the system couldn't accept a connection.
+/// The pause after the system fails to accept a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
 /// Serves HTTP/1.1 until `stop`, and then waits for running requests to end. Closes idle
@@ -333,7 +333,8 @@ mod tests {
         assert_eq!(read.await, Err(BodyError::Stopped));
     }
 
-    /// All tasks run on this test's thread, so they see the requests and the end of the time at once.
+    /// All tasks run on this test's thread, so they notice the requests and the end of the time
+    /// together.
     #[tokio::test]
     async fn requests_in_time_are_answered_even_if_read_late() {
         use std::io::{Read, Write};

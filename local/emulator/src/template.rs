@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 
-/// The text of the template.
+/// The content of `template.yaml`.
 pub const TEXT: &str = include_str!("../../../template.yaml");
 
 /// The parts of the template that the local server uses.
@@ -171,10 +171,10 @@ struct Integration {
     uri: Value,
 }
 
-/// Reads a template.
+/// Parses a template.
 ///
 /// # Errors
-/// Fails if the text isn't YAML.
+/// Fails if `text` isn't YAML.
 pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
     serde_norway::from_str(text)
 }
@@ -257,7 +257,7 @@ impl Template {
 
 impl Integration {
     /// Returns the logical id of the function that API Gateway calls. The function's ARN is in
-    /// `!Sub arn:..:functions/${Function.Arn}/invocations`, perhaps with an alias.
+    /// `!Sub arn:..:functions/${Function.Arn}/invocations`, which may also name an alias.
     fn function(&self) -> Option<String> {
         let Value::Tagged(tagged) = &self.uri else { return None };
         let (_, target) = tagged.value.as_str()?.split_once("/functions/${")?;
@@ -293,10 +293,10 @@ impl Document {
         })
     }
 
-    /// Returns the text of a value in an environment. `!Ref` is a parameter's value or a resource's
-    /// name. `!Join` always joins the values of a list parameter with commas, so its value is the
-    /// parameter's default, which already contains the commas. `!If` is the value that the
-    /// parameters choose.
+    /// Returns the value of an environment variable as a string. `!Ref` becomes a parameter's value
+    /// or a resource's name. `!Join` always joins the values of a list parameter with commas, so it
+    /// becomes the parameter's default, which already contains the commas. `!If` becomes the value
+    /// that the parameters choose.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) if tagged.tag == "!Join" => {
@@ -353,7 +353,7 @@ impl Table {
         self.stream_specification.as_ref().map(build).transpose()
     }
 
-    /// Returns the attributes in the keys of the table and its indexes.
+    /// Returns the attributes that are keys of the table or of its indexes.
     pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
         let build = |attribute: &Attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());

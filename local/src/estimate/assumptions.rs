@@ -78,14 +78,14 @@ pub const EXPORTED: Assumption = assume(
     "bytes: three ids, the username, the model, the price, the time, quotes and commas",
 );
 
-/// The size of what the administrators' statistics read for each chat of a day, in bytes.
+/// The size of the data that the administrators' statistics read for each chat, in bytes.
 pub const COUNTED: Assumption = assume(
     "a chat in the statistics of a day",
     510.0,
     "bytes of JSON: the page counts a day's rows three times, for the figures, the top users and the models",
 );
 
-/// The size of what the census reads for each account, in bytes.
+/// The size of the data that the census reads for each account, in bytes.
 pub const CENSUS_ITEM: Assumption =
     assume("an account in the census", 700.0, "bytes of JSON, for an account without holds");
 
@@ -136,7 +136,7 @@ pub const STARTS: Assumption = assume(
 pub const START: Assumption =
     assume("start of an instance", 300.0, "ms; the largest part is TLS to AWS");
 
-/// The size of a request's log, in bytes.
+/// The size of a request's log lines, in bytes.
 pub const LOG: Assumption = assume(
     "log of a request",
     1200.0,
@@ -150,8 +150,8 @@ pub const LOG_MONTHS: Assumption = assume(
     "`LogRetentionDays=90` of the profile prod in samconfig.toml",
 );
 
-/// The log-ins of a user in a month. In addition to the log-ins, each visit sends one refresh, and
-/// loads the profile and the lists once.
+/// A user's log-ins in a month. In addition, each visit refreshes the session once, and loads the
+/// profile and the lists once.
 pub const LOG_INS: Assumption =
     assume("log-ins per user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
 
@@ -175,16 +175,16 @@ pub const FILES: Assumption = assume(
 
 /// The number of metrics that `sweep`, `erase` and `payments_check` write in each run.
 pub const METRICS_AT_REST: f64 = 7.0;
-/// The number of other metrics of the functions. CloudWatch charges for each value of a dimension.
+/// The number of the functions' other metrics. CloudWatch charges for each value of a dimension.
 pub const METRICS_OF_REQUESTS: Assumption = assume(
     "metrics of the functions",
     21.0,
     "with one provider and ten codes of failures; CloudWatch charges those that are written in an hour",
 );
 
-/// The write units that an e-mail takes. No test counts them.
+/// The write units that sending an e-mail takes. No test counts them.
 pub const EMAIL_WRITES: f64 = 3.0;
-/// The read units that an e-mail takes. No test counts them.
+/// The read units that sending an e-mail takes. No test counts them.
 pub const EMAIL_READS: f64 = 2.0;
 
 /// The sizes of replies by function, in bytes.
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn prompts_and_answers_match_the_sizes_of_chats() {
         let message = 50.0;
-        // A model token has about four bytes.
+        // A model token is about four bytes.
         assert_eq!(TEXT.value, 4.0 * (message + ANSWER.value));
         let earlier = (CONVERSATION.value - 1.0) / 2.0;
         assert_eq!(PROMPT.value, message + earlier * (message + ANSWER.value));

@@ -1,4 +1,4 @@
-//! What the models of a price list cost and bring in. The share of each model is unknown, so each
+//! The cost and the income of each model in a price list. The models' shares are unknown, so each
 //! model is priced as if it alone answered every chat.
 
 use serde::Serialize;
@@ -11,8 +11,8 @@ use super::assumptions::{ANSWER, CONVERSATION, PROMPT};
 use super::stack::Stack;
 use super::{Load, MILLION};
 
-/// The number of bytes of a model token in English, by which the pages' bound of a prompt exceeds
-/// its model tokens.
+/// The number of bytes in an English model token. The pages count each byte of a prompt as a model
+/// token, so their bound is this many times too high.
 const BYTES: u64 = 4;
 
 /// The numbers of model tokens in an average chat.
@@ -24,10 +24,10 @@ pub struct AverageChat {
     pub answer_tokens: u32,
 }
 
-/// What the models of a price list cost and bring in.
+/// The cost and the income of each model in a price list.
 #[derive(Debug, Serialize)]
 pub struct ModelsEstimate {
-    /// The currency of all money in the list. `None` if the list has no money.
+    /// The currency of all money in the list. `None` if the list contains no money.
     pub currency: Option<String>,
     /// The average chat.
     pub average_chat: AverageChat,
@@ -35,14 +35,14 @@ pub struct ModelsEstimate {
     pub models: Vec<ModelEstimate>,
 }
 
-/// What a model costs and brings in, if it alone answers every chat.
+/// The cost and the income of a model that alone answers every chat.
 #[derive(Debug, Serialize)]
 pub struct ModelEstimate {
     /// The model's name in the list.
     pub model: String,
     /// The credits that an average chat costs.
     pub tokens: Credits,
-    /// The credits that are held until the chat is answered: what the pages show as "at most".
+    /// The credits that are held until the chat is answered, which the pages show as "at most".
     pub held: Credits,
     /// The money for a thousand chats.
     pub thousand_chats: Amounts,
@@ -56,14 +56,16 @@ pub struct ModelEstimate {
 /// Amounts of money, in the list's currency.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Amounts {
-    /// The provider's prices. `None` if the list doesn't have the model's cost.
+    /// What the provider charges. `None` if the list doesn't state the model's cost.
     pub cost: Option<f64>,
-    /// What the charged credits cost their buyers. `None` if the list doesn't have their price.
+    /// What the buyers paid for the charged credits. `None` if the list doesn't state the credits'
+    /// price.
     pub income: Option<f64>,
 }
 
 impl Load {
-    /// Computes what each model of the list costs and brings in, if it alone answers every chat.
+    /// Computes the cost and the income of each model in the list, as if it alone answered every
+    /// chat.
     ///
     /// # Errors
     /// Fails with a sentence that names the part of the template that can't be read.
@@ -107,20 +109,21 @@ impl AverageChat {
         }
     }
 
-    /// Returns what the provider asks for this chat.
+    /// Returns what the provider charges for this chat.
     fn cost(self, list: &PriceList, model: &Model, longest: u32) -> Option<f64> {
         let cost = model.cost?;
         let prompt = price(cost.input, self.prompt(list.system_prompt(model, None)) as f64);
         Some(prompt + price(cost.output, self.answer(model, longest).into()))
     }
 
-    /// Returns the number of model tokens in the prompt, with an estimate for this system prompt.
+    /// Returns the number of model tokens in the prompt, including an estimate for this system
+    /// prompt.
     fn prompt(self, system: Option<&str>) -> u64 {
         let system = system.map_or(0, TokenEstimate::of);
         u64::from(self.prompt_tokens) + u64::try_from(system).unwrap_or(u64::MAX)
     }
 
-    /// Returns the number of model tokens in the answer, which the model's maximum may cut.
+    /// Returns the number of model tokens in the answer, which is at most the model's maximum.
     fn answer(self, model: &Model, longest: u32) -> u32 {
         self.answer_tokens.min(model.most.unwrap_or(longest))
     }
@@ -128,8 +131,8 @@ impl AverageChat {
     /// Returns the maximum number of model tokens in the prompt with this system prompt, as the
     /// pages compute it for a user without instructions.
     fn prompt_bound(self, system: Option<&str>) -> u64 {
-        // On average, half of a conversation's other chats come before a chat. Each has two turns.
-        // The pages count two more turns.
+        // On average, half of a conversation's other chats precede a chat, and each of them has two
+        // turns. The pages count two more turns.
         let turns = CONVERSATION.value - 1.0 + 2.0;
         let of_turns = turns as u64 * OF_TURN as u64;
         prompt_overhead(system, None) + of_turns + BYTES * u64::from(self.prompt_tokens)
@@ -155,8 +158,7 @@ impl Amounts {
     }
 }
 
-/// Returns the price of `count` things if a million of them cost this amount, in the currency's
-/// unit.
+/// Returns the price of `count` things if a million of them cost `million`, in the currency's unit.
 fn price(million: Money, count: f64) -> f64 {
     million.micros() as f64 / MILLION * count / MILLION
 }
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn fares_by_usage_cost_the_average_chat() {
-        // docs/operate/prices.md has this message, its price and its margin.
+        // docs/operate/prices.md shows this message with its price and margin.
         let chat = AverageChat { prompt_tokens: 1000, answer_tokens: 500 };
         let deep = &estimate(&list(), chat)[1];
         assert_eq!(deep.tokens.get(), 250);

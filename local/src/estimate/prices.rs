@@ -1,14 +1,13 @@
 //! AWS's prices in us-east-1, in one table. docs/operate/cost.md shows the same table.
 //!
-//! The prices are those of the first price tier, without free tiers and discounts. AWS's pages fill
-//! in their numbers with a script. Most prices were therefore confirmed with other sources that
-//! quote the pages or AWS's price lists. The last column says when and how each price was
-//! confirmed.
+//! The prices are those of the first price tier, without free tiers and discounts. AWS's pages
+//! insert the prices with a script, so most prices were confirmed with other sources that quote the
+//! pages or AWS's price lists. The last column says when and how each price was confirmed.
 
 /// A price of AWS.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// The thing that AWS charges for.
+    /// The thing that AWS charges for, such as a request.
     pub item: &'static str,
     /// The price of one unit, in dollars.
     pub dollars: f64,

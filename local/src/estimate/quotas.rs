@@ -15,7 +15,7 @@ use super::{Load, NEW_USERS, RequestCount, SECONDS};
 pub struct Quota {
     /// The name of the need.
     pub what: String,
-    /// The quantity that is needed at the peak of a day.
+    /// The quantity that the deployment needs at the peak of a day.
     pub needs: f64,
     /// The limit, if it is known.
     pub limit: Option<f64>,
@@ -23,8 +23,8 @@ pub struct Quota {
     pub unit: &'static str,
     /// How the limit can be raised.
     pub moved_by: Remedy,
-    /// The number of users that reach the limit. `None` if the limit is unknown or applies to one
-    /// account.
+    /// The number of users at which the limit is reached. `None` if the limit is unknown or applies
+    /// to one account.
     pub users: Option<f64>,
 }
 
@@ -117,8 +117,8 @@ pub const PLACES: &[(&str, f64)] = &[
     ("TokensTable", 2.0),
 ];
 
-/// The write units that a chat takes for each kilobyte of its account's item: one for the reserve,
-/// two for the settle.
+/// The write units that a chat takes for each kilobyte of its account's item: one when it reserves,
+/// two when it settles.
 pub const ACCOUNT_UNITS: f64 = 3.0;
 
 fn units_at(place: &str) -> f64 {
@@ -196,7 +196,7 @@ impl Load {
             ),
             shards("by_time of Chats", chats * units_at("ChatsTable/by_time"), CHAT_SHARDS),
             shards("by_time, by_label of Users", new_users, USER_SHARDS),
-            // In this index, accounts whose leases end in the same second have the same key.
+            // In this index, accounts whose leases end in the same second share a key.
             shards("due of Users", visits, 1),
         ]);
 
@@ -303,8 +303,7 @@ impl Load {
 }
 
 /// Returns the busiest function for each of the template's reservations, the instances that the
-/// function needs at the peak, and the reservation. `instances` are the instances that each
-/// function needs.
+/// function needs at the peak, and the reservation. `instances` contains the need of each function.
 fn busiest_functions(
     stack: &Stack,
     instances: &BTreeMap<&str, f64>,
@@ -357,7 +356,8 @@ mod tests {
     fn a_slow_ai_makes_the_instances_the_first_limit() {
         let slow = Load { ai_seconds: 60.0, streamed: 1.0, ..LOAD }.estimate().unwrap();
         assert_eq!(slow.first_that_breaks.what, "instances of chat_stream (AskConcurrency)");
-        // Without the reservation, the instances of the region would be the next limit of chats.
+        // Without the reservation, the region's limit on instances would be the next limit for
+        // chats.
         let of_region = quota(&slow, CONCURRENCY.what).users.unwrap();
         let others = slow.quotas.iter().filter(|quota| quota.what.starts_with("POST "));
         assert!(others.filter_map(|quota| quota.users).all(|users| users > of_region));
@@ -376,10 +376,11 @@ mod tests {
         let estimate = LOAD.estimate().unwrap();
         // Each chat is a line of 1,385 bytes.
         is_about(quota(&estimate, "export of a day"), 1385.0, 200.0);
-        // 510 bytes at 15 ns are 7.65 us of a processor. 256 MB get 256/1769 of one.
+        // 510 bytes at 15 ns are 7.65 us of a processor. With 256 MB, a function gets 256/1769 of a
+        // processor.
         is_about(quota(&estimate, "statistics of a day"), 52.86, 28.0);
-        // 700 bytes at 15 ns are 10.5 us, and 1,024 MB get 1024/1769 of a processor. 250 times, 400
-        // accounts are read in 6 ms.
+        // 700 bytes at 15 ns are 10.5 us, and 1,024 MB get 1024/1769 of a processor. The accounts
+        // are read in 250 pages of 400, and each page takes 6 ms.
         is_about(quota(&estimate, "census"), 1.81 + 1.5, 300.0);
     }
 

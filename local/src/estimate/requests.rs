@@ -28,9 +28,9 @@ pub struct Cost {
     pub steps: String,
 }
 
-/// The usual kind of chat.
+/// The most common kind of chat.
 pub const CHAT: &str = "chat in a conversation with a key";
-/// The usual kind of streamed chat.
+/// The most common kind of streamed chat.
 pub const STREAMED: &str = "streamed chat in a conversation with a key";
 /// The work of a sweep for each account that began a chat since the last sweep.
 pub const SWEEP: &str = "sweep of one account";
@@ -85,10 +85,9 @@ pub struct ResourceUse {
     pub invocations: f64,
     /// The seconds that functions run.
     pub seconds: f64,
-    /// The functions' memory times their running time, without the time in which they wait for the
-    /// AI.
+    /// The functions' memory times their running time, without the time that they wait for the AI.
     pub gb_seconds: f64,
-    /// The functions' memory times the time in which they wait for the AI.
+    /// The functions' memory times the time that they wait for the AI.
     pub waiting_gb_seconds: f64,
     /// The number of write units.
     pub writes: f64,
@@ -216,20 +215,20 @@ impl<'s> Requests<'s> {
     }
 }
 
-/// Returns the write units that a chat takes in addition to the units in the table, whose chats
-/// have less than 1 KB. Each further KB takes two units, because a transaction writes it.
+/// Returns the write units that a chat takes in addition to those in the table, which assumes chats
+/// below 1 KB. Each further KB takes two units, because a transaction writes it.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// Returns how often a function checks whether a chat with an idempotency key was stopped, while
-/// the function waits this many seconds for the AI. Each check takes one read unit.
+/// Returns how often a function checks whether a chat with an idempotency key was stopped, during
+/// the `waits` seconds in which it waits for the AI. Each check takes one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }
 
-/// Returns how many earlier chats a chat in a conversation reads on average, in addition to the
-/// earlier chat that the table counts. Each read takes one read unit.
+/// Returns how many earlier chats a chat in a conversation reads on average, in addition to the one
+/// that the table counts. Each read takes one read unit.
 fn earlier() -> f64 {
     // The second chat reads one earlier chat, and the last chat reads all earlier chats.
     CONVERSATION.value / 2.0 - 1.0

@@ -14,8 +14,8 @@ const ALARMS: &str = include_str!("../../../alarms.yaml");
 
 const PROFILES: &str = include_str!("../../../samconfig.toml");
 
-/// The stack that the template creates. Numbers are those of the profile `prod`, and otherwise the
-/// defaults of the parameters.
+/// The stack that the template creates. The numbers are those of the profile `prod`, or else the
+/// parameters' defaults.
 #[derive(Debug)]
 pub struct Stack {
     functions: HashMap<String, Deployed>,
@@ -27,9 +27,9 @@ pub struct Stack {
     pub dashboards: f64,
     /// How often the schedules invoke each function in a month.
     pub scheduled: Vec<(String, f64)>,
-    /// Whether the gateway publishes metrics for each method.
+    /// True if the gateway publishes metrics for each method.
     pub metrics_per_method: bool,
-    /// Whether X-Ray records requests and scheduled runs.
+    /// True if X-Ray records requests and scheduled runs.
     pub recorded_by_x_ray: bool,
     /// The rate limits in requests per second, by method and path. The limit for `*` applies to all
     /// other methods and paths.
@@ -55,7 +55,7 @@ pub struct Deployed {
     pub longest_answer: u32,
 }
 
-/// Instances that are reserved for a function, and its limit.
+/// Instances that are reserved for a function. They are also its limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reservation {
     /// The template's parameter.
@@ -210,8 +210,8 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// Returns the number of metrics that an alarm reads. AWS charges as much for each of these metrics
-/// as for an alarm on one metric.
+/// Returns the number of metrics that an alarm reads. AWS charges for each of them as for an alarm
+/// on one metric.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)

@@ -71,7 +71,7 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
     }
 }
 
-/// The numbers of an audit so far.
+/// The counts of an audit so far.
 struct Report {
     accounts: u64,
     rows: u64,
@@ -84,7 +84,8 @@ impl Report {
         Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
     }
 
-    /// Audits these accounts. The lines of accounts that take longer come later.
+    /// Audits these accounts, several at a time. Prints an account's lines when its audit ends, so
+    /// a slow account's lines come later.
     async fn add(&mut self, app: &App, names: Vec<String>) -> Result<(), String> {
         let audit = |name: String| async move {
             let audited = app.store.audit(&name).await;

@@ -1,8 +1,8 @@
 //! An operator's AWS credentials.
 //!
-//! Environment variables, profiles, web identities, containers and instances are read here. All
-//! other sources, such as a log-in with IAM Identity Center, are read by `aws configure
-//! export-credentials`: the crates for them would have to be compiled for everybody.
+//! Environment variables, profiles, web identities, containers and instances are read here. `aws
+//! configure export-credentials` reads all other sources, such as a log-in with IAM Identity
+//! Center, because the crates for them would slow down everybody's builds.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,13 +19,13 @@ use time::format_description::well_known::Rfc3339;
 
 use super::stack;
 
-/// The time in which the sources that need no AWS CLI must answer. On a laptop, an instance's
-/// address may never answer.
+/// The time limit for the sources that need no AWS CLI. On a laptop, the address of an instance's
+/// credentials may never answer.
 const DIRECT: Duration = Duration::from_secs(5);
 
-/// Returns the configuration for AWS clients with the operator's credentials. If the AWS CLI has
-/// found the store, `by_cli` is true, and its own credentials come first: it may choose another
-/// profile than the SDK.
+/// Returns the configuration for AWS clients with the operator's credentials. `by_cli` is true if
+/// the AWS CLI has found the store. The AWS CLI's own credentials then come first, because the SDK
+/// may choose another profile.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal if there are no credentials.

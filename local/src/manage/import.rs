@@ -35,12 +35,12 @@ use super::target::{Missing, Opened, Target};
 use super::{counted, progress, sentence};
 use crate::{note, say};
 
-/// More messages than one transaction stores. A throttled transaction is repeated with half as many
-/// messages, because a partition may never accept a large one.
+/// The largest number of messages that a transaction stores. A throttled transaction is retried
+/// with half as many messages, because a partition may never accept a large one.
 const TOGETHER: usize = 64;
 
-/// The time after which every function knows a new record of imports, which functions keep for a
-/// minute.
+/// The time after which every function uses a new record of imports. Functions cache the record for
+/// a minute.
 const KNOWN_AFTER: Duration = Duration::from_secs(61);
 
 /// The reason for refusing a message whose primary key another message had in an earlier import.
@@ -103,7 +103,7 @@ pub struct Import {
     /// Write to the store. The import may be interrupted and run again
     #[arg(long)]
     pub apply: bool,
-    /// The choices of what the file doesn't show.
+    /// The operator's decisions about questions that the file leaves open.
     #[command(flatten)]
     pub choices: Choices,
     /// Also import users whose password can't be checked here, if they have an e-mail address. They
@@ -188,7 +188,8 @@ async fn from_file(
         .await
 }
 
-/// Refuses files that the import would overwrite: the dump, or a file of both `--report` and `--map`.
+/// Refuses to overwrite files that the import needs: `--report` and `--map` must not name the dump,
+/// nor the same file.
 fn apart(import: &Import) -> Result<(), String> {
     let is_same = |one: &Path, other: &Path| {
         let resolved =
@@ -222,7 +223,7 @@ pub async fn into_store(
     waits: Waits,
 ) -> Result<String, String> {
     let &Import { superusers, reset_passwords, clear_text_passwords, rename, .. } = import;
-    // Functions that have run on these tables have published a public key.
+    // If functions have run on these tables, they have published a public key.
     let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
     if import.apply && is_served && !import.yes {
         return Err("A release without imported password hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
@@ -242,7 +243,7 @@ pub async fn into_store(
     if import.apply && !flags.is_empty() {
         return Err(question(&flags));
     }
-    // A file that can't be written must not show only after the import.
+    // Create the file now, so that a file that can't be written stops the import before it begins.
     let file = import.report.as_deref().map(report::create).transpose()?;
     let done = match import.apply {
         false => {
@@ -310,7 +311,8 @@ fn question(flags: &[Flag]) -> String {
     printable(&format!("Decide who may log in: {}.", each.collect::<Vec<_>>().join("; ")))
 }
 
-/// Says what differs from an earlier import, which changes nothing. Empty if nothing differs.
+/// Says what differs from an earlier import. The import doesn't apply these differences. Empty if
+/// nothing differs.
 fn differences(report: &Report) -> String {
     let mut text = String::new();
     let (mut balances, mut sum, mut inactive, mut passwords) = (0_u64, 0_i128, 0_u64, 0_u64);
@@ -325,7 +327,7 @@ fn differences(report: &Report) -> String {
             Differing::Password => passwords += 1,
         }
     }
-    // Writing to a text never fails.
+    // Writing to a string never fails.
     if balances > 0 {
         let differ = if balances == 1 { "differs" } else { "differ" };
         let count = counted(balances, "balance");
@@ -351,8 +353,9 @@ fn differences(report: &Report) -> String {
     text
 }
 
-/// Ends the accounts whose users can't log in at the other system any more. Accounts of administrators,
-/// and accounts that an administrator has activated, stay. Returns the number of ended accounts.
+/// Ends the accounts of users who can no longer log in at the other system. Keeps the accounts of
+/// administrators, and accounts that an administrator has activated. Returns the number of ended
+/// accounts.
 async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64, String> {
     let known = plan.users.iter().filter(|user| user.is_known);
     let known: HashMap<&str, &Account> =
@@ -384,7 +387,7 @@ impl<'a> IdMap<'a> {
         Ok(Self { file: Mutex::new(file), path })
     }
 
-    /// Adds a row with its id here. A failure shows when the file is finished.
+    /// Adds a row with its id here. A write error is reported when the file is finished.
     fn note(&self, row: &Row, id: &str) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let line = csv_row(&[(&row.model).into(), (&row.pk).into(), id.into()]);
@@ -398,8 +401,8 @@ impl<'a> IdMap<'a> {
     }
 }
 
-/// Returns the line as a terminal can show it. Names and keys come from strangers, who must not
-/// control the operator's terminal or forge lines.
+/// Escapes a line for the terminal. Names and keys come from strangers, who must not control the
+/// operator's terminal or forge lines.
 fn printable(line: &str) -> String {
     let is_plain = |c: char| !c.is_control() && !turns_text(c);
     let shown = |c: char| match is_plain(c) {
@@ -436,7 +439,7 @@ fn describe(
         Some(model) => format!("{} from {}", counted(plan.chats, "message"), printable(&model)),
         None => "no messages".to_owned(),
     };
-    // Writing to a text never fails.
+    // Writing to a string never fails.
     let _ = write!(text, "\n{chats}");
     if let Some(first) = plan.first_day() {
         let _ = write!(text, "\noldest data: {first}");
@@ -487,7 +490,7 @@ fn describe(
     text
 }
 
-/// Returns a line for each option that would import some of the refused users.
+/// Returns a line for each option with which more of the refused users would be imported.
 fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<String> {
     let of_users = report.refused.iter().filter(|bad| bad.row.model == users);
     let count = |is: fn(&str) -> bool| of_users.clone().filter(|bad| is(&bad.reason)).count();
@@ -529,7 +532,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
     lines
 }
 
-/// Returns a field with its commonest values, such as `is_staff (false: 57, true: 3)`.
+/// Formats a field with its commonest values, such as `is_staff (false: 57, true: 3)`.
 fn told(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =
@@ -544,7 +547,7 @@ fn told(unused: &Unused) -> String {
 }
 
 /// Records the hashes and the first day before anything is imported. Returns false if the record
-/// needn't change.
+/// already contains them.
 async fn record(app: &App, plan: &Plan) -> Result<bool, String> {
     let Some(first) = plan.first_day() else { return Ok(false) };
     let added = plan.new_hashes();
@@ -563,7 +566,7 @@ async fn record(app: &App, plan: &Plan) -> Result<bool, String> {
     }
 }
 
-/// Returns the record after the import of this plan.
+/// Returns the record as it will be after the import of this plan.
 fn recorded(
     before: Option<&Imports>,
     counts: &HashCounts,
@@ -578,7 +581,7 @@ fn recorded(
         *kinds.entry(kind.clone()).or_default() += count;
     }
     let known = before.map(|before| before.hashes.as_slice()).unwrap_or_default();
-    // Another import may have recorded accounts that it hasn't created yet.
+    // Count accounts that another import has recorded, but not created yet.
     for known in known {
         let left = kinds.entry(known.kind.clone()).or_default();
         *left = known.left.max(*left);
@@ -588,7 +591,8 @@ fn recorded(
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
             (Some(known), _) => known.decoy.clone(),
             (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
-            // Without a hash of this kind in the record or in this import, no decoy can be made.
+            // Skip a kind of hash that neither the record nor this import contains: no decoy can be
+            // made.
             (None, None) => continue,
         };
         hashes.push(ImportedHashes { kind, decoy, imported: left, left });
@@ -604,7 +608,7 @@ fn recorded(
     })
 }
 
-/// The numbers of accounts, messages and refused rows of an import so far.
+/// The numbers of accounts, messages and refused rows that an import has processed so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,
@@ -612,7 +616,7 @@ struct Done {
     chats: u64,
     accounts_before: u64,
     chats_before: u64,
-    /// The rows that were refused when they should have been written.
+    /// The rows that the store refused, although the plan had accepted them.
     refused: Vec<BadRow>,
 }
 
@@ -762,9 +766,9 @@ async fn import_user(
     Ok(done)
 }
 
-/// Removes the chats that are stored already, or were stored and deleted. Compares only the hashes
-/// in the ids: the rest of an id changes with the other messages of the same millisecond. Refuses a
-/// message whose time has changed, because it may be another message, of another model.
+/// Removes the chats that are already stored, or were stored and deleted. Compares only the hashes
+/// in the ids, because the rest of an id depends on the other messages in the same millisecond.
+/// Refuses a message whose time has changed: it may be another message, from another model.
 async fn forget_stored(
     app: &App,
     pace: &Pace,

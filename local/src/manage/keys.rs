@@ -31,7 +31,7 @@ pub(super) async fn list(Opened { app, .. }: &Opened) -> Result<String, String> 
     }
 }
 
-/// Replaces the signing secret by a new random secret, and publishes the new secret's public key.
+/// Replaces the signing secret with a new random secret, and publishes the new public key.
 pub(super) async fn rotate(Opened { app, settings, aws, .. }: &Opened) -> Result<String, String> {
     let secret = dynamo::new_secret();
     match settings.signing_secret() {
@@ -69,8 +69,8 @@ async fn withdraw(app: &App, kid: &str) -> Result<String, String> {
     if !published.iter().any(|key| key.kid == kid) {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
-    // The newest public key signs already or will soon sign, because a key is published before it
-    // signs.
+    // The newest public key belongs to the signing key, or soon will, because a key is published
+    // before it signs.
     if published
         .iter()
         .filter(|key| key.until.is_none())

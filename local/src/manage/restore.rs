@@ -1,6 +1,6 @@
 //! The commands for restored tables, `farebox manage reapply` and `reconcile`. The names of the
-//! tables are in the environment. The names of the newer tables are in the same variables with the
-//! prefix `NEWER_`. A newer table whose variable isn't set isn't read.
+//! tables are in the environment. The newer tables have the same variables with the prefix
+//! `NEWER_`. Only the newer tables whose variables are set are read.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -129,8 +129,7 @@ async fn open(target: &Target) -> Result<App, String> {
     Ok(restored.app)
 }
 
-/// Returns a setting for the newer tables. A table that isn't read gets a name that no table can
-/// have.
+/// Returns a setting for the newer tables. A table that isn't read gets an impossible name.
 fn newer_variable(name: &str) -> Option<String> {
     if !name.ends_with("_TABLE") {
         return variable(name);
@@ -142,7 +141,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the second of a time such as `2026-11-21T10:00:00Z`, which must be over.
+/// Parses a time such as `2026-11-21T10:00:00Z`, in the past, and returns its second.
 fn second_of(time: &str, now: SystemTime) -> Result<u64, String> {
     let second = OffsetDateTime::parse(time, &Rfc3339)
         .ok()
@@ -196,7 +195,7 @@ mod tests {
         for bad in ["", "2026-11-21", "2026-11-21 10:00", "1969-12-31T23:59:59Z"] {
             assert!(second_of(bad, now).is_err(), "{bad}");
         }
-        // A mistyped year would repeat nothing.
+        // With a mistyped year in the future, `reapply` would find nothing to apply.
         assert!(second_of("2027-11-21T10:00:00Z", now).unwrap_err().contains("isn't over"));
     }
 }

@@ -89,14 +89,14 @@ impl Stack {
         })
     }
 
-    /// Returns the settings of the stack's functions. Tables and the signing secret are the stack's
-    /// outputs. Other settings are those of the template with the stack's parameters.
+    /// Returns the settings of the stack's functions. The tables and the signing secret come from
+    /// the stack's outputs, and other settings from the template with the stack's parameters.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
     pub(crate) fn settings(&self) -> Result<Settings<'static>, String> {
         let defaults = Template::load()?;
-        // Another version of the template may have other parameters.
+        // Ignore parameters that only another version of the template has.
         let known: Vec<(&str, &str)> = self
             .parameters
             .iter()
@@ -123,7 +123,7 @@ impl fmt::Display for Stack {
     }
 }
 
-/// Returns the name of the output that a setting has: `UsersTable` for `USERS_TABLE`.
+/// Returns the name of the output for a setting: `UsersTable` for `USERS_TABLE`.
 fn output_of(setting: &str) -> String {
     let word = |word: &str| {
         let (first, rest) = word.split_at(1.min(word.len()));
@@ -132,8 +132,8 @@ fn output_of(setting: &str) -> String {
     setting.split('_').map(word).collect()
 }
 
-/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`, if one is set. boto3 and SAM CLI,
-/// which deploy a stack, read only `AWS_DEFAULT_REGION`.
+/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`, if one is set. boto3 and SAM
+/// CLI, which deploy a stack, read only `AWS_DEFAULT_REGION`.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal if the variables name two regions.
@@ -157,7 +157,7 @@ pub(crate) fn region_of(
 pub(crate) async fn aws(arguments: &[&str]) -> Result<Value, String> {
     let mut command = Command::new("aws");
     command.args(arguments).args(["--output", "json"]).env("AWS_PAGER", "");
-    // Version 1 of the AWS CLI doesn't read `AWS_REGION`, and would ask the profile's region.
+    // Version 1 of the AWS CLI ignores `AWS_REGION`, and would call the profile's region.
     if let Some(region) = region_of(variable)? {
         command.args(["--region", &region]);
     }
@@ -167,7 +167,7 @@ pub(crate) async fn aws(arguments: &[&str]) -> Result<Value, String> {
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        // Version 1 begins with a remark about version 2.
+        // Version 1 prints a remark about version 2 first.
         let line = said.lines().map(str::trim).rfind(|line| !line.is_empty());
         return Err(line.unwrap_or("the AWS CLI failed without a reason.").to_owned());
     }

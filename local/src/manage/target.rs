@@ -1,5 +1,5 @@
 //! The store that a command works on: a data folder, a deployed stack, or the tables that the
-//! environment names. A command never guesses: if the environment is set for AWS, but doesn't name a
+//! environment names. A command never guesses. If the environment is set for AWS but doesn't name a
 //! whole store, every command fails before it opens one.
 
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use super::stack::{Stack, TABLES, region_of};
 use crate::note;
 use crate::server::environment_of;
 
-/// Variables that people set to work with AWS. One of them without the tables may mean that the
-/// names of the tables got lost.
+/// Variables that people set to work with AWS. If one of them is set and no table is, the tables'
+/// variables may have been lost.
 const OF_AWS: [&str; 8] = [
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -47,7 +47,7 @@ pub struct Target {
     pub stack: Option<String>,
 }
 
-/// The pause between two looks at whether another command is still working on a data folder.
+/// The pause between two checks whether another command still uses a data folder.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A store that a [`Target`] names.
@@ -75,12 +75,12 @@ pub(super) struct Opened {
     embedded: Option<Dynamo>,
 }
 
-/// The treatment of a data folder that has no store.
+/// What a command does if the data folder contains no store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// The store is created.
     Create,
-    /// The command works on an empty store in memory, as a dry run does.
+    /// The command works on an empty store in memory. This suits a dry run.
     Imagine,
     /// The command fails. The name of the folder is probably mistyped.
     Refuse,
@@ -93,8 +93,8 @@ impl From<PathBuf> for Target {
 }
 
 impl Target {
-    /// Opens the store, does the work of a command, and closes the store again. Fails with a
-    /// sentence for the terminal, also if a data folder has no store.
+    /// Opens the store, runs `work`, and closes the store. Fails with a sentence for the terminal,
+    /// also if a data folder contains no store.
     pub(super) async fn in_store<T>(
         &self,
         work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
@@ -173,8 +173,8 @@ impl Target {
     }
 }
 
-/// Opens the store in a data folder, which a server may have open. Waits while another command has
-/// it open.
+/// Opens the store in a data folder, which a running server may share. Waits while another command
+/// uses it.
 async fn in_folder(folder: &Path, missing: Missing) -> Result<Opened, String> {
     let shown = folder.display();
     match missing {
@@ -229,8 +229,8 @@ fn local_settings(url: String, signing_secret: String) -> Result<Settings<'stati
     }))
 }
 
-/// Connects to the tables that the settings name, in the region in which the AWS CLI has found them.
-/// Without a `region`, the environment must name it.
+/// Connects to the tables that the settings name, in the region in which the AWS CLI has found
+/// them. If `region` is `None`, the environment must name the region.
 pub(super) async fn connect(
     settings: Settings<'static>,
     region: Option<&str>,
@@ -252,7 +252,7 @@ pub(super) async fn connect(
             (format!("the table {users} in {region}"), credentials::operator(region, by_cli).await?)
         }
     };
-    // The time limit suits a command, which may read whole tables while a person waits.
+    // Wait longer than functions do, because a command may read whole tables.
     let aws = aws::patient(aws);
     let store = Store::connect(&aws, &config);
     let app = App::from_parts(config, Clock::default(), store);

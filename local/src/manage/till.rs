@@ -28,8 +28,8 @@ pub(super) enum Command {
         #[arg(long)]
         attention: bool,
     },
-    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within a
-    /// week
+    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within
+    /// a week
     Collect,
     /// Compare the purchases with Stripe's lists, and catch up on missed events. The API key is the
     /// stack's, or STRIPE_API_KEY
@@ -165,9 +165,9 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     })
 }
 
-/// Compares the purchases of the last `days` with Stripe's lists, and merges what no event told.
-/// Prints a line for each purchase that was changed or restored, or that Stripe doesn't list. If
-/// there is a difference, fails with their number.
+/// Compares the purchases of the last `days` with Stripe's lists, and applies what the events
+/// didn't report. Prints a line for each purchase that was changed or restored, or that Stripe
+/// doesn't list. If there are differences, fails with their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;
@@ -182,13 +182,14 @@ async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     }
 }
 
-/// Returns the client of Stripe's API, with the API key in the environment, or else in the settings
-/// of the store's functions. An operator's credentials read the secret of a deployed stack.
+/// Returns a client for Stripe's API. The API key is in the environment, or else in the settings of
+/// the store's functions. The operator's credentials are used to read the secret of a deployed
+/// stack.
 async fn stripe(Opened { app, settings, aws, is_deployed, .. }: &Opened) -> Result<Stripe, String> {
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
     let ours = StripeConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
     let theirs = StripeConfig::read(settings).map_err(|error| broken(&error))?;
-    // The stack's mode counts, unless the environment has another one.
+    // The stack's mode counts, unless the environment sets another one.
     let mode = if std::env::var("STRIPE_MODE").is_ok() { ours.mode } else { theirs.mode };
     let config = if ours.key.is_some() { ours } else { theirs };
     let key = config

@@ -96,8 +96,8 @@ impl NewVouchers {
     }
 }
 
-/// Lists the batches of vouchers, one per line, newest first: those that `creator` has created and
-/// that are still valid, or all.
+/// Lists batches of vouchers, one per line, newest first. With a `creator`, lists only the valid
+/// batches that this account created.
 async fn list(app: &App, creator: Option<&str>) -> Result<String, String> {
     let batches = match creator {
         Some(creator) => valid_of(app, creator).await?,
@@ -137,8 +137,8 @@ async fn every(app: &App) -> Result<Vec<VoucherBatch>, String> {
     }
 }
 
-/// Returns the batches that an account has created and that are still valid. A deleted account is
-/// known only by its id.
+/// Returns the valid batches that an account created. For a deleted account, `creator` must be the
+/// id.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -152,7 +152,7 @@ pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, Str
     Ok(batches)
 }
 
-/// Ends all valid batches that an account has created, such as an administrator's whose password
+/// Ends all valid batches that an account created, for example after an administrator's password
 /// was stolen.
 async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
     match void_valid_of(app, creator).await? {
@@ -162,7 +162,7 @@ async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
     }
 }
 
-/// Ends all valid batches that an account has created. Returns their number.
+/// Ends all valid batches that an account created. Returns their number.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.

@@ -1,10 +1,10 @@
 //! The search for a chat model on this machine. If no setting chooses an AI, such a model answers
 //! messages instead of the offline echo.
 //!
-//! Any program may listen on the ports on which model servers usually listen. Therefore only
-//! 127.0.0.1 is asked, replies are limited in time and size, and redirects aren't followed. A
-//! server's models count only if the server also describes them in its own API. The requests
-//! contain no API key and use no proxy, even if the environment has one.
+//! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is asked,
+//! replies are limited in time and size, and redirects aren't followed. A server's models count
+//! only if the server also describes them in its own API. The requests contain no API key and use
+//! no proxy, even if the environment names a proxy.
 
 use std::fmt;
 use std::future::ready;
@@ -22,10 +22,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-/// The time that all servers together have for their replies when the local server starts.
+/// How long the local server waits for the replies of all model servers when it starts.
 pub const PATIENCE: Duration = Duration::from_millis(300);
 
-/// The maximum size of a reply, in bytes. A list of a hundred models has less than half of it.
+/// The maximum size of a reply, in bytes. A list of a hundred models is less than half as large.
 const REPLY_LIMIT: usize = 1024 * 1024;
 
 /// The maximum number of models that are read from a list.
@@ -34,7 +34,7 @@ const MODELS: usize = 500;
 /// The maximum length of a model's name, in bytes.
 const NAME_LIMIT: usize = 200;
 
-/// Parts of the names of models that answer no messages.
+/// Parts of the names of models that don't answer messages.
 const NOT_FOR_CHATS: [&str; 6] = ["embed", "bge-", "e5-", "gte-", "minilm", "rerank"];
 
 type Http = Client<HttpConnector, Body>;
@@ -61,9 +61,9 @@ impl Program {
         }
     }
 
-    /// Returns the path at which the program describes its models. llama.cpp's server only
-    /// describes itself there, and requires its API key if it has one. At `/v1/models` it never
-    /// does.
+    /// Returns the path at which the program describes its models. llama.cpp's server describes
+    /// only itself there. If it has an API key, it requires the key there, but never at
+    /// `/v1/models`.
     const fn own_path(self) -> &'static str {
         match self {
             Self::Ollama => "/api/tags",
@@ -72,8 +72,8 @@ impl Program {
         }
     }
 
-    /// Returns the first chat model in the list of `/v1/models`. Models in memory come before
-    /// models that their first message loads. `own` is the reply at [`Program::own_path`].
+    /// Returns the first chat model in the list of `/v1/models`. Prefers models that are already in
+    /// memory. `own` is the reply at [`Program::own_path`].
     fn chat_model(self, models: &Value, own: &Value) -> Option<String> {
         entries(models, "data")
             .filter(|model| can_be_for_chats(text(model, "id")))
@@ -82,8 +82,8 @@ impl Program {
             .map(|(_, name)| name.to_owned())
     }
 
-    /// Returns true if the model must be loaded before it answers, as far as the program says so.
-    /// `None` if the model isn't for chats, or doesn't run on this machine.
+    /// Returns true if the program says that the model must be loaded before it answers. `None` if
+    /// the model isn't for chats, or doesn't run on this machine.
     fn needs_loading(self, model: &Value, own: &Value) -> Option<bool> {
         let id = text(model, "id");
         match self {
@@ -92,13 +92,13 @@ impl Program {
                     .find(|tag| text(tag, "model") == id || text(tag, "name") == id)?;
                 (is_local(described, id) && is_for_chats(described)).then_some(false)
             }
-            // `/v1/models` has all downloaded models only if LM Studio loads models on demand.
+            // `/v1/models` lists all downloaded models only if LM Studio loads models on demand.
             Self::LmStudio => {
                 let described = entries(own, "data").find(|other| text(other, "id") == id)?;
                 matches!(text(described, "type"), "llm" | "vlm")
                     .then(|| text(described, "state") != "loaded")
             }
-            // With several models, the server loads them on demand, and says which it has loaded.
+            // With several models, the server loads them on demand, and says which are loaded.
             Self::LlamaCpp => {
                 let status = model.pointer("/status/value").and_then(Value::as_str);
                 (text(model, "owned_by") == "llamacpp")
@@ -118,7 +118,7 @@ impl fmt::Display for Program {
     }
 }
 
-/// Returns true if Ollama runs the model on this machine, and doesn't pass messages on to its cloud.
+/// Returns true if Ollama runs the model on this machine, rather than in its cloud.
 fn is_local(described: &Value, id: &str) -> bool {
     text(described, "remote_host").is_empty()
         && text(described, "remote_model").is_empty()
@@ -126,8 +126,8 @@ fn is_local(described: &Value, id: &str) -> bool {
         && !id.ends_with("-cloud")
 }
 
-/// Returns true if Ollama's model answers messages. Earlier versions of Ollama list no capabilities.
-/// Most of their models for embeddings are of BERT's families.
+/// Returns true if Ollama's model answers messages. Earlier versions of Ollama list no
+/// capabilities, but most models for embeddings belong to the BERT families.
 fn is_for_chats(described: &Value) -> bool {
     let capabilities: Vec<&Value> = entries(described, "capabilities").collect();
     match capabilities.as_slice() {
@@ -139,8 +139,8 @@ fn is_for_chats(described: &Value) -> bool {
     }
 }
 
-/// Returns true if a chat model can have this name. The name is printed, so it must be a line that
-/// reads in one way: letters of other scripts could look like others, or turn the line around.
+/// Returns true if a chat model can have this name. The name is printed, so it must be a single
+/// line of ASCII: letters of other scripts could imitate ASCII, or reverse the line.
 fn can_be_for_chats(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.is_empty()
@@ -155,7 +155,7 @@ fn entries<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value>
     value.get(field).and_then(Value::as_array).into_iter().flatten().take(MODELS)
 }
 
-/// Returns a text in an object. Empty if it is missing.
+/// Returns a string in an object. Empty if it is missing.
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
@@ -189,7 +189,7 @@ impl ModelServer {
     }
 }
 
-/// A chat model on this machine.
+/// A chat model that runs on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatModel {
     /// The server of the model.
@@ -198,8 +198,8 @@ pub struct ChatModel {
     pub name: String,
 }
 
-/// Asks all servers at the same time, and returns the first chat model of the first server in the
-/// list that has one. Replies that take longer than `patience` don't count.
+/// Asks all servers at the same time. Returns the first chat model of the first server in the list
+/// that has one. Ignores replies that take longer than `patience`.
 pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatModel> {
     let until = Instant::now() + patience;
     let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
@@ -208,7 +208,7 @@ pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatMod
         let name = timeout_at(until, server.chat_model(http.clone()));
         async move { Some(ChatModel { server, name: name.await.ok()?? }) }
     });
-    // A model is found without waiting for the servers after it.
+    // Don't wait for the servers after the first one with a chat model.
     let found = stream::iter(asked).buffered(count).filter_map(ready);
     pin!(found).next().await
 }
@@ -228,8 +228,8 @@ pub enum Answering {
 
 impl Answering {
     /// Returns a setting with which functions ask the chat model. These settings replace all
-    /// settings of `openai`: the empty API key keeps a key in the environment from being sent to
-    /// the model's server. `None` for other settings, and without a model.
+    /// settings of the provider `openai`. The empty API key prevents a key in the environment from
+    /// being sent to the model's server. `None` for other settings, and without a model.
     pub(super) fn setting(&self, name: &str) -> Option<String> {
         let Self::Model(ChatModel { server, name: model }) = self else { return None };
         match name {
@@ -242,7 +242,7 @@ impl Answering {
     }
 }
 
-/// A line that says what answers, and how to change that.
+/// Displays a line that says what answers messages, and how to change that.
 impl fmt::Display for Answering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

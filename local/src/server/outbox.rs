@@ -1,4 +1,4 @@
-//! The worker of the outbox: follows the stream of the Tokens table as Lambda does, and calls the
+//! Delivers the outbox: follows the stream of the Tokens table as Lambda does, and calls the
 //! function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line, and
 //! stored as a file if there is a data folder.
 
@@ -25,7 +25,7 @@ use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The time until the next attempt after the store has failed.
+/// The pause before the next attempt after the store has failed.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The e-mails of this run, in the order in which they were sent.
@@ -41,8 +41,8 @@ pub struct OutboxWorker {
 }
 
 impl OutboxWorker {
-    /// Returns a worker for the store that `mailing` uses. `data` is where the store keeps its
-    /// data. `None` for a store on AWS, where Lambda follows the stream.
+    /// Returns a worker for the store that `mailing` uses. The store's data is in `data`. `None` if
+    /// the store is on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (deliver, delivered) = unbounded_channel();
@@ -59,13 +59,13 @@ impl OutboxWorker {
         })
     }
 
-    /// Returns a receiver that shows the e-mails that were sent, including later e-mails.
+    /// Returns a receiver for the e-mails that were sent, including later e-mails.
     pub fn sent(&self) -> SentMails {
         self.sent.subscribe()
     }
 
-    /// Delivers e-mails until the task is aborted. If the store fails, delivery starts again from
-    /// the outbox, which no longer contains the e-mails that were already sent.
+    /// Delivers e-mails until the task is aborted. If the store fails, starts again with the
+    /// outbox, which no longer contains the e-mails that were already sent.
     pub async fn work(mut self) {
         let mut warned = false;
         loop {
@@ -79,11 +79,11 @@ impl OutboxWorker {
         }
     }
 
-    /// Sends the e-mails in the outbox, and then new e-mails, until a shard of the stream ends.
+    /// Sends the e-mails in the outbox and then each new e-mail, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = Streams::at(&self.endpoint);
-        // Read the position in the stream first, so that e-mails aren't missed if they are added
-        // while the outbox is being read.
+        // Read the positions in the stream first, so that no e-mail is missed that is added while
+        // the outbox is being read.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.deliver(key).await;
@@ -107,7 +107,7 @@ impl OutboxWorker {
         aws_sdk_dynamodb::Client::new(&emulated_at(&self.endpoint))
     }
 
-    /// Returns the end of each open shard in the stream.
+    /// Returns the position of the end of each open shard in the stream.
     async fn places(&self, streams: &Streams) -> Result<Vec<String>, String> {
         let table = self
             .dynamodb()
@@ -147,7 +147,7 @@ impl OutboxWorker {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// Delivers an outgoing e-mail. Shows the e-mail once its item is deleted from the outbox.
+    /// Delivers an outgoing e-mail. Shows the e-mail after its item is deleted from the outbox.
     async fn deliver(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
@@ -164,7 +164,7 @@ impl OutboxWorker {
     }
 
     fn show(&self, mail: &Mail) {
-        // The line with the link, or with the bare link token.
+        // The line that contains the link, or only the link token.
         let link = mail
             .text
             .lines()
@@ -191,8 +191,8 @@ fn cause<E: std::error::Error>(error: &E) -> String {
     DisplayErrorContext(error).to_string()
 }
 
-/// Returns the key of a new outgoing e-mail, if the record describes one. In the template, the
-/// Lambda trigger has the same filter.
+/// Returns the key of a new outgoing e-mail, if the record describes one. The template's Lambda
+/// trigger has the same filter.
 fn new_email(record: &Value) -> Option<String> {
     let key = text(record, "/dynamodb/Keys/pk/S")?;
     (text(record, "/eventName")? == "INSERT" && key.starts_with(OUTBOX)).then_some(key)
@@ -224,15 +224,14 @@ impl Streams {
         Ok(shards.iter().filter_map(|shard| text(shard, "/ShardId")).collect())
     }
 
-    /// Returns the iterator of a shard's end, from which later records are read.
+    /// Returns an iterator at a shard's end, which reads later records.
     async fn end(&self, stream: &str, shard: &str) -> Result<Option<String>, String> {
         let asked = json!({ "StreamArn": stream, "ShardId": shard, "ShardIteratorType": "LATEST" });
         let reply = self.ask("DynamoDBStreams_20120810.GetShardIterator", &asked).await?;
         Ok(text(&reply, "/ShardIterator"))
     }
 
-    /// Returns the records that an iterator reads, and the next iterator, unless the shard has
-    /// ended.
+    /// Returns an iterator's records, and the next iterator unless the shard has ended.
     async fn records(&self, iterator: &str) -> Result<(Vec<Value>, Option<String>), String> {
         let asked = json!({ "ShardIterator": iterator });
         let reply = self.ask("DynamoDBStreams_20120810.GetRecords", &asked).await?;

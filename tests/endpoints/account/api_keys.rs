@@ -281,7 +281,7 @@ async fn fifty_of_sixty_parallel_keys_are_created() {
     assert_eq!(ids(&ann.api_keys().await), made);
     ann.has_keys(API_KEYS).await;
 
-    // A revoked key makes room for one new key, however often it is revoked.
+    // A revoked key allows one new key, however often it is revoked.
     let revoked = join_all((0..6).map(|_| ann.revokes(&made[0]))).await;
     assert_eq!(revoked.iter().filter(|answer| answer.status == 200).count(), 1, "{revoked:?}");
     let again = join_all((0..6).map(|_| ann.makes_a_key("x"))).await;
@@ -488,8 +488,8 @@ async fn retried_revocations_succeed_and_restore_no_key() {
             );
         }
         ann.has_keys(1).await;
-        // A late copy of the write that created the API key changes nothing, because the store
-        // recognizes the copy's request token.
+        // A late copy of the write that created the API key has no effect, because the store
+        // recognizes its request token.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

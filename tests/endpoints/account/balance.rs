@@ -60,7 +60,7 @@ async fn held_credits_are_shown_with_every_balance() {
         (ann.profile().await.is(200), "profile"),
         (root.admin(&user).await.is(200), "administrators"),
     ] {
-        // The crashed chat's credits are free again.
+        // The crashed chat's credits are available again.
         assert_eq!(
             (&shown["tokens"], &shown["tokens_held"]),
             (&json!(100), &json!(200)),
@@ -95,7 +95,7 @@ async fn refusals_for_a_low_balance_show_the_held_credits() {
         [&streamed["detail"], &streamed["tokens_held"]],
         [&refused["detail"], &json!(PRICE)]
     );
-    // Only a failure for a low balance has `tokens_left` and `tokens_held`.
+    // Only a failure because of a low balance contains `tokens_left` and `tokens_held`.
     let other = ann.chat("").await.expect(400, "invalid_fields");
     assert!(other.get("tokens_held").is_none() && other.get("tokens_left").is_none(), "{other}");
 }

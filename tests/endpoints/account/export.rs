@@ -122,7 +122,7 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // In the export, ledger rows lack the balance, and the fields that only repeat parts of the
+        // The export's ledger rows lack the balance, and fields that only repeat parts of the
         // exported chats and API keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
@@ -254,7 +254,7 @@ async fn failed_exports_are_truncated_json() {
     }
     assert!(log::text().contains("the reply was cut off"), "{}", log::text());
 
-    // Over HTTP, the reply also ends where the store fails, and later requests succeed.
+    // Over HTTP, the reply also ends when the store fails, and later requests succeed.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
     lane.strike(Some(Plan {

@@ -1,4 +1,5 @@
-//! API keys that expire, that may use only some models, or that have a limit, and their last use.
+//! API keys that expire, are restricted to some models or have a limit, and the day of their last
+//! use.
 
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ async fn invalid_restrictions_are_refused_field_by_field() {
         let fields: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
         assert_eq!(fields, [field], "{refused}");
     }
-    // Without a price list there are no models to choose.
+    // Without a price list, no models can be chosen.
     api.prices(&Value::Null).await;
     ann.asks_for_a_key(json!({ "models": ["deep"] })).await.expect(400, "invalid_fields");
     ann.has_keys(0).await;
@@ -173,7 +174,7 @@ async fn keys_use_only_their_models() {
     assert_eq!(listed, ["deep"]);
     key.program.get("/v1/models/quick").await.expect(404, "model_not_found");
     key.program.get("/v1/models/deep").await.is(200);
-    // Without a list, the key has no model that it may use.
+    // Without a list, no model remains for the key.
     api.prices(&Value::Null).await;
     key.asks("deep", "hi").await.expect(404, "model_not_found");
     assert_eq!(key.program.get("/v1/models").await.is(200)["data"], json!([]));
@@ -232,7 +233,7 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
     let limited = json!({
         "label": "a program", "limit": 250, "limit_remaining": 250 - PRICE, "limit_reset": "monthly",
         "usage": PRICE, "expires_at": "2027-01-01T00:00:00.000Z", "is_free_tier": false,
-        // Half of the account's.
+        // Half of the account's limit.
         "rate_limit": rate(35),
     });
     let unlimited = |label: &str| {
@@ -263,7 +264,7 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
 
 #[tokio::test]
 async fn sixty_four_parallel_chats_never_pass_a_limit() {
-    // Half of the chats and of the refunds are for keys with a limit.
+    // Keys with a limit get half of the chats and of the refunds.
     let settings = [("PARALLEL_CHATS", "64"), ("REFUNDS_PER_MINUTE", "64")];
     let api = Api::own(&settings).await;
     let ann = api.person("ann").await;
@@ -277,7 +278,7 @@ async fn sixty_four_parallel_chats_never_pass_a_limit() {
     }
     assert_eq!([ann.spent(&key).await, ann.balance().await], [2300, GRANT + 10_000 - 2300]);
     ann.is_clean().await;
-    // Another key, and the owner, still have the rest.
+    // The rest remains available to another key and to the owner.
     ann.gets_a_limited_key(100).await.says("hi").await.is(200);
     ann.chat("hi").await.is(200);
 }
@@ -298,7 +299,7 @@ async fn reached_limits_are_refused_as_an_empty_balance() {
             "type": "insufficient_quota", "param": null, "code": "insufficient_quota",
         })
     );
-    // A key whose limit is below the price never has a hold.
+    // A key whose limit is below the price never places a hold.
     ann.gets_a_limited_key(99).await.says("hi").await.is(402);
     let program = ann.gets_a_key(json!({ "limit": { "tokens": 50, "per": "month" } })).await;
     let next = Day::from_millis(api.now() * 1000).next_month();
@@ -347,7 +348,7 @@ async fn credits_return_to_the_month_in_which_they_were_held() {
         let purses = api.account(&ann).await.purses.unwrap();
         purses.get(&format!("{}#{month}", key.id)).map(|purse| purse.get())
     };
-    // Setting the price list took a minute.
+    // Setting the price list has advanced the clock by a minute.
     clock.advance(Duration::from_secs(3530));
     // Three chats begin in November and end in December: one is cheaper than its hold, one has a
     // flat fare, and one fails.
@@ -395,7 +396,7 @@ async fn the_rest_of_a_hold_returns_to_the_limit() {
     assert_eq!(ann.spent(&key).await, 232);
     let hold = held(&ann.history("").await.is(200)[0]);
     assert!(hold > 232, "{hold}");
-    // The limit must pay for the longest answer.
+    // The limit must be enough for the longest answer.
     let small = ann.gets_a_limited_key(hold - 1).await;
     small.asks("deep", "hi").await.is(402);
     let enough = ann.gets_a_limited_key(hold).await;
@@ -418,7 +419,7 @@ async fn expired_holds_return_to_the_limit() {
     stored["purses"][format!("{}#total", key.id)] = json!(100);
     crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
     key.says("hi").await.is(402);
-    // Its lease ends, and the next chat of the key returns its credits first.
+    // The lease of the hold ends, and the key's next chat first returns its credits.
     stored["reservations"] = json!({ "dead": hold(now - 1) });
     crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
     key.says("hi").await.is(200);
@@ -462,7 +463,7 @@ async fn twenty_keys_of_an_account_have_a_limit() {
     }
     assert_eq!(ids.len(), LIMITED_KEYS as usize);
     ann.makes_a_key("without a limit").await.is(201);
-    // A revoked key makes room for another one.
+    // A revoked key allows another key.
     ann.revokes(&ids[0]).await.is(200);
     let other = ann.gets_a_limited_key(100).await;
     other.says("hi").await.is(200);
@@ -481,7 +482,7 @@ async fn releases_without_restrictions_refuse_restricted_keys() {
     let key = ann.gets_a_limited_key(100).await;
     let free = ann.gets_a_key(json!({})).await;
     let tokens = api.items(&ann.id).await["TokensTable"].clone();
-    // The release before compares the secret with this attribute.
+    // The previous release compares the secret with this attribute.
     let hash = |key: &Key| {
         let pk = format!("apikey:{}", key.id);
         tokens.iter().find(|item| item["pk"] == pk.as_str()).unwrap()["hash"].clone()
@@ -551,7 +552,7 @@ async fn purses_that_differ_from_the_ledger_are_found() {
             Difference::Purse { purse: purse.clone(), account: planted.into(), accounted: 100 };
         assert_eq!(found, [difference]);
     }
-    // Without its purse, the limit would start again.
+    // Without the purse, the whole limit could be spent again.
     api.set(&ann, "purses", AttributeValue::M(Default::default())).await;
     let found = api.store().audit(&ann.name).await.unwrap().differences;
     assert_eq!(found, [Difference::Purse { purse: purse.clone(), account: 0, accounted: 100 }]);

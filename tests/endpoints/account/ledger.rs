@@ -20,8 +20,8 @@ impl Person {
         self.send(Method::GET, &path, &[("accept", accept)], None).await
     }
 
-    /// All rows on the page that `query` requests and on the pages after it, and the number of
-    /// these pages.
+    /// Reads all rows on the page that `query` requests and on the pages after it. Also returns the
+    /// number of these pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
         (pages.concat(), pages.len())
@@ -46,8 +46,8 @@ impl Person {
         self.elsewhere("a test").await
     }
 
-    /// Writes this many rows with today's date directly to the store. The rows alternately add and
-    /// take one credit.
+    /// Writes this many rows with today's date directly to the store. The rows alternate between
+    /// adding and taking one credit.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -150,7 +150,7 @@ async fn rows_show_their_message_and_api_key() {
     let id = key["id"].as_str().unwrap();
     ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
     assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
-    // The ledger outlives deleted chats, so it must not contain their text.
+    // Ledger rows remain when chats are deleted, so they must not contain the chats' text.
     let ledger = api.items(&ann.id).await["LedgerTable"].clone();
     let ledger = json!(ledger).to_string();
     assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");
@@ -409,7 +409,7 @@ async fn statements_of_a_span_keep_the_running_balance() {
     let csv = ann.statement_as("text/csv", &query).await;
     let next = csv.next_page().unwrap();
     assert_eq!(csv.is(200).as_str().unwrap().lines().count(), 2);
-    // A cursor is valid only for the days of its request.
+    // A cursor is valid only for the range of days in its request.
     let cursor = next.split_once("&cursor=").unwrap().1;
     for other in ["".to_owned(), format!("&from={}", days[6]), format!("{query}&to={}", days[0])] {
         let other = format!("?limit=1{}&cursor={cursor}", other.replace("?limit=1", ""));

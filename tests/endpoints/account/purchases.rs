@@ -136,7 +136,7 @@ async fn paid_packs_grant_their_tokens_once() {
     let paid = ann.buys_until("paid").await;
     assert_eq!(paid["tokens_granted"], TOKENS);
     assert_eq!(ann.balance().await, GRANT + TOKENS);
-    // The page can be paid once.
+    // The page can be paid only once.
     api.presses(url, "pay").await;
     let rows = ann.get("/api/user/ledger/").await.is(200);
     let purchase = json!({ "id": order["id"], "money": PRICE, "currency": "EUR" });
@@ -150,7 +150,7 @@ async fn paid_packs_grant_their_tokens_once() {
 
 #[tokio::test]
 async fn simulated_payments_have_a_secret_page_and_refuse_other_origins() {
-    // The word of earlier releases.
+    // Earlier releases used this word.
     let api = Api::own(&[("PAYMENTS", "played")]).await;
     let ann = api.person("ann").await;
     let order = ann.orders("small").await;
@@ -172,7 +172,7 @@ async fn simulated_payments_have_a_secret_page_and_refuse_other_origins() {
     let all = page(&checkout.dashboard).await;
     assert_eq!(all.headers()["referrer-policy"], "same-origin");
     assert!(all.text().await.unwrap().contains(&format!("action=\"act/{session}\"")));
-    // Without the random path, no payment is seen or refunded.
+    // Without the random path, payments can't be seen or refunded.
     for path in ["", "/", "/act", "/dashboard/"] {
         assert_eq!(page(&format!("{}{path}", checkout.url)).await.status(), 404, "{path}");
     }
@@ -249,7 +249,8 @@ async fn events_have_one_result_in_any_order() {
             ("charge.dispute.created", dispute(&order, "needs_response")),
             ("charge.dispute.closed", dispute(&order, "won")),
         ];
-        // Five copies of each event, beginning with another one each time, at the same time.
+        // Send five copies of each event at the same time, in each turn beginning with another
+        // event.
         let mut all: Vec<_> = events.iter().cycle().skip(turn).take(5 * events.len()).collect();
         if turn % 2 == 1 {
             all.reverse();
@@ -257,7 +258,7 @@ async fn events_have_one_result_in_any_order() {
         let answers =
             join_all(all.iter().map(|(kind, object)| api.hears(kind, object.clone()))).await;
         for answer in answers {
-            // Stripe sends an event again that wasn't confirmed.
+            // Stripe sends unconfirmed events again.
             if answer.status != 503 {
                 answer.is(200);
             }
@@ -291,7 +292,7 @@ async fn forged_events_are_refused_before_anything_is_read() {
         (signature("whsec_0123456789abcdef0123456789abcdef", &text, now), text.clone()),
         (signature(&secret, &text, now - 301), text.clone()),
         (signature(&secret, &text, now + 301), text.clone()),
-        // The same event in other bytes.
+        // The same event in another notation.
         (signature(&secret, &text, now), format!("{body:#}")),
         (signature(&secret, &text, now).replace("v1=", "v0="), text.clone()),
     ] {
@@ -340,7 +341,7 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
     assert_eq!(stranded[id(&wrong).as_str()], "wrong_amount");
     assert_eq!(stranded[id(&gone).as_str()], "account_deleted");
     assert_eq!(ann.balance().await, GRANT);
-    // The operator returns the money. A part isn't enough.
+    // The operator returns the money. Returning a part isn't enough.
     api.hears("refund.created", refund(&gone, "re_1", PRICE, "succeeded")).await.is(200);
     for (id, left) in [("re_2", 1), ("re_3", 0)] {
         api.hears("refund.created", refund(&wrong, id, 1, "succeeded")).await.is(200);
@@ -385,7 +386,7 @@ async fn refunded_tokens_that_were_spent_are_owed() {
     assert_eq!([&listed[0]["tokens_owed"], &listed[0]["stranded"]], [&json!(700), &Value::Null]);
     api.audits(&ann).await;
 
-    // The next grants pay.
+    // The next grants pay the owed credits.
     let grant = json!({ "amount": 500, "reason": "gift" });
     root.post(&format!("/api/admin/users/{}/adjustments/", ann.id), grant).await.is(201);
     assert_eq!(ann.balance().await, 0);
@@ -434,7 +435,7 @@ async fn orders_keep_the_price_of_their_time() {
     let change = json!({ "packs": packs, "version": current["version"] });
     let set = root.put(PACKS, change.clone()).await.is(200);
     assert_eq!(set["packs"], packs);
-    // Administrators can't sell to themselves.
+    // Administrators can't buy tokens for themselves.
     root.post(PATH, json!({ "pack": "small" })).await.expect(409, "own_balance");
     root.put(PACKS, change).await.expect(409, "packs_changed");
     assert_eq!(ann.get(PATH).await.is(200)["packs"], packs);
@@ -465,7 +466,7 @@ async fn tokens_taken_by_hand_and_by_a_refund_can_be_given_back() {
         (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
         (0, &json!(600))
     );
-    // The adjustment of docs/operate/sell.md.
+    // docs/operate/sell.md recommends this adjustment.
     adjust(tokens, "was taken twice").await;
     assert_eq!(
         (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
@@ -476,7 +477,7 @@ async fn tokens_taken_by_hand_and_by_a_refund_can_be_given_back() {
 
 #[tokio::test]
 async fn missed_events_are_found_in_the_lists_of_stripe() {
-    // No event of this Stripe arrives.
+    // This Stripe's events don't arrive.
     let nowhere = "http://127.0.0.1:9/api/stripe/webhook";
     let checkout = Checkout::start(nowhere, Clock::default()).await.unwrap();
     let settings = [
@@ -514,7 +515,8 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
         let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
         api.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
     }
-    // A restore of the tables has lost the first order. The second was never paid, and was deleted.
+    // A restore of the tables has lost the first order. The second order was never paid, and was
+    // deleted.
     for order in [&lost, &expired] {
         let key = AttributeValue::S(format!("order:{}", text_of(order, "id")));
         let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");
@@ -553,8 +555,8 @@ async fn collections_cut_by_a_restore_are_made_again() {
     api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
     api.adjust(&ann, -i64::try_from(GRANT + TOKENS).unwrap(), "spent").await;
     api.hears("refund.created", refund(&order, "re_1", PRICE, "succeeded")).await.is(200);
-    // This account doesn't show what is owed, so the grant isn't collected. Of the collection that
-    // the restore has cut, only the source remains.
+    // The account doesn't record the owed credits, so the grant isn't collected. The restore has
+    // cut the collection, so only its source remains.
     let (store, clock) = (api.store(), &api.server().clock);
     let change = BalanceChange::new(500).unwrap();
     let reason = Reason::parse("gift").unwrap();
@@ -623,7 +625,8 @@ async fn unpaid_orders_are_deleted_after_a_week_and_others_stay() {
     .into();
     assert_eq!(states(&listed["purchases"]), left);
     assert_eq!(ann.balance().await, GRANT + 2 * TOKENS);
-    // Events about deleted orders: one that says nothing, and a payment, which is restored later.
+    // Events about deleted orders: an event without consequences, and a payment. The payment's
+    // order is restored later.
     api.hears("checkout.session.expired", session(&expired, &ended)).await.is(200);
     let answer = api.hears("checkout.session.completed", session(&open, &json!({}))).await;
     answer.expect(503, "unknown_order");
@@ -645,7 +648,7 @@ async fn orders_paid_while_they_are_deleted_lose_nothing() {
         tokio::join!(store.expire_orders(clock), join_all(orders.iter().map(pay)));
     let (mut paid, mut gone) = (0, 0);
     for (order, first) in orders.iter().zip(answers) {
-        // Stripe sends an event again that wasn't confirmed.
+        // Stripe sends unconfirmed events again.
         let answer = if first.status == 200 { first } else { pay(order).await };
         match (answer.status.as_u16(), store.order(text_of(order, "id")).await.unwrap()) {
             (200, Some(order)) if order.given.get() == TOKENS => paid += 1,

@@ -121,8 +121,7 @@ async fn contended_codes_are_used_exactly_as_often_as_allowed() {
     assert_eq!([&batches[0]["redeemed"], &batches[1]["redeemed"]], [&json!(100), &json!(299)]);
 }
 
-/// Sends a code from a network, and returns the status. Also returns true if the store looked for a
-/// voucher.
+/// Sends a code from a network. Returns the status, and true if the store looked for a voucher.
 async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, bool) {
     let lane = rig.proxy.lane();
     let function = rig.api.function_over("voucher_redeem", &lane);
@@ -132,7 +131,7 @@ async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, b
         event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
     event["requestContext"]["identity"]["sourceIp"] = json!(network);
     let reply = Reply::of(invoke(&function, &event, TIME).await).await;
-    // The first read is the account's.
+    // The first read is that of the account.
     let reads = lane.calls().into_iter().filter(|call| call.operation == "GetItem").count();
     (reply.status, reads > 1)
 }
@@ -143,7 +142,7 @@ async fn codes_are_not_looked_up_after_too_many_guesses() {
     let root = rig.api.administrator("root").await;
     let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 1 })).await;
     let [code] = codes(&created).try_into().unwrap();
-    // An account has ten guesses an hour, from one network or from many.
+    // An account may make ten guesses an hour, from one network or from many.
     let ann = rig.person().await;
     for network in 0..10 {
         let network = format!("203.0.113.{network}");
@@ -153,7 +152,7 @@ async fn codes_are_not_looked_up_after_too_many_guesses() {
         let network = format!("198.51.100.{network}");
         assert_eq!(guess(&rig, &ann, &network, &code).await, (429, false));
     }
-    // A network has fifty, for all of its accounts.
+    // A network may make fifty guesses, for all of its accounts.
     let network = "192.0.2.1";
     for _ in 0..5 {
         let person = rig.person().await;
@@ -176,7 +175,7 @@ async fn right_codes_are_no_guesses() {
     for code in codes(&created) {
         ann.redeems(&code).await.is(200);
     }
-    // Text that can't be a code is refused before anything is counted.
+    // Strings that can't be codes are refused before they are counted.
     for code in ["", "x", &wrong_code()[1..]] {
         let refused = ann.redeems(code).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["code"].is_array(), "{refused}");

@@ -31,7 +31,7 @@ async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
     put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
-/// The messages that a query finds, read page by page.
+/// Returns the messages that a query finds, page by page.
 async fn found(root: &Person, query: &str) -> String {
     texts(&root.every("chats", query).await.0, "message").join(", ")
 }

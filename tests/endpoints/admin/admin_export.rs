@@ -18,8 +18,8 @@ async fn ledger_exports_include_usernames_on_request() {
     let mut lines = file.lines();
     let columns = "id timestamp user_id username kind amount reason chat_id actor actor_name";
     assert_eq!(lines.next(), Some(csv_columns(columns).trim_end()));
-    // Each expected text is the end of a line, after the id and the time. A deleted account has no
-    // name.
+    // Each expected string is the end of a line, after the id and the time. A deleted account has
+    // no name.
     let grant = |id: &str, name: &str| {
         csv_line(&["", id, name, "grant", "4000", "registration", "", id, name])
     };

@@ -1,4 +1,4 @@
-//! `POST /api/admin/grants`: previews, and grants that are made once.
+//! `POST /api/admin/grants`: previews, and grants that are made only once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -144,8 +144,8 @@ async fn grants_of_a_file_are_made_once_across_retries_and_admins() {
     let trail = trail.as_array().unwrap();
     assert_eq!((trail.len(), texts(trail, "actor")), (3, vec![root.id.clone(); 3]));
 
-    // A later request with the same id may retry refused grants and add users. A later request
-    // can't change a grant that was made.
+    // A later request with the same id may retry refused grants and add users, but can't change a
+    // grant that was made.
     let eve = api.person("eve").await;
     let later = [(cat.id.as_str(), -4000), (ann.id.as_str(), 501), (eve.id.as_str(), 1)];
     let later = root.grants(&id, &later).await.is(200);

@@ -10,7 +10,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, Person};
 use crate::support::world::put;
 
-/// The reasons of the actions that a query finds, read page by page.
+/// Returns the reasons for the actions that a query finds, page by page.
 async fn reasons(root: &Person, query: &str) -> String {
     texts(&root.every("trail", query).await.0, "reason").join(", ")
 }
@@ -70,8 +70,8 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     root.admin(&format!("trail{other_filter}")).await.expect(400, "invalid_cursor");
     root.admin(&format!("trail{next}")).await.is(200);
 
-    // The filter finds an intervention by its own word, although the item also has the act that
-    // earlier releases show instead.
+    // The filter finds an intervention by its own name, although the item also contains the act
+    // that earlier releases show instead.
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
         let acts = root.every("trail", &format!("?act={word}&user_id={}", ann.id)).await.0;
@@ -135,7 +135,7 @@ async fn the_trail_is_csv_on_request() {
     let whole = get("").await;
     assert_eq!(whole.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(whole.is(200), json!(expected));
-    // Each page begins with the names of the columns.
+    // Each page begins with the columns' names.
     let first = get("?limit=1").await;
     let next = first.next_page().unwrap();
     let (first, second) = (first.is(200), get(&next).await.is(200));

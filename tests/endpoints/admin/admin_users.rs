@@ -15,7 +15,7 @@ use crate::support::function::{event, invoke};
 use crate::support::proxy::Proxy;
 use crate::support::world::put;
 
-/// The names of the users that a query finds, read page by page.
+/// Returns the names of the users that a query finds, page by page.
 async fn names(root: &Person, query: &str) -> Vec<String> {
     texts(&root.every("users", query).await.0, "username")
 }

@@ -35,7 +35,7 @@ async fn enters(api: &Api, name: &str, password: &str) -> Person {
     Person::of(api, &credentials, &session)
 }
 
-/// A username and an e-mail address that no account has.
+/// Returns a username and an e-mail address that no account uses.
 fn a_name_and_address(name: &str) -> (String, String) {
     let name = unique(name);
     (name.clone(), format!("{name}@example.com"))

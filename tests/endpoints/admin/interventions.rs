@@ -82,7 +82,7 @@ async fn signing_a_user_out_ends_sessions_and_keeps_api_keys() {
     assert_eq!(root.sees(&ann).await["sessions"], json!([]));
     program.completes().await.is(200);
 
-    // A second sign-out, without a body, ends the sessions that began after the first.
+    // A second request, without a body, ends the sessions that began after the first.
     let again = ann.elsewhere("a laptop").await;
     again.is_in().await;
     root.intervenes(Method::DELETE, &ann, "/sessions", Value::Null).await.is(200);
@@ -190,7 +190,7 @@ async fn forced_resets_keep_the_old_password_until_used() {
     let done = root.resets(&ann).await.is(202);
     assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
     let mails = api.mails_to(&address, 2).await;
-    // The store may report the e-mails in either order.
+    // The store's stream may report the e-mails in either order.
     let mail = mails.iter().find(|mail| mail.subject == "Choose a new password").unwrap();
     ann.is_in().await;
     ann.log_in().await.is(200);

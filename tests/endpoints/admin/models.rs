@@ -55,7 +55,7 @@ async fn lists_are_set_shown_and_removed() {
     let removed = root.sets_prices(&Value::Null, &other["version"]).await.is(200);
     assert_eq!([&removed, &root.prices().await], [&nothing(), &nothing()]);
 
-    // Earlier versions stay, because chats name them.
+    // Earlier versions remain, because chats refer to them.
     for earlier in [&set, &other] {
         let path = format!("{PATH}?version={}", earlier["version"].as_str().unwrap());
         assert_eq!(root.get(&path).await.is(200), *earlier);
@@ -210,7 +210,7 @@ async fn changes_are_on_the_trail_without_a_user() {
     assert_eq!(by_hand["author"], "manage");
     for query in ["", "?act=prices"] {
         let mut acts = root.every("trail", query).await.0;
-        // Newest first. The command line's clock isn't the server's.
+        // Sort with the newest first, because the command line's clock differs from the server's.
         acts.sort_by_key(|act| act["actor"] == "manage");
         let shown: Vec<_> = acts
             .iter()
@@ -244,7 +244,7 @@ async fn only_administrators_see_and_set_the_list() {
     assert_eq!(root.prices().await, nothing());
 }
 
-/// The figures of this day, with those of models.
+/// Returns this day's figures, including those by model.
 async fn figures(root: &Person, day: Day) -> Value {
     root.admin(&format!("figures?models=true&from={day}&to={day}")).await.is(200)
 }
@@ -256,7 +256,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
     (list["currency"], list["million_tokens"]) = (json!("USD"), json!("20.00"));
     list["models"][1]["cost"] = json!({ "input": "1.25", "cached": "0.125", "output": "10.00" });
     let api = priced(&provider, &list, &[]).await;
-    // At noon, so that the test doesn't reach the next day.
+    // Begin at noon, so that the test doesn't reach the next day.
     let clock = &api.server().clock;
     let today = Day::from_millis(clock.millis()).after(1);
     let noon = today.begins() + 12 * 3_600_000;
@@ -294,7 +294,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
     assert!(plain.get("costs").is_none() && plain["days"][0].get("models").is_none(), "{plain}");
     root.admin("figures?models=yes").await.expect(400, "invalid_fields");
 
-    // A day that an earlier release has closed has figures, but no costs.
+    // If an earlier release has closed a day, the day has figures, but no costs.
     clock.advance(DAY);
     let root = root.elsewhere("a day later").await;
     root.admin(&format!("figures?from={today}&to={today}")).await.is(200);
@@ -306,7 +306,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
         assert_eq!(closed["days"][0]["closed"], true);
         assert_eq!([&closed["days"][0]["models"], &closed["costs"]["users"]], [&models, &users]);
     }
-    // A later list doesn't change what was paid.
+    // A later list doesn't change the amounts that were paid.
     list["million_tokens"] = json!("40.00");
     api.prices(&list).await;
     let ann = ann.elsewhere("a day later").await;

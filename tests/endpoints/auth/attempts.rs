@@ -1,5 +1,4 @@
-//! The limits on password guesses per account, and on guesses and registrations per network
-//! address.
+//! The limits on password guesses per account, and on guesses and registrations per IP address.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,8 +37,8 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// The parts of a reply that could reveal whether an account exists, without the seconds in its
-/// headers.
+/// Returns the parts of a reply that could reveal whether an account exists, without the seconds in
+/// its headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -54,7 +53,7 @@ fn number(answer: &Answer, header: &str) -> u64 {
     answer.header(header).parse().unwrap()
 }
 
-/// A request to the endpoint `name` from a client at this network address.
+/// Sends a request to the endpoint `name` from a client at this IP address.
 async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value) {
     let path = format!("/api/{name}");
     let mut event = event(name, &path, &[], body);
@@ -86,7 +85,7 @@ async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Logs in from this network address.
+/// Logs in from this IP address.
 async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (u16, Value) {
     from(api, address, "login", &json!({ "username": login, "password": password })).await
 }
@@ -152,7 +151,7 @@ async fn wrong_passwords_do_not_block_known_devices_or_networks() {
         "a network without a log-in waits with the strangers"
     );
 
-    // An attacker at the owner's network address uses up only that address's count.
+    // An attacker at the owner's IP address uses up only the guesses for that address.
     let burst = join_all((0..200).map(|_| log_in_from(&api, home, &ann.name, WRONG))).await;
     let checked = burst.iter().filter(|(status, _)| *status == 401).count();
     assert!((60..=65).contains(&checked), "{checked} were checked");
@@ -334,9 +333,9 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// The number of guesses that are checked in a day at these logins, from this many networks. The
-/// networks work together and waste no guess on a locked login. At the end of the day, each network
-/// makes one more guess.
+/// Returns the number of guesses that are checked in a day for these log-in names, from this many
+/// networks. The networks work together and waste no guess on a locked name. At the end of the day,
+/// each network makes one more guess.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.issuing("login").accounts);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -383,9 +382,9 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // The limits per account and per network in docs/internals/security.md. This server's limit
-        // per network is so low that it determines the number of guesses in some of these cases. In
-        // the other cases, the limit per account determines the number.
+        // The limits per account and per network in docs/internals/security.md. On this server, the
+        // limit per network is so low that it determines the number in some cases. In the other
+        // cases, the limit per account determines it.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -462,7 +461,7 @@ async fn accounts_found_by_name_and_address_share_one_limit() {
         .await;
     let keyed = Person { name: ann.name.to_lowercase(), ..ann.clone() };
     api.moves(&keyed).await;
-    // A locked login must not reveal that the other login belongs to the same account.
+    // A locked name must not reveal that the other name belongs to the same account.
     let unknown = format!("{}@example.com", unique("nobody"));
     let by_name = guesses(&api, &ann.name.to_uppercase()).await;
     log_in(&api, &ann.name, RIGHT).await.expect(429, "too_many_attempts");
@@ -825,13 +824,13 @@ async fn retries_after_a_lost_reply_count_once() {
     }
 }
 
-/// The limit, the remaining quota and the time until it grows, in OpenAI's headers.
+/// Returns the limit, the remaining quota and the time until it grows, from OpenAI's headers.
 fn openai_limit(answer: &Answer) -> [String; 3] {
     ["limit", "remaining", "reset"]
         .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).to_owned())
 }
 
-/// A user on a server that allows this many chats a minute, at the start of a minute.
+/// Returns a user on a server that allows this many chats a minute, at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
     Api::at_an_hour(&[("CHATS_PER_MINUTE", per_minute)]).await.person("ann").await
 }
@@ -925,12 +924,13 @@ async fn accounts_without_a_minute_counter_can_chat() {
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
 }
 
-/// A user on a server that allows this many refunds a minute, at the start of a minute.
+/// Returns a user on a server that allows this many refunds a minute, at the start of a minute.
 async fn with_refunds_a_minute(most: &str) -> Person {
     with_refunds_a_minute_and(most, &[]).await
 }
 
-/// A user on a server with this refund limit and these settings, at the start of a minute.
+/// Returns a user on a server with this limit on refunds and these settings, at the start of a
+/// minute.
 async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Person {
     let settings = [&[("REFUNDS_PER_MINUTE", most)], settings].concat();
     Api::at_an_hour(&settings).await.person("ann").await

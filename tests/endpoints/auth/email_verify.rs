@@ -264,7 +264,8 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// The reader of the e-mail may not be the person who registered, and may not know the password.
+/// The reader of the e-mail may be another person than the one who registered, and may not know the
+/// password.
 #[tokio::test]
 async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
@@ -317,7 +318,7 @@ async fn the_verifying_session_continues() {
     let refreshed = api.refresh(&ann.refresh).await.is(200);
     let ann = ann.using(refreshed["access"].as_str().unwrap());
     assert_eq!(ann.profile().await.is(200)["email_verified"], true);
-    // An ended session can't verify an address.
+    // A client whose session has ended can't verify an address.
     let (ben, _, token) = self::ann(&api).await;
     ben.log_out().await.is(200);
     ben.verifies(&token).await.expect(401, "invalid_token");

@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::forge::{self, Forge};
 
-/// The access and refresh token in the reply to a successful refresh.
+/// Returns the access token and the refresh token in the reply to a successful refresh.
 fn tokens(granted: Answer) -> (String, String) {
     let body = granted.is(200);
     let text = |field: &str| body[field].as_str().unwrap().to_owned();
     (text("access"), text("refresh"))
 }
 
-/// Ann's refresh token with another value for a claim, signed with the API's key.
+/// Returns Ann's refresh token with another value for a claim, signed with the API's key.
 fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::Value>) -> String {
     Forge::of(api).sign(
         &forge::header(&ann.refresh),
@@ -73,7 +73,7 @@ async fn a_thief_who_alternates_with_the_owner_is_detected() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
-    // The thief and the owner have the same refresh token and alternate every half hour.
+    // The thief and the owner hold the same refresh token, and take turns every half hour.
     for _ in 0..20 {
         let (_, next) = tokens(api.refresh(&shared).await);
         api.server().clock.advance(Duration::from_secs(1800));
@@ -153,7 +153,7 @@ async fn forged_old_tokens_end_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // A replaced token with Ann's own claims ends the session, even if this test signed it. Each
+    // This test also signed a replaced token with Ann's own claims, and it ends the session. Each
     // token above was therefore refused because of its changed claim, and not because of its
     // signature.
     let dead = claiming(&api, &ann, "generation", 0);

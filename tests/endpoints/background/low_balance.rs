@@ -57,7 +57,7 @@ async fn one_e_mail_is_sent_after_each_grant() {
         mail.text,
         "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nWe won't send this e-mail again until your balance is topped up or adjusted.\n"
     );
-    // A grant that isn't enough is followed by another e-mail.
+    // If a grant isn't enough, another e-mail follows.
     api.adjust(&ann, 300, "more").await;
     for sent in [2, 2] {
         ann.chat("hi").await.is(200);
@@ -128,7 +128,7 @@ async fn the_e_mail_never_frees_or_fails_an_answer() {
         let function = rig.api.function_over("chat", &lane);
         let low_balance = Credits::new(250).unwrap();
         let function = chat_with(&function, |ai| ai.low_balance = low_balance);
-        // The first transaction is the settle, and the second one the e-mail's.
+        // The first transaction is the settle, and the second one writes the e-mail.
         lane.strike(Some(Plan {
             at: FaultPoint::Operation("TransactWriteItems", 2),
             fault,

@@ -1,4 +1,4 @@
-//! The outbox: who gets an e-mail, what the e-mail contains, and what is stored.
+//! The outbox: who gets an e-mail, what the e-mail contains, and what the store contains.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,7 +37,8 @@ async fn e_mails_contain_no_text_from_strangers() {
     let (name, address, new) =
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
     let eve = api.person_at(name, address).await;
-    // Wait for the first e-mail: an address that the account no longer has gets no e-mail.
+    // Wait for the first e-mail, because an address that no longer belongs to the account gets no
+    // e-mail.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
     api.post("/api/password/reset/", json!({ "email": new })).await.is(202);
@@ -272,7 +273,7 @@ async fn e_mails_stay_if_ses_never_replies() {
 /// The fate of an e-mail that Amazon SES refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// Lambda retries the e-mail.
+    /// Lambda retries it.
     Again,
     /// The e-mail stays in the outbox for an operator.
     Stays,
@@ -341,7 +342,7 @@ async fn sent_e_mails_are_counted_and_unsent_ones_are_not() {
     }
 }
 
-/// Writes an outbox item that no version of the code can read. Returns its key.
+/// Writes an outbox item that no release can read. Returns its key.
 async fn poison(api: &Api) -> String {
     let item = json!({ "pk": "kept:poison", "expires_at": FAR, "letter": "garbage" });
     let put = dynamo::client(&api.dynamodb).put_item().table_name("TokensTable");
@@ -370,7 +371,8 @@ fn record(key: &str, number: &str) -> Value {
     json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } })
 }
 
-/// The settings of a function that sends e-mail by Amazon SES. Tests have no SES, so sending fails.
+/// The settings of a function that sends e-mail through Amazon SES. Tests have no SES, so sending
+/// fails.
 fn sending(api: &Api) -> [(&str, &str); 2] {
     [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("MAIL_FROM", "no-reply@example.com")]
 }

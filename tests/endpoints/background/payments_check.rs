@@ -20,7 +20,7 @@ use crate::support::world::put;
 
 const ORDERS: &str = "/api/admin/purchases/";
 
-/// A Stripe whose events don't arrive, and a server that sells its packs.
+/// A simulated Stripe whose events don't arrive, and a server that sells packs through it.
 async fn deaf_shop() -> (Checkout, Api, PaymentsApp) {
     let nowhere = "http://127.0.0.1:9/api/stripe/webhook";
     let checkout = Checkout::start(nowhere, Clock::default()).await.unwrap();
@@ -50,7 +50,7 @@ async fn shop_of(checkout: &Checkout, key: &str) -> (Api, PaymentsApp) {
     (api, PaymentsApp { app, stripe })
 }
 
-/// Runs a check that gives events this time to arrive. Returns the number of missed payments.
+/// Runs a check that waits this long for late events. Returns the number of missed payments.
 async fn missed_after(payments: &PaymentsApp, grace: Duration) -> u64 {
     log::clear();
     payments_check::run(payments, grace).await.unwrap();
@@ -141,7 +141,7 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
     payments_check::work(dead).await.unwrap();
     assert_eq!(recorded(Metric::PaymentsChecked, None), (0, 0));
     assert_eq!(recorded(Metric::StripeKeyRefused, None), (1, 1));
-    // Orders are counted even then.
+    // Orders are counted nevertheless.
     assert_eq!(recorded(Metric::OrdersToLookAt, None), (1, 0));
     api.person("ann")
         .await
@@ -152,7 +152,7 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
     checkout.stop().await;
 }
 
-/// The words for the state stay the same.
+/// The e-mail uses the same words for the states.
 #[tokio::test]
 async fn missed_parts_of_refunds_and_disputes_are_found() {
     let (checkout, api, payments) = deaf_shop().await;
@@ -233,7 +233,7 @@ async fn administrators_are_told_of_each_dispute_once() {
     assert_eq!(waiting(&api).await, (1, 0));
     assert_eq!(notices(&api).await.len(), 1);
 
-    // A second dispute of the same payment is told, too.
+    // A second dispute about the same payment is also reported.
     let mut second = dispute(&order, "needs_response");
     second["id"] = json!("dp_2");
     api.hears("charge.dispute.created", second.clone()).await.is(200);

@@ -1,5 +1,5 @@
 //! Branches of conversations (`after` in `POST /api/chat`): edited messages and regenerated
-//! answers. With a message, the AI gets only earlier messages of the same branch. If one version of
+//! answers. The AI gets a message only with earlier messages in the same branch. If one version of
 //! a message is deleted, the other versions remain.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::endpoints::chats::chat_history::exported;
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
-/// An id that no chat has.
+/// A valid id that belongs to no chat.
 const UNKNOWN: &str = "01a1f7d1-6dd1-703a-9600-a369c76325b7";
 
 impl Person {
@@ -121,7 +121,7 @@ async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
     let id = main[0].as_str();
-    // The parent isn't stored if the chat would follow this parent even without `after`.
+    // The parent isn't stored if the chat would follow it even without `after`.
     let third = ann.says_after("three", id, &main[1]).await.is(200);
     assert_eq!(third.get("after"), None);
     let edited = ann.says_after("two again", id, &main[0]).await.is(200);
@@ -410,7 +410,7 @@ async fn branches_with_many_turns_are_read_within_a_limit() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // After each chat of the branch, add more siblings than the store reads at a time.
+    // Beside each chat of the branch, add more siblings than the store reads at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {

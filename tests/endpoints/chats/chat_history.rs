@@ -36,7 +36,7 @@ fn messages(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// Returns a history as an export has it, without the names that only old clients read.
+/// Converts a history to the form in an export, without the fields that only old clients read.
 pub fn exported(mut history: Value) -> Value {
     for chat in history.as_array_mut().unwrap() {
         let chat = chat.as_object_mut().unwrap();
@@ -122,7 +122,7 @@ async fn only_searches_and_conversations_have_twenty_by_default() {
     }
 }
 
-/// Old clients know no pages, so they get all that one call of the store reads.
+/// Old clients don't ask for pages, so they get everything that one call to the store reads.
 #[tokio::test]
 async fn whole_histories_end_at_a_megabyte() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;

@@ -1,5 +1,5 @@
-//! What a stream sends while the model is silent: its headers and comments, so that no proxy loses
-//! patience.
+//! The headers and comments that a stream sends while the model is silent, so that proxies don't
+//! close the connection.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::ai::answers::{Door, Replies, Step, event};
 use crate::ai::providers::{chunk, done};
 use crate::support::client::{Api, GRANT, Person};
 
-/// A proxy cuts a stream off that is silent for this long.
+/// A proxy closes a stream that is silent for this long.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The pieces of a stream, with the time at which each arrived.

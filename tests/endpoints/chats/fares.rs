@@ -1,4 +1,4 @@
-//! Chats by the price list: the model, its fare, the hold, the charge and the receipt.
+//! Chats under a price list: the model, its fare, the hold, the charge and the receipt.
 
 use std::sync::Arc;
 
@@ -26,14 +26,14 @@ pub const RATES: Rates = Rates { input: 50_000, cached: 5000, output: 400_000 };
 /// The default maximum number of model tokens in an answer.
 const MOST: u64 = 1024;
 
-/// The number of model tokens that an answer must be able to have.
+/// The least number of model tokens that a hold must allow for an answer.
 const LEAST: u64 = 64;
 
 pub fn by_usage() -> Value {
     json!({ "input": RATES.input, "cached": RATES.cached, "output": RATES.output })
 }
 
-/// A list with the models `quick`, with a flat fare, and `deep`, with a fare by usage.
+/// A price list with two models: `quick` with a flat fare, and `deep` with a fare by usage.
 pub fn list(via: &str) -> Value {
     list_through(&[via])
 }
@@ -87,7 +87,7 @@ pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]
     api
 }
 
-/// Starts a server with the scripted AI and the list of [`list`].
+/// Starts a server with the scripted AI and the price list of [`list`].
 pub async fn scripted(settings: &[(&str, &str)]) -> Api {
     let api = Api::own(settings).await;
     api.prices(&list("scripted")).await;
@@ -104,7 +104,7 @@ fn least(prompt: u64) -> u64 {
     RATES.bound(prompt, LEAST).get()
 }
 
-/// The price of the numbers in a reply.
+/// The price of the numbers of model tokens in a reply.
 pub fn price(usage: &Value) -> u64 {
     let number = |field: &str| usage[field].as_u64().unwrap_or(0);
     let [prompt, cached, answer] =
@@ -132,7 +132,8 @@ impl Person {
         self.post_once(key, PATH, body).await
     }
 
-    /// Asserts that nothing is held, that these credits are left, and that the audit finds nothing.
+    /// Asserts that nothing is held, that the balance is `left`, and that the audit finds no
+    /// difference.
     async fn is_settled(&self, left: u64) {
         let account = self.api.account(self).await;
         assert!(account.reservations.is_empty(), "{account:?}");
@@ -238,7 +239,8 @@ async fn without_a_list_the_model_is_ignored() {
     let chat = ann.asks_once("k1", json!({ "model": "deep" })).await.is(200);
     assert_eq!([&chat["model"], &chat["tokens_deducted"]], [&json!("scripted"), &json!(PRICE)]);
     assert!(chat.get("receipt").is_none(), "{chat}");
-    // A key stands for the named model, so that a replay outlives the coming of a list.
+    // A key identifies a request with its named model, so that a replay still works after a price
+    // list is set.
     ann.asks_once("k1", json!({})).await.expect(422, "idempotency_key_reused");
     let row = ann.get("/api/user/ledger/").await.is(200)[0].clone();
     for field in ["model", "usage", "fare"] {
@@ -264,7 +266,7 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     assert_eq!(chat["receipt"]["shortened"], true);
     assert_eq!(ann.history("").await.is(200)[0]["receipt"], chat["receipt"]);
 
-    // The lowest price that pays for the longest answer.
+    // The lowest price that is enough for the longest answer.
     let whole = RATES.bound(hi_bound(), MOST).get();
     let chat = ann.pays_at_most(whole).await.is(200);
     assert_eq!(provider.last_asked().2["max_tokens"], MOST);
@@ -335,7 +337,7 @@ async fn a_balance_below_the_shortest_answer_is_refused() {
         let refused = ann.post(PATH, body).await.expect(402, "insufficient_tokens");
         assert_eq!([&refused["cost"], &refused["tokens_left"]], [cost, cost - 1]);
     }
-    // Of two limits that are too low, the request's own is reported.
+    // If two limits are too low, the reply reports the request's own.
     ann.pays_at_most(cost - 2).await.expect(409, "costs_more");
     ann.asks_model("quick", "hi").await.expect(402, "insufficient_tokens");
     assert_eq!(provider.times_asked(), 0);
@@ -368,8 +370,8 @@ async fn earlier_messages_and_instructions_count_in_the_bound() {
 #[tokio::test]
 async fn stopped_streams_cost_what_was_heard() {
     let api = scripted(&PATIENT).await;
-    // A stop without the provider's numbers counts a hundredth of the free work, however long its
-    // prompt is.
+    // A stop for which the provider reports no numbers counts a hundredth of the free work, however
+    // long its prompt is.
     for rest in ["three", &"x".repeat(7900)] {
         let ann = api.person("ann").await;
         let body = json!({ "model": "deep", "message": format!("!hold one two {rest}") });
@@ -462,7 +464,7 @@ async fn replays_are_never_priced_again() {
     let first = ann.asks_once("k1", json!({ "model": "deep" })).await.is(200);
     let unnamed = ann.asks_once("k2", json!({})).await.is(200);
     let left = GRANT - price(&first["usage"]) - PRICE;
-    // `max_cost` isn't part of the request that a key stands for, but the model is.
+    // The model is part of the request that a key identifies, but `max_cost` isn't.
     for body in [json!({ "model": "deep", "max_cost": 1 }), json!({ "model": "deep" })] {
         let again = ann.asks_once("k1", body).await;
         assert!(again.is_replay(), "{again:?}");
@@ -536,7 +538,7 @@ async fn functions_read_a_new_list_within_a_minute() {
     ann.is_settled(GRANT - 5 * PRICE).await;
 }
 
-/// Replaces the current list by one that no release understands.
+/// Replaces the current list by a list that no release can read.
 async fn breaks_the_list(api: &Api) {
     let broken = json!({
         "pk": "models:current", "list": r#"{"models": 7}"#, "version": "0000000000000000",

@@ -1,5 +1,5 @@
-//! Work of the AI that no user pays for: what counts, what it may be worth in a day, and who is locked
-//! out.
+//! The AI's work for which no user pays: what counts, how much is allowed in a day, and who is
+//! locked out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::support::world::put;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 
-/// The settings of a server with little free work, on which many messages may fail in a minute.
+/// The settings of a server that allows little free work, but many failed messages in a minute.
 const LITTLE: [(&str, &str); 3] =
     [("FREE_WORK", "600"), ("REFUNDS_PER_MINUTE", "1000"), ("ACCESS_TOKEN_SECONDS", "86400")];
 
@@ -44,7 +44,8 @@ impl Api {
 }
 
 impl Person {
-    /// The person's program, whose API key has no limit. Unlike an access token, the key lasts for days.
+    /// Returns the person as a program whose API key has no limit. Unlike an access token, the key
+    /// is valid for days.
     async fn program(&self) -> Self {
         let made = self.post("/api/user/api-keys", json!({ "name": "a program" })).await.is(201);
         self.using(made["key"].as_str().unwrap())
@@ -78,7 +79,7 @@ async fn free_work_is_limited_per_day() {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
     }
     assert_eq!(api.work(&ann).await, [500, 0, 0]);
-    // Chats that are running when the limit is reached are all free.
+    // All chats that are running when the limit is reached are free.
     for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
         last.expect(504, "ai_timed_out");
     }
@@ -150,7 +151,7 @@ async fn limited_keys_get_half_of_each_limit() {
         [("PARALLEL_CHATS", "4"), ("CHATS_PER_MINUTE", "10"), ("REFUNDS_PER_MINUTE", "6")];
     let api = Api::at_an_hour(&[&settings[..], &PATIENT[..1]].concat()).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    // Two chats of the limited key may wait, and two more of its owner.
+    // Two chats with the limited key may wait, and two more of its owner's.
     let key = ann.gets_a_limited_key(13_000).await.program;
     let streaming = || {
         let mut body = asking("!hold one two");
@@ -226,7 +227,7 @@ async fn each_provider_that_worked_counts() {
     assert_eq!(api.work(&ann).await, [5 * PRICE, 0, 0]);
 }
 
-/// A thief of a new account makes as many messages fail as he can.
+/// A thief who has stolen a new account makes as many messages fail as possible.
 #[tokio::test]
 async fn a_thief_gets_limited_free_work_per_day() {
     let thief = async |settings: &[(&str, &str)], body: Value, parallel: u64| {
@@ -253,13 +254,13 @@ async fn a_thief_gets_limited_free_work_per_day() {
     assert_eq!(thief(&[], flat.clone(), 8).await, (104, 104 * PRICE));
     flat["messages"][0]["content"] = json!("!ends malformed_function_call 1 1 1 a");
     assert_eq!(thief(&[], flat, 8).await, (104, 104 * PRICE));
-    // By usage, the largest prompt that the grant pays for.
+    // With a fare by usage, this is the largest prompt for which the grant is enough.
     let body = long("!ends malformed_function_call 0 0 0 a", 60_000);
     let (_, work) = thief(&[("FREE_WORK", "2000")], body, 1).await;
     assert!((2000..4000).contains(&work), "{work}");
 }
 
-/// An agent that pays well has a bad day.
+/// Many requests of an agent that has paid a lot fail on one day.
 #[tokio::test]
 async fn an_agent_that_pays_is_never_locked_out() {
     let provider = Provider::start().await;
@@ -269,7 +270,7 @@ async fn an_agent_that_pays_is_never_locked_out() {
     let ann = api.person("ann").await;
     ann.is_granted(500_000).await;
     let agent = ann.program().await;
-    // It spends 100,000 tokens in two days.
+    // The agent spends 100,000 tokens in two days.
     for _ in 0..2 {
         api.server().clock.advance(DAY);
         for _ in 0..5 {
@@ -289,7 +290,7 @@ async fn an_agent_that_pays_is_never_locked_out() {
     for _ in 0..10 {
         agent.post(COMPLETIONS, long("hi", 200_000)).await.expect(400, "context_length_exceeded");
     }
-    // Five answers are cut off, and paid.
+    // Five answers are cut short, and charged.
     provider.does(Does::Waits(vec![chunk("Once", None)], Arc::default()));
     for _ in 0..5 {
         let mut body = long("hi", 200_000);

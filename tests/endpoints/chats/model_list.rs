@@ -16,8 +16,8 @@ impl Person {
     }
 }
 
-/// Computes what a message costs at most, as a page does. `earlier` is the bound of the earlier
-/// messages, and `turns` the number of their turns and the message's.
+/// Computes the highest price of a message, as a page does. `earlier` is the bound of the earlier
+/// messages, and `turns` the number of all turns, including the message's.
 fn at_most(models: &Value, name: &str, message: u64, earlier: u64, turns: u64) -> u64 {
     let listed = models["models"].as_array().unwrap();
     let model = listed.iter().find(|model| model["name"] == name).unwrap();
@@ -112,7 +112,7 @@ async fn the_price_that_a_page_shows_pays_for_a_full_answer() {
         ann.change(json!({ "instructions": instructions })).await.is(200);
         let models = ann.models().await;
         assert_eq!(at_most(&models, "quick", 2, 0, 0), PRICE);
-        // The longest form of U+FDFA has 33 bytes.
+        // The longest form of U+FDFA is 33 bytes long.
         for (message, bound) in
             [("hi", 2), ("你好", 6), ("\u{fdfa}", 33), (&"x".repeat(8000), 8000)]
         {
@@ -123,7 +123,7 @@ async fn the_price_that_a_page_shows_pays_for_a_full_answer() {
             assert!(chat["receipt"].get("shortened").is_none(), "{chat}");
             assert_eq!(provider.last_asked().2["max_tokens"], 2000);
 
-            // The next message in the conversation: "Hello." was the answer.
+            // The next message in the conversation, after the answer "Hello.".
             let shown = at_most(&models, "deep", 2, bound + 6, 4);
             let body = json!({
                 "model": "deep", "message": "hi", "max_cost": shown,

@@ -56,7 +56,7 @@ impl Program {
     }
 }
 
-/// The modalities of a model that takes pictures, or doesn't.
+/// The modalities of a model that accepts pictures, or doesn't.
 pub fn architecture(takes_pictures: bool) -> Value {
     let (modality, inputs) = match takes_pictures {
         true => ("text+image->text", json!(["text", "image"])),
@@ -91,7 +91,7 @@ pub fn said(completion: &Value) -> &str {
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
-/// The data of a stream's events. Returns data that isn't JSON as a string.
+/// Returns the data of a stream's events. Data that isn't JSON becomes a string.
 pub fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -155,7 +155,7 @@ async fn streamed_completions_end_with_a_finish_reason_and_done() {
         let named = ["id", "object", "model"].map(|field| chunk[field].as_str().unwrap());
         assert_eq!(named, [id.as_str(), "chat.completion.chunk", "scripted"]);
     }
-    // Every chunk has the fingerprint of the whole answer, which is a text.
+    // Every chunk contains the fingerprint of the whole answer, which is a string.
     let whole = program.asks("hi").await.is(200)["system_fingerprint"].clone();
     assert!(whole.as_str().is_some_and(|text| text.starts_with("fp_")), "{whole}");
     assert!(chunks.iter().all(|chunk| chunk["system_fingerprint"] == whole), "{chunks:?}");

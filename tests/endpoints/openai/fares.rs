@@ -1,4 +1,4 @@
-//! `/v1` by the price list: the model, its fare, the model tokens and the catalog.
+//! `/v1` under a price list: the model, its fare, the model tokens and the catalog.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ fn sold(via: &str) -> Value {
     list
 }
 
-/// A provider's answer of 500 model tokens, 30 of them reasoning, to a prompt of 1,000, 400 of them
-/// cached. It costs 232.
+/// A provider's answer of 500 model tokens, of which 30 are reasoning, to a prompt of 1,000, of
+/// which 400 are cached. The answer costs 232.
 fn reasoned() -> Does {
     let Does::Says(status, mut body) = counted(1000, 400, 500) else { unreachable!() };
     body["usage"]["completion_tokens_details"] = json!({ "reasoning_tokens": 30 });
@@ -48,7 +48,7 @@ async fn the_model_of_a_request_chooses_the_fare() {
     let program = Program::of(&ann).await;
     provider.does(counted(1000, 400, 500));
     let mut left = GRANT;
-    // By default, the first model answers for an unknown one.
+    // By default, the first model answers requests for an unknown model.
     for (model, name, price) in [
         ("deep", "deep", 232),
         ("quick", "quick", PRICE),
@@ -213,7 +213,7 @@ async fn the_catalog_has_fares_prices_and_limits() {
     assert_eq!([&model["fare"], &model["max_output_tokens"]], [&by_usage(), &json!(1024)]);
 }
 
-/// The first message of an agent, whose prompt is long and whose answer is short.
+/// An agent's first message has a long prompt and a short answer.
 #[tokio::test]
 async fn answers_to_programs_are_shortened_to_the_balance() {
     let provider = Provider::start().await;
@@ -229,8 +229,8 @@ async fn answers_to_programs_are_shortened_to_the_balance() {
             body[name] = json!(most);
         }
     };
-    // 4,000 tokens pay for a prompt of 40,000 bytes and an answer of at least 1,024 model tokens,
-    // but not of 8,192. A maximum that isn't below the model's has no effect.
+    // 4,000 tokens are enough for a prompt of 40,000 bytes and an answer of 1,024 model tokens, but
+    // not for an answer of 8,192. A maximum has an effect only if it is below the model's.
     for most in [None, Some(("max_tokens", 8192)), Some(("max_completion_tokens", 32_000))] {
         let ann = api.person("ann").await;
         let program = Program::of(&ann).await;
@@ -253,7 +253,7 @@ async fn answers_to_programs_are_shortened_to_the_balance() {
     let refused =
         program.send(&[], body.clone()).await.expect(402, "insufficient_quota").to_string();
     assert!(refused.contains("This message may cost up to "), "{refused}");
-    // The balance pays for fewer than 1,024 model tokens.
+    // The balance is enough for fewer than 1,024 model tokens.
     ann.has_left(2400).await;
     long(&mut body, Some(("max_tokens", 8192)));
     program.send(&[], body).await.expect(402, "insufficient_quota");
@@ -286,7 +286,7 @@ async fn answers_to_programs_are_refused_and_not_shortened() {
         (0, 400, 0)
     );
 
-    // A shorter answer at the client's own wish.
+    // The client itself asks for a shorter answer.
     let mut body = asking_for("deep", "hi");
     body["max_tokens"] = json!(800);
     program.send(&[], body).await.is(200);

@@ -45,7 +45,7 @@ pub fn in_paris() -> Value {
     body
 }
 
-/// The text of a response that has one item.
+/// Returns the text of a response that consists of one item.
 pub fn text(response: &Value) -> &str {
     let content = &response["output"][0]["content"];
     assert_eq!(response["output"].as_array().unwrap().len(), 1, "{response}");
@@ -306,7 +306,7 @@ async fn codex_retries_are_charged_once() {
     let ben = Program::of(&api.person("ben").await).await;
     let headers = [("x-codex-turn-metadata", one.as_str())];
     assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
-    // A repeated request doesn't count as a retry if its metadata has another form than Codex's. An
+    // A repeated request counts as a retry only if its metadata has Codex's form. An
     // `Idempotency-Key` takes precedence over the metadata.
     for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
@@ -437,7 +437,7 @@ async fn calls_and_outputs_must_match() {
         let told = refused["error"]["param"].as_str().unwrap();
         assert!(told == param && said.contains(sentence) || told < param, "{refused}");
     }
-    // Clients send calls and outputs in these orders.
+    // Clients may send calls and outputs in any of these orders.
     for items in [
         json!([says("user"), call("a"), call("b"), output("b"), output("a"), says("user")]),
         json!([says("user"), call("a"), output("a"), call("b"), output("b")]),
@@ -504,8 +504,8 @@ async fn providers_get_the_same_request_as_for_a_completion() {
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains("aGVsbG8=") && !items.contains("key=secret"), "{items}");
 
-    // If a provider refuses a request, the client's reply uses the field names of this API, and
-    // none of the provider's words.
+    // If a provider refuses a request, the client's reply uses this API's field names, and doesn't
+    // repeat the provider's words.
     for (words, param) in [
         (
             "'response_format' of type 'json_schema' is not supported with this model.",

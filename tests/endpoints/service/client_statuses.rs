@@ -1,5 +1,4 @@
-//! `CLIENT_STATUSES`, with which the statuses of some replies are those that one system's clients
-//! test.
+//! `CLIENT_STATUSES`, which gives some replies the statuses that the clients of one system expect.
 
 use serde_json::json;
 
@@ -39,7 +38,8 @@ async fn messages_and_log_ins_have_the_statuses_of_the_setting() {
             assert_eq!(refused["status"], json!(balance));
         }
 
-        // What no old client calls, and what no system answers otherwise, stays.
+        // Endpoints that no old client calls keep their statuses, and so do replies in which the
+        // systems don't differ.
         program.send(&[], asking("hi")).await.expect(402, "insufficient_tokens");
         let streamed = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
         streamed.expect(402, "insufficient_tokens");

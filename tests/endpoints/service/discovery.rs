@@ -36,8 +36,7 @@ async fn services_find_the_issuer_and_the_public_keys() {
                 .iter()
                 .any(|key| { key["kid"] == forge::header(&ann.access)["kid"] })
         );
-        // The document has no endpoints of an authorization server, because this API isn't an
-        // authorization server.
+        // The document lists no endpoints of an authorization server, because this API isn't one.
         let mut fields: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         let expected = [

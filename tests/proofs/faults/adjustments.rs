@@ -14,10 +14,11 @@ use crate::support::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Adjusting {
     Giving,
-    /// Returns the price of a message, which can be returned once.
+    /// Returns the price of a message, which can be refunded only once.
     Refunding,
     Taking,
-    /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
+    /// Takes the whole balance. After this, the empty balance alone would prevent a second
+    /// adjustment.
     TakingAll,
     /// Takes the whole balance, all of which is in expired holds.
     TakingExpired,

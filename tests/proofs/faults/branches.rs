@@ -1,4 +1,4 @@
-//! Deletions of a chat in a branch: the chats after it then follow the chat before it, and nothing
+//! Deletions of a chat in a branch. The chats after it then follow the chat before it, and nothing
 //! else changes.
 
 use serde_json::Value;

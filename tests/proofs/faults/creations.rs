@@ -1,5 +1,5 @@
-//! Accounts that administrators create: a name is assigned once, with one grant, one row on the
-//! trail and, for an invitation, one e-mail.
+//! Accounts that administrators create. A name is assigned only once, with one grant, one row on
+//! the trail and, for an invitation, one e-mail.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -76,7 +76,7 @@ impl Case<Creating> {
         self.notes(moment, wrong);
     }
 
-    /// Checks that an invited account got one e-mail, and any other account got none.
+    /// Checks that an invited account got one e-mail, and that other accounts got no e-mail.
     fn was_sent(&mut self, rig: &Rig, world: &World) {
         let (name, address) = (&self.who.name, self.address());
         let exists = world.accounts.values().any(|account| account.name == *name);

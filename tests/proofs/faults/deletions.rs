@@ -1,4 +1,4 @@
-//! A deletion ends an account permanently. All items of the account are erased, and no items of
+//! A deletion ends an account permanently. It erases all items of the account, and no items of
 //! other accounts.
 
 use std::collections::BTreeSet;

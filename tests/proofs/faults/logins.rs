@@ -1,4 +1,4 @@
-//! Log-ins: the right password is accepted, and the issued JWTs are valid.
+//! Log-ins. The right password is accepted, and the issued JWTs are valid.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -97,8 +97,8 @@ impl Case<LoggingIn> {
         {
             wrong.push("a weak hash stays".into());
         }
-        // The account has its first session, a session for each successful log-in, and possibly a
-        // session for each log-in with an unknown outcome.
+        // The account has its first session, one for each successful log-in, and possibly one for
+        // each log-in with an unknown outcome.
         let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let sessions = world.sessions.iter().filter(|user| *user == id).count();

@@ -1,4 +1,4 @@
-//! Payments, refunds and owed credits move once, whatever the store does.
+//! Payments, refunds and owed credits move credits only once, whatever the store does.
 
 use shared::BalanceChange;
 use shared::store::{Order, StoreError};
@@ -22,9 +22,9 @@ enum Merging {
     Paid,
     /// The whole price of a paid order is refunded.
     Refunded,
-    /// The same, after all credits were spent.
+    /// The whole price is refunded after all credits were spent.
     Owing,
-    /// Another order is paid, whose credits pay what the first owes.
+    /// Another order is paid, and its credits cover the credits that the first order owes.
     Collecting,
 }
 
@@ -51,7 +51,7 @@ fn refunded(amount: u64) -> PaymentFacts {
 impl Merging {
     const ALL: [Self; 4] = [Self::Paid, Self::Refunded, Self::Owing, Self::Collecting];
 
-    /// The balance and what is owed, before and after the event.
+    /// The balance and the owed credits, before and after the event.
     fn states(self) -> [(u64, u64); 2] {
         match self {
             Self::Paid => [(GRANT, 0), (GRANT + 666, 0)],
@@ -126,8 +126,8 @@ impl Scenario for Merging {
 }
 
 impl Case<Merging> {
-    /// Compares the account with the state after the event, or with either state if no reply says
-    /// that the event was handled.
+    /// Compares the account with the state after the event, or with either state if no reply has
+    /// confirmed the event.
     fn audit(&mut self, moment: &str, world: &World) {
         let id = &self.who.id;
         let mut wrong = world.audit(id);
@@ -146,7 +146,7 @@ impl Case<Merging> {
         let state = (account.balance(self.app.clock.seconds()).get(), owed);
         let [before, after] = self.scenario.states();
         let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
-        // The event was stored, but what it pays wasn't taken yet.
+        // The event was stored, but the credits that it pays weren't taken yet.
         let between = self.scenario == Merging::Collecting && state == (TOKENS, 600);
         if state != after && (is_done || (state != before && !between)) {
             wrong.push(format!("the balance and the owed credits are {state:?}"));

@@ -1,5 +1,5 @@
-//! Chats by usage are charged once, by their receipt. A refused chat holds nothing. A price list is
-//! set once or not at all.
+//! Chats by usage are charged once, as their receipt says. A refused chat holds nothing. A price
+//! list is set once or not at all.
 
 use serde_json::{Value, json};
 use shared::store::{SetPricesOutcome, StoreError};
@@ -13,10 +13,10 @@ use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::{World, scan};
 
-/// A balance that pays for a short answer, but not for the hold of a new conversation.
+/// A balance that is enough for a short answer, but not for the hold of a new conversation.
 const POOR: u64 = 300;
 
-/// A balance, and a `max_cost`, that pay for no answer.
+/// A balance, and a `max_cost`, that are too low for any answer.
 const TOO_LITTLE: u64 = 50;
 
 /// The chat under test. The model's fare is by usage.
@@ -26,15 +26,15 @@ enum Pricing {
     KeyedChat,
     StreamedChat,
     FailingChat,
-    /// The credits are reserved twice, because the balance pays only for the real prompt.
+    /// The credits are reserved twice, because the balance is only enough for the real prompt.
     PoorChat,
     KeyedPoorChat,
     /// `max_cost` shortens the answer.
     CheapChat,
-    /// `max_cost` pays for no answer, so the hold is released.
+    /// `max_cost` is too low for any answer, so the hold is released.
     TooDear,
     KeyedTooDear,
-    /// The balance pays for no answer. The user then buys credits.
+    /// The balance is too low for any answer. The user then buys credits.
     TooPoor,
     KeyedTooPoor,
 }
@@ -157,7 +157,7 @@ impl Scenario for Pricing {
     }
 }
 
-/// Returns how a chat and its row violate the rules about prices.
+/// Returns the rules about prices that a chat and its row violate.
 fn mispriced(chat: &Chat, rows: &[Entry], version: &str) -> Vec<String> {
     let Some(receipt) = &chat.receipt else {
         return vec![format!("a chat without a receipt: {chat:?}")];
@@ -262,7 +262,7 @@ impl Case<Pricing> {
 
 async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
     rig.api.prices(&list("openai")).await;
-    // All cases share the functions' copy of the list, so that no request under a fault reads it.
+    // All cases share the functions' cached list, so that no request under a fault reads the list.
     for app in rig.api.server().apps.values() {
         app.prices.read().await.unwrap();
     }

@@ -1,6 +1,6 @@
-//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: the events
-//! of payments, and chats with a limited API key whose account gets its allowance first. Each
-//! function is killed before and after each of its calls to the store.
+//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: the
+//! events of payments, and chats with a limited API key whose account gets its allowance first.
+//! Each function is killed before and after each of its calls to the store.
 
 use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};
@@ -23,7 +23,7 @@ const SECRET: &str = "whsec_of_the_tests_that_kill_functions_0123456789";
 const TOKENS: u64 = 1000;
 const MONEY: u64 = 299;
 
-/// The limit of the API key, which pays for the holds of several chats.
+/// The limit of the API key, which is enough for the holds of several chats.
 const LIMIT: u64 = 3000;
 
 /// The credits up to which the allowance fills the balance.
@@ -32,9 +32,9 @@ const FILLED: u64 = GRANT + 500;
 /// The work of the function that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Working {
-    /// An event says that an order is paid.
+    /// An event reports that an order is paid.
     Payment,
-    /// A program asks with a limited API key, on an account that hasn't got its allowance.
+    /// A program sends a chat with a limited API key, and the account hasn't got its allowance yet.
     LimitedChat,
 }
 
@@ -117,7 +117,7 @@ impl Case {
         event(endpoint, path, &headers, &self.body())
     }
 
-    /// Lets a function work until it is killed before or after its call with this number.
+    /// Runs a function until it is killed before or after its call with this number.
     async fn is_killed(&self, now: u64, call: usize, fault: Fault) {
         let instance = self.instance().await;
         let at = FaultPoint::Call(call);
@@ -128,7 +128,7 @@ impl Case {
         self.lane.calm();
     }
 
-    /// Lets a function work again, without a kill.
+    /// Runs a function again, without a kill.
     async fn works(&self, now: u64) -> Reply {
         let mut instance = self.instance().await;
         instance.takes(&self.request(now, "1"));
@@ -164,7 +164,7 @@ async fn killed_at_each_call(rig: &Rig, working: Working) -> Vec<Case> {
         points.extend([(call, Fault::StallBefore), (call, Fault::StallAfter)]);
     }
     let now = rig.now();
-    // More functions at a time would exceed their time limits on a busy machine.
+    // On a busy machine, more functions at a time would exceed their time limits.
     let cases = iter(points).map(|(call, fault)| async move {
         let case = Case::of(rig, working).await;
         case.is_killed(now, call, fault).await;

@@ -1,4 +1,4 @@
-//! Checks after an update: this release must work on the store of an earlier release.
+//! Checks after an update. This release must work on the store of an earlier release.
 
 use std::time::Duration;
 

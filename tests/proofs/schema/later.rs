@@ -1,5 +1,5 @@
-//! Tests a store in which a later release has written kinds, roles and reasons that this release
-//! doesn't know. This release reads such a store during a canary, and after a rollback of the later
+//! Tests a store in which a later release has written kinds, roles and reasons that are unknown to
+//! this release. This release reads such a store during a canary, and after a rollback of the later
 //! release.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,8 +19,8 @@ const GIFT: u64 = 70;
 const VOICE: u64 = 30;
 
 impl Person {
-    /// Writes a gift and a charge of kinds that only a later release knows: the ledger rows, and
-    /// the account's new numbers. Returns the charge's id.
+    /// Writes a gift and a charge of kinds that only a later release uses: the ledger rows, and the
+    /// account's new numbers. Returns the charge's id.
     async fn has_later_rows(&self) -> String {
         let clock = &self.api.server().clock;
         let rows = self.api.items("").await["LedgerTable"].clone();
@@ -222,7 +222,7 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_credits() {
         assert!(file.contains(&format!(r#""{word}","{}""#, ann.id)), "{file}");
     }
 
-    // The figures count only the row in the account's ledger, and not the rows that are only on the
+    // The figures count only the row in the account's ledger, and not rows that are only on the
     // trail.
     let after = root.admin("figures").await.is(200);
     let granted = |figures: &Value| figures["totals"]["granted"].as_u64().unwrap();

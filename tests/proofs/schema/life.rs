@@ -1,5 +1,5 @@
-//! Sends a server all kinds of requests, so that its store gets all kinds of items with all their
-//! attributes. Also records the data that clients keep between requests.
+//! Sends a server all kinds of requests, so that its store contains all kinds of items with all
+//! their attributes. Also records the data that clients keep between requests.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -45,7 +45,7 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
 ];
 
-/// How often a test tries to see an e-mail in the outbox.
+/// How often a test tries to find an e-mail in the outbox.
 const TURNS: usize = 8;
 
 /// The data that clients keep between requests.
@@ -97,12 +97,13 @@ impl ClientCredentials {
     }
 }
 
-/// Starts a server of this release with [`SETTINGS`]. The server's store also has the public key of
-/// an earlier signing secret.
+/// Starts a server of this release with [`SETTINGS`]. The server's store also contains the public
+/// key of an earlier signing secret.
 pub async fn server() -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
-    // In a new hour, the count of attempts would contain only successful log-ins. These are removed
-    // from the count, and DynamoDB drops a set with its last element.
+    // Stay within the hour. In a new hour, the count of attempts would contain only successful
+    // log-ins. They are removed from the count, and DynamoDB removes a set together with its last
+    // element.
     let now = well_before_the_hour();
     let template = Template::load().unwrap();
     let function = template.functions.iter().find(|function| function.name == "login").unwrap();
@@ -130,7 +131,8 @@ async fn vouchers(root: &Person, ann: &Person) {
     root.post(&format!("/api/admin/users/{}/adjustments", ann.id), refund).await.is(201);
 }
 
-/// Sets and removes packs, pays and refunds some, and pays for an account without room.
+/// Sets and removes packs, pays for some and refunds them, and pays for an account whose balance is
+/// full.
 async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let packs =
         json!([{ "id": "small", "name": "A few", "tokens": 50, "price": 299, "currency": "EUR" }]);
@@ -161,7 +163,7 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
         ..PaymentFacts::default()
     };
     let stored = async |index: usize| store.order(orders[index].id()).await.unwrap().unwrap();
-    // The payment of an order that isn't known yet, and one that never will be.
+    // The payment of an order that isn't known yet, and of an order that will never be known.
     for payment in ["pi_1", "pi_9"] {
         store.merge_facts_of_payment(payment, &refunded, clock).await.unwrap();
     }
@@ -172,8 +174,8 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
-/// Sends messages that a price list prices, one with a restricted API key, and removes the list. The
-/// answer to the last message never comes.
+/// Sends messages that a price list prices, one of them with a restricted API key, and removes the
+/// list. The last message is never answered.
 async fn priced(api: &Api) -> JoinHandle<()> {
     let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
     let model = json!({ "name": "deep", "via": ["scripted"], "fare": fare });
@@ -250,7 +252,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
     if api.is_own() {
         warned(api).await;
     }
-    // The chats that wait come last, because the store must be read before their time-out.
+    // Send the chats that wait last, because the store must be read before their time-out.
     let priced = if api.is_own() { Some(priced(api).await) } else { None };
     let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;

@@ -87,8 +87,8 @@ impl Record {
     /// Writes the items into tables with all indexes of the current template, like the tables after
     /// CloudFormation's update.
     ///
-    /// The items have the times of the recording. The emulator uses the system's clock, by which
-    /// all items with a time to live have expired, so the tables have no time to live. Functions on
+    /// The items contain the times of the recording. The emulator uses the system's clock, by which
+    /// all items with a time to live have expired, so the tables get no time to live. Functions on
     /// these tables need a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);

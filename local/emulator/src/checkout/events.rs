@@ -23,7 +23,7 @@ const LATER: &str = "later";
 const DECLINE: &str = "decline";
 
 impl Stripe {
-    /// Does what the buyer has chosen on the payment page.
+    /// Applies the buyer's choice on the payment page.
     pub(super) fn pay(
         &self,
         id: &str,
@@ -56,7 +56,7 @@ impl Stripe {
         see_other(&back)
     }
 
-    /// Does what the operator has chosen on the page with all payments.
+    /// Applies the operator's choice on the page with all payments.
     pub(super) fn act(
         &self,
         id: &str,
@@ -121,7 +121,7 @@ impl Stripe {
         see_other(&format!("/{}/", self.dashboard))
     }
 
-    /// Makes the charge of a paid session, with its receipt.
+    /// Returns the charge of a paid session, with its receipt.
     fn charge(&self, objects: &mut Objects, session: &Value) -> Value {
         let payment = text(session, "payment_intent");
         let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();
@@ -142,7 +142,8 @@ impl Stripe {
         })
     }
 
-    /// Sends an event to the webhook, again and again until it is confirmed.
+    /// Sends an event to the webhook. Retries after each of the [`PAUSES`] until the webhook
+    /// confirms it.
     fn tell(&self, kind: &'static str, mut object: Value) {
         if let Some(object) = object.as_object_mut() {
             object.remove("simulated");
@@ -191,7 +192,7 @@ impl Objects {
     }
 }
 
-/// Returns the header `Stripe-Signature` for a body, made at the second `now`.
+/// Returns the `Stripe-Signature` header for a body that is signed at `now`, in seconds since 1970.
 pub fn signature(secret: &str, body: &str, now: u64) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     let tag = aws_lc_rs::hmac::sign(&key, format!("{now}.{body}").as_bytes());

@@ -10,7 +10,7 @@ pub(super) fn number(object: &Value, field: &str) -> u64 {
     object.get(field).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// Returns the price of a session. Most currencies have a hundredth as their smallest unit.
+/// Formats the price of a session. Assumes that the currency's smallest unit is a hundredth.
 pub(super) fn money(session: &Value) -> String {
     let (amount, currency) = (number(session, "amount_total"), text(session, "currency"));
     format!("{}.{:02} {}", amount / 100, amount % 100, currency.to_uppercase())

@@ -34,9 +34,9 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 }
 
 /// Performs a call that code in this process makes without a connection. No reply can be lost, so
-/// the caller never repeats a transaction. The transaction's request token is therefore not kept. If
-/// request tokens were kept, every transaction would make the database compare the times of all
-/// transactions in the last ten minutes.
+/// the caller never repeats a transaction, and its request token isn't kept. With request tokens,
+/// every transaction would make the database compare the times of all transactions in the last ten
+/// minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -129,8 +129,7 @@ fn shard_id(label: &str) -> String {
     format!("shardId-{:020}-{:08x}", number(second), number(nanosecond))
 }
 
-/// Describes a table's backups. No table has backups, so the description is that of a table without
-/// point-in-time recovery.
+/// Describes a table's backups. There are none, so point-in-time recovery is always off.
 fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode, String) {
     match read::<DescribeTableRequest>(body).and_then(|table| database.describe_table(table)) {
         Ok(_) => {

@@ -20,7 +20,7 @@ use crate::http_server::{self, BodyError};
 /// DynamoDB's limit for the size of a request's body.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Answers one call, if its caller has the access key.
+/// Answers a call if its caller has the access key.
 pub async fn answer(
     database: Database,
     key: AccessKey,
@@ -81,13 +81,13 @@ pub async fn answer(
 
 const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
 
-/// Returns true if the `Host` header names this store: the store's port, and a host that only this
-/// machine or its containers use for the store.
+/// Returns true if the `Host` header contains this store's port, and a host name by which only this
+/// machine or its containers can reach the store.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = http_server::host(&parts.headers) else { return false };
     let named = || match http_server::address(name) {
-        // A store that listens on all addresses accepts any IP address as host. An attacker's
-        // domain can't be the text of an IP address.
+        // A store that listens on all addresses accepts any IP address as host. DNS rebinding needs
+        // a domain name, and no domain name is an IP address.
         Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
         None => name == "host.docker.internal",
     };

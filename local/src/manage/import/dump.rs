@@ -1,5 +1,5 @@
-//! The users and chats of a Django system, read from a `dumpdata` JSON file or an SQLite file, and the
-//! users of any other system, read from JSON lines.
+//! The users and chats of a Django system, read from a `dumpdata` JSON file or an SQLite file, and
+//! the users of any other system, read from JSON lines.
 //!
 //! Every project names its models differently, so models are found by their fields. A row that
 //! can't be read is reported with a reason and doesn't affect the others. No value is guessed.
@@ -29,10 +29,10 @@ use sqlite::SqliteFile;
 
 pub use flags::{Flag, Unused};
 
-/// The number of a primary key's characters that messages show.
+/// The number of characters of a primary key that messages show.
 const SHOWN_PK: usize = 100;
 
-/// The operator's choices of what the file doesn't show.
+/// The operator's decisions about questions that the file leaves open.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Choices {
     /// The models and fields of a file from Django.
@@ -99,12 +99,12 @@ pub struct Models {
     pub chats: Option<String>,
 }
 
-/// The place of a row in a dump. Displayed as `chat.chat 17 (line 5)`.
+/// The position of a row in a dump. Displayed as `chat.chat 17 (line 5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The model's label, or its table if the label is unknown.
     pub model: String,
-    /// The primary key, or the username of a user without one.
+    /// The primary key, or the username of a user without a primary key.
     pub pk: String,
     /// The line on which the row starts, counted from 1. `None` in an SQLite file, and in a JSON
     /// file with all rows on one line.
@@ -120,7 +120,7 @@ pub struct BadRow {
     pub reason: String,
 }
 
-/// The key of a user, to ask a [`Dump`] for the user's chats. Valid for one dump only.
+/// The key with which a [`Dump`] finds a user's chats. Valid for one dump only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserKey(usize);
 
@@ -133,15 +133,15 @@ pub struct DjangoUser {
     pub key: UserKey,
     /// The username, or the e-mail address in a model without usernames. Not empty.
     pub username: String,
-    /// The e-mail address. `None` if it is null or empty.
+    /// The e-mail address. `None` if the field is null or empty.
     pub email: Option<String>,
     /// True if the other system says that the owner has verified the address.
     pub verified: bool,
     /// The password's hash as Django stores it. Begins with `!` if no password matches.
     pub password: String,
-    /// The first name. `None` if it is null or empty.
+    /// The first name. `None` if the field is null or empty.
     pub first_name: Option<String>,
-    /// The last name. `None` if it is null or empty.
+    /// The last name. `None` if the field is null or empty.
     pub last_name: Option<String>,
     /// False if the user can't log in.
     pub active: bool,
@@ -160,16 +160,17 @@ pub struct DjangoChat {
     pub row: Row,
     /// The user's message.
     pub message: String,
-    /// The response. Empty if it is null.
+    /// The response. Empty if the field is null.
     pub response: String,
-    /// The name of the AI model. `None` if it is null or empty.
+    /// The name of the AI model. `None` if the field is null or empty.
     pub model: Option<String>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }
 
 /// A dump whose models were found. Each row is in exactly one result: users in [`Dump::users`], and
-/// chats in [`Dump::chats_of`] or [`Dump::chats_without_user`]. All orders are deterministic.
+/// chats in [`Dump::chats_of`] or [`Dump::chats_without_user`]. All results are in a deterministic
+/// order.
 pub struct Dump {
     source: Box<dyn Source>,
     user_model: UserModel,
@@ -193,7 +194,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// Returns the primary key as messages show it.
+/// Shortens a primary key for messages.
 pub fn shown_pk(pk: &str) -> Cow<'_, str> {
     match pk.char_indices().nth(SHOWN_PK) {
         Some((end, _)) => format!("{}…", pk.get(..end).unwrap_or_default()).into(),
@@ -210,9 +211,9 @@ impl fmt::Debug for DjangoUser {
 
 impl Dump {
     /// Opens a file and finds its models. A JSON file stays in memory until the dump is dropped. An
-    /// SQLite file is copied into a temporary file in `SQLITE_TMPDIR` or `/tmp`, so the dump shows
-    /// one moment of a running Django, and doesn't block it. The file isn't changed, but beside a
-    /// file in WAL mode SQLite creates a missing `-shm` and an empty `-wal`.
+    /// SQLite file is copied into a temporary file in `SQLITE_TMPDIR` or `/tmp`. The dump therefore
+    /// shows one moment of a running Django, and doesn't block it. The file isn't changed, but
+    /// beside a file in WAL mode SQLite creates a missing `-shm` and an empty `-wal`.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal if the file can't be read, isn't a dump, or doesn't
@@ -221,8 +222,8 @@ impl Dump {
         Self::read(source(file)?, choices)
     }
 
-    /// Like [`Dump::open`], for a file with users only, as other programs write it: one JSON object
-    /// for each user.
+    /// Like [`Dump::open`], for a file that contains only users, as other programs write it: one
+    /// JSON object for each user.
     ///
     /// # Errors
     /// As [`Dump::open`].
@@ -265,7 +266,7 @@ impl Dump {
         })
     }
 
-    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    /// Returns a warning about the file, if the operator needs one.
     pub fn warning(&self) -> Option<&str> {
         self.source.warning()
     }
@@ -279,7 +280,8 @@ impl Dump {
         }
     }
 
-    /// Returns true if nearly all users have an e-mail address beside the name with which they log in.
+    /// Returns true if nearly all users have an e-mail address in addition to the name with which
+    /// they log in.
     pub fn may_log_in_by_address(&self) -> bool {
         let Some(email) = self.user_model.email.filter(|email| *email != self.user_model.username)
         else {
@@ -333,7 +335,7 @@ impl Dump {
                 return Err(format!("`{username}` is empty"));
             }
             let is_out = self.inactive_if.iter().any(|condition| condition.holds(&record));
-            // Other programs leave out the password of a user who has none.
+            // Other programs leave out the field if a user has no password.
             let password = match self.source.is_plain() {
                 true => record.optional_text(Some(PASSWORD))?.unwrap_or_else(|| "!".to_owned()),
                 false => record.text(PASSWORD)?,
@@ -356,8 +358,8 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
-    /// Returns the name with which a user logs in. In a file that Django didn't write, users without a
-    /// username log in with their address. Fails with the reason.
+    /// Returns the name with which a user logs in. In a file that Django didn't write, users
+    /// without a username log in with their address. Fails with the reason.
     fn name_of(&self, record: &Record) -> Result<String, String> {
         let UserModel { username, email, .. } = &self.user_model;
         if self.source.is_plain() && record.optional_text(Some(username))?.is_none() {
@@ -367,8 +369,8 @@ impl Dump {
         record.text(username)
     }
 
-    /// Reads a user's balance from the user's row or from the model with the balances. Fails with
-    /// the reason.
+    /// Reads a user's balance from the user's row, or from the model that contains the balances.
+    /// Fails with the reason.
     fn tokens(&self, UserKey(user): UserKey, record: &Record) -> Result<i128, String> {
         let (model, field, rows) = match &self.balance {
             Balance::Same(tokens) => return Ok((*tokens).into()),
@@ -386,8 +388,8 @@ impl Dump {
         }
     }
 
-    /// Reads a user's chats in the order of their times. Chats with the same time are in the order
-    /// of the file. Bad rows come last.
+    /// Reads a user's chats, sorted by time. Chats with the same time keep the order of the file.
+    /// Bad rows come last.
     pub fn chats_of(&self, UserKey(user): UserKey) -> Vec<Result<DjangoChat, BadRow>> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats: Vec<_> = match &model.answer {
@@ -432,7 +434,7 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
-    /// Reads a row with the text of the user or of the AI.
+    /// Reads a row that contains the text of the user or of the AI.
     fn turn(
         &self,
         model: &ChatModel,
@@ -477,7 +479,7 @@ fn row(model: &str, record: &Record) -> Row {
     Row { model: model.to_owned(), pk, line: record.line }
 }
 
-/// Opens a file as JSON or as SQLite, as its first bytes show.
+/// Opens a file as JSON or as SQLite, depending on its first bytes.
 fn source(file: &Path) -> Result<Box<dyn Source>, String> {
     let mut head = Vec::new();
     let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
@@ -496,8 +498,8 @@ fn unreadable(file: &Path, error: &io::Error) -> String {
     format!("{} can't be read: {error}.", file.display())
 }
 
-/// Reads a file whose text begins with a JSON list or object. A failure says how to get such a file
-/// from its `writer`.
+/// Reads a file that begins with a JSON list or object. A failure says how to get such a file from
+/// its `writer`.
 fn text_of(file: &Path, writer: &str) -> Result<String, String> {
     let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
     let is = |what: &str| Err(format!("{} {what}.", file.display()));
@@ -546,7 +548,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder that is deleted with this value.
+    /// A folder that is deleted when this value is dropped.
     pub(super) struct Folder(PathBuf);
 
     impl Folder {
@@ -825,7 +827,7 @@ mod tests {
             purchase(1),
             purchase(2),
         ];
-        // A `dumpdata` file doesn't say that a user has one wallet.
+        // A `dumpdata` file doesn't show that a user has only one wallet.
         let refused = refused(&rows, &Choices::default());
         assert!(refused.contains("--tokens-field shop.purchase.tokens"), "{refused}");
         let choices = balance_in("shop.wallet.balance");

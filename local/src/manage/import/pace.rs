@@ -1,6 +1,6 @@
-//! The pace of an import. DynamoDB [throttles][capacity] what exceeds the capacity of a table or of
-//! a partition. A throttled import sends fewer writes at a time, and repeats what was throttled
-//! before it begins another write. Each answered write lets it send more again.
+//! The pace of an import. DynamoDB [throttles][capacity] calls that exceed the capacity of a table
+//! or of a partition. A throttled import sends fewer writes at a time, and retries the throttled
+//! writes before it begins another write. Each answered write lets it send more again.
 //!
 //! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
 
@@ -24,12 +24,11 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 /// How long a throttled import waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
-    /// The pause before a throttled write is repeated for the first time. Each further pause is
-    /// twice as long.
+    /// The pause before the first retry of a throttled write. Each further pause is twice as long.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// The time without any answered write after which the import gives up.
+    /// How long DynamoDB may answer no write before the import gives up.
     pub standstill: Duration,
 }
 
@@ -48,7 +47,7 @@ impl Default for Waits {
 pub(super) enum Stop {
     /// The store has failed.
     Failed(StoreError),
-    /// DynamoDB has throttled the import for too long. The text is a sentence for the terminal.
+    /// DynamoDB has throttled the import for too long. Contains a sentence for the terminal.
     Standstill(String),
 }
 
@@ -68,16 +67,16 @@ pub(super) struct Pace {
     /// Counts the stored messages.
     bar: ProgressBar,
     state: Mutex<State>,
-    /// Wakes the writes that wait for their beginning.
+    /// Wakes the writes that wait for their turn to begin.
     changed: Notify,
 }
 
 struct State {
     /// The number of writes that may be under way.
     allowed: usize,
-    /// The number of writes under way, including those that wait for their repetition.
+    /// The number of writes under way, including those that wait for a retry.
     under_way: usize,
-    /// The number of throttled writes that weren't answered yet.
+    /// The number of throttled writes that DynamoDB hasn't answered yet.
     throttled: usize,
     /// The number of answered writes since `allowed` changed.
     answered: usize,
@@ -90,7 +89,7 @@ struct State {
 }
 
 impl Pace {
-    /// Begins an import whose stored messages `bar` counts.
+    /// Begins an import. `bar` counts the stored messages.
     pub(super) fn new(waits: Waits, bar: ProgressBar) -> Self {
         let state = State {
             allowed: AT_A_TIME,
@@ -104,7 +103,7 @@ impl Pace {
         Self { waits, bar, state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Sends a call, and repeats it while DynamoDB throttles it. `call` gets the number of times
+    /// Sends a call, and retries it while DynamoDB throttles it. `call` gets the number of times
     /// that it was throttled. The call must be idempotent.
     pub(super) async fn keep<T>(
         &self,
@@ -129,11 +128,11 @@ impl Pace {
         }
     }
 
-    /// Waits until a write may begin: none waits for its repetition, and not too many are under
+    /// Waits until a write may begin: when no write waits for a retry, and not too many are under
     /// way.
     async fn begin(&self) {
         loop {
-            // This future also completes for a change before its first poll.
+            // Created first, so that this future also completes for a change before its first poll.
             let changed = self.changed.notified();
             {
                 let mut state = self.state();
@@ -146,7 +145,7 @@ impl Pace {
         }
     }
 
-    /// Notes that DynamoDB has answered a write, after it had throttled the write `times` times.
+    /// Records that DynamoDB has answered a write, after it throttled the write `times` times.
     fn end(&self, times: u32) {
         let mut state = self.state();
         state.under_way -= 1;
@@ -161,8 +160,9 @@ impl Pace {
         self.changed.notify_waiters();
     }
 
-    /// Notes that a write was throttled for the `times`-th time. `seen` is the number of slow-downs
-    /// when it was sent: writes that were sent together slow the import down once.
+    /// Records that a write was throttled for the `times`-th time. `seen` is the number of
+    /// slow-downs when the write was sent: writes that were sent together slow the import down only
+    /// once.
     ///
     /// # Errors
     /// [`Stop::Standstill`].
@@ -203,10 +203,10 @@ impl Pace {
 }
 
 /// Returns a random time from half of the pause to one and a half times the pause, so that writes
-/// that were throttled together aren't repeated together.
+/// that were throttled together aren't retried together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0_u8; 1];
-    // Without randomness, pauses are only longer.
+    // If the system has no randomness, the pause is only longer.
     let random = rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
     pause.mul_f64(0.5 + f64::from(random) / 255.0)
 }

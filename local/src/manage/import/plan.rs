@@ -1,5 +1,5 @@
-//! Decides what an import makes of a dump: an account or a refusal for each user, and a chat or a
-//! refusal for each message. Nothing is guessed.
+//! Decides what to import from a dump: for each user an account or a refusal, and for each message
+//! a chat or a refusal. No value is guessed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +26,8 @@ const LONGEST_PK: usize = 1000;
 /// The maximum length of the name of a model, in characters.
 const LONGEST_MODEL: usize = 200;
 
-/// The last position of a message within a millisecond. Messages beyond it have no order.
+/// The last position of a message within a millisecond. All later messages share it, so their order
+/// is lost.
 const LAST_ORDER: u16 = 0xfff;
 
 /// The AI model of a message whose row doesn't name one.
@@ -35,28 +36,29 @@ const UNKNOWN_MODEL: &str = "imported";
 /// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
 const EARLIEST: u64 = 1_104_537_600_000;
 
-/// The maximum number of kinds of hashes that imported accounts have. The record of imports, which
-/// is one item of at most 400 KB, has a hash of each kind.
+/// The maximum number of kinds of hashes among imported accounts. The record of imports contains a
+/// hash of each kind, and is one item of at most 400 KB.
 const MOST_KINDS: usize = 100;
 
-/// The number of rows that a reason names.
+/// The maximum number of rows that a reason lists.
 const NAMED: usize = 5;
 
-/// The reason for refusing a user whose username another account has.
+/// The reason for refusing a user whose username belongs to another account.
 pub const NAME_TAKEN: &str = "another account here has the username";
 
-/// The reason for refusing a user whose address another account has.
+/// The reason for refusing a user whose address belongs to another account.
 pub const ADDRESS_TAKEN: &str = "another account here has the e-mail address";
 
 /// The reason for refusing a user whose imported account no longer exists under this username.
 pub const WAS_IMPORTED: &str =
     "an account was imported from this row before, and was deleted or has another name";
 
-/// The reason for refusing a user whose primary key and name an account of another system has.
+/// The reason for refusing a user whose primary key and name belong to an account from another
+/// system.
 pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
 
-/// The largest difference between two times of one account in milliseconds. The formats of dumps have
-/// different precisions.
+/// The largest difference between two times of one account that counts as equal, in milliseconds.
+/// The formats of dumps differ in precision.
 pub const SAME_TIME: u64 = 1000;
 
 /// The decisions of the operator about the users.
@@ -66,8 +68,8 @@ pub struct Rules<'a> {
     pub name: &'a str,
     /// True if superusers become administrators.
     pub superusers: bool,
-    /// True if users whose password can't be checked are imported with an address. They set a new
-    /// password by e-mail.
+    /// True if users whose passwords can't be checked are imported, provided that they have an
+    /// address. They set a new password by e-mail.
     pub reset_passwords: bool,
     /// True if passwords in clear text are hashed.
     pub clear_text_passwords: bool,
@@ -85,38 +87,38 @@ pub struct Plan {
     pub refused: Vec<BadRow>,
     /// The number of messages to import.
     pub chats: u64,
-    /// The number of superusers that become users.
+    /// The number of superusers who become ordinary users.
     pub demoted: u64,
     /// The differences from an earlier import of the same users.
     pub differences: Vec<Difference>,
 }
 
-/// What an earlier import has brought, and the dump has otherwise now.
+/// A difference between a user's earlier import and the dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The user's row.
     pub row: Row,
     /// The username here.
     pub name: String,
-    /// What differs.
+    /// The difference.
     pub what: Differing,
 }
 
-/// What differs between two dumps of one user.
+/// A kind of difference between two dumps of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Differing {
-    /// The balance. An import never changes it again.
+    /// The balance. Later imports never change it.
     Balance {
         /// The credits that were imported.
         then: i64,
         /// The credits in the dump.
         now: i64,
     },
-    /// The user can't log in at the other system any more, but can log in here.
+    /// The user can't log in at the other system any more, but can still log in here.
     Inactive,
-    /// As [`Differing::Inactive`], and this import has ended the account.
+    /// Like [`Differing::Inactive`], but this import has ended the account.
     Ended,
-    /// The user has another password at the other system, and hasn't logged in here.
+    /// The user has changed the password at the other system, and hasn't logged in here.
     Password,
 }
 
@@ -134,7 +136,7 @@ pub struct PlannedUser {
     pub row: Row,
     /// The key of the user's chats in the dump.
     key: UserKey,
-    /// The account. If an earlier import created it, only the id is certain.
+    /// The account. If an earlier import created it, only the id is reliable.
     pub account: Account,
     /// The address that the account claims.
     pub email: Option<Email>,
@@ -142,7 +144,7 @@ pub struct PlannedUser {
     pub source: Source,
     /// The password.
     pub password: Password,
-    /// The username at the other system, if it is another one here.
+    /// The username at the other system, if it was changed here.
     pub renamed: Option<String>,
     /// True if an earlier import created the account.
     pub is_known: bool,
@@ -153,9 +155,9 @@ pub struct PlannedUser {
 pub enum Password {
     /// A hash that another system made.
     Hash(DjangoHash),
-    /// The password itself.
+    /// The password in clear text.
     Clear(String),
-    /// None. The user sets a new password by e-mail.
+    /// No password. The user sets a new one by e-mail.
     Reset,
 }
 
@@ -176,7 +178,7 @@ impl Password {
         }
     }
 
-    /// Returns the hash. `None` if the other system has none.
+    /// Returns the hash that the other system stored. `None` if there is no hash.
     pub fn hash(&self) -> Option<&DjangoHash> {
         match self {
             Self::Hash(hash) => Some(hash),
@@ -185,8 +187,8 @@ impl Password {
     }
 }
 
-/// Returns a hash with Django's name of its algorithm. Other systems store bcrypt's hashes and the
-/// PHC strings of argon2 without it.
+/// Adds the name of the algorithm, as Django writes it, to a hash that lacks it. Other systems
+/// store bcrypt's hashes and argon2's PHC strings without this name.
 fn in_django_form(text: &str) -> Cow<'_, str> {
     match text {
         _ if text.starts_with("$2") => format!("bcrypt${text}").into(),
@@ -195,17 +197,16 @@ fn in_django_form(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns true if the text is a password rather than a hash, which begins with the name of its
-/// algorithm.
+/// Returns true if the string is a password. A hash would begin with the name of its algorithm.
 fn is_clear_text(text: &str) -> bool {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_hash = text.split_once('$').is_some_and(|(name, _)| name.chars().all(of_name));
-    // Old systems store digests without a name.
+    // Old systems store digests without the name of the algorithm.
     let is_digest = text.len() >= 32 && text.chars().all(|c| c.is_ascii_hexdigit());
     !text.is_empty() && !text.starts_with('!') && !is_hash && !is_digest
 }
 
-/// A user whose row is valid by itself.
+/// A user whose row is valid in itself, whatever the other rows contain.
 struct Candidate {
     user: DjangoUser,
     name: Username,
@@ -276,8 +277,8 @@ impl Plan {
         self.users.push(planned);
     }
 
-    /// Returns the kinds of hashes that the new accounts have, each with one hash of the kind and
-    /// the number of new accounts with the kind.
+    /// Returns the kinds of hashes among the new accounts, each with one hash and the number of new
+    /// accounts.
     pub fn new_hashes(&self) -> BTreeMap<String, (&DjangoHash, u64)> {
         let mut kinds = BTreeMap::new();
         for hash in self.new_users().filter_map(|user| user.password.hash()) {
@@ -286,7 +287,7 @@ impl Plan {
         kinds
     }
 
-    /// Returns the rows of users whose username is another one here, with both names.
+    /// Returns the rows of users whose username was changed here, with both names.
     pub fn renamed(&self) -> Vec<(Row, String, String)> {
         let renamed = self.users.iter().filter_map(|user| {
             Some((user.row.clone(), user.renamed.clone()?, user.account.name.clone()))
@@ -294,12 +295,12 @@ impl Plan {
         renamed.collect()
     }
 
-    /// Returns the users without an account.
+    /// Returns the users who don't have an account yet.
     pub fn new_users(&self) -> impl Iterator<Item = &PlannedUser> {
         self.users.iter().filter(|user| !user.is_known)
     }
 
-    /// Returns the first day that has imported data. `None` without users.
+    /// Returns the first day with imported data. `None` if there are no users.
     pub fn first_day(&self) -> Option<Day> {
         let created = self.users.iter().map(|user| user.account.created).min();
         created.map(Day::from_millis)
@@ -326,7 +327,7 @@ fn refuse_user(dump: &Dump, key: UserKey, bad: BadRow, refused: &mut Vec<BadRow>
 }
 
 impl Candidate {
-    /// Checks a user's row by itself.
+    /// Checks a user's row without the other rows.
     fn check(user: DjangoUser, rules: Rules<'_>) -> Result<Self, BadRow> {
         let read = || {
             let (name, renamed) = match Username::choose(&user.username) {
@@ -389,9 +390,11 @@ impl Candidate {
         let (hash_of_row, source) = (self.hash_of_row(rules), self.source(rules));
         let Self { user, name, email, password, tokens, names, renamed } = self;
         let today = Day::from_millis(rules.now).begins();
-        // An account is at least as old as its first message, so that the grant comes before it.
+        // The account must be at least as old as its first message, so that the grant precedes the
+        // message.
         let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
-        // What a table shows of an account must not be a fast hash of a password.
+        // The table contains values that are derived from this secret. A clear-text password must
+        // not be part of it, because the values would then be fast hashes of the password.
         let secret = match &password {
             Password::Hash(hash) => [rules.name, &user.row.pk, hash.text()].join("\0"),
             Password::Clear(_) | Password::Reset => {
@@ -400,8 +403,8 @@ impl Candidate {
         };
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
-            // A user who must set a new password gets a hash that no password matches, and a password
-            // in clear text is only hashed when its account is created.
+            // A user who must set a new password gets a hash that no password matches. A password
+            // in clear text is hashed only when its account is created.
             password: match &password {
                 Password::Hash(hash) => stand_in(hash.text()),
                 Password::Clear(_) | Password::Reset => stand_in(&secret),
@@ -445,7 +448,7 @@ struct Store {
     accounts: HashMap<String, Account>,
     /// The ids of accounts by the addresses that they claim.
     claimants: HashMap<String, String>,
-    /// The sources of the balances that imports have brought, with these balances.
+    /// The sources of the balances that were imported, with these balances.
     sources: HashMap<Source, i64>,
     /// The kinds of hashes in the record of imports, and those that this import adds.
     kinds: HashSet<String>,
@@ -456,8 +459,9 @@ impl Store {
         let names: HashSet<&str> = candidates.iter().map(|user| user.name.key()).collect();
         let addresses: HashSet<&str> =
             candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
-        // Read the sources first. A late write of a run that was killed may create an account
-        // meanwhile, and a source without an account would look like that of a deleted account.
+        // Read the sources before the accounts. If a run was killed, one of its late writes may
+        // create an account between the two reads. With the other order, its source would have no
+        // account, like that of a deleted account.
         let sources: HashSet<Source> = candidates.iter().map(|user| user.source(rules)).collect();
         let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
         let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
@@ -480,14 +484,15 @@ impl Store {
         }
         let address = candidate.email.as_ref()?;
         let claimant = self.claimants.get(address.key())?;
-        // The last writes of a run that was killed may arrive while this run reads.
+        // A run that was killed may have claimed the address: its last writes may arrive during
+        // these reads.
         let is_own = clock::is_foreign_id(claimant, candidate.hash_of_row(rules));
         (!is_own).then(|| ADDRESS_TAKEN.into())
     }
 
-    /// Returns true if the account that was imported from a row with this primary key was registered at
-    /// another time. It is then another person's, of another system. `first` is the time of the first
-    /// message, because an account is at least as old as that.
+    /// Returns true if the account that was imported from this primary key was registered at
+    /// another time. It then belongs to another person, on another system. `first` is the time of
+    /// the first message: an account is at least as old as its first message.
     fn is_of_another(&self, candidate: &Candidate, first: Option<u64>) -> bool {
         let existing = self.accounts.get(candidate.name.key());
         let (Some(account), Some(joined)) = (existing, candidate.user.joined) else { return false };
@@ -495,7 +500,7 @@ impl Store {
         !is_at(joined) && !first.is_some_and(|first| is_at(first.min(joined)))
     }
 
-    /// Returns what differs from the earlier import of a user.
+    /// Returns the differences from a user's earlier import.
     fn differences(&self, candidate: &Candidate, rules: Rules<'_>) -> Vec<Difference> {
         let Some(account) = self.accounts.get(candidate.name.key()) else { return Vec::new() };
         let mut differing = Vec::new();
@@ -516,7 +521,7 @@ impl Store {
         differing.into_iter().map(difference).collect()
     }
 
-    /// Returns the reason why a new account's hash is refused. Otherwise, counts its kind.
+    /// Returns the reason why a new account's hash is refused. Counts the kind of an accepted hash.
     fn refusal_of_hash(&mut self, candidate: &Candidate) -> Option<String> {
         let is_known = self.accounts.contains_key(candidate.name.key());
         let kind = candidate.password.hash().filter(|_| !is_known)?.kind();
@@ -538,7 +543,7 @@ fn by_address(candidate: &Candidate) -> Option<&str> {
     candidate.email.as_ref().map(Email::key)
 }
 
-/// Returns the keys that several candidates have, each with the rows' primary keys.
+/// Returns the keys that several candidates share, each with the rows' primary keys.
 fn of_several(
     candidates: &[Candidate],
     key: fn(&Candidate) -> Option<&str>,
@@ -576,7 +581,7 @@ fn shared_address(
     Some(format!("the e-mail address is also that of {others}"))
 }
 
-/// Returns the messages that can be imported, oldest first. Also returns the refused rows.
+/// Returns the messages that can be imported, oldest first, and the refused rows.
 fn accepted(
     chats: Vec<Result<DjangoChat, BadRow>>,
     rules: Rules<'_>,
@@ -620,7 +625,7 @@ fn converted(chats: Vec<DjangoChat>, account: &Account, rules: Rules<'_>) -> Vec
     all
 }
 
-/// Returns the reason why a message can't be imported. `None` if it can.
+/// Returns the reason why a message can't be imported. `None` if it can be.
 fn refusal_of_chat(chat: &DjangoChat, rules: Rules<'_>) -> Option<String> {
     let DjangoChat { message, response, model, time, .. } = chat;
     let bytes = message.len() + response.len();
@@ -643,15 +648,15 @@ fn refusal_of_chat(chat: &DjangoChat, rules: Rules<'_>) -> Option<String> {
     Message::parse(message.clone(), usize::MAX).err().map(reason)
 }
 
-/// Returns the failure as a reason, which begins in lower case and has no full stop.
+/// Formats the failure as a reason, which begins in lower case and doesn't end with a full stop.
 fn reason(invalid: Invalid) -> String {
     let sentence = invalid.sentence().trim_end_matches('.');
     let mut letters = sentence.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Returns a username with `_` for each run of blanks, and for each @ of a name that isn't an address,
-/// and without other characters that a username can't have.
+/// Makes a username valid. Each run of blanks, and each @ in a name that isn't an address, becomes
+/// `_`; other invalid characters are removed.
 fn valid_name(name: &str) -> String {
     let words: Vec<&str> = name.split_whitespace().collect();
     let is_valid = |c: &char| c.is_alphanumeric() || ".+-_".contains(*c);
@@ -669,8 +674,8 @@ fn impossible(what: &str, millis: u64) -> String {
     format!("{what} is {side}: {}", clock::rfc3339(millis))
 }
 
-/// Returns a hash of what identifies a row: the import's name, the kind of the row, and its primary
-/// key. The model isn't part of it, because an SQLite file may name the model differently.
+/// Returns a hash of the facts that identify a row: the import's name, the kind of row, and its
+/// primary key. Excludes the model, because an SQLite file may name the model differently.
 fn hash(name: &str, kind: &str, row: &Row) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in [name, kind, &row.pk] {

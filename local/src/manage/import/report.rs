@@ -1,5 +1,5 @@
-//! What an import says about rows: a short text by reason for the terminal, and a line for each row in
-//! the file of `--report`.
+//! Reports on the rows of an import: a summary by reason for the terminal, and a line for each row
+//! in the file of `--report`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -13,14 +13,14 @@ use super::dump::{BadRow, Row};
 use super::plan::{Difference, Differing};
 use crate::manage::import::printable;
 
-/// The number of reasons that a text shows.
+/// The maximum number of reasons in a summary.
 const REASONS: usize = 20;
 
-/// The number of rows that a text shows for each reason.
+/// The maximum number of rows that a summary shows for each reason.
 const ROWS: usize = 3;
 
-/// The texts around the names and keys in reasons. Rows with the same reason are counted together,
-/// whatever the name or key is.
+/// The strings before and after names and keys in reasons. Rows whose reasons differ only in a name
+/// or key are counted together.
 const AROUND_NAMES: [(&str, &str); 6] = [
     ("the user can't be read: ", ""),
     ("the user ", " is refused"),
@@ -33,17 +33,18 @@ const AROUND_NAMES: [(&str, &str); 6] = [
 /// A line of the report.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// `refused`, `renamed`, or what differs from an earlier import: `balance`, `inactive`, `ended` or
-    /// `password`.
+    /// `refused`, `renamed`, or the kind of difference from an earlier import: `balance`,
+    /// `inactive`, `ended` or `password`.
     what: &'static str,
     model: &'a str,
     pk: &'a str,
     line: Option<usize>,
     /// The reason, or the username at the other system.
     reason: &'a str,
-    /// The username: of a refused user at the other system, otherwise here. Null for a message.
+    /// The username: at the other system if the user is refused, otherwise here. Null for a
+    /// message.
     username: Option<&'a str>,
-    /// The credits by which the balance of the dump differs from the imported one.
+    /// The dump's balance minus the imported balance, in credits.
     difference: Option<i64>,
 }
 
@@ -51,7 +52,7 @@ struct Line<'a> {
 #[derive(Default)]
 pub struct Report {
     pub(super) refused: Vec<BadRow>,
-    /// The rows of users who are called otherwise here, with both names.
+    /// The rows of users whose username was changed here, with both names.
     pub(super) renamed: Vec<(Row, String, String)>,
     pub(super) differences: Vec<Difference>,
     /// The name of the user model.
@@ -61,7 +62,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Says how many rows have each reason, and which are the first of them.
+    /// Summarizes the refused rows: how many rows each reason refuses, and which come first.
     pub fn text(&self) -> String {
         let mut reasons: BTreeMap<(&str, String), Vec<&BadRow>> = BTreeMap::new();
         for bad in &self.refused {
@@ -190,7 +191,7 @@ pub(super) fn create(path: &Path) -> Result<File, String> {
     File::create(path).map_err(|error| unwritable(path, &error))
 }
 
-/// Returns the sentence about a file that can't be written.
+/// Returns the sentence for the terminal about a file that can't be written.
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> String {
     format!("{} can't be written: {error}.", path.display())
 }
@@ -202,7 +203,7 @@ fn place(row: &Row) -> String {
     }
 }
 
-/// Returns the reason without its names, keys and numbers.
+/// Removes the names, keys and numbers from a reason.
 fn kind(reason: &str) -> String {
     for (before, after) in AROUND_NAMES {
         let inner = reason.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));

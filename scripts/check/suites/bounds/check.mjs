@@ -2,8 +2,9 @@
 //
 //     COUNT=10000 SEED=1 node check.mjs
 //
-// In the price list a model token costs one token. The charge is below the count only if the prompt's bound, which is held, is too low. Scripts are
-// played until COUNT prompts are answered. With ONLY, one script is played.
+// In the price list, a model token costs one token. The bound of a prompt is held, so the charge is
+// below the count only if the bound is too low. Runs scripts until COUNT prompts are answered. With
+// ONLY, runs a single script.
 
 import { writeFileSync } from "node:fs";
 import { scriptOf } from "./prompts.mjs";
@@ -17,10 +18,13 @@ const USERS = 16;
 /** The tokens that each user gets. */
 const BALANCE = 1_000_000_000;
 
-/** The number of failures that are printed. */
+/** The maximum number of failures that are printed. */
 const SHOWN = 20;
 
-/** The numbers of prompts that were refused as invalid by their reasons, and of prompts by the tokenizer and template with the largest count. */
+/**
+ * The number of invalid prompts for each reason, and for each tokenizer and template the number of
+ * prompts of which it had the largest count.
+ */
 const [refusals, largest] = [new Map(), new Map()];
 const note = (table, key) => table.set(key, (table.get(key) ?? 0) + 1);
 
@@ -45,7 +49,10 @@ const read = async (...request) => {
   return JSON.parse(text);
 };
 
-/** The text of the reply to a prompt or to new instructions. `undefined` if they are refused. Every user has enough tokens. */
+/**
+ * Returns the body of the reply to a prompt or to new instructions. `undefined` if they are refused
+ * as invalid. Every user has enough tokens.
+ */
 function accepted({ status, text }, place, sent) {
   if (status < 300) return text;
   if (status === 400) {
@@ -59,13 +66,15 @@ function accepted({ status, text }, place, sent) {
   return undefined;
 }
 
-/** The data in an event stream, without the last `[DONE]`. */
+/** Returns the data in an event stream, without the last `[DONE]`. */
 function events(stream) {
   const data = stream.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice("data: ".length));
   return data.filter((text) => text !== "[DONE]").map((text) => JSON.parse(text));
 }
 
-/** Compares the charge for a prompt with the count in its answer. `sent` is the JSON of the request. */
+/**
+ * Compares the charge for a prompt with the count in its answer. `sent` is the JSON of the request.
+ */
 async function compare(place, sent, answer, { tokens_deducted: charged, receipt: { held: bound }, usage }) {
   const [, hash, digits] = /^([0-9a-f]{16}) (\d+)/.exec(answer) ?? [];
   if (!hash) throw new Error(`${place}: an answer without a count: ${answer.slice(0, 200)}`);
@@ -79,7 +88,7 @@ async function compare(place, sent, answer, { tokens_deducted: charged, receipt:
   else if (charged !== count || usage.prompt_tokens !== count) fail(place, sent, `charge ${charged} for ${count} tokens`, { count, bound, received });
 }
 
-/** Sends a request of OpenAI's API. */
+/** Sends a request to OpenAI's API. */
 async function complete(user, place, body) {
   const reply = accepted(await call(user.key, "POST", "/v1/chat/completions", body), place, body);
   if (reply === undefined) return;
@@ -91,7 +100,7 @@ async function complete(user, place, body) {
   await compare(place, body, answer, { ...chat, usage: chunks.at(-1).usage });
 }
 
-/** Sends a message of a conversation. Returns the chat. */
+/** Sends a message in a conversation. Returns the chat. */
 async function send(user, place, { message, stream, exact, after }, { chats, instructions }) {
   const body = { message, ...(chats.length > 0 && { conversation_id: chats[0].conversation_id, after: chats[after]?.id }), ...(exact && { max_cost: 0 }) };
   const ask = () => call(user.access, "POST", stream ? "/api/chat/stream/" : "/api/chat/", body);
@@ -131,7 +140,7 @@ const began = Date.now();
 const seconds = () => Math.round((Date.now() - began) / 1000);
 let [next, told] = [0, 0];
 
-/** Plays one script after the other as a new user. */
+/** Runs one script after the other, each as a new user. */
 async function lane() {
   const { access, id } = await read(undefined, "POST", "/api/register/", { username: `user-${crypto.randomUUID()}`, password: "secret123" });
   await read(administrator, "POST", `/api/admin/users/${id}/adjustments/`, { amount: BALANCE, reason: "hostile prompts" });

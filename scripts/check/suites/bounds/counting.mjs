@@ -1,11 +1,12 @@
-// Counts a request's model tokens as providers do. The tokenizers are in NODE_PATH, which `import` doesn't search.
+// Counts a request's model tokens as providers do. The tokenizers are in NODE_PATH, which `import`
+// doesn't search.
 
 import { createRequire } from "node:module";
 import { compact, go, namespace, parse, python } from "./rendering.mjs";
 
 const require = createRequire(import.meta.url);
 const claude = require("@anthropic-ai/tokenizer").getTokenizer();
-// A text that looks like a special token counts as a text.
+// Text that looks like a special token counts as ordinary text.
 const ordinary = { disallowedSpecial: new Set() };
 const ofOpenAi = (name) => {
   const { countTokens } = require(`gpt-tokenizer/encoding/${name}`);
@@ -50,8 +51,9 @@ Reasoning: medium
 Calls to these tools must go to the commentary channel: 'functions'.`;
 
 /**
- * The templates: how a server writes a whole prompt. Special tokens are numbers, and texts are tokenized each by itself. `call` and `result` get
- * the arguments' value if the arguments are JSON, or else their text.
+ * Describes how servers write a whole prompt. A number stands for this many special tokens, and
+ * each string is tokenized on its own. `call` and `result` get the parsed arguments if these are
+ * JSON, or else their text.
  */
 const TEMPLATES = {
   // OpenAI's Harmony format. https://github.com/openai/harmony
@@ -64,7 +66,8 @@ const TEMPLATES = {
     result: ({ name, text }) => [4, `functions.${name} to=assistant`, "commentary", text],
     end: () => [1, "assistant"],
   },
-  // Llama 3.1. Its template writes the functions with an indent of 4, and writes results as JSON, even if they are texts.
+  // Llama 3.1. Its template writes the functions with an indent of 4, and writes results as JSON,
+  // even if they are plain text.
   llama: {
     begin: () => [6, "system", "Environment: ipython\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"],
     tools: (functions) => [LLAMA_TOOLS, ...functions.map((each) => `${python(ofType(each), { indent: 4 })}\n\n`)],
@@ -74,7 +77,8 @@ const TEMPLATES = {
     result: ({ text }) => [4, "ipython", python(text)],
     end: () => [3, "assistant"],
   },
-  // Qwen's and Kimi's ChatML in Ollama, whose programming language escapes HTML in JSON. Kimi reads the calls' ids.
+  // Qwen's and Kimi's ChatML in Ollama, whose programming language (Go) escapes HTML in JSON. Kimi
+  // reads the calls' ids.
   chatml: {
     begin: () => [4, "system", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."],
     tools: (functions) => [QWEN_TOOLS, ...functions.map((each) => `${go(ofType(each))}\n`)],
@@ -84,7 +88,7 @@ const TEMPLATES = {
     result: ({ id, text }) => [4, "user", `## Return of ${id}\n`, "\n<tool_response>\n", text, "\n</tool_response>"],
     end: () => [3, "assistant"],
   },
-  // Servers in Python that write JSON by the defaults of `json.dumps`, with an indent of 4.
+  // Servers in Python that write JSON with the defaults of `json.dumps` and an indent of 4.
   ascii: {
     begin: () => [1],
     tools: (functions) => [python(functions.map(ofType), { ascii: true, indent: 4 })],
@@ -106,7 +110,7 @@ function parsed(text) {
   }
 }
 
-/** The parts of the whole prompt. A number counts special tokens. */
+/** Returns the parts of the whole prompt. A number stands for this many special tokens. */
 function partsOf(template, body) {
   const functions = body.get("tools")?.map((tool) => tool.get("function"));
   const parts = [...template.begin(), ...(functions ? template.tools(functions) : [])];
@@ -131,7 +135,7 @@ function partsOf(template, body) {
   return [...parts, ...template.end()];
 }
 
-/** The numbers of tokens in short texts that were counted before, because requests of one conversation share texts. */
+/** Caches the counts of short strings, because requests in one conversation share them. */
 const known = new Map(Object.keys(TOKENIZERS).map((name) => [name, new Map()]));
 const [SHORT, REMEMBERED] = [2000, 10_000];
 
@@ -143,7 +147,10 @@ function countText(tokenizer, text) {
   return counts.get(text);
 }
 
-/** Counts the tokens of a request's JSON: a list of the tokenizer, the template and the count, the largest count first. */
+/**
+ * Counts the tokens in a request's JSON. Returns a list of tokenizers, templates and counts, with
+ * the largest count first.
+ */
 export function counts(json) {
   const body = parse(json);
   const all = Object.entries(TEMPLATES).flatMap(([template, written]) => {

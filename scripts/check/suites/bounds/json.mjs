@@ -1,4 +1,4 @@
-// JSON texts that servers write longer than the client did.
+// JSON that becomes longer when servers write it again.
 
 import { ESCAPED, longText, name, text } from "./texts.mjs";
 
@@ -28,7 +28,7 @@ export function value(random, size, depth) {
   };
   const wrapped = (inner, levels) => "[".repeat(levels) + inner + "]".repeat(levels);
   return random.pick([
-    // With an indent of 4, each item of the list takes four spaces for each level.
+    // With an indent of 4, servers write four spaces per level before each item of the list.
     () => wrapped(list(Array(size).fill(random.pick(SHORT))), random.from(0, Math.min(depth - 3, Math.ceil(20_000 / size)))),
     () => list(random.times(size, () => random.pick(NUMBERS))),
     () => list(Array(Math.ceil(size / depth)).fill(wrapped("", depth - 1))),
@@ -39,7 +39,7 @@ export function value(random, size, depth) {
   ])();
 }
 
-/** The levels that a schema may have, as the API documents. */
+/** The maximum depth of a schema, as the API documents it. */
 const LEVELS = 50;
 
 /** A schema with about `size` parts. */
@@ -70,7 +70,7 @@ export function schema(random, size) {
   return `{"type": "object", "properties": {${random.times(count, () => `${string(random, name(random))}: ${property(Math.ceil(size / count), LEVELS - 4)}`).join(", ")}}}`;
 }
 
-/** The arguments of a call. A model may write any text. */
+/** The arguments of a call. A model may write any string, so they may be invalid. */
 export function callArguments(random, size) {
   return random.pick([() => "{}", () => "", () => text(random, size), () => value(random, size, 60), () => `{"a": ${value(random, size, 60)}}`, () => schema(random, size)])();
 }

@@ -1,11 +1,12 @@
-// Hostile prompts. A script is a list of steps by one user: a request of OpenAI's API, or a conversation with up to 22 messages and with
-// instructions. The seed and the script's number decide all of its texts.
+// Hostile prompts. A script is a list of steps by one user: a request to OpenAI's API, or a
+// conversation with up to 22 messages and with instructions. The seed and the script's number
+// determine its whole content.
 
 import { callArguments, schema } from "./json.mjs";
 import { Random } from "./random.mjs";
 import { cut, ESCAPED, longText, name, text } from "./texts.mjs";
 
-/** The limits that the API documents: of a message in characters, and of instructions in bytes. */
+/** The documented limits for a message, in characters, and for instructions, in bytes. */
 const [MESSAGE, INSTRUCTIONS] = [8000, 2000];
 
 export function scriptOf(seed, number) {
@@ -13,7 +14,10 @@ export function scriptOf(seed, number) {
   return random.chance(0.15) ? conversation(random) : [{ kind: "completion", body: completion(random) }];
 }
 
-/** A text. Most texts are much shorter than `most` characters, but a `share` of them is longer, and of these kinds. */
+/**
+ * Returns a random text. Most texts are much shorter than `most` characters, but a `share` of them
+ * is longer, and of these kinds.
+ */
 function some(random, most, share = 0.04, kinds = undefined) {
   return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
 }
@@ -25,26 +29,30 @@ function instructions(random) {
     () => longText(random, INSTRUCTIONS),
     () => text(random, INSTRUCTIONS),
   ])();
-  // The last character isn't white space, which would be trimmed.
+  // End with a letter, because white space would be trimmed.
   return written && `${cut(written, INSTRUCTIONS - 1)}z`;
 }
 
 function conversation(random) {
   const steps = [{ kind: "own instructions", text: random.chance(0.6) ? instructions(random) : "" }];
   const count = random.chance(0.4) ? random.from(1, 3) : random.from(4, 22);
-  // The context has room for several messages of hundreds of characters.
+  // The context has space for several messages of hundreds of characters.
   const [most, share] = random.pick([[1200, 0.04], [1200, 0.04], [150, 0.5]]);
   for (const index of Array(count).keys()) {
     if (index > 0 && random.chance(0.15)) steps.push({ kind: "instructions", text: instructions(random) });
     const message = [...some(random, most, share)].slice(0, MESSAGE).join("");
     const after = index > 1 && random.chance(0.15) ? random.from(0, index - 1) : undefined;
-    // An `exact` message is first sent with a `max_cost` of 0, and then with the cost that the refusal states: the bound of the prompt alone.
+    // An `exact` message is first sent with a `max_cost` of 0, and then with the cost that the
+    // refusal states, which is the bound of only the prompt.
     steps.push({ kind: "message", message, stream: random.chance(0.25), exact: random.chance(0.4), after });
   }
   return steps;
 }
 
-/** The JSON of a request. Its schemas have numbers and escapes that `JSON.stringify` would not write. */
+/**
+ * Returns the JSON of a request. Its schemas contain numbers and escapes that `JSON.stringify`
+ * would not write.
+ */
 function completion(random) {
   // Most parts of a request are short. One of them may be long.
   const long = random.pick(["texts", "turns", "schemas", "calls", "results", "nothing", "nothing"]);
@@ -59,7 +67,7 @@ function completion(random) {
   return `{${fields.join()}}`;
 }
 
-/** A function or the format of an answer, with its schema in this field. */
+/** Returns a function or an answer's format, with its schema in this field. */
 function named(random, field, isLong) {
   const size = isLong ? random.pick([random.length(2000), random.from(400, 2000)]) : random.length(40);
   const parts = [`"name":${JSON.stringify(name(random))}`];
@@ -84,7 +92,7 @@ function messages(random, long) {
   }
   if (long === "calls") list.push(...calls(random, random.pick([random.length(100), random.from(30, 100)]), random.pick([1, 5, 30])));
   if (long === "results") list.push(...calls(random, 1, random.from(300, 2000), 0.5));
-  // The history shows the last message of the user, which must not be blank.
+  // The history shows the user's last message, which must not be blank.
   list.push({ role: "user", content: `${some(random, room)}?` });
   if (random.chance(0.3)) list.push(...calls(random, random.from(1, 3), room));
   return list;
@@ -96,7 +104,7 @@ function content(random, most) {
   return some(random, most);
 }
 
-/** Calls by the assistant, and their results. A `share` of the results is long. */
+/** Returns calls by the assistant, and their results. A `share` of the results is long. */
 function calls(random, count, most, share) {
   const result = () => some(random, most, share, ESCAPED);
   if (count === 1 && random.chance(0.2)) {

@@ -1,6 +1,7 @@
-// A provider with OpenAI's chat completions that counts each request's tokens by several tokenizers and templates, and reports the largest count
-// as the request's usage. An answer begins with the request's hash and the count. `GET /requests/HASH` returns one of the last requests, with all
-// its counts.
+// A provider with OpenAI's chat completions that counts each request's tokens with several
+// tokenizers and templates, and reports the largest count as the request's usage. An answer begins
+// with the request's hash and the count. `GET /requests/HASH` returns one of the last requests,
+// with all its counts.
 //
 //     node provider.mjs PORT
 
@@ -15,13 +16,16 @@ const KEPT = 500;
 
 const requests = new Map();
 
-/** The answer to a request. Some answers continue with a hostile text, which is part of the conversation's next prompts. */
+/**
+ * Returns the answer to a request. Some answers continue with a hostile text, which becomes part of
+ * the conversation's next prompts.
+ */
 function answerTo(hash, count) {
   const random = new Random(hash);
   return `${hash} ${count}${random.chance(0.4) ? `\n${text(random, 800)}` : ""}`;
 }
 
-// Without a limit for idle connections, because a count may take seconds in which all connections are idle.
+// Don't limit idle connections, because all of them are idle while a count takes seconds.
 http
   .createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const chunks = [];

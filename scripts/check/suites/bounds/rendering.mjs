@@ -29,7 +29,7 @@ export function parse(text) {
 
 const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
-/** Python's text for a number: `1e15` is `1000000000000000.0`. */
+/** Writes a number as Python does: `1e15` becomes `1000000000000000.0`. */
 function pythonNumber(raw) {
   if (!/[.eE]/.test(raw)) return String(BigInt(raw));
   const number = Number(raw);
@@ -44,7 +44,7 @@ function pythonNumber(raw) {
   return `${minus}${whole}.${plain.slice(exponent + 1) || "0"}`;
 }
 
-/** Go's text for a number, which is always a 64-bit float: `1e20` is `100000000000000000000`. */
+/** Writes a number as Go does, always as a 64-bit float: `1e20` becomes `100000000000000000000`. */
 function goNumber(raw) {
   const number = Number(raw);
   if (!Number.isFinite(number)) return raw;
@@ -75,14 +75,14 @@ export function go(value) {
   return write(value, { number: goNumber, string, comma: ",", colon: ":" });
 }
 
-/** The text of `value` if it has one. */
+/** Returns `value` if it is a string. */
 const words = (value) => (typeof value === "string" ? value : undefined);
 const entries = (value) => (value instanceof Map ? [...value] : []);
 
 /** JSON without white space. */
 export const compact = (value) => write(value, { number: pythonNumber, string: JSON.stringify, comma: ",", colon: ":" });
 
-/** A schema as a type of TypeScript, as in OpenAI's Harmony format. */
+/** Writes a schema as a TypeScript type, as in OpenAI's Harmony format. */
 export function typeOf(schema, indent = "") {
   const field = (name) => (schema instanceof Map ? schema.get(name) : undefined);
   const variants = field("oneOf");
@@ -114,14 +114,14 @@ export function typeOf(schema, indent = "") {
   return `${about === undefined ? "" : `${indent}// ${about}\n`}{\n${properties.join("")}${indent}}`;
 }
 
-/** The comment behind a variant. */
+/** Returns the comment after a variant. */
 function notes(variant) {
   if (!(variant instanceof Map)) return "";
   const stated = variant.has("default") ? `default: ${compact(variant.get("default"))}` : "";
   return [words(variant.get("description")) ?? "", stated].filter(Boolean).join(" ");
 }
 
-/** The functions as a namespace of TypeScript, as in OpenAI's Harmony format. */
+/** Writes the functions as a TypeScript namespace, as in OpenAI's Harmony format. */
 export function namespace(functions) {
   const types = functions.map((each) => {
     const about = (each.get("description") ?? "").split("\n").map((line) => `// ${line}\n`);

@@ -1,4 +1,4 @@
-// Texts that take many tokens for their length.
+// Texts that contain many tokens for their length.
 
 const code = (first, last) => Array.from({ length: last - first + 1 }, (_, offset) => String.fromCodePoint(first + offset));
 const bytes = (text) => Buffer.byteLength(text);
@@ -64,13 +64,16 @@ const KINDS = {
   markers: (random, count) => random.times(Math.ceil(count / 10), () => random.pick(markers)),
 };
 
-/** A text of up to three kinds with `most` characters or a few more. Most texts are much shorter. */
+/**
+ * Returns a text of up to three kinds, with at most `most` characters or a few more. Most texts are
+ * much shorter.
+ */
 export function text(random, most) {
   const kinds = random.times(random.from(1, 3), () => KINDS[random.pick(Object.keys(KINDS))]);
   return kinds.map((kind) => [...kind(random, random.length(Math.ceil(most / kinds.length)))].join("")).join(random.pick(["", " ", "\n"]));
 }
 
-/** A text of one kind with about `count` characters. */
+/** Returns a text of one kind, with about `count` characters. */
 export function longText(random, count, kinds = Object.keys(KINDS)) {
   return [...KINDS[random.pick(kinds)](random, count)].join("");
 }
@@ -78,7 +81,7 @@ export function longText(random, count, kinds = Object.keys(KINDS)) {
 /** The kinds of texts that JSON makes longer. */
 export const ESCAPED = ["controls", "oneEscaped", "punctuation", "lineBreaks", "anyPlane", "oneCharacter"];
 
-/** A function's name of 1 to 64 letters, digits, _ and -. */
+/** Returns a function's name, which consists of 1 to 64 letters, digits, _ and -. */
 export function name(random) {
   const length = random.chance(0.3) ? 64 : random.length(24);
   if (random.chance(0.2)) return "a1Z9".repeat(16).slice(0, length);
@@ -86,7 +89,7 @@ export function name(random) {
   return random.times(length, () => random.pick(alphabet)).join("");
 }
 
-/** The beginning of a text, at most this many bytes long. */
+/** Returns the beginning of a text, at most `most` bytes long. */
 export function cut(text, most) {
   let left = most;
   const kept = [];

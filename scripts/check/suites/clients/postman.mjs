@@ -1,9 +1,10 @@
-// Generates the Postman collection from an API's OpenAPI document. `node postman.mjs URL FILE` writes FILE; with `--check` it compares
-// FILE. The same document gives the same bytes.
+// Generates the Postman collection from an API's OpenAPI document. `node postman.mjs URL FILE`
+// writes FILE; with `--check` it compares FILE. The same document always produces the same bytes.
 //
-// Postman's converter has no order, sends every optional header, fills bodies with the names of types, adds no tests, and gives new ids
-// each time. Here, requests and replies come from the document, and this file adds the order of the requests and the values that they pass
-// on. A run from top to bottom creates an account, tries all requests with it, and deletes it.
+// Postman's own converter doesn't order requests, sends every optional header, fills bodies with
+// the names of types, adds no tests, and generates new ids each time. Here, requests and replies
+// come from the document, and this file adds the order of the requests and the values that they
+// pass on. A run from top to bottom creates an account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -32,12 +33,14 @@ const VARIABLES = [
   ["adminToken", "", "Their access token."],
 ];
 
-// The values that are kept from a log-in's reply: each variable, and the field of the reply's body.
+// The values to keep from a log-in's reply: each variable, with the field of the reply's body.
 const SESSION = { token: "access", refresh: "refresh" };
 
-// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent. Other parameters are in the request,
-// but disabled. `keep` lists the values of the reply that are kept. `without` is a variable and a status: if the variable is empty, the
-// request must be refused with this status. `before` and `after` are lines of JavaScript around the request.
+// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent.
+// Other parameters are in the request, but disabled. `keep` lists the values to keep from the
+// reply. `without` is a variable and a status: if the variable is empty, the request must be
+// refused with this status. `before` and `after` are lines of JavaScript that run before and after
+// the request.
 const ORDER = [
   ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -282,7 +285,8 @@ function collection(document) {
     }
   }
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // Requests that need no value from an earlier reply are added to the end of their tag's folder, with the document's example as body.
+  // Requests that need no value from an earlier reply are added to the end of their tag's folder.
+  // Their bodies are the document's examples.
   const plain = ({ operationId, parameters = [] }) =>
     !named.has(operationId) && parameters.every((parameter) => resolved(document, parameter).in !== "path");
   const unsent = new Set(operations.keys());
@@ -389,7 +393,10 @@ function script(listen, lines) {
   return { listen, script: { type: "text/javascript", exec: lines } };
 }
 
-/** The tests of a reply: it has the expected status and conforms to the document. */
+/**
+ * Returns the tests of a reply: its status must be the expected one, and its body must conform to
+ * the document.
+ */
 function tests(document, step, { status, type, schema }) {
   const lines = [];
   if (step.without) {
@@ -435,7 +442,10 @@ function resolved(document, part) {
   return part.$ref.slice(2).split("/").reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], document);
 }
 
-/** The parts of a schema that the test scripts use: types, fields and required fields. All references are resolved. */
+/**
+ * Returns the parts of a schema that the test scripts use: types, fields and required fields.
+ * Resolves all references.
+ */
 function form(document, part) {
   const schema = resolved(document, part) ?? {};
   const kept = {};
@@ -443,7 +453,8 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // If a body has several valid forms, the last form applies if the condition of no other form is met.
+  // If a body has several valid forms, the last form applies if the condition of no other form is
+  // met.
   const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
   if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
@@ -458,7 +469,7 @@ function form(document, part) {
 
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-/** Asserts that a request's body has only fields of the document, and all required fields. */
+/** Asserts that a request's body contains only fields in the document, and all required fields. */
 function checkBody(document, step, part) {
   let schema = form(document, part);
   schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;

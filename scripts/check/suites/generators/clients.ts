@@ -1,4 +1,5 @@
-// Uses the clients that Hey API and openapi-typescript (with openapi-fetch) generate for TypeScript.
+// Uses the clients that Hey API and openapi-typescript (with openapi-fetch) generate for
+// TypeScript.
 
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
@@ -9,7 +10,10 @@ import type { paths } from "./openapi-typescript";
 const { API = "" } = process.env;
 const password = "secret123";
 
-/** The steps of the journey, which each client implements. A page has the ids of its messages and the cursor of the next page. */
+/**
+ * The steps of the journey, which each client implements. A page contains the ids of its messages
+ * and the cursor of the next page.
+ */
 interface Journey {
   register(username: string): Promise<string>;
   /** Returns the status of the refusal. */
@@ -39,12 +43,12 @@ async function travel(generator: string, { register, logInWrongly, logIn, chat, 
   console.log(`  ${generator}`);
 }
 
-/** The cursor in the header `Link`. */
+/** Returns the cursor in the header `Link`. */
 function next(headers: Headers) {
   return headers.get("link")?.match(/[?&]cursor=([^&>]+)/)?.[1];
 }
 
-/** The data of a successful reply. */
+/** Returns the data of a successful reply. */
 function got<T>({ data, error }: { data?: T; error?: unknown }): T {
   assert(data, JSON.stringify(error));
   return data;

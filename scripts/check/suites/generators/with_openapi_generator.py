@@ -1,4 +1,5 @@
-"""Uses the client that OpenAPI Generator generates for Python. A type checker also checks this script."""
+"""Uses the client that OpenAPI Generator generates for Python. A type checker also checks this
+script."""
 
 import os
 import re
@@ -13,7 +14,7 @@ NAME, PASSWORD = f"ben-{os.getpid()}", "secret123"
 
 
 def link(headers: Mapping[str, str] | None) -> str:
-    """The `Link` header. The header's name may be in any case."""
+    """Returns the `Link` header. The header's name may be in any case."""
     return {name.lower(): value for name, value in (headers or {}).items()}.get("link", "")
 
 

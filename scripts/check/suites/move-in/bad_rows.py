@@ -1,5 +1,6 @@
-"""usage: bad_rows.py FOLDER: puts rows that can't be moved between the rows of the dump `good.json`. The import must report each of them by line
-and key, and must make the same store as an import of the other rows."""
+"""usage: bad_rows.py FOLDER: inserts rows that can't be imported between the rows of the dump
+`good.json`. The import must report each of them by line and key, and must create the same store as
+an import of the good rows."""
 
 import copy
 import itertools
@@ -26,7 +27,7 @@ SHA256, SHA512 = "cx7E8y+IfA6yqWWuYRFuQtXzVbyNkvXrHmw1rcm6bG8", "A" * 86
 
 
 def row(model, pk, **changes):
-    """A good row with these changes. GONE removes a field."""
+    """Returns a good row with these changes. GONE removes a field."""
     made = copy.deepcopy((users if model == USER else chats)[0])
     made["pk"] = pk
     if model == USER:
@@ -59,7 +60,7 @@ WRONG_USERS = [
         ]
     ],
 ]  # fmt: skip
-# Pairs of users that can't both be moved, each with the pattern of the reason.
+# Pairs of users that can't both be imported, each with the pattern of the reason.
 PAIRS = [
     (r"name", {"username": "Gemma"}, {"username": "gemma"}),
     (r"name", {"username": "stra\u00dfe"}, {"username": "STRASSE"}),
@@ -85,13 +86,14 @@ WRONG_CHATS = [
 
 
 def bad_rows():
-    """Groups of bad rows, each row with the pattern of its reason. The rows of a pair are bad only together."""
+    """Yields groups of bad rows, each row with the pattern of its reason. The rows of a pair are
+    bad only together."""
     pk = 10_000
     for reason, changes in WRONG_USERS:
         pk += 1
         yield [(row(USER, pk, **changes), reason)]
         if pk % 10 == 0:
-            # A chat of a refused user.
+            # A chat whose user is refused.
             yield [(row(CHAT, pk, user=pk), "user")]
     for reason, *pair in PAIRS:
         pk += 2
@@ -106,7 +108,7 @@ def bad_rows():
 
 
 def write(file, rows):
-    """Writes a dump as `dumpdata --indent 2` does. Returns the lines of each row."""
+    """Writes a dump as `dumpdata --indent 2` does. Returns the lines on which each row starts."""
     line, lines, texts = 2, [], []
     for number, made in enumerate(rows):
         # In every seventh row, characters outside ASCII are written as escapes.
@@ -138,10 +140,10 @@ def items_of(data):
     return file
 
 
-# A bad row or a bad pair after each second good row. The first user comes last, after the chats.
+# A bad row or a bad pair follows every second good row. The first user comes last, after the chats.
 rest, bad = iter([row for row in good if row != users[0]]), list(bad_rows())
 rows, expected = [], {}
-# The two rows of a pair aren't neighbours.
+# The two rows of a pair must not be neighbours.
 queue = [made for group in bad for made in group[:1]] + [made for group in bad for made in group[1:]]
 for number, (made, reason) in enumerate(queue):
     rows += itertools.islice(rest, 2)
@@ -179,7 +181,7 @@ manage(other, folder / "clean.json", "--apply")
 count = assert_same(items_of(store), items_of(other))
 print(f"  {len(expected)} bad rows are reported by line and key, and the {count} items of the other {len(clean)} rows are stored")
 
-# Files that are cut off, empty, in another encoding, or not a dump.
+# Files that are truncated, empty, in another encoding, or not a dump.
 text = (folder / "clean.json").read_bytes()
 latin = text.replace(b'"email": ""', b'"email": "\xe4"')
 for name, content in [("half.json", text[: len(text) // 2]), ("empty.json", b""), ("other.json", b'{"a": 1}'), ("latin.json", latin)]:

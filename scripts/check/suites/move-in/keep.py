@@ -1,5 +1,5 @@
-"""usage: keep.py FILE FIELD..: writes to the file what an old client reads of the reply on the standard input: these fields, or those of each item of
-a list."""
+"""usage: keep.py FILE FIELD..: reads a reply from the standard input, and writes the fields that an
+old client reads to the file. If the reply is a list, these are the fields of each item."""
 
 import json
 import sys

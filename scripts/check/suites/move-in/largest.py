@@ -1,5 +1,6 @@
-"""usage: largest.py FOLDER DYNAMODB: imports the file `dump` in the folder into data folders and into the DynamoDB at this URL. In each kind of
-store, one import runs undisturbed. Another is killed ten times at different moments, and then finishes. Both stores must then be identical."""
+"""usage: largest.py FOLDER DYNAMODB: imports the file `dump` in the folder into data folders and
+into the DynamoDB at this URL. For each kind of store, one import runs undisturbed. Another import
+is killed ten times at different moments, and then finishes. The two stores must be identical."""
 
 import atexit
 import contextlib
@@ -37,7 +38,7 @@ class Embedded:
         self.arguments, self.environment = ["--data", self.folder], {}
 
     def progress(self):
-        """A number that grows with what is stored: the pages of the database."""
+        """Returns the number of the database's pages, which grows with the stored data."""
         with contextlib.suppress(sqlite3.Error):
             with contextlib.closing(sqlite3.connect(f"file:{self.folder}/dynamodb.sqlite?mode=ro", uri=True)) as database:
                 return database.execute("PRAGMA page_count").fetchone()[0]
@@ -95,7 +96,7 @@ class Tables:
 
 
 def start(store):
-    """Starts an import, which doesn't outlive this program."""
+    """Starts an import, which ends with this program."""
     command = [os.environ["FAREBOX"], "manage", "import", "django", folder / "dump", "--name", "old", "--apply", *store.arguments]
     run = subprocess.Popen(command, env=os.environ | store.environment, stdout=open(folder / "printed", "wb"), stderr=open(folder / "errors", "wb"))
     atexit.register(lambda: run.poll() is None and run.kill())
@@ -103,7 +104,7 @@ def start(store):
 
 
 def finish(run):
-    """Waits for an import. Returns its output."""
+    """Waits for an import to end. Returns its output."""
     code, printed = run.wait(), (folder / "printed").read_text()
     if code != 0:
         sys.exit(f"The import ended with {code}:\n{printed[-3000:]}{(folder / 'errors').read_text()[-3000:]}")
@@ -111,7 +112,7 @@ def finish(run):
 
 
 def import_at_once(store):
-    """One run. Returns its seconds."""
+    """Imports in one run. Returns its duration in seconds."""
     began = time.monotonic()
     run = start(store)
     _, status, usage = os.wait4(run.pid, 0)
@@ -124,7 +125,8 @@ def import_at_once(store):
 
 
 def import_with_kills(store, whole, took):
-    """Kills runs: one soon after its start, the others after they have stored a part of the missing items. Then a last run finishes."""
+    """Kills runs: the first one soon after its start, the others after they have stored a part of
+    the missing items. Then a last run finishes."""
     at = []
     for left in range(KILLS, 0, -1):
         run, begun = start(store), store.progress()
@@ -133,7 +135,7 @@ def import_with_kills(store, whole, took):
         deadline = time.monotonic() + 20 * took + 60
         while target and run.poll() is None and store.progress() < target:
             assert time.monotonic() < deadline, "The import makes no progress."
-            # Not more often: DynamoDB Local counts the items each time.
+            # Don't check more often, because DynamoDB Local counts the items each time.
             time.sleep(took / 500)
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(pause)
@@ -160,6 +162,7 @@ for kind, prefix in [(Embedded, ""), (Tables, "tables-")]:
         audit = [os.environ["FAREBOX"], "manage", "audit", *store.arguments]
         audit = subprocess.run(audit, env=os.environ | store.environment, capture_output=True, text=True)
         assert audit.returncode == 0 and "no difference" in audit.stdout, audit.stdout + audit.stderr
-    # Compare in a separate process: the system counts the memory of the process that starts an import as the import's.
+    # Compare in a separate process, because the system counts the memory of the process that starts
+    # an import as the import's.
     same = subprocess.run([sys.executable, SUITE / "stores.py", "same", *files], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     print(f"  {store.name}: {same}, and the audit finds no difference", flush=True)

@@ -1,7 +1,11 @@
-"""usage: moved.py store FACTS ITEMS [--superusers]: compares what Django knew (its command `facts`) with the items of Farebox's store.
-       moved.py sessions FACTS FOLDER: compares the sessions of old clients at Django and at Farebox, in the folders django, first and second.
-       moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that must be refused, and deletes an account.
-       moved.py hashes FACTS ITEMS: checks that Django's hashes are gone for exactly the people who have logged in after the move."""
+"""usage: moved.py store FACTS ITEMS [--superusers]: compares Django's data (the output of its
+           command `facts`) with the items in Farebox's store.
+       moved.py sessions FACTS FOLDER: compares the sessions of old clients at Django and at
+           Farebox, in the folders django, first and second.
+       moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that
+           must be refused, and deletes an account.
+       moved.py hashes FACTS ITEMS: checks that exactly the people who have logged in after the
+           move no longer have Django's hashes."""
 
 import json
 import pathlib
@@ -115,7 +119,7 @@ def same_sessions(users, folder):
         if "history" in django:
             plain = [[[chat["message"], chat["response"], millis(chat["timestamp"])] for chat in of["history"]] for of in (django, first, second)]
             equal(user["chats"], plain[0], "the history at Django")
-            # An old client knows no pages, and gets the whole history.
+            # An old client doesn't ask for pages, and gets the whole history.
             equal(plain[0], plain[1][1:], "the history")
             equal(plain[1], plain[2][1:], "the history after another message")
     print(f"  {len(PEOPLE)} old clients go on: {', '.join(sorted(django))}")
@@ -138,7 +142,7 @@ def same_api(users, folder, api):
     for number, person in enumerate(PEOPLE, 1):
         user = by_name.get(person.username) or by_name[person.email]
         sessions = [session(f"{folder}/{at}/{number}") for at in ["django", "first", "second"]]
-        # The tokens of Django aren't moved.
+        # Django's tokens aren't imported.
         for secret in [old[field] for old in sessions[0].values() if isinstance(old, dict) for field in SECRETS & old.keys()]:
             equal(401, ask(f"{api}/api/tokens/", secret)[0], "an old token")
         token = next(sessions[2]["login"][field] for field in ["token", "access"] if field in sessions[2]["login"])
@@ -162,7 +166,7 @@ def same_api(users, folder, api):
     for user in active[:5]:
         status, reply, _ = ask(f"{api}/api/login/", username=user["name"], password=many)
         equal(200, status, f"a log-in of {user['name']}")
-    # The last user deletes the account, and no import may bring it back.
+    # The last user deletes the account, and no import may create it again.
     status, reply, _ = ask(f"{api}/api/user/", reply["access"], "DELETE", password=many)
     equal(202, status, reply)
     for user in deactivated[:5] + active[4:5]:
@@ -172,7 +176,7 @@ def same_api(users, folder, api):
 
 
 def replaced_hashes(users, items):
-    """Only the people who have logged in have other hashes than Django's."""
+    """Checks that only the people who have logged in have other hashes than Django's."""
     names = {name for person in PEOPLE for name in (person.username, person.email)}
     hashes = {user["name"]: json.dumps(user["password"]) for user in users}
     kept = 0

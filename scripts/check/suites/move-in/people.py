@@ -1,4 +1,5 @@
-"""The people who log in: at Django, then at Farebox. There is one for each hasher, and two whose hashes have Django's default cost."""
+"""The people who log in, first at Django and then at Farebox. There is one for each hasher, and two
+whose hashes have Django's default cost."""
 
 import sys
 from typing import NamedTuple
@@ -17,7 +18,8 @@ class Person(NamedTuple):
 PEOPLE = [
     Person("Ann", "Ann@example.com", "testpass123", "common.hashers.PBKDF2", 4000, "Ann", "O'Neill-Smith"),
     Person("björn", "bjorn@example.com", "Straße 12, Köln", "common.hashers.PBKDF2SHA1", 100_000, "Björn"),
-    # Django doesn't normalise passwords: this one has combining characters and compatibility characters.
+    # Django doesn't normalise passwords. This one contains combining characters and compatibility
+    # characters.
     Person("мария.2", "maria@example.com", "пароль Й пассворт ﬁ ①", "common.hashers.Argon2", 12_345, "Мария", "Ёлкина"),
     Person("安娜", "anna@example.com", "correct horse battery staple " * 5 + "end", "common.hashers.BCryptSHA256", 700),
     Person("nikos+1", "nikos@example.com", "x", "common.hashers.BCrypt", 1000),
@@ -28,6 +30,7 @@ PEOPLE = [
 ]
 
 if __name__ == "__main__":
-    # Prints a line for each person: the field with which the project's people log in, and the password.
+    # Prints a line for each person: the field with which the project's people log in, and the
+    # password.
     for person in PEOPLE:
         print(getattr(person, sys.argv[1]), person.password, sep="\t")

@@ -1,6 +1,8 @@
-"""usage: stores.py items FOLDER FILE: writes the items of the store in a data folder to a file, one per line.
+"""usage: stores.py items FOLDER FILE: writes the items in a data folder's store to a file, one per
+           line.
        stores.py same FILE FILE: compares two such files, and fails with the differences.
-       stores.py nothing-new: prints the expression that matches the output of an import that finds nothing new."""
+       stores.py nothing-new: prints the expression that matches the output of an import that finds
+           nothing new."""
 
 import base64
 import collections
@@ -15,14 +17,15 @@ from urllib.parse import urlsplit
 TABLES = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"]
 # The output of an import that finds nothing new.
 NOTHING_NEW = r"\b0 accounts with 0 tokens and 0 messages imported\b"
-# The record of imports, which has random texts: the version of each change, the key that chooses decoys, and decoys.
+# The record of imports, which contains random strings: the version of each change, the key that
+# chooses decoys, and the decoys.
 RECORD, RANDOM = "imports:all", {"version", "key", "decoy"}
 KEYS = {"KeysTable": ["kid"], "ChatsTable": ["user_id", "chat_id"], "LedgerTable": ["user_id", "entry_id"]}
 
 
 @contextlib.contextmanager
 def serving(folder):
-    """A client of the store in a data folder, which no other process may have open."""
+    """Yields a client of the store in a data folder. No other process may have the folder open."""
     import boto3  # Takes half a second, and most commands don't need it.
 
     # With port 0, the system chooses a free port.
@@ -40,12 +43,12 @@ def serving(folder):
 
 
 def plain(value):
-    """An attribute value in a form that JSON can represent."""
+    """Converts an attribute value to a form that JSON can represent."""
     return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
 def without(names, value):
-    """A value without these attributes, also in its maps and lists."""
+    """Removes these attributes from a value, including its maps and lists."""
     if isinstance(value, dict):
         return {name: without(names, held) for name, held in value.items() if name not in names}
     return [without(names, held) for held in value] if isinstance(value, list) else value
@@ -74,7 +77,7 @@ def write_items_of_folder(folder, file):
 
 
 def read_items(file):
-    """The items of a file: lists of a table, a key and an item."""
+    """Reads the items in a file: lists of a table, a key and an item."""
     with open(file, encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)

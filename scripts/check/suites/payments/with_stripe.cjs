@@ -1,5 +1,5 @@
 // usage: with_stripe.cjs sign SECRET SECOND, or verify SECRET HEADER. The payload is on the standard input.
-// Signs an event with Stripe's SDK for Node, or verifies a signature of one.
+// Signs an event with Stripe's SDK for Node, or verifies an event's signature.
 const { readFileSync } = require("node:fs");
 const Stripe = require("stripe");
 

@@ -1,5 +1,6 @@
-"""usage: with_stripe.py API PORT NODE: buys a pack from the API, which takes this program on PORT for Stripe's API. The SDK for Python makes the same
-request, and both SDKs sign events for the webhook."""
+"""usage: with_stripe.py API PORT NODE: buys a pack from the API, which calls this program on PORT
+instead of Stripe's API. The SDK for Python makes the same request, and both SDKs sign events for
+the webhook."""
 
 import json
 import subprocess
@@ -84,7 +85,7 @@ for name in ["Authorization", "Stripe-Version", "Idempotency-Key", "Content-Type
     assert headers[name] == headers_of_sdk[name], (name, headers[name], headers_of_sdk[name])
 print(f"The request of a payment page: {len(form)} fields and 4 headers as the SDK sends them")
 
-# The webhook accepts what the SDKs sign, and the SDKs accept each other's signatures.
+# The webhook accepts the events that the SDKs sign, and the SDKs accept each other's signatures.
 session = {
     "id": "cs_test_1", "object": "checkout.session", "client_reference_id": order["id"], "metadata": of_order, "status": "complete",
     "payment_status": "paid", "amount_total": 299, "amount_subtotal": 299, "currency": "eur", "payment_intent": "pi_1",

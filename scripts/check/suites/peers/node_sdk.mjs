@@ -1,4 +1,5 @@
-// Tests the endpoints under /v1 with OpenAI's client for Node. Only its base URL and its key are set.
+// Tests the endpoints under /v1 with OpenAI's client for Node. Only its base URL and its key are
+// set.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -166,7 +167,7 @@ async function streamedAnswer(client, messages, options) {
   return text;
 }
 
-/** The answer of the model behind the provider to these messages. */
+/** Returns the answer that the model behind the provider gives to these messages. */
 function recited(messages) {
   return messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
 }
@@ -175,13 +176,16 @@ function counts(usage) {
   return [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens];
 }
 
-/** A new user, and a client with the user's API key. */
+/** Creates a user, and a client with the user's API key. */
 async function aCaller() {
   const person = await aPerson();
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** Asserts that the calls since the last plan were attempts of one request with these statuses. A lost reply's status is null. */
+/**
+ * Asserts that the calls since the last plan were attempts at one request, with these statuses. A
+ * lost reply's status is null.
+ */
 async function attempts(...statuses) {
   const calls = await attempted();
   assert.deepEqual(calls.map((call) => call.status), statuses);

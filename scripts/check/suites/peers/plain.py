@@ -1,4 +1,4 @@
-"""Tests the API's own endpoints with another project's provider: the LiteLLM proxy."""
+"""Tests the API's own endpoints with another project as the provider: the LiteLLM proxy."""
 
 import os
 import statistics

@@ -1,5 +1,5 @@
-// Shared by the tests with clients for Node: users, connections that break as planned, the script of the model behind the API
-// (provider.py), and the output.
+// Shared by the tests with clients for Node: users, connections that break as planned, the script
+// of the model behind the API (provider.py), and the output.
 
 import assert from "node:assert/strict";
 
@@ -14,12 +14,15 @@ export async function call(url, method, path, body, token) {
   return reply.json();
 }
 
-/** A new user with an API key. */
+/** Creates a user with an API key. */
 export async function aPerson() {
   const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
   const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
   const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
-  /** Asserts that the history has this many messages, and that the statement has one charge for each. */
+  /**
+   * Asserts that the history contains this many messages, and that the statement contains one
+   * charge for each.
+   */
   const hasPaidFor = async (chats) => {
     const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
     const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
@@ -28,7 +31,9 @@ export async function aPerson() {
     assert.deepEqual(Object.fromEntries(charges), Object.fromEntries(kept));
     assert.deepEqual([tokens, charges.length], [FIRST_GRANT - chats * PRICE, chats]);
   };
-  /** Asserts that the statement has one charge for each of these models, and nothing else was charged. */
+  /**
+   * Asserts that the statement contains one charge for each of these models, and no other charge.
+   */
   const hasPaid = async (charges) => {
     const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
     const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
@@ -45,12 +50,12 @@ export async function plan(cut, times = 1) {
   await call(API_WIRE, "POST", "/wire/plan", { cut, times });
 }
 
-/** The calls since the last plan. */
+/** Returns the calls since the last plan. */
 export function attempted() {
   return call(API_WIRE, "GET", "/wire/calls");
 }
 
-/** The statuses that the client received for the calls. A lost reply's status is null. */
+/** Returns the statuses that the client received for the calls. A lost reply's status is null. */
 export async function statuses() {
   return (await attempted()).map((attempt) => attempt.status);
 }
@@ -60,7 +65,7 @@ export async function play(...answers) {
   await call(PROVIDER, "POST", "/script", answers);
 }
 
-/** The requests that the model received. Asserts that each planned answer was requested. */
+/** Returns the requests that the model received. Asserts that each planned answer was requested. */
 export async function played() {
   const { requests, left } = await call(PROVIDER, "GET", "/script");
   assert.equal(left, 0);
@@ -71,12 +76,12 @@ export function says(text) {
   return { text };
 }
 
-/** An answer that calls functions. Each call is a name with arguments. */
+/** Returns an answer that calls functions. Each call is a name with arguments. */
 export function calls(...named) {
   return { calls: named.map(([name, args]) => ({ name, arguments: args })) };
 }
 
-/** The function results in a request that the model received. */
+/** Returns the function results in a request that the model received. */
 export function results(request) {
   return request.messages.filter((message) => message.role === "tool").map((message) => message.content);
 }

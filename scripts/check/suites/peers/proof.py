@@ -18,7 +18,8 @@ names = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 
 def prove(*proofs):
-    """Runs tests. A test's name is the sentence that it proves. A test may return figures for the output."""
+    """Runs tests. A test's name is the sentence that it proves. A test may return figures for the
+    output."""
     for proof in proofs:
         figures = proof()
         print("  " + proof.__name__.replace("_", " ") + (f": {figures}" if figures else ""), flush=True)
@@ -49,7 +50,7 @@ def raised(kind, ask):
 
 
 def recital(messages):
-    """The answer of the model behind the provider to these messages."""
+    """Returns the answer that the model behind the provider gives to these messages."""
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
@@ -68,7 +69,8 @@ def call(url, method, path, body=None, token=None):
 
 
 def first_pieces_come_soon(hear):
-    """Measures the time from the provider's first byte until `hear` returns. `hear` waits for the first piece of a user's streamed answer."""
+    """Measures the time from the provider's first byte until `hear` returns. `hear` waits for the
+    first piece of a user's streamed answer."""
     wire = Wire(PROVIDER_WIRE)
     delays = []
     for _ in range(STREAMS):
@@ -78,7 +80,7 @@ def first_pieces_come_soon(hear):
         [asked] = wire.calls()
         delays.append(heard - asked["first_byte"])
     median, worst = statistics.median(delays), max(delays)
-    # Compare the median, because a shared machine has slow moments.
+    # Compare the median, because a shared machine is slow at times.
     assert median <= SOON, delays
     return f"median {1000 * median:.1f} ms, worst {1000 * worst:.1f} ms of {STREAMS} streams"
 
@@ -98,7 +100,8 @@ class Person:
         return self.call("POST", "/api/chat/", {"message": message} | more)
 
     def stream(self, message):
-        """Streams a message. Returns the status, and the events as they arrive, each with its time, name and data."""
+        """Streams a message. Returns the status, and the events as they arrive, each with its time,
+        name and data."""
         reply = ask(API, "POST", "/api/chat/stream/", {"message": message}, self.token)
         return reply.status, events(reply)
 
@@ -123,13 +126,15 @@ class Person:
         return rows
 
     def has_paid_for(self, chats):
-        """Asserts that the history has this many messages, and that the statement has one charge for each."""
+        """Asserts that the history contains this many messages, and that the statement contains one
+        charge for each."""
         charges = {row["chat_id"]: row["amount"] for row in self.statement() if row["kind"] == "chat"}
         equal(charges, {chat["id"]: -PRICE for chat in self.history()})
         equal((self.balance(), len(charges)), (FIRST_GRANT - chats * PRICE, chats))
 
     def has_paid(self, **charges):
-        """Asserts that the statement has one charge for each of these models, and nothing else was charged."""
+        """Asserts that the statement contains one charge for each of these models, and no other
+        charge."""
         rows = [row for row in self.statement() if row["kind"] == "chat"]
         equal(sorted((row["model"], -row["amount"]) for row in rows), sorted(charges.items()))
         equal(self.balance(), FIRST_GRANT - sum(charges.values()))

@@ -1,8 +1,9 @@
 """provider.py PORT - a server with OpenAI's chat completions whose answers are scripted.
 
-`POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer has a `text`, function `calls`, or
-both, and may begin after a pause of `seconds`. Each call has a `name` and `arguments`. `GET /script` returns the bodies of the `requests`
-since then, and the number of answers that are `left`. A request without a planned answer gets a 500.
+`POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
+contains a `text`, function `calls`, or both, and may begin after a pause of `seconds`. Each call
+contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
+and the number of answers that are `left`. A request without a planned answer gets a 500.
 """
 
 import itertools

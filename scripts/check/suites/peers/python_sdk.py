@@ -1,4 +1,5 @@
-"""Tests the endpoints under /v1 with OpenAI's client for Python. Only its base URL and its key are set."""
+"""Tests the endpoints under /v1 with OpenAI's client for Python. Only its base URL and its key are
+set."""
 
 import asyncio
 import time
@@ -37,7 +38,8 @@ def streamed_answer(client, messages, **more):
 
 
 def attempts(*statuses):
-    """Asserts that the calls since the last plan were attempts of one request with these statuses. A lost reply's status is None."""
+    """Asserts that the calls since the last plan were attempts at one request, with these statuses.
+    A lost reply's status is None."""
     calls = wire.calls()
     equal([call["status"] for call in calls], list(statuses))
     equal([call["retry"] for call in calls], [str(number) for number in range(len(calls))])

@@ -1,7 +1,8 @@
-"""The model behind the LiteLLM proxy. It repeats every message that it receives, without any network.
+"""The model behind the LiteLLM proxy. It repeats every message that it receives, without any
+network.
 
-Words in the last message change the behaviour: `!slow` waits before the answer, `!drip` pauses between words, `!fail` and `!overloaded`
-fail.
+Words in the last message change the behaviour: `!slow` waits before the answer, `!drip` pauses
+between words, `!fail` and `!overloaded` fail.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""Shared by the tests of agents: the script of the model behind the API (provider.py), and users with clients."""
+"""Shared by the tests of agents: the script of the model behind the API (provider.py), and users
+with clients."""
 
 import sys
 from importlib.metadata import version
@@ -6,7 +7,8 @@ from importlib.metadata import version
 from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
 
 BASE_URL = API_WIRE + "/v1"
-# True if the client should use OpenAI's Responses API. The model behind the API gets the same requests.
+# True if the client should use OpenAI's Responses API. The model behind the API gets the same
+# requests.
 RESPONSES = "responses" in sys.argv[1:]
 wire = Wire(API_WIRE)
 
@@ -39,7 +41,8 @@ def a_caller():
 
 
 def each_model_is_charged_its_fare(ask):
-    """Asserts that a client chooses the model, where `ask(key, model)` returns the text of its answer. An answer by `deep` has seven model tokens."""
+    """Asserts that a client can choose the model. `ask(key, model)` returns the text of its answer.
+    An answer by `deep` consists of seven model tokens."""
     person, key = a_caller()
     for model in ["quick", "deep"]:
         play(says("Sunny."))
@@ -58,7 +61,8 @@ def functions(request):
 
 
 def statuses():
-    """The statuses that the client received for its attempts since the wire's last plan. A lost reply's status is None."""
+    """The statuses that the client received for its attempts since the wire's last plan. A lost
+    reply's status is None."""
     return [attempt["status"] for attempt in wire.calls()]
 
 

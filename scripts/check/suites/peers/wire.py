@@ -1,13 +1,17 @@
-"""wire.py PORT SERVER_PORT - a proxy in front of an HTTP server. It breaks connections as planned and records the calls.
+"""wire.py PORT SERVER_PORT - a proxy in front of an HTTP server. It breaks connections as planned
+and records the calls.
 
-`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies and forgets earlier calls. A reply is cut
+`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies and forgets earlier calls.
+A reply is cut
 
-- `early`: the proxy closes the client's connection as soon as it has read the request, and the server continues;
+- `early`: the proxy closes the client's connection as soon as it has read the request, and the
+  server continues;
 - `before`: the server replies, but the client gets nothing;
 - `middle`: the client gets the first half of the reply.
 
-`GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the server's `first_byte` arrived (on this
-machine's monotonic clock), its `retry` count, a hash of its `body`, and the `status` and `retry_after` that the client got, or null.
+`GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the
+server's `first_byte` arrived (on this machine's monotonic clock), its `retry` count, a hash of its
+`body`, and the `status` and `retry_after` that the client got, or null.
 """
 
 import asyncio
@@ -62,7 +66,8 @@ class Wire:
     async def carry(self, head, body, writer, call, cut):
         replying, asking = await asyncio.open_connection("127.0.0.1", self.server_port)
         try:
-            # The connection to the server ends with the reply. The client's connection may be kept alive.
+            # The connection to the server ends with the reply. The client's connection may be kept
+            # alive.
             asking.write(with_connection(head, b"close") + body)
             await asking.drain()
             if cut == "early":

@@ -17,10 +17,12 @@ const CITIES = calls(["getWeather", { city: "Paris" }], ["getWeather", { city: "
 const REPORT = { city: "Paris", degrees: 21 };
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
-/** The models of the SDK's two providers. The second provider has a model for each of OpenAI's APIs. */
+/**
+ * The models of the SDK's two providers. The second provider has a model for each of OpenAI's APIs.
+ */
 const PROVIDERS = ["model", "completions", "responses"];
 
-/** A user, and the model through each provider. */
+/** Creates a user, and the model for each provider. */
 async function aCaller(settings = {}) {
   const person = await aPerson();
   const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
@@ -28,7 +30,7 @@ async function aCaller(settings = {}) {
   return { person, model: compatible("farebox"), completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o") };
 }
 
-/** The function `getWeather`. `beside` runs before it returns. */
+/** Returns the function `getWeather`, which runs `beside` before it returns. */
 function tools(beside = async () => {}) {
   const execute = async ({ city }) => {
     await beside();
@@ -83,7 +85,7 @@ const proofs = {
     await person.hasPaidFor(1);
   },
 
-  // Each request in a loop is longer than the previous one.
+  // Each request in a loop contains more messages than the previous one.
   async "a reply that is lost in the middle of a loop is paid once, if its body is its key"() {
     for (const ask of [generateText, streamText]) {
       const run = crypto.randomUUID();

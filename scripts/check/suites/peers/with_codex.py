@@ -1,4 +1,5 @@
-"""Tests Codex, which edits a file in a folder. The settings name its provider and let it offer only functions to the model."""
+"""Tests Codex, which edits a file in a folder. The settings name its provider, and restrict the
+tools that it offers to the model to functions."""
 
 import os
 import subprocess

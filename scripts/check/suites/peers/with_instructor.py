@@ -1,4 +1,5 @@
-"""Tests Instructor, which parses an answer into an object. Only the base URL and the key of OpenAI's client are set."""
+"""Tests Instructor, which parses an answer into an object. Only the base URL and the key of
+OpenAI's client are set."""
 
 import instructor
 from instructor import Mode

@@ -1,4 +1,5 @@
-"""Tests agents of LangChain. The test sets only the base URL and the key of LangChain's model, and which of OpenAI's APIs it uses."""
+"""Tests agents of LangChain. The test sets only the base URL and the key of LangChain's model, and
+which of OpenAI's APIs it uses."""
 
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy

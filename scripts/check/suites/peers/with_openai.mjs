@@ -1,4 +1,5 @@
-// Tests functions, schemas and streams of OpenAI's client for Node. Only its base URL and its key are set.
+// Tests functions, schemas and streams of OpenAI's client for Node. Only its base URL and its key
+// are set.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -20,7 +21,7 @@ async function aCaller() {
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** The function `get_weather`. `beside` runs before it returns. */
+/** Returns the function `get_weather`, which runs `beside` before it returns. */
 function weather(beside = async () => {}) {
   return {
     type: "function",

@@ -1,4 +1,5 @@
-"""Tests OpenAI's Agents SDK. The test sets only the SDK's client, and which of OpenAI's APIs it uses."""
+"""Tests OpenAI's Agents SDK. The test sets only the SDK's client, and which of OpenAI's APIs it
+uses."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""Tests the Responses API with OpenAI's client for Python: functions, schemas and streams. Only its base URL and its key are set."""
+"""Tests the Responses API with OpenAI's client for Python: functions, schemas and streams. Only its
+base URL and its key are set."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Tests agents of Pydantic AI. The test sets only the base URL and the key of the provider, and which of OpenAI's APIs it uses."""
+"""Tests agents of Pydantic AI. The test sets only the base URL and the key of the provider, and
+which of OpenAI's APIs it uses."""
 
 import asyncio
 

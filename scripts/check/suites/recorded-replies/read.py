@@ -1,11 +1,13 @@
-"""usage: read.py FOLDER MANIFEST: finds the recorded replies of chat completions in a folder and its subfolders, and writes them to a file of JSON
-lines with what each reply means.
+"""usage: read.py FOLDER MANIFEST: finds the recorded replies of chat completions in a folder and
+its subfolders, and writes them to a file of JSON lines, each with its meaning.
 
 These files are searched:
 
-- YAML cassettes of VCR: the exchanges with a URL that ends in `/chat/completions` and the status 200.
+- VCR's YAML cassettes: the exchanges with a URL that ends in `/chat/completions` and with the
+  status 200.
 - JSON files that contain a whole reply.
-- `*.chunks.txt`: the chunks of a streamed reply, one per line. Other text files and `*.sse` files: the bytes of a streamed reply.
+- `*.chunks.txt`: the chunks of a streamed reply, one per line. Other text files and `*.sse` files:
+  the bytes of a streamed reply.
 - TypeScript tests: lists of strings that begin with `data: {`.
 
 This reader shares no code with the product. It follows OpenAI's reference (https://platform.openai.com/docs/api-reference/chat), WHATWG's rules for
@@ -23,18 +25,18 @@ from urllib.parse import urlsplit
 
 import yaml
 
-# The words for an end, in lower case. All other words mean that the answer is complete.
+# The reasons for an early end, in lower case. All other reasons mean that the answer is complete.
 LENGTH = {"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"}
 FILTER = {"content_filter", "content_filtered", "safety", "sensitive", "refusal", "prohibited_content", "recitation"}
 FAILED = {"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "network_error", "malformed_function_call"}
 
-# The ends of the paths of endpoints that are not read.
+# Suffixes of paths whose endpoints are not read.
 OTHER = {
     "/completions": "completions without chat", "/responses": "Responses API", "/messages": "Anthropic messages", "/embeddings": "embeddings",
     "Content": "Gemini", "/converse": "Bedrock", "/converse-stream": "Bedrock", "/invoke": "Bedrock", "/chat": "Cohere or Ollama",
 }
 
-# A string in TypeScript that begins with an event, then strings that are added to it.
+# A string in TypeScript that begins with an event, and the strings that are concatenated to it.
 QUOTED = [rf"{quote}(?:[^{quote}\\]|\\.)*{quote}" for quote in ("`", "'", '"')]
 STRING = rf"(?:{'|'.join(QUOTED)})"
 ADDED = rf"{STRING}(?:\s*\+\s*{STRING})*"
@@ -42,14 +44,14 @@ LISTED = re.compile(rf"\[\s*(?:{ADDED}\s*,?\s*)+\]", re.DOTALL)
 
 
 class Skipped(Exception):
-    """A recording that is not read, and why."""
+    """Raised for a recording that is not read, with the reason."""
 
 
 # The meaning of a reply.
 
 
 def value(text):
-    """The JSON value of a text, or None."""
+    """Parses JSON. Returns None if the text isn't JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -57,7 +59,7 @@ def value(text):
 
 
 def events(body):
-    """The events of a stream: names and data."""
+    """Yields the events in a stream, as names and data."""
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     name, data = "", []
     # The last event may lack its blank line.
@@ -76,13 +78,14 @@ def events(body):
 
 
 def of_type(kind, holder, field):
-    """The field of an object, or an empty value if the field is missing or has another type."""
+    """Returns a field of an object, or an empty value if the field is missing or has another
+    type."""
     found = holder.get(field) if isinstance(holder, dict) else None
     return found if isinstance(found, kind) else kind()
 
 
 def text_of(content):
-    """The text in a message's content, without its thinking."""
+    """Returns the text in a message's content, without its thinking."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -117,7 +120,7 @@ class Answer:
             self.fail()
 
     def fail(self):
-        """Nothing that follows a finish undoes it."""
+        """Records the reason for the end. Later chunks don't change it."""
         self.has_failed |= self.reason in (None, "", "error")
 
     def message(self, message):
@@ -129,7 +132,8 @@ class Answer:
             self.call({"index": 0, "function": function}, 0)
 
     def call(self, call, position):
-        """Adds a piece to the call with its index. Some providers send whole calls without an index, or with the index 0 for each."""
+        """Adds a piece to the call with its index. Some providers send whole calls without an
+        index, or with the index 0 for each of them."""
         function, name = of_type(dict, call, "function"), of_type(str, of_type(dict, call, "function"), "name")
         call_id, index = of_type(str, call, "id"), call.get("index", position)
         found = next((known for known in reversed(self.calls) if known["index"] == index), None)
@@ -141,7 +145,8 @@ class Answer:
         found["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
     def count(self, usage):
-        """Keeps the last numbers that are not zero: some streams repeat the usage in each chunk, and end with zeros."""
+        """Keeps the last numbers that are not zero, because some streams repeat the usage in each
+        chunk, and end with zeros."""
         prompt, completion = of_type(dict, usage, "prompt_tokens_details"), of_type(dict, usage, "completion_tokens_details")
         found = {
             "prompt": usage.get("prompt_tokens"), "completion": usage.get("completion_tokens"), "total": usage.get("total_tokens"),
@@ -151,7 +156,7 @@ class Answer:
         self.numbers |= {name: number for name, number in found.items() if isinstance(number, int) and number > 0}
 
     def usage(self):
-        """The numbers as OpenAI counts them. None for a number that the reply lacks."""
+        """Returns the numbers as OpenAI counts them. None for a number that the reply lacks."""
         prompt, completion, total, cached, reasoning = self.numbers.values()
         # xAI and Gemini count the reasoning only in the total.
         if prompt and completion:
@@ -174,7 +179,7 @@ class Answer:
 
 
 def meaning(body):
-    """Returns whether a reply is streamed, and what it means."""
+    """Returns whether a reply is streamed, and its meaning."""
     answer = Answer()
     text = body.decode("utf-8", "replace").lstrip()
     if text.startswith(("{", "[")):
@@ -200,7 +205,7 @@ def meaning(body):
 
 
 def kind_of(reply):
-    """The kind of a JSON value, from its fields."""
+    """Returns the kind of a JSON value, judging by its fields."""
     if not isinstance(reply, dict):
         return "JSON of other kinds"
     choices = reply.get("choices")
@@ -222,7 +227,7 @@ def stream_of(chunks):
 def in_cassette(path):
     text = path.read_text(encoding="utf-8")
     if "/chat/completions" not in text:
-        # The largest cassettes are of other endpoints, and parsing them takes minutes.
+        # Skip other endpoints: they have the largest cassettes, and parsing these takes minutes.
         for url in re.findall(r"^ +uri: (\S+)$", text, re.MULTILINE):
             yield url, Skipped(endpoint(url))
         return
@@ -243,7 +248,7 @@ def in_cassette(path):
 
 
 def endpoint(url):
-    """The kind of an endpoint that is not read."""
+    """Returns the kind of an endpoint that is not read."""
     path = urlsplit(url).path
     return next((kind for end, kind in OTHER.items() if path.endswith(end)), "other endpoints")
 
@@ -285,7 +290,7 @@ def in_typescript(path):
 
 
 def unquoted(string):
-    """The value of a string in TypeScript."""
+    """Returns the value of a TypeScript string."""
     escapes = {"n": "\n", "r": "\r", "t": "\t"}
     of_code = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), string[1:-1])
     return re.sub(r"\\(.)", lambda escape: escapes.get(escape[1], escape[1]), of_code, flags=re.DOTALL)
@@ -295,7 +300,8 @@ READERS = {".yaml": in_cassette, ".yml": in_cassette, ".json": in_json, ".txt": 
 
 
 def recordings(folder):
-    """All recordings in a folder: paths, hosts, and either bodies or the reasons why they are skipped."""
+    """Yields all recordings in a folder: paths, hosts, and either bodies or the reasons why they
+    are skipped."""
     for path in sorted(folder.rglob("*")):
         reader = READERS.get(path.suffix)
         if reader and path.is_file() and not {"node_modules", ".git"} & set(path.parts):

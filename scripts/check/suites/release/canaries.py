@@ -1,4 +1,5 @@
-"""Checks that the alarms see a broken release without users, by the requests of scripts/lib/canary.py."""
+"""Checks that the requests of scripts/lib/canary.py make the alarms fire for a broken release
+without users."""
 
 import collections
 import http.server
@@ -14,18 +15,20 @@ sys.path.insert(0, str(ROOT / "scripts/lib"))
 import canary  # noqa: E402
 from template import routes_of  # noqa: E402
 
-# The share of an alias's requests that the new version gets, for five minutes.
+# The share of an alias's requests that the new version gets, and for how many seconds.
 SHARE, SECONDS = 0.1, 300
-# A metric arrives in a minute, and an alarm is evaluated every minute: what fails within the first three minutes stops the canary in time.
+# A metric arrives within a minute, and an alarm is evaluated every minute. Failures in the first
+# three minutes therefore stop the canary in time.
 IN_TIME = 180
 RELEASES = 100
-# The alarm's expression and threshold in template.yaml, and the same in Python.
+# The expression, the threshold and the period of each alarm in template.yaml, which `fires`
+# computes in Python.
 FAILED_REQUESTS = ("IF(failed >= 3, 100 * failed / requests, 0)", 1, 60)
 CRASHES = ("100 * SUM([errors, throttles]) / SUM([invocations, throttles])", 1, 60)
 
 
 def expression_of(alarm):
-    """The expression, the threshold and the period of an alarm."""
+    """Returns the expression, the threshold and the period of an alarm."""
     properties = alarm["Properties"]
     periods = {each["MetricStat"]["Period"] for each in properties["Metrics"] if "MetricStat" in each}
     assert (properties["ComparisonOperator"], properties["DatapointsToAlarm"]) == ("GreaterThanOrEqualToThreshold", 1), properties
@@ -33,9 +36,10 @@ def expression_of(alarm):
 
 
 def fires(broken, crashes, seed, users=0):
-    """The second after which the alarm for a broken function fires, or None. `users` is the number of other requests in a minute."""
+    """Returns the second after which the alarm for a broken function fires, or None. `users` is the
+    number of other requests in a minute."""
     turns, chance = canary.Turns(), random.Random(seed)
-    # The canary begins somewhere in a minute and in a round.
+    # The canary begins at a random second of a minute, and in the middle of a round.
     start = chance.randrange(60)
     for _ in range(chance.randrange(9)):
         turns.next()
@@ -74,7 +78,8 @@ def check_alarms(template):
 
 
 def check_functions(template):
-    """The requests go to the functions with an alias, by routes that these functions have."""
+    """Checks that the requests cover exactly the functions with an alias, and use these functions'
+    routes."""
     functions = {name: each["Properties"] for name, each in template["Resources"].items() if "AutoPublishAlias" in each.get("Properties", {})}
     assert functions.keys() == canary.REQUESTS.keys(), f"scripts/lib/canary.py lacks {functions.keys() ^ canary.REQUESTS.keys()}"
     for name, (method, path, _, _) in canary.REQUESTS.items():

@@ -1,4 +1,5 @@
-"""A stand-in for the AWS services that the operators' scripts call. AWS's models check the parameters of each call and the fields of each reply."""
+"""A stand-in for the AWS services that the operators' scripts call. Checks the parameters of each
+call and the fields of each reply against AWS's models."""
 
 import contextlib
 import io
@@ -14,7 +15,7 @@ ENVIRONMENT = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_K
 
 
 def conforms(shape, value, path):
-    """Asserts that a reply has no field that AWS's model lacks."""
+    """Asserts that AWS's model defines all fields of a reply."""
     if shape.type_name == "structure":
         for name, one in value.items():
             assert name in shape.members, f"{path} has no {name}"
@@ -25,11 +26,12 @@ def conforms(shape, value, path):
 
 
 class Refused(Exception):
-    """A refusal by AWS: its code and its message."""
+    """A refusal by AWS, with its code and its message."""
 
 
 class Cloud:
-    """One stack, its tables, and the calls that change them. A status is shown once, except the last."""
+    """One stack, its tables, and the calls that change them. Each read shows the next status, until
+    the last status remains."""
 
     def __init__(self, statuses=("UPDATE_COMPLETE",), protection="on", tables=(), after_cancel=(), after_continue=(), refusals=(), triggers=(),
                  is_protected=False, is_foreign=False, kept=()):
@@ -37,7 +39,7 @@ class Cloud:
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
         self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
         self.commit, self.url = "0abc", None
-        # The calls that AWS refuses, and the calls that change something, in their order.
+        # The calls that AWS refuses, and the calls that change something, in order.
         self.refusals, self.changes, self.looks = dict(refusals), [], 0
 
     def call(self, client, operation, parameters):
@@ -103,7 +105,8 @@ class Cloud:
 
 
 def said(call, *words):
-    """The exit code of a script's function, and everything that it prints, with the sentence of its exit."""
+    """Runs a script's function. Returns its exit code and everything that it prints, with the
+    sentence of its exit."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:

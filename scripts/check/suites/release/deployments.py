@@ -12,14 +12,14 @@ from suites.stacks.templates import ROOT, defaults, expansion, resolved, script
 
 CANARY, AT_ONCE = "DeploymentPreference=Canary10Percent5Minutes", "DeploymentPreference=AllAtOnce"
 UPDATING, ROLLED_BACK = "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"
-# What CloudFormation shows while it cancels an update.
+# The statuses that CloudFormation shows while it cancels an update.
 CANCELLED = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", ROLLED_BACK]
 DENIED = ("AccessDenied", "User: ann is not authorized to perform: cloudformation:CancelUpdateStack")
 REFUSED = "refused"
 
 
 class Tree:
-    """A folder with a build of a commit, from which scripts/deploy deploys."""
+    """A folder that contains a build of a commit, from which scripts/deploy deploys."""
 
     def __init__(self, folder, built=None):
         self.root, self.deploy = pathlib.Path(folder), script("deploy")
@@ -35,7 +35,8 @@ class Tree:
         self.deploy.ROOT, self.deploy.BUILD, self.deploy.PAUSE = self.root, build, 0
 
     def run(self, cloud, *arguments):
-        """Runs scripts/deploy. Returns its exit code, its output, and the changes, of which `sam deploy` is one."""
+        """Runs scripts/deploy. Returns its exit code, its output, and the changes that it made,
+        including `sam deploy`."""
         run, sent = subprocess.run, []
 
         def instead(command, **options):
@@ -53,12 +54,13 @@ class Tree:
 
 
 def printed(*arguments):
-    """The parameters in the command of `sam deploy` that scripts/deploy prints."""
+    """Returns the parameters in the command of `sam deploy` that scripts/deploy prints."""
     command = json.loads(subprocess.check_output([ROOT / "scripts/deploy", *arguments, "--print"], text=True))
     return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1:] if "=" in each)
 
 
-# The case, the stack, the commit of the build, the arguments, the changes in their order or REFUSED, and a part of the output.
+# The case, the stack, the commit of the build, the arguments, the changes in order or REFUSED, and
+# a part of the output.
 CASES = [
     ("a release", Cloud(), "0abc", ["prod"], ["sam", "protect"], "termination protection"),
     ("a release of a protected stack", Cloud(is_protected=True), "0abc", ["prod"], ["sam"], "commit 0abc"),
@@ -131,7 +133,8 @@ def check_cases():
 
 
 def check_next():
-    """After a rollback the stack has AllAtOnce. The next deployment must not keep it, whatever the profile lists."""
+    """After a rollback the stack has AllAtOnce. The next deployment must not keep it, whatever the
+    profile lists."""
     for profile, words in (("prod", []), ("prod", ["ChatPrice=7"])):
         assert printed(profile, *words)["DeploymentPreference"] == "Canary10Percent5Minutes", profile
     with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +147,8 @@ def check_next():
 
 
 def groups(parameters):
-    """The configuration and the alarms of each deployment group in the expanded template with these parameters."""
+    """Returns the configuration and the alarms of each deployment group in the expanded template
+    with these parameters."""
     template = expansion(**parameters)
     for name, resource in resolved(template, defaults(template) | parameters).items():
         if resource["Type"] == "AWS::CodeDeploy::DeploymentGroup":
@@ -158,7 +162,8 @@ def check_expansion():
     found = list(groups(cure))
     assert len(found) == 9, found
     for name, moves, alarms in found:
-        # CodeDeploy keeps a group's alarms if the template says nothing about them. An empty configuration removes them
+        # CodeDeploy keeps a group's alarms if the template says nothing about them. An empty
+        # configuration removes them
         # (https://github.com/aws/serverless-application-model/pull/2453).
         assert (moves, alarms) == ("CodeDeployDefault.LambdaAllAtOnce", {}), f"{name} moves by {moves} and stops by {alarms}"
     for name, moves, alarms in groups(printed("prod")):

@@ -1,4 +1,5 @@
-"""Runs scripts/release/earlier against a stand-in for GitHub's API, and scripts/release/published with a stand-in for GitHub's CLI."""
+"""Runs scripts/release/earlier against a stand-in for GitHub's API, and scripts/release/published
+with a stand-in for GitHub's CLI."""
 
 import http.server
 import io

@@ -1,4 +1,5 @@
-"""Runs all scripts wrongly, and the operators' scripts where something is missing: each must print a sentence and no traceback."""
+"""Runs all scripts with wrong arguments, and the operators' scripts on machines that lack
+something. Each script must print a sentence and no traceback."""
 
 import gzip
 import os
@@ -22,7 +23,7 @@ SCRIPTS = {
     "scripts/preflight": ["prod"], "scripts/smoke": ["--stack", "farebox-prod"], "scripts/restore": ["farebox-prod", "--stop"],
     "scripts/release/delete-rehearsal": ["farebox-rehearsal-1"],
 }
-# Their arguments go to other programs.
+# Scripts that pass their arguments to other programs.
 PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/check/schemathesis", "scripts/check/watch"}
 # Wrong calls, and a part of the sentence.
 WRONG = [
@@ -53,7 +54,7 @@ EXPIRED = ("ExpiredToken", "The security token included in the request is expire
 
 
 def run(*command, **variables):
-    """The exit code and the output. Fails if there is a traceback."""
+    """Returns the exit code and the output. Fails if there is a traceback."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(command, cwd=ROOT, env=kept | NOTHING | variables, capture_output=True, text=True, timeout=60)
     text = done.stdout + done.stderr
@@ -62,7 +63,7 @@ def run(*command, **variables):
 
 
 def commands():
-    """All scripts that people run."""
+    """Returns all scripts that people run."""
     folders = [ROOT / "scripts", *(ROOT / "scripts" / folder for folder in ("release", "check", "dev"))]
     return [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and os.access(path, os.X_OK)]
 
@@ -124,7 +125,8 @@ def check_missing():
 
 
 def mains():
-    """The main function of each script, with arguments for a stack, in this process."""
+    """Yields the main function of each script, with arguments for a stack, to run in this
+    process."""
     restore, smoke, delete = script("restore"), script("smoke"), script("release/delete-rehearsal")
     yield "restore", lambda stack: restore.main([stack, "--stop"])
     yield "smoke", lambda stack: smoke.deployed(stack)
@@ -171,7 +173,8 @@ def check_stacks():
 
 
 def check_archives():
-    """Unpacking an archive that is missing, damaged or not a build leaves the build as it was: scripts/deploy would deploy what is there."""
+    """Checks that unpacking a missing or damaged archive, or one that isn't a build, doesn't change
+    the build, because scripts/deploy deploys whatever the folder contains."""
     with tempfile.TemporaryDirectory() as name:
         folder, root = pathlib.Path(name), Tree(pathlib.Path(name) / "tree").root
         artefacts, archive, given = root / "scripts/release/artefacts", folder / "build.tar.gz", folder / "given.tar.gz"
@@ -205,7 +208,8 @@ def check_archives():
 
 
 def check_routes():
-    """After a rollback the deployed commit is another than the one checked out, and may have other routes."""
+    """After a rollback, the deployed commit differs from the checked-out commit, and may have other
+    routes."""
     smoke = script("smoke")
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
     with patch.object(smoke, "ROUTES", "LICENSE.json"), patch.object(smoke.subprocess, "check_output", return_value="0abc\n"):

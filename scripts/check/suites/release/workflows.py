@@ -1,4 +1,5 @@
-"""Checks the steps of .github/workflows that scripts/check/workflows, which checks their syntax, can't know."""
+"""Checks the commands and conditions in .github/workflows. scripts/check/workflows only checks
+their syntax."""
 
 import json
 import shlex
@@ -12,12 +13,12 @@ def workflow(name):
 
 
 def steps(job, part):
-    """The steps whose command has this text."""
+    """Returns the steps whose command contains this string."""
     return [step for step in job["steps"] if part in step.get("run", "")]
 
 
 def printed(step):
-    """The command of `sam deploy` that this step runs."""
+    """Returns the command of `sam deploy` that this step runs."""
     words = shlex.split(step["run"])
     assert words[0] == "scripts/deploy", step
     return json.loads(subprocess.check_output([ROOT / words[0], "--print", *words[1:]], text=True))
@@ -29,7 +30,7 @@ def check_rollback(deploy):
     jobs = deploy["jobs"]
     assert jobs["build"]["if"] == jobs["rehearse"]["if"] == "inputs.run == ''", "a rollback builds or rehearses"
     job = jobs["production"]
-    # The approval.
+    # This environment requires an approval.
     assert job["environment"] == "production"
     release, rollback = steps(job, "scripts/deploy")
     assert (release["if"], rollback["if"]) == ("inputs.run == ''", "inputs.run != ''"), (release, rollback)
@@ -65,7 +66,7 @@ def check_publishing(jobs):
         assert attests and all(step["if"] == "github.event.repository.visibility == 'public'" for step in attests), attests
     assert {"build", "program", "rehearse"} <= set(publish["needs"]) and publish["permissions"] == {"contents": "write"}, publish
     assert steps(publish, "sha256sum") and steps(publish, 'gh release create "$TAG"'), publish
-    # Production waits for none of it.
+    # Production doesn't wait for these jobs.
     assert jobs["production"]["needs"] == ["build", "rehearse"], jobs["production"]["needs"]
 
 
@@ -78,7 +79,7 @@ def check_advisories():
 
 
 def affected(step, *paths):
-    """Whether a change of these files can affect a step."""
+    """Returns true if a change of these files can affect a step."""
     said = subprocess.check_output([ROOT / ".ci/affected", step], input="\n".join(paths), text=True).strip()
     assert said in ("true", "false"), said
     return said == "true"

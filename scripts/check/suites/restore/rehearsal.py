@@ -1,9 +1,11 @@
-"""Rehearses scripts/restore: runs the real script over moto, which emulates AWS, and with the real `manage` command.
+"""Rehearses scripts/restore: runs the real script, with the real `manage` command, over moto, which
+emulates AWS.
 
-The API at API writes the data to the embedded DynamoDB of the folder DATA. Like DynamoDB, moto restores tables without their settings, but
-it can only restore their current items. The rehearsal therefore keeps the items of the chosen second and writes them to the restored
-tables. The rehearsal reads each table while messages are settled, which splits more transactions than a backup can. A second API at AGAIN, with the
-folder DATA_AGAIN, gets the restored items.
+The API at API writes the data to the embedded DynamoDB in the folder DATA. Like DynamoDB, moto
+restores tables without their settings, but it can only restore their current items. The rehearsal
+therefore keeps the items of the chosen second and writes them to the restored tables. It reads each
+table while messages are settled, which splits more transactions than a backup can. A second API at
+AGAIN, with the folder DATA_AGAIN, gets the restored items.
 """
 
 import contextlib
@@ -33,7 +35,7 @@ script.exec_module(restore)
 
 
 def embedded(folder):
-    """A client of the embedded DynamoDB of a data folder."""
+    """Returns a client of the embedded DynamoDB in a data folder."""
     url = urlsplit((pathlib.Path(folder) / "dynamodb-url").read_text().strip())
     session = boto3.Session(url.username, url.password, region_name="us-east-1")
     return session.client("dynamodb", endpoint_url=f"http://{url.hostname}:{url.port}")
@@ -44,7 +46,7 @@ def items(dynamodb, table):
 
 
 def replace(dynamodb, table, wanted):
-    """Makes these items the only ones of a table."""
+    """Replaces all items in a table by these items."""
     keys = [part["AttributeName"] for part in dynamodb.describe_table(TableName=table)["Table"]["KeySchema"]]
     for item in items(dynamodb, table):
         dynamodb.delete_item(TableName=table, Key={key: item[key] for key in keys})
@@ -91,7 +93,7 @@ def rehearse():
     phone = ok(call(API, "POST", "/api/login/", **ann.login))["token"]
     ok(fay.call("POST", "/api/chat/", message="do not lose this"))
 
-    # The second to restore is taken under load.
+    # Choose the second to restore while the API is under load.
     busy, over = [Person(f"busy-{number}") for number in range(BUSY)], threading.Event()
 
     def load(person):
@@ -102,7 +104,7 @@ def rehearse():
     for thread in threads:
         thread.start()
     archive = {}
-    # Read the ledger first, so that messages settled meanwhile have no row.
+    # Read the ledger first, so that messages that are settled between the reads have no ledger row.
     for table in sorted(tables, key=lambda table: table != "LedgerTable"):
         archive[tables[table]] = items(store, table)
         settled = ok(busy[0].call("GET", "/api/tokens/"))["tokens"]
@@ -113,7 +115,8 @@ def rehearse():
     for thread in threads:
         thread.join()
 
-    # After the second, a key, a session and an account end, and an item is deleted by mistake.
+    # After the chosen second, a key, a session and an account end, and an item is deleted by
+    # mistake.
     ok(ann.call("DELETE", f"/api/user/api-keys/{key['id']}/"))
     ok(call(API, "POST", "/api/logout/", phone))
     ok(ben.call("DELETE", "/api/user/", password="secret123"), 202)
@@ -142,8 +145,8 @@ def rehearse():
     with contextlib.redirect_stdout(printed):
         restore.main([STACK, "--adopt", *(f"--table={table}={name}" for table, name in restored.items())])
     assert all(f"table/{name}" in printed.getvalue() for name in restored.values()), printed.getvalue()
-    # A canary deployment would be rolled back while the functions are stopped. Another release might not be able to read the restored
-    # items.
+    # A canary deployment would be rolled back while the functions are stopped, and another release
+    # might not be able to read the restored items.
     assert f"--stack {STACK} --at-once" in printed.getvalue(), printed.getvalue()
     assert "git checkout 0123abc, then scripts/build" in printed.getvalue(), printed.getvalue()
 
@@ -163,7 +166,8 @@ def rehearse():
 
 
 def is_set_up(aws, table, properties):
-    """Asserts that a restored table has all settings from the template and the tags of the original table."""
+    """Asserts that a restored table has all settings from the template and the tags of the original
+    table."""
     found = aws.describe_table(TableName=table)["Table"]
     ends = aws.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
     assert ends.get("AttributeName") == properties.get("TimeToLiveSpecification", {}).get("AttributeName"), ends

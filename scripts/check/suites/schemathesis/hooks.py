@@ -1,7 +1,9 @@
-"""The facts that Schemathesis can't find in the document: the caller and existing ids. Loaded by scripts/check/schemathesis.
+"""Hooks with the facts that Schemathesis can't find in the document: the caller and existing ids.
+scripts/check/schemathesis loads them.
 
-A request that should be accepted gets values that only this API can issue: ids, cursors, tokens from e-mails, passwords. All other values
-stay as generated. A request that ends a session or an account gets a separate session or account, and administrators' requests change
+A request that should be accepted gets values that only this API can issue: ids, cursors, tokens
+from e-mails, passwords. All other values stay as Schemathesis generated them. A request that ends a
+session or an account gets a separate session or account, and administrators' requests change
 separate users.
 """
 
@@ -47,7 +49,8 @@ def register(**more):
 
 
 def token_of_mail(address, nth=0):
-    """The token in the first e-mail to an address that has a token, or in a later e-mail."""
+    """Returns the token in the first e-mail to an address that contains one, or in a later
+    e-mail."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
         tokens = [re.search(r"(?:^|token=)([A-Za-z0-9_-]{43})$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
@@ -69,14 +72,15 @@ def adjust(user):
     call("POST", f"/api/admin/users/{user}/adjustments", ADMINISTRATOR, json={"amount": 5, "reason": "a gift"})
 
 
-# Make several pages of the trail.
+# Fill several pages of the trail.
 for _ in range(3):
     adjust(MAIN["id"])
 
 # The codes of unused vouchers.
 VOUCHERS = call("POST", "/api/admin/vouchers/", ADMINISTRATOR, json={"name": "a gift", "tokens": 5, "count": 50}).json()["codes"]
 
-# Operations that get a separate account: they end an account or session that others need, or request an e-mail shortly after another one.
+# Operations that need a separate account, because they end an account or session that others need,
+# or request an e-mail shortly after another one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
 
 
@@ -104,7 +108,7 @@ def chat():
 
 
 def sent_key():
-    """The idempotency key of an answered message."""
+    """Returns the idempotency key of an answered message."""
     key = uuid.uuid4().hex
     call("POST", "/api/chat/", MAIN, json={"message": "hi"}, headers={"Idempotency-Key": key})
     return key
@@ -116,7 +120,7 @@ def api_key():
     return call("POST", "/api/user/api-keys/", MAIN, json={"name": "a program"}).json()["id"]
 
 
-# An account remembers fifty ended sessions. The next log-out ends all its sessions.
+# An account remembers fifty ended sessions. A further log-out ends all its sessions.
 sessions = itertools.count()
 
 
@@ -141,7 +145,7 @@ def key_of_user():
     return {"id": account["id"], "key": key["id"]}
 
 
-# Operations of administrators that change a user, so they get separate users.
+# Administrators' operations that change a user. Each request gets a separate user.
 CHANGES = {
     "admin_adjustment",
     "admin_api_key_revoke",
@@ -175,7 +179,7 @@ IDS = {
 
 
 def fit(password):
-    """A valid new password, as similar to this one as possible."""
+    """Returns a valid new password, as similar to this one as possible."""
     password = password.encode()[:256].decode(errors="ignore")
     return f"{password[:-4]}#x7Q" if len(password) < 8 or password.lower() in COMMON else password
 
@@ -199,7 +203,7 @@ KEPT = {"X-Refresh-Token": "cookie", "X-Page-Key": "0" * 32}
 
 
 def kept():
-    """A refresh token, in the form in which a browser stores it in a cookie."""
+    """Returns a refresh token as a browser stores it in a cookie."""
     credentials = {"username": MAIN["username"], "password": PASSWORD}
     return call("POST", "/api/login/", json=credentials, headers=KEPT).cookies["farebox_refresh"]
 
@@ -210,7 +214,7 @@ def search(operation, query):
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
         query["q"] = "somebody"
-    # A query for a single message has only the message and its user.
+    # A query for a single message contains only the message and its user.
     if operation == "admin_chats" and query.get("chat_id"):
         query = {name: value for name, value in query.items() if name not in ("q", "from", "to")} | {"user_id": MAIN["id"]}
     # A search can't be sorted.
@@ -228,14 +232,14 @@ def search(operation, query):
 
 def complete(operation, body):
     """Adds values that no schema can describe to a body."""
-    # No pattern can describe the characters that an address may have, because they may be of any script.
+    # No pattern can describe the characters in an address, because they may belong to any script.
     addressed = ("register", "profile_change", "password_reset", "admin_user_create")
     if operation in addressed and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     # The limit on instructions is in bytes.
     if isinstance(body.get("instructions"), str):
         body["instructions"] = body["instructions"].encode()[:2000].decode(errors="ignore")
-    # Each user is created only once, so each one gets a new address.
+    # A user can be created only once, so each request gets a new address.
     if operation == "admin_user_create" and (body.get("email") or "").strip():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     if operation in ("register", "admin_user_create"):
@@ -267,16 +271,16 @@ def complete(operation, body):
         for field in ("password", "new_password"):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])
-    # A code has a check symbol.
+    # A voucher code contains a check symbol.
     if operation == "voucher_redeem":
         body["code"] = VOUCHERS.pop() if VOUCHERS else "6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"
     if operation == "purchase_create" and next(numbers) % 2:
         body["pack"] = "small"
-    # A day must not be over.
+    # The last day must not be over.
     last_day = {"api_key_create": "expires", "admin_vouchers_create": "ends"}.get(operation)
     if last_day and body.get(last_day):
         body[last_day] = str(date.today() + timedelta(days=365))
-    # There is no price list, and no schema describes one.
+    # There is no price list, so a key can't be restricted to its models.
     if operation == "api_key_create":
         body.pop("models", None)
     if operation == "admin_models_change":
@@ -293,7 +297,7 @@ def complete(operation, body):
         if body.get("id") is not None:
             body["id"] = call("POST", "/api/admin/grants/", ADMINISTRATOR, json=body | {"id": None}).json()["id"]
     if operation == "completions":
-        # Calls need results, choices need functions, and the provider `echo` has no formats.
+        # Calls need results, choices need functions, and the provider `echo` supports no formats.
         for field in ("functions", "function_call", "tool_choice", "response_format"):
             body.pop(field, None)
         of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")
@@ -311,7 +315,7 @@ def complete(operation, body):
         body["input"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
-        # A conversation has the id of its first message, so the id is a valid parent.
+        # A conversation's id is the id of its first message, so it is a valid parent.
         if body.get("after") not in (None, "", "start"):
             body["after"] = body["conversation_id"]
     elif operation.startswith("chat"):
@@ -329,13 +333,13 @@ def before_load_schema(context, raw_schema):
 
 
 def form(body):
-    """The fields of a form: strings, without null values."""
+    """Converts a body to a form's fields: strings, without null values."""
     texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}
     return {field: value if isinstance(value, str) else json.dumps(value) for field, value in texts.items() if value is not None}
 
 
 def refresh(case):
-    """A refresh token in the body, or in the cookie if the header says so."""
+    """Puts a refresh token into the body, or into the cookie if the header says so."""
     body = case.body if isinstance(case.body, dict) else {}
     if any((case.headers or {}).get(name) != value for name, value in KEPT.items()):
         token = body.get("refresh")
@@ -346,7 +350,7 @@ def refresh(case):
 
 
 def page(case):
-    """The cursor of the second page, if there is one."""
+    """Returns the cursor of the second page, if there is one."""
     account = ADMINISTRATOR if is_administration(case) else MAIN
     query = {name: value for name, value in case.query.items() if name != "cursor"}
     path = case.operation.path.format(**case.path_parameters)

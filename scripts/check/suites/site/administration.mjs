@@ -108,7 +108,7 @@ await journeys({
     await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
     assert.equal(lost, 2);
     await balance(page, 4500);
-    // The same values again make a new adjustment.
+    // Sending the same values again makes a new adjustment.
     await adjust(page, "Give", 500, "Sent three times");
     await balance(page, 5000);
   },
@@ -328,8 +328,8 @@ await journeys({
     const dora = await newUser("dora");
     const page = await adminPage();
     await openUser(page, dora);
-    // The API sends this reply only if two administrators demote each other at the same moment, so
-    // simulate it.
+    // Simulate this reply, because the API sends it only if two administrators demote each other at
+    // the same moment.
     await page.route("**/api/admin/users/*/", (route) =>
       route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
     await page.getByRole("button", { name: "Deactivate" }).click();
@@ -362,7 +362,7 @@ await journeys({
     const users = [];
     for (let index = 0; index < count; index += 1) users.push(await newUser(prefix, { email: `m${prefix}${index}@example.com` }));
     const page = await adminPage();
-    // With pages of two, a few users make several pages.
+    // With two users per page, a few users fill several pages.
     await page.route("**/api/admin/users/?*", (route) => route.continue({ url: route.request().url().replace("limit=25", "limit=2") }));
     const search = page.getByRole("searchbox", { name: "Search" });
     for (const part of [prefix.toUpperCase(), `m${prefix}`, mark]) {
@@ -434,9 +434,9 @@ await journeys({
     await page.getByLabel("Order").selectOption("Highest balance");
     await page.waitForURL("**/admin/#/users?sort=-tokens");
     await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
-    // Other journeys change other users' balances meanwhile.
+    // Other journeys change other users' balances at the same time.
     assert.equal(number((await rows(page))[0][4]), 9_004_000);
-    // The users are in the census's order, with current values.
+    // The users are in the census's order, but with their current values.
     await openUser(page, rich);
     await adjust(page, "Take away", 9_003_999, "A mistake");
     await page.getByText(`${rich.name} has 1 token now.`).waitFor();
@@ -491,7 +491,8 @@ await journeys({
     assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
-    // For the same file in another browser, the server knows the grants, their time and their author.
+    // In another browser, the server reports the grants that this file has already made, with their
+    // time and author.
     const elsewhere = await adminPage("#/users/grants");
     await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
     await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
@@ -696,7 +697,7 @@ await journeys({
     await page.waitForURL(`**/admin/#/chats?q=${word}`);
     await page.waitForFunction(() => document.querySelectorAll(".admin-chats > li").length === 1);
     await items.first().getByText(hal.name).waitFor();
-    // Back shows the same search.
+    // The browser's Back shows the same search.
     await items.first().getByRole("link", { name: hal.name }).click();
     await heading(page, hal.name);
     await page.goBack();
@@ -789,7 +790,7 @@ await journeys({
     await table.getByText("Refunded", { exact: true }).waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // Another page still shows the button, but the server refuses the second refund.
+    // Another page still shows the button, but the server refuses a second refund.
     const other = await adminPage();
     await openUser(other, ida);
     await part(other, "Statement");
@@ -800,7 +801,7 @@ await journeys({
     await other.getByRole("dialog").getByText("This answer was refunded before. Nothing was changed.").waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // A row links to its message, and the days filter the rows.
+    // A row links to its message, and the range of days filters the rows.
     await page.getByLabel("To", { exact: true }).fill("2020-01-01");
     await page.getByText("The balance did not change on these days.").waitFor();
     await page.getByLabel("To", { exact: true }).fill("");
@@ -966,9 +967,9 @@ await journeys({
   },
 });
 
-// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
+// --- Steps and checks ---
 
-/** A page in a new browser in which the administrator is logged in. */
+/** Opens a page in a new browser in which the administrator is logged in. */
 async function adminPage(place = "#/users") {
   const page = await newPage();
   await page.goto(`${SITE}admin/${place}`);
@@ -988,7 +989,7 @@ async function openUser(page, { id, name }) {
   await heading(page, name);
 }
 
-/** Checks that the current link is in view within its strip. */
+/** Checks that the current link is visible in its strip. */
 async function showsCurrent(page, name) {
   const strip = page.getByRole("navigation", { name });
   const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
@@ -1046,12 +1047,12 @@ async function rowsAre(page) {
   await page.locator("tbody tr").first().waitFor();
 }
 
-/** The texts of a table's cells. */
+/** Returns the text of each cell in a table, by row. */
 function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** The audit log's entries about a user: the act, the administrator and the reason. */
+/** Returns the audit log's entries about a user: the act, the administrator and the reason. */
 async function actsOn(page, { name }) {
   await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
   await heading(page, "Audit log");
@@ -1068,7 +1069,7 @@ function number(text) {
   return Number(text.replaceAll(",", ""));
 }
 
-/** The accessible name of the focused element. */
+/** Returns the accessible name of the focused element. */
 function focused(page) {
   return page.evaluate(() => {
     const { activeElement: element } = document;

@@ -9,10 +9,10 @@ const DAY = 86_400_000;
 
 const newServerOf = (allowance, settings) => newServer(null, { ALLOWANCE: allowance, FIRST_GRANT: "0", ...settings });
 
-/** `27 Nov 2026`, of a day in UTC */
+/** Formats a day in UTC: `27 Nov 2026`. */
 const inWords = (time) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" }).format(time);
 
-/** Today in UTC, or the day after this many days. */
+/** Returns today's date in UTC, or the date in this many days. */
 const day = (after = 0) => new Date(Date.now() + after * DAY).toISOString().slice(0, 10);
 
 const sentence = (tokens, per, next) => `Your balance is filled up to ${tokens} each ${per}, next on ${inWords(next)} (UTC).`;
@@ -30,7 +30,10 @@ async function spend(page, count) {
 const refusal = (page) => page.getByRole("alert").filter({ hasText: "You don't have enough" });
 const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
 
-/** Lets the page read a profile with this balance once, and an allowance whose next day is today. */
+/**
+ * Lets the page read a profile once with this balance and with an allowance whose next day is
+ * today.
+ */
 const outdate = (page, tokens) =>
   page.route("**/api/user/profile/", async (route) => {
     const response = await route.fetch();
@@ -38,7 +41,7 @@ const outdate = (page, tokens) =>
     await route.fulfill({ response, json: { ...(await response.json()), ...old } });
   }, { times: 1 });
 
-/** A page of a new user for whom the day of the allowance has come while the page was open. */
+/** Opens a page for a new user whose next allowance became due while the page was open. */
 async function oldPage(server, tokens) {
   const ann = await newUser("ann", { site: server.url });
   const page = await chatPage(ann, { url: server.url });
@@ -55,7 +58,7 @@ await journeys({
     const server = await newServerOf("300/day");
     const ann = await newUser("ann", { site: server.url });
     const page = await chatPage(ann, { url: server.url });
-    // The page's first reading of the balance fills it up.
+    // When the page first reads the balance, the API fills it up.
     await balance(page, 300);
     const low = page.locator(".composer-notice");
     await low.getByText("Your tokens are enough for 3 more answers.").waitFor();
@@ -98,7 +101,8 @@ await journeys({
       await row(page, `Allowance for ${period}`).getByText("+1,000").waitFor();
       await looksRight(page, `allowances-${per}`);
 
-      // The allowance is a way to more tokens. An administrator's reason stays a reason.
+      // The page lists the allowance among the ways to get more tokens. An administrator's reason
+      // is only shown as a reason.
       await server.manage("adjust", ann.name, "-800", "--reason", "allowance for lunch");
       await server.manage("adjust", ann.name, "-100", "--reason", "allowance for 2026-13-01");
       await page.reload();
@@ -127,7 +131,7 @@ await journeys({
     const server = await newServerOf("300/day");
     const { ann, page } = await oldPage(server, 0);
     for (let count = 1; count <= 3; count += 1) assert.equal((await ann.api("POST", "api/chat/", { message: "Elsewhere" })).status, 200);
-    // The sentence comes from the refusal.
+    // The page shows the refusal's sentence.
     await page.route("**/api/tokens/", (route) => route.abort());
     await say(page, "One too many");
     await refusal(page).getByText(daily(), { exact: true }).waitFor();
@@ -151,7 +155,8 @@ await journeys({
         const ann = await newUser("ann", { site: server.url });
         const page = await chatPage(ann, { url: server.url, ...look });
         const { next } = (await ann.api("GET", "api/tokens/")).body.allowance;
-        // Days are those of the API, also where they begin on the day before.
+        // Days are shown in UTC, as in the API, also in time zones in which they begin on the day
+        // before.
         const monthly = sentence("30,000 credits", "month", Date.parse(next));
         await page.getByText("Your credits are enough for 3 more answers.").waitFor();
         await page.getByText(monthly, { exact: true }).waitFor();

@@ -11,7 +11,7 @@ const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm
 const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
 const { default: temml } = await script("vendor/temml/temml.min.mjs");
 
-// The first answer that needs the libraries loads them, and is then drawn again.
+// The first answer that needs the libraries loads them, and is drawn again after that.
 const first = whole("$x$\n\n```js\nreturn\n```");
 while (!first.querySelector("math") || !first.querySelector(".code-keyword")) await new Promise((done) => setTimeout(done, 20));
 
@@ -21,14 +21,17 @@ function proves(what, work) {
   console.log(`ok  ${what} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
 }
 
-/** The processor time that `work` takes, in milliseconds. */
+/** Returns the processor time that `work` takes, in milliseconds. */
 function used(work) {
   const began = process.cpuUsage();
   work();
   return process.cpuUsage(began).user / 1000;
 }
 
-/** The number of an answer's code characters that are coloured, and of formula characters laid out. */
+/**
+ * Returns the number of an answer's code characters that are coloured, and of its formula
+ * characters that are laid out.
+ */
 function taken(text) {
   const [{ highlight }, { render }] = [highlighter, temml];
   const count = { code: 0, formulas: 0 };
@@ -46,7 +49,7 @@ function taken(text) {
   return count;
 }
 
-/** The number of formulas that an answer shows. */
+/** Returns the number of formulas that an answer shows. */
 const formulas = (text) => whole(text).querySelectorAll("math").length;
 
 proves("formulas are formulas", () => {
@@ -234,7 +237,10 @@ proves("footnotes are raised numbers, and tasks have a box", () => {
 proves("the work for a growing answer is proportional to its length", () => {
   const { parse } = MarkdownIt.prototype;
   const { createElement } = document;
-  /** The number of characters parsed and of elements made while this answer grows. */
+  /**
+   * Returns the number of characters that are parsed, and of elements that are created, while this
+   * answer grows.
+   */
   const work = (text) => {
     let [parsed, made] = [0, 0];
     MarkdownIt.prototype.parse = function (source, env) {

@@ -1,5 +1,5 @@
-// Tests of branches in Node: the order in which the pages show the messages of a conversation. The
-// API has the same rules, see tests/endpoints/chats/branches.rs.
+// Tests of branches in Node: the order in which the pages show a conversation's messages. The API
+// follows the same rules (tests/endpoints/chats/branches.rs).
 
 import assert from "node:assert/strict";
 import { script } from "./lib/in-node.mjs";

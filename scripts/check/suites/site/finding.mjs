@@ -1,5 +1,5 @@
 // Journeys of users who look for something: chats by day, pinned chats, search results, single
-// messages, and the statement of a range of days.
+// messages, and the statement for a range of days.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const search = (page) => page.getByLabel("Search chats and messages");
 const results = (page) => page.locator(".sidebar .found a");
-/** The groups of the list, with the titles in each. */
+/** Returns the groups of the list, with the titles in each group. */
 const groups = (page) => chats(page).evaluate((list) => [...list.querySelectorAll("h3")].map((group) => [group.textContent, [...group.nextElementSibling.querySelectorAll("li > a")].map((link) => link.textContent)]));
 const texts = (locator) => locator.allInnerTexts();
 
@@ -22,7 +22,7 @@ async function begin({ api }, messages) {
   return ids;
 }
 
-/** Noon, in local time, this many days ago. */
+/** Returns noon, in local time, this many days ago. */
 function daysAgo(days) {
   const time = new Date();
   time.setHours(12, 0, 0, 0);
@@ -124,7 +124,7 @@ await journeys({
     await page.keyboard.press("Control+k");
     assert.equal(await focused(page), "Search chats and messages");
     await page.keyboard.type("GIRAFFE");
-    // The page may search for the first letters too.
+    // The page may also search for the first letters.
     await page.locator(".sidebar mark").filter({ hasText: /^giraffe$/i }).nth(2).waitFor();
     assert.equal(await chats(page).isVisible(), false);
     assert.deepEqual(await texts(page.locator(".sidebar .found-text")), ["Of giraffes and zebras", "Of giraffes and zebras", "Where is the giraffe?"]);
@@ -137,8 +137,8 @@ await journeys({
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Search chats and messages");
-    // In the field, the Up key moves to the last result, the link to the history. Pressed again, it
-    // moves to a message.
+    // In the field, the Up key moves to the last result, which is the link to the history. The next
+    // press moves to a message.
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");
@@ -189,7 +189,7 @@ await journeys({
     await page.goto(`${SITE}#/c/${gone}`);
     await said(page, "One more giraffe").waitFor();
     await look(5);
-    // Results show the titles of chats that the list hasn't read.
+    // The results also show the titles of chats that the list hasn't read.
     await page.locator(".found-chat").getByText("The giraffe of today").waitFor();
     await results(page).filter({ hasText: "A giraffe to be deleted" }).first().click();
     await chats(page).waitFor();

@@ -1,5 +1,5 @@
-// The main journey in Firefox, over WebDriver BiDi. SITE is the URL of the pages, TOOLS is the folder
-// with puppeteer-core, and FIREFOX is the browser.
+// The main journey in Firefox, over WebDriver BiDi. SITE is the URL of the pages, TOOLS is the
+// folder with puppeteer-core, and FIREFOX is the browser.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -32,7 +32,7 @@ try {
   await text("What would you like to know?");
 
   const message = `Lines for ${name} with a title of gypsy jugglers`;
-  // The document is as high as the window in each view.
+  // In each view, the document is as high as the window.
   const staysPut = async (view) => {
     const [document, window, top] = await page.evaluate(() => [globalThis.document.documentElement.scrollHeight, innerHeight, scrollY]);
     assert.deepEqual([document, top], [window, 0], `${view}: the document is ${document} pixels high in a window of ${window}`);
@@ -90,7 +90,7 @@ try {
     await text("You said: And a second one");
   }
 
-  // A title's line has room for the descenders of its letters.
+  // A title's line has space for the descenders of its letters.
   const cut = await page.$eval(".thread-title", (title) => {
     const { lineHeight, fontSize, paddingTop } = getComputedStyle(title);
     return Number.parseFloat(lineHeight) + 2 * Number.parseFloat(paddingTop) < 1.35 * Number.parseFloat(fontSize);

@@ -1,19 +1,27 @@
-// Journeys around the chat: the load time on a slow line, keyboard shortcuts, messages over the page,
-// and the installation as an app.
+// Journeys around the chat: the load time on a slow line, keyboard shortcuts, messages over the
+// page, and the installation as an app.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { SITE, journeys, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
 
-/** The maximum time until the first text is painted, in milliseconds, with a latency of 400 ms and 50 kB a second. */
+/**
+ * The maximum time until the first text is painted, in milliseconds, on a line with a latency of
+ * 400 ms and 50 kB a second.
+ */
 const FIRST_PAINT = 2000;
 
-/** The maximum compressed size in bytes: of the page with the files that it loads at once, and of a session's additional files. */
+/**
+ * The maximum compressed size of the page with the files that it loads at once, and of a session's
+ * additional files, in bytes.
+ */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
-/** Matches the files that a session needs besides the page: the frame and the conversations. */
+/**
+ * Matches the files that a session needs in addition to the page: the frame and the conversations.
+ */
 const SESSION = /\/(chat\/(app|box|branches|composer|follow|offer|picker|receipt|shortcuts|sidebar|thread|turn|turns|unfinished)|markdown\/prose|session\/(models|tabs|user)|ui\/lazy)\.js$/;
 
 /** Resolves with the time at which the first text or picture was painted. */
@@ -71,7 +79,7 @@ await journeys({
     await page.goto(SITE);
     await heading(page, "Log in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
-    // A new browser also asks for the operator's word for tokens.
+    // A new browser also requests the operator's word for tokens.
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$|^api\/health\/$/.test(path));
     assert.deepEqual(late, []);
 
@@ -250,7 +258,7 @@ await journeys({
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");
-    // For a deleted or unknown chat, the page offers no retry.
+    // The page offers no retry for a deleted or unknown chat.
     for (const id of ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "does-not-exist"]) {
       await page.goto(`${SITE}#/c/${id}`);
       await heading(page, "Not found");

@@ -1,7 +1,7 @@
 // Attacks by pages of other origins in Chromium. They try to read and change the data of the local
 // server and its embedded DynamoDB. SITE is the URL of the server and DATA its data folder. If a
-// page's host name resolves to this machine (DNS rebinding), the browser takes the page and the
-// server for one origin.
+// page's host name resolves to this machine (DNS rebinding), the browser considers the page and the
+// server to be one origin.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ const server = new URL(SITE);
 const store = new URL((await readFile(path.join(DATA, "dynamodb-url"), "utf8")).trim());
 const targets = { server: server.port, store: store.port };
 
-// The attacker's server, which has only a page.
+// The attacker's server, which serves only a page.
 const seen = [];
 let stolen = "";
 const attacker = http.createServer((request, response) => {
@@ -129,7 +129,7 @@ try {
       const body = target === targets.server ? registration(newcomer) : JSON.stringify({ TableName: "UsersTable" });
       const url = `http://evil.example:${target}/${target === targets.server ? "api/register" : ""}`;
       const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
-      // The page reads only the refusal.
+      // The page can read only refusals.
       assert.ok(read.every((line) => / 4\d\d /.test(line) || line.endsWith(": ")), read.join("\n"));
       assert.ok(read.some((line) => / 4\d\d /.test(line)), "the name leads here");
       assert.ok(!read.join().includes(victim) && !read.join().includes("argon2"));

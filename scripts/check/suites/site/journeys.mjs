@@ -169,8 +169,8 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply has the balance from the moment when the AI failed, but arrives after the charge
-      // for the answer.
+      // The reply contains the balance from the moment when the AI failed, but arrives after the
+      // charge for the answer.
       await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
@@ -220,7 +220,7 @@ await journeys({
     await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
     await finish(slow);
     assert.equal((await answering).status, 200);
-    // The page reads the balance again without a press.
+    // The page reads the balance again without a click.
     await holding.waitFor({ state: "hidden" });
     await balance(page, 0);
   },
@@ -270,7 +270,7 @@ await journeys({
       if (seconds) await page.getByRole("button", { name: new RegExp(`^Retry in [1-${seconds}] s$`) }).waitFor();
       await page.getByRole("button", { name: "Retry", exact: true }).click();
     }
-    // The page waits for the running message without a press.
+    // The page waits for the running message without a click.
     await answered(page);
     await said(page, "Is anybody there?").waitFor();
     assert.equal(keys.length, refusals.length + 1);
@@ -483,7 +483,7 @@ await journeys({
     for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
     await manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
     const page = await newPage();
-    // With pages of two, a few rows make several pages.
+    // With two rows per page, a few rows fill several pages.
     await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
     await page.goto(`${SITE}#/statement`);
     await logIn(page, ann);
@@ -544,7 +544,7 @@ await journeys({
     await heading(lost, "Log in");
     await logIn(lost, { name: email, password: "a better horse with a battery" });
     await heading(lost, "What would you like to know?");
-    // Sessions from before the change have ended.
+    // The sessions that began before the change have ended.
     await page.goto(`${SITE}#/history`);
     await page.getByText("Your session has ended.").waitFor();
     await page.goto(link);
@@ -592,7 +592,7 @@ await journeys({
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name has been saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
-    // A profile that arrives late has an old balance.
+    // A profile that arrives late contains an old balance.
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;
@@ -653,7 +653,7 @@ await journeys({
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
     const dialog = page.getByRole("dialog", { name: "Instructions for this chat" });
     await dialog.getByLabel("How should the AI answer in this chat?").fill("Speak French.");
-    // A press outside of the dialog loses no text.
+    // A click outside of the dialog doesn't lose the typed text.
     await page.mouse.click(5, 5);
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText("The instructions for this chat have been saved.").waitFor();
@@ -663,7 +663,7 @@ await journeys({
 
     const [{ id }] = (await ann.api("GET", "api/conversations/?limit=2")).body.slice(1);
     await page.goto(`${SITE}#/c/${id}`);
-    // Until this chat has been read, the page shows the last one, with a menu of the same name.
+    // Until this chat is loaded, the page shows the previous chat, with a menu of the same name.
     await heading(page, "Recall one");
     await page.getByRole("button", { name: "More about this chat" }).click();
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
@@ -929,11 +929,11 @@ await journeys({
   async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    // The other views are loaded after the first one is shown, and import others.
+    // The other views are loaded after the first view is shown, and import further files.
     const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
     for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
     await page.evaluate(() => import(new URL("../account/statement.js", document.querySelector("script[src$='chat/page.js']").src)));
-    // Without the list of chats, the sidebar would be offline too.
+    // Wait until the list of chats is loaded. Otherwise the sidebar would be offline, too.
     await page.getByText("Your chats will appear here.").waitFor();
     await page.context().setOffline(true);
     await say(page, "Hello?");
@@ -944,15 +944,18 @@ await journeys({
     await page.context().setOffline(false);
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("Grant for a new account").waitFor();
-    // The page has sent the message again without a press.
+    // The page has sent the message again without a click.
     await page.getByRole("link", { name: "Hello?", exact: true }).click();
     await said(page, "Hello?").waitFor();
   },
 });
 
-// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
+// --- Steps and checks ---
 
-/** Delays the API's reply to the next call of a URL. `answered` resolves when the API has replied, and `letGo` passes the reply on. */
+/**
+ * Delays the API's reply to the next call of a URL. `answered` resolves when the API has replied,
+ * and `letGo` passes the reply on.
+ */
 async function hold(page, url) {
   let tell;
   const answered = new Promise((resolve) => {
@@ -969,14 +972,14 @@ async function hold(page, url) {
   return { answered, letGo };
 }
 
-/** Checks that the page has one link to the operator's shop. */
+/** Checks that the page contains one link to the operator's shop. */
 async function leadsToMore(page) {
   const link = page.getByRole("link", { name: "Buy more tokens in our shop." });
   await link.waitFor();
   assert.deepEqual(await link.evaluateAll((links) => links.map(({ href, target, rel }) => [href, target, rel])), [["https://shop.example.com/tokens", "_blank", "noopener noreferrer"]]);
 }
 
-/** The description of a field for screen readers. */
+/** Returns a field's description for screen readers. */
 function described(field) {
   return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
 }

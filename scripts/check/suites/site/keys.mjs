@@ -1,4 +1,4 @@
-// Journeys of users who create API keys with limits, use and rename them, and of an administrator who
+// Journeys of users who create, use and rename API keys with limits, and of an administrator who
 // sees the limits.
 
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ const LIST = {
 
 const KEYS = "#/account/api-keys";
 
-/** The API keys of a new user: `{user, page}`. */
+/** Opens a new user's API keys. Returns `{user, page}`. */
 async function keysPage({ url = SITE, ...options } = {}) {
   const user = await newUser("ann", { site: url });
   const page = await chatPage(user, { url, place: KEYS, ...options });
@@ -24,7 +24,7 @@ async function keysPage({ url = SITE, ...options } = {}) {
   return { user, page };
 }
 
-/** The dialog for a new key, with this name and open limits. */
+/** Opens the dialog for a new key, with this name and with the limits unfolded. */
 async function newKey(page, name) {
   await page.getByRole("button", { name: "New key" }).click();
   const dialog = page.getByRole("dialog", { name: "New API key" });
@@ -42,16 +42,16 @@ async function keyIn(dialog) {
   return key;
 }
 
-/** The row of a key in a list. */
+/** Returns a key's row in a list. */
 const row = (page, name) => page.locator(".list > li").filter({ has: page.getByText(name, { exact: true }) });
 
-/** The status and the code of a message that a program sends with a key. */
+/** Sends a message with a key, as a program does. Returns the status and the code of the reply. */
 async function message(key, { model = "any", site = SITE } = {}) {
   const { status, body } = await ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content: "Hello!" }] }, key, site);
   return [status, body.error?.code];
 }
 
-/** Changes a field of all keys in the list that the page reads from now on. */
+/** Changes a field of every key in the lists that the page will read. */
 async function pretend(page, path, change) {
   await page.route(path, async (route) => {
     if (route.request().method() !== "GET") return route.continue();
@@ -114,7 +114,7 @@ await journeys({
     const error = (input) => input.locator("xpath=ancestor::*[contains(@class, 'field')][1]").locator(".field-error");
     await day.fill("2020-01-01");
     await tokens.fill("0");
-    // An error opens the fields again.
+    // An error unfolds the fields again.
     await dialog.locator("summary").click();
     await tokens.waitFor({ state: "hidden" });
     await create(dialog);
@@ -129,7 +129,7 @@ await journeys({
     await error(tokens).getByText("This must be a whole number from 1 to").waitFor();
     assert.equal(await focused(page), "Token limit");
 
-    // Without the year, this would be a key that doesn't expire.
+    // If the page ignored a day without a year, the key would never expire.
     await day.fill("");
     await day.press("0");
     await day.press("3");
@@ -180,7 +180,7 @@ await journeys({
     const dialog = await newKey(page, "robot");
     const models = dialog.getByRole("group", { name: "Models" });
     await models.getByLabel("deep").check();
-    // As if an administrator had just removed the model from the price list.
+    // Pretend that an administrator has just removed the model from the price list.
     const refusal = { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { models: ["There is no such model."] } };
     await page.route("**/api/user/api-keys/", (route) => route.fulfill({ status: 400, json: refusal }), { times: 1 });
     await create(dialog);
@@ -207,7 +207,8 @@ await journeys({
     await page.reload();
     const shown = row(page, "old server");
     await shown.getByText("Expired", { exact: true }).waitFor();
-    // Days are those of the API, also where the day in UTC begins on the day before.
+    // Days are shown in UTC, as in the API, also in time zones in which they begin on the day
+    // before.
     await shown.getByText("last used yesterday, expired on 31 Mar 2020").waitFor();
     await shown.getByText("100 of 100 tokens this month, resets on 1 Dec 2099", { exact: true }).waitFor();
     await looksRight(page, "keys-expired");

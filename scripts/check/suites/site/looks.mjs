@@ -1,5 +1,5 @@
 // Checks every view of the chat page and of the documentation, in both colour schemes, wide and
-// narrow: axe finds no fault, the view fits the window, and a screenshot is stored.
+// narrow. axe must find no fault, and the view must fit the window. Stores a screenshot of each.
 
 import assert from "node:assert/strict";
 import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
@@ -84,7 +84,7 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
-  // A stopped answer that can't be continued any more has nothing below its sentence.
+  // If a stopped answer can't be continued any more, nothing follows its sentence.
   const stopped = page.locator(".turn", { hasText: "You stopped this answer." }).locator(".note-body > p").first();
   assert.equal(await stopped.evaluate((sentence) => getComputedStyle(sentence).marginBottom), "0px");
   await page.unroute("**/api/chat/stream/");
@@ -124,7 +124,7 @@ const documentation = (colorScheme, width) => async () => {
   const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
   await page.goto(`${SITE}docs/`);
   await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
-  // The page's policy refuses HTML, so the descriptions are nodes.
+  // The page's policy forbids HTML strings, so the descriptions consist of nodes.
   await page.getByText("Programs use API keys").waitFor();
   assert.equal(await page.locator(".topbar").getByRole("link", { name: "Administration" }).count(), 0);
   await shot("docs");
@@ -152,7 +152,7 @@ const documentation = (colorScheme, width) => async () => {
   await shot("docs-schema");
 };
 
-/** Checks the parts that would overflow first in a narrow window, beside a scrollbar of 15 pixels. */
+/** Checks the parts that would overflow first in a narrow window with a scrollbar of 15 pixels. */
 async function fitsNarrow(page, view) {
   const { width, height } = page.viewportSize();
   await page.setViewportSize({ width: width - 15, height });

@@ -15,7 +15,7 @@ const { nodesOf } = await script("markdown/nodes.js");
 const BLOCKS = "blockquote figure h1 h2 h3 h4 h5 h6 hr li ol p pre table tbody td th thead tr ul".split(" ");
 const tag = (node) => node?.localName ?? "";
 
-/** The nodes that the pages show, in the notation of the examples. */
+/** Returns the nodes that the pages show, in the notation of the examples. */
 function shown(nodes) {
   const box = document.createElement("div");
   box.append(...nodes);
@@ -25,7 +25,10 @@ function shown(nodes) {
   return written(box);
 }
 
-/** An example's HTML as the pages show it: images are links, line ends are breaks, and tasks and nested headings are text. */
+/**
+ * Returns an example's HTML as the pages show it. Images become links, line ends become breaks, and
+ * tasks and nested headings become text.
+ */
 function expected(html) {
   const box = document.createElement("div");
   box.innerHTML = html;
@@ -83,7 +86,7 @@ function hasHtml(markdown) {
   return false;
 }
 
-/** An example with real tabs in place of arrows. */
+/** Replaces the arrows in an example by tabs. */
 const tabbed = ({ section, markdown, html }) => ({ section, markdown: markdown.replaceAll("→", "\t"), html: html.replaceAll("→", "\t") });
 
 function hold(name, examples) {

@@ -32,7 +32,7 @@ await journeys({
     assert.match(await page.locator(".said p").innerText(), /^line one\nline two$/);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // The box for editing a message behaves the same.
+    // The box for editing a message behaves in the same way.
     await page.getByRole("button", { name: "Edit this message" }).tap();
     const edit = page.getByLabel("Edit the message");
     assert.equal(await edit.getAttribute("enterkeyhint"), "enter");

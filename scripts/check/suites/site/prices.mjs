@@ -1,5 +1,5 @@
-// Journeys through a price list: users who choose a model and pay for what it used, and administrators
-// who change prices. The server that the other journeys use has no price list.
+// Journeys with a price list: users choose a model and pay for its usage, and administrators change
+// prices. The server of the other journeys has no price list.
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./lib/administering.mjs";
@@ -9,7 +9,9 @@ import { newServer } from "./lib/server.mjs";
 
 const FIRST_GRANT = 4000;
 
-/** The price list of most journeys. The default model has one price for all messages. */
+/**
+ * The price list for most of these journeys. The default model costs the same for every message.
+ */
 const LIST = {
   currency: "USD",
   million_tokens: "20.00",
@@ -46,7 +48,7 @@ async function choose(page, name) {
   await page.getByRole("button", { name: `Model: ${name}`, exact: true }).waitFor();
 }
 
-/** The bodies and keys of the messages that the page sends from now on. */
+/** Collects the bodies and keys of the messages that the page sends from now on. */
 function sent(page) {
   const all = [];
   page.on("request", (request) => {
@@ -60,7 +62,7 @@ function leave(server, { name }, tokens) {
   return server.manage("adjust", name, String(tokens - FIRST_GRANT), "--reason", "for a test");
 }
 
-/** The card of a model in the form of the price list. */
+/** Returns a model's card in the form for the price list. */
 const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name }) });
 const names = (page) => page.locator(".admin-cards h2 > span:first-child").allInnerTexts();
 const save = (page) => page.getByRole("button", { name: "Save the prices" }).click();
@@ -93,7 +95,8 @@ await journeys({
     await page.locator(".composer-hint").getByText("Slow, thorough").waitFor();
     assert.equal(await most(page), number(shown[1][2]));
 
-    // The price grows with the message: 40 tokens for 800 bytes, or 2,400 for characters that may need 15 model tokens.
+    // The price grows with the message: 800 bytes cost 40 tokens, but 2,400 if each of these
+    // characters may need 15 model tokens.
     const empty = await most(page);
     const box = page.getByLabel("Your message");
     await box.fill("x".repeat(800));
@@ -117,7 +120,7 @@ await journeys({
     await receipt.getByText("1,000 model tokens, 200 of them from the provider's cache").waitFor();
     await receipt.getByText("50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer").waitFor();
 
-    // The conversation is part of the next prompt, and the browser remembers the choice.
+    // The next prompt contains the conversation, and the browser remembers the choice.
     await page.waitForFunction((before) => !document.querySelector(".composer-cost").textContent.includes(before), empty.toLocaleString("en"));
     assert(await most(page) > empty);
     await page.reload();
@@ -185,7 +188,7 @@ await journeys({
     const hint = page.locator(".edit .hint");
     await hint.getByText(`The new answer costs at most ${(regenerated + 41).toLocaleString("en")} tokens. Your original message is kept.`).or(hint.getByText(`at most ${(regenerated + 40).toLocaleString("en")} tokens.`)).waitFor();
     const edited = number(await hint.innerText());
-    // Another choice changes the price of the open version too.
+    // Another choice also changes the price of the open version.
     await choose(page, "quick");
     await hint.getByText("The new answer costs 100 tokens.").waitFor();
     await choose(page, "deep");
@@ -194,7 +197,7 @@ await journeys({
     await answered(page);
     assert.deepEqual([messages[2].model, messages[2].max_cost], ["deep", edited]);
 
-    // The shown price pays for the longest answer, also with instructions and in a conversation.
+    // The shown price covers the longest answer, also with instructions and in a conversation.
     const [{ id }] = (await ann.api("GET", "api/conversations/")).body;
     await ann.api("PATCH", `api/conversations/${id}/`, { instructions: "Speak French.\n".repeat(20) });
     await page.reload();
@@ -222,7 +225,7 @@ await journeys({
     await page.getByRole("button", { name: "Retry" }).click();
     await page.getByRole("button", { name: "Retry" }).waitFor();
     await page.reload();
-    // The page also repeats the message after a reload, without a press.
+    // After a reload, the page also repeats the message, without a click.
     await page.getByText("The server can't be reached.").waitFor();
     await page.unroute("**/api/chat/stream/");
     await page.getByRole("button", { name: "Retry" }).click();
@@ -274,7 +277,7 @@ await journeys({
     assert.equal(await picker(page).innerText(), "quick");
     await balance(page, 150);
 
-    // A refused version is sent again as a version.
+    // After a refusal, a version is sent again as a version.
     await choose(page, "vast");
     await page.getByRole("button", { name: "Regenerate the answer" }).click();
     await page.getByRole("button", { name: /^Regenerate for at most/ }).click();
@@ -300,7 +303,7 @@ await journeys({
     await admin.getByText("The prices have been saved.").waitFor();
     await heading(admin, "Prices");
     await admin.getByText("150 tokens a message").waitFor();
-    // The functions read the list again within a minute.
+    // The functions read the list again after at most a minute.
     const isRefused = async () => (await ben.api("POST", "api/chat/", { message: "Hello!", model: "quick", max_cost: 100 })).status === 409;
     const isListed = async () => (await ben.api("GET", "api/models")).body.models[0].fare.message === 150;
     for (let tries = 0; !((await isRefused()) && (await isListed())); tries += 1) {
@@ -322,7 +325,7 @@ await journeys({
     assert.deepEqual(messages.map(({ max_cost }) => max_cost), [100, 150]);
     assert.notEqual(messages[0].key, messages[1].key);
 
-    // A model that isn't offered any more.
+    // The chosen model isn't offered any more.
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 400, json: { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { model: ["No model has this name."] } } }), { times: 1 });
     await say(page, "And now?");
     await refusal.getByText("The model quick isn't offered any more. Choose another one.").waitFor();
@@ -373,7 +376,7 @@ await journeys({
     await heading(page, "Edit the prices");
     assert.deepEqual(await names(page), ["quick", "deep", "vast"]);
 
-    // Mistakes that the page finds.
+    // The page finds these mistakes.
     const rate = card(page, "deep").getByLabel("Rate of the answer");
     await rate.fill("0.4");
     await card(page, "quick").getByLabel("Name").fill("");
@@ -388,7 +391,7 @@ await journeys({
     await card(page, "deep").getByText("500 model tokens cost 200 tokens.").waitFor();
     await card(page, "deep").getByText("The example costs 250 tokens (USD 0.005), the provider asks USD 0.00625, and −USD 0.00125 (−25%) is left.").waitFor();
 
-    // Mistakes that the server finds.
+    // The server finds these mistakes.
     await card(page, "deep").getByLabel("Answered by").fill("openai\nnobody:gpt");
     await page.getByLabel("Currency").fill("usd");
     await save(page);
@@ -473,7 +476,7 @@ await journeys({
     await page.getByText("140 tokens a message").waitFor();
     assert.equal(lost, 1);
 
-    // All versions are in the audit log, and stay readable.
+    // The audit log lists all versions, and they stay readable.
     await page.getByRole("link", { name: "History" }).click();
     await heading(page, "Audit log");
     assert.equal(await page.getByLabel("Action", { exact: true }).inputValue(), "prices");
@@ -487,7 +490,7 @@ await journeys({
     await page.getByText("It can't be changed.").waitFor();
     assert.equal(await page.getByRole("link", { name: "Edit", exact: true }).count(), 0);
 
-    // An earlier version is the beginning of a new one.
+    // A copy of an earlier version can be edited to make a new one.
     await page.getByRole("link", { name: "Edit a copy" }).click();
     await heading(page, "Edit the prices");
     assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "130");

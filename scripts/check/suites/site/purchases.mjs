@@ -1,4 +1,5 @@
-// Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are simulated: no money moves.
+// Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are
+// simulated: no money moves.
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./lib/administering.mjs";
@@ -13,7 +14,7 @@ const SMALL = "1,000 tokens";
 
 const newShop = (settings) => newServer(null, { PAYMENTS: "simulated", ...settings });
 
-/** A page in which a new user sees the packs. */
+/** Opens a page in which a new user sees the packs. */
 async function buyer(server, options) {
   const ann = await newUser("ann", { site: server.url });
   const page = await chatPage(ann, { url: server.url, place: "#/buy", ...options });
@@ -21,14 +22,14 @@ async function buyer(server, options) {
   return { ann, page };
 }
 
-/** Orders a pack, and presses a button of the payment page. */
+/** Orders a pack, and presses a button on the payment page. */
 async function order(page, choice, name = SMALL) {
   await page.getByRole("button", { name: `Buy ${name}`, exact: true }).click();
   await heading(page, "Simulated payment");
   await page.getByRole("button", { name: choice, exact: true }).click();
 }
 
-/** Does something to the newest payment, as its bank or its operator. */
+/** Acts on the newest payment, as the buyer's bank or the operator. */
 async function act(server, choice, beside) {
   const page = await newPage({ beside });
   await page.goto(server.payments);
@@ -39,7 +40,10 @@ async function act(server, choice, beside) {
 
 const purchase = (page) => page.getByRole("region", { name: "Your purchases" }).locator(".list > li").first();
 
-/** Waits until the first purchase has this state. The payment's event arrives at any time, and the page doesn't wait for it. */
+/**
+ * Waits until the first purchase has this state. The payment's event may arrive at any time, and
+ * the page doesn't wait for it.
+ */
 async function becomes(page, state) {
   for (let tries = 0; tries < 60; tries += 1) {
     const reading = page.waitForResponse((response) => new URL(response.url()).pathname === "/api/user/purchases/");
@@ -80,7 +84,7 @@ await journeys({
     await looksRight(page, "purchases-statement");
     await row.getByRole("link", { name: "Purchase" }).click();
     await heading(page, "Buy tokens");
-    // A reload doesn't tell the outcome again.
+    // After a reload, the page doesn't announce the outcome again.
     await page.reload();
     await purchase(page).waitFor();
     assert.equal(await page.getByText("Thank you!").count(), 0);
@@ -115,7 +119,7 @@ await journeys({
   async "the page waits for a late event and can ask again"() {
     const server = await newShop();
     const { page } = await buyer(server);
-    // The first replies are those from before the event.
+    // The first replies still show the state before the event.
     let held = 0;
     let look;
     const looked = new Promise((done) => (look = done));
@@ -147,7 +151,7 @@ await journeys({
     await becomes(page, "Partly refunded");
     const refunded = await purchase(page).innerText();
     assert.match(refunded, /€2\.99 · €1\.49 refunded/);
-    // Half of an odd price is rounded down, and so are the tokens that are left.
+    // Half of an odd price is rounded down, and so are the remaining tokens.
     const { body } = await ann.api("GET", "api/tokens/");
     await balance(page, body.tokens);
     assert(body.tokens >= FIRST_GRANT + 500 && body.tokens < FIRST_GRANT + 510, `${body.tokens}`);
@@ -329,7 +333,7 @@ await journeys({
         await order(page, "Pay");
         await page.getByText("1,000 credits are in your balance. Thank you!").waitFor();
         await looksRight(page, `purchases-buy-${width}-${colorScheme}`);
-        // Beside a scrollbar of 15 pixels, too.
+        // Also check the width beside a scrollbar of 15 pixels.
         await page.setViewportSize({ ...look.viewport, width: width - 15 });
         await fitsItsBox(page.locator(".tabs"), "the tabs");
         await page.setViewportSize(look.viewport);
@@ -350,7 +354,7 @@ await journeys({
           [`users/${ann.id}/statement`, ann.name, "tbody tr"],
         ]) {
           await admin.goto(`${server.url}admin/#/${place}`);
-          // Until the view has been read, the page shows the one before.
+          // Until a view is loaded, the page shows the previous view.
           await heading(admin, title);
           await admin.locator(sign).first().waitFor();
           if (place === "figures") await admin.getByText("The same numbers as a table").click();

@@ -1,14 +1,14 @@
-// Journeys of users who read: slowly growing answers, links and code in answers, long conversations,
-// and search results.
+// Journeys of users who read: slowly growing answers, links and code in answers, long
+// conversations, and search results.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answer, answered, chatPage, heading, said, say } from "./lib/chatting.mjs";
 
-/** The distance to the end of the text, in pixels. */
+/** Returns the distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
 const scrolled = (page) => page.locator("main").evaluate((main) => main.scrollTop);
-/** Waits until the growing answer contains a text. */
+/** Waits until the growing answer contains this text. */
 const grows = (page, text) => answer(page).getByText(text).waitFor();
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -206,7 +206,7 @@ await journeys({
     const summary = page.locator(".chat-answer summary").first();
     await summary.waitFor();
     assert.match(await summary.innerText(), /^There are seven/);
-    // In the middle of an answer, the mark is plain text.
+    // In the middle of an answer, the mark is shown as plain text.
     await page.goto(SITE);
     await say(page, "Raw Write `<think>` and </think> around it.");
     await answered(page);
@@ -241,7 +241,7 @@ await journeys({
     await page.keyboard.press("Control+V");
     assert.equal(await box.inputValue(), "You said: Copy me");
 
-    // If the browser also refuses this command, the text is selected.
+    // If the browser also refuses this command, the page selects the text.
     await page.evaluate(() => (document.execCommand = () => false));
     await box.fill("");
     await page.getByRole("button", { name: "Copy the answer" }).click();

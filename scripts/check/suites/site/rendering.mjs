@@ -6,7 +6,7 @@ import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/brow
 import { answer, answered, chatPage, heading, logIn, say } from "./lib/chatting.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
-/** An answer with every element that has a style. */
+/** An answer that contains every element with a style. */
 const EVERYTHING = String.raw`Raw ## A title
 
 Some *words*, **bold** ones, ~~none~~, ${"`code`"} and [a link](https://example.com). The area is \(A = \pi r^2\).
@@ -53,7 +53,7 @@ async function rendered(page) {
   await answer(page).locator(".code-keyword").first().waitFor();
 }
 
-/** The classes of the coloured parts of code, without duplicates. */
+/** Returns the classes of the coloured parts of code, without duplicates. */
 const kinds = (page) => answer(page).locator(".code span[class]").evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
 
 /** Collects the names of the modules that the page requests from now on. */
@@ -94,7 +94,7 @@ await journeys({
     await code.nth(1).getByRole("button", { name: "Copy", exact: true }).click();
     await code.nth(1).getByText("Copied").waitFor();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
-    // Code in an unknown language has one colour.
+    // Code in an unknown language is shown in one colour.
     await say(page, "Raw ```klingon\nreturn 1\n```");
     await answered(page);
     await answer(page).getByText("klingon").waitFor();
@@ -128,7 +128,7 @@ await journeys({
     await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => family.includes("STIX Two Math") && status === "loaded"));
     const fonts = await answer(page).locator("math, math *").evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
     assert.deepEqual(fonts, ['"STIX Two Math", math']);
-    // Each character is drawn in this font.
+    // The browser draws each character in this font.
     const devtools = await page.context().newCDPSession(page);
     for (const method of ["DOM.enable", "CSS.enable"]) await devtools.send(method);
     const { root } = await devtools.send("DOM.getDocument", { depth: 0 });
@@ -243,7 +243,10 @@ await journeys({
       const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
       const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
       const { parse } = MarkdownIt.prototype;
-      /** The number of characters parsed and of nodes added to the page while this answer grows. */
+      /**
+       * Returns the number of characters that are parsed, and of nodes that are added to the page,
+       * while this answer grows.
+       */
       const work = async (whole) => {
         let [parsed, added] = [0, 0];
         MarkdownIt.prototype.parse = function (source, env) {

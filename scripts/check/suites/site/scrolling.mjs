@@ -12,7 +12,10 @@ const TURNS = 10;
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** A user with a long conversation, whose first message asks for the giraffe, and with a program's message. */
+/**
+ * Creates a user with a long conversation, whose first message asks for the giraffe, and with a
+ * program's message.
+ */
 async function reader() {
   const ann = await newUser("ann");
   const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
@@ -26,7 +29,7 @@ async function reader() {
   return { ann, first, program };
 }
 
-/** The sizes of the document and the window, and the scroll position of the document. */
+/** Returns the sizes of the document and the window, and the document's scroll position. */
 const measures = (page) =>
   page.evaluate(() => {
     const { scrollHeight, scrollWidth } = document.documentElement;
@@ -40,7 +43,7 @@ async function fillsWindow(page, view) {
   assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
 }
 
-/** Checks that a page whose document scrolls ends with its content. */
+/** Checks that a scrolling document ends where its content ends. */
 async function endsWithContent(page, view) {
   const { scrollHeight, scrollWidth, body, height, width } = await measures(page);
   assert.equal(scrollHeight, Math.max(body, height), `${view}: the document is ${scrollHeight} pixels high, and its content ${body}`);

@@ -1,5 +1,5 @@
-// Journeys of users who send messages and meanwhile stop an answer, reload the page, lose the session
-// or use a second tab.
+// Journeys of users who send messages and then stop an answer, reload the page, lose the session or
+// use a second tab.
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./lib/browser.mjs";
@@ -10,15 +10,15 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 
-/** The number of chats in the sidebar, when it has read them. */
+/** Returns the number of chats in the sidebar, once it has loaded them. */
 async function listed(page) {
   await chats(page).getByText("Loading").waitFor({ state: "detached" });
   return chats(page).getByRole("listitem").count();
 }
 const messages = (page) => page.locator(".said p").allInnerTexts();
-/** An access token of a new session, for requests beside the page. */
+/** Returns an access token from a new session, for requests that the page doesn't send. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
-/** The number of times that a user was charged. */
+/** Returns how often a user was charged. */
 const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
@@ -85,7 +85,7 @@ await journeys({
     assert.equal(await listed(page), 0);
     await balance(page, FIRST_GRANT);
 
-    // Text that was written meanwhile stays in the box and begins the conversation.
+    // Text that was typed while the AI was thinking stays in the box, and begins the conversation.
     await page.keyboard.press("Enter");
     await page.getByText("Thinking").waitFor();
     await page.keyboard.type("Something else");
@@ -123,13 +123,14 @@ await journeys({
       await say(page, message);
       if (manner === "Silently") await page.getByText("Thinking").waitFor();
       else await said(page, "Slowly five").waitFor();
-      // The first stop request, from the page before the reload, is lost. Later requests arrive.
+      // The first stop request, which the page sends before the reload, is lost. Later requests
+      // arrive.
       const lost = () =>
         new Promise((sent) => {
           let stops = 0;
           page.route("**/api/chat/stop/", (route) => (stops++ === 0 ? sent() : route.continue()));
         });
-      // Where the stop request arrives, the page may say so before the reload.
+      // If the stop request arrives, the page may say so before the reload.
       const isSaid = () => [...document.querySelectorAll(".composer-notice")].some((note) => note.textContent.includes("Nothing was charged."));
       const told = manner === "Silently" && page.waitForFunction(isSaid);
       const ended = isTold ? page.waitForResponse("**/api/chat/stop/") : lost();
@@ -237,7 +238,7 @@ await journeys({
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     const own = page.url();
     await newChat(page);
-    // A press on the chat in the list may have read this address before the answer replaced it.
+    // A click on the chat in the list may have read this address before the answer replaced it.
     await page.goto(local);
     await said(page, slow).waitFor();
     assert.equal(page.url(), own);
@@ -316,7 +317,8 @@ await journeys({
     await answered(page);
     assert.equal(await spent(ann), 1);
 
-    // After some minutes the user decides, and can't send the message again by mistake.
+    // After some minutes, the page lets the user decide, and the user can't send the message again
+    // by mistake.
     [isRunning, seconds, asked] = [true, "0", 0];
     await say(page, "Take even more time");
     await page.getByText("Ask for its answer again in a few minutes.").waitFor();
@@ -342,7 +344,7 @@ await journeys({
       // The list of chats is redrawn a moment later.
       await dot.waitFor({ state: "detached" });
       assert.equal(await listed(page), 1);
-      // After a reload the message is restored too, and sent again.
+      // After a reload, the message is also restored and sent again.
       const again = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/api/chat/stream/"));
       await page.reload();
       await again;
@@ -391,7 +393,7 @@ await journeys({
   async "a reload right after the first answer shows it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    // The page asks for the title of the new chat, and gets no reply.
+    // The page requests the title of the new chat, and gets no reply.
     await page.route("**/api/conversations/*/", () => {});
     await say(page, "Stay where you are");
     await answered(page);

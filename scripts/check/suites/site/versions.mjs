@@ -7,7 +7,10 @@ import { answer, answered, balance, chatPage, focused, heading, regenerate, said
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const messages = (page) => page.locator(".said p").allInnerTexts();
-/** The switch of the turn with this number, such as `2 / 3`. A turn with one version has none. */
+/**
+ * Returns the version switch of the turn with this number, such as `2 / 3`. A turn with one version
+ * has no switch.
+ */
 const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: /^Versions of this/ });
 const shows = (page, words, turn = 0) => version(page, turn).getByText(words, { exact: true }).waitFor();
 const previous = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Previous version" });
@@ -56,7 +59,7 @@ await journeys({
     await answered(page);
     assert.deepEqual(await messages(page), [vary, "Told and now?"]);
 
-    // The shown branch survives a reload.
+    // After a reload, the page shows the same branch.
     await next(page).click();
     await says(page, "Answer 2");
     assert.deepEqual(await messages(page), [vary]);
@@ -98,7 +101,7 @@ await journeys({
     await regenerate(page);
     await shows(page, "2 / 2");
     await page.locator(".answer").getByRole("group", { name: "Versions of this answer" }).waitFor();
-    // The switch stays under the pointer.
+    // The switch doesn't move away from the pointer.
     const place = () => version(page).boundingBox();
     await answered(page);
     const { y } = await place();
@@ -187,7 +190,7 @@ await journeys({
     await page.keyboard.press("Enter");
     await says(page, "Answer 1");
     assert.equal(await focused(page), "Previous version");
-    // At the first version, the button for the previous version is disabled but stays.
+    // At the first version, the button for the previous version is disabled, but still shown.
     assert.equal(await previous(page).getAttribute("aria-disabled"), "true");
     await page.keyboard.press("Enter");
     await shows(page, "1 / 2");
@@ -216,7 +219,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await version(page).isVisible(), false);
 
-    // If a regeneration is refused, there is no text to keep.
+    // If a regeneration is refused, there is no typed text to keep.
     const refusal = { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
     await regenerate(page);
@@ -338,7 +341,7 @@ await journeys({
     await next(page, 1).click();
     await said(page, "Where is the lion?").waitFor();
     assert.equal((await messages(page)).length, 26);
-    // The address no longer names the found message.
+    // The address no longer contains the id of the found message.
     await page.reload();
     await said(page, "Later 23").waitFor();
     assert.equal(await said(page, "Where is the giraffe?").count(), 0);

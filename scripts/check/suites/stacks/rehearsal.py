@@ -1,4 +1,5 @@
-"""Deploys the stacks of scripts/check/stacks into moto, and compares the resources in moto's services with the expected ones."""
+"""Deploys the stacks of scripts/check/stacks into moto, and compares the resources in moto's
+services with the expected ones."""
 
 import json
 import os
@@ -14,15 +15,18 @@ from moto.cloudformation import models, parsing  # noqa: E402
 from suites.stacks.resources import arn, client, given  # noqa: E402
 
 BUCKET = "artefacts"
-# The keys of each table and the attribute with its TTL. An update may add indexes, but it must not change these.
+# The keys of each table, and the attribute with its TTL. An update may add indexes, but it must not
+# change the keys or the TTL.
 TABLES = {
     "UsersTable": (["pk"], None), "TokensTable": (["pk"], "expires_at"), "KeysTable": (["kid"], "until"),
     "ChatsTable": (["user_id", "chat_id"], None), "LedgerTable": (["user_id", "entry_id"], None),
 }
-# Resources that an update replaces intentionally: each release has its versions, and a changed API has a new deployment. moto also
-# replaces the nested stack, which contains only alarms, and a schedule that gets another target.
+# Resources that an update replaces intentionally: each release creates new versions, and a changed
+# API gets a new deployment. moto also replaces the nested stack, which contains only alarms, and a
+# schedule that gets another target.
 MADE_AGAIN = {"AWS::Lambda::Version", "AWS::ApiGateway::Deployment", "AWS::CloudFormation::Stack", "AWS::Events::Rule"}
-# Placeholders that CloudFormation should have replaced. Policies may contain their own variables, and WAF has an action named `None`.
+# Placeholders that CloudFormation should have replaced. Policies may contain their own variables,
+# and WAF has an action named `None`.
 UNRESOLVED = re.compile(r'\$\{(?!aws:)|"(Ref|Fn::\w+)": |\bNone\b(?!": )')
 
 
@@ -44,8 +48,8 @@ def without_nothing(value):
 
 
 def check_resolved():
-    """Makes moto refuse resources with unresolved texts and resources of unknown types, which it would skip. Removes AWS::NoValue from
-    lists, where moto leaves it."""
+    """Makes moto refuse resources with unresolved placeholders, and resources of unknown types,
+    which it would skip. Removes AWS::NoValue from lists, where moto leaves it."""
     parse = parsing.parse_resource
 
     def parse_resource(resource, resources_map):
@@ -79,7 +83,7 @@ class Stack:
             s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
         deploy = client("cloudformation").update_stack if over else client("cloudformation").create_stack
         deploy(StackName=self.name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template", Capabilities=["CAPABILITY_IAM"],
-               # moto takes the default of a list for a string.
+               # moto mistakes the default of a list for a string.
                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()])
         described, = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         assert described["StackStatus"] == ("UPDATE_COMPLETE" if over else "CREATE_COMPLETE"), described
@@ -168,7 +172,8 @@ class Stack:
             variables = about["Environment"]["Variables"]
             assert sum(len(key) + len(value) for key, value in variables.items()) <= 4096, f"{name} has a larger environment than Lambda takes"
             self.check_variables(name, variables)
-            # moto doesn't return the logging configuration, so compare the configuration in the template.
+            # moto doesn't return the logging configuration, so compare the configuration in the
+            # template.
             logging = given[function]["LoggingConfig"]
             assert logging == {"LogFormat": "JSON", "LogGroup": self.ids["LogGroup"]}, f"{name} logs to {logging}"
             assert about["Architectures"] == [self.parameters["Architecture"]], about["Architectures"]
@@ -179,7 +184,8 @@ class Stack:
             assert layers == list(filter(None, [self.parameters["TracesLayerArn"]])), f"{name} has the layers {layers}"
 
     def check_variables(self, name, variables):
-        """Asserts that variables have the values of their parameters, the names of their tables, and the ARN of the secret."""
+        """Asserts that variables contain the values of their parameters, the names of their tables,
+        and the ARN of the secret."""
         declared = self.template["Resources"][name]["Properties"]["Environment"]["Variables"]
         assert variables.keys() == declared.keys(), f"{name} has the variables {variables.keys() ^ declared.keys()} or not"
         for variable, value in declared.items():
@@ -191,7 +197,8 @@ class Stack:
             assert variables[variable] == expected, f"{name} has {variable}={variables[variable]}, not {expected}"
 
     def check_routes(self):
-        """Asserts that each method of each path calls its function, by the alias if there is one, and that API Gateway may call it."""
+        """Asserts that each method of each path calls its function, through the alias if there is
+        one, and that API Gateway may call it."""
         gateway, functions = client("apigateway"), client("lambda")
         api, stage = self.ids["Api"], self.parameters["StageName"]
         found = {}
@@ -226,7 +233,8 @@ class Stack:
         assert self.outputs["Url"] == url, self.outputs["Url"]
 
     def check_alarms(self):
-        """Asserts that every alarm watches an existing resource and notifies the topic. Returns the number of alarms."""
+        """Asserts that every alarm watches an existing resource and notifies the topic. Returns the
+        number of alarms."""
         ids = dict(self.ids)
         if "AlarmStack" in self.ids:
             ids |= {f"alarms.{name}": each for name, each in self.ids_of(self.ids["AlarmStack"]).items()}
@@ -256,7 +264,8 @@ class Stack:
 
 
 def update(before, after):
-    """Deploys one stack over another, and then the first one again. Asserts that resources with data keep their ids and data."""
+    """Updates a stack to another one, and back. Asserts that resources with data keep their ids and
+    data."""
     first = Stack(before)
     item = {"pk": {"S": "user:ann"}, "balance": {"N": "4000"}}
     client("dynamodb").put_item(TableName=first.ids["UsersTable"], Item=item)
@@ -277,7 +286,8 @@ def update(before, after):
 
 
 def prepare(of):
-    """Creates the resources that a stack expects in the account. moto refuses a function if its layer or event source doesn't exist."""
+    """Creates the resources that a stack expects in the account, because moto refuses a function if
+    its layer or event source doesn't exist."""
     parameters = of["parameters"]
     if parameters["TracesLayerArn"]:
         client("lambda").publish_layer_version(LayerName="collector", Content={"ZipFile": b"code"})
@@ -291,7 +301,8 @@ def prepare(of):
 def main():
     warnings.simplefilter("ignore")
     check_resolved()
-    # The templates are JSON here, and moto's YAML parser takes seconds for each one.
+    # Parse the templates as JSON, which they are here: moto's YAML parser takes seconds for each of
+    # them.
     models.yaml.load = lambda text, Loader: json.loads(text)
     with open(sys.argv[1]) as file:
         stacks = {each["name"]: each for each in json.load(file)}

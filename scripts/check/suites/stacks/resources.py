@@ -1,8 +1,10 @@
-"""Resource types for moto's CloudFormation, which lacks them or ignores some of their properties.
+"""Adds resource types to moto's CloudFormation, which lacks them or ignores some of their
+properties.
 
-A call of the service's API, which moto emulates, makes each resource. botocore therefore compares all names and types of properties with
-AWS's models, and moto refuses malformed properties, such as a policy with an empty resource. An update keeps a resource unless
-CloudFormation would replace it (updates.py).
+Each resource is created by a call to the service's API, which moto emulates. botocore therefore
+compares all names and types of properties with AWS's models, and moto refuses malformed properties,
+such as a policy with an empty resource. An update keeps a resource unless CloudFormation would
+replace it (updates.py).
 """
 
 import copy
@@ -25,7 +27,8 @@ def client(service):
 
 
 def aws(service, operation, properties=None, **further):
-    """Calls an operation with the properties of a resource. CloudFormation capitalizes names, and accepts strings for numbers."""
+    """Calls an operation with the properties of a resource. CloudFormation capitalizes names, and
+    accepts strings for numbers."""
     meta = client(service).meta
     model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])
     return getattr(client(service), operation)(**fitting(model.input_shape, (properties or {}) | further, model.name))
@@ -72,7 +75,8 @@ class Made(CloudFormationModel):
 
 
 def made(kind, *attributes):
-    """Adds a type to moto. `make` creates a resource of this name, or changes the one with this id, and returns its id and attributes."""
+    """Adds a type to moto. `make` creates a resource with this name, or changes the resource with
+    this id, and returns its id and attributes."""
     def register(make):
         def create(cls, resource_name, cloudformation_json, account_id, region_name, **_):
             properties = cloudformation_json["Properties"]
@@ -172,7 +176,7 @@ def role(name, properties, before):
     for policy in attached:
         aws("iam", "attach_role_policy", RoleName=name, PolicyArn=policy)
     for policy in inline:
-        # SAM's own policies have no version, which moto requires and IAM doesn't.
+        # SAM's own policies have no version. moto requires a version, but IAM doesn't.
         document = {"Version": "2012-10-17"} | policy["PolicyDocument"]
         aws("iam", "put_role_policy", RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
     return name, {"Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
@@ -210,7 +214,7 @@ def alias(name, properties, before):
 def permission(name, properties, before):
     if before:
         return before.physical_resource_id, {}
-    # The permission is for the alias or for the function.
+    # The permission is for an alias or for the function.
     called, _, qualifier = properties.pop("FunctionName").removeprefix(arn("lambda", "function:")).partition(":")
     aws("lambda", "add_permission", properties, FunctionName=called, StatementId=name, **({"Qualifier": qualifier} if qualifier else {}))
     return name, {}
@@ -236,7 +240,7 @@ def rest_api(name, properties, before):
         identity = aws("apigateway", "create_rest_api", properties, DisableExecuteApiEndpoint=closed)["id"]
     else:
         identity = before.physical_resource_id
-        # moto takes the string "false" for true.
+        # moto treats the string "false" as true.
         aws("apigateway", "update_rest_api", RestApiId=identity,
             PatchOperations=[{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true" if closed else ""}])
     aws("apigateway", "put_rest_api", RestApiId=identity, Mode="overwrite", Body=json.dumps(body))
@@ -279,7 +283,7 @@ def gateway_account(name, properties, before):
 def domain_name(name, properties, before):
     if before is None:
         aws("apigateway", "create_domain_name", properties)
-    # moto returns no target.
+    # moto doesn't return the domain's target.
     return properties["DomainName"], {"RegionalDomainName": f"d-1.execute-api.{REGION}.amazonaws.com", "RegionalHostedZoneId": "Z1UJRXOUMOOFQ8"}
 
 
@@ -341,7 +345,7 @@ def backup_plan(name, properties, before):
 
 @made("AWS::Backup::BackupSelection")
 def backup_selection(name, properties, before):
-    """Compares the properties with AWS's model, because moto has no backup selections."""
+    """Compares the properties with AWS's model, because moto doesn't support backup selections."""
     model = client("backup").meta.service_model.operation_model("CreateBackupSelection")
     fitting(model.input_shape, properties, name)
     return name, {}

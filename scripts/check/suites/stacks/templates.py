@@ -1,6 +1,7 @@
-"""The templates as they are deployed: expanded by SAM's translator and resolved with given parameters.
+"""Returns the templates as they are deployed: expanded by SAM's translator and resolved with given
+parameters.
 
-Needs aws-sam-cli, which contains the translator; no AWS account.
+Needs aws-sam-cli, which contains the translator, but no AWS account.
 """
 
 import gc
@@ -14,7 +15,8 @@ import re
 import sys
 from functools import cache
 
-# The translator copies the whole API for each route. Without garbage collection the translation takes a quarter less time.
+# The translator copies the whole API for each route. Without garbage collection, the translation
+# takes a quarter less time.
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)
@@ -70,7 +72,7 @@ def parsed(text):
 
 
 def source(text=None, release=1795158000):
-    """template.yaml, or another version of it, as scripts/deploy deploys it."""
+    """Returns template.yaml, or another version of it, as scripts/deploy deploys it."""
     return script("deploy").released(json.loads(parsed(text or (ROOT / "template.yaml").read_text())), release)
 
 
@@ -83,7 +85,8 @@ def defaults(template):
 
 
 def expansion(text=None, release=1795158000, **values):
-    """The template that SAM expands with these parameters, as after an upload of the same code."""
+    """Returns the template that SAM expands with these parameters. The functions' code is always
+    the same."""
     template = source(text, release)
     del template["Globals"]["Function"]["CodeUri"]
     for name, resource in template["Resources"].items():
@@ -93,7 +96,8 @@ def expansion(text=None, release=1795158000, **values):
 
 
 def resolved(template, values):
-    """The resources in an expanded template with these parameters. References become logical ids, and attributes become ARNs."""
+    """Returns the resources in an expanded template with these parameters. References become
+    logical ids, and attributes become ARNs."""
     names = PSEUDO | values | {"AWS::NoValue": None}
     lists = [name for name, each in template["Parameters"].items() if each["Type"] == "CommaDelimitedList"]
     names |= {name: names[name].split(",") for name in lists}
@@ -154,8 +158,8 @@ def resolved(template, values):
 
 
 def check_choice(template, choices):
-    """Checks that each condition of the template is true with some of these choices of parameters and false with others, so that both sides of
-    each are checked."""
+    """Checks that each condition of the template is true for some of these choices of parameters
+    and false for others, so that both sides of each condition are checked."""
     every = template | {"Resources": {name: {"Condition": name} for name in template["Conditions"]}}
     holding = [resolved(every, defaults(template) | values).keys() for values in choices]
     for name in template["Conditions"]:

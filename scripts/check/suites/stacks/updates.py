@@ -1,24 +1,27 @@
-"""The resources that CloudFormation replaces in an update, and the permissions that it needs. The source is cfn-lint's resource schemas."""
+"""Finds the resources that CloudFormation replaces in an update, and the permissions that it needs,
+in cfn-lint's resource schemas."""
 
 import sys
 from functools import cache
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-# Further properties that must not change, by AWS's documentation. A change of the secret's property keeps the secret but replaces its value.
+# Further properties that must not change, according to AWS's documentation. A change of the
+# secret's property keeps the secret but replaces its value.
 FURTHER = {"AWS::DynamoDB::Table": ["LocalSecondaryIndexes"], "AWS::SecretsManager::Secret": ["GenerateSecretString"]}
 
 
 @cache
 def create_only(kind):
-    """The paths of the properties that can only be set at creation."""
+    """Returns the paths of the properties that can only be set at creation."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     paths = schema.get("createOnlyProperties", []) + schema.get("conditionalCreateOnlyProperties", [])
     return [path.removeprefix("/properties/").split("/") for path in paths] + [[name] for name in FURTHER.get(kind, [])]
 
 
 def actions_for(kind):
-    """The actions that CloudFormation performs for resources of a type, with the permissions of the deploying role."""
+    """Returns the actions that CloudFormation performs for resources of a type, with the
+    permissions of the deploying role."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers")
     if not handlers:
         sys.exit("this cfn-lint doesn't know what CloudFormation calls: python3 -m pip install --requirement .ci/requirements.txt")
@@ -32,17 +35,18 @@ def at(path, properties):
 
 
 def replacing(kind, before, after):
-    """The changed properties of a resource that make CloudFormation replace it."""
+    """Returns the changed properties of a resource that make CloudFormation replace it."""
     changed = ["/".join(path) for path in create_only(kind) if at(path, before) != at(path, after)]
     if kind == "AWS::DynamoDB::Table":
-        # An attribute whose type changes also counts.
+        # A change of an attribute's type also counts.
         types = [{each["AttributeName"]: each["AttributeType"] for each in of["AttributeDefinitions"]} for of in (before, after)]
         changed += [f"AttributeDefinitions/{name}" for name in types[0] if types[1].get(name, types[0][name]) != types[0][name]]
     return changed
 
 
 def replaced(before, after):
-    """The resources of a resolved template that the next template replaces, with the reason: another type or these properties."""
+    """Returns the resources of a resolved template that the next template replaces, with the
+    reason: another type or these properties."""
     found = {}
     for name in before.keys() & after.keys():
         one, other = before[name], after[name]

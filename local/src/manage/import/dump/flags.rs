@@ -1,5 +1,5 @@
-//! The fields of the user model that an import doesn't read. Some of them may say that a user must not
-//! log in, so the operator decides about those.
+//! The fields of the user model that an import doesn't read. Some of them may mean that a user must
+//! not log in, so the operator decides about those.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::models::{Balance, UserModel, field_of, fields};
 use super::record::{Record, Source, Value};
 use super::{Dump, UserKey};
 
-/// Parts of the names of fields that ban or delete a user if they have a value.
+/// Parts of the names of fields that ban or delete a user if they are set.
 const BANS: [&str; 15] = [
     "delet",
     "banned",
@@ -30,50 +30,50 @@ const BANS: [&str; 15] = [
 const ADMISSIONS: [&str; 6] =
     ["approved", "enabled", "verified", "confirmed", "activated", "active"];
 
-/// Names of fields with one of several states.
+/// The names of fields that contain one of several states.
 const STATES: [&str; 4] = ["status", "account_status", "user_status", "account_state"];
 
-/// Fields of every Django user, which a report needn't name.
+/// Fields of every Django user, which a report doesn't list.
 const OF_DJANGO: [&str; 4] = ["groups", "id", "last_login", "user_permissions"];
 
 /// Parts of the names of fields whose values a report doesn't show.
 const SECRETS: [&str; 10] =
     ["pass", "secret", "token", "key", "otp", "hash", "code", "phone", "mail", "salt"];
 
-/// The number of a field's values that a report shows.
+/// The maximum number of a field's values that a report shows.
 const SHOWN: usize = 3;
 
-/// The number of a value's characters that a report shows.
+/// The maximum number of characters of a value that a report shows.
 const LONGEST: usize = 40;
 
 /// A condition on a field of the user model, which the operator wrote as `field` or `field=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     pub field: String,
-    /// `None` if each value fulfils the condition but null, false, 0 and the empty text.
+    /// `None` if every value except null, false, 0 and the empty string fulfils the condition.
     value: Option<String>,
 }
 
-/// A field that an import doesn't read, with its commonest values.
+/// A field that an import doesn't read, with its most common values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
     /// The field's name.
     pub field: String,
-    /// The commonest values that several users have, each with the number of its users. Empty if the
-    /// values may be secrets.
+    /// The most common of the values that several users share, each with the number of its users.
+    /// Empty if the values may be secrets.
     pub values: Vec<(String, u64)>,
     /// The number of different values.
     pub different: usize,
 }
 
-/// A field that may say that users must not log in.
+/// A field that may mean that users must not log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
     /// The condition that makes these users inactive, such as `is_banned` or `status=closed`.
     pub condition: String,
     /// The field's name.
     pub field: String,
-    /// The number of users who would be able to log in.
+    /// The number of users who could log in, although this field may forbid it.
     pub users: u64,
 }
 
@@ -81,7 +81,8 @@ impl Condition {
     /// Parses the names of fields.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the user model lacks a field, or a name has a value.
+    /// Fails with a sentence for the terminal if the user model lacks a field, or if a name is
+    /// followed by a value.
     pub fn parse_fields(
         fields: &[String],
         source: &dyn Source,
@@ -125,7 +126,7 @@ impl Condition {
     pub fn holds(&self, record: &Record) -> bool {
         let value = record.required(&self.field).ok();
         match &self.value {
-            // Null isn't true either.
+            // Null isn't true, so it also fulfils `field=false`.
             Some(wanted) if wanted.eq_ignore_ascii_case("false") => !value.is_some_and(is_set),
             Some(wanted) => shown(value).eq_ignore_ascii_case(wanted),
             None => value.is_some_and(is_set),
@@ -134,8 +135,8 @@ impl Condition {
 }
 
 impl Dump {
-    /// Returns the fields of the user model that the import doesn't read, and those of them that might
-    /// say that users must not log in, although these users could.
+    /// Returns the fields of the user model that the import doesn't read. Also returns those of
+    /// them that may mean that users must not log in, although these users could.
     pub fn unused(&self) -> (Vec<Unused>, Vec<Flag>) {
         let models = self.source.models();
         let Some(model) = models.iter().find(|model| model.name == self.user_model.name) else {
@@ -158,7 +159,7 @@ impl Dump {
             .filter(|name| !is_used(name))
             .collect();
         let mut all: Vec<HashMap<String, u64>> = vec![HashMap::new(); unused.len()];
-        // The same for users who can log in, of whom some might be meant to be out.
+        // The same counts for users who can log in. Some of them may be banned.
         let mut active = all.clone();
         let mut kinds = vec![Kind::default(); unused.len()];
         for (user, id) in self.users.iter().enumerate() {
@@ -197,7 +198,7 @@ impl Dump {
         (reported, flags)
     }
 
-    /// Returns the models with rows that the import doesn't read, each with the number of its rows.
+    /// Returns the models that contain rows but aren't imported, each with the number of its rows.
     /// Omits the models of Django itself.
     pub fn unused_models(&self) -> Vec<(String, usize)> {
         let balance = match &self.balance {
@@ -240,7 +241,7 @@ impl Dump {
     }
 }
 
-/// The numbers of active users by what their value of a field says.
+/// How many active users have a value that is set, or isn't.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     set: u64,
@@ -259,7 +260,7 @@ impl Kind {
     }
 }
 
-/// Returns the question about a field, whose values these active users have.
+/// Returns the question about a field. `active` contains the number of active users for each value.
 fn flag(field: &str, active: &HashMap<String, u64>, kind: Kind) -> Option<Flag> {
     let name = field.to_lowercase();
     let of = |condition: String, users: u64| {
@@ -289,7 +290,7 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// Returns a value as a report shows it, and as the operator writes it in a condition.
+/// Formats a value as a report shows it, and as the operator writes it in a condition.
 fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "null".into(),

@@ -1,7 +1,7 @@
 //! A `dumpdata` JSON file: a list of rows such as
 //! `{"model": "chat.chat", "pk": 17, "fields": {"user": 1, "message": "hi", ..}}`.
 //!
-//! The text stays in memory as it is. A row is parsed again each time it is read.
+//! The file's text stays in memory unchanged. A row is parsed again each time it is read.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 
 use super::record::{Field, Model, PK, Record, RowId, Source, Value};
 
-/// The number of a model's rows from which the names of its fields are read. Django writes all
+/// The number of a model's rows from which the names of its fields are collected. Django writes all
 /// fields into every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
-/// The writer of a file, which decides the form of its rows.
+/// The program that wrote a file. It decides the form of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// `dumpdata`.
@@ -35,10 +35,10 @@ impl Form {
     }
 }
 
-/// The name of the model in a file with users only.
+/// The name of the model in a file that contains only users.
 const USERS: &str = "user";
 
-/// A JSON file with rows.
+/// A JSON file that contains rows.
 pub(super) struct JsonFile {
     form: Form,
     text: String,
@@ -49,7 +49,7 @@ pub(super) struct JsonFile {
     has_lines: bool,
 }
 
-/// The place of a row in the text.
+/// The position of a row in the file's text.
 struct Span {
     bytes: Range<usize>,
     /// Counted from 1.
@@ -68,16 +68,16 @@ struct Entry<'a> {
 }
 
 impl JsonFile {
-    /// Finds the rows in the text of a file.
+    /// Finds the rows in a file's text.
     ///
     /// # Errors
-    /// Fails with the reason, and its line and column, if the text isn't a list of rows.
+    /// Fails with the reason, and its line and column, if `text` isn't a list of rows.
     pub fn parse(text: String) -> Result<Self, String> {
         Self::of(text, Form::Dump)
     }
 
-    /// Like [`JsonFile::parse`], for users as other programs write them: each has its fields in one
-    /// object, with its primary key as `id`.
+    /// Like [`JsonFile::parse`], for users as other programs write them. Each user is an object
+    /// that contains the fields, and the primary key as `id`.
     pub fn parse_users(text: String) -> Result<Self, String> {
         Self::of(text, Form::Users)
     }
@@ -106,7 +106,7 @@ impl JsonFile {
             let span = Span { bytes: start..start + raw.get().len(), line };
             let model = entry.model.into_owned();
             let spans = rows.entry(model.clone()).or_default();
-            // Other programs leave out fields.
+            // Other programs may leave out fields, so read the names of all rows.
             if spans.len() < SAMPLE || form == Form::Users {
                 names.entry(model).or_default().extend(entry.fields.into_keys());
             }
@@ -160,7 +160,7 @@ impl Source for JsonFile {
     }
 }
 
-/// Returns an error's reason with its place in the file. The error is in a row that starts on
+/// Returns an error's reason with its position in the file. The error is in a row that starts on
 /// `line`, after `column` bytes.
 fn positioned(error: &serde_json::Error, line: usize, column: usize) -> String {
     let reason = error.to_string();
@@ -185,8 +185,8 @@ fn value(raw: &RawValue) -> serde_json::Result<Value> {
     })
 }
 
-/// Returns a key, or a part of a natural key: a text without its quotes, anything else as it is
-/// written.
+/// Converts a key, or a part of a natural key, to a string. Strings lose their quotes; other values
+/// stay as they are written.
 fn key(raw: &RawValue) -> String {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::record::{Record, Relation, RowId, Source, Value};
 
-/// The users by the values with which other rows refer to them. A user is identified by its number
-/// in the order of the file.
+/// Finds users by the values with which other rows refer to them. A user is identified by its
+/// position in the file.
 #[derive(Default)]
 pub(super) struct UserIndex {
     /// The number of users.
     count: usize,
-    /// False if the users have no primary keys, as after `dumpdata --natural-primary`.
+    /// False if the users have no primary keys, for example after `dumpdata --natural-primary`.
     has_keys: bool,
     by_pk: HashMap<String, usize>,
     by_username: HashMap<String, Match>,
@@ -27,19 +27,19 @@ enum Match {
 pub(super) struct Links {
     /// The rows of each user, in the order of the file.
     of: Vec<Vec<RowId>>,
-    /// The rows whose user isn't in the file, in the order of the file, with the reason.
+    /// The rows whose user isn't in the file, each with the reason, in the order of the file.
     pub unlinked: Vec<(RowId, String)>,
-    /// The rows that are refused because of their primary key, with the reason.
+    /// The rows that are refused because of their primary key, each with the reason.
     pub refused: HashMap<RowId, String>,
 }
 
-/// The primary keys of a model's rows, each with the id and the line of its first row.
+/// The primary keys of a model's rows, each with the id and the line of the first row that uses it.
 #[derive(Default)]
 pub(super) struct Keys(HashMap<String, (RowId, Option<usize>)>);
 
 impl Keys {
-    /// Records the primary key of the next row. If an earlier row has the same key, refuses both rows
-    /// with the reason, because either could be the right one.
+    /// Records the primary key of the next row. If an earlier row uses the same key, refuses both
+    /// rows with the reason, because either could be the right one.
     pub fn insert(
         &mut self,
         pk: &str,
@@ -61,9 +61,9 @@ impl Keys {
 }
 
 impl UserIndex {
-    /// Reads the keys and names of the users with these ids. The names are in the fields
-    /// `username` and `email`. Also returns the users that are refused because of their primary
-    /// key, with the reason.
+    /// Reads the keys and names of the users with these ids. The names are in the fields `username`
+    /// and `email`. Also returns the users that are refused because of their primary key, each with
+    /// the reason.
     pub fn read(
         source: &dyn Source,
         model: &str,
@@ -125,7 +125,7 @@ impl UserIndex {
 }
 
 impl Links {
-    /// Reads to which user each row of a model refers.
+    /// Reads to which user each row of a model refers, directly or through another model.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -188,7 +188,8 @@ impl Links {
     }
 }
 
-/// Returns the users of a model's rows by the rows' primary keys, or the reason why a row has none.
+/// Maps the primary keys of a model's rows to the users. If a row has no user, the value is the
+/// reason.
 fn between(
     source: &dyn Source,
     model: &str,

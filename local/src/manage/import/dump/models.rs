@@ -1,7 +1,7 @@
 //! Finds the models of users, balances and chats by their fields.
 //!
-//! A model or field is used without the operator's choice only if the file shows that it is meant.
-//! Otherwise the failure asks, and names the options that answer.
+//! A model or field is used without the operator's choice only if the file leaves no doubt about
+//! it. Otherwise the failure asks for a choice, and lists the options for it.
 
 use super::links::{Links, UserIndex};
 use super::record::{Field, Model, PK, RELATIONS, Record, Relation, Source, Value};
@@ -38,8 +38,8 @@ const JOINED: [&str; 4] = ["date_joined", "joined_at", "created_at", "created"];
 const BALANCES: [&str; 6] =
     ["tokens", "token_balance", "balance", "tokens_left", "remaining_tokens", "credits"];
 
-/// Parts of the names of models with chats. A model without one of them may have tickets or reviews,
-/// whose fields are called like those of chats.
+/// Parts of the names of models that contain chats. Other models may contain tickets or reviews,
+/// whose fields have the same names as those of chats.
 const CHAT_WORDS: [&str; 13] = [
     "chat",
     "message",
@@ -63,7 +63,7 @@ pub(super) struct UserModel {
     /// The name with which people log in: `username`, or `email` in a model without usernames.
     pub username: String,
     pub email: Option<&'static str>,
-    /// True if the owner has verified the address. Only in files that Django didn't write.
+    /// The field that says whether the owner has verified the address. `None` in Django's files.
     pub verified: Option<&'static str>,
     pub first_name: Option<&'static str>,
     pub last_name: Option<&'static str>,
@@ -81,27 +81,28 @@ pub(super) struct ChatModel {
     pub name: String,
     pub user: Relation,
     pub message: String,
-    /// The field with the response, or how the rows of questions and answers are told apart.
+    /// The field with the response, or how to tell questions from answers if each is a row.
     pub answer: Answer,
     pub time: String,
     /// The field with the name of the AI model.
     pub model: Option<&'static str>,
 }
 
-/// Where a chat model has the answer to a message.
+/// Where a chat model stores the answer to a message.
 pub(super) enum Answer {
     /// In this field of the same row.
     Field(String),
     /// In a later row.
     Row {
-        /// The field that says whether the user or the AI has written the row.
+        /// The field that says whether the user or the AI wrote the row.
         role: String,
-        /// The field whose rows are one conversation.
+        /// The field that groups rows into conversations: rows of one conversation have the same
+        /// value.
         conversation: Option<String>,
     },
 }
 
-/// Where the balance is.
+/// Where the file contains the balance.
 pub(super) enum Balance {
     /// Every user has this many tokens.
     Same(u64),
@@ -130,7 +131,7 @@ impl UserModel {
         for model in source.models().iter().filter(|model| !model.is_empty) {
             candidates.extend(Self::of(source, model, choices)?.ok());
         }
-        // The user model is the one to which chats refer, if the file says to which.
+        // If the file says to which model chats refer, that is the user model.
         let has_chats = |user: &Self| {
             source.models().iter().filter(|model| !model.is_empty && is_chat_like(&model.name)).any(
                 |model| {
@@ -159,7 +160,7 @@ impl UserModel {
         })
     }
 
-    /// The inner failure describes a missing field.
+    /// The inner failure is a description of the missing field.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal if the operator must choose the field for log-ins.
@@ -179,7 +180,7 @@ impl UserModel {
                 Some(field) => field.name.clone(),
                 None => return Ok(Err(format!("no field `{field}` (--login-field)"))),
             },
-            // `dumpdata` doesn't repeat the primary key in the fields.
+            // `dumpdata` doesn't repeat the primary key among the fields.
             (None, Some("email")) if has_names_as_keys(source, model) => {
                 return Err(format!(
                     "People may log in to {} with its primary key or with `email`. Choose one with --login-field pk or --login-field email.",
@@ -215,7 +216,7 @@ impl UserModel {
     }
 }
 
-/// Returns true if the first primary key is a name, and neither a number nor a UUID.
+/// Returns true if the first primary key is a name, rather than a number or a UUID.
 fn has_names_as_keys(source: &dyn Source, model: &Model) -> bool {
     if source.is_plain() {
         return false;
@@ -229,8 +230,8 @@ impl ChatModel {
     /// Finds the chat model. `None` if no model can be the chat model.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if several models can be the chat model, a model might
-    /// be it, or the chosen model can't.
+    /// Fails with a sentence for the terminal if several models can be the chat model, if a model
+    /// could be but lacks a field, or if the chosen model can't be.
     pub fn find(
         source: &dyn Source,
         choices: &ModelChoices,
@@ -369,7 +370,7 @@ pub(super) enum Role {
     System,
 }
 
-/// Returns who has written a row, by the value of its field `role`. `None` if the value doesn't say.
+/// Returns who wrote a row, from the value of its field `role`. `None` if the value doesn't say.
 pub(super) fn role_of(field: &str, value: &Value) -> Option<Role> {
     let has = |word: &str| field.split('_').any(|part| part.eq_ignore_ascii_case(word));
     let is_user_if =
@@ -484,7 +485,7 @@ impl Balance {
         Ok(Self::Field { model: model.name.clone(), field, rows })
     }
 
-    /// Says where the balance is, such as `chat.user.tokens`.
+    /// Returns the name of the balance's field, such as `chat.user.tokens`.
     pub fn path(&self) -> String {
         match self {
             Self::Same(tokens) => format!("--tokens {tokens}"),
@@ -504,13 +505,13 @@ fn chosen<'a>(source: &'a dyn Source, flag: &str, name: &str) -> Result<&'a Mode
     })
 }
 
-/// Returns true if two names of models differ only in case and in the spelling of the dot.
+/// Returns true if the names of two models differ only in case and in the spelling of the dot.
 fn is_same(one: &str, other: &str) -> bool {
     let spelled = |name: &str| name.to_lowercase().replace('.', "_");
     spelled(one) == spelled(other)
 }
 
-/// Returns true if a model's name says that the model has chats.
+/// Returns true if the name of a model suggests that the model contains chats.
 pub(super) fn is_chat_like(model: &str) -> bool {
     // A table without a label begins with the name of its app.
     let name = model.split_once('.').or_else(|| model.split_once('_'));
@@ -518,7 +519,7 @@ pub(super) fn is_chat_like(model: &str) -> bool {
     CHAT_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Returns the only candidate. `None` without candidates.
+/// Returns the only candidate. `None` if there are no candidates.
 fn only<T>(
     mut candidates: Vec<T>,
     name: impl Fn(&T) -> String,
@@ -555,7 +556,7 @@ fn relation(source: &dyn Source, model: &Model, users: &UserModel) -> Result<Rel
         .ok_or_else(|| format!("no relation to {} ({})", users.name, alternatives(&RELATIONS)))
 }
 
-/// Returns how a model refers to the user model by the field that the operator chose.
+/// Returns how a model refers to the user model through the field that the operator chose.
 fn relation_by(
     source: &dyn Source,
     model: &Model,
@@ -573,11 +574,11 @@ fn relation_by(
     }))
 }
 
-/// Returns the field that refers to the user model.
+/// Returns the field that refers directly to the user model.
 fn direct(source: &dyn Source, model: &Model, users: &UserModel) -> Option<Relation> {
     let refers = |field: &&Field| match &field.refers_to {
         Some(target) => is_same(target, &users.name),
-        // The file may have two user models, of which the chosen one is meant.
+        // If the file contains two user models, only the chosen one counts.
         None => {
             field.name == "user"
                 || RELATIONS.contains(&field.name.as_str())
@@ -594,7 +595,8 @@ fn direct(source: &dyn Source, model: &Model, users: &UserModel) -> Option<Relat
     Some(Relation { field: field.name.clone(), via: None, is_unique: field.is_unique })
 }
 
-/// Returns the relation through the model to which this field refers, if that model refers to users.
+/// Returns the relation through another model, if this field refers to a model that refers to
+/// users.
 fn through(
     source: &dyn Source,
     model: &Model,
@@ -610,8 +612,8 @@ fn through(
     })
 }
 
-/// Returns the models other than the user model to which a field may refer. Models of the same app
-/// come alone.
+/// Returns the models to which a field may refer, except the user model. If any of them are in the
+/// same app, returns only those.
 fn targets<'s>(
     source: &'s dyn Source,
     model: &Model,
@@ -629,7 +631,7 @@ fn targets<'s>(
 }
 
 /// Returns true if a field may refer to this model. `dumpdata` doesn't say to which model a field
-/// refers, so there the names must be the same.
+/// refers, so in its files the names must be equal.
 fn may_mean(field: &Field, model: &Model) -> bool {
     match &field.refers_to {
         Some(target) => is_same(target, &model.name),
@@ -640,9 +642,10 @@ fn may_mean(field: &Field, model: &Model) -> bool {
     }
 }
 
-/// Like [`relation`]. A model without a field for the user may have the users' primary keys, which
-/// `dumpdata` doesn't repeat in the fields. A file with foreign keys says to which model the keys
-/// refer, and a user model that refers to the other model has the keys of that model instead.
+/// Like [`relation`], but also accepts a model whose primary keys are those of the users:
+/// `dumpdata` doesn't repeat the primary key among the fields. Files with foreign keys don't need
+/// this, because they say to which model the keys refer. Neither does a model to which the user
+/// model refers: its keys are its own.
 fn relation_or_key(
     source: &dyn Source,
     model: &Model,
@@ -661,12 +664,12 @@ fn relation_or_key(
     let ids = source.row_ids(&model.name)?;
     let mut keys = ids.iter().map(|id| source.read(&model.name, *id, &[]).pk);
     let are_users = !ids.is_empty() && keys.all(|pk| pk.is_some_and(|pk| index.has(&pk)));
-    // The keys of another model may be the same numbers.
+    // The keys of another model may happen to be the same numbers.
     let relation = Relation { field: PK.into(), via: None, is_unique: false };
     are_users.then_some(relation).ok_or(lack)
 }
 
-/// Returns the fields that can be a balance, judged by their names and first values.
+/// Returns the fields that can be a balance, judging by their names and first values.
 fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     let is_number = |value: &Value| match value {
         Value::Number(_) => true,
@@ -683,7 +686,7 @@ fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     names.iter().copied().filter(|name| is_balance(name)).map(str::to_owned).collect()
 }
 
-/// Returns the numbers of the user model, for a question about the balance.
+/// Returns the fields of the user model that contain numbers, for a question about the balance.
 fn other_numbers(source: &dyn Source, users: &UserModel) -> Vec<String> {
     let is_number = |value: &Value| matches!(value, Value::Number(_));
     let Some(model) = source.models().iter().find(|model| model.name == users.name) else {
@@ -697,7 +700,7 @@ fn other_numbers(source: &dyn Source, users: &UserModel) -> Vec<String> {
     others.map(|field| field.name.clone()).collect()
 }
 
-/// Returns true if the field's first value that isn't null satisfies `is`.
+/// Returns true if the first value of the field that isn't null satisfies `is`.
 fn has_values(
     source: &dyn Source,
     model: &Model,

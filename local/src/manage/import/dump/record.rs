@@ -8,10 +8,11 @@ use time::format_description::well_known::Rfc3339;
 /// The fields that refer to the user, unless the file says otherwise.
 pub(super) const RELATIONS: [&str; 5] = ["user", "owner", "author", "account", "sender"];
 
-/// The name under which [`Source::read`] returns a row's primary key, as in Django's queries.
+/// The field in which [`Source::read`] returns a row's primary key. Django's queries use the same
+/// name.
 pub(super) const PK: &str = "pk";
 
-/// A file with the rows of Django's models.
+/// A file that contains the rows of Django's models.
 pub(super) trait Source: Send {
     /// Returns the models in the order of their names.
     fn models(&self) -> &[Model];
@@ -25,7 +26,7 @@ pub(super) trait Source: Send {
     /// Reads the row at `id`, with these fields only. The field [`PK`] is the primary key.
     fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record;
 
-    /// Returns true if another program than Django wrote the file, in Farebox's own form.
+    /// Returns true if a program other than Django wrote the file, in Farebox's own format.
     fn is_plain(&self) -> bool {
         false
     }
@@ -35,7 +36,7 @@ pub(super) trait Source: Send {
         false
     }
 
-    /// Returns what the operator should know about the file. `None` if there is nothing to know.
+    /// Returns a warning about the file, if the operator needs one.
     fn warning(&self) -> Option<&str> {
         None
     }
@@ -58,29 +59,30 @@ pub(super) struct Model {
 pub(super) struct Field {
     /// The name in Django: `user`, not `user_id`.
     pub name: String,
-    /// The model that the field refers to. `None` if it isn't a relation, or the file doesn't say.
+    /// The model to which the field refers. `None` if it isn't a relation, or the file doesn't say.
     pub refers_to: Option<String>,
-    /// True if no two rows have the same value, as the file says. `dumpdata` doesn't say it.
+    /// True if the file says that no two rows have the same value. `dumpdata` doesn't say so.
     pub is_unique: bool,
 }
 
 /// How the rows of a model refer to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Relation {
-    /// The field of the row. [`PK`] if the row has the user's primary key.
+    /// The field of the row. [`PK`] if the row's primary key is the user's.
     pub field: String,
-    /// The model to which the field refers, and its own field for the user. `None` if the field
-    /// refers to the user model.
+    /// The model to which the field refers, and that model's field for the user. `None` if the
+    /// field refers to the user model.
     pub via: Option<(String, String)>,
-    /// True if a user certainly has at most one such row.
+    /// True if each user certainly has at most one such row.
     pub is_unique: bool,
 }
 
 /// A row with the fields that were read.
 pub(super) struct Record {
-    /// The primary key as text. `None` if the row has none.
+    /// The primary key as a string. `None` if the row has no primary key.
     pub pk: Option<String>,
-    /// The line on which the row starts, counted from 1. `None` if the file has no lines.
+    /// The line on which the row starts, counted from 1. `None` if the file isn't divided into
+    /// lines.
     pub line: Option<usize>,
     /// The values of the fields that the row has, or the reason why the row can't be read.
     pub fields: Result<BTreeMap<String, Value>, String>,
@@ -91,15 +93,15 @@ pub(super) struct Record {
 pub(super) enum Value {
     /// No value.
     Null,
-    /// True or false. SQLite has the numbers 1 and 0 instead.
+    /// True or false. SQLite stores the numbers 1 and 0 instead.
     Bool(bool),
-    /// A number as it is written.
+    /// A number as written in the file.
     Number(String),
-    /// A text.
+    /// A string.
     Text(String),
-    /// A list. Natural keys are lists of texts.
+    /// A list. Natural keys are lists of strings.
     List(Vec<String>),
-    /// A value that no field here can have.
+    /// A value of a type that no imported field can have.
     Other,
 }
 
@@ -113,14 +115,14 @@ impl Record {
         }
     }
 
-    /// Returns the value of a field. `None` if the field is missing, or the row has no value.
+    /// Returns the value of a field. `None` if the field is missing, or its value is null.
     fn optional(&self, field: Option<&str>) -> Result<Option<&Value>, String> {
         let fields = self.fields.as_ref().map_err(String::clone)?;
         let value = field.and_then(|field| fields.get(field));
         Ok(value.filter(|value| **value != Value::Null))
     }
 
-    /// Returns a text, which must exist but may be empty.
+    /// Returns a string, which may be empty but must not be missing.
     pub fn text(&self, field: &str) -> Result<String, String> {
         match self.required(field)? {
             Value::Text(text) => Ok(text.clone()),
@@ -128,7 +130,7 @@ impl Record {
         }
     }
 
-    /// Returns a text. `None` if it is missing, null or empty.
+    /// Returns a string. `None` if it is missing, null or empty.
     pub fn optional_text(&self, field: Option<&str>) -> Result<Option<String>, String> {
         match self.optional(field)? {
             None => Ok(None),
@@ -151,8 +153,8 @@ impl Record {
         }
     }
 
-    /// Returns a number multiplied by `scale`, which must be whole. The number can also be written as
-    /// `4000.0` or `"4000.00"`.
+    /// Returns a number multiplied by `scale`. The product must be whole. The number can also be
+    /// written as `4000.0` or `"4000.00"`.
     pub fn whole(&self, field: &str, scale: u32) -> Result<i128, String> {
         let whole = match self.required(field)? {
             Value::Number(number) | Value::Text(number) => whole(number, scale),
@@ -183,12 +185,12 @@ impl Record {
     }
 }
 
-/// Parses a number and multiplies it by `scale`. `None` if the text isn't a number, or the product
+/// Parses a number and multiplies it by `scale`. `None` if `text` isn't a number, or the product
 /// isn't whole.
 fn whole(text: &str, scale: u32) -> Option<i128> {
     if text.contains(['e', 'E']) {
         let number = text.parse::<f64>().ok()? * f64::from(scale);
-        // Every number below 1e38 is in the range of i128.
+        // Every number below 1e38 fits into an i128.
         return (number.fract() == 0.0 && number.abs() < 1e38).then_some(number as i128);
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -202,8 +204,8 @@ fn whole(text: &str, scale: u32) -> Option<i128> {
     (product % ten == 0).then_some(product / ten)
 }
 
-/// Returns the milliseconds since 1970 of an ISO 8601 time. The `T` can be a space. A time without
-/// an offset is in UTC. A day without a time means midnight.
+/// Converts an ISO 8601 time to milliseconds since 1970. A space may replace the `T`. A time
+/// without an offset is in UTC. A day without a time means midnight.
 fn millis(text: &str) -> Option<i128> {
     let (day, clock) = text.split_at_checked(10)?;
     let clock = match clock.strip_prefix(['T', ' ']) {

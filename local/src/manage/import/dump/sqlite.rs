@@ -22,7 +22,7 @@ pub(super) struct SqliteFile {
 
 struct Table {
     name: String,
-    /// `None` if the table has no primary key, or one of several columns.
+    /// `None` if the table has no primary key, or if several columns form it.
     pk: Option<Column>,
     /// The column of each field.
     columns: BTreeMap<String, Column>,
@@ -31,15 +31,15 @@ struct Table {
 #[derive(Clone)]
 struct Column {
     name: String,
-    /// True if Django keeps UUIDs in the column, as 32 hexadecimal digits.
+    /// True if the column contains UUIDs, which Django stores as 32 hexadecimal digits.
     is_uuid: bool,
-    /// True if Django keeps true and false in the column, as 1 and 0.
+    /// True if the column contains true and false, which Django stores as 1 and 0.
     is_bool: bool,
 }
 
 impl SqliteFile {
-    /// Opens a file. Reads the current state of a running Django, which isn't blocked while the
-    /// dump is open.
+    /// Opens a file. Reads the current state, also if Django is running. Django isn't blocked while
+    /// the dump is open.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -47,7 +47,7 @@ impl SqliteFile {
         let warning = missing_log(file);
         let copied = copied(file).and_then(|copy| copy.map(Self::read_schema).transpose());
         let found = copied.map_err(|error| match error.sqlite_error_code() {
-            // A log or journal must first be written into the file, or the folder isn't writable.
+            // SQLite must first write a log or journal into the file, or the folder isn't writable.
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => format!(
                 "{} can't be read without changing its folder. Copy it to another folder together with its -wal or -journal file, open the copy once with Django or sqlite3, and import the copy.",
                 file.display()
@@ -116,8 +116,8 @@ impl SqliteFile {
     }
 }
 
-/// Returns the warning that newer changes may be missing: the file is in WAL mode, and its log isn't
-/// beside it, because Django was ended properly, or only the file was copied. `None` otherwise.
+/// Returns a warning if newer changes may be missing: the file is in WAL mode, and its log isn't
+/// beside it. Either Django was shut down properly, or only the file was copied.
 fn missing_log(file: &Path) -> Option<String> {
     let mut head = [0; 20];
     File::open(file).and_then(|mut file| file.read_exact(&mut head)).ok()?;
@@ -139,7 +139,7 @@ fn missing_log(file: &Path) -> Option<String> {
 fn copied(file: &Path) -> rusqlite::Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let django = Connection::open_with_flags(file, flags)?;
-    // A file without a name is temporary.
+    // SQLite deletes a file without a name by itself.
     let mut copy = Connection::open("")?;
     let all_pages = -1;
     let step = Backup::new(&django, &mut copy)?.step(all_pages)?;
@@ -172,7 +172,7 @@ impl Source for SqliteFile {
 }
 
 fn table_names(copy: &Connection) -> rusqlite::Result<Vec<String>> {
-    // Virtual tables need modules that this SQLite may lack.
+    // Skip virtual tables, which need modules that this SQLite may lack.
     let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
                  AND sql NOT LIKE 'CREATE VIRTUAL %' ORDER BY name";
     copy.prepare(names)?.query_map([], |row| row.get(0))?.collect()
@@ -187,7 +187,7 @@ fn labels(copy: &Connection) -> rusqlite::Result<HashMap<String, String>> {
         let (app, model): (String, String) = (row.get(0)?, row.get(1)?);
         Ok((format!("{app}_{model}").to_lowercase(), format!("{app}.{model}")))
     })?;
-    // Without its label, a model has the name of its table.
+    // A model without a label is called by the name of its table.
     Ok(pairs.flatten().collect())
 }
 
@@ -244,8 +244,8 @@ fn table(
     Ok((fields.collect(), Table { name: name.to_owned(), pk, columns }))
 }
 
-/// Returns the columns in which no two rows have the same value, because of an index of their own
-/// without a condition.
+/// Returns the columns in which no two rows have the same value, because the column alone is the
+/// key of a unique index without a condition.
 fn unique_columns(copy: &Connection, table: &str) -> rusqlite::Result<HashSet<String>> {
     let single = "SELECT (SELECT name FROM pragma_index_info(list.name)) FROM pragma_index_list(?1) AS list
                   WHERE list.\"unique\" AND NOT list.partial AND (SELECT count(*) FROM pragma_index_info(list.name)) = 1";
@@ -272,7 +272,7 @@ fn value(value: ValueRef<'_>, column: &Column) -> Value {
     }
 }
 
-/// Returns a UUID as `dumpdata` writes it. A text without 32 digits is returned unchanged.
+/// Formats a UUID as `dumpdata` does. Returns other strings unchanged.
 fn hyphenated(digits: &str) -> String {
     if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return digits.to_owned();
@@ -452,7 +452,7 @@ mod tests {
         );
         assert_eq!(db.dump().models().users, "chat.user");
         db.django.execute_batch("INSERT INTO auth_user SELECT * FROM chat_user").unwrap();
-        // Chats refer to one of the two.
+        // Chats refer to only one of the two.
         assert_eq!(db.dump().models().users, "chat.user");
         db.django.execute_batch("DELETE FROM chat_chat").unwrap();
         let refused = db.refused(&Choices::default());
@@ -495,7 +495,7 @@ mod tests {
     fn log_beside_the_file_stays_unchanged() {
         let db = Db::with("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0");
         db.django.execute_batch("UPDATE chat_user SET tokens = 7").unwrap();
-        // A killed Django leaves a log that it hasn't written into the file.
+        // A killed Django leaves a log whose content isn't in the file yet.
         let copy = db.folder.file("copy.sqlite3");
         let files =
             ["", "-wal"].map(|end| (format!("db.sqlite3{end}"), format!("copy.sqlite3{end}")));

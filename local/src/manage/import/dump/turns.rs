@@ -1,4 +1,4 @@
-//! Chats whose questions and answers have a row each.
+//! Joins rows into chats, for chat models that store questions and answers in separate rows.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,17 @@ use super::models::{ChatModel, Role, role_of};
 use super::record::{Record, Value};
 use super::{BadRow, DjangoChat, Row};
 
-/// The fields that tell rows apart.
+/// The fields that say who wrote a row, and in which conversation.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'a> {
-    /// The field that says who has written a row.
+    /// The field that says who wrote a row.
     pub role: &'a str,
-    /// The field whose rows are one conversation. Without it, all rows of a user are one.
+    /// The field that groups rows into conversations. Without it, all rows of a user are one
+    /// conversation.
     pub conversation: Option<&'a str>,
 }
 
-/// A row with the text of the user or of the AI.
+/// A row that contains the text of the user or of the AI.
 pub(super) struct Turn {
     row: Row,
     role: Role,
@@ -52,8 +53,8 @@ impl Turn {
     }
 }
 
-/// Joins each message of the user and the AI's next answers in the same conversation into a chat, with
-/// the row and the time of the message.
+/// Joins each message of the user and the AI's following answers in the same conversation into a
+/// chat, with the row and the time of the message.
 pub(super) fn joined(
     turns: impl Iterator<Item = Result<Turn, BadRow>>,
 ) -> Vec<Result<DjangoChat, BadRow>> {

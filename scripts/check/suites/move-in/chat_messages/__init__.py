@@ -1,1 +1,2 @@
-"""A chat with Django's own users, a profile for each user's tokens, and the JWTs of djangorestframework-simplejwt."""
+"""A chat app with Django's own users, a profile with each user's tokens, and the JWTs of
+djangorestframework-simplejwt."""

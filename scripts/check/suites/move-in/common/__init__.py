@@ -1,1 +1,2 @@
-"""What the five projects share: settings, password hashers with little work, the AI, and the commands that this check adds."""
+"""Code that the five projects share: settings, fast password hashers, the AI, and the commands that
+this check adds."""

@@ -1,3 +1,3 @@
 def answer(message):
-    """The answer of an AI that costs nothing."""
+    """Returns the answer of an AI that costs nothing."""
     return f"You said: {message}"

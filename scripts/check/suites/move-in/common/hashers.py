@@ -1,4 +1,4 @@
-"""Django's hashers with little work, so that thousands of users are made in seconds."""
+"""Django's hashers with fewer iterations, so that thousands of users are created in seconds."""
 
 from django.contrib.auth import hashers
 

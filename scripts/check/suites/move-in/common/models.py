@@ -1,11 +1,12 @@
-"""Where each project keeps a user's tokens and chats. This app has no models of its own."""
+"""Finds the models in which each project stores users' tokens and chats. This app has no models of
+its own."""
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
 
 
 def purse_of(user):
-    """The object with the user's tokens: the user, or the profile."""
+    """Returns the object that contains the user's tokens: the user, or the profile."""
     return user if hasattr(user, "tokens") else user.profile
 
 
@@ -15,6 +16,6 @@ def chat_model():
 
 
 def profile_model():
-    """The model of profiles. None if users have their tokens themselves."""
+    """Returns the model of profiles. None if the user model contains the tokens."""
     User = get_user_model()
     return None if hasattr(User, "tokens") else User._meta.get_field("profile").related_model

@@ -1,1 +1,2 @@
-"""A chat whose users log in with their e-mail address, with the tokens of djangorestframework and an admin interface."""
+"""A chat app whose users log in with their e-mail address. It uses djangorestframework's tokens and
+has an admin interface."""

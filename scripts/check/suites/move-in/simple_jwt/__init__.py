@@ -1,1 +1,1 @@
-"""A chat with the JWTs of djangorestframework-simplejwt, profiles and an admin interface."""
+"""A chat app with the JWTs of djangorestframework-simplejwt, profiles and an admin interface."""

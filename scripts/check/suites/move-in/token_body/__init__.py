@@ -1,1 +1,2 @@
-"""A chat whose clients send a token of the project's own in a header, `Authorization: Bearer <token>`, or in the body. Its users have UUIDs."""
+"""A chat app whose clients send the project's own token in a header, `Authorization: Bearer
+<token>`, or in the body. Its users have UUIDs."""

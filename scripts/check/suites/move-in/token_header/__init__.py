@@ -1,1 +1,2 @@
-"""A chat whose clients send a token of the project's own in a header: `Authorization: Token <token>`."""
+"""A chat app whose clients send the project's own token in a header: `Authorization: Token
+<token>`."""

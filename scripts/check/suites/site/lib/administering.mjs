@@ -5,7 +5,7 @@ import { logIn } from "./chatting.mjs";
 
 const { ADMIN, ADMIN_PASSWORD } = process.env;
 
-/** A page in which the administrator of a server is logged in. */
+/** Opens a page in which a server's administrator is logged in. */
 export async function adminPage({ url }, place, options) {
   const page = await newPage(options);
   await page.goto(`${url}admin/${place}`);
@@ -14,6 +14,6 @@ export async function adminPage({ url }, place, options) {
   return page;
 }
 
-/** The texts of a table's cells. */
+/** Returns the text of each cell in a table, by row. */
 export const rows = (page) =>
   page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));

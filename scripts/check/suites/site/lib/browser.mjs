@@ -1,12 +1,12 @@
-// Shared by the journeys: a browser, users with accounts, and the checks of every page that a journey
+// Shared by the journeys: a browser, users with accounts, and checks of every page that a journey
 // opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots, FAREBOX the binary, DATA the server's data folder, which has its e-mails,
-// and TIMEOUT the time-out of each step, in milliseconds. A journey fails if its page writes an
-// error to the console, violates its policy, throws, or misses a file. Each request to the API is
-// delayed by a random time of at most LATENCY milliseconds, which finds steps that don't wait for
-// what they need.
+// folder for screenshots, FAREBOX the binary, DATA the server's data folder, which also contains
+// its e-mails, and TIMEOUT the time-out of each step, in milliseconds. A journey fails if its page
+// writes an error to the console, violates its policy, throws, or misses a file. Each request to
+// the API is delayed by a random time of at most LATENCY milliseconds, which finds steps that don't
+// wait for what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -37,7 +37,10 @@ const browser = await chromium.launch({
 /** The pages of a journey, and their errors. */
 const journey = new AsyncLocalStorage();
 
-/** Runs these journeys, `{name: async () => ..}`, a few at a time. The script's arguments select journeys by parts of their names. */
+/**
+ * Runs these journeys, `{name: async () => ..}`, a few at a time. The script's arguments select
+ * journeys by parts of their names.
+ */
 export async function journeys(all) {
   const chosen = process.argv.slice(2);
   const waiting = Object.entries(all).filter(([name]) => chosen.length === 0 || chosen.some((part) => name.includes(part)));
@@ -67,15 +70,16 @@ export async function journeys(all) {
   if (failed.length > 0) process.exit(1);
 }
 
-/** What a page shows: its address, and the beginning of its text. */
+/** Describes what a page shows: its address, and the beginning of its text. */
 async function shown(page) {
   const text = await page.evaluate(() => document.body.innerText);
   return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
 }
 
 /**
- * A new browser. Its route delays requests by LATENCY, and stays until the browser closes: Chromium loses requests that are sent while the last route of
- * a page is removed (https://github.com/microsoft/playwright/issues/41802).
+ * Opens a new browser. Its route delays requests by LATENCY. It stays until the browser closes,
+ * because Chromium loses requests that are sent while a page's last route is removed
+ * (https://github.com/microsoft/playwright/issues/41802).
  */
 async function newBrowser(options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
@@ -88,7 +92,7 @@ async function newBrowser(options) {
   return context;
 }
 
-/** A page in a new browser, or in the browser of the page `beside`. */
+/** Opens a page in a new browser, or in the browser of the page `beside`. */
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await newBrowser(options);
   const page = await context.newPage();
@@ -123,8 +127,8 @@ async function readable(route) {
 let people = 0;
 
 /**
- * A new user: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request as the user and returns `{status, body}`. `site` is the
- * URL of another server.
+ * Creates a user, and returns `{name, password, email, id, api}`. `api(method, path, body)` sends a
+ * request as the user and returns `{status, body}`. `site` is the URL of another server.
  */
 export async function newUser(prefix, { email, site = SITE } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
@@ -134,12 +138,12 @@ export async function newUser(prefix, { email, site = SITE } = {}) {
   return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token, site) };
 }
 
-/** The link in the newest e-mail to an address. */
+/** Returns the link in the newest e-mail to an address. */
 export async function mailedLink(address, what) {
   const folder = path.join(DATA, "mail");
   for (let tries = 0; tries < 100; tries += 1) {
     for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
-      // The server renames a complete file.
+      // The server renames a file once it is complete.
       const text = await readFile(path.join(folder, name), "utf8").catch(() => "");
       const link = text.includes(address) && new RegExp(`https?://\\S+/${what}/?\\?token=\\S+`).exec(text)?.[0];
       if (link) return link;
@@ -149,7 +153,10 @@ export async function mailedLink(address, what) {
   throw new Error(`no mail to ${address} holds a link to ${what}`);
 }
 
-/** `manage(..command)` runs the operator's command with the data in a folder. It resolves with what the command prints. */
+/**
+ * `manage(..command)` runs the operator's command with the data in a folder. It resolves with what
+ * the command prints.
+ */
 export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
 
 /** Runs the operator's command with the data of the common server. */
@@ -162,7 +169,10 @@ export async function finish(message) {
   assert.equal(status, 200, JSON.stringify(body));
 }
 
-/** The time at which the API closed the connection for this message's answer, in milliseconds since 1970, or NaN. */
+/**
+ * Returns the time at which the API closed the connection for this message's answer, in
+ * milliseconds since 1970, or NaN.
+ */
 export async function leftAt(message) {
   const { api } = await newUser("friend");
   const { status, body } = await api("POST", "api/chat/", { message: `Left ${message}` });

@@ -2,7 +2,7 @@
 
 import { SITE, newPage } from "./browser.mjs";
 
-/** A page in a new browser in which a user is logged in. */
+/** Opens a page in a new browser in which a user is logged in. */
 export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
   const page = await newPage(options);
   await page.goto(url + place);
@@ -18,7 +18,7 @@ export async function logIn(page, { name, password }) {
   await page.getByRole("button", { name: "Log in", exact: true }).click();
 }
 
-/** Sends a message: with Enter, or with the button where Enter begins a new line. */
+/** Sends a message with Enter, or with the button if Enter begins a new line. */
 export async function say(page, text) {
   const box = page.getByLabel("Your message");
   await box.fill(text);
@@ -26,7 +26,7 @@ export async function say(page, text) {
   else await box.press("Enter");
 }
 
-/** Shows a new chat. The box of the previous view stays until then. */
+/** Opens a new chat, and waits until its box has replaced the previous view's. */
 export async function newChat(page) {
   await page.getByRole("link", { name: "New chat" }).click();
   await heading(page, "What would you like to know?");
@@ -38,12 +38,12 @@ export async function regenerate(page) {
   await page.getByRole("button", { name: /^Regenerate for [\d,]+ tokens$/ }).click();
 }
 
-/** The last answer. */
+/** Returns the last answer. */
 export function answer(page) {
   return page.locator(".answer").last();
 }
 
-/** The answer that repeats this message. */
+/** Returns the answer that repeats this message. */
 export function said(page, message, exact = false) {
   return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
 }
@@ -62,7 +62,7 @@ export async function balance(page, tokens) {
   await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
 }
 
-/** The accessible name of the focused element. */
+/** Returns the accessible name of the focused element. */
 export function focused(page) {
   return page.evaluate(() => {
     const { activeElement: element } = document;

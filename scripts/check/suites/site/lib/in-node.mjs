@@ -8,7 +8,7 @@ import os from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-/** Loads a package of TOOLS: CommonJS, or a module. */
+/** Loads a package in TOOLS: a CommonJS package, or a module. */
 export const required = createRequire(path.resolve(process.env.TOOLS ?? "target/site-tools", "package.json"));
 export const imported = (name) => import(pathToFileURL(required.resolve(name)));
 
@@ -31,14 +31,14 @@ export const script = (name) => import(pathToFileURL(path.join(site, name)));
 
 const { draw } = await script("markdown/draw.js");
 
-/** An element that shows this answer. */
+/** Returns an element that shows this answer. */
 export function whole(text) {
   const element = document.createElement("div");
   draw(element, text);
   return element;
 }
 
-/** An element in which this answer has grown by `step` characters at a time. */
+/** Returns an element in which this answer has grown by `step` characters at a time. */
 export function grown(text, step = 1) {
   const element = document.createElement("div");
   for (let end = step; end < text.length + step; end += step) draw(element, text.slice(0, end));

@@ -1,11 +1,11 @@
-// An AI with OpenAI's chat completions whose answers depend on the first word of a message. By
+// An AI with OpenAI's chat completions. Its answer depends on the first word of a message. By
 // default it repeats the message. `Recall` repeats the text before the conversation. The answer to
 // `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get
 // equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets
 // no word until the end. `Vary` gets a different answer each time, and `Told` gets the messages and
 // answers in the request. `Left` and a message returns the time at which the reader of that
 // message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500` reports these
-// numbers of model tokens: of the prompt, of its cached part, and of the answer. `Long` gets as many
+// numbers of model tokens for the prompt, its cached part, and the answer. `Long` gets as many
 // words as the request allows, but at most 2,000.
 //
 //     node provider.mjs PORT
@@ -52,7 +52,7 @@ Buy the ticket before you get on: the driver sells none.`;
 const lines = (count, text) => Array.from({ length: count }, (_, number) => `Line ${number + 1} of ${text}.\n\n`);
 const code = (count) => ["```python\n", ...Array.from({ length: count }, (_, number) => `value_${number} = "${"wide ".repeat(60)}"\n`), "```\n"];
 
-/** The number of times that each message was received. */
+/** How often each message was received. */
 const asked = new Map();
 
 /** Functions that send the last word of each slow answer. */

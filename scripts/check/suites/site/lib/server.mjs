@@ -1,5 +1,5 @@
-// Servers of their own for journeys that need a price list or other settings. FAREBOX is the binary.
-// With LIVE, the files of site/ are served as they are now.
+// Starts separate servers for journeys that need a price list or other settings. FAREBOX is the
+// binary. With LIVE, the servers serve the current files of site/.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -19,19 +19,19 @@ process.on("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
-/** Starts a program. Returns a function that returns what it has printed. */
+/** Starts a program. Returns a function that returns the program's output so far. */
 function run(command, args, env = {}) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
   let printed = "";
   child.stdout.on("data", (text) => (printed += text));
-  // The script ends when its journeys have ended.
+  // Don't let the program keep this script alive after its journeys.
   child.stdout.unref();
   child.unref();
   started.push(child);
   return () => printed;
 }
 
-/** A free port below the range that the system uses for outgoing connections. */
+/** Returns a free port below the range that the system uses for outgoing connections. */
 async function freePort() {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
@@ -43,7 +43,7 @@ async function freePort() {
   }
 }
 
-/** The AI of all servers. */
+/** The AI that all servers ask. */
 let provider = null;
 
 async function startProvider() {
@@ -53,9 +53,10 @@ async function startProvider() {
 }
 
 /**
- * A new server with this price list, and with the administrator ADMIN: `{url, manage, admin, payments}`. `manage` runs the command with the server's
- * data, `admin(method, path, body)` sends a request as the administrator, and `payments` is the URL of the page with all payments, if it simulates
- * them.
+ * Starts a server with this price list and the administrator ADMIN. Returns `{url, manage, admin,
+ * payments}`: `manage` runs the command with the server's data, `admin(method, path, body)` sends a
+ * request as the administrator, and `payments` is the URL of the page with all payments, if the
+ * server simulates them.
  */
 export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));

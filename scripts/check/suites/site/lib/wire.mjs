@@ -1,10 +1,13 @@
-// A TCP proxy between a browser and the site whose connections can break.
+// A TCP proxy between a browser and the site. It can break connections.
 
 import net from "node:net";
 
 import { SITE } from "./browser.mjs";
 
-/** A proxy to the site: `url` is its address, `cut()` breaks all open connections, and `lose(true)` refuses new ones. */
+/**
+ * Starts a proxy to the site. `url` is its address, `cut()` breaks all open connections, and
+ * `lose(true)` refuses new ones.
+ */
 export async function newWire() {
   const far = new URL(SITE);
   const open = new Set();

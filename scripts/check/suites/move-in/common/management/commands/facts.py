@@ -1,4 +1,4 @@
-"""Prints what Django knows: a line of JSON for each user, with the user's chats, newest first."""
+"""Prints a line of JSON for each user in Django's database, with the user's chats, newest first."""
 
 import json
 

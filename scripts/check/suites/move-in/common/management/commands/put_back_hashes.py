@@ -1,5 +1,5 @@
-"""Gives users the hashes that they had, from the output of `facts`. Django replaces a hash of another hasher at a log-in, and most users of a
-living system haven't logged in since its hasher changed."""
+"""Restores users' hashes from the output of `facts`. At a log-in, Django replaces a hash that an
+earlier hasher made, but on a real system most users haven't logged in since its hasher changed."""
 
 import json
 

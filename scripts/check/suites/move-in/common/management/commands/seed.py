@@ -1,4 +1,4 @@
-"""Fills a database with users and chats of the last years."""
+"""Fills a database with users and chats from the last years."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ HASHERS = {
     "django.contrib.auth.hashers.ScryptPasswordHasher": 4,
 }
 NAMES = ["ann", "Ben.", "josé-", "Łukasz_", "мария", "ΝΊΚΟΣ", "李", "たろう", "김", "دانا", "נועה", "ჯონი", "สมชาย", "anna安娜", "x+"]
-# Texts of many scripts, with characters that JSON, SQL, HTML and terminals treat specially.
+# Texts in many scripts, with characters that JSON, SQL, HTML and terminals treat specially.
 TEXTS = [
     "What is a fare? Where does the tram stop? ",
     "Grüße aus Köln: 5 € für Äpfel, façade, naïve, Ærøskøbing. ",
@@ -39,19 +39,20 @@ TEXTS = [
 
 
 def moment(begin, end):
-    """A time between both, in microseconds. Some have none, as those that an administrator has typed."""
+    """Returns a time between both, in microseconds. Some times have no microseconds, like those
+    that an administrator has typed."""
     made = begin + (end - begin) * random.random()
     return made.replace(microsecond=0) if random.random() < 0.02 else made
 
 
 class Texts:
     def __init__(self):
-        # Pieces of one script each, and pieces of all.
+        # Pieces in a single script, and pieces that mix all scripts.
         self.pools = [piece * (2100 // len(piece) + 1) for piece in TEXTS]
         self.pools += ["".join(random.choices(TEXTS, k=200)) for _ in range(20)]
 
     def __call__(self):
-        """A text of 5 to 2,000 characters. Most are short."""
+        """Returns a text of 5 to 2,000 characters. Most texts are short."""
         length = 5 + int(1996 * random.random() ** 4)
         pool = random.choice(self.pools)
         start = random.randrange(len(pool) - length)
@@ -78,7 +79,7 @@ class Command(BaseCommand):
         User, Chat, Profile = get_user_model(), chat_model(), profile_model()
         fields = {field.name for field in User._meta.fields}
         begin, end = datetime(2021, 1, 1, tzinfo=UTC), timezone.now() - timedelta(days=1)
-        # Users who never log in share a hash of their hasher.
+        # Users who never log in share one hash for each hasher.
         shared = {hasher: hashed(hasher, "the password of many") for hasher in HASHERS}
 
         def user(number):
@@ -112,7 +113,8 @@ class Command(BaseCommand):
         if Profile:
             Profile.objects.bulk_create([Profile(user=user, tokens=left) for user, left in zip(made, tokens)], batch_size=1000)
 
-        # The people who log in have the same number of chats each, some users have none, and a few have many.
+        # The people who log in have the same number of chats each. Of the other users, some have no
+        # chats, and a few have many.
         text, taken, rows = Texts(), set(), []
         several = min(30, chats // (4 * len(PEOPLE)))
         # bulk_create would set the current time.
