@@ -10,6 +10,7 @@ use shared::app::PaymentsApp;
 use shared::clock::Clock;
 use shared::config::{Settings, StripeConfig};
 use shared::mail::Mail;
+use shared::payments::{self, Cure, Difference};
 use shared::stripe::Stripe;
 use shared::telemetry::metrics::Metric;
 
@@ -149,6 +150,26 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
         .await
         .expect(503, "payments_unavailable");
     assert_eq!(recorded(Metric::StripeKeyRefused, None), (2, 2));
+    checkout.stop().await;
+}
+
+#[tokio::test]
+async fn only_paid_pages_of_another_stack_are_differences() {
+    let (checkout, _api, payments) = deaf_shop().await;
+    let (other, _) = shop_of(&checkout, &checkout.key).await;
+    let order = other.person("ann").await.orders("small").await;
+    let differences = async || {
+        let mut lines = Vec::new();
+        let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
+        let stripe = payments.stripe.as_ref().unwrap();
+        payments::compare(&payments.app, stripe, 30, Cure::Restore, each).await.unwrap();
+        lines
+    };
+    assert_eq!(differences().await, [""; 0]);
+    other.presses(order["url"].as_str().unwrap(), "pay").await;
+    let id = order["id"].as_str().unwrap();
+    let line = format!("{id}: Stripe lists this purchase, and it can't be restored");
+    assert_eq!(differences().await, [line]);
     checkout.stop().await;
 }
 
