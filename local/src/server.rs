@@ -13,6 +13,7 @@ use functions::{ENDPOINTS, Function};
 use futures_util::future::try_join_all;
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
+use shared::aws::Endpoint;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
 use shared::store::SetPricesOutcome;
@@ -62,7 +63,8 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
-    /// functions the time, and `environment` overrides the template's values.
+    /// functions the time, and `environment` overrides the template's values. With another store in
+    /// `DYNAMODB_ENDPOINT`, the server doesn't use `data`.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -87,6 +89,9 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
+        // The data folder stays free if the functions use another store.
+        let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+        let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener =
             TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
@@ -141,7 +146,7 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
 
-    /// Waits until the HTTP server ends although nobody has stopped it. Returns a sentence for the
+    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a sentence for the
     /// terminal.
     pub async fn failure(&mut self) -> String {
         match (&mut self.server).await.flatten() {

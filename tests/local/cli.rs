@@ -60,6 +60,19 @@ async fn later_runs_over_a_folder_keep_its_users_and_chats() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_over_another_store_use_no_data_folder() {
+    let (api, folder) = (Api::own(&[]).await, Folder::new());
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("DYNAMODB_ENDPOINT", &api.dynamodb);
+    let server = RunningServer::of(program);
+    let body = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    assert_eq!(server.post("/api/register", body).await.0, 201);
+    api.outbox_is_empty().await;
+    server.interrupt();
+    assert!(!Path::new(folder.path()).exists(), "{}", folder.path());
+}
+
 #[tokio::test]
 async fn servers_in_memory_keep_nothing() {
     for _ in 0..2 {
