@@ -17,6 +17,7 @@ use shared::telemetry::metrics::Metric;
 use crate::endpoints::account::purchases::{dispute, session, shop};
 use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::log::{self, recorded};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::world::put;
 
 const ORDERS: &str = "/api/admin/purchases/";
@@ -268,6 +269,27 @@ async fn administrators_are_told_of_each_dispute_once() {
     assert_eq!(waiting(&api).await, (0, 0));
     assert_eq!(root.get(&format!("{ORDERS}?attention=true")).await.is(200), json!([]));
     api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn a_dispute_that_cannot_be_told_delays_no_other_dispute() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    reachable_administrator(&api, "root@example.com").await;
+    for _ in 0..2 {
+        let order = ann.orders("small").await;
+        api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+        api.hears("charge.dispute.created", dispute(&order, "needs_response")).await.is(200);
+    }
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    lane.strike_once("TransactWriteItems", 1, Fault::Mismatch);
+    let store = api.app_over("payments_check", &lane).store;
+    let told = store.tell_disputes(&api.server().clock).await.unwrap();
+    assert_eq!((told.orders, told.disputes), (2, 1));
+    assert_eq!(notices(&api).await.len(), 1);
+    assert_eq!(waiting(&api).await, (2, 1));
+    assert_eq!(notices(&api).await.len(), 2);
 }
 
 #[tokio::test]
