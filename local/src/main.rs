@@ -15,7 +15,7 @@ use local::note;
 use local::serve::Serve;
 use local::terminal::may_close;
 use mimalloc::MiMalloc;
-use shared::config::{LogConfig, Settings};
+use shared::config::{LogConfig, Settings, variable};
 use shared::telemetry::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -79,8 +79,14 @@ async fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let asked = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},aws_config=error", log.level)));
+    let asked = variable("RUST_LOG").unwrap_or_else(|| format!("{},aws_config=error", log.level));
+    let asked = match EnvFilter::try_new(asked) {
+        Ok(asked) => asked,
+        Err(error) => {
+            note!("error: RUST_LOG can't be used: {error}.");
+            return ExitCode::FAILURE;
+        }
+    };
     // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
     // log whole requests and replies, with hashes, addresses and messages.
     let lines =

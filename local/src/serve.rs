@@ -83,10 +83,13 @@ impl Serve {
         let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
         let environment = |name: &str| variable(name).or_else(|| default(name));
         let servers = model_ports.servers();
-        let server =
+        let mut server =
             Server::start_beside(&servers, port, &data, Clock::default(), environment).await?;
         introduce(&server, &data);
-        interruption.await;
+        tokio::select! {
+            () = interruption => {}
+            failure = server.failure() => return Err(failure),
+        }
         say!("Stopping.");
         server.stop().await;
         Ok(())

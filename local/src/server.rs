@@ -13,12 +13,14 @@ use functions::{ENDPOINTS, Function};
 use futures_util::future::try_join_all;
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
+use shared::aws::Endpoint;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
+use shared::store::SetPricesOutcome;
 use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::offer_file;
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
@@ -56,12 +58,13 @@ pub struct Server {
     /// The AI that answers messages.
     pub answering: Answering,
     stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
+    server: JoinHandle<Result<(), JoinError>>,
 }
 
 impl Server {
     /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
-    /// functions the time, and `environment` overrides the template's values.
+    /// functions the time, and `environment` overrides the template's values. With another store in
+    /// `DYNAMODB_ENDPOINT`, the server doesn't use `data`.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -86,6 +89,9 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
+        // The data folder stays free if the functions use another store.
+        let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+        let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener =
             TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
@@ -133,10 +139,20 @@ impl Server {
         let gateway = Gateway::new(template, &functions, clock.clone());
         let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {
-            let _ = served.await;
+            let served = served.await;
             tasks.iter().for_each(JoinHandle::abort);
+            served
         });
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
+    }
+
+    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a sentence for the
+    /// terminal.
+    pub async fn failure(&mut self) -> String {
+        match (&mut self.server).await.flatten() {
+            Ok(()) => "The HTTP server has ended.".into(),
+            Err(error) => format!("The HTTP server has ended: {error}."),
+        }
     }
 
     /// Waits for running requests, and stops the server.
@@ -236,7 +252,13 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     let path =
         url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
     let list: PriceList = offer_file::read(Path::new(path))?;
-    offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
+    match offer_file::set(app, Some(&list)).await {
+        Ok(SetPricesOutcome::Set(_)) => Ok(()),
+        Ok(SetPricesOutcome::Changed) => {
+            Err("Someone else has just changed the price list. MODELS has changed nothing.".into())
+        }
+        Err(error) => Err(format!("{error}.")),
+    }
 }
 
 /// Returns the settings with which functions reach the simulated Stripe. `None` for other settings.
@@ -314,11 +336,24 @@ fn settings<'t>(
     environment: impl Fn(&template::Function, &str) -> Option<String> + Send + Sync + 't,
 ) -> Result<Settings<'t>, String> {
     let function = template.functions.iter().find(|function| function.name == name);
-    let function = function
-        .ok_or_else(|| format!("template.yaml has no function for functions/src/{name}.rs."))?;
+    let function = function.ok_or_else(|| format!("template.yaml has no function {name}."))?;
     Ok(Settings::new(move |name| environment(function, name)))
 }
 
 fn sentence(error: ConfigError) -> String {
     format!("{error}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_by_itself_has_failed() {
+        let started = Server::start(0, &Data::Memory, Clock::default(), |_| None).await;
+        let mut server = started.unwrap();
+        server.server.abort();
+        let sentence = server.failure().await;
+        assert!(sentence.starts_with("The HTTP server has ended: "), "{sentence}");
+    }
 }

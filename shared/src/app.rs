@@ -1,8 +1,11 @@
 //! The types of a handler's first parameter: `()`, [`App`], and types that extend an [`App`] for
 //! some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is created
-//! once, before the first request.
+//! once, before the first request. Background functions have a parameter without a handler: a
+//! scheduled function's type implements [`Scheduled`], as [`PaymentsApp`] does, and the function
+//! `mail` has a [`MailApp`].
 
 use std::borrow::Borrow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::ai::Ai;
@@ -480,7 +483,13 @@ pub struct MailApp {
     pub url: Option<String>,
 }
 
-extends!(MailApp, app: App);
+impl Deref for MailApp {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
 
 impl Reads for MailApp {
     const SETTINGS: &'static [Names] = &[MailConfig::SETTINGS];

@@ -131,7 +131,8 @@ impl Charge {
         Err(refund(&self.app, &self.hold, self.limits, Refund::Counted, unanswered.into()).await)
     }
 
-    /// Returns the chat with its answer and its cost.
+    /// Returns the chat with its answer and its cost. Adds the work to the hold's free work if a
+    /// cut answer's model tokens weren't counted, and records what the hold doesn't cover.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
         let by_usage = self.hold.quote().depends_on_usage();
         // If a stopped answer wasn't streamed, the function can't tell how much of it the provider
@@ -323,8 +324,9 @@ impl AnswerStream {
     }
 }
 
-fn broken<T>(_: JoinError) -> Result<T> {
-    Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
+fn broken<T>(error: JoinError) -> Result<T> {
+    let cause = format!("answering ended, and the tokens return when the lease ends: {error}");
+    Err(Error::Internal(cause))
 }
 
 /// Releases the hold. Returns `error`, or a failure that says that the credits are still held.
@@ -353,6 +355,25 @@ async fn refund(
             );
             metrics::record(&[(Metric::TokensHeld, hold.quote().bound().get())]);
             Error::AiFailedTokensHeld
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn panics() {
+        panic!("a bug");
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_a_broken_answer_is_kept() {
+        let (panicked, stopped) = (tokio::spawn(panics()), tokio::spawn(future::pending()));
+        stopped.abort();
+        for (task, cause) in [(panicked, "a bug"), (stopped, "was cancelled")] {
+            let error = task.await.map_or_else(broken::<()>, Ok).unwrap_err();
+            assert!(error.cause().is_some_and(|text| text.contains(cause)), "{error:?}");
         }
     }
 }

@@ -76,7 +76,8 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     }
 }
 
-/// The orders that a comparison may change.
+/// The orders that a comparison may change. Every comparison may list disputed orders for
+/// administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cure<'a> {
     /// No orders.
@@ -221,10 +222,10 @@ impl Comparison<'_> {
             return self.merge(order, &facts, Some("restored from Stripe")).await;
         }
         let line = match self.cure {
-            Cure::Restore => "Stripe lists this purchase, and it can't be restored",
             // The page may belong to another stack that uses the same Stripe account.
             _ if !session.is_paid() => return Ok(None),
-            _ => "Stripe lists this purchase, and it is missing here",
+            Cure::Restore => "Stripe lists this purchase, and it can't be restored",
+            Cure::Nothing | Cure::Merge(_) => "Stripe lists this purchase, and it is missing here",
         };
         let order = session.order.order.clone();
         Ok(Some(Difference { order, line: line.to_owned(), is_about_money: true }))
@@ -249,8 +250,7 @@ impl Comparison<'_> {
                 Ok(merged) => after = merged,
                 // Report the difference, so that the other orders are still compared.
                 Err(error) => {
-                    let cause = Error::from(error);
-                    let line = format!("can't be changed: {}", cause.cause().unwrap_or_default());
+                    let line = format!("can't be changed: {error}");
                     return Ok(Some(Difference { order: id, line, is_about_money: true }));
                 }
             }

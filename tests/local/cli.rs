@@ -5,13 +5,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::dynamo::Data;
+use local::server::Server;
 use reqwest::Client;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::values::PriceList;
 use uuid::Uuid;
 
 use crate::support::client::Api;
 use crate::support::program::{Folder, RunningServer, command, over_tables, run};
+use crate::support::proxy::Proxy;
 
 /// Asserts that the program fails at once with one sentence.
 #[track_caller]
@@ -55,6 +59,19 @@ async fn later_runs_over_a_folder_keep_its_users_and_chats() {
         server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
         3800
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_over_another_store_use_no_data_folder() {
+    let (api, folder) = (Api::own(&[]).await, Folder::new());
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("DYNAMODB_ENDPOINT", &api.dynamodb);
+    let server = RunningServer::of(program);
+    let body = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    assert_eq!(server.post("/api/register", body).await.0, 201);
+    api.outbox_is_empty().await;
+    server.interrupt();
+    assert!(!Path::new(folder.path()).exists(), "{}", folder.path());
 }
 
 #[tokio::test]
@@ -125,6 +142,11 @@ fn impossible_commands_are_refused_in_one_sentence() {
         String::from_utf8(output.stderr).unwrap().trim(),
         "error: CHAT_PRICE must be a whole number from 1 to 1000000 (got \"-1\")."
     );
+    let mut unfiltered = command(&["--port", "0", "--memory"]);
+    let output = unfiltered.env("RUST_LOG", "farebox=loud").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.starts_with("error: RUST_LOG can't be used: "), "{said}");
 }
 
 #[test]
@@ -547,6 +569,37 @@ fn the_server_does_not_start_with_a_wrong_list() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(sentence), "{url}: {said}");
     }
+}
+
+#[tokio::test]
+async fn the_server_does_not_start_if_its_list_was_not_set() {
+    let api = Api::own(&[]).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // Both servers find no price list before one of them sets its own.
+    lane.gathers("TransactWriteItems", 2);
+    let (one, other) = (Folder::new(), Folder::new());
+    let [one, other] = [(&one, example_prices()), (&other, prompted_prices())]
+        .map(|(folder, list)| format!("file://{}", write_prices(folder, &list.to_string())));
+    let start = async |models: &str| {
+        let environment = |name: &str| match name {
+            "MODELS" => Some(models.to_owned()),
+            "DYNAMODB_ENDPOINT" => Some(lane.url.clone()),
+            "AI_PROVIDER" => Some("echo".to_owned()),
+            _ => None,
+        };
+        Server::start(0, &Data::Memory, Clock::default(), environment).await
+    };
+    let (one, other) = tokio::join!(start(&one), start(&other));
+    let mut refusals = Vec::new();
+    for started in [one, other] {
+        match started {
+            Ok(server) => server.stop().await,
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let changed = "Someone else has just changed the price list. MODELS has changed nothing.";
+    assert_eq!(refusals, [changed]);
 }
 
 #[tokio::test]

@@ -272,6 +272,24 @@ async fn failures_during_a_stream_are_error_events_and_free() {
 }
 
 #[tokio::test]
+async fn failures_before_the_first_text_follow_the_beginning() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let thought = json!({ "choices": [{ "delta": { "reasoning_content": "Let me think." } }] });
+    let error = json!({ "error": { "message": "no more" } });
+    let sent = [thought, error].map(|data| Bytes::from(format!("data: {data}\n\n")));
+    provider.does(Does::Streams(sent.to_vec()));
+    let events = events(&program.responds(&[], streamed(input("hi"))).await);
+    assert_eq!(types(&events), ["created", "in_progress", "error", "failed"]);
+    let [begun, failed] = [&events[0]["response"], &events[3]["response"]];
+    assert_eq!([&begun["status"], &failed["status"]], ["in_progress", "failed"]);
+    assert_eq!([&begun["id"], &begun["model"]], [&failed["id"], &failed["model"]]);
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
 async fn empty_answers_are_messages_without_text() {
     let provider = Provider::start().await;
     let api = provider.api("").await;

@@ -16,12 +16,16 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::clock::{Clock, rfc3339};
 use shared::config::{Config, Settings};
-use shared::store::{NewerTables, Purpose, ReapplyInput, ReapplyReport, Store};
-use shared::values::Allowances;
+use shared::store::{
+    self, NewerTables, Order, Purpose, ReapplyInput, ReapplyReport, ReconcileReport, Store,
+    StoreError,
+};
+use shared::values::{Allowances, PaymentFacts, Progress};
 use shared::{Credits, passwords};
 
-use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person, a_pack};
 use crate::support::program::{command, output_of};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::world::{World, put, scan};
 
 /// The ledger is copied first, so chats that are settled while the other tables are copied have no
@@ -385,6 +389,90 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
         store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap().repairs,
         Vec::<String>::new()
     );
+}
+
+#[tokio::test]
+async fn each_changed_number_of_an_account_is_reported() {
+    let api = Api::own(&[]).await;
+    let (store, now) = (api.store(), api.now());
+    let clock = Clock::standing(now * 1000);
+    let repairs = async || store.reconcile(now, &clock).await.unwrap().unwrap().repairs;
+    for (attribute, repair) in [
+        ("owed", "set what it owes to 0 tokens, as in its purchases; it owed 5".to_owned()),
+        ("tokens", format!("set its balance to {GRANT} tokens, as in its ledger; it was 5")),
+    ] {
+        let ann = api.person("ann").await;
+        api.set(&ann, attribute, AttributeValue::N("5".into())).await;
+        assert_eq!(repairs().await, [format!("{}: {repair}", ann.name)]);
+        assert_eq!(repairs().await, [""; 0]);
+    }
+}
+
+/// Reconciles the tables, and makes a change before the first write of this operation arrives.
+async fn reconciled_during(
+    api: &Api,
+    operation: &'static str,
+    change: impl AsyncFnOnce(),
+) -> store::Result<Option<ReconcileReport>> {
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // The SDK sends the write again when the change is made.
+    lane.strike_once(operation, 1, Fault::StallBefore);
+    let (store, now) = (api.app_over("sweep", &lane).store, api.now());
+    let clock = Clock::standing(now * 1000);
+    let changed = async {
+        lane.struck().await;
+        change().await;
+    };
+    tokio::join!(store.reconcile(now, &clock), changed).0
+}
+
+#[tokio::test]
+async fn an_order_that_changes_stops_its_reconciliation() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (store, clock) = (api.store(), &api.server().clock);
+    let account = api.account(&ann).await;
+    let order = Order::new(&account, &a_pack(1000, 300), clock);
+    store.create_order(&account, &order).await.unwrap();
+    let paid = PaymentFacts { progress: Progress::Paid, ..PaymentFacts::default() };
+    store.merge_facts(order.clone(), &paid, clock).await.unwrap();
+    let set = async |attribute: &str, number: u64| {
+        let update = dynamo::client(&api.dynamodb).update_item().table_name("TokensTable");
+        let update = update.key("pk", AttributeValue::S(format!("order:{}", order.id())));
+        let update = update.update_expression(format!("SET {attribute} = :number"));
+        let number = AttributeValue::N(number.to_string());
+        update.expression_attribute_values(":number", number).send().await.unwrap();
+    };
+    set("given", 5).await;
+    let stopped = reconciled_during(&api, "UpdateItem", async || set("version", 9).await).await;
+    let cause = "an order changed while it was reconciled".to_owned();
+    assert_eq!(stopped, Err(StoreError::Unavailable(cause)));
+    let now = api.now();
+    store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
+    assert_eq!(store.order(order.id()).await.unwrap().unwrap().given.get(), 1000);
+}
+
+#[tokio::test]
+async fn repairs_that_other_writes_prevent_are_not_reported() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.chat("hi").await.is(200);
+    let chats: Vec<Value> = scan(&api.dynamodb, "ChatsTable").await;
+    let is_conversation = |item: &Value| item["chat_id"].as_str().unwrap().starts_with("c#");
+    let conversation = chats.into_iter().find(is_conversation).unwrap();
+    let key = AttributeValue::S(conversation["chat_id"].as_str().unwrap().to_owned());
+    let delete = dynamo::client(&api.dynamodb).delete_item().table_name("ChatsTable");
+    let delete = delete.key("user_id", AttributeValue::S(ann.id.clone())).key("chat_id", key);
+    delete.send().await.unwrap();
+    let comes_back = async || put(&api.dynamodb, "ChatsTable", &[conversation]).await;
+    let done = reconciled_during(&api, "PutItem", comes_back).await.unwrap().unwrap();
+    assert_eq!(done.repairs, [""; 0]);
+
+    api.set(&ann, "api_keys", AttributeValue::N("5".into())).await;
+    let is_replaced = async || api.set(&ann, "id", AttributeValue::S("another".into())).await;
+    let done = reconciled_during(&api, "UpdateItem", is_replaced).await.unwrap().unwrap();
+    assert_eq!(done.repairs, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

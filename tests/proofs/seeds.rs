@@ -38,14 +38,14 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use shared::App;
 use shared::ai::Ai;
-use shared::clock::Clock;
+use shared::clock::{Clock, Day};
 use shared::values::{self, StoredApiKey};
 
 use lane::Lane;
 use model::Person;
 use prices::{Chosen, Instance};
 use random::Random;
-use setup::{Features, Options};
+use setup::{Features, Options, first_minute};
 use tables::Kind;
 use task::Task;
 
@@ -369,6 +369,23 @@ fn a_seed_makes_the_same_schedule_every_time() {
             assert_eq!(run(&other, seed).await.unwrap(), schedules.pop().unwrap(), "seed {seed}");
         }
     });
+}
+
+#[test]
+fn some_schedules_start_just_before_a_day_a_week_or_a_month_ends() {
+    let ends: [(&str, fn(Day) -> bool); 3] = [
+        ("a day", |_| true),
+        ("a week", |day| day.monday() != day.after(1).monday()),
+        ("a month", |day| day.month() != day.after(1).month()),
+    ];
+    for (what, is_last_day) in ends {
+        let starts_before = |seed| {
+            let start = first_minute(seed);
+            let day = Day::from_millis(start * 1000);
+            is_last_day(day) && day.after(1).begins() / 1000 - start <= 300
+        };
+        assert!((0..SCHEDULES).any(starts_before), "no schedule passes the end of {what}");
+    }
 }
 
 #[test]

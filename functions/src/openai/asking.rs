@@ -146,7 +146,8 @@ const COME_AGAIN: u32 = 10;
 /// idempotency key.
 ///
 /// # Errors
-/// Fails if the prompt is invalid for every model, or if [`Charge::begin`] fails.
+/// Fails if the model's providers don't support what the prompt demands, or if [`Charge::begin`]
+/// fails.
 async fn begin(
     app: &CompletionApp,
     req: &Request,
@@ -155,12 +156,10 @@ async fn begin(
     form: AnswerForm,
     Asked { model, message, prompt, .. }: Asked,
 ) -> Result<BeginOutcome> {
-    // A retry of a request that has finished gets its answer, even if the model was removed in the
-    // meantime.
+    // A retry of a request that has finished gets its answer, even if the model was removed or can
+    // do less in the meantime.
     let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
-    if let Ok(offer) = &offer {
-        offer.ai.check(&prompt)?;
-    }
+    let offer = offer.and_then(|offer| offer.ai.check(&prompt).map(|()| offer));
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
     let context = Context::Given(Box::new(prompt));
     let asked = NewChat { message, context, key, offer, max_cost: None };

@@ -1,8 +1,8 @@
 //! `POST /api/stripe/webhook` - receive an event that Stripe has signed.
 //!
 //! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or its shape
-//! is unknown. 400 for a wrong signature. 503 if the event couldn't be handled; Stripe then sends
-//! it again for three days.
+//! is unknown. 400 for a wrong signature, 500 if an event about a payment can't be read, and 503 if
+//! it couldn't be handled. After a failure, Stripe sends the event again for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;

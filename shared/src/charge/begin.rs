@@ -56,14 +56,15 @@ impl Charge {
     /// after all other checks.
     ///
     /// # Errors
-    /// The errors of [`Store::reserve`](crate::store::Store::reserve),
-    /// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`], [`Error::CostsMore`],
-    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and
-    /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error no
-    /// credits are taken, with one exception: the reserve may take credits although it returns
-    /// [`Error::Unavailable`]. These credits are returned after the lease ends. If the conversation
-    /// or the user's instructions can't be read after the reserve, the credits are returned. If the
-    /// credits can't be returned yet, the error is [`Error::AiFailedTokensHeld`].
+    /// The error in [`NewChat::offer`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
+    /// errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::InsufficientTokens`],
+    /// [`Error::KeyLimitReached`], [`Error::CostsMore`], [`Error::KeyReused`],
+    /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
+    /// conversation lacks the new chat's parent. After an error no credits are taken, with one
+    /// exception: the reserve may take credits although it returns [`Error::Unavailable`]. These
+    /// credits are returned after the lease ends. If the conversation or the user's instructions
+    /// can't be read after the reserve, the credits are returned. If the credits can't be returned
+    /// yet, the error is [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,

@@ -210,7 +210,7 @@ failures! {
         };
     /// The message can cost more than is left of the API key's limit.
     KeyLimitReached {
-        /// The price, or the most that the answer can cost.
+        /// The price of the chat, or under a fare by usage the least that an answer can cost.
         cost: Credits,
         /// The limit.
         limit: KeyLimit,

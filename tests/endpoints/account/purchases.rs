@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use shared::BalanceChange;
-use shared::clock::Clock;
+use shared::clock::{Clock, Day};
 use shared::config::{Settings, StripeConfig};
 use shared::payments::{self, Cure, Difference};
 use shared::store::{Adjustment, Order};
@@ -631,6 +631,26 @@ async fn unpaid_orders_are_deleted_after_a_week_and_others_stay() {
     let answer = api.hears("checkout.session.completed", session(&open, &json!({}))).await;
     answer.expect(503, "unknown_order");
     api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn unpaid_orders_are_also_deleted_after_a_pause() {
+    let start = Day::parse("2027-03-01").unwrap();
+    let api = Api::with_clock(Clock::standing(start.begins()), &SIMULATED).await;
+    let ann = api.person("ann").await;
+    let (open, paid) = (ann.orders("small").await, ann.orders("small").await);
+    api.hears("checkout.session.completed", session(&paid, &json!({}))).await.is(200);
+    let (store, clock) = (api.store(), &api.server().clock);
+    // The daily runs begin again after two months, when there are seven periods of older orders.
+    clock.advance(60 * DAY);
+    let mut deleted = 0;
+    for _ in 0..8 {
+        deleted += store.expire_orders(clock).await.unwrap();
+        clock.advance(DAY);
+    }
+    assert_eq!(deleted, 1);
+    assert_eq!(store.order(text_of(&open, "id")).await.unwrap(), None);
+    assert!(store.order(text_of(&paid, "id")).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

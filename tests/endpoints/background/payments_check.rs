@@ -10,12 +10,14 @@ use shared::app::PaymentsApp;
 use shared::clock::Clock;
 use shared::config::{Settings, StripeConfig};
 use shared::mail::Mail;
+use shared::payments::{self, Cure, Difference};
 use shared::stripe::Stripe;
 use shared::telemetry::metrics::Metric;
 
 use crate::endpoints::account::purchases::{dispute, session, shop};
 use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::log::{self, recorded};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::world::put;
 
 const ORDERS: &str = "/api/admin/purchases/";
@@ -152,6 +154,26 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
     checkout.stop().await;
 }
 
+#[tokio::test]
+async fn only_paid_pages_of_another_stack_are_differences() {
+    let (checkout, _api, payments) = deaf_shop().await;
+    let (other, _) = shop_of(&checkout, &checkout.key).await;
+    let order = other.person("ann").await.orders("small").await;
+    let differences = async || {
+        let mut lines = Vec::new();
+        let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
+        let stripe = payments.stripe.as_ref().unwrap();
+        payments::compare(&payments.app, stripe, 30, Cure::Restore, each).await.unwrap();
+        lines
+    };
+    assert_eq!(differences().await, [""; 0]);
+    other.presses(order["url"].as_str().unwrap(), "pay").await;
+    let id = order["id"].as_str().unwrap();
+    let line = format!("{id}: Stripe lists this purchase, and it can't be restored");
+    assert_eq!(differences().await, [line]);
+    checkout.stop().await;
+}
+
 /// The e-mail uses the same words for the states.
 #[tokio::test]
 async fn missed_parts_of_refunds_and_disputes_are_found() {
@@ -247,6 +269,27 @@ async fn administrators_are_told_of_each_dispute_once() {
     assert_eq!(waiting(&api).await, (0, 0));
     assert_eq!(root.get(&format!("{ORDERS}?attention=true")).await.is(200), json!([]));
     api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn a_dispute_that_cannot_be_told_delays_no_other_dispute() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    reachable_administrator(&api, "root@example.com").await;
+    for _ in 0..2 {
+        let order = ann.orders("small").await;
+        api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+        api.hears("charge.dispute.created", dispute(&order, "needs_response")).await.is(200);
+    }
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    lane.strike_once("TransactWriteItems", 1, Fault::Mismatch);
+    let store = api.app_over("payments_check", &lane).store;
+    let told = store.tell_disputes(&api.server().clock).await.unwrap();
+    assert_eq!((told.orders, told.disputes), (2, 1));
+    assert_eq!(notices(&api).await.len(), 1);
+    assert_eq!(waiting(&api).await, (2, 1));
+    assert_eq!(notices(&api).await.len(), 2);
 }
 
 #[tokio::test]

@@ -69,6 +69,11 @@ async fn failures_within_ten_seconds_have_their_own_status() {
             assert_eq!(status, 200, "{door:?}: {all}");
             assert!(headers < Duration::from_secs(11), "{door:?}: {headers:?}");
             assert!(all.contains("context_length_exceeded"), "{door:?}: {all}");
+            if *door == Door::ResponseStream {
+                let [begin, failure] = ["event: response.created", "event: error"]
+                    .map(|event| all.find(event).unwrap_or_else(|| panic!("no {event}: {all}")));
+                assert!(begin < failure, "{all}");
+            }
         }
     }))
     .await;

@@ -331,6 +331,27 @@ async fn pictures_need_a_bound_in_the_list_and_count() {
 }
 
 #[tokio::test]
+async fn retries_get_the_answer_of_a_model_that_can_do_less_now() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(1000, 0, 10));
+    let send =
+        async |key: &str| program.send(&[("idempotency-key", key)], showing("quick", 1)).await;
+    let first = send("k1").await.is(200);
+    // Under a fare by usage, the model takes no pictures.
+    let mut blind = list("openai");
+    blind["models"][0]["fare"] = by_usage();
+    api.prices(&blind).await;
+    let again = send("k1").await;
+    assert!(again.is_replay(), "{again:?}");
+    assert_eq!(again.is(200)["choices"], first["choices"]);
+    send("k2").await.expect(400, "invalid_fields");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
 async fn functions_and_formats_count_in_the_hold() {
     let provider = Provider::start().await;
     let api = priced(&provider, &list("openai"), &[]).await;

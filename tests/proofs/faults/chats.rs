@@ -517,7 +517,7 @@ impl Audit<'_> {
         let refunds = minutes.filter(|(minute, _)| minute.starts_with('r'));
         let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
         let of_release =
-            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens reserved");
+            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens held");
         let least = match self.after_the_request {
             true => self.case.replies.iter().filter(of_release).count(),
             false => 0,
@@ -545,7 +545,7 @@ impl Audit<'_> {
         let mut wrong = Vec::new();
         let (account, now) = (self.account, self.now);
         let is_open =
-            |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens reserved");
+            |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.case.replies.iter().filter(is_open).count();
         // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
         // itself would never send a reserve again after the store's reply.

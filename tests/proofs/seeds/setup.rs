@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use shared::clock::Clock;
+use shared::clock::{Clock, Day, rfc3339};
 use shared::config::Config;
 use shared::store::NewAccount;
 use shared::values::api_key::KeyName;
@@ -20,6 +20,10 @@ use super::model::Person;
 use super::prices::{BY_USAGE, Chosen, Instance, LISTS, MODELS, USED};
 use super::random::Random;
 use super::{Client, PRICE, Schedule};
+
+/// The first day on which a schedule may start. The day is far ahead, because DynamoDB Local deletes
+/// items that have expired by the machine's clock.
+const FIRST_START: &str = "2050-01-01";
 
 /// The users, whose usernames also contain the seed.
 const NAMES: [&str; 2] = ["ann", "ben"];
@@ -168,14 +172,26 @@ impl Options {
     }
 }
 
+/// Returns the minute in which a seed's schedule starts, in seconds since 1970. A quarter of the
+/// schedules start shortly before midnight, and some of these at the end of a week or a month.
+pub(super) fn first_minute(seed: u64) -> u64 {
+    // A separate generator decides this, so that the other draws stay the same.
+    let mut random = Random(!seed);
+    let day = Day::parse(FIRST_START).unwrap().after(random.next() % 366);
+    let minute = match random.percent(25) {
+        true => 1435 + random.next() % 5,
+        false => random.next() % 1440,
+    };
+    day.begins() / 1000 + 60 * minute
+}
+
 impl<'l> Schedule<'l> {
     /// Sets up the schedule that a seed decides.
     pub(super) async fn new(lane: &'l Lane, seed: u64) -> Self {
         let (mut random, features) = (Random(seed), Features::of(seed));
-        // The clock starts at a second that the seed decides and then stands still, so that the
-        // machine's speed can't influence the schedule.
-        let minute = Clock::default().seconds() / 60 * 60;
-        let clock = Clock::standing((minute + random.next() % 60) * 1000);
+        // The clock starts at a second that the seed decides and then stands still, so that neither
+        // the machine's clock nor its speed can influence the schedule.
+        let clock = Clock::standing((first_minute(seed) + random.next() % 60) * 1000);
         let config = Arc::new(features.config(&lane.app.config, &mut random));
         let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
         let app = App { config, clock: clock.clone(), ..lane.app.clone() };
@@ -196,7 +212,7 @@ impl<'l> Schedule<'l> {
             .map(|id| vec![(id, false)])
             .collect();
         Self {
-            log: headline(&people, &app.config, features, &options, limits),
+            log: headline(clock.millis(), &people, &app.config, features, &options, limits),
             lane,
             random,
             clock,
@@ -327,6 +343,7 @@ async fn start_instances(app: &App, features: Features, random: &mut Random) -> 
 
 /// Returns the first line of a schedule's log.
 fn headline(
+    start: u64,
     people: &[Person],
     config: &Config,
     features: Features,
@@ -339,7 +356,8 @@ fn headline(
     let (limit, per_minute, refunds) =
         (config.parallel_chats, config.chats_per_minute, config.refunds_per_minute);
     let mut line = format!(
-        "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {} %",
+        "{}: {}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {} %",
+        rfc3339(start),
         grants.join(", "),
         options.storm
     );

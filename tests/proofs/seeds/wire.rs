@@ -119,7 +119,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// Returns true if the call is a transaction that the store hasn't applied yet.
+    /// Returns true if the call is a transaction that the store hasn't applied yet: a settle, or
+    /// another transaction, such as a grant.
     pub fn is_settle(&self) -> bool {
         self.reply.is_none() && self.packet.is_transaction()
     }

@@ -362,12 +362,15 @@ impl AnswerWriter for Steps {
 
     async fn fail(&mut self, error: &Error) -> Result<()> {
         self.stream.events.note(error);
+        // Clients expect `response.created` before a failure. The model's name comes with the first
+        // piece, so a stream that fails earlier has an empty name.
+        let model = self.model.clone().unwrap_or_default();
+        self.begin(&model).await?;
         let failure = OpenAiFailure::of(error, Responses::FAILURES).error;
         let (code, message) = (failure.code, failure.message.as_str());
         let fields = Fields::Error { code, message, param: failure.param.as_deref() };
         self.stream.send("error", fields).await?;
-        let model = self.model.as_deref().unwrap_or_default();
-        let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
+        let response = Response::begun(&self.chat_id, &model, self.created_at, &self.echo);
         let response = Box::new(response.failed(failure.message));
         self.stream.send("response.failed", Fields::State { response }).await
     }

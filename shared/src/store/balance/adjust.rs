@@ -202,10 +202,12 @@ impl Store {
             };
             if let Some(refused) = adjustment.refusal_by(&account, now) {
                 // Close the adjustment's id, because a copy of the adjustment that arrives after
-                // this refusal must not be applied. If no copy can arrive, the closed id is
-                // outdated at once.
+                // this refusal must not be applied. Close it even if the SDK has sent a single
+                // request, which the network may still deliver twice. The closed id is then
+                // outdated at once: it refuses the copy until another write removes it.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&account, id, until, now).await?;
+                // A copy may have been applied before the id was closed.
                 return Ok(match self.has_row(user_id, id).await? {
                     true => AdjustOutcome::Applied,
                     false => refused,

@@ -57,7 +57,7 @@ impl Store {
     /// restored.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the account changes at the same time.
+    /// [`StoreError::Unavailable`] if the account or one of its orders changes at the same time.
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
@@ -117,6 +117,12 @@ impl Store {
         if !allows_as_before {
             repairs.push("took the period of its allowance from its ledger".into());
         }
+        if !owes_as_before {
+            repairs.push(format!(
+                "set what it owes to {owed} tokens, as in its purchases; it owed {}",
+                account.owed.unwrap_or_default()
+            ));
+        }
         if held > 0 {
             repairs.push(format!("ended {held} holds"));
         }
@@ -124,6 +130,11 @@ impl Store {
             repairs.push(format!(
                 "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
                 account.granted, account.spent
+            ));
+        } else if held == 0 && account.tokens != tokens {
+            repairs.push(format!(
+                "set its balance to {tokens} tokens, as in its ledger; it was {}",
+                account.tokens
             ));
         }
         Ok(repairs)
@@ -244,8 +255,9 @@ impl Store {
         }
         begun.retain(|chat| !conversations.contains(&chat.chat_id));
         for chat in begun {
-            if let Some(converse) = self.converse(&chat)? {
-                self.send(&converse).await?;
+            if let Some(converse) = self.converse(&chat)?
+                && self.send(&converse).await?.is_applied()
+            {
                 repairs.push(format!("restored the conversation of message {}", chat.chat_id));
             }
         }

@@ -77,7 +77,8 @@ impl Store {
 
     /// Writes an outgoing e-mail to each administrator with a verified address, for each order with
     /// new disputes. Each dispute causes e-mails only once. Also counts the orders that wait for an
-    /// administrator.
+    /// administrator. If an order fails, the function continues with the other orders, and the next
+    /// run tries again.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
         let (mut waiting, mut before) = (WaitingOrders::default(), None);
         let mut administrators = None;
@@ -91,8 +92,13 @@ impl Store {
                     Some(told) => told,
                     None => administrators.insert(self.administrators_by_email().await?),
                 };
-                if self.tell(order, disputes, told, clock.seconds()).await? {
-                    waiting.disputes += disputes - order.told;
+                match self.tell(order, disputes, told, clock.seconds()).await {
+                    Ok(true) => waiting.disputes += disputes - order.told,
+                    Ok(false) => {}
+                    Err(error) => {
+                        let (order, cause) = (order.id(), error.cause());
+                        tracing::error!(order, cause, "a dispute can't be told");
+                    }
                 }
             }
             if !more || before.is_none() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::Credits;
 use crate::clock::Clock;
 use crate::store::orders::Order;
-use crate::store::{Result, Store, from_item};
+use crate::store::{Result, Store, StoreError, from_item};
 use crate::values::{Account, Entry, Payment, PaymentFacts};
 
 /// The totals of the ledger rows of an account's orders, by order.
@@ -79,6 +79,9 @@ impl Store {
 
     /// Changes the restored orders of an account so that they match their ledger rows. Returns
     /// descriptions of the repairs, and the credits that the account owes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if an order changes at the same time.
     pub(in crate::store) async fn reconcile_orders(
         &self,
         orders: &[Order],
@@ -91,7 +94,13 @@ impl Store {
             let fixed = Order { owed: due, ..fixed };
             owed = owed.checked_add(fixed.owed).unwrap_or(Credits::MAX);
             if fixed != *order {
-                self.send(&self.update_of(order, &fixed)?).await?;
+                let is_applied = self.send(&self.update_of(order, &fixed)?).await?.is_applied();
+                // A refusal may mean that an earlier copy of the write was applied.
+                if !is_applied && self.order(order.id()).await?.as_ref() != Some(&fixed) {
+                    return Err(StoreError::Unavailable(
+                        "an order changed while it was reconciled".into(),
+                    ));
+                }
                 repairs.push(format!(
                     "the purchase {} has given {} tokens, as in the ledger",
                     fixed.id(),

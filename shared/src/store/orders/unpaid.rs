@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::Error;
-use crate::clock::{Clock, least_id, millis_of};
+use crate::clock::{Clock, Day, FIRST_DAY, least_id, millis_of};
 use crate::store::orders::Order;
 use crate::store::orders::items::Purchase;
 use crate::store::schema::{orders_of_pk, pk, purchase_pk};
@@ -17,12 +17,24 @@ use crate::values::{Account, Limit, ORDERS_AN_HOUR, PaymentFacts, Progress};
 /// payment provider repeats an event for at most three days.
 const UNPAID: u64 = 7 * 86_400_000;
 
-/// The age up to which unpaid orders are searched for, in milliseconds. The daily runs find each
-/// order several times.
+/// The age up to which each run searches for unpaid orders, in milliseconds. The daily runs find
+/// each order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
+
+/// The length of the period of older orders in which a run searches, in days.
+const PERIOD: u64 = 28;
 
 /// The number of orders that are deleted at a time.
 const AT_A_TIME: usize = 10;
+
+/// Returns the first day of the period of older orders in which a run on this day searches. The
+/// daily runs take the periods in turn, the oldest first. The number of turns is a power of two, so
+/// it stays the same for many rounds.
+fn older_period(today: Day) -> Day {
+    let age = today.number().saturating_sub(FIRST_DAY.number());
+    let turns = (age / PERIOD + 1).next_power_of_two();
+    FIRST_DAY.after(age % turns * PERIOD)
+}
 
 impl Order {
     /// Returns true if the buyer never completed the payment page, and no payment is known.
@@ -73,24 +85,35 @@ impl Store {
         self.send(&open).await.map(drop)
     }
 
-    /// Deletes the orders that weren't paid within a week. Returns the number of deleted orders.
+    /// Deletes the orders that weren't paid within a week. Returns the number of deleted orders. A
+    /// run searches in the second last week and in one earlier period, so that its work doesn't
+    /// grow with the number of orders. The earlier periods contain unpaid orders only if runs
+    /// failed or were missed.
     pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
         let now = clock.millis();
-        let mut before = Some(least_id(now.saturating_sub(UNPAID)));
+        let (end, recent) = (now.saturating_sub(UNPAID), now.saturating_sub(LOOKED_FOR));
+        let older = older_period(Day::from_millis(now));
+        let older_end = older.after(PERIOD).begins().min(recent);
+        let deleted = self.delete_unpaid_between(recent, end).await?;
+        Ok(deleted + self.delete_unpaid_between(older.begins(), older_end).await?)
+    }
+
+    /// Deletes the unpaid orders from `first` on and before `end`, in milliseconds since 1970.
+    /// Returns the number of deleted orders. May also delete some older unpaid orders.
+    async fn delete_unpaid_between(&self, first: u64, end: u64) -> Result<usize> {
+        let mut before = Some(least_id(end)).filter(|_| first < end);
         let mut deleted = 0;
-        loop {
-            let (orders, more) = self.orders(before.as_deref()).await?;
-            before = orders.last().map(|order| order.id().to_owned());
-            let oldest = before.as_deref().and_then(millis_of).unwrap_or_default();
+        while let Some(id) = before {
+            let (orders, more) = self.orders(Some(&id)).await?;
             let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
             for some in unpaid.chunks(AT_A_TIME) {
                 let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
                 deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
             }
-            if !more || oldest < now.saturating_sub(LOOKED_FOR) {
-                return Ok(deleted);
-            }
+            let is_in_time = |id: &String| more && millis_of(id) >= Some(first);
+            before = orders.last().map(|order| order.id().to_owned()).filter(is_in_time);
         }
+        Ok(deleted)
     }
 
     /// Deletes an unpaid order that was just read. Returns false if the order has changed since

@@ -156,8 +156,9 @@ impl Store {
             let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")
                 .condition("id = :id")
                 .values([(":id", s(&account.id)), (":valid", n(valid))]);
-            self.send(&count).await?;
-            repairs.push(format!("API keys: {valid}"));
+            if self.send(&count).await?.is_applied() {
+                repairs.push(format!("API keys: {valid}"));
+            }
         }
         Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
     }
