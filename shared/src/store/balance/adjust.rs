@@ -165,7 +165,7 @@ pub enum AdjustOutcome {
 
 /// The condition that the account exists, contains the credits to take, stays within the maximum of
 /// granted credits, and hasn't closed the adjustment's id.
-const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
+const ADJUST_CONDITION: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
@@ -242,7 +242,7 @@ impl Store {
             pk(account_pk(name_key)),
             "SET tokens = tokens + :amount, granted = granted + :amount",
         )
-        .condition(ADJUSTS)
+        .condition(ADJUST_CONDITION)
         .names([("#entry", &entry.entry_id)])
         .values([
             (":id", s(&entry.user_id)),

@@ -14,7 +14,7 @@ use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKin
 
 /// The condition that the account hasn't changed since it was read, and hasn't got its allowance in
 /// this period.
-const DUE: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
+const DUE_CONDITION: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
     AND (attribute_not_exists(allowance) OR allowance < :period)";
 
 /// Returns the account's allowance, and the first day of its period, if the account hasn't got the
@@ -139,7 +139,7 @@ impl Store {
             pk(&account.pk),
             "SET allowance = :period, tokens = tokens + :amount, granted = granted + :amount",
         )
-        .condition(DUE)
+        .condition(DUE_CONDITION)
         .values([
             (":id", s(&account.id)),
             (":true", flag(true)),

@@ -9,7 +9,7 @@ use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, FreeWork, LONGEST, Refund, Refunds, minute, refunds_key,
 };
-use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
+use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::schema::pk;
 use crate::store::{Item, Outcome, Patience, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
@@ -98,10 +98,10 @@ impl Store {
 
 /// The condition that the hold belongs to this chat. Without this condition, a release could remove
 /// a later hold with the same id.
-const HELD: &str = "reservations.#rid.#owner = :owner";
+const HELD_CONDITION: &str = "reservations.#rid.#owner = :owner";
 
 /// Subtracts a hold's credits from the purse that counts them.
-const RETURNS_TO_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
+const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
 
 /// The parts of the write that returns a hold's credits.
 struct ReleaseWrite<'a> {
@@ -120,13 +120,13 @@ impl<'a> ReleaseWrite<'a> {
         let values = [(":id", s(user_id)), (":owner", s(&held.owner))];
         let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
         if held.purse.is_some() {
-            set.push_str(RETURNS_TO_PURSE);
+            set.push_str(PURSE_UPDATE);
         }
         Self {
             account,
             set,
             remove: " REMOVE reservations.#rid".into(),
-            condition: format!("id = :id AND {HELD}"),
+            condition: format!("id = :id AND {HELD_CONDITION}"),
             names: names.map(|(name, key)| (name.to_owned(), key.to_owned())).collect(),
             values: values.map(|(name, value)| (name.to_owned(), value)).into(),
         }
@@ -152,7 +152,7 @@ impl<'a> ReleaseWrite<'a> {
             self.condition.push_str(" AND attribute_not_exists(free_work)");
             return;
         }
-        self.set.push_str(COUNTS_FREE_WORK);
+        self.set.push_str(FREE_WORK_UPDATE);
         self.names.insert("#free_work".into(), of.key());
         self.values.extend([(":nothing".into(), n(0)), (":work".into(), n(of.counted(credits)))]);
     }

@@ -29,25 +29,25 @@ const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
 /// counts the chat in its minute.
-const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
+const TAKE_UPDATE: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
 /// The condition that the account accepts the caller and has enough credits, the hold is new, and
 /// no limit is reached.
-const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
+const RESERVE_CONDITION: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
     AND (attribute_not_exists(free_work.#free_work) OR free_work.#free_work < :free_work OR free_work.#free_work < free_work.#earned)";
 
 /// Counts the credits in the purse of an API key with a limit.
-const COUNTS_IN_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
+const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
 
 /// The condition that the limit of an API key covers the hold.
-const HAS_ROOM: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
+const PURSE_CONDITION: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
 
 /// The condition for a hold above the whole limit. No purse meets it.
-const NEVER_HAS_ROOM: &str = " AND purses.#purse < :none";
+const IMPOSSIBLE_CONDITION: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,9 +243,9 @@ impl Store {
                 });
                 try_join_all(released).await.map(drop)
             }
-            Obstacle::OutdatedId(until) => self.forget_closed(hold, until).await,
-            Obstacle::TooManyClosedIds => self.keep_closed(hold, &account.closed, now).await,
-            Obstacle::MissingMaps => self.begin_counting(hold).await,
+            Obstacle::OutdatedId(until) => self.drop_outdated_id(hold, until).await,
+            Obstacle::TooManyClosedIds => self.drop_outdated_ids(hold, &account.closed, now).await,
+            Obstacle::MissingMaps => self.add_missing_maps(hold).await,
         }
     }
 
@@ -278,7 +278,7 @@ impl Store {
     }
 
     /// Removes an outdated closed id from the account.
-    async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
+    async fn drop_outdated_id(&self, hold: &Hold, until: u64) -> Result<()> {
         let forget = self
             .update_holder(hold, "REMOVE closed.#rid")
             .condition("id = :id AND closed.#rid = :until")
@@ -289,7 +289,7 @@ impl Store {
 
     /// Removes the outdated closed ids from the account, if the account's closed ids haven't
     /// changed since `closed` was read.
-    async fn keep_closed(
+    async fn drop_outdated_ids(
         &self,
         hold: &Hold,
         closed: &BTreeMap<String, u64>,
@@ -310,7 +310,7 @@ impl Store {
     }
 
     /// Adds the missing maps to the account.
-    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
+    async fn add_missing_maps(&self, hold: &Hold) -> Result<()> {
         let mut adds = String::from("SET minutes = if_not_exists(minutes, :none)");
         if hold.held.purse.is_some() {
             adds.push_str(", purses = if_not_exists(purses, :none)");
@@ -335,17 +335,17 @@ impl Store {
         limits: ChatLimits,
         now: u64,
     ) -> Result<Write> {
-        let (mut set, mut condition) = (String::from(TAKES), String::from(RESERVES));
+        let (mut set, mut condition) = (String::from(TAKE_UPDATE), String::from(RESERVE_CONDITION));
         let (mut names, mut values) = (Vec::new(), Vec::new());
         if let (Some(limit), Some(purse)) = (hold.limit, &hold.held.purse) {
-            set.push_str(COUNTS_IN_PURSE);
+            set.push_str(PURSE_UPDATE);
             names.push(("#purse".to_owned(), purse.clone()));
             match limit.tokens.checked_sub(hold.held.cost) {
                 Some(room) => {
-                    condition.push_str(HAS_ROOM);
+                    condition.push_str(PURSE_CONDITION);
                     values.push((":room".to_owned(), n(room)));
                 }
-                None => condition.push_str(NEVER_HAS_ROOM),
+                None => condition.push_str(IMPOSSIBLE_CONDITION),
             }
         }
         for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
