@@ -1,8 +1,9 @@
 //! Releasing a hold, which returns its credits to the balance.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join_all;
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -49,12 +50,7 @@ impl Store {
             };
             let refused: Option<Account> = self.refused_by(&release_expired, account).await?;
             let Some(refused) = refused else { return Ok(()) };
-            let is_held = refused.id == hold.user_id
-                && refused
-                    .reservations
-                    .get(&hold.rid)
-                    .is_some_and(|held| held.owner == hold.held.owner);
-            if !is_held {
+            if !hold.is_on(&refused) {
                 return Ok(());
             }
             // The counts of earlier minutes have changed since the reserve, or the map of free work
@@ -86,6 +82,18 @@ impl Store {
         self.send(&self.return_credits(returning)).await.map(drop)
     }
 
+    /// Releases several expired holds of an account at the same time. Idempotent.
+    pub(super) async fn release_all_expired(
+        &self,
+        account: &Account,
+        expired: &BTreeMap<String, StoredHold>,
+    ) -> Result<()> {
+        let released = expired
+            .iter()
+            .map(|(rid, held)| self.release_expired(&account.pk, &account.id, rid, held));
+        try_join_all(released).await.map(drop)
+    }
+
     fn return_credits(&self, returning: ReleaseWrite<'_>) -> Write {
         let ReleaseWrite { account, set, remove, condition, names, values } = returning;
         Write::update(&self.tables.users, pk(account), set + &remove)
@@ -94,6 +102,12 @@ impl Store {
             .values(values)
             .shows_item()
     }
+}
+
+/// Returns the account's holds whose leases have ended, by hold id.
+pub(super) fn expired_holds(account: &Account, now: u64) -> BTreeMap<String, StoredHold> {
+    let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
+    expired.map(|(rid, held)| (rid.clone(), held.clone())).collect()
 }
 
 /// The condition that the hold belongs to this chat. Without this condition, a release could remove

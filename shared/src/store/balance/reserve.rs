@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures_util::future::try_join_all;
 
 use crate::clock::Day;
 use crate::error::NextAllowance;
@@ -13,6 +12,7 @@ use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, free_work_a_day, minute, refunds_a_minute, refunds_key,
 };
+use crate::store::balance::release::expired_holds;
 use crate::store::schema::pk;
 use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
@@ -156,7 +156,7 @@ enum Obstacle {
     AllowanceDue,
     /// Expired holds. Either the hold with the same idempotency key has expired, or the account has
     /// too few credits or too many holds and all its expired holds can be released.
-    ExpiredHolds(Vec<(String, StoredHold)>),
+    ExpiredHolds(BTreeMap<String, StoredHold>),
     /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
     /// this Unix time.
     OutdatedId(u64),
@@ -198,7 +198,7 @@ impl Store {
                     Outcome::Refused(account) => self.refused_by(&take, account).await?,
                 };
             let account = account.ok_or(StoreError::NotAccepted)?;
-            match refusal(&account, caller, hold, limits, now) {
+            match reason_of_refusal(&account, caller, hold, limits, now) {
                 Refusal::Held(amount) => {
                     hold.change_amount(amount);
                     hold.taken_from(&account, limits, now);
@@ -237,12 +237,7 @@ impl Store {
     ) -> Result<()> {
         match obstacle {
             Obstacle::AllowanceDue => self.fill_up(account, limits.allowances, now).await.map(drop),
-            Obstacle::ExpiredHolds(expired) => {
-                let released = expired.iter().map(|(rid, held)| {
-                    self.release_expired(&hold.account, &hold.user_id, rid, held)
-                });
-                try_join_all(released).await.map(drop)
-            }
+            Obstacle::ExpiredHolds(expired) => self.release_all_expired(account, &expired).await,
             Obstacle::OutdatedId(until) => self.drop_outdated_id(hold, until).await,
             Obstacle::TooManyClosedIds => self.drop_outdated_ids(hold, &account.closed, now).await,
             Obstacle::MissingMaps => self.add_missing_maps(hold).await,
@@ -265,11 +260,7 @@ impl Store {
                 .shows_item();
             let Outcome::Refused(account) = self.send(&close).await? else { return Ok(()) };
             let account: Option<Account> = self.refused_by(&close, account).await?;
-            let is_held = |account: &Account| {
-                let held = account.reservations.get(&hold.rid);
-                account.id == hold.user_id && held.is_some_and(|held| held.owner == hold.held.owner)
-            };
-            if !account.as_ref().is_some_and(is_held) {
+            if !account.is_some_and(|account| hold.is_on(&account)) {
                 return Ok(());
             }
             self.return_and_close(hold, now).await?;
@@ -394,68 +385,85 @@ impl Store {
 /// Finds the reason for a refused reserve in the account. A reserve that was applied before isn't
 /// reported as refused, and an invalid caller learns nothing else. A shortage is reported before
 /// the limits on chats. If two limits are reached, the limit that lasts longer is reported.
-fn refusal(
+fn reason_of_refusal(
     account: &Account,
     caller: &Credential,
     hold: &Hold,
     limits: ChatLimits,
     now: u64,
 ) -> Refusal {
-    let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
-    if let Some(held) = held.filter(|held| held.owner == hold.held.owner) {
-        return Refusal::Held(held.cost);
+    if hold.is_on(account)
+        && let Some(own) = account.reservations.get(&hold.rid)
+    {
+        return Refusal::Held(own.cost);
     }
     if caller.admits(Some(account.clone())).is_none() {
         return Refusal::NotAccepted;
     }
-    match held {
-        Some(dead) if dead.expires_at <= now => {
-            let dead = (hold.rid.clone(), dead.clone());
-            return Refusal::Clear(Obstacle::ExpiredHolds(vec![dead]));
-        }
-        Some(other) if other.fingerprint != hold.held.fingerprint => {
-            return Refusal::Refuse(Error::KeyReused);
-        }
-        Some(running) => {
-            let seconds = (running.expires_at - now).clamp(1, 5);
-            let seconds = u32::try_from(seconds).unwrap_or(5);
-            return Refusal::Refuse(Error::KeyRunning { seconds });
-        }
-        None => {}
-    }
-    match account.closed.get(&hold.rid) {
-        Some(until) if *until > now => return Refusal::Ended,
-        Some(until) => return Refusal::Clear(Obstacle::OutdatedId(*until)),
-        None => {}
+    if let Some(refusal) = key_in_use(account, hold, now) {
+        return refusal;
     }
     if due(account, limits.allowances, now).is_some() {
         return Refusal::Clear(Obstacle::AllowanceDue);
     }
-    let shortage = Shortage::of(hold, account, limits, now);
-    if shortage.is_none()
-        && let Some(refusal) = limit_reached(account, hold, limits, now)
-    {
-        return refusal;
+    if let Some(shortage) = Shortage::of(hold, account, limits, now) {
+        return unless_expired(account, Refusal::Short(shortage), now);
     }
-    let is_crowded =
-        account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
-    if shortage.is_none() && !is_crowded {
-        let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
-        return match account.minutes.is_none() || lacks_purses {
-            true => Refusal::Clear(Obstacle::MissingMaps),
-            false => Refusal::Changed,
-        };
-    }
-    let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
-    let expired: Vec<_> = expired.map(|(rid, held)| (rid.clone(), held.clone())).collect();
-    match shortage {
-        _ if !expired.is_empty() => Refusal::Clear(Obstacle::ExpiredHolds(expired)),
-        Some(shortage) => Refusal::Short(shortage),
-        None => {
-            let limit = Limit::at_once("parallel-chats", limits.parallel);
-            Refusal::Refuse(Error::TooManyChats(limit))
+    limit_reached(account, hold, limits, now)
+        .or_else(|| too_many_chats(account, limits, now))
+        .or_else(|| missing_maps(account, hold))
+        .unwrap_or(Refusal::Changed)
+}
+
+/// Returns the refusal if another request with the same idempotency key holds credits, or has
+/// ended.
+fn key_in_use(account: &Account, hold: &Hold, now: u64) -> Option<Refusal> {
+    match account.reservations.get(&hold.rid) {
+        Some(dead) if dead.expires_at <= now => {
+            let dead = [(hold.rid.clone(), dead.clone())].into();
+            return Some(Refusal::Clear(Obstacle::ExpiredHolds(dead)));
         }
+        Some(other) if other.fingerprint != hold.held.fingerprint => {
+            return Some(Refusal::Refuse(Error::KeyReused));
+        }
+        Some(running) => {
+            let seconds = (running.expires_at - now).clamp(1, 5);
+            let seconds = u32::try_from(seconds).unwrap_or(5);
+            return Some(Refusal::Refuse(Error::KeyRunning { seconds }));
+        }
+        None => {}
     }
+    let until = *account.closed.get(&hold.rid)?;
+    Some(match until > now {
+        true => Refusal::Ended,
+        false => Refusal::Clear(Obstacle::OutdatedId(until)),
+    })
+}
+
+/// Returns the refusal if too many of the account's chats wait for an answer.
+fn too_many_chats(account: &Account, limits: ChatLimits, now: u64) -> Option<Refusal> {
+    let most = usize::try_from(limits.parallel).unwrap_or(usize::MAX);
+    if account.reservations.len() < most {
+        return None;
+    }
+    let limit = Limit::at_once("parallel-chats", limits.parallel);
+    Some(unless_expired(account, Refusal::Refuse(Error::TooManyChats(limit)), now))
+}
+
+/// Returns the refusal, unless the release of the account's expired holds may make it superfluous.
+fn unless_expired(account: &Account, refusal: Refusal, now: u64) -> Refusal {
+    let expired = expired_holds(account, now);
+    match expired.is_empty() {
+        true => refusal,
+        false => Refusal::Clear(Obstacle::ExpiredHolds(expired)),
+    }
+}
+
+/// Returns the obstacle if the account lacks a map that the reserve changes.
+fn missing_maps(account: &Account, hold: &Hold) -> Option<Refusal> {
+    let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
+    let lacks_maps = account.minutes.is_none() || lacks_purses;
+    lacks_maps.then_some(Refusal::Clear(Obstacle::MissingMaps))
 }
 
 /// Returns the refusal if a limit is reached: on free work, refunds, chats in the minute, or closed
