@@ -9,6 +9,7 @@
 //! `user_..` read an account from an index, which may lag by a moment.
 
 mod accounts;
+mod backoff;
 mod balance;
 mod chats;
 mod client;
@@ -20,7 +21,6 @@ mod ledger;
 mod lists;
 mod offers;
 mod orders;
-mod patience;
 mod periods;
 mod read;
 mod requests;
@@ -61,8 +61,8 @@ pub use upkeep::{
 };
 pub use vouchers::{CreateVouchersOutcome, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch};
 
+use backoff::Backoff;
 use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
 use offers::PriceVersions;
-use patience::Patience;
 use transaction::{Refusals, Transaction};
 use write::{NEW, Outcome, Write};

@@ -7,7 +7,7 @@ use crate::store::balance::{CLOSED, append_removals, outdated};
 use crate::store::schema::{account_pk, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
-    Patience, Record, Result, Store, StoreError, Transaction, Voucher, VoucherBatch, Write, n, s,
+    Backoff, Record, Result, Store, StoreError, Transaction, Voucher, VoucherBatch, Write, n, s,
 };
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
 use crate::{BalanceChange, Credits, Error};
@@ -194,7 +194,7 @@ impl Store {
         let (user_id, id) = (&adjustment.entry.user_id, &adjustment.entry.entry_id);
         let mut cleared = false;
         let mut sent_again = false;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let sent = self.transact_watched(writes.clone(), id, &mut sent_again).await?;
             if matches!(sent, Transaction::Applied) {
@@ -225,7 +225,7 @@ impl Store {
                 )
                 .await?;
             } else {
-                patience
+                backoff
                     .try_again(
                         "an adjustment kept being refused, each time for a reason that had passed",
                     )

@@ -12,7 +12,7 @@ use crate::store::balance::limits::{
 };
 use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::schema::pk;
-use crate::store::{Item, Outcome, Patience, Result, Store, Write, n, s};
+use crate::store::{Backoff, Item, Outcome, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
@@ -27,7 +27,7 @@ impl Store {
     ) -> Result<()> {
         let mut refunds = hold.refunds.clone();
         let mut has_free_work = hold.has_free_work;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let mut returning =
                 ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
@@ -57,7 +57,7 @@ impl Store {
             // was created, because other refunds were counted.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
-            patience
+            backoff
                 .try_again("a release kept being refused, each time for a reason that had passed")
                 .await?;
         }

@@ -15,7 +15,7 @@ use crate::store::balance::limits::{
 use crate::store::balance::release::expired_holds;
 use crate::store::schema::pk;
 use crate::store::{
-    Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
+    Backoff, Outcome, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
 use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
@@ -186,7 +186,7 @@ impl Store {
     ) -> Result<ReserveOutcome> {
         hold.choose_purse(now);
         let mut cleared = 0;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let take = self.take_credits(caller, hold, limits, now)?;
             let account: Option<Account> =
@@ -216,7 +216,7 @@ impl Store {
                     self.clear(obstacle, &account, hold, limits, now).await?;
                 }
                 Refusal::Clear(_) | Refusal::Changed => {
-                    patience
+                    backoff
                         .try_again(
                             "a reserve kept being refused, each time for a reason that had passed",
                         )
@@ -250,7 +250,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; credits that were taken are returned after the lease ends.
     pub async fn abandon(&self, hold: &Hold, now: u64) -> Result<()> {
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let close = self
                 .update_holder(hold, "SET closed.#rid = :closed")
@@ -264,7 +264,7 @@ impl Store {
                 return Ok(());
             }
             self.return_and_close(hold, now).await?;
-            patience.try_again("a hold kept being reserved while its id was being closed").await?;
+            backoff.try_again("a hold kept being reserved while its id was being closed").await?;
         }
     }
 

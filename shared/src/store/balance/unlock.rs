@@ -3,7 +3,7 @@
 use crate::store::balance::limits::FreeWork;
 use crate::store::ledger::interventions::CONTENDED;
 use crate::store::schema::pk;
-use crate::store::{Patience, PlannedIntervention, Result, Store, Write, s};
+use crate::store::{Backoff, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
 
 /// Removes the day's counts, for limited API keys and for all other callers.
@@ -34,7 +34,7 @@ impl Store {
         now: u64,
     ) -> Result<Account> {
         let mut seen = doing.account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let Some(days) = &mut seen.free_work else { return Ok(seen) };
             let known = counts(now).map(|(_, key)| days.remove(&key));
@@ -46,7 +46,7 @@ impl Store {
                 None => return Ok(seen),
                 Some(current) => seen = current,
             }
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 }

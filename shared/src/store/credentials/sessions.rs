@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use crate::clock::Clock;
 use crate::store::schema::{SESSION, account_pk, pk, session_pk};
 use crate::store::{
-    NEW, Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, is_id, n,
-    no_entries, s, to_item,
+    Backoff, NEW, Outcome, Result, Store, StoreError, Write, flag, from_item, is_id, n, no_entries,
+    s, to_item,
 };
 use crate::values::LEEWAY;
 use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device};
@@ -208,7 +208,7 @@ impl Store {
     ) -> Result<()> {
         let mut outdated = Vec::new();
         let mut all = ending == Ending::All;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let update = match ending {
                 Ending::One { session, ends } if !all => {
@@ -232,7 +232,7 @@ impl Store {
                 account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
             outdated = over.into_iter().map(|(session, _)| session).collect();
             all |= live.len() >= REVOKED;
-            patience
+            backoff
                 .try_again("a log-out kept being refused, each time for a reason that had passed")
                 .await?;
         }

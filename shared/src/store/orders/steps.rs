@@ -9,7 +9,7 @@ use crate::store::orders::Order;
 use crate::store::orders::items::Purchase;
 use crate::store::schema::{pk, purchase_pk};
 use crate::store::sources::StoredSource;
-use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, s, to_item};
+use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, s, to_item};
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
@@ -85,7 +85,7 @@ impl Store {
         facts: &PaymentFacts,
         clock: &Clock,
     ) -> Result<(Order, bool)> {
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let account = self.buyer(&order).await?;
             let owed = account.as_ref().and_then(|account| account.owed).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Store {
             let writes = self.writes_of_step(&order, &next, account.as_ref(), entry.as_ref())?;
             match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok((next, owes)),
-                Transaction::Refused(_) => patience.try_again(CONTENDED).await?,
+                Transaction::Refused(_) => backoff.try_again(CONTENDED).await?,
             }
             // An unpaid order may just have been deleted. When the payment provider repeats the
             // event, no order is found.
