@@ -231,7 +231,7 @@ impl Store {
 
     /// Returns the item that failed the condition of a write. `shown` is the item in the reply to
     /// the write; if it is `None`, reads the item.
-    pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
+    pub(in crate::store) async fn item_that_refused<T: DeserializeOwned>(
         &self,
         write: &Write,
         shown: Option<Item>,

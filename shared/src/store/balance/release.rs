@@ -44,11 +44,11 @@ impl Store {
             if refund == Refund::Counted {
                 returning.count(&refunds, hold.begun_in_minute.0, limits, minute(now));
             }
-            let release_expired = self.return_credits(returning);
-            let Outcome::Refused(account) = self.send(&release_expired).await? else {
+            let release = self.return_credits(returning);
+            let Outcome::Refused(account) = self.send(&release).await? else {
                 return Ok(());
             };
-            let refused: Option<Account> = self.refused_by(&release_expired, account).await?;
+            let refused: Option<Account> = self.item_that_refused(&release, account).await?;
             let Some(refused) = refused else { return Ok(()) };
             if !hold.is_on(&refused) {
                 return Ok(());

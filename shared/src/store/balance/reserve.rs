@@ -195,7 +195,7 @@ impl Store {
                         hold.taken_from(&from_item(account)?, limits, now);
                         return Ok(ReserveOutcome::Held);
                     }
-                    Outcome::Refused(account) => self.refused_by(&take, account).await?,
+                    Outcome::Refused(account) => self.item_that_refused(&take, account).await?,
                 };
             let account = account.ok_or(StoreError::NotAccepted)?;
             match reason_of_refusal(&account, caller, hold, limits, now) {
@@ -259,7 +259,7 @@ impl Store {
                 .values([(":closed", n(now + CLOSED))])
                 .shows_item();
             let Outcome::Refused(account) = self.send(&close).await? else { return Ok(()) };
-            let account: Option<Account> = self.refused_by(&close, account).await?;
+            let account: Option<Account> = self.item_that_refused(&close, account).await?;
             if !account.is_some_and(|account| hold.is_on(&account)) {
                 return Ok(());
             }

@@ -103,7 +103,7 @@ impl Store {
         };
         let session: Option<Session> = match self.send(&rotate).await? {
             Outcome::Applied(session) => return from_item(session).map(Rotation::Current),
-            Outcome::Refused(session) => self.refused_by(&rotate, session).await?,
+            Outcome::Refused(session) => self.item_that_refused(&rotate, session).await?,
         };
         let Some(session) =
             session.filter(|session| session.user_id == token.user_id && session.ends > now)
@@ -218,7 +218,7 @@ impl Store {
             };
             let account: Option<Account> = match self.send(&update).await? {
                 Outcome::Applied(_) => return Ok(()),
-                Outcome::Refused(account) => self.refused_by(&update, account).await?,
+                Outcome::Refused(account) => self.item_that_refused(&update, account).await?,
             };
             let account = account
                 .filter(|account| account.id == caller.user_id && account.active)

@@ -56,7 +56,7 @@ impl Store {
             let begin = self.begins(&key, request, fresh);
             let other: Option<LastCall> = match self.send(&begin).await? {
                 Outcome::Applied(last) => return Ok(from_item::<LastCall>(last)?.key),
-                Outcome::Refused(other) => self.refused_by(&begin, other).await?,
+                Outcome::Refused(other) => self.item_that_refused(&begin, other).await?,
             };
             if let Some(other) = other
                 && !request.again
