@@ -260,10 +260,10 @@ impl Comparison<'_> {
         if after.facts.is_disputed() {
             self.app.store.list_order(&after).await?;
         }
-        let is_about_money = before.given != after.given || !before.facts.agrees(&after.facts);
+        let is_about_money = before.granted != after.granted || !before.facts.agrees(&after.facts);
         let state = Purchase::of(&after).state();
         let has_changed = is_about_money || Purchase::of(&before).state() != state;
-        let change = has_changed.then(|| format!("{state} now, {} tokens given", after.given));
+        let change = has_changed.then(|| format!("{state} now, {} tokens given", after.granted));
         let line = match (done, change) {
             (None, None) => return Ok(None),
             (None, Some(change)) => change,

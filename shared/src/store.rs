@@ -52,7 +52,7 @@ pub use ledger::{
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
-pub use orders::Order;
+pub use orders::{Order, OrderPages};
 pub use requests::{Attempt, Guess, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{DataPeriod, PageStart, Span};

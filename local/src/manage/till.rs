@@ -108,9 +108,9 @@ async fn orders(app: &App, attention: bool) -> Result<String, String> {
         false => app.store.orders_since(0).await.map_err(sentence)?,
     };
     let line = |order: &Order| {
-        let Order { account, price, currency, given, owed, .. } = order;
+        let Order { account, price, currency, granted, owed, .. } = order;
         let mut line = format!(
-            "{}  {}  {}, {}, {given} of {} tokens given",
+            "{}  {}  {}, {}, {granted} of {} tokens given",
             order.id(),
             clock::rfc3339(order.time),
             money::shown(*price, currency),
@@ -134,15 +134,11 @@ async fn orders(app: &App, attention: bool) -> Result<String, String> {
 
 /// Returns all purchases that an administrator should look at, newest first.
 async fn waiting(app: &App) -> Result<Vec<Order>, String> {
-    let mut all: Vec<Order> = Vec::new();
-    loop {
-        let before = all.last().map(Order::id);
-        let (page, more) = app.store.orders_to_look_at(before).await.map_err(sentence)?;
+    let (mut pages, mut all) = (app.store.all_orders_to_look_at(), Vec::new());
+    while let Some(page) = pages.next().await.map_err(sentence)? {
         all.extend(page);
-        if !more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 /// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old

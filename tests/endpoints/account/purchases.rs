@@ -648,7 +648,7 @@ async fn orders_paid_while_they_are_deleted_lose_nothing() {
         // Stripe sends an event again that wasn't confirmed.
         let answer = if first.status == 200 { first } else { pay(order).await };
         match (answer.status.as_u16(), store.order(text_of(order, "id")).await.unwrap()) {
-            (200, Some(order)) if order.given.get() == TOKENS => paid += 1,
+            (200, Some(order)) if order.granted.get() == TOKENS => paid += 1,
             (503, None) => gone += 1,
             (status, order) => panic!("{status}: {order:?}"),
         }

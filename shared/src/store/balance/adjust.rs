@@ -188,7 +188,8 @@ impl Store {
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;
         if outcome == AdjustOutcome::Applied
             && pays
-            && let Err(error) = self.collect_of(&adjustment.entry.user_id, &adjustment.clock).await
+            && let Err(error) =
+                self.collect_owed(&adjustment.entry.user_id, &adjustment.clock).await
         {
             // The daily collection takes the credits instead.
             tracing::warn!(cause = error.cause(), "owed credits could not be taken");

@@ -133,9 +133,9 @@ impl Store {
         facts: &PaymentFacts,
         clock: &Clock,
     ) -> Result<Order> {
-        let (order, owes) = self.settle_order(order, facts, clock).await?;
-        if owes && order.given > Credits::ZERO {
-            self.collect_of(&order.account, clock).await?;
+        let (order, owes) = self.apply_facts(order, facts, clock).await?;
+        if owes && order.granted > Credits::ZERO {
+            self.collect_owed(&order.account, clock).await?;
         }
         Ok(order)
     }

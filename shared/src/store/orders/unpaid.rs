@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::clock::{Clock, least_id, millis_of};
 use crate::store::orders::Order;
-use crate::store::orders::items::Purchase;
+use crate::store::orders::items::BuyerListing;
 use crate::store::schema::{orders_of_pk, pk, purchase_pk};
 use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_item};
 use crate::values::limit::{HOUR, ORDERS_AN_HOUR};
@@ -47,14 +47,14 @@ impl Store {
 
     /// Stores a new order of this account. Idempotent.
     pub async fn create_order(&self, account: &Account, order: &Order) -> Result<()> {
-        let purchase = Purchase {
+        let listing = BuyerListing {
             pk: purchase_pk(order.id()),
             user_id: order.account.clone(),
             name: account.label.clone(),
         };
         let puts = vec![
             Write::put(&self.tables.tokens, to_item(order)?).condition(NEW),
-            Write::put(&self.tables.tokens, to_item(purchase)?),
+            Write::put(&self.tables.tokens, to_item(listing)?),
         ];
         // Ids are unique, so a refusal means that an earlier copy was applied.
         self.transact(puts, &Uuid::new_v4().to_string()).await.map(drop)
@@ -76,21 +76,20 @@ impl Store {
     /// Deletes the orders that weren't paid within a week. Returns the number of deleted orders.
     pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
         let now = clock.millis();
-        let mut before = Some(least_id(now.saturating_sub(UNPAID)));
+        let mut pages = self.all_orders(Some(least_id(now.saturating_sub(UNPAID))));
         let mut deleted = 0;
-        loop {
-            let (orders, more) = self.orders(before.as_deref()).await?;
-            before = orders.last().map(|order| order.id().to_owned());
-            let oldest = before.as_deref().and_then(millis_of).unwrap_or_default();
+        while let Some(orders) = pages.next().await? {
             let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
             for some in unpaid.chunks(AT_A_TIME) {
                 let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
                 deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
             }
-            if !more || oldest < now.saturating_sub(LOOKED_FOR) {
-                return Ok(deleted);
+            let oldest = orders.last().and_then(|order| millis_of(order.id()));
+            if oldest < Some(now.saturating_sub(LOOKED_FOR)) {
+                break;
             }
         }
+        Ok(deleted)
     }
 
     /// Deletes an unpaid order that was just read. Returns false if the order has changed since
