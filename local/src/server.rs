@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::offer_file;
+use crate::list_file;
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
 use crate::server::outbox::{OutboxWorker, SentMails};
 use crate::server::scheduled::on_schedule;
@@ -235,8 +235,8 @@ async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
 async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     let path =
         url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
-    let list: PriceList = offer_file::read(Path::new(path))?;
-    offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
+    let list: PriceList = list_file::read(Path::new(path))?;
+    list_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
 /// Returns the setting of payments that leads to the simulated Stripe. `None` for other settings.
@@ -253,7 +253,7 @@ fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
 async fn offer_packs(app: &App) -> Result<(), String> {
     let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store
-        .set_offer(None, Some(&packs), None, &app.clock)
+        .set_list(None, Some(&packs), None, &app.clock)
         .await
         .map(drop)
         .map_err(|error| format!("The packs can't be set: {error}."))

@@ -19,7 +19,6 @@ mod imports;
 mod item;
 mod ledger;
 mod lists;
-mod offers;
 mod orders;
 mod periods;
 mod read;
@@ -31,6 +30,7 @@ mod timeline;
 mod traced;
 mod transaction;
 mod upkeep;
+mod versioned_lists;
 mod vouchers;
 mod write;
 
@@ -51,7 +51,6 @@ pub use ledger::{
     is_closed,
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
-pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::{Order, OrderPages};
 pub use requests::{Attempt, Guess, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
@@ -59,10 +58,13 @@ pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };
+pub use versioned_lists::{
+    SetListOutcome, SetPricesOutcome, StoredList, StoredPrices, VersionedList,
+};
 pub use vouchers::{CreateVouchersOutcome, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch};
 
 use backoff::Backoff;
 use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
-use offers::PriceVersions;
 use transaction::{Refusals, Transaction};
+use versioned_lists::PriceVersions;
 use write::{NEW, Outcome, Write};

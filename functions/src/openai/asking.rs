@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::charge::{
-    self, AnswerForm, AnswerStream, BeginOutcome, Charge, Context, NewChat, Offer, RequestKey,
+    self, AnswerForm, AnswerStream, BeginOutcome, Charge, ChosenModel, Context, NewChat, RequestKey,
 };
 use shared::config::EmptyBalance;
 use shared::error::Failure;
@@ -157,13 +157,13 @@ async fn begin(
 ) -> Result<BeginOutcome> {
     // A retry of a request that has finished gets its answer, even if the model was removed in the
     // meantime.
-    let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
-    if let Ok(offer) = &offer {
-        offer.ai.check(&prompt)?;
+    let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
+    if let Ok(model) = &model {
+        model.ai.check(&prompt)?;
     }
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
     let context = Context::Given(Box::new(prompt));
-    let asked = NewChat { message, context, key, offer, max_cost: None };
+    let asked = NewChat { message, context, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })

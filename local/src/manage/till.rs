@@ -6,7 +6,7 @@ use clap::Subcommand;
 use shared::config::{Secret, Settings, StripeConfig};
 use shared::payments::{self, Cure, Difference};
 use shared::secrets;
-use shared::store::{Order, SetOfferOutcome};
+use shared::store::{Order, SetListOutcome};
 use shared::stripe::Stripe;
 use shared::values::{Packs, money};
 use shared::view::Purchase;
@@ -14,7 +14,7 @@ use shared::{App, Credits, clock};
 
 use super::target::{Missing, Opened, Target};
 use super::{counted, sentence};
-use crate::offer_file;
+use crate::list_file;
 use crate::say;
 
 /// Manage packs and purchases, and compare payments with Stripe
@@ -59,7 +59,7 @@ impl Command {
         match self {
             Self::Packs(PacksCommand::Show) => target.in_store(show_packs).await,
             Self::Packs(PacksCommand::Set { file }) => {
-                set_packs(target, Some(offer_file::read(&file)?)).await
+                set_packs(target, Some(list_file::read(&file)?)).await
             }
             Self::Packs(PacksCommand::Remove) => set_packs(target, None).await,
             Self::Orders { attention } => {
@@ -76,7 +76,7 @@ impl Command {
 /// Shows the packs as JSON, with their author and time.
 async fn show_packs(Opened { app, .. }: &Opened) -> Result<String, String> {
     match app.store.packs().await.map_err(sentence)? {
-        Some(stored) => offer_file::show(&stored),
+        Some(stored) => list_file::show(&stored),
         None => Ok("There are no packs: nothing is sold.".into()),
     }
 }
@@ -86,14 +86,14 @@ async fn set_packs(target: &Target, packs: Option<Packs>) -> Result<String, Stri
     let packs = packs.as_ref();
     target
         .in_store_or(Missing::Create, async |Opened { app, .. }| {
-            match offer_file::set(app, packs).await.map_err(sentence)? {
-                SetOfferOutcome::Set(Some(stored)) => Ok(format!(
+            match list_file::set(app, packs).await.map_err(sentence)? {
+                SetListOutcome::Set(Some(stored)) => Ok(format!(
                     "{} can be bought now, version {}.",
                     counted(stored.list.packs.len(), "pack"),
                     stored.of.version
                 )),
-                SetOfferOutcome::Set(None) => Ok("Nothing is sold now.".into()),
-                SetOfferOutcome::Changed => {
+                SetListOutcome::Set(None) => Ok("Nothing is sold now.".into()),
+                SetListOutcome::Changed => {
                     Err("Someone else has just changed the packs. Nothing was changed.".into())
                 }
             }

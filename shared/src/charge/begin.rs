@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::ai::Prompt;
 use crate::app::AiApp;
+use crate::charge::chosen_model::{Bound, instructions_size};
 use crate::charge::context::Context;
-use crate::charge::offer::{Bound, instructions_size};
 use crate::charge::request::{NOT_IN_CONVERSATION, NewChat, RequestKey};
 use crate::charge::{Charge, refund};
 use crate::store::{
@@ -91,15 +91,15 @@ impl Charge {
         let ConversationContext { branch: Branch { ids, after }, instructions } =
             replay_or_context(app, caller, &asked, now).await?;
 
-        let NewChat { message, context, key, offer, max_cost } = asked;
-        let offer = offer?;
+        let NewChat { message, context, key, model, max_cost } = asked;
+        let model = model?;
         let known = match &context {
-            Context::Given(prompt) => offer.bound(prompt),
+            Context::Given(prompt) => model.bound(prompt),
             Context::New | Context::Conversation { .. } => None,
         };
         let quote = match &known {
             Some(bound) => bound.quote(),
-            None => offer.quote(app, &message, &context),
+            None => model.quote(app, &message, &context),
         };
         let quote = quote.within(max_cost).map_err(Error::from)?;
         let by_usage = quote.depends_on_usage();
@@ -122,7 +122,7 @@ impl Charge {
             Context::Conversation { id, .. } => (Some(id), assembled()),
             Context::Given(prompt) => (None, *prompt),
         };
-        let shortened_to = match known.or_else(|| offer.bound(&prompt)) {
+        let shortened_to = match known.or_else(|| model.bound(&prompt)) {
             Some(bound) => pending.fit(&bound, shortage).await?,
             None => None,
         };
@@ -138,7 +138,7 @@ impl Charge {
             conversation,
             after,
             prompt,
-            offer,
+            model,
             shortened: shortened_to.is_some(),
             api_key: caller.api_key().cloned(),
             limits,

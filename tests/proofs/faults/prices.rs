@@ -364,7 +364,7 @@ impl Scenario for Setting {
         let case = Case::scheduled(rig, "admin_models_change", self, plan, retries).await;
         if let Some(before) = self.before() {
             let (store, clock) = (&case.app.store, &case.app.clock);
-            store.set_offer(None, Some(&before), None, clock).await.unwrap();
+            store.set_list(None, Some(&before), None, clock).await.unwrap();
         }
         case.lane.strike(plan);
         case
@@ -374,7 +374,7 @@ impl Scenario for Setting {
         let (before, after) = (case.scenario.before(), case.scenario.after());
         let seen = before.as_ref().map(PriceList::version);
         let clock = &case.app.clock;
-        case.app.store.set_offer(None, after.as_ref(), seen.as_deref(), clock).await
+        case.app.store.set_list(None, after.as_ref(), seen.as_deref(), clock).await
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {

@@ -370,7 +370,7 @@ impl Schedule<'_> {
             Action::ChangePrices { list, seen } => {
                 let (list, seen) = (list.map(|list| &LISTS[list]), seen.clone());
                 let changing = async move {
-                    app.store.set_offer(None, list, seen.as_deref(), &app.clock).await
+                    app.store.set_list(None, list, seen.as_deref(), &app.clock).await
                 };
                 Box::pin(changing.map(Outcome::PricesChanged))
             }

@@ -25,7 +25,7 @@ const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
 #[derive(Clone)]
-pub struct Offer {
+pub struct ChosenModel {
     /// The AI that answers, through the model's providers.
     pub ai: Ai,
     fare: Fare,
@@ -45,7 +45,7 @@ impl Listed {
     }
 }
 
-impl Offer {
+impl ChosenModel {
     /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
     /// finds by this name, or the default model if the request contains no name. If the caller may
     /// use only some models, the default is the first of these in the list. Without a price list,
