@@ -134,14 +134,14 @@ impl Charge {
     /// Returns the chat with its answer and its cost.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
         let by_usage = self.hold.quote().depends_on_usage();
-        // If a stopped answer wasn't streamed, the function can't tell how much of it the provider
-        // has written.
-        let whole = answer.stopped && !is_streamed && by_usage;
-        if by_usage && answer.closed && answer.usage.estimated && !whole {
+        // A stopped answer that wasn't streamed costs the whole hold, because the function can't
+        // tell how much of it the provider has written.
+        let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
+        if by_usage && answer.closed && answer.usage.estimated && !costs_whole_hold {
             self.hold.add_free_work(self.limits.of_cut());
         }
         let quote = self.hold.quote();
-        let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
+        let cost = if costs_whole_hold { quote.bound() } else { quote.charge(&answer.usage) };
         let uncovered = quote.price(&answer.usage).checked_sub(quote.bound()).unwrap_or_default();
         if uncovered > Credits::ZERO {
             metrics::record(&[(Metric::Uncovered, uncovered.get())]);
@@ -161,7 +161,7 @@ impl Charge {
             usage: Some(answer.usage),
             cost,
             units: Some(quote.units()).filter(|units| *units > 1),
-            receipt: self.model.receipt(&self.hold, self.shortened, whole),
+            receipt: self.model.receipt(&self.hold, self.shortened, costs_whole_hold),
             tokens_left: self.hold.balance_after().checked_add(back).unwrap_or(Credits::MAX),
             time: self.started,
             name: self.hold.name().to_owned(),
@@ -177,6 +177,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
+        // Every attempt uses this time, so that no chat becomes late because its conversation was
+        // deleted or its key was used.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;
