@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use emulator::dynamo::Data;
-use shared::aws::Endpoint;
+use shared::aws::ServiceUrl;
 use shared::clock::Clock;
 use shared::config::variable;
 
@@ -103,7 +103,7 @@ fn introduce(server: &Server, data: &Data) {
     }
     say!();
     let address = server.dynamo.address;
-    let elsewhere = variable("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+    let elsewhere = variable("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
     match (elsewhere, data) {
         (Some(store), _) => {
             say!("DYNAMODB_ENDPOINT says where the data is: in the tables at {}.", store.url);

@@ -35,7 +35,7 @@ pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F)
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    serve_whole(Endpoint::start(routes, handle).boxed_local())
+    serve_whole(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
 /// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must say
@@ -47,15 +47,15 @@ pub fn serve_streaming<A: Start, F>(
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    serve_pieces(Endpoint::start(routes, handle).boxed_local())
+    serve_pieces(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
 /// A future that starts an endpoint. The future is boxed because each function would otherwise
 /// compile the whole Lambda runtime for the types of its endpoint.
-type EndpointFuture = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
+type EndpointFuture = LocalBoxFuture<'static, Result<StartedEndpoint, ConfigError>>;
 
 fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
-    start(endpoint, Endpoint::whole)
+    start(endpoint, StartedEndpoint::whole)
 }
 
 fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
@@ -73,14 +73,14 @@ fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
 
 /// An endpoint that has started.
 #[derive(Clone)]
-struct Endpoint {
+struct StartedEndpoint {
     routes: &'static [Route],
     edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handle: Arc<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
 }
 
-impl Endpoint {
+impl StartedEndpoint {
     async fn start<A: Start, F>(
         routes: &'static [Route],
         handle: fn(A, Request) -> F,

@@ -11,7 +11,7 @@ use crate::Failure;
 /// A new endpoint. It requires an access token, reads the caller's account, and answers with a
 /// sentence.
 #[derive(Args)]
-pub struct Endpoint {
+pub struct NewEndpoint {
     /// The name of the endpoint, its file, binary and event: lower case, with underscores
     name: String,
     /// The method: GET, POST, PUT, PATCH or DELETE
@@ -23,7 +23,7 @@ pub struct Endpoint {
     room: String,
 }
 
-impl Endpoint {
+impl NewEndpoint {
     /// Writes the endpoint's file, its row, and its test.
     pub fn write(&self, root: &Path) -> Result<(), Failure> {
         self.check()?;
