@@ -60,7 +60,7 @@ pub(crate) trait Dialect: Send + Sized + 'static {
 /// Writes the events of one answer. All functions fail if the client has disconnected.
 pub(crate) trait AnswerWriter: Send {
     /// Sends a piece of the answer.
-    fn pass(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
+    fn send_piece(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
 
     /// Ends the stream after the last piece of this answer, which has been stored.
     fn end(&mut self, chat: &Chat) -> impl Future<Output = Result<()>> + Send;
@@ -99,7 +99,7 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
             let reply = http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, &chat.chat_id, chat.time);
                 for piece in pieces(&chat) {
-                    writer.pass(&piece).await?;
+                    writer.send_piece(&piece).await?;
                 }
                 writer.end(&chat).await
             });
@@ -111,7 +111,7 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
             http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
-                    writer.pass(&piece).await?;
+                    writer.send_piece(&piece).await?;
                 }
                 match answering.end().await {
                     Ok(paid) => writer.end(&paid.chat).await,

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use self::input::{Input, turns};
 use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
-use super::reply::Echo;
+use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
 use crate::openai::asking::Asked;
 use crate::openai::json::at_most;
@@ -105,7 +105,7 @@ pub(super) fn limits() -> Value {
 impl Body {
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
     /// repeats.
-    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, Echo)> {
+    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, RepeatedFields)> {
         let mut errors = FieldErrors::default();
         let at_once = "This API answers at once. Omit this field.";
         let templates = "This API stores no prompts. Send `instructions` and `input`.";
@@ -150,7 +150,7 @@ impl Body {
         }
         // Some providers reject blank turns.
         turns.retain(|turn| !turn.is_blank());
-        let echo = Echo {
+        let repeated = RepeatedFields {
             instructions: self.instructions,
             max_output_tokens: max_tokens,
             metadata,
@@ -175,6 +175,6 @@ impl Body {
             ..Prompt::default()
         };
         let streamed = self.stream == Some(true);
-        Ok((Asked { model: self.model, message, prompt, streamed }, echo))
+        Ok((Asked { model: self.model, message, prompt, streamed }, repeated))
     }
 }
