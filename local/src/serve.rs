@@ -84,7 +84,8 @@ impl Serve {
         let environment = |name: &str| variable(name).or_else(|| default(name));
         let servers = model_ports.servers();
         let server =
-            Server::start_beside(&servers, port, &data, Clock::default(), environment).await?;
+            Server::start_with_model_servers(&servers, port, &data, Clock::default(), environment)
+                .await?;
         introduce(&server, &data);
         interruption.await;
         say!("Stopping.");

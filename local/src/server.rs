@@ -71,7 +71,7 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
-        Self::start_beside(&[], port, data, clock, environment).await
+        Self::start_with_model_servers(&[], port, data, clock, environment).await
     }
 
     /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses the
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
-    pub async fn start_beside(
+    pub async fn start_with_model_servers(
         model_servers: &[ModelServer],
         port: u16,
         data: &Data,

@@ -154,7 +154,7 @@ impl Start for App {
 }
 
 /// Implements [`Deref`](std::ops::Deref) and [`InnerApp`](crate::app::InnerApp) for a type that
-/// contains the app in one of its fields: `extends!(GuardApp, app: App)`.
+/// contains the app in one of its fields: `extends!(PasswordApp, app: App)`.
 #[macro_export]
 macro_rules! extends {
     ($outer:ty, $field:ident: $inner:ty) => {
@@ -208,20 +208,20 @@ impl Start for HistoryApp {
 
 /// An [`App`] that creates accounts, checks passwords, or shows the limits of both.
 #[derive(Clone)]
-pub struct GuardApp {
+pub struct PasswordApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
 }
 
-extends!(GuardApp, app: App);
+extends!(PasswordApp, app: App);
 
-impl Reads for GuardApp {
+impl Reads for PasswordApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS];
 }
 
-impl Start for GuardApp {
+impl Start for PasswordApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let accounts = AccountConfig::read(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, accounts })
