@@ -12,7 +12,7 @@ mod tools;
 mod turns;
 
 use serde_json::{Value, json};
-use shared::app::{AiApp, Reads, Start};
+use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
 use shared::extends;
@@ -48,12 +48,12 @@ pub struct CompletionApp {
 
 extends!(CompletionApp, asking: AiApp);
 
-impl Reads for CompletionApp {
+impl UsesSettings for CompletionApp {
     const SETTINGS: &'static [Names] =
         &[AiConfig::SETTINGS, EmptyBalance::SETTINGS, UnknownModels::SETTINGS];
 }
 
-impl Start for CompletionApp {
+impl HandlerState for CompletionApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let empty_balance = EmptyBalance::read(settings)?;
         let unknown_models = UnknownModels::read(settings)?;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::{PasswordApp, Reads, Start};
+use shared::app::{HandlerState, PasswordApp, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{self, AccountConfig, ConfigError, DEFAULT_CURRENCY, Names, Settings};
 use shared::{Credits, Reply, Request, VERSION, extends, http};
@@ -41,11 +41,11 @@ pub struct HealthApp {
 
 extends!(HealthApp, app: PasswordApp);
 
-impl Reads for HealthApp {
+impl UsesSettings for HealthApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
 
-impl Start for HealthApp {
+impl HandlerState for HealthApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let currency = config::currency(settings)?.into();
         Ok(Self { app: PasswordApp::start(settings, clock).await?, currency })

@@ -150,7 +150,7 @@ impl OutboxWorker {
     /// Delivers an outgoing e-mail. Shows the e-mail once its item is deleted from the outbox.
     async fn deliver(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
-        if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
+        if let Err(error) = traced(Some(&self.mailing.app), ("mail", "datasource"), sent).await {
             tracing::error!(
                 code = error.code(),
                 cause = error.cause(),
