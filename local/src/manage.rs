@@ -20,7 +20,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock;
-use shared::store::{ErasureReport, StoreError};
+use shared::store::ErasureReport;
 use shared::values::{Account, login_key};
 use shared::{App, Error};
 
@@ -155,12 +155,8 @@ pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) 
 /// verified, or two accounts match, the failure asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
-        let found =
-            async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
-        return found.await.map_err(|error| match error {
-            StoreError::Refused(Error::NoSuchUser) => format!("No account has the id {name:?}."),
-            error => sentence(error),
-        });
+        let found = app.store.account_with_id(name).await.map_err(sentence)?;
+        return found.ok_or_else(|| format!("No account has the id {name:?}."));
     }
     let key = login_key(name).ok_or_else(|| no_account(name))?;
     let mut meant = app.store.accounts_matching(&key).await.map_err(sentence)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use shared::config::{Secret, Settings, StripeConfig};
-use shared::payments::{self, Cure, Difference};
+use shared::payments::{self, Difference, Repair};
 use shared::secrets;
 use shared::store::{Order, SetListOutcome};
 use shared::stripe::Stripe;
@@ -171,7 +171,9 @@ async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
         differences += 1;
         say!("{order}: {line}");
     };
-    payments::compare(&opened.app, &stripe, days, Cure::Restore, differ).await.map_err(sentence)?;
+    payments::compare_and_repair(&opened.app, &stripe, days, Repair::Restore, differ)
+        .await
+        .map_err(sentence)?;
     match differences {
         0 => Ok("no difference".into()),
         differences => Err(counted(differences, "difference")),

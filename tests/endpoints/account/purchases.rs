@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::BalanceChange;
 use shared::clock::Clock;
 use shared::config::{Settings, StripeConfig};
-use shared::payments::{self, Cure, Difference};
+use shared::payments::{self, Difference, Repair};
 use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
 use shared::values::{PaymentFacts, Progress, Reason};
@@ -500,7 +500,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let compare = async || {
         let mut lines = Vec::new();
         let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
-        payments::compare(app, &stripe, 30, Cure::Restore, each).await.unwrap();
+        payments::compare_and_repair(app, &stripe, 30, Repair::Restore, each).await.unwrap();
         lines
     };
 
