@@ -178,39 +178,66 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
+/// The advice for an operator, by the error codes of AWS. A failure of the store contains the code
+/// only as a part of its cause, so the cause is searched.
+const ADVICE: [(&[&str], &str); 6] = [
+    (
+        &["ExpiredToken", "RequestExpired"],
+        "The AWS credentials have expired: log in again, for example with `aws sso login`.",
+    ),
+    (
+        &["UnrecognizedClient", "InvalidSignature", "InvalidClientTokenId"],
+        "AWS doesn't accept these credentials: check AWS_PROFILE or the access key.",
+    ),
+    (
+        &["AccessDenied", "NotAuthorized"],
+        "The credentials don't allow this: deploy/operator-policy.json lists what the commands need.",
+    ),
+    (
+        &["ResourceNotFound"],
+        "A table doesn't exist: check the store that is printed above, and its region.",
+    ),
+    (
+        &["Throttling", "ThroughputExceeded", "RequestLimitExceeded"],
+        "DynamoDB refuses some requests, because there are too many: run the command again later.",
+    ),
+    (
+        &["no connection"],
+        "DynamoDB can't be reached: check the network, the region and the endpoint.",
+    ),
+];
+
 /// Returns a failure's sentence for the terminal. If the failure has a cause, which clients of the
 /// API don't get, the sentence says what an operator can do.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
     let Some(cause) = error.cause() else { return error.detail() };
-    let is = |codes: &[&str]| codes.iter().any(|code| cause.contains(code));
     if matches!(error, Error::PaymentsUnavailable(_)) {
-        return if is(&["status 401", "status 403"]) {
-            format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
-        } else if is(&["STRIPE_MODE"]) {
-            format!(
-                "The API key and the mode don't belong together ({cause}). Export the other key, or STRIPE_MODE."
-            )
-        } else {
-            format!("Stripe doesn't answer as it should ({cause}). Run the command again later.")
-        };
+        return sentence_about_stripe(cause);
     }
-    let advice = if is(&["ExpiredToken", "RequestExpired"]) {
-        "The AWS credentials have expired: log in again, for example with `aws sso login`."
-    } else if is(&["UnrecognizedClient", "InvalidSignature", "InvalidClientTokenId"]) {
-        "AWS doesn't accept these credentials: check AWS_PROFILE or the access key."
-    } else if is(&["AccessDenied", "NotAuthorized"]) {
-        "The credentials don't allow this: deploy/operator-policy.json lists what the commands need."
-    } else if is(&["ResourceNotFound"]) {
-        "A table doesn't exist: check the store that is printed above, and its region."
-    } else if is(&["Throttling", "ThroughputExceeded", "RequestLimitExceeded"]) {
-        "DynamoDB refuses some requests, because there are too many: run the command again later."
-    } else if is(&["no connection"]) {
-        "DynamoDB can't be reached: check the network, the region and the endpoint."
-    } else if matches!(error, Error::Unavailable(_)) {
-        "DynamoDB didn't answer in time. A write may have been applied, so look before you run the command again."
-    } else {
-        "The store can't do this."
+    let advice = ADVICE.iter().find(|(codes, _)| contains_any(cause, codes));
+    let advice = match (advice, &error) {
+        (Some((_, advice)), _) => *advice,
+        (None, Error::Unavailable(_)) => {
+            "DynamoDB didn't answer in time. A write may have been applied, so look before you run the command again."
+        }
+        (None, _) => "The store can't do this.",
     };
     format!("{advice} ({cause})")
+}
+
+fn sentence_about_stripe(cause: &str) -> String {
+    if contains_any(cause, &["status 401", "status 403"]) {
+        format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
+    } else if cause.contains("STRIPE_MODE") {
+        format!(
+            "The API key and the mode don't belong together ({cause}). Export the other key, or STRIPE_MODE."
+        )
+    } else {
+        format!("Stripe doesn't answer as it should ({cause}). Run the command again later.")
+    }
+}
+
+fn contains_any(cause: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| cause.contains(part))
 }
