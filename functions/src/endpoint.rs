@@ -16,9 +16,10 @@ use crate::ROUTES;
 use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
-/// that its routes share: [`Route::of`](shared::http::Route::of) and a format of failures. After a
-/// row's routes, `=>` lists the functions in the endpoint's file that describe the endpoint's other
-/// routes. The function `handle` describes the first route.
+/// that its routes share, such as their format of failures
+/// ([`Route::without_path`](shared::http::Route::without_path)). After a row's routes, `=>` lists
+/// the functions in the endpoint's file that describe the endpoint's other routes. The function
+/// `handle` describes the first route.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+

@@ -35,7 +35,7 @@ endpoints! {
 
 /// Returns the fields that routes under `/v1` share.
 const fn v1(failures: FailureFormat) -> Route {
-    Route { body_limit: BodyLimit::Conversation, ..Route::of(failures) }
+    Route { body_limit: BodyLimit::Conversation, ..Route::without_path(failures) }
 }
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.
