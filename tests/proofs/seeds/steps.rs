@@ -85,9 +85,9 @@ impl Schedule<'_> {
     /// Draws the next step. `None` once all requests have ended.
     ///
     /// The range of an arm is its share of the draws, in percent. If its guard fails, the draw goes
-    /// to a later arm with the same number, or else to a call that waits. That is why most draws are
-    /// passages. The arm of [`Schedule::overtaking`] takes precedence over the last two ranges,
-    /// which only schedules of poor users use.
+    /// to a later arm with the same number, or else to a waiting call, so most draws are passages.
+    /// The arm of [`Schedule::overtaking`] takes precedence over the last two ranges, which only
+    /// schedules of poor users use.
     fn next_step(&mut self, left: &mut StepsLeft) -> Option<Step> {
         let (listed, poor) = (self.features.listed, self.features.poor);
         let waiting = self.waiting();

@@ -180,8 +180,8 @@ impl Hold {
         FreeWork::at(now, self.limit.is_some())
     }
 
-    /// Returns true if a reserve of this hold was sent more than once. A copy may still arrive at the
-    /// store after a refusal.
+    /// Returns true if a reserve of this hold was sent more than once. After a refusal, a copy may
+    /// still arrive at the store.
     pub fn was_sent_again(&self) -> bool {
         self.sent_again
     }
