@@ -17,7 +17,7 @@ pub mod voucher_redeem;
 use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    Route::of(FailureFormat::Problem) => {
+    Route::without_path(FailureFormat::Problem) => {
         ledger: GET "/api/user/ledger", GET ledger::MONTHS_PATH => months;
         api_keys: GET "/api/user/api-keys";
         api_key_create: POST "/api/user/api-keys";
@@ -29,7 +29,7 @@ endpoints! {
         purchases: GET "/api/user/purchases";
         purchase_create: POST "/api/user/purchases";
     }
-    Route::of(FailureFormat::SimplejwtGuarded) => {
+    Route::without_path(FailureFormat::SimplejwtGuarded) => {
         balance:
             GET "/api/tokens",
             GET "/api/token_balance",

@@ -29,7 +29,7 @@ pub mod admin_vouchers_void;
 use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    Route::of(FailureFormat::Problem) => {
+    Route::without_path(FailureFormat::Problem) => {
         admin_users: GET "/api/admin/users";
         admin_user_create: POST "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";

@@ -17,7 +17,7 @@ pub mod token_verify;
 use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    Route::of(FailureFormat::Problem) => {
+    Route::without_path(FailureFormat::Problem) => {
         logout: POST "/api/logout";
         password_change: POST "/api/user/password";
         email_resend: POST "/api/user/email";
@@ -27,7 +27,7 @@ endpoints! {
         sessions: GET "/api/user/sessions";
         session_end: DELETE "/api/user/sessions/{id}";
     }
-    Route::of(FailureFormat::Simplejwt) => {
+    Route::without_path(FailureFormat::Simplejwt) => {
         register: POST "/api/register";
         login: POST "/api/login", POST "/api/token";
         token_refresh: POST "/api/token/refresh";

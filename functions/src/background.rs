@@ -7,7 +7,7 @@ pub mod payments_check;
 pub mod sweep;
 
 use shared::App;
-use shared::app::{MailApp, PaymentsApp, Reads};
+use shared::app::{MailApp, PaymentsApp, UsesSettings};
 use shared::config::Names;
 
 use crate::lambda::Lambda;
@@ -32,7 +32,7 @@ macro_rules! rows {
             module: concat!(module_path!(), "::", stringify!($name)),
             name: stringify!($name),
             lambda: $name::LAMBDA,
-            settings: <$needs as Reads>::SETTINGS,
+            settings: <$needs as UsesSettings>::SETTINGS,
         }),+];
     };
 }

@@ -15,7 +15,7 @@ pub mod model_list;
 use shared::http::{FailureFormat, Route};
 
 endpoints! {
-    Route::of(FailureFormat::Problem) => {
+    Route::without_path(FailureFormat::Problem) => {
         chat_stream: POST "/api/chat/stream";
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
@@ -26,7 +26,7 @@ endpoints! {
         conversation_rename: PATCH "/api/conversations/{id}";
         conversation_delete: DELETE "/api/conversations/{id}";
     }
-    Route::of(FailureFormat::SimplejwtGuarded) => {
+    Route::without_path(FailureFormat::SimplejwtGuarded) => {
         chat: POST "/api/chat", POST "/api/chat_msg";
         chat_history: GET "/api/chat";
     }

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use shared::app::{self, Start};
+use shared::app::{self, HandlerState};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EdgeConfig, Names, Settings};
 use shared::http::{Body, Response, edge};
@@ -16,9 +16,10 @@ use crate::ROUTES;
 use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
-/// that its routes share: [`Route::of`](shared::http::Route::of) and a format of failures. After a
-/// row's routes, `=>` lists the functions in the endpoint's file that describe the endpoint's other
-/// routes. The function `handle` describes the first route.
+/// that its routes share, such as their format of failures
+/// ([`Route::without_path`](shared::http::Route::without_path)). After a row's routes, `=>` lists
+/// the functions in the endpoint's file that describe the endpoint's other routes. The function
+/// `handle` describes the first route.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -120,15 +121,15 @@ pub struct Function {
 
 impl Function {
     /// Binds a handler to its first parameter.
-    pub fn new<A: Start, F>(
+    pub fn new<A: HandlerState, F>(
         edge: Arc<EdgeConfig>,
-        mut needs: A,
+        needs: A,
         handle: fn(A, Request) -> F,
     ) -> Self
     where
         F: Future<Output = Reply> + Send + 'static,
     {
-        let traces = needs.app_mut().and_then(|app| app.traces.clone());
+        let traces = needs.app().and_then(|app| app.traces.clone());
         Self { edge, traces, handler: Arc::new(Bound { needs, handle }) }
     }
 
@@ -168,7 +169,7 @@ struct Bound<A, F> {
     handle: fn(A, Request) -> F,
 }
 
-impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, F> {
+impl<A: HandlerState, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, F> {
     fn call(&self, req: Request) -> Boxed<'static, Reply> {
         Box::pin((self.handle)(self.needs.clone(), req))
     }
@@ -178,7 +179,7 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
     }
 
     fn app(&self) -> Option<App> {
-        self.needs.clone().app_mut().cloned()
+        self.needs.app().cloned()
     }
 
     fn with_app(&self, app: App) -> Arc<dyn Handler> {
@@ -192,7 +193,7 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
 
 /// Makes an endpoint's row. The type of the handler's first parameter decides which settings and
 /// connections the endpoint gets.
-pub(crate) const fn row<A: Start, F>(
+pub(crate) const fn row<A: HandlerState, F>(
     module: &'static str,
     name: &'static str,
     _: fn(A, Request) -> F,
@@ -203,7 +204,7 @@ pub(crate) const fn row<A: Start, F>(
 }
 
 /// Creates the handler's first parameter, and binds the handler to it.
-pub(crate) fn start<'s, A: Start, F>(
+pub(crate) fn start<'s, A: HandlerState, F>(
     handle: fn(A, Request) -> F,
     settings: &'s Settings<'s>,
     clock: Clock,
@@ -212,7 +213,7 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     Box::pin(async move {
-        let edge = Arc::new(app::edge::<A>(settings)?);
+        let edge = Arc::new(app::edge_config::<A>(settings)?);
         Ok(Function::new(edge, A::start(settings, clock).await?, handle))
     })
 }

@@ -12,7 +12,7 @@ mod tools;
 mod turns;
 
 use serde_json::{Value, json};
-use shared::app::{AiApp, Reads, Start};
+use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
 use shared::extends;
@@ -35,7 +35,7 @@ endpoints! {
 
 /// Returns the fields that routes under `/v1` share.
 const fn v1(failures: FailureFormat) -> Route {
-    Route { body_limit: BodyLimit::Conversation, ..Route::of(failures) }
+    Route { body_limit: BodyLimit::Conversation, ..Route::without_path(failures) }
 }
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.
@@ -48,12 +48,12 @@ pub struct CompletionApp {
 
 extends!(CompletionApp, asking: AiApp);
 
-impl Reads for CompletionApp {
+impl UsesSettings for CompletionApp {
     const SETTINGS: &'static [Names] =
         &[AiConfig::SETTINGS, EmptyBalance::SETTINGS, UnknownModels::SETTINGS];
 }
 
-impl Start for CompletionApp {
+impl HandlerState for CompletionApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let empty_balance = EmptyBalance::read(settings)?;
         let unknown_models = UnknownModels::read(settings)?;

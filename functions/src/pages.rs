@@ -10,7 +10,7 @@ use shared::http::{FailureFormat, Route};
 /// page.
 const PAGES: Route = Route {
     page: Some(&include_str!("pages/not_found.html")),
-    ..Route::of(FailureFormat::Problem)
+    ..Route::without_path(FailureFormat::Problem)
 };
 
 rows! {

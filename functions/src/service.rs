@@ -10,7 +10,7 @@ pub mod stripe_webhook;
 use shared::http::{BodyLimit, FailureFormat, Route};
 
 endpoints! {
-    Route::of(FailureFormat::Problem) => {
+    Route::without_path(FailureFormat::Problem) => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
@@ -18,7 +18,7 @@ endpoints! {
             GET "/.well-known/openid-configuration",
             GET "/.well-known/oauth-authorization-server";
     }
-    Route { body_limit: BodyLimit::Event, ..Route::of(FailureFormat::Problem) } => {
+    Route { body_limit: BodyLimit::Event, ..Route::without_path(FailureFormat::Problem) } => {
         stripe_webhook: POST "/api/stripe/webhook";
     }
 }

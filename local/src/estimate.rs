@@ -21,7 +21,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::offer_file;
+use crate::list_file;
 use crate::terminal::print_result;
 
 use assumptions::{
@@ -199,7 +199,7 @@ impl EstimateCommand {
     /// # Errors
     /// Fails with a sentence for the terminal.
     pub fn run(self) -> Result<(), String> {
-        let list = self.models.as_deref().map(offer_file::read).transpose()?;
+        let list = self.models.as_deref().map(list_file::read).transpose()?;
         let assumed = AverageChat::default();
         let chat = AverageChat {
             prompt_tokens: self.prompt_tokens.unwrap_or(assumed.prompt_tokens),

@@ -9,8 +9,8 @@
 
 pub mod dynamodb;
 pub mod estimate;
+pub mod list_file;
 pub mod manage;
-pub mod offer_file;
 pub mod serve;
 pub mod server;
 pub mod terminal;

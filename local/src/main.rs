@@ -13,7 +13,7 @@ use local::estimate::EstimateCommand;
 use local::manage::Manage;
 use local::note;
 use local::serve::Serve;
-use local::terminal::may_close;
+use local::terminal::tolerate_closed_output;
 use mimalloc::MiMalloc;
 use shared::config::{LogConfig, Settings, variable};
 use shared::telemetry::metrics;
@@ -44,7 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    may_close();
+    tolerate_closed_output();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run()),
         Err(error) => {

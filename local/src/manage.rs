@@ -20,7 +20,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock;
-use shared::store::{ErasureReport, StoreError};
+use shared::store::ErasureReport;
 use shared::values::{Account, login_key};
 use shared::{App, Error};
 
@@ -155,12 +155,8 @@ pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) 
 /// verified, or two accounts match, the failure asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
-        let found =
-            async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
-        return found.await.map_err(|error| match error {
-            StoreError::Refused(Error::NoSuchUser) => format!("No account has the id {name:?}."),
-            error => sentence(error),
-        });
+        let found = app.store.account_with_id(name).await.map_err(sentence)?;
+        return found.ok_or_else(|| format!("No account has the id {name:?}."));
     }
     let key = login_key(name).ok_or_else(|| no_account(name))?;
     let mut meant = app.store.accounts_matching(&key).await.map_err(sentence)?;
@@ -182,39 +178,66 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
+/// The advice for an operator, by the error codes of AWS. A failure of the store contains the code
+/// only as a part of its cause, so the cause is searched.
+const ADVICE: [(&[&str], &str); 6] = [
+    (
+        &["ExpiredToken", "RequestExpired"],
+        "The AWS credentials have expired: log in again, for example with `aws sso login`.",
+    ),
+    (
+        &["UnrecognizedClient", "InvalidSignature", "InvalidClientTokenId"],
+        "AWS doesn't accept these credentials: check AWS_PROFILE or the access key.",
+    ),
+    (
+        &["AccessDenied", "NotAuthorized"],
+        "The credentials don't allow this: deploy/operator-policy.json lists what the commands need.",
+    ),
+    (
+        &["ResourceNotFound"],
+        "A table doesn't exist: check the store that is printed above, and its region.",
+    ),
+    (
+        &["Throttling", "ThroughputExceeded", "RequestLimitExceeded"],
+        "DynamoDB refuses some requests, because there are too many: run the command again later.",
+    ),
+    (
+        &["no connection"],
+        "DynamoDB can't be reached: check the network, the region and the endpoint.",
+    ),
+];
+
 /// Returns a failure's sentence for the terminal. If the failure has a cause, which clients of the
 /// API don't get, the sentence says what an operator can do.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
     let Some(cause) = error.cause() else { return error.detail() };
-    let is = |codes: &[&str]| codes.iter().any(|code| cause.contains(code));
     if matches!(error, Error::PaymentsUnavailable(_)) {
-        return if is(&["status 401", "status 403"]) {
-            format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
-        } else if is(&["STRIPE_MODE"]) {
-            format!(
-                "The API key and the mode don't belong together ({cause}). Export the other key, or STRIPE_MODE."
-            )
-        } else {
-            format!("Stripe doesn't answer as it should ({cause}). Run the command again later.")
-        };
+        return sentence_about_stripe(cause);
     }
-    let advice = if is(&["ExpiredToken", "RequestExpired"]) {
-        "The AWS credentials have expired: log in again, for example with `aws sso login`."
-    } else if is(&["UnrecognizedClient", "InvalidSignature", "InvalidClientTokenId"]) {
-        "AWS doesn't accept these credentials: check AWS_PROFILE or the access key."
-    } else if is(&["AccessDenied", "NotAuthorized"]) {
-        "The credentials don't allow this: deploy/operator-policy.json lists what the commands need."
-    } else if is(&["ResourceNotFound"]) {
-        "A table doesn't exist: check the store that is printed above, and its region."
-    } else if is(&["Throttling", "ThroughputExceeded", "RequestLimitExceeded"]) {
-        "DynamoDB refuses some requests, because there are too many: run the command again later."
-    } else if is(&["no connection"]) {
-        "DynamoDB can't be reached: check the network, the region and the endpoint."
-    } else if matches!(error, Error::Unavailable(_)) {
-        "DynamoDB didn't answer in time. A write may have been applied, so look before you run the command again."
-    } else {
-        "The store can't do this."
+    let advice = ADVICE.iter().find(|(codes, _)| contains_any(cause, codes));
+    let advice = match (advice, &error) {
+        (Some((_, advice)), _) => *advice,
+        (None, Error::Unavailable(_)) => {
+            "DynamoDB didn't answer in time. A write may have been applied, so look before you run the command again."
+        }
+        (None, _) => "The store can't do this.",
     };
     format!("{advice} ({cause})")
+}
+
+fn sentence_about_stripe(cause: &str) -> String {
+    if contains_any(cause, &["status 401", "status 403"]) {
+        format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
+    } else if cause.contains("STRIPE_MODE") {
+        format!(
+            "The API key and the mode don't belong together ({cause}). Export the other key, or STRIPE_MODE."
+        )
+    } else {
+        format!("Stripe doesn't answer as it should ({cause}). Run the command again later.")
+    }
+}
+
+fn contains_any(cause: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| cause.contains(part))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use emulator::dynamo::Data;
-use shared::aws::Endpoint;
+use shared::aws::ServiceUrl;
 use shared::clock::Clock;
 use shared::config::variable;
 
@@ -84,7 +84,8 @@ impl Serve {
         let environment = |name: &str| variable(name).or_else(|| default(name));
         let servers = model_ports.servers();
         let mut server =
-            Server::start_beside(&servers, port, &data, Clock::default(), environment).await?;
+            Server::start_with_model_servers(&servers, port, &data, Clock::default(), environment)
+                .await?;
         introduce(&server, &data);
         tokio::select! {
             () = interruption => {}
@@ -106,7 +107,7 @@ fn introduce(server: &Server, data: &Data) {
     }
     say!();
     let address = server.dynamo.address;
-    let elsewhere = variable("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+    let elsewhere = variable("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
     match (elsewhere, data) {
         (Some(store), _) => {
             say!("DYNAMODB_ENDPOINT says where the data is: in the tables at {}.", store.url);

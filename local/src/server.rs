@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::offer_file;
+use crate::list_file;
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
 use crate::server::outbox::{OutboxWorker, SentMails};
 use crate::server::scheduled::on_schedule;
@@ -74,7 +74,7 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
-        Self::start_beside(&[], port, data, clock, environment).await
+        Self::start_with_model_servers(&[], port, data, clock, environment).await
     }
 
     /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses
@@ -82,7 +82,7 @@ impl Server {
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
-    pub async fn start_beside(
+    pub async fn start_with_model_servers(
         model_servers: &[ModelServer],
         port: u16,
         data: &Data,
@@ -103,35 +103,39 @@ impl Server {
         let payments = environment("PAYMENTS").unwrap_or_default();
         let checkout = simulated_stripe(&payments, &url, &clock).await?;
         let providers = environment("AI_PROVIDER").filter(|names| !names.is_empty());
-        let before_search = |function: &template::Function, name: &str| {
+        let without_found_model = |function: &template::Function, name: &str| {
             let simulated = checkout.as_ref().and_then(|checkout| simulated(checkout, name));
             simulated
                 .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
-        let app = async |name: &'static str| {
-            let settings = settings(template, name, before_search)?;
+
+        // First set the lists in the store. They decide whether a model server is asked.
+        let connect = async |name: &'static str| {
+            let settings = settings_of(template, name, without_found_model)?;
             let app = App::connect(&settings, clock.clone()).await.map_err(sentence)?;
             Ok::<_, String>(dynamo.direct(app))
         };
         if let Some(url) = models {
-            set_prices(&app("admin_models_change").await?, &url).await?;
+            set_prices(&connect("admin_models_change").await?, &url).await?;
         }
         if checkout.is_some() {
-            offer_packs(&app("admin_packs_change").await?).await?;
+            set_packs(&connect("admin_packs_change").await?).await?;
         }
         let answering = match providers {
             Some(names) => Answering::Providers(names),
             None if model_servers.is_empty() => Answering::Echo,
-            None => choose_ai(&app("admin_models_change").await?, model_servers).await,
+            None => choose_ai(&connect("admin_models_change").await?, model_servers).await,
         };
-        let environment = |function: &template::Function, name: &str| {
-            answering.setting(name).or_else(|| before_search(function, name))
+
+        // Then start the functions, which also get the settings of a model that was found.
+        let with_found_model = |function: &template::Function, name: &str| {
+            answering.setting(name).or_else(|| without_found_model(function, name))
         };
-        let settings = |name: &'static str| settings(template, name, environment);
-        let functions = functions(template, &clock, &dynamo, environment).await?;
-        let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
-        let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
+        let functions = start_functions(template, &clock, &dynamo, with_found_model).await?;
+        let app_of = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
+        let mut apps: HashMap<String, App> = functions.iter().filter_map(app_of).collect();
+        let settings = |name: &'static str| settings_of(template, name, with_found_model);
         let background = Background::start(settings, &dynamo, data, &clock).await?;
         let Background { apps: others, mails, tasks } = background;
         apps.extend(others.map(|(name, app)| (name.to_owned(), app)));
@@ -251,8 +255,8 @@ async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
 async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     let path =
         url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
-    let list: PriceList = offer_file::read(Path::new(path))?;
-    match offer_file::set(app, Some(&list)).await {
+    let list: PriceList = list_file::read(Path::new(path))?;
+    match list_file::set(app, Some(&list)).await {
         Ok(SetPricesOutcome::Set(_)) => Ok(()),
         Ok(SetPricesOutcome::Changed) => {
             Err("Someone else has just changed the price list. MODELS has changed nothing.".into())
@@ -272,10 +276,10 @@ fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
 }
 
 /// Sets packs with which people can try purchases, unless packs are already set.
-async fn offer_packs(app: &App) -> Result<(), String> {
+async fn set_packs(app: &App) -> Result<(), String> {
     let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store
-        .set_offer(None, Some(&packs), None, &app.clock)
+        .set_list(None, Some(&packs), None, &app.clock)
         .await
         .map(drop)
         .map_err(|error| format!("The packs can't be set: {error}."))
@@ -309,7 +313,7 @@ pub fn environment_of(
 
 /// Starts every function that has routes, over the store in this process. Functions that publish
 /// the public key start before functions that read it.
-async fn functions(
+async fn start_functions(
     template: &Template,
     clock: &Clock,
     dynamo: &Dynamo,
@@ -319,7 +323,7 @@ async fn functions(
     for publishes in [true, false] {
         let some = ENDPOINTS.iter().filter(|endpoint| endpoint.publishes == publishes);
         let started = some.map(|endpoint| async move {
-            let settings = settings(template, endpoint.name, environment)?;
+            let settings = settings_of(template, endpoint.name, environment)?;
             let function = endpoint.start(&settings, clock.clone()).await.map_err(sentence)?;
             let direct = function.app().map(|app| function.with_app(dynamo.direct(app)));
             Ok::<_, String>((endpoint.name.to_owned(), direct.unwrap_or(function)))
@@ -330,7 +334,7 @@ async fn functions(
 }
 
 /// Returns the settings of a function in the template.
-fn settings<'t>(
+fn settings_of<'t>(
     template: &'t Template,
     name: &str,
     environment: impl Fn(&template::Function, &str) -> Option<String> + Send + Sync + 't,

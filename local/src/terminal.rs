@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static MAY_CLOSE: AtomicBool = AtomicBool::new(false);
 
 /// Declares that this process is the program, whose output may be closed at any time.
-pub fn may_close() {
+pub fn tolerate_closed_output() {
     MAY_CLOSE.store(true, Ordering::Relaxed);
 }
 

@@ -1,12 +1,20 @@
-//! The types of a handler's first parameter: `()`, [`App`], and types that extend an [`App`] for
-//! some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is created
-//! once, before the first request. Background functions have a parameter without a handler: a
-//! scheduled function's type implements [`Scheduled`], as [`PaymentsApp`] does, and the function
-//! `mail` has a [`MailApp`].
+//! The types of a handler's first parameter, and of the parameters of background work: `()`,
+//! [`App`], and types that extend an [`App`] for some endpoints, such as [`HistoryApp`],
+//! [`IssuerApp`] and [`AiApp`]. The parameter is created once, before the first request.
+//!
+//! | trait | what it says about a type | implemented for |
+//! |---|---|---|
+//! | [`UsesSettings`] | the settings that it reads | all types |
+//! | [`HasApp`] | where its [`App`] is | all types, most by [`extends!`](crate::extends) |
+//! | [`HandlerState`] | how it starts before the first request | types of endpoints |
+//! | [`Scheduled`] | how it connects for scheduled work | [`App`] and [`PaymentsApp`] |
+//!
+//! [`extends!`](crate::extends) also dereferences a type to its [`App`]. [`MailApp`] has a function
+//! of its own that connects, because it must be inlined.
 
-use std::borrow::Borrow;
-use std::ops::Deref;
 use std::sync::Arc;
+
+use aws_config::SdkConfig;
 
 use crate::ai::Ai;
 use crate::aws;
@@ -27,21 +35,26 @@ use crate::values::Imports;
 
 /// The settings that a type reads when it is created. From these lists `cargo xtask generate`
 /// writes the environment of each function in `template.yaml`.
-pub trait Reads {
+pub trait UsesSettings {
     /// The names of the settings, besides [`COMMON`](crate::config::COMMON).
     const SETTINGS: &'static [Names] = &[];
 }
 
-/// The [`App`] inside a handler's first parameter.
-pub trait InnerApp {
+/// The [`App`] inside a parameter.
+pub trait HasApp {
     /// Returns the [`App`]. `None` for an endpoint without a store.
+    fn app(&self) -> Option<&App> {
+        None
+    }
+
+    /// Like [`HasApp::app`], for a server that replaces the [`App`].
     fn app_mut(&mut self) -> Option<&mut App> {
         None
     }
 }
 
 /// The type of a handler's first parameter. Cloning is cheap.
-pub trait Start: Reads + InnerApp + Clone + Send + Sync + 'static {
+pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
     /// True if starting publishes the public key, with which all functions verify JWTs.
     const PUBLISHES: bool = false;
 
@@ -63,7 +76,7 @@ pub trait Start: Reads + InnerApp + Clone + Send + Sync + 'static {
 ///
 /// # Errors
 /// Fails at the first setting that can't be used.
-pub fn edge<A: Start>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError> {
+pub fn edge_config<A: HandlerState>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError> {
     let mut edge = EdgeConfig::read(settings)?;
     if A::CHOOSES_STATUSES {
         edge.statuses = ClientStatuses::read(settings)?;
@@ -71,12 +84,12 @@ pub fn edge<A: Start>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError
     Ok(edge)
 }
 
-impl Reads for () {}
+impl UsesSettings for () {}
 
-impl InnerApp for () {}
+impl HasApp for () {}
 
 /// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
-impl Start for () {
+impl HandlerState for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
     }
@@ -109,10 +122,19 @@ impl App {
     /// # Errors
     /// Fails if a setting can't be used or TLS can't be configured.
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        Self::connect_with_aws(settings, clock).await.map(|(app, _)| app)
+    }
+
+    /// Connects like [`App::connect`]. Also returns the configuration for clients of other AWS
+    /// services.
+    async fn connect_with_aws(
+        settings: &Settings<'_>,
+        clock: Clock,
+    ) -> Result<(Self, SdkConfig), ConfigError> {
         let config = Config::read(settings)?;
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
-        Ok(Self::from_parts(config, clock, store))
+        Ok((Self::from_parts(config, clock, store), aws))
     }
 
     /// Reads the public keys, which opens the connection to DynamoDB.
@@ -139,15 +161,19 @@ impl App {
     }
 }
 
-impl Reads for App {}
+impl UsesSettings for App {}
 
-impl InnerApp for App {
+impl HasApp for App {
+    fn app(&self) -> Option<&App> {
+        Some(self)
+    }
+
     fn app_mut(&mut self) -> Option<&mut App> {
         Some(self)
     }
 }
 
-impl Start for App {
+impl HandlerState for App {
     /// Connects and reads the public keys, which opens the connection to DynamoDB.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let app = Self::connect(settings, clock).await?;
@@ -156,8 +182,8 @@ impl Start for App {
     }
 }
 
-/// Implements [`Deref`](std::ops::Deref) and [`InnerApp`](crate::app::InnerApp) for a type that
-/// contains the app in one of its fields: `extends!(GuardApp, app: App)`.
+/// Implements [`Deref`](std::ops::Deref) and [`HasApp`](crate::app::HasApp) for a type that
+/// contains the app in one of its fields: `extends!(PasswordApp, app: App)`.
 #[macro_export]
 macro_rules! extends {
     ($outer:ty, $field:ident: $inner:ty) => {
@@ -169,9 +195,13 @@ macro_rules! extends {
             }
         }
 
-        impl $crate::app::InnerApp for $outer {
+        impl $crate::app::HasApp for $outer {
+            fn app(&self) -> Option<&$crate::App> {
+                $crate::app::HasApp::app(&self.$field)
+            }
+
             fn app_mut(&mut self) -> Option<&mut $crate::App> {
-                $crate::app::InnerApp::app_mut(&mut self.$field)
+                $crate::app::HasApp::app_mut(&mut self.$field)
             }
         }
     };
@@ -198,9 +228,9 @@ impl HistoryApp {
     }
 }
 
-impl Reads for HistoryApp {}
+impl UsesSettings for HistoryApp {}
 
-impl Start for HistoryApp {
+impl HandlerState for HistoryApp {
     /// Connects, and reads the public keys and the record of imports.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let app = App::connect(settings, clock).await?;
@@ -211,20 +241,20 @@ impl Start for HistoryApp {
 
 /// An [`App`] that creates accounts, checks passwords, or shows the limits of both.
 #[derive(Clone)]
-pub struct GuardApp {
+pub struct PasswordApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
 }
 
-extends!(GuardApp, app: App);
+extends!(PasswordApp, app: App);
 
-impl Reads for GuardApp {
+impl UsesSettings for PasswordApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS];
 }
 
-impl Start for GuardApp {
+impl HandlerState for PasswordApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let accounts = AccountConfig::read(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, accounts })
@@ -245,11 +275,11 @@ pub struct IssuerApp {
 
 extends!(IssuerApp, app: App);
 
-impl Reads for IssuerApp {
+impl UsesSettings for IssuerApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[rows::SIGNING_SECRET.name]];
 }
 
-impl Start for IssuerApp {
+impl HandlerState for IssuerApp {
     const PUBLISHES: bool = true;
 
     /// Connects and publishes the public key. Fails if the secret is missing or isn't random.
@@ -259,16 +289,14 @@ impl Start for IssuerApp {
 }
 
 impl IssuerApp {
-    /// Starts like [`Start::start`], and runs `also` while the connections are opened.
+    /// Starts like [`HandlerState::start`], and runs `also` while the connections are opened.
     async fn start_with(
         settings: &Settings<'_>,
         clock: Clock,
         also: impl AsyncFnOnce(&App),
     ) -> Result<Self, ConfigError> {
-        let (config, accounts) = (Config::read(settings)?, AccountConfig::read(settings)?);
-        let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
-        let store = Store::connect(&aws, &config);
-        let app = App::from_parts(config, clock.clone(), store);
+        let (app, aws) = App::connect_with_aws(settings, clock.clone()).await?;
+        let accounts = AccountConfig::read(settings)?;
         // Open the connections to DynamoDB and Secrets Manager at the same time.
         let (signer, known, ()) = tokio::join!(
             Signer::new(settings.signing_secret()?, &aws, clock),
@@ -304,12 +332,12 @@ pub struct LoginApp {
 
 extends!(LoginApp, app: IssuerApp);
 
-impl Reads for LoginApp {
+impl UsesSettings for LoginApp {
     const SETTINGS: &'static [Names] =
         &[AccountConfig::SETTINGS, &[rows::SIGNING_SECRET.name], ClientStatuses::SETTINGS];
 }
 
-impl Start for LoginApp {
+impl HandlerState for LoginApp {
     const PUBLISHES: bool = true;
     const CHOOSES_STATUSES: bool = true;
 
@@ -332,11 +360,11 @@ pub struct AiApp {
 
 extends!(AiApp, app: App);
 
-impl Reads for AiApp {
+impl UsesSettings for AiApp {
     const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS];
 }
 
-impl Start for AiApp {
+impl HandlerState for AiApp {
     /// Connects, opens the connection to the first provider and reads the price list. Fails if a
     /// provider's settings can't be used, its API key can't be read, or the list can't be used.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
@@ -382,11 +410,11 @@ pub struct CheckoutApp {
 
 extends!(CheckoutApp, app: App);
 
-impl Reads for CheckoutApp {
+impl UsesSettings for CheckoutApp {
     const SETTINGS: &'static [Names] = &[StripeConfig::SETTINGS, StripeConfig::RETURN_URL];
 }
 
-impl Start for CheckoutApp {
+impl HandlerState for CheckoutApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = StripeConfig::read(settings)?;
         let stripe = Stripe::connect(&config, clock.clone());
@@ -404,8 +432,10 @@ pub struct PaymentsApp {
     pub stripe: Option<Stripe>,
 }
 
+extends!(PaymentsApp, app: App);
+
 /// The type of a scheduled function's parameter. Cloning is cheap.
-pub trait Scheduled: Reads + Borrow<App> + Clone + Send + Sync + 'static {
+pub trait Scheduled: UsesSettings + HasApp + Clone + Send + Sync + 'static {
     /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are
     /// read.
     ///
@@ -423,7 +453,7 @@ impl Scheduled for App {
     }
 }
 
-impl Reads for PaymentsApp {
+impl UsesSettings for PaymentsApp {
     const SETTINGS: &'static [Names] = &[StripeConfig::SETTINGS];
 }
 
@@ -432,12 +462,6 @@ impl Scheduled for PaymentsApp {
         let config = StripeConfig::read(settings)?;
         let stripe = Stripe::connect(&config, clock.clone()).await?;
         Ok(Self { app: App::connect(settings, clock).await?, stripe })
-    }
-}
-
-impl Borrow<App> for PaymentsApp {
-    fn borrow(&self) -> &App {
-        &self.app
     }
 }
 
@@ -454,11 +478,11 @@ pub struct WebhookApp {
 
 extends!(WebhookApp, app: App);
 
-impl Reads for WebhookApp {
+impl UsesSettings for WebhookApp {
     const SETTINGS: &'static [Names] = &[StripeConfig::WEBHOOK];
 }
 
-impl Start for WebhookApp {
+impl HandlerState for WebhookApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let secrets = match StripeConfig::webhook_secret(settings)? {
             Some(secret) => {
@@ -491,7 +515,7 @@ impl Deref for MailApp {
     }
 }
 
-impl Reads for MailApp {
+impl UsesSettings for MailApp {
     const SETTINGS: &'static [Names] = &[MailConfig::SETTINGS];
 }
 
@@ -504,13 +528,10 @@ impl MailApp {
     #[inline]
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
-        let app = App::connect(settings, clock).await?;
+        let (app, aws) = App::connect_with_aws(settings, clock).await?;
         let transport = match from {
             None => MailTransport::Disabled,
-            Some(from) => {
-                let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
-                MailTransport::ses(&aws, from, configuration_set)
-            }
+            Some(from) => MailTransport::ses(&aws, from, configuration_set),
         };
         Ok(Self { app, transport, url })
     }

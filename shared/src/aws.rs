@@ -49,14 +49,14 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 /// The URL of a service, with an access key if the service is an emulator that requires a key:
 /// `http://ID:SECRET@127.0.0.1:8000`. `Debug` hides the access key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct ServiceUrl {
     /// The URL without the access key.
     pub url: String,
     /// The id and the secret of the access key.
     pub key: Option<(String, String)>,
 }
 
-impl Endpoint {
+impl ServiceUrl {
     /// Parses a URL. `None` unless the string is an `http://` or `https://` URL. Only an `http://`
     /// URL may contain an access key, because clients of AWS get their credentials from the
     /// environment.
@@ -80,9 +80,9 @@ impl Endpoint {
     }
 }
 
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Endpoint").field(&self.url).finish()
+        f.debug_tuple("ServiceUrl").field(&self.url).finish()
     }
 }
 
@@ -91,7 +91,7 @@ impl fmt::Debug for Endpoint {
 ///
 /// # Errors
 /// Fails if TLS can't be configured.
-pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError> {
+pub async fn connect(dynamodb: Option<&ServiceUrl>) -> Result<SdkConfig, TlsError> {
     match dynamodb {
         Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
         _ => amazon().await,
@@ -166,7 +166,7 @@ fn configured(timeouts: TimeoutConfig) -> SdkConfig {
 }
 
 /// Returns the credentials in the endpoint's URL.
-pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvider> {
+pub(crate) fn credentials(endpoint: &ServiceUrl) -> Option<SharedCredentialsProvider> {
     let (id, secret) = endpoint.key.as_ref()?;
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
@@ -180,7 +180,7 @@ pub fn patient(aws: SdkConfig) -> SdkConfig {
 
 /// Returns the configuration for clients that create and inspect the tables of the emulator at
 /// `endpoint`.
-pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
+pub fn emulated_at(endpoint: &ServiceUrl) -> SdkConfig {
     let at = patient(emulated()).into_builder().endpoint_url(&endpoint.url);
     match credentials(endpoint) {
         Some(credentials) => at.credentials_provider(credentials).build(),
@@ -242,7 +242,7 @@ mod tests {
             Some("http://id:secret@127.0.0.1:8000"),
             Some("https://dynamodb.eu-central-1.amazonaws.com"),
         ] {
-            let parsed = endpoint.map(|endpoint| Endpoint::parse(endpoint).unwrap());
+            let parsed = endpoint.map(|endpoint| ServiceUrl::parse(endpoint).unwrap());
             let aws = connect(parsed.as_ref()).await.unwrap();
             let emulated = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
             assert_eq!(

@@ -2,8 +2,8 @@
 //! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
 
 mod begin;
+mod chosen_model;
 mod context;
-mod offer;
 mod request;
 
 use std::mem;
@@ -28,8 +28,8 @@ use crate::values::{Chat, Limit, Message, ParentChat, StoredApiKey};
 use crate::{Credits, Error, Result};
 
 pub use self::begin::BeginOutcome;
+pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
-pub use self::offer::{Offer, prompt_overhead};
 pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
 };
@@ -68,7 +68,7 @@ pub struct Charge {
     /// The chat's parent. `None` if the chat continues the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
-    offer: Offer,
+    model: ChosenModel,
     /// True if the answer's maximum length was reduced, so that the hold covers the price.
     shortened: bool,
     hold: Hold,
@@ -112,7 +112,7 @@ impl Charge {
         // Don't poll past the deadline.
         let is_watched = self.can_be_stopped && self.patience > self.app.ai.config.stop_pace;
         let stop = stop(&self.app, &self.hold, is_watched);
-        let answering = self.offer.ai.answer(prompt, self.patience, listener, stop);
+        let answering = self.model.ai.answer(prompt, self.patience, listener, stop);
         let noting = note_use(&self.app, self.api_key.as_ref(), self.started);
         let (answered, ()) = tokio::join!(answering, noting);
         let unanswered = match answered {
@@ -135,14 +135,14 @@ impl Charge {
     /// cut answer's model tokens weren't counted, and records what the hold doesn't cover.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
         let by_usage = self.hold.quote().depends_on_usage();
-        // If a stopped answer wasn't streamed, the function can't tell how much of it the provider
-        // has written.
-        let whole = answer.stopped && !is_streamed && by_usage;
-        if by_usage && answer.closed && answer.usage.estimated && !whole {
+        // A stopped answer that wasn't streamed costs the whole hold, because the function can't
+        // tell how much of it the provider has written.
+        let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
+        if by_usage && answer.closed && answer.usage.estimated && !costs_whole_hold {
             self.hold.add_free_work(self.limits.of_cut());
         }
         let quote = self.hold.quote();
-        let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
+        let cost = if costs_whole_hold { quote.bound() } else { quote.charge(&answer.usage) };
         let uncovered = quote.price(&answer.usage).checked_sub(quote.bound()).unwrap_or_default();
         if uncovered > Credits::ZERO {
             metrics::record(&[(Metric::Uncovered, uncovered.get())]);
@@ -162,7 +162,7 @@ impl Charge {
             usage: Some(answer.usage),
             cost,
             units: Some(quote.units()).filter(|units| *units > 1),
-            receipt: self.offer.receipt(&self.hold, self.shortened, whole),
+            receipt: self.model.receipt(&self.hold, self.shortened, costs_whole_hold),
             tokens_left: self.hold.balance_after().checked_add(back).unwrap_or(Credits::MAX),
             time: self.started,
             name: self.hold.name().to_owned(),
@@ -178,6 +178,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
+        // Every attempt uses this time, so that no chat becomes late because its conversation was
+        // deleted or its key was used.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;
@@ -273,7 +275,7 @@ impl AnswerStream {
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
-        let listed = charge.offer.listed_name().map(str::to_owned);
+        let listed = charge.model.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
         let answering = async move { trace::scope(trace.as_ref(), pin!(answer)).await };

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::Credits;
-use crate::aws::{self, Endpoint};
+use crate::aws::{self, ServiceUrl};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
@@ -76,7 +76,7 @@ pub struct Config {
     /// The names of the five tables.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
-    pub dynamodb_endpoint: Option<Endpoint>,
+    pub dynamodb_endpoint: Option<ServiceUrl>,
     /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
     /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
@@ -500,7 +500,7 @@ mod tests {
         let key = Some(("id".to_owned(), "abcdef".to_owned()));
         assert_eq!(
             config.dynamodb_endpoint,
-            Some(Endpoint { url: "http://127.0.0.1:8000/0".into(), key })
+            Some(ServiceUrl { url: "http://127.0.0.1:8000/0".into(), key })
         );
         let refused = complaint(&with("DYNAMODB_ENDPOINT", "ftp://id:abcdef@127.0.0.1:8000"));
         assert!(!refused.0.contains("abcdef"), "{refused}");

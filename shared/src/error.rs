@@ -151,12 +151,12 @@ impl Failure {
     /// Returns the HTTP status.
     pub fn status(self) -> StatusCode {
         // A test checks the statuses in the table.
-        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.status_and_code().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Returns the code for programs. Codes never change.
     pub fn code(self) -> &'static str {
-        self.row().1
+        self.status_and_code().1
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         for failure in Failure::all() {
             let status = failure.status();
             assert!(status.is_client_error() || status.is_server_error(), "{failure:?}");
-            assert_eq!(status.as_u16(), failure.row().0, "{failure:?}");
+            assert_eq!(status.as_u16(), failure.status_and_code().0, "{failure:?}");
         }
     }
 }

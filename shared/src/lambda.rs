@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
-use crate::app::{self, App, MailApp, Scheduled, Start};
+use crate::app::{self, App, HandlerState, HasApp, MailApp, Scheduled};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route, edge};
@@ -31,31 +31,31 @@ use crate::{Error, Result};
 /// call. The type of `handle`'s first parameter decides which settings and clients are loaded.
 ///
 /// If a setting can't be used, the exit code is a failure, and the log contains the setting's name.
-pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
+pub fn serve<A: HandlerState, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    serve_whole(Endpoint::start(routes, handle).boxed_local())
+    serve_whole(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
 /// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must say
 /// that it streams. SAM CLI can't stream, so it gets each reply as a whole.
-pub fn serve_streaming<A: Start, F>(
+pub fn serve_streaming<A: HandlerState, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
 ) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    serve_pieces(Endpoint::start(routes, handle).boxed_local())
+    serve_pieces(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
 /// A future that starts an endpoint. The future is boxed because each function would otherwise
 /// compile the whole Lambda runtime for the types of its endpoint.
-type EndpointFuture = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
+type EndpointFuture = LocalBoxFuture<'static, Result<StartedEndpoint, ConfigError>>;
 
 fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
-    start(endpoint, Endpoint::whole)
+    start(endpoint, StartedEndpoint::whole)
 }
 
 fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
@@ -73,15 +73,15 @@ fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
 
 /// An endpoint that has started.
 #[derive(Clone)]
-struct Endpoint {
+struct StartedEndpoint {
     routes: &'static [Route],
     edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handle: Arc<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
 }
 
-impl Endpoint {
-    async fn start<A: Start, F>(
+impl StartedEndpoint {
+    async fn start<A: HandlerState, F>(
         routes: &'static [Route],
         handle: fn(A, Request) -> F,
     ) -> Result<Self, ConfigError>
@@ -89,9 +89,9 @@ impl Endpoint {
         F: Future<Output = Reply> + Send + 'static,
     {
         let settings = Settings::from_env();
-        let edge = Arc::new(app::edge::<A>(&settings)?);
-        let mut needs = A::start(&settings, Clock::default()).await?;
-        let traces = needs.app_mut().and_then(|app| app.traces.clone());
+        let edge = Arc::new(app::edge_config::<A>(&settings)?);
+        let needs = A::start(&settings, Clock::default()).await?;
+        let traces = needs.app().and_then(|app| app.traces.clone());
         let handle = Arc::new(move |req| handle(needs.clone(), req).boxed());
         Ok(Self { routes, edge, traces, handle })
     }
@@ -132,7 +132,7 @@ where
     let connect = async { A::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |app| {
         let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
-            let Invocation { function, trace, span } = Invocation::of(&event, app.borrow());
+            let Invocation { function, trace, span } = Invocation::of(&event, app.app());
             let done = work(app.clone()).instrument(span).boxed();
             async move {
                 let what = (function.as_str(), "timer");
@@ -154,7 +154,7 @@ where
     let connect = async { MailApp::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
-            let Invocation { function, trace, span } = Invocation::of(&event, &mailing);
+            let Invocation { function, trace, span } = Invocation::of(&event, mailing.app());
             let done = process(work, mailing.clone(), event.payload.records).instrument(span);
             // Without the box, this future's type is too deep for the compiler.
             let done = done.boxed();
@@ -215,10 +215,11 @@ struct Invocation {
 }
 
 impl Invocation {
-    fn of<E>(event: &LambdaEvent<E>, app: &App) -> Self {
+    fn of<E>(event: &LambdaEvent<E>, app: Option<&App>) -> Self {
         let context = &event.context;
         let parent = Parent::of_lambda(context.xray_trace_id.as_deref());
-        let trace = app.traces.as_ref().map(|traces| traces.begin(parent));
+        let traces = app.and_then(|app| app.traces.as_ref());
+        let trace = traces.map(|traces| traces.begin(parent));
         let span = tracing::error_span!(
             "invocation",
             function_request_id = context.request_id,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::store::{Order, Store, StoreError};
+use crate::store::{Order, Store};
 use crate::stripe::{OrderMetadata, PaymentRef, SessionReport, Stripe, StripeReport};
 use crate::values::{Pack, Packs, PaymentFacts, Progress};
 use crate::view::Purchase;
@@ -79,7 +79,7 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
 /// The orders that a comparison may change. Every comparison may list disputed orders for
 /// administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure<'a> {
+pub enum Repair<'a> {
     /// No orders.
     Nothing,
     /// Merge the facts that no event has reported into these orders.
@@ -108,16 +108,16 @@ pub struct Difference {
 /// # Errors
 /// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
 /// that can't be changed is reported as a difference.
-pub async fn compare(
+pub async fn compare_and_repair(
     app: &App,
     stripe: &Stripe,
     days: u64,
-    cure: Cure<'_>,
+    repair: Repair<'_>,
     mut each: impl FnMut(Difference),
 ) -> Result<()> {
     let ago = |days: u64| app.clock.seconds().saturating_sub(days * 86_400);
     let since = ago(days);
-    let mut comparison = Comparison { app, cure, known: HashSet::new() };
+    let mut comparison = Comparison { app, repair, known: HashSet::new() };
     for list in LISTS {
         let since = if list == "disputes" { ago(days.max(DISPUTES)) } else { since };
         let mut after = None;
@@ -143,12 +143,12 @@ pub async fn compare(
     Ok(())
 }
 
-/// Like [`compare`], for a check that runs while events arrive. Merges only differences about money
-/// that still exist after `grace`, because an event may be on its way. Calls `each` for each of
-/// these differences.
+/// Like [`compare_and_repair`], for a check that runs while events arrive. Merges only differences
+/// about money that still exist after `grace`, because an event may be on its way. Calls `each` for
+/// each of these differences.
 ///
 /// # Errors
-/// The errors of [`compare`].
+/// The errors of [`compare_and_repair`].
 pub async fn check(
     app: &App,
     stripe: &Stripe,
@@ -157,7 +157,7 @@ pub async fn check(
     mut each: impl FnMut(&Difference),
 ) -> Result<()> {
     let mut first = HashSet::new();
-    compare(app, stripe, days, Cure::Nothing, |found| {
+    compare_and_repair(app, stripe, days, Repair::Nothing, |found| {
         if found.is_about_money {
             first.insert(found.order);
         }
@@ -167,7 +167,7 @@ pub async fn check(
         return Ok(());
     }
     tokio::time::sleep(grace).await;
-    compare(app, stripe, days, Cure::Merge(&first), |found| {
+    compare_and_repair(app, stripe, days, Repair::Merge(&first), |found| {
         if found.is_about_money && first.contains(&found.order) {
             each(&found);
         }
@@ -177,7 +177,7 @@ pub async fn check(
 
 struct Comparison<'a> {
     app: &'a App,
-    cure: Cure<'a>,
+    repair: Repair<'a>,
     /// The orders of the listed sessions.
     known: HashSet<String>,
 }
@@ -221,11 +221,13 @@ impl Comparison<'_> {
             let facts = session.facts(order.price, &order.currency);
             return self.merge(order, &facts, Some("restored from Stripe")).await;
         }
-        let line = match self.cure {
+        let line = match self.repair {
             // The page may belong to another stack that uses the same Stripe account.
             _ if !session.is_paid() => return Ok(None),
-            Cure::Restore => "Stripe lists this purchase, and it can't be restored",
-            Cure::Nothing | Cure::Merge(_) => "Stripe lists this purchase, and it is missing here",
+            Repair::Restore => "Stripe lists this purchase, and it can't be restored",
+            Repair::Nothing | Repair::Merge(_) => {
+                "Stripe lists this purchase, and it is missing here"
+            }
         };
         let order = session.order.order.clone();
         Ok(Some(Difference { order, line: line.to_owned(), is_about_money: true }))
@@ -239,10 +241,10 @@ impl Comparison<'_> {
         done: Option<&str>,
     ) -> Result<Option<Difference>> {
         let id = before.id().to_owned();
-        let merges = match self.cure {
-            Cure::Nothing => false,
-            Cure::Merge(orders) => orders.contains(&id),
-            Cure::Restore => true,
+        let merges = match self.repair {
+            Repair::Nothing => false,
+            Repair::Merge(orders) => orders.contains(&id),
+            Repair::Restore => true,
         };
         let mut after = before.clone();
         if merges {
@@ -260,10 +262,10 @@ impl Comparison<'_> {
         if after.facts.is_disputed() {
             self.app.store.list_order(&after).await?;
         }
-        let is_about_money = before.given != after.given || !before.facts.agrees(&after.facts);
+        let is_about_money = before.granted != after.granted || !before.facts.agrees(&after.facts);
         let state = Purchase::of(&after).state();
         let has_changed = is_about_money || Purchase::of(&before).state() != state;
-        let change = has_changed.then(|| format!("{state} now, {} tokens given", after.given));
+        let change = has_changed.then(|| format!("{state} now, {} tokens given", after.granted));
         let line = match (done, change) {
             (None, None) => return Ok(None),
             (None, Some(change)) => change,
@@ -276,7 +278,7 @@ impl Comparison<'_> {
     /// Restores an order that a restore of the tables has lost. `None` if that isn't allowed, or
     /// its account is unknown.
     async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
-        if self.cure != Cure::Restore {
+        if self.repair != Repair::Restore {
             return Ok(None);
         }
         let number = |text: &str| text.parse::<u64>().ok();
@@ -286,13 +288,7 @@ impl Comparison<'_> {
             return Ok(None);
         };
         let store = &self.app.store;
-        let account =
-            async { store.account_of_user(&store.user_with_id(Some(&of.account)).await?).await };
-        let account = match account.await {
-            Ok(account) => account,
-            Err(StoreError::Refused(Error::NoSuchUser)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(account) = store.account_with_id(&of.account).await? else { return Ok(None) };
         let pack = Pack {
             id: of.pack.clone(),
             name: of.name.clone(),

@@ -9,6 +9,7 @@
 //! `user_..` read an account from an index, which may lag by a moment.
 
 mod accounts;
+mod backoff;
 mod balance;
 mod chats;
 mod client;
@@ -18,9 +19,7 @@ mod imports;
 mod item;
 mod ledger;
 mod lists;
-mod offers;
 mod orders;
-mod patience;
 mod periods;
 mod read;
 mod requests;
@@ -31,6 +30,7 @@ mod timeline;
 mod traced;
 mod transaction;
 mod upkeep;
+mod versioned_lists;
 mod vouchers;
 mod write;
 
@@ -51,20 +51,22 @@ pub use ledger::{
     is_closed,
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
-pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
-pub use orders::Order;
+pub use orders::{Order, OrderPages};
 pub use requests::{Attempt, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };
+pub use versioned_lists::{
+    SetListOutcome, SetPricesOutcome, StoredList, StoredPrices, VersionedList,
+};
 pub use vouchers::{
     CreateVouchersOutcome, Guess, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch,
 };
 
+use backoff::Backoff;
 use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
-use offers::PriceVersions;
-use patience::Patience;
 use transaction::{Refusals, Transaction};
+use versioned_lists::PriceVersions;
 use write::{NEW, Outcome, Write};

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use emulator::dynamo::{self, Data, Dynamo};
-use shared::aws::{Endpoint, emulated_at};
+use shared::aws::{ServiceUrl, emulated_at};
 
 /// Starts an in-memory store, and returns a client for its tables.
 async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {
@@ -17,7 +17,7 @@ async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {
 
 /// A client for the store's streams.
 fn streams(dynamo: &Dynamo) -> aws_sdk_dynamodbstreams::Client {
-    aws_sdk_dynamodbstreams::Client::new(&emulated_at(&Endpoint::parse(&dynamo.url).unwrap()))
+    aws_sdk_dynamodbstreams::Client::new(&emulated_at(&ServiceUrl::parse(&dynamo.url).unwrap()))
 }
 
 /// Creates a table with a stream. Returns the stream's ARN.

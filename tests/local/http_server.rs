@@ -7,7 +7,7 @@ use emulator::dynamo;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::aws::Endpoint;
+use shared::aws::ServiceUrl;
 
 use crate::support::client::Api;
 use crate::support::program::Folder;
@@ -59,7 +59,7 @@ async fn dynamodb_refuses_web_pages_and_unknown_access_keys() {
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
     let before = api.items("").await;
-    let Endpoint { url, key } = Endpoint::parse(&api.server().dynamo.url).unwrap();
+    let ServiceUrl { url, key } = ServiceUrl::parse(&api.server().dynamo.url).unwrap();
     let port = url.rsplit(':').next().unwrap().to_owned();
     let (id, secret) = key.unwrap();
     let key = |id: &str, secret: &str| Credentials::new(id, secret, None, None, "test");

@@ -385,7 +385,7 @@ impl Api {
         let store = self.store();
         let seen = store.prices().await.unwrap();
         let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-        let set = store.set_offer(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
+        let set = store.set_list(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
         assert!(matches!(set, SetPricesOutcome::Set(_)), "{set:?}");
     }
 

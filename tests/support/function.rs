@@ -13,7 +13,7 @@ use lambda_http::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use shared::App;
 use shared::app::AiApp;
-use shared::aws::{self, Endpoint};
+use shared::aws::{self, ServiceUrl};
 use shared::config::AiConfig;
 use shared::http::{Body, Response};
 use shared::store::Store;
@@ -58,7 +58,7 @@ fn client() -> aws_sdk_dynamodb::config::Builder {
 /// Returns a copy of an `App` that calls the store at `url` through another client.
 pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
-    config.dynamodb_endpoint = Endpoint::parse(url);
+    config.dynamodb_endpoint = ServiceUrl::parse(url);
     let store = Store::with_client(client, &config);
     let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
     App { store, prices, imports, config: Arc::new(config), ..app.clone() }

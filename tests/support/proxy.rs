@@ -18,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::aws::Endpoint;
+use shared::aws::ServiceUrl;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -192,7 +192,7 @@ pub struct Proxy {
 }
 
 struct Wire {
-    upstream: Endpoint,
+    upstream: ServiceUrl,
     /// A header that replaces each call's `Authorization` header, so that the store sees another
     /// account.
     authorization: Option<HeaderValue>,
@@ -294,7 +294,7 @@ impl Proxy {
         sabotage: Option<Sabotage>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = Endpoint::parse(upstream).unwrap();
+        let upstream = ServiceUrl::parse(upstream).unwrap();
         // The client signs its calls with the store's access key. The wire signs them again,
         // because it changes the host and the path.
         let key =

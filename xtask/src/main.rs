@@ -42,7 +42,7 @@ enum Command {
         check: bool,
     },
     /// Adds a working endpoint: its source file, its row in the room's table, and its test
-    New(new::Endpoint),
+    New(new::NewEndpoint),
 }
 
 fn main() -> ExitCode {

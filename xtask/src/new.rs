@@ -11,7 +11,7 @@ use crate::Failure;
 /// A new endpoint. It requires an access token, reads the caller's account, and answers with a
 /// sentence.
 #[derive(Args)]
-pub struct Endpoint {
+pub struct NewEndpoint {
     /// The name of the endpoint, its file, binary and event: lower case, with underscores
     name: String,
     /// The method: GET, POST, PUT, PATCH or DELETE
@@ -23,7 +23,7 @@ pub struct Endpoint {
     room: String,
 }
 
-impl Endpoint {
+impl NewEndpoint {
     /// Writes the endpoint's file, its row, and its test.
     pub fn write(&self, root: &Path) -> Result<(), Failure> {
         self.check()?;
@@ -42,7 +42,7 @@ impl Endpoint {
         create(&format!("functions/src/{room}/{name}.rs"), self.handler())?;
         change(&format!("functions/src/{room}.rs"), &|text| {
             let row = format!("\n        {name}: {method} \"{path}\";\n    }}");
-            let group = text.find("    Route::of(FailureFormat::Problem) => {")?;
+            let group = text.find("    Route::without_path(FailureFormat::Problem) => {")?;
             let end = group + text.get(group..)?.find("\n    }")?;
             let (before, after) = (text.get(..end)?, text.get(end + "\n    }".len()..)?);
             in_order(&format!("{before}{row}{after}"), "pub mod ", &format!("pub mod {name};"))

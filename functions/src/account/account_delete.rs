@@ -6,7 +6,7 @@
 //! are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
-use shared::app::GuardApp;
+use shared::app::PasswordApp;
 use shared::error::{Failure, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
@@ -47,7 +47,7 @@ struct Body {
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!([Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::LastAdministrator]))),
 )]
-pub async fn handle(app: GuardApp, req: Request) -> Reply {
+pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { password } = http::json(&req)?;
     let password = required(password).map_err(|sentence| Error::field("password", sentence))?;

@@ -6,7 +6,7 @@
 
 use super::profile::Profile;
 use serde::Deserialize;
-use shared::app::GuardApp;
+use shared::app::PasswordApp;
 use shared::error::{Failure, FieldErrors};
 use shared::openapi::EmailOrNone;
 use shared::values::{Email, GivenName, Instructions, ProfileChange};
@@ -60,7 +60,7 @@ struct Body {
     responses((status = 200, description = "The profile after the change.", body = Profile)),
     extensions(("x-fails" = json!([Failure::EmailTaken, Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::TooManyMails]))),
 )]
-pub async fn handle(app: GuardApp, req: Request) -> Reply {
+pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller_of_old_client(&app, &req).await?;
     let change = body.validate()?;

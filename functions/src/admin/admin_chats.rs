@@ -10,7 +10,7 @@
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
-use shared::app::{HistoryApp, InnerApp, Reads, Start};
+use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Names, Settings};
 use shared::error::Failure;
@@ -53,20 +53,24 @@ impl<A> ChatReader<A> {
     }
 }
 
-impl<A: Start> Reads for ChatReader<A> {
+impl<A: HandlerState> UsesSettings for ChatReader<A> {
     const SETTINGS: &'static [Names] = {
         assert!(A::SETTINGS.is_empty(), "list the settings of the inner type too");
         &[ChatAccess::SETTINGS]
     };
 }
 
-impl<A: InnerApp> InnerApp for ChatReader<A> {
+impl<A: HasApp> HasApp for ChatReader<A> {
+    fn app(&self) -> Option<&App> {
+        self.app.app()
+    }
+
     fn app_mut(&mut self) -> Option<&mut App> {
         self.app.app_mut()
     }
 }
 
-impl<A: Start> Start for ChatReader<A> {
+impl<A: HandlerState> HandlerState for ChatReader<A> {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let access = ChatAccess::read(settings)?;
         Ok(Self { app: A::start(settings, clock).await?, access })

@@ -53,7 +53,7 @@ enum List {
 }
 
 /// The number of usernames that an export caches, because looking up a name takes a query.
-const NAMES: usize = 10_000;
+const CACHED_USERNAMES: usize = 10_000;
 
 /// The number of accounts that are read at a time.
 const ACCOUNTS: usize = 100;
@@ -73,7 +73,7 @@ const LISTS: [(&str, List, &str); 3] = [
     summary = "Export a list",
     description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
-    params(Name, openapi::Days, NamesParam),
+    params(ListParam, openapi::Days, NamesParam),
     responses((
         status = 200,
         description = "The file. Its first line names the columns.",
@@ -105,12 +105,12 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     };
     let (administrator, (list, file, from, to)) = auth::administrator(&app, &req, read).await?;
     tracing::info!(user = administrator.account().id, list = file, "exporting");
-    http::csv_download(file, |pieces| write(app, administrator, list, from, to, pieces))
+    http::csv_download(file, |pieces| write_file(app, administrator, list, from, to, pieces))
 }
 
 /// Writes the file. Each line break is sent before the next line. The last line break is sent only
 /// when the file is complete.
-async fn write(
+async fn write_file(
     app: App,
     administrator: Administrator,
     list: List,
@@ -123,9 +123,9 @@ async fn write(
             &list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>(),
         ))
         .await?;
-    let mut names = Names::default();
+    let mut usernames = Usernames::default();
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
-        list.write(&app, day, &mut names, &pieces).await?;
+        list.write_day(&app, day, &mut usernames, &pieces).await?;
     }
     // If the caller's role was removed in the meantime, the file must not look complete.
     app.store.administrator(administrator.caller()).await?;
@@ -182,7 +182,13 @@ impl List {
     }
 
     /// Writes one day's lines.
-    async fn write(self, app: &App, day: Day, names: &mut Names, pieces: &Pieces) -> Result<()> {
+    async fn write_day(
+        self,
+        app: &App,
+        day: Day,
+        usernames: &mut Usernames,
+        pieces: &Pieces,
+    ) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
             let page = (day, after.as_deref());
@@ -190,7 +196,7 @@ impl List {
                 Self::Users => self.write_users(app, page, pieces).await?,
                 Self::Chats => self.write_chats(app, page, pieces).await?,
                 Self::Ledger | Self::NamedLedger => {
-                    self.write_entries(app, page, names, pieces).await?
+                    self.write_entries(app, page, usernames, pieces).await?
                 }
             };
             if after.is_none() {
@@ -243,14 +249,14 @@ impl List {
         self,
         app: &App,
         (day, after): (Day, Option<&str>),
-        names: &mut Names,
+        usernames: &mut Usernames,
         pieces: &Pieces,
     ) -> Result<Option<String>> {
         let (entries, next) = app.store.entries_of_day(day, after).await?;
         if matches!(self, Self::NamedLedger) {
-            names.learn(app, &entries).await?;
+            usernames.learn(app, &entries).await?;
         }
-        let row = |entry| json!(LedgerRowOfUser::of(entry, |id| names.of(id)));
+        let row = |entry| json!(LedgerRowOfUser::of(entry, |id| usernames.of(id)));
         self.send(entries.iter().map(row), pieces).await?;
         Ok(next)
     }
@@ -273,12 +279,12 @@ impl List {
 
 /// The usernames of accounts, by id; `None` for deleted accounts.
 #[derive(Default)]
-struct Names(HashMap<String, Option<String>>);
+struct Usernames(HashMap<String, Option<String>>);
 
-impl Names {
+impl Usernames {
     /// Looks up the usernames of the accounts in these entries, unless the usernames are cached.
     async fn learn(&mut self, app: &App, entries: &[Entry]) -> Result<()> {
-        if self.0.len() > NAMES {
+        if self.0.len() > CACHED_USERNAMES {
             self.0.clear();
         }
         let ids = entries.iter().flat_map(|entry| [&entry.user_id, &entry.actor]);
@@ -311,9 +317,9 @@ impl IntoParams for NamesParam {
 
 /// The path parameter with the list's name.
 #[derive(Debug)]
-pub struct Name;
+pub struct ListParam;
 
-impl IntoParams for Name {
+impl IntoParams for ListParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let name = Object::builder()
             .schema_type(Type::String)

@@ -57,7 +57,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
     let list = list.as_ref().map(read).transpose()?;
     let by = Some(&administrator);
-    match app.store.set_offer(by, list.as_ref(), version.as_deref(), &app.clock).await? {
+    match app.store.set_list(by, list.as_ref(), version.as_deref(), &app.clock).await? {
         SetPricesOutcome::Changed => Err(Error::PriceListChanged),
         SetPricesOutcome::Set(stored) => {
             let version = stored.as_ref().map(|stored| stored.of.version.as_str());

@@ -3,7 +3,7 @@
 //! Out: the packs with their version, author and time; all null if nothing is sold.
 
 use serde::Serialize;
-use shared::store::StoredOffer;
+use shared::store::StoredList;
 use shared::values::{Pack, Packs};
 use shared::{App, Reply, Request, auth, clock, http};
 use utoipa::ToSchema;
@@ -47,7 +47,7 @@ pub(crate) struct PacksOnSale<'a> {
 }
 
 impl<'a> PacksOnSale<'a> {
-    pub(crate) fn of(stored: Option<&'a StoredOffer<Packs>>) -> Self {
+    pub(crate) fn of(stored: Option<&'a StoredList<Packs>>) -> Self {
         Self {
             version: stored.map(|stored| stored.of.version.as_str()),
             author: stored.map(|stored| stored.of.author.as_str()),

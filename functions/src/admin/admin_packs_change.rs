@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
-use shared::store::SetOfferOutcome;
+use shared::store::SetListOutcome;
 use shared::values::{Pack, Packs};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -52,9 +52,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
     let packs = packs.map(read).transpose()?;
     let by = Some(&administrator);
-    match app.store.set_offer(by, packs.as_ref(), version.as_deref(), &app.clock).await? {
-        SetOfferOutcome::Changed => Err(Error::PacksChanged),
-        SetOfferOutcome::Set(stored) => {
+    match app.store.set_list(by, packs.as_ref(), version.as_deref(), &app.clock).await? {
+        SetListOutcome::Changed => Err(Error::PacksChanged),
+        SetListOutcome::Set(stored) => {
             let version = stored.as_ref().map(|stored| stored.of.version.as_str());
             tracing::info!(by = administrator.account().id, version, "the packs were set");
             http::ok(&PacksOnSale::of(stored.as_ref()))

@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::app::GuardApp;
+use shared::app::PasswordApp;
 use shared::error::{Failure, FieldErrors};
 use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
 use shared::passwords::{self, NewPassword};
@@ -88,7 +88,7 @@ struct Creation {
         { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
     ] }))),
 )]
-pub async fn handle(app: GuardApp, req: Request) -> Reply {
+pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;

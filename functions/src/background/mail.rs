@@ -29,14 +29,16 @@ pub(crate) const LAMBDA: Lambda =
 /// as an unreadable e-mail, is logged and skipped, so that it doesn't block the e-mails behind it.
 /// It stays in the outbox until it expires, so an operator can fix the cause and send it.
 // This function isn't an `async fn`, because the compiler would then generate its code in this
-// crate, for every binary (see shared::mail).
+// crate, for every binary. `send_or_skip` is inlined, so only the binary that calls `work` contains
+// it. `shared::mail` says what the code would add to the other binaries.
 #[inline]
 pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Send {
-    attempt(app, key)
+    send_or_skip(app, key)
 }
 
+/// Sends the e-mail. Logs and skips an e-mail that no attempt can send.
 #[inline]
-async fn attempt(app: MailApp, key: String) -> Result<()> {
+async fn send_or_skip(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
             tracing::error!(item = key, cause = error.cause(), "an e-mail can't be sent");
@@ -68,7 +70,7 @@ async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
         OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
             verification(app, &user_id, &name, address, auth_epoch).await
         }
-        OutgoingEmail::Reset { address, invites } => reset(app, &address, invites).await,
+        OutgoingEmail::Reset { address, invites } => password_link(app, &address, invites).await,
         OutgoingEmail::LowBalance { user_id, name } => low_balance(app, &user_id, &name).await,
         OutgoingEmail::Disputed { user_id, name, order, price, currency } => {
             dispute(app, (&user_id, &name), &order, &money::shown(price, &currency)).await
@@ -106,7 +108,7 @@ async fn verification(
 
 /// Writes the e-mail with the link that resets a password, or that sets the first password of an
 /// account that an administrator has created.
-async fn reset(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mail>> {
+async fn password_link(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     let account = app.store.account_with_address(address).await?;
     let Some(account) = account.filter(|account| account.active) else { return Ok(None) };

@@ -6,7 +6,7 @@
 //! `after` is the id of an earlier message in the conversation; the AI gets only that message and
 //! the messages that lead to it. Only a stored answer is charged.
 
-use shared::app::{AiApp, Reads, Start};
+use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::charge::{self, BeginOutcome, Charge};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ClientStatuses, ConfigError, Names, Settings};
@@ -33,11 +33,11 @@ pub struct ChatApp {
 
 extends!(ChatApp, asking: AiApp);
 
-impl Reads for ChatApp {
+impl UsesSettings for ChatApp {
     const SETTINGS: &'static [Names] = &[AiConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
 
-impl Start for ChatApp {
+impl HandlerState for ChatApp {
     const CHOOSES_STATUSES: bool = true;
 
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {

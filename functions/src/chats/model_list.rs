@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::{Reads, Start};
+use shared::app::{HandlerState, UsesSettings};
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
@@ -94,12 +94,12 @@ pub struct PriceApp {
 
 extends!(PriceApp, app: App);
 
-impl Reads for PriceApp {
+impl UsesSettings for PriceApp {
     const SETTINGS: &'static [Names] =
         &[AiConfig::MODELS, CatalogConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
 
-impl Start for PriceApp {
+impl HandlerState for PriceApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = CatalogConfig::read(settings)?.into();
         let currency = config::currency(settings)?.into();

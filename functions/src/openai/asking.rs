@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::charge::{
-    self, AnswerForm, AnswerStream, BeginOutcome, Charge, Context, NewChat, Offer, RequestKey,
+    self, AnswerForm, AnswerStream, BeginOutcome, Charge, ChosenModel, Context, NewChat, RequestKey,
 };
 use shared::config::EmptyBalance;
 use shared::error::Failure;
@@ -60,7 +60,7 @@ pub(crate) trait Dialect: Send + Sized + 'static {
 /// Writes the events of one answer. All functions fail if the client has disconnected.
 pub(crate) trait AnswerWriter: Send {
     /// Sends a piece of the answer.
-    fn pass(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
+    fn send_piece(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
 
     /// Ends the stream after the last piece of this answer, which has been stored.
     fn end(&mut self, chat: &Chat) -> impl Future<Output = Result<()>> + Send;
@@ -99,7 +99,7 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
             let reply = http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, &chat.chat_id, chat.time);
                 for piece in pieces(&chat) {
-                    writer.pass(&piece).await?;
+                    writer.send_piece(&piece).await?;
                 }
                 writer.end(&chat).await
             });
@@ -111,7 +111,7 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
             http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
-                    writer.pass(&piece).await?;
+                    writer.send_piece(&piece).await?;
                 }
                 match answering.end().await {
                     Ok(paid) => writer.end(&paid.chat).await,
@@ -158,11 +158,11 @@ async fn begin(
 ) -> Result<BeginOutcome> {
     // A retry of a request that has finished gets its answer, even if the model was removed or can
     // do less in the meantime.
-    let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
-    let offer = offer.and_then(|offer| offer.ai.check(&prompt).map(|()| offer));
+    let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
+    let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
     let context = Context::Given(Box::new(prompt));
-    let asked = NewChat { message, context, key, offer, max_cost: None };
+    let asked = NewChat { message, context, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::{Reads, Start};
+use shared::app::{HandlerState, UsesSettings};
 use shared::clock::{self, Clock};
 use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
@@ -230,11 +230,11 @@ pub struct Catalog {
 
 extends!(Catalog, app: App);
 
-impl Reads for Catalog {
+impl UsesSettings for Catalog {
     const SETTINGS: &'static [Names] = &[AiConfig::MODELS, AiConfig::LIMITS];
 }
 
-impl Start for Catalog {
+impl HandlerState for Catalog {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let models = AiConfig::models(settings)?;
         let most = AiConfig::longest_answer(settings)?;

@@ -23,8 +23,8 @@ use shared::openapi::IdempotencyKey;
 use shared::values::Chat;
 use shared::{Reply, Request, Result};
 
-use self::events::{ResponseEvent, Steps};
-use self::reply::{Echo, Response};
+use self::events::{EventWriter, ResponseEvent};
+use self::reply::{RepeatedFields, Response};
 use self::request::{Body, limits};
 use crate::lambda::Lambda;
 use crate::openai::CompletionApp;
@@ -74,7 +74,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
 
 /// The dialect of the Responses API.
 struct Responses {
-    echo: Echo,
+    repeated: RepeatedFields,
 }
 
 impl Dialect for Responses {
@@ -82,18 +82,18 @@ impl Dialect for Responses {
     const FAILURES: FailureFormat = FailureFormat::Responses;
 
     type Body = Body;
-    type Writer = Steps;
+    type Writer = EventWriter;
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let (asked, echo) = body.read(message_limit)?;
-        Ok((asked, Self { echo }))
+        let (asked, repeated) = body.read(message_limit)?;
+        Ok((asked, Self { repeated }))
     }
 
     fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Response::of(chat, &self.echo))
+        http::ok(&Response::of(chat, &self.repeated))
     }
 
-    fn writer(self, events: Events, chat_id: &str, began: u64) -> Steps {
-        Steps::of(events, self.echo, chat_id, began)
+    fn writer(self, events: Events, chat_id: &str, began: u64) -> EventWriter {
+        EventWriter::of(events, self.repeated, chat_id, began)
     }
 }

@@ -2,15 +2,26 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::ai::{JsonSchema, Tool, ToolChoice};
 use shared::error::FieldErrors;
 use shared::values::Invalid;
 use utoipa::ToSchema;
 
+use crate::openai::json::at_most;
+
 /// The maximum number of functions in a request.
 pub(crate) const TOOLS: usize = 128;
+
+/// Reads a list of functions, or null.
+pub(crate) fn functions_or_null<'de, D, T>(json: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    at_most(json, TOOLS, "functions")
+}
 
 /// The maximum number of characters in a name.
 pub(crate) const NAME_LENGTH: usize = 64;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::app::{GuardApp, Reads, Start};
+use shared::app::{HandlerState, PasswordApp, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{self, AccountConfig, ConfigError, DEFAULT_CURRENCY, Names, Settings};
 use shared::{Credits, Reply, Request, VERSION, extends, http};
@@ -32,23 +32,23 @@ pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Re
     http::ok(&Healthy { status: "ok", version: VERSION, first_grant, chat_price, currency })
 }
 
-/// A [`GuardApp`], and the pages' word for the product's tokens.
+/// A [`PasswordApp`], and the pages' word for the product's tokens.
 #[derive(Clone)]
 pub struct HealthApp {
-    app: GuardApp,
+    app: PasswordApp,
     currency: Arc<str>,
 }
 
-extends!(HealthApp, app: GuardApp);
+extends!(HealthApp, app: PasswordApp);
 
-impl Reads for HealthApp {
+impl UsesSettings for HealthApp {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name]];
 }
 
-impl Start for HealthApp {
+impl HandlerState for HealthApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let currency = config::currency(settings)?.into();
-        Ok(Self { app: GuardApp::start(settings, clock).await?, currency })
+        Ok(Self { app: PasswordApp::start(settings, clock).await?, currency })
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use shared::app::{self, InnerApp, Reads, Start};
+use shared::app::{self, HandlerState, HasApp, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{
     AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Names, Settings,
@@ -103,7 +103,7 @@ impl DocumentSettings {
         Ok(Self {
             config: Config::read(settings)?.into(),
             accounts: AccountConfig::read(settings)?.into(),
-            edge: app::edge::<Self>(settings)?.into(),
+            edge: app::edge_config::<Self>(settings)?.into(),
             written: Arc::default(),
         })
     }
@@ -140,13 +140,13 @@ impl DocumentSettings {
     }
 }
 
-impl Reads for DocumentSettings {
+impl UsesSettings for DocumentSettings {
     const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, ClientStatuses::SETTINGS];
 }
 
-impl InnerApp for DocumentSettings {}
+impl HasApp for DocumentSettings {}
 
-impl Start for DocumentSettings {
+impl HandlerState for DocumentSettings {
     const CHOOSES_STATUSES: bool = true;
 
     async fn start(settings: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
 use shared::App;
-use shared::aws::{Endpoint, emulated_at};
+use shared::aws::{ServiceUrl, emulated_at};
 use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -141,7 +141,7 @@ impl Dynamo {
     /// Returns the same `App`, connected to this store without a socket. Returns an `App` of
     /// another store unchanged.
     pub fn direct(&self, app: App) -> App {
-        if app.config.dynamodb_endpoint != Endpoint::parse(&self.url) {
+        if app.config.dynamodb_endpoint != ServiceUrl::parse(&self.url) {
             return app;
         }
         let mut config = (*app.config).clone();
@@ -242,8 +242,8 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
 
 /// Returns a client for the emulator at a `DYNAMODB_ENDPOINT`.
 pub fn client(endpoint: &str) -> Client {
-    let without_key = || Endpoint { url: endpoint.to_owned(), key: None };
-    Client::new(&emulated_at(&Endpoint::parse(endpoint).unwrap_or_else(without_key)))
+    let without_key = || ServiceUrl { url: endpoint.to_owned(), key: None };
+    Client::new(&emulated_at(&ServiceUrl::parse(endpoint).unwrap_or_else(without_key)))
 }
 
 /// A data folder, which belongs to this process while the lock is held.

@@ -10,7 +10,7 @@ use shared::values::{Fare, PriceList};
 
 use super::target::{Missing, Opened, Target};
 use super::{counted, sentence};
-use crate::offer_file;
+use crate::list_file;
 
 /// Why a deployed price list is changed only after a confirmation.
 const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.";
@@ -64,7 +64,7 @@ impl Command {
                 target.in_store(async |Opened { app, .. }| show(app, version).await).await
             }
             Self::Check { file } => check(&file),
-            Self::Set { file, ready } => set(target, Some(offer_file::read(&file)?), ready).await,
+            Self::Set { file, ready } => set(target, Some(list_file::read(&file)?), ready).await,
             Self::Remove { ready } => set(target, None, ready).await,
         }
     }
@@ -77,7 +77,7 @@ async fn show(app: &App, version: Option<&str>) -> Result<String, String> {
         Some(version) => app.store.prices_of(version).await,
     };
     match (stored.map_err(sentence)?, version) {
-        (Some(stored), _) => offer_file::show(&stored),
+        (Some(stored), _) => list_file::show(&stored),
         (None, None) => Ok("There is no price list: every message costs CHAT_PRICE.".into()),
         (None, Some(version)) => Err(format!("The price list never had the version {version:?}.")),
     }
@@ -85,7 +85,7 @@ async fn show(app: &App, version: Option<&str>) -> Result<String, String> {
 
 /// Checks a price list, and says what an example message costs with each model.
 fn check(file: &Path) -> Result<String, String> {
-    let list: PriceList = offer_file::read(file)?;
+    let list: PriceList = list_file::read(file)?;
     let (prompt, answer) = EXAMPLE;
     let mut lines = format!(
         "{}, version {}. A prompt of {prompt} model tokens and an answer of {answer} cost:",
@@ -113,7 +113,7 @@ async fn set(target: &Target, list: Option<PriceList>, ready: Ready) -> Result<S
                 let why = if has_system_prompt { UNCONFIRMED_SYSTEM_PROMPT } else { UNCONFIRMED };
                 return Err(why.into());
             }
-            match offer_file::set(app, list).await.map_err(sentence)? {
+            match list_file::set(app, list).await.map_err(sentence)? {
                 SetPricesOutcome::Set(Some(stored)) => Ok(format!(
                     "The price list {} is set. Functions use it within a minute.",
                     stored.of.version

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use shared::config::{Secret, Settings, StripeConfig};
-use shared::payments::{self, Cure, Difference};
+use shared::payments::{self, Difference, Repair};
 use shared::secrets;
-use shared::store::{Order, SetOfferOutcome};
+use shared::store::{Order, SetListOutcome};
 use shared::stripe::Stripe;
 use shared::values::{Packs, money};
 use shared::view::Purchase;
@@ -14,7 +14,7 @@ use shared::{App, Credits, clock};
 
 use super::target::{Missing, Opened, Target};
 use super::{counted, sentence};
-use crate::offer_file;
+use crate::list_file;
 use crate::say;
 
 /// Manage packs and purchases, and compare payments with Stripe
@@ -59,7 +59,7 @@ impl Command {
         match self {
             Self::Packs(PacksCommand::Show) => target.in_store(show_packs).await,
             Self::Packs(PacksCommand::Set { file }) => {
-                set_packs(target, Some(offer_file::read(&file)?)).await
+                set_packs(target, Some(list_file::read(&file)?)).await
             }
             Self::Packs(PacksCommand::Remove) => set_packs(target, None).await,
             Self::Orders { attention } => {
@@ -76,7 +76,7 @@ impl Command {
 /// Shows the packs as JSON, with their author and time.
 async fn show_packs(Opened { app, .. }: &Opened) -> Result<String, String> {
     match app.store.packs().await.map_err(sentence)? {
-        Some(stored) => offer_file::show(&stored),
+        Some(stored) => list_file::show(&stored),
         None => Ok("There are no packs: nothing is sold.".into()),
     }
 }
@@ -86,14 +86,14 @@ async fn set_packs(target: &Target, packs: Option<Packs>) -> Result<String, Stri
     let packs = packs.as_ref();
     target
         .in_store_or(Missing::Create, async |Opened { app, .. }| {
-            match offer_file::set(app, packs).await.map_err(sentence)? {
-                SetOfferOutcome::Set(Some(stored)) => Ok(format!(
+            match list_file::set(app, packs).await.map_err(sentence)? {
+                SetListOutcome::Set(Some(stored)) => Ok(format!(
                     "{} can be bought now, version {}.",
                     counted(stored.list.packs.len(), "pack"),
                     stored.of.version
                 )),
-                SetOfferOutcome::Set(None) => Ok("Nothing is sold now.".into()),
-                SetOfferOutcome::Changed => {
+                SetListOutcome::Set(None) => Ok("Nothing is sold now.".into()),
+                SetListOutcome::Changed => {
                     Err("Someone else has just changed the packs. Nothing was changed.".into())
                 }
             }
@@ -108,9 +108,9 @@ async fn orders(app: &App, attention: bool) -> Result<String, String> {
         false => app.store.orders_since(0).await.map_err(sentence)?,
     };
     let line = |order: &Order| {
-        let Order { account, price, currency, given, owed, .. } = order;
+        let Order { account, price, currency, granted, owed, .. } = order;
         let mut line = format!(
-            "{}  {}  {}, {}, {given} of {} tokens given",
+            "{}  {}  {}, {}, {granted} of {} tokens given",
             order.id(),
             clock::rfc3339(order.time),
             money::shown(*price, currency),
@@ -134,15 +134,11 @@ async fn orders(app: &App, attention: bool) -> Result<String, String> {
 
 /// Returns all purchases that an administrator should look at, newest first.
 async fn waiting(app: &App) -> Result<Vec<Order>, String> {
-    let mut all: Vec<Order> = Vec::new();
-    loop {
-        let before = all.last().map(Order::id);
-        let (page, more) = app.store.orders_to_look_at(before).await.map_err(sentence)?;
+    let (mut pages, mut all) = (app.store.all_orders_to_look_at(), Vec::new());
+    while let Some(page) = pages.next().await.map_err(sentence)? {
         all.extend(page);
-        if !more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 /// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old
@@ -175,7 +171,9 @@ async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
         differences += 1;
         say!("{order}: {line}");
     };
-    payments::compare(&opened.app, &stripe, days, Cure::Restore, differ).await.map_err(sentence)?;
+    payments::compare_and_repair(&opened.app, &stripe, days, Repair::Restore, differ)
+        .await
+        .map_err(sentence)?;
     match differences {
         0 => Ok("no difference".into()),
         differences => Err(counted(differences, "difference")),

@@ -11,7 +11,7 @@ use functions::background::mail;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use shared::app::MailApp;
-use shared::aws::{Call, Endpoint, JsonApi, Service, emulated_at};
+use shared::aws::{Call, JsonApi, Service, ServiceUrl, emulated_at};
 use shared::clock::rfc3339;
 use shared::mail::{Mail, MailTransport};
 use shared::store::OUTBOX;
@@ -34,7 +34,7 @@ pub type SentMails = watch::Receiver<Vec<Mail>>;
 /// Delivers the e-mails in a store's outbox.
 pub struct OutboxWorker {
     mailing: MailApp,
-    endpoint: Endpoint,
+    endpoint: ServiceUrl,
     delivered: UnboundedReceiver<Mail>,
     folder: Option<PathBuf>,
     sent: watch::Sender<Vec<Mail>>,
@@ -44,7 +44,7 @@ impl OutboxWorker {
     /// Returns a worker for the store that `mailing` uses. The store's data is in `data`. `None` if
     /// the store is on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
-        let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
+        let endpoint = mailing.config.dynamodb_endpoint.clone().filter(ServiceUrl::is_emulator)?;
         let (deliver, delivered) = unbounded_channel();
         let folder = match data {
             Data::Folder(folder) => Some(folder.join(MAILS)),
@@ -150,7 +150,7 @@ impl OutboxWorker {
     /// Delivers an outgoing e-mail. Shows the e-mail after its item is deleted from the outbox.
     async fn deliver(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
-        if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
+        if let Err(error) = traced(Some(&self.mailing.app), ("mail", "datasource"), sent).await {
             tracing::error!(
                 code = error.code(),
                 cause = error.cause(),
@@ -211,7 +211,7 @@ fn list(reply: &Value, pointer: &str) -> Vec<Value> {
 struct Streams(JsonApi);
 
 impl Streams {
-    fn at(endpoint: &Endpoint) -> Self {
+    fn at(endpoint: &ServiceUrl) -> Self {
         let service = Service { host: "streams.dynamodb", name: "dynamodb" };
         Self(JsonApi::new(&service, &emulated_at(endpoint)))
     }

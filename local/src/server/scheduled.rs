@@ -25,7 +25,7 @@ where
     }
     loop {
         let done = work(app.clone()).boxed();
-        if let Err(error) = traced(app.borrow(), (name, "timer"), done).await {
+        if let Err(error) = traced(app.app(), (name, "timer"), done).await {
             tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
         tokio::time::sleep(every).await;
@@ -35,11 +35,12 @@ where
 /// Runs work that a schedule or a stream starts. If traces are on, the work is recorded as a trace,
 /// and each log line of the work contains the trace's id.
 pub(crate) async fn traced(
-    app: &App,
+    app: Option<&App>,
     what: (&str, &str),
     work: BoxFuture<'_, shared::Result<()>>,
 ) -> shared::Result<()> {
-    let trace = app.traces.as_ref().map(|traces| traces.begin(Parent::default()));
+    let traces = app.and_then(|app| app.traces.as_ref());
+    let trace = traces.map(|traces| traces.begin(Parent::default()));
     let span = match &trace {
         Some(trace) => tracing::error_span!("invocation", trace_id = trace.id()),
         None => Span::none(),

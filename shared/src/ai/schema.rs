@@ -125,7 +125,7 @@ impl TextFinder for References {
         self.inside(list, &index.to_string())
     }
 
-    fn enters(&mut self, place: Location) -> bool {
+    fn reads(&mut self, place: Location) -> bool {
         let is_too_deep = place.level > DEPTH;
         self.is_too_deep |= is_too_deep;
         !is_too_deep

@@ -16,7 +16,7 @@ pub trait TextFinder {
     fn element(&self, list: Self::Place, index: usize) -> Self::Place;
 
     /// Returns true if the value at this place is read, and false if it is skipped.
-    fn enters(&mut self, place: Self::Place) -> bool;
+    fn reads(&mut self, place: Self::Place) -> bool;
 
     /// Receives the string at this place.
     fn text(&mut self, place: Self::Place, text: &str);
@@ -31,27 +31,27 @@ pub fn find_texts<F: TextFinder>(
     place: F::Place,
     finder: &mut F,
 ) -> serde_json::Result<()> {
-    Value { place, finder }.deserialize(&mut serde_json::Deserializer::from_slice(json))
+    Subtree { place, finder }.deserialize(&mut serde_json::Deserializer::from_slice(json))
 }
 
 /// A value that is read or skipped.
-struct Value<'f, F: TextFinder> {
+struct Subtree<'f, F: TextFinder> {
     place: F::Place,
     finder: &'f mut F,
 }
 
-impl<'de, F: TextFinder> DeserializeSeed<'de> for Value<'_, F> {
+impl<'de, F: TextFinder> DeserializeSeed<'de> for Subtree<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        match self.finder.enters(self.place) {
+        match self.finder.reads(self.place) {
             true => json.deserialize_any(self),
             false => json.deserialize_ignored_any(IgnoredAny).map(drop),
         }
     }
 }
 
-impl<'de, F: TextFinder> Visitor<'de> for Value<'_, F> {
+impl<'de, F: TextFinder> Visitor<'de> for Subtree<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +88,7 @@ impl<'de, F: TextFinder> Visitor<'de> for Value<'_, F> {
         let mut index = 0;
         loop {
             let place = finder.element(list, index);
-            if elements.next_element_seed(Value { place, finder: &mut *finder })?.is_none() {
+            if elements.next_element_seed(Subtree { place, finder: &mut *finder })?.is_none() {
                 return Ok(());
             }
             index += 1;
@@ -99,7 +99,7 @@ impl<'de, F: TextFinder> Visitor<'de> for Value<'_, F> {
         let Self { place: object, finder } = self;
         while let Some(name) = fields.next_key::<String>()? {
             let place = finder.field(object, &name);
-            fields.next_value_seed(Value { place, finder: &mut *finder })?;
+            fields.next_value_seed(Subtree { place, finder: &mut *finder })?;
         }
         Ok(())
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::ai::Prompt;
 use crate::app::AiApp;
+use crate::charge::chosen_model::{Bound, instructions_size};
 use crate::charge::context::Context;
-use crate::charge::offer::{Bound, instructions_size};
 use crate::charge::request::{NOT_IN_CONVERSATION, NewChat, RequestKey};
 use crate::charge::{Charge, refund};
 use crate::store::{
-    self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, Shortage,
+    self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, Shortage, StoreError,
 };
 use crate::values::idempotency::REMEMBERED;
 use crate::values::{Chat, Credential, Message, Turn};
@@ -21,6 +21,10 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 /// How long a lease lasts after the function's time has ended, in seconds. During this time, the
 /// function's last write may still arrive at the store.
 const LEASE_AFTER: u64 = 30;
+
+/// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
+/// request is running.
+const COME_AGAIN: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
@@ -45,9 +49,9 @@ impl From<Error> for NoCharge {
     }
 }
 
-impl From<Result<Box<Chat>>> for NoCharge {
-    fn from(replayed: Result<Box<Chat>>) -> Self {
-        replayed.map_or_else(Self::Failed, Self::Replayed)
+impl From<StoreError> for NoCharge {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -92,42 +96,31 @@ impl Charge {
         let ConversationContext { branch: Branch { ids, after }, instructions } =
             replay_or_context(app, caller, &asked, now).await?;
 
-        let NewChat { message, context, key, offer, max_cost } = asked;
-        let offer = offer?;
-        let known = match &context {
-            Context::Given(prompt) => offer.bound(prompt),
-            Context::New | Context::Conversation { .. } => None,
-        };
-        let quote = match &known {
-            Some(bound) => bound.quote(),
-            None => offer.quote(app, &message, &context),
-        };
+        let NewChat { message, context, key, model, max_cost } = asked;
+        let model = model?;
+        let (quote, given_bound) = model.quote(app, &message, &context);
         let quote = quote.within(max_cost).map_err(Error::from)?;
         let by_usage = quote.depends_on_usage();
+
         let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
-        let mut hold = Hold::new(caller, chat_id, quote, lease_ends);
-        if let Some(key) = &key {
-            hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
-        }
-        let limits = ChatLimits::of_caller(&app.config, caller);
-        let mut pending =
-            PendingHold { app, caller, key: key.as_ref(), max_cost, limits, hold, now };
+        let hold = Hold::new(caller, chat_id, quote, lease_ends);
+        let mut pending = PendingHold::new(app, caller, key.as_ref(), max_cost, hold, now);
         let Placed { shortage, chats, own_instructions } = pending.place(&context, &ids).await?;
 
-        let assembled = || {
-            let instructions = own_instructions.into_iter().chain(instructions).collect();
-            assemble(app, &message, chats, instructions, by_usage)
+        let conversation = context.conversation(chat_id);
+        let mut prompt = match context {
+            Context::Given(prompt) => *prompt,
+            Context::New | Context::Conversation { .. } => {
+                let instructions = own_instructions.into_iter().chain(instructions).collect();
+                assemble(app, &message, chats, instructions, by_usage)
+            }
         };
-        let (conversation, mut prompt) = match context {
-            Context::New => (Some(chat_id.to_string()), assembled()),
-            Context::Conversation { id, .. } => (Some(id), assembled()),
-            Context::Given(prompt) => (None, *prompt),
-        };
-        let shortened_to = match known.or_else(|| offer.bound(&prompt)) {
+        let shortened_to = match given_bound.or_else(|| model.bound(&prompt)) {
             Some(bound) => pending.fit(&bound, shortage).await?,
             None => None,
         };
         prompt.max_tokens = shortened_to.or(prompt.max_tokens);
+
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =
             app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
@@ -139,10 +132,10 @@ impl Charge {
             conversation,
             after,
             prompt,
-            offer,
+            model,
             shortened: shortened_to.is_some(),
             api_key: caller.api_key().cloned(),
-            limits,
+            limits: pending.limits,
             started,
             patience,
             can_be_stopped,
@@ -159,6 +152,13 @@ struct ConversationContext {
     instructions: Option<String>,
 }
 
+/// The outcome of reading the conversation before a new chat.
+enum ReadOutcome {
+    Read(ConversationContext),
+    /// The conversation doesn't exist, or lacks the new chat's parent.
+    Missing(Error),
+}
+
 /// Returns the conversation before the new chat, unless an earlier request with the same
 /// idempotency key has finished.
 async fn replay_or_context(
@@ -170,30 +170,27 @@ async fn replay_or_context(
     let key = asked.key.as_ref();
     let replayed = async {
         match key.filter(|key| !key.fresh) {
-            Some(key) => finished(app, caller, key).await,
-            None => Ok(None),
+            Some(key) => replay(app, caller, key).await,
+            None => Ok(()),
         }
     };
     let (replayed, conversation) =
         tokio::join!(replayed, read_conversation(app, caller, &asked.context));
-    if let Some(chat) = replayed? {
-        return Err(NoCharge::Replayed(chat));
-    }
+    replayed?;
     match conversation? {
-        Ok(conversation) => Ok(conversation),
-        Err(missing) => Err(replay_or_refuse(app, caller, key, missing, now).await.into()),
+        ReadOutcome::Read(conversation) => Ok(conversation),
+        ReadOutcome::Missing(error) => Err(replay_or_refuse(app, caller, key, error, now).await),
     }
 }
 
-/// Reads the part of the conversation that precedes the new message. The inner error means that the
-/// conversation doesn't exist, or lacks the new chat's parent.
+/// Reads the part of the conversation that precedes the new message.
 async fn read_conversation(
     app: &AiApp,
     caller: &Credential,
     context: &Context,
-) -> Result<Result<ConversationContext>> {
+) -> Result<ReadOutcome> {
     let Context::Conversation { id, after } = context else {
-        return Ok(Ok(ConversationContext::default()));
+        return Ok(ReadOutcome::Read(ConversationContext::default()));
     };
     let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
     let (conversation, newest) = tokio::try_join!(
@@ -201,12 +198,12 @@ async fn read_conversation(
         app.store.newest_chats(user_id, id, count)
     )?;
     let Some(Conversation { instructions, .. }) = conversation else {
-        return Ok(Err(Error::NoSuchConversation));
+        return Ok(ReadOutcome::Missing(Error::NoSuchConversation));
     };
     let branch = app.store.branch(user_id, id, newest, after.as_ref(), count).await?;
     Ok(match branch {
-        Some(branch) => Ok(ConversationContext { branch, instructions }),
-        None => Err(Error::field("after", NOT_IN_CONVERSATION)),
+        Some(branch) => ReadOutcome::Read(ConversationContext { branch, instructions }),
+        None => ReadOutcome::Missing(Error::field("after", NOT_IN_CONVERSATION)),
     })
 }
 
@@ -218,42 +215,41 @@ async fn replay_or_refuse(
     key: Option<&RequestKey>,
     missing: Error,
     now: u64,
-) -> Result<Box<Chat>> {
+) -> NoCharge {
     // If the account doesn't accept the credential, the caller learns nothing else.
-    let account = app.store.account_with(caller).await?;
-    let Some(key) = key else { return Err(missing) };
+    let account = match app.store.account_with(caller).await {
+        Ok(account) => account,
+        Err(error) => return error.into(),
+    };
+    let Some(key) = key else { return missing.into() };
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
-        Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
-        Some(_) => Err(Error::KeyRunning { seconds: 5 }),
+        Some(running) if running.fingerprint != key.fingerprint => Error::KeyReused.into(),
+        Some(_) => Error::KeyRunning { seconds: COME_AGAIN }.into(),
         // Read the idempotency key's record after the account. In the reverse order, a request that
         // ends between the two reads would be missed.
-        None => finished(app, caller, key).await?.ok_or(missing),
+        None => replay(app, caller, key).await.err().unwrap_or(NoCharge::Failed(missing)),
     }
 }
 
 /// Handles a reserve that was refused because an earlier request with the same idempotency key has
 /// ended.
-async fn replay_or_running(
-    app: &App,
-    caller: &Credential,
-    key: Option<&RequestKey>,
-) -> Result<Box<Chat>> {
-    let chat = match key {
-        Some(key) => finished(app, caller, key).await?,
+async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestKey>) -> NoCharge {
+    let replayed = match key {
+        Some(key) => replay(app, caller, key).await.err(),
         None => None,
     };
-    chat.ok_or(Error::KeyRunning { seconds: 5 })
+    replayed.unwrap_or(NoCharge::Failed(Error::KeyRunning { seconds: COME_AGAIN }))
 }
 
-/// Returns the stored result of an earlier request with this idempotency key. `None` if no earlier
-/// request with the key has finished. Writes nothing, and doesn't call the AI.
+/// Looks for the stored result of an earlier request with this idempotency key. Writes nothing, and
+/// doesn't call the AI.
 ///
 /// # Errors
-/// [`Error::NoSuchModel`] if the caller may not use the model that answered, [`Error::KeyReused`],
-/// and [`Error::ChatDeleted`].
-async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
+/// [`NoCharge::Replayed`] with the result; [`Error::NoSuchModel`] if the caller may not use the
+/// model that answered, [`Error::KeyReused`], and [`Error::ChatDeleted`].
+async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), NoCharge> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
-        return Ok(None);
+        return Ok(());
     };
     let (account, chat) = tokio::join!(
         app.store.account_with(caller),
@@ -261,14 +257,14 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     );
     account?;
     if record.fingerprint != key.fingerprint {
-        return Err(Error::KeyReused);
+        return Err(Error::KeyReused.into());
     }
     let chat = chat?.ok_or(Error::ChatDeleted)?;
     // A request doesn't have to contain a model, so only the stored chat shows which model
     // answered.
     match caller.may_use(chat.model_name()) {
-        true => Ok(Some(Box::new(chat))),
-        false => Err(Error::NoSuchModel(Some(chat.model_name().to_owned()))),
+        true => Err(NoCharge::Replayed(Box::new(chat))),
+        false => Err(Error::NoSuchModel(Some(chat.model_name().to_owned())).into()),
     }
 }
 
@@ -293,7 +289,24 @@ struct Placed {
     own_instructions: Option<String>,
 }
 
-impl PendingHold<'_> {
+impl<'a> PendingHold<'a> {
+    /// Prepares a hold that isn't placed yet.
+    fn new(
+        app: &'a AiApp,
+        caller: &'a Credential,
+        key: Option<&'a RequestKey>,
+        max_cost: Option<Credits>,
+        hold: Hold,
+        now: u64,
+    ) -> Self {
+        let hold = match key {
+            Some(key) => hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED),
+            None => hold,
+        };
+        let limits = ChatLimits::of_caller(&app.config, caller);
+        Self { app, caller, key, max_cost, limits, hold, now }
+    }
+
     /// Places the hold, and at the same time reads the chats with these ids. Then reads the user's
     /// instructions. If a read fails, the credits are returned.
     async fn place(&mut self, context: &Context, ids: &[String]) -> Result<Placed, NoCharge> {
@@ -326,7 +339,7 @@ impl PendingHold<'_> {
         match reserved {
             Ok(ReserveOutcome::Held) => Ok(None),
             Ok(ReserveOutcome::Ended) => {
-                Err(replay_or_running(self.app, self.caller, self.key).await.into())
+                Err(replay_or_running(self.app, self.caller, self.key).await)
             }
             Ok(ReserveOutcome::Short(shortage)) if self.hold.quote().depends_on_usage() => {
                 Ok(Some(shortage))
@@ -362,6 +375,8 @@ impl PendingHold<'_> {
         if shortened_to.is_none() || held >= least {
             return Ok(shortened_to);
         }
+        // The hold covers less than `least` only if the first reserve took `max_cost`, before the
+        // prompt was known.
         let had = Shortage::Balance {
             balance: self.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
@@ -406,7 +421,7 @@ impl PendingHold<'_> {
     /// buys after the refusal.
     async fn abandon(&self, error: Error) -> Error {
         let error = error.advised(self.app.config.advice());
-        if !self.hold.may_be_late() {
+        if !self.hold.was_sent_again() {
             return error;
         }
         match self.app.store.abandon(&self.hold, self.app.clock.seconds()).await {

@@ -1,5 +1,7 @@
 //! The context of a message.
 
+use uuid::Uuid;
+
 use crate::ai::Prompt;
 use crate::values::ParentChat;
 
@@ -17,4 +19,15 @@ pub enum Context {
     },
     /// The turns in the request itself. The chat isn't part of a conversation.
     Given(Box<Prompt>),
+}
+
+impl Context {
+    /// Returns the id of the conversation to which the new chat belongs.
+    pub(super) fn conversation(&self, chat_id: Uuid) -> Option<String> {
+        match self {
+            Self::New => Some(chat_id.to_string()),
+            Self::Conversation { id, .. } => Some(id.clone()),
+            Self::Given(_) => None,
+        }
+    }
 }

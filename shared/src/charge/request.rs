@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::AiApp;
+use crate::charge::chosen_model::ChosenModel;
 use crate::charge::context::Context;
-use crate::charge::offer::Offer;
 use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
@@ -27,7 +27,7 @@ pub struct NewChat {
     pub key: Option<RequestKey>,
     /// The model that the request asks for. An error is returned only if no earlier request with
     /// the same idempotency key has finished.
-    pub offer: Result<Offer>,
+    pub model: Result<ChosenModel>,
     /// The most that the chat may cost, if the request says so.
     pub max_cost: Option<Credits>,
 }
@@ -209,8 +209,8 @@ async fn asked(
     let context = context(conversation_id, after)?;
     let max_cost = max_cost.map(|Whole(most)| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
-    let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
-    let offer = offer.map_err(|error| match error {
+    let chosen = ChosenModel::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
+    let chosen = chosen.map_err(|error| match error {
         Error::NoSuchModel(_) => Error::field("model", UNLISTED),
         error => error,
     });
@@ -219,7 +219,7 @@ async fn asked(
         let payload = payload(&context, &message, model);
         RequestKey::sent(&key, &caller, fingerprint(payload.to_string()))
     });
-    Ok((caller, NewChat { message, context, key, offer, max_cost }))
+    Ok((caller, NewChat { message, context, key, model: chosen, max_cost }))
 }
 
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.

@@ -8,7 +8,7 @@ use lambda_http::http::Uri;
 use super::setting::{Choice, Number, Text};
 use super::{ConfigError, rows};
 use crate::Credits;
-use crate::aws::Endpoint;
+use crate::aws::ServiceUrl;
 use crate::config::Secret;
 use crate::values::{Allowances, Email};
 
@@ -177,7 +177,7 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads the URL of DynamoDB. The error doesn't contain the value, which may include a secret.
-    pub(super) fn endpoint(&self, setting: Text) -> Result<Option<Endpoint>, ConfigError> {
+    pub(super) fn endpoint(&self, setting: Text) -> Result<Option<ServiceUrl>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };
         let wrong = || {
@@ -185,7 +185,7 @@ impl<'a> Settings<'a> {
                 "{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"
             ))
         };
-        Endpoint::parse(&text).map(Some).ok_or_else(wrong)
+        ServiceUrl::parse(&text).map(Some).ok_or_else(wrong)
     }
 
     pub(super) fn address(&self, setting: Text) -> Result<Option<String>, ConfigError> {

@@ -70,7 +70,7 @@ macro_rules! failures {
 
         impl Failure {
             /// Returns the HTTP status and the code.
-            pub(super) fn row(self) -> (u16, &'static str) {
+            pub(super) fn status_and_code(self) -> (u16, &'static str) {
                 match self {
                     $(Self::$failure => ($status, $code),)+
                 }

@@ -147,7 +147,7 @@ fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
         Some(pattern) => route.path == pattern,
         None => first(route.path) == first(path),
     };
-    routes.iter().find(near).copied().unwrap_or(Route::of(FailureFormat::Problem))
+    routes.iter().find(near).copied().unwrap_or(Route::without_path(FailureFormat::Problem))
 }
 
 /// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.

@@ -25,9 +25,9 @@ pub struct Route {
 }
 
 impl Route {
-    /// Returns the fields that the routes of a group share: the format of failures, the usual limit
-    /// on bodies, and no page. The group adds methods, paths and endpoints.
-    pub const fn of(failures: FailureFormat) -> Self {
+    /// Returns a route without a method, a path and an endpoint, which a group of routes adds. The
+    /// route has the usual limit on bodies, and no page.
+    pub const fn without_path(failures: FailureFormat) -> Self {
         let body_limit = BodyLimit::Usual;
         Self { method: "", path: "", endpoint: "", failures, body_limit, page: None }
     }

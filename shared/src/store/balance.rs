@@ -29,7 +29,7 @@ pub use stop::StopOutcome;
 use crate::values::Account;
 
 /// Counts work of the AI for which no user pays.
-const COUNTS_FREE_WORK: &str =
+const FREE_WORK_UPDATE: &str =
     ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 
 /// How long a hold's id stays closed after its chat has ended, in seconds. After this time, no copy

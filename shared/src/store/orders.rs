@@ -1,7 +1,7 @@
 //! Orders of packs in the Tokens table, and the credits that they move.
 //!
-//! An order contains the facts about its payment, and the credits that it has `given` so far. The
-//! facts determine how many credits it should have given. One transaction merges new facts and
+//! An order contains the facts about its payment, and the credits that it has `granted` so far. The
+//! facts determine how many credits it should have granted. One transaction merges new facts and
 //! moves the difference, on condition that the order's version hasn't changed. The result is
 //! therefore the same in whatever sequence and however often facts arrive, and even if a function
 //! dies.
@@ -19,6 +19,7 @@ mod totals;
 mod unpaid;
 
 pub use items::Order;
+pub use lists::OrderPages;
 
 pub(in crate::store) use lists::orders;
 pub(in crate::store) use totals::OrderTotals;

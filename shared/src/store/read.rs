@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::de::DeserializeOwned;
 
-use crate::store::patience::Patience;
+use crate::store::backoff::Backoff;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
@@ -144,7 +144,7 @@ impl Store {
         attributes: Option<&str>,
     ) -> Result<Vec<Item>> {
         let mut found = Vec::new();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         while !wanted.is_empty() {
             let (asked, before) = (wanted.len(), found.len());
             let keys = KeysAndAttributes::builder()
@@ -165,7 +165,7 @@ impl Store {
                 .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
             if !wanted.is_empty() && !goes_on {
-                patience.try_again("a batch of items was not read in time").await?;
+                backoff.try_again("a batch of items was not read in time").await?;
             }
         }
         Ok(found)

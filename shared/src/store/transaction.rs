@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
 use crate::aws;
-use crate::store::patience::Patience;
+use crate::store::backoff::Backoff;
 use crate::store::send_counter::SendCounter;
 use crate::store::write::Write;
 use crate::store::{Item, Result, Store, StoreError, from_item};
@@ -63,11 +63,11 @@ impl Store {
         sent_again: &mut bool,
     ) -> Result<Transaction> {
         let request = self.transaction(writes, request_token)?;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             match attempt(&request, sent_again).await? {
                 Attempt::Ended(transaction) => return Ok(transaction),
-                Attempt::Again(_) if patience.lasts().await => {}
+                Attempt::Again(_) if backoff.pause().await => {}
                 Attempt::Again(error) => return Err(error),
             }
         }
@@ -81,12 +81,12 @@ impl Store {
         request_token: &str,
     ) -> Result<Transaction> {
         let request = self.transaction(writes, request_token)?;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             match attempt(&request, &mut false).await? {
                 Attempt::Ended(transaction) => return Ok(transaction),
                 Attempt::Again(error @ StoreError::Throttled(_)) => return Err(error),
-                Attempt::Again(_) if patience.lasts().await => {}
+                Attempt::Again(_) if backoff.pause().await => {}
                 Attempt::Again(error) => return Err(error),
             }
         }

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::store::patience::Patience;
+use crate::store::backoff::Backoff;
 use crate::store::send_counter::SendCounter;
 use crate::store::{Item, Result, Store, StoreError, from_item};
 
@@ -231,7 +231,7 @@ impl Store {
 
     /// Returns the item that failed the condition of a write. `shown` is the item in the reply to
     /// the write; if it is `None`, reads the item.
-    pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
+    pub(in crate::store) async fn item_that_refused<T: DeserializeOwned>(
         &self,
         write: &Write,
         shown: Option<Item>,
@@ -254,11 +254,11 @@ where
     E: ProvideErrorMetadata,
     F: Future<Output = Result<T, SdkError<E, R>>>,
 {
-    let mut patience = Patience::new();
+    let mut backoff = Backoff::new();
     loop {
         match send().await {
             Err(error)
-                if has_code(&error, "TransactionConflictException") && patience.lasts().await => {}
+                if has_code(&error, "TransactionConflictException") && backoff.pause().await => {}
             sent => return sent,
         }
     }

@@ -93,7 +93,7 @@ impl<'a> Purchase<'a> {
             currency: &order.currency,
             state,
             refunded: facts.refunded(),
-            tokens_granted: order.given,
+            tokens_granted: order.granted,
             tokens_owed: order.owed,
             created: clock::rfc3339(order.time),
             paid: facts.paid_at.map(clock::rfc3339),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::BalanceChange;
 use shared::clock::{Clock, Day};
 use shared::config::{Settings, StripeConfig};
-use shared::payments::{self, Cure, Difference};
+use shared::payments::{self, Difference, Repair};
 use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
 use shared::values::{PaymentFacts, Progress, Reason};
@@ -501,7 +501,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let compare = async || {
         let mut lines = Vec::new();
         let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
-        payments::compare(app, &stripe, 30, Cure::Restore, each).await.unwrap();
+        payments::compare_and_repair(app, &stripe, 30, Repair::Restore, each).await.unwrap();
         lines
     };
 
@@ -671,7 +671,7 @@ async fn orders_paid_while_they_are_deleted_lose_nothing() {
         // Stripe sends unconfirmed events again.
         let answer = if first.status == 200 { first } else { pay(order).await };
         match (answer.status.as_u16(), store.order(text_of(order, "id")).await.unwrap()) {
-            (200, Some(order)) if order.given.get() == TOKENS => paid += 1,
+            (200, Some(order)) if order.granted.get() == TOKENS => paid += 1,
             (503, None) => gone += 1,
             (status, order) => panic!("{status}: {order:?}"),
         }

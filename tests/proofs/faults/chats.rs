@@ -544,8 +544,7 @@ impl Audit<'_> {
     fn wrong_holds(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let (account, now) = (self.account, self.now);
-        let is_open =
-            |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
+        let is_open = |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.case.replies.iter().filter(is_open).count();
         // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
         // itself would never send a reserve again after the store's reply.

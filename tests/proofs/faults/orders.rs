@@ -120,7 +120,8 @@ impl Scenario for Merging {
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
         reply.as_ref().is_ok_and(|order| {
-            order.given.checked_sub(order.owed) == Some(order.target()) && order.stranded.is_none()
+            order.granted.checked_sub(order.owed) == Some(order.target())
+                && order.stranded.is_none()
         })
     }
 }

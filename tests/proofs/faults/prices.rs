@@ -237,8 +237,7 @@ impl Case<Pricing> {
         }
 
         // Refusals hold nothing. Under other replies, credits may be held until the lease ends.
-        let is_open =
-            |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
+        let is_open = |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.replies.iter().filter(is_open).count();
         // The wire's own copy of a reserve may place one more hold.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
@@ -364,7 +363,7 @@ impl Scenario for Setting {
         let case = Case::scheduled(rig, "admin_models_change", self, plan, retries).await;
         if let Some(before) = self.before() {
             let (store, clock) = (&case.app.store, &case.app.clock);
-            store.set_offer(None, Some(&before), None, clock).await.unwrap();
+            store.set_list(None, Some(&before), None, clock).await.unwrap();
         }
         case.lane.strike(plan);
         case
@@ -374,7 +373,7 @@ impl Scenario for Setting {
         let (before, after) = (case.scenario.before(), case.scenario.after());
         let seen = before.as_ref().map(PriceList::version);
         let clock = &case.app.clock;
-        case.app.store.set_offer(None, after.as_ref(), seen.as_deref(), clock).await
+        case.app.store.set_list(None, after.as_ref(), seen.as_deref(), clock).await
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {

@@ -201,7 +201,7 @@ impl Asked<'_> {
             return if is_fare { Ok(()) } else { wrong("not the price of a message") };
         };
         let is_whole = receipt["whole"] == true;
-        if is_whole != (chat["stopped"] == true && self.chat.way.is_whole()) {
+        if is_whole != (chat["stopped"] == true && self.chat.kind.is_whole()) {
             return wrong("a hold was charged as a whole, or should have been");
         }
         let price = price_of(rates, &chat["usage"]).min(held);

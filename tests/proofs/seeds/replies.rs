@@ -13,14 +13,14 @@ use super::task::{Action, ChatRequest, Outcome, Task};
 use super::{Checked, Client, PRICE, Schedule, ensure};
 
 /// A reply as its client reads it. The body of a failure has the facts that the test checks.
-struct Told {
+struct ReceivedReply {
     status: u16,
     is_replay: bool,
     code: &'static str,
     body: Value,
 }
 
-impl Told {
+impl ReceivedReply {
     fn read(reply: Reply) -> Checked<Self> {
         match reply {
             Ok(response) => {
@@ -52,8 +52,9 @@ impl Schedule<'_> {
     pub(super) fn judge(&mut self, id: usize, outcome: Outcome) -> Checked {
         match outcome {
             Outcome::Replied(reply) => {
-                let told = Told::read(reply).map_err(|violation| format!("{id}: {violation}"))?;
-                self.judge_reply(id, &told)
+                let received =
+                    ReceivedReply::read(reply).map_err(|violation| format!("{id}: {violation}"))?;
+                self.judge_reply(id, &received)
             }
             Outcome::SweepReport(swept) => self.judge_sweep(id, swept),
             Outcome::PricesChanged(outcome) => self.judge_change(id, outcome),
@@ -62,8 +63,8 @@ impl Schedule<'_> {
     }
 
     /// Checks that a reply was true, and records what its client was told.
-    fn judge_reply(&mut self, id: usize, told: &Told) -> Checked {
-        let Told { status, is_replay, code, ref body } = *told;
+    fn judge_reply(&mut self, id: usize, received: &ReceivedReply) -> Checked {
+        let ReceivedReply { status, is_replay, code, ref body } = *received;
         self.say(format_args!(
             "{id}: is told {status} {code}{}",
             if is_replay { "as before" } else { "" }
@@ -257,7 +258,7 @@ impl Schedule<'_> {
             is_replay || task.owner.as_deref() == Some(chat_id),
             "a client got another user's answer",
         )?;
-        let is_known = chat.key.is_some() || chat.way.counts();
+        let is_known = chat.key.is_some() || chat.kind.counts();
         ensure(
             !is_replay || is_known && !self.has_paid(task),
             "a replay, though there was nothing to replay",
@@ -356,11 +357,13 @@ impl Schedule<'_> {
             (429, "too_many_refunds") => self.judge_refunds(task),
             (429, "too_many_chats_this_minute") => self.judge_chats_in_minute(task),
             (429, _) if self.has_many_waiting_chats(task) => Ok(()),
-            (409, "idempotency_key_running") if self.mates(task, chat).count() > 1 => Ok(()),
+            (409, "idempotency_key_running") if self.same_key_tasks(task, chat).count() > 1 => {
+                Ok(())
+            }
             (422, "idempotency_key_reused") => {
-                let mut mates = self.mates(task, chat).filter_map(Task::chat);
+                let mut chats = self.same_key_tasks(task, chat).filter_map(Task::chat);
                 ensure(
-                    mates.any(|other| other.message != chat.message),
+                    chats.any(|other| other.message != chat.message),
                     "422, though the key was used for nothing else",
                 )
             }
@@ -464,13 +467,13 @@ impl Schedule<'_> {
 
     /// Returns the tasks of the same person with the same idempotency key. All calls of clients
     /// that count their retries have the same key.
-    fn mates<'s>(
+    fn same_key_tasks<'s>(
         &'s self,
         task: &'s Task,
         chat: &'s ChatRequest,
     ) -> impl Iterator<Item = &'s Task> {
-        let shares_key = move |other: &ChatRequest| match chat.way.counts() {
-            true => other.way.counts(),
+        let shares_key = move |other: &ChatRequest| match chat.kind.counts() {
+            true => other.kind.counts(),
             false => chat.key.is_some() && other.key == chat.key,
         };
         self.tasks.iter().filter(move |other| {

@@ -16,7 +16,7 @@ use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::prices::{BY_USAGE, LISTS, MODELS, USED};
-use super::task::{Action, ChatRequest, Hearing, Outcome, Running, Task, Way};
+use super::task::{Action, ChatKind, ChatRequest, Outcome, PieceReceiver, Running, Task};
 use super::{Client, Schedule};
 
 /// The message of every client that counts its retries.
@@ -100,17 +100,17 @@ impl Schedule<'_> {
                 .map_or_else(|| format!("{key} hi"), |index| format!("{key} in {index}")),
             (None, _) => format!("hi {}", self.tasks.len()),
         };
-        let way = match key {
+        let kind = match key {
             None if self.options.all_count || self.random.percent(50) => self.call_of(client),
-            _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
+            _ => self.random.pick(&[ChatKind::Whole, ChatKind::Whole, ChatKind::Streamed]),
         };
-        let message = if way.counts() { CALL.into() } else { message };
+        let message = if kind.counts() { CALL.into() } else { message };
         // Chats with the same idempotency key and the same message always belong to the same
         // conversation.
         let conversation = conversation
-            .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
+            .filter(|_| !kind.counts() && (key.is_none() || message.contains(" in ")))
             .map(|index| self.conversations[person][index].0.clone());
-        let chat = ChatRequest { conversation, ..ChatRequest::new(key, message, way) };
+        let chat = ChatRequest { conversation, ..ChatRequest::new(key, message, kind) };
         Action::Chat(self.priced(chat))
     }
 
@@ -138,18 +138,24 @@ impl Schedule<'_> {
         match self.random.below(100) {
             0..55 => {
                 let message = if key == "k1" { "!hold k1 hi" } else { "!hold k2" };
-                let ways = [Way::Held, Way::Held, Way::Held, Way::Streamed, Way::Whole];
-                let way = match self.features.listed {
-                    true if self.random.percent(25) => Way::Silent,
-                    _ => self.random.pick(&ways),
+                let kinds = [
+                    ChatKind::Held,
+                    ChatKind::Held,
+                    ChatKind::Held,
+                    ChatKind::Streamed,
+                    ChatKind::Whole,
+                ];
+                let kind = match self.features.listed {
+                    true if self.random.percent(25) => ChatKind::Silent,
+                    _ => self.random.pick(&kinds),
                 };
-                let chat = self.priced(ChatRequest::new(Some(key.into()), message.into(), way));
+                let chat = self.priced(ChatRequest::new(Some(key.into()), message.into(), kind));
                 self.start(client, Action::Chat(chat));
             }
             55..95 => {
                 let running = self.tasks.iter().filter(|task| task.is_running());
                 let held = running.filter_map(|task| {
-                    let chat = task.chat().filter(|chat| chat.way.holds())?;
+                    let chat = task.chat().filter(|chat| chat.kind.holds())?;
                     Some((task.client, chat.held_key()))
                 });
                 let held: Vec<_> = held.collect();
@@ -190,18 +196,18 @@ impl Schedule<'_> {
             Some(key) => format!("{key} after {place}"),
             None => format!("hi {}", self.tasks.len()),
         };
-        let way = self.random.pick(&[Way::Whole, Way::Streamed]);
+        let kind = self.random.pick(&[ChatKind::Whole, ChatKind::Streamed]);
         let conversation = Some(self.conversations[person][0].0.clone());
-        let chat = ChatRequest { conversation, after, ..ChatRequest::new(key, message, way) };
+        let chat = ChatRequest { conversation, after, ..ChatRequest::new(key, message, kind) };
         let chat = self.priced(chat);
         self.start(client, Action::Chat(chat));
     }
 
     /// Decides whether a client that counts its retries repeats a call or begins a new call.
-    fn call_of(&mut self, client: usize) -> Way {
-        let is_first = |task: &Task| task.chat().is_some_and(|chat| chat.way == Way::First);
+    fn call_of(&mut self, client: usize) -> ChatKind {
+        let is_first = |task: &Task| task.chat().is_some_and(|chat| chat.kind == ChatKind::First);
         let has_called = self.tasks.iter().any(|task| task.client == client && is_first(task));
-        if has_called && self.random.percent(70) { Way::Again } else { Way::First }
+        if has_called && self.random.percent(70) { ChatKind::Again } else { ChatKind::First }
     }
 
     /// Chooses a chat's model and the most that it may cost, if there are price lists. An
@@ -210,7 +216,7 @@ impl Schedule<'_> {
     pub(super) fn priced(&mut self, chat: ChatRequest) -> ChatRequest {
         let (mut model, mut used, mut max_cost) = (None, "", None);
         if self.features.listed {
-            let (counts, poor) = (chat.way.counts(), self.features.poor);
+            let (counts, poor) = (chat.kind.counts(), self.features.poor);
             (model, used) = match chat.key.as_deref() {
                 None if counts => self.chosen[2],
                 None if poor => (self.random.pick(BY_USAGE), self.random.pick(&USED)),
@@ -251,8 +257,8 @@ impl Schedule<'_> {
             several => self.random.below(several),
         };
         let words = self.describe(client, instance, &action);
-        let hearing = Hearing::default();
-        let running = self.running(client, instance, &action, &hearing);
+        let receiver = PieceReceiver::default();
+        let running = self.running(client, instance, &action, &receiver);
         if let Action::Refresh { generation } = action {
             self.presents(client, generation);
         }
@@ -276,7 +282,7 @@ impl Schedule<'_> {
             owner: None,
             settled_at: None,
             seen: Vec::new(),
-            hearing,
+            receiver,
             running: Some(running),
             told: None,
             code: String::new(),
@@ -290,10 +296,10 @@ impl Schedule<'_> {
         let whose = self.people[of.person].name;
         match action {
             Action::Chat(chat) => {
-                let ChatRequest { key, message, way, conversation, after, .. } = chat;
+                let ChatRequest { key, message, kind, conversation, after, .. } = chat;
                 let key = key.as_deref().unwrap_or("no key");
                 let mut words =
-                    format!("client {client} of {whose} chats {message:?} under {key}, {way:?}");
+                    format!("client {client} of {whose} chats {message:?} under {key}, {kind:?}");
                 words += match (conversation, after) {
                     (None, _) => "",
                     (Some(_), None) => " in a conversation",
@@ -306,7 +312,7 @@ impl Schedule<'_> {
                 if let Some(most) = chat.max_cost {
                     let _ = write!(words, " for at most {most}");
                 }
-                if of.key.is_some() && !way.is_whole() {
+                if of.key.is_some() && !kind.is_whole() {
                     words += " by API key";
                 }
                 words
@@ -331,12 +337,12 @@ impl Schedule<'_> {
         client: usize,
         instance: usize,
         action: &Action,
-        hearing: &Hearing,
+        receiver: &PieceReceiver,
     ) -> Running {
         let app = self.instances[instance].app.clone();
         let of = &self.clients[client];
         match action {
-            Action::Chat(chat) => self.chatting(app, of, chat, hearing),
+            Action::Chat(chat) => self.chatting(app, of, chat, receiver),
             Action::Stop { key, .. } => {
                 let request = of.asks(json!({ "idempotency_key": key }), None);
                 let reply = functions::chats::chat_stop::handle(app, request);
@@ -370,15 +376,21 @@ impl Schedule<'_> {
             Action::ChangePrices { list, seen } => {
                 let (list, seen) = (list.map(|list| &LISTS[list]), seen.clone());
                 let changing = async move {
-                    app.store.set_offer(None, list, seen.as_deref(), &app.clock).await
+                    app.store.set_list(None, list, seen.as_deref(), &app.clock).await
                 };
                 Box::pin(changing.map(Outcome::PricesChanged))
             }
         }
     }
 
-    fn chatting(&self, app: App, of: &Client, chat: &ChatRequest, hearing: &Hearing) -> Running {
-        let ChatRequest { key, message, way, conversation, after, model, max_cost } = chat;
+    fn chatting(
+        &self,
+        app: App,
+        of: &Client,
+        chat: &ChatRequest,
+        receiver: &PieceReceiver,
+    ) -> Running {
+        let ChatRequest { key, message, kind, conversation, after, model, max_cost } = chat;
         let mut body =
             json!({ "message": message, "conversation_id": conversation, "after": after });
         if self.features.listed {
@@ -386,15 +398,15 @@ impl Schedule<'_> {
             body["max_cost"] = json!(max_cost);
         }
         let request = of.asks(body, key.as_deref());
-        let ai = if way.holds() { &self.patient } else { &self.ai };
+        let ai = if kind.holds() { &self.patient } else { &self.ai };
         let asking = AiApp { app, ai: ai.clone() };
-        if way.is_whole() {
+        if kind.is_whole() {
             let reply = functions::chats::chat::handle(asking.into(), request);
             return Box::pin(reply.map(Outcome::Replied));
         }
         // The form of the answers that this person's clients request if they count their retries.
         let form = if of.person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
-        let reply = in_pieces(asking, request, of.key.clone(), *way, form, hearing.clone());
+        let reply = in_pieces(asking, request, of.key.clone(), *kind, form, receiver.clone());
         Box::pin(reply.map(Outcome::Replied))
     }
 
@@ -448,22 +460,23 @@ async fn in_pieces(
     app: AiApp,
     req: Request,
     api_key: Option<StoredApiKey>,
-    way: Way,
+    kind: ChatKind,
     form: AnswerForm,
-    hearing: Hearing,
+    receiver: PieceReceiver,
 ) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     let caller = api_key.map_or(caller, Credential::ApiKey);
-    if way.counts() {
-        asked.key = Some(RequestKey::of_call(&app, &req, &caller, form, way == Way::Again).await?);
+    if kind.counts() {
+        asked.key =
+            Some(RequestKey::of_call(&app, &req, &caller, form, kind == ChatKind::Again).await?);
     }
     match Charge::begin(&app, &req, &caller, asked).await? {
         BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
         BeginOutcome::Charge(charge) => {
             let (listener, pieces) = unbounded_channel();
-            *hearing.borrow_mut() = Some(pieces);
+            *receiver.borrow_mut() = Some(pieces);
             let chat = charge.answer(Some(listener)).await?.chat;
-            let (mut heard, pieces) = (String::new(), hearing.take());
+            let (mut heard, pieces) = (String::new(), receiver.take());
             if let Some(mut pieces) = pieces {
                 while let Some(piece) = pieces.recv().await {
                     heard.push_str(&piece.text);
@@ -471,7 +484,7 @@ async fn in_pieces(
             }
             // If the schedule completes an answer, the client doesn't receive the rest of the
             // answer.
-            let is_completed = way == Way::Held && !chat.stopped;
+            let is_completed = kind == ChatKind::Held && !chat.stopped;
             if heard == chat.response || is_completed && chat.response.starts_with(&heard) {
                 http::ok(&PaidChat::of(&chat))
             } else {

@@ -332,7 +332,7 @@ async fn start_instances(app: &App, features: Features, random: &mut Random) -> 
     let first = random.pick(&[Some(0), Some(0), Some(1), Some(2), None]);
     let first = if features.poor { Some(random.below(2)) } else { first };
     if let Some(list) = first {
-        app.store.set_offer(None, Some(&LISTS[list]), None, &app.clock).await.unwrap();
+        app.store.set_list(None, Some(&LISTS[list]), None, &app.clock).await.unwrap();
     }
     let mut instances = Vec::new();
     for _ in 0..2 {

@@ -11,7 +11,7 @@ use shared::{BalanceChange, Credits};
 use super::account::{Account, Limits};
 use super::model::Person;
 use super::prices::{Asked, FAILS};
-use super::task::{Action, ChatRequest, Task, Way};
+use super::task::{Action, ChatKind, ChatRequest, Task};
 use super::wire::Packet;
 use super::{Checked, LEASE, Schedule};
 
@@ -57,11 +57,11 @@ impl Schedule<'_> {
     pub(super) async fn play(&mut self) -> Checked {
         let mut left = self.steps_left();
         loop {
-            self.settle_down().await?;
+            self.run_until_waiting().await?;
             let Some(step) = self.next_step(&mut left) else { break };
             self.take(step).await?;
         }
-        self.calm().await
+        self.finish_and_audit().await
     }
 
     fn steps_left(&mut self) -> StepsLeft {
@@ -83,6 +83,11 @@ impl Schedule<'_> {
     }
 
     /// Draws the next step. `None` once all requests have ended.
+    ///
+    /// The range of an arm is its share of the draws, in percent. If its guard fails, the draw goes
+    /// to a later arm with the same number, or else to a waiting call, so most draws are passages.
+    /// The arm of [`Schedule::overtaking`] takes precedence over the last two ranges, which only
+    /// schedules of poor users use.
     fn next_step(&mut self, left: &mut StepsLeft) -> Option<Step> {
         let (listed, poor) = (self.features.listed, self.features.poor);
         let waiting = self.waiting();
@@ -210,7 +215,7 @@ impl Schedule<'_> {
         let mut next = Some(call);
         while let Some(call) = next {
             self.let_through(call)?;
-            self.settle_down().await?;
+            self.run_until_waiting().await?;
             let is_next = |call: &u64| self.task_of(*call) == sweep && self.is_swept(*call);
             next = self.waiting().into_iter().find(is_next);
         }
@@ -227,7 +232,7 @@ impl Schedule<'_> {
     fn overtaking(&self) -> Option<Step> {
         let wire = self.lane.connection.wire();
         let settles = |task: usize| {
-            wire.calls.iter().any(|call| call.is_settle() && call.packet.task == task)
+            wire.calls.iter().any(|call| call.is_waiting_transaction() && call.packet.task == task)
         };
         let is_overtaking = |packet: &Packet| packet.is_reserve() && settles(packet.task);
         let strays = wire.adrift.iter().enumerate().filter(|_| self.features.slow_settles);
@@ -249,15 +254,20 @@ impl Schedule<'_> {
 
     /// Returns true if a call has to wait longer, because it is a settle and settles are slow.
     fn is_slow(&mut self, call: u64) -> bool {
-        let is_settle = self.lane.connection.wire().call(call).is_some_and(|call| call.is_settle());
-        self.features.slow_settles && is_settle && self.random.percent(96)
+        let is_transaction = self
+            .lane
+            .connection
+            .wire()
+            .call(call)
+            .is_some_and(|call| call.is_waiting_transaction());
+        self.features.slow_settles && is_transaction && self.random.percent(96)
     }
 
     /// Returns a client and the idempotency key of an answer that ends only if it is stopped.
     fn silent(&self) -> Option<(usize, &'static str)> {
         let mut running = self.tasks.iter().filter(|task| task.is_running());
         running.find_map(|task| {
-            let chat = task.chat().filter(|chat| chat.way == Way::Silent)?;
+            let chat = task.chat().filter(|chat| chat.kind == ChatKind::Silent)?;
             Some((task.client, chat.held_key()))
         })
     }
@@ -315,7 +325,7 @@ impl Schedule<'_> {
     }
 
     /// Lets the tasks run until each of them waits for the store.
-    async fn settle_down(&mut self) -> Checked {
+    async fn run_until_waiting(&mut self) -> Checked {
         let begun = Instant::now();
         let quiet = poll_fn(|context| {
             let mut all_wait = true;
@@ -357,7 +367,7 @@ impl Schedule<'_> {
 
     /// Ends the faults, and checks that nothing is reserved after one jump in time and one sweep,
     /// and that every client learns the outcome of its requests.
-    async fn calm(&mut self) -> Checked {
+    async fn finish_and_audit(&mut self) -> Checked {
         (self.options.storm, self.options.echoes, self.options.lost_reserves) = (0, 0, 0);
         for index in self.arriving().into_iter().rev() {
             let packet = self.lane.connection.wire().adrift.remove(index);
@@ -396,7 +406,7 @@ impl Schedule<'_> {
         let client = self.random.pick(&clients);
         let key = self.random.pick(&["k1", "k1", "k2"]);
         let now = self.now();
-        let chat = ChatRequest::new(Some(key.into()), format!("{key} hi"), Way::Whole);
+        let chat = ChatRequest::new(Some(key.into()), format!("{key} hi"), ChatKind::Whole);
         let chat = ChatRequest { max_cost: None, ..self.priced(chat) };
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
         let known = known.map(|known| known.message == chat.message);
@@ -446,7 +456,7 @@ impl Schedule<'_> {
     async fn finish(&mut self, client: usize, action: Action) -> Checked<usize> {
         let id = self.start(client, action);
         while self.tasks[id].is_running() {
-            self.settle_down().await?;
+            self.run_until_waiting().await?;
             if let Some(call) = self.waiting().first() {
                 self.let_through(*call)?;
             }

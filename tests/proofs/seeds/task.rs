@@ -16,7 +16,7 @@ use super::wire::Packet;
 
 /// How a client requests a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum ChatKind {
     Whole,
     Streamed,
     /// The answer is streamed, and doesn't end until a client stops it or the schedule completes
@@ -30,7 +30,7 @@ pub enum Way {
     Again,
 }
 
-impl Way {
+impl ChatKind {
     pub fn counts(self) -> bool {
         matches!(self, Self::First | Self::Again)
     }
@@ -41,7 +41,7 @@ impl Way {
     }
 
     /// Returns true if the client gets the answer as a whole, and uses its access token. For other
-    /// ways, a client uses its API key if it has one.
+    /// kinds, a client uses its API key if it has one.
     pub fn is_whole(self) -> bool {
         matches!(self, Self::Whole | Self::Silent)
     }
@@ -52,7 +52,7 @@ impl Way {
 pub struct ChatRequest {
     pub key: Option<String>,
     pub message: String,
-    pub way: Way,
+    pub kind: ChatKind,
     pub conversation: Option<String>,
     /// The chat that the new chat follows in its conversation, or `start`. By default, a new chat
     /// follows the newest chat.
@@ -64,9 +64,9 @@ pub struct ChatRequest {
 
 impl ChatRequest {
     /// Returns a request outside of the client's conversations.
-    pub fn new(key: Option<String>, message: String, way: Way) -> Self {
+    pub fn new(key: Option<String>, message: String, kind: ChatKind) -> Self {
         let (conversation, after, model, max_cost) = (None, None, None, None);
-        Self { key, message, way, conversation, after, model, max_cost }
+        Self { key, message, kind, conversation, after, model, max_cost }
     }
 
     /// Returns the idempotency key of an answer that doesn't end by itself.
@@ -107,7 +107,7 @@ pub enum Action {
 }
 
 /// The pieces of an answer, as its client receives them.
-pub type Hearing = Rc<RefCell<Option<UnboundedReceiver<Piece>>>>;
+pub type PieceReceiver = Rc<RefCell<Option<UnboundedReceiver<Piece>>>>;
 
 /// A function that works on an action.
 pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -147,7 +147,7 @@ pub struct Task {
     pub settled_at: Option<u64>,
     /// The states of the account that refusals and reads have shown to the task.
     pub seen: Vec<Account>,
-    pub hearing: Hearing,
+    pub receiver: PieceReceiver,
     pub running: Option<Running>,
     /// The reply's status, and true if the reply was a replay.
     pub told: Option<(u16, bool)>,
@@ -190,13 +190,13 @@ impl Task {
 
     /// Returns true if the answer doesn't end until the schedule completes it.
     pub fn goes_on(&self) -> bool {
-        self.chat().is_some_and(|chat| chat.way == Way::Held)
-            && self.hearing.borrow().as_ref().is_some_and(|pieces| !pieces.is_closed())
+        self.chat().is_some_and(|chat| chat.kind == ChatKind::Held)
+            && self.receiver.borrow().as_ref().is_some_and(|pieces| !pieces.is_closed())
     }
 
     /// Lets the AI complete the answer.
     pub fn complete(&self) {
-        if let Some(pieces) = self.hearing.borrow_mut().as_mut() {
+        if let Some(pieces) = self.receiver.borrow_mut().as_mut() {
             pieces.close();
         }
     }

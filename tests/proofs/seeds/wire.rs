@@ -121,7 +121,7 @@ pub struct Call {
 impl Call {
     /// Returns true if the call is a transaction that the store hasn't applied yet: a settle, or
     /// another transaction, such as a grant.
-    pub fn is_settle(&self) -> bool {
+    pub fn is_waiting_transaction(&self) -> bool {
         self.reply.is_none() && self.packet.is_transaction()
     }
 }

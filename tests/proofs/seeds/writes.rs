@@ -7,7 +7,7 @@ use super::account::{Account, Limits};
 use super::model::Writer;
 use super::prices::Asked;
 use super::stored_chat::{StoredChat, conversation_exists, stored_row};
-use super::task::{Action, ChatRequest, Task, Way};
+use super::task::{Action, ChatKind, ChatRequest, Task};
 use super::wire::{HttpReply, Packet, text_after};
 use super::{Checked, LEASE, PRICE, Remembered, Schedule, UNREADABLE, ensure};
 
@@ -79,7 +79,7 @@ impl Schedule<'_> {
 
     /// Returns the limits on a task's caller.
     pub(super) fn limits_of(&self, task: &Task, exact: bool) -> Limits {
-        let by_key = task.chat().is_some_and(|chat| !chat.way.is_whole());
+        let by_key = task.chat().is_some_and(|chat| !chat.kind.is_whole());
         let is_limited = by_key && self.clients[task.client].key.is_some();
         Limits::of(&self.app.config, is_limited, exact)
     }
@@ -103,7 +103,7 @@ impl Schedule<'_> {
         self.is_as_asked(chat, &stored)?;
         let may_end = match stored.end {
             "stopped" => self.people[person].has_stopped(chat_id),
-            "length" => !chat.way.holds() || task.may_time_out(now),
+            "length" => !chat.kind.holds() || task.may_time_out(now),
             _ => true,
         };
         if !may_end {
@@ -118,7 +118,7 @@ impl Schedule<'_> {
                 task.code
             ));
         }
-        if chat.way.counts() {
+        if chat.kind.counts() {
             // After a day, the idempotency key of a request is no longer found.
             let is_found = now < task.started + 86_400;
             return self.counts_a_call(person, is_found);
@@ -206,10 +206,10 @@ impl Schedule<'_> {
         let mut calls = 0;
         for task in &self.tasks {
             if let Some(chat) = task.chat()
-                && chat.way.counts()
+                && chat.kind.counts()
                 && self.clients[task.client].person == person
             {
-                calls += usize::from(chat.way == Way::First || task.started >= known_until);
+                calls += usize::from(chat.kind == ChatKind::First || task.started >= known_until);
                 known_until = task.started + KNOWN;
             }
         }

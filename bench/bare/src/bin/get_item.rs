@@ -5,10 +5,10 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
-use shared::aws::{Endpoint, emulated_at};
+use shared::aws::{ServiceUrl, emulated_at};
 
 fn main() -> Result<(), Error> {
-    let endpoint = Endpoint::parse(&std::env::var("DYNAMODB_ENDPOINT")?).ok_or("no endpoint")?;
+    let endpoint = ServiceUrl::parse(&std::env::var("DYNAMODB_ENDPOINT")?).ok_or("no endpoint")?;
     let (client, table) = (Client::new(&emulated_at(&endpoint)), std::env::var("USERS_TABLE")?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(service_fn(|request: Request| {

@@ -416,7 +416,7 @@ impl Chunks {
 }
 
 impl AnswerWriter for Chunks {
-    async fn pass(&mut self, piece: &Piece) -> Result<()> {
+    async fn send_piece(&mut self, piece: &Piece) -> Result<()> {
         match &piece.call {
             Some(call) => self.call(&piece.model, call).await,
             None => self.send_text(&piece.model, &piece.text).await,

@@ -18,7 +18,7 @@ use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::asking::Asked;
 use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{OfferedFunction, TOOLS};
+use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
@@ -52,7 +52,7 @@ pub(super) struct Body {
     stop: Option<Stop>,
     n: Option<f64>,
     /// The functions that the model may call.
-    #[serde(default, deserialize_with = "read_tools")]
+    #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
     /// Whether the model may, must or must not call a function.
     tool_choice: Option<Choice>,
@@ -60,7 +60,7 @@ pub(super) struct Body {
     parallel_tool_calls: Option<bool>,
     /// The older form of `tools`. If a request contains `functions`, its answer contains the older
     /// `function_call`.
-    #[serde(default, deserialize_with = "read_functions")]
+    #[serde(default, deserialize_with = "functions_or_null")]
     functions: Option<Vec<OfferedFunction>>,
     /// The older form of `tool_choice`.
     function_call: Option<FunctionChoice>,
@@ -74,16 +74,6 @@ fn read_messages<'de, D: Deserializer<'de>>(
     json: D,
 ) -> Result<Option<Vec<PromptMessage>>, D::Error> {
     at_most(json, MESSAGES, "messages")
-}
-
-fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTool>>, D::Error> {
-    at_most(json, TOOLS, "functions")
-}
-
-fn read_functions<'de, D: Deserializer<'de>>(
-    json: D,
-) -> Result<Option<Vec<OfferedFunction>>, D::Error> {
-    at_most(json, TOOLS, "functions")
 }
 
 /// Returns the constraints that [`Body::read`] enforces beyond the fields' types.

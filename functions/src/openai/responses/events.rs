@@ -14,7 +14,7 @@ use super::Responses;
 use super::items::{
     CallItem, Item, MessageItem, OutputText, Source, Status, call_item_id, items, message_id,
 };
-use super::reply::{Echo, Response};
+use super::reply::{RepeatedFields, Response};
 use crate::openai::asking::{AnswerWriter, Dialect};
 
 /// The names of the events, and of their schemas.
@@ -222,9 +222,9 @@ impl Numbered {
 
 /// Sends a response event by event. An item begins with its first piece. All items end when the
 /// answer ends, because providers may interleave the pieces of several calls.
-pub(super) struct Steps {
+pub(super) struct EventWriter {
     stream: Numbered,
-    echo: Echo,
+    repeated: RepeatedFields,
     chat_id: String,
     created_at: u64,
     /// The name of the model. `None` until the first piece arrives.
@@ -233,11 +233,11 @@ pub(super) struct Steps {
     sources: Vec<Source>,
 }
 
-impl Steps {
-    pub(super) fn of(events: Events, echo: Echo, chat_id: &str, began: u64) -> Self {
+impl EventWriter {
+    pub(super) fn of(events: Events, repeated: RepeatedFields, chat_id: &str, began: u64) -> Self {
         Self {
             stream: Numbered { events, next: 0 },
-            echo,
+            repeated,
             chat_id: chat_id.to_owned(),
             created_at: began / 1000,
             model: None,
@@ -251,7 +251,7 @@ impl Steps {
         }
         self.model = Some(model.to_owned());
         for name in ["response.created", "response.in_progress"] {
-            let response = Response::begun(&self.chat_id, model, self.created_at, &self.echo);
+            let response = Response::begun(&self.chat_id, model, self.created_at, &self.repeated);
             self.stream.send(name, Fields::State { response: Box::new(response) }).await?;
         }
         Ok(())
@@ -332,8 +332,8 @@ impl Steps {
     }
 }
 
-impl AnswerWriter for Steps {
-    async fn pass(&mut self, piece: &Piece) -> Result<()> {
+impl AnswerWriter for EventWriter {
+    async fn send_piece(&mut self, piece: &Piece) -> Result<()> {
         self.begin(&piece.model).await?;
         match &piece.call {
             Some(call) => self.call(call).await,
@@ -356,7 +356,7 @@ impl AnswerWriter for Steps {
         }
         let is_cut = chat.cut.is_some();
         let name = if is_cut { "response.incomplete" } else { "response.completed" };
-        let response = Box::new(Response::in_order(chat, &self.sources, &self.echo));
+        let response = Box::new(Response::in_order(chat, &self.sources, &self.repeated));
         self.stream.send(name, Fields::State { response }).await
     }
 
@@ -370,7 +370,7 @@ impl AnswerWriter for Steps {
         let (code, message) = (failure.code, failure.message.as_str());
         let fields = Fields::Error { code, message, param: failure.param.as_deref() };
         self.stream.send("error", fields).await?;
-        let response = Response::begun(&self.chat_id, &model, self.created_at, &self.echo);
+        let response = Response::begun(&self.chat_id, &model, self.created_at, &self.repeated);
         let response = Box::new(response.failed(failure.message));
         self.stream.send("response.failed", Fields::State { response }).await
     }

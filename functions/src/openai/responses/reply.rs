@@ -13,7 +13,7 @@ use super::tools::Choice;
 use crate::openai::null;
 
 /// The fields of the request that the response repeats.
-pub(super) struct Echo {
+pub(super) struct RepeatedFields {
     pub(super) instructions: Option<String>,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) metadata: BTreeMap<String, String>,
@@ -212,23 +212,32 @@ struct OfferedTool<'a> {
 
 impl<'a> Response<'a> {
     /// Returns the response with a stored answer.
-    pub(super) fn of(chat: &'a Chat, echo: &'a Echo) -> Self {
-        Self::in_order(chat, &Source::all(chat), echo)
+    pub(super) fn of(chat: &'a Chat, repeated: &'a RepeatedFields) -> Self {
+        Self::in_order(chat, &Source::all(chat), repeated)
     }
 
     /// Returns the response with a stored answer, with its items in the order of `sources`.
-    pub(super) fn in_order(chat: &'a Chat, sources: &[Source], echo: &'a Echo) -> Self {
+    pub(super) fn in_order(
+        chat: &'a Chat,
+        sources: &[Source],
+        repeated: &'a RepeatedFields,
+    ) -> Self {
         Self {
             status: if chat.cut.is_some() { Status::Incomplete } else { Status::Completed },
             incomplete_details: chat.cut.map(IncompleteDetails::of),
             output: items(chat, sources),
             usage: Some(Usage::of(chat)),
-            ..Self::begun(&chat.chat_id, chat.model_name(), chat.time / 1000, echo)
+            ..Self::begun(&chat.chat_id, chat.model_name(), chat.time / 1000, repeated)
         }
     }
 
     /// Returns the response at the beginning of a stream, before any item.
-    pub(super) fn begun(chat_id: &str, model: &'a str, created_at: u64, echo: &'a Echo) -> Self {
+    pub(super) fn begun(
+        chat_id: &str,
+        model: &'a str,
+        created_at: u64,
+        repeated: &'a RepeatedFields,
+    ) -> Self {
         Self {
             id: format!("resp_{chat_id}"),
             object: "response",
@@ -243,16 +252,16 @@ impl<'a> Response<'a> {
             previous_response_id: (),
             truncation: "disabled",
             reasoning: Reasoning { effort: (), summary: () },
-            text: TextOptions { format: TextFormat::of(echo.format.as_ref()) },
-            instructions: echo.instructions.as_deref(),
-            max_output_tokens: echo.max_output_tokens,
-            metadata: &echo.metadata,
-            parallel_tool_calls: echo.parallel_tool_calls,
-            temperature: echo.temperature,
-            tool_choice: &echo.tool_choice,
-            tools: echo.tools.iter().map(OfferedTool::of).collect(),
-            top_p: echo.top_p,
-            user: echo.user.as_deref(),
+            text: TextOptions { format: TextFormat::of(repeated.format.as_ref()) },
+            instructions: repeated.instructions.as_deref(),
+            max_output_tokens: repeated.max_output_tokens,
+            metadata: &repeated.metadata,
+            parallel_tool_calls: repeated.parallel_tool_calls,
+            temperature: repeated.temperature,
+            tool_choice: &repeated.tool_choice,
+            tools: repeated.tools.iter().map(OfferedTool::of).collect(),
+            top_p: repeated.top_p,
+            user: repeated.user.as_deref(),
         }
     }
 

@@ -5,8 +5,8 @@ mod input;
 mod metadata;
 mod text;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::Prompt;
@@ -17,11 +17,10 @@ use utoipa::ToSchema;
 use self::input::{Input, turns};
 use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
-use super::reply::Echo;
+use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
 use crate::openai::asking::Asked;
-use crate::openai::json::at_most;
-use crate::openai::tools::{TOOLS, Tools};
+use crate::openai::tools::{TOOLS, Tools, functions_or_null};
 use crate::openai::turns::asked;
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
@@ -52,7 +51,7 @@ pub(super) struct Body {
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_output_tokens: Option<f64>,
     /// The functions that the model may call.
-    #[serde(default, deserialize_with = "read_tools")]
+    #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
     /// Whether the model may, must or must not call a function.
     tool_choice: Option<Choice>,
@@ -72,10 +71,6 @@ pub(super) struct Body {
     previous_response_id: Option<IgnoredAny>,
     #[schema(value_type = Option<Value>)]
     prompt: Option<IgnoredAny>,
-}
-
-fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTool>>, D::Error> {
-    at_most(json, TOOLS, "functions")
 }
 
 /// Returns the constraints that [`Body::read`] enforces beyond the fields' types.
@@ -105,7 +100,7 @@ pub(super) fn limits() -> Value {
 impl Body {
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
     /// repeats.
-    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, Echo)> {
+    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, RepeatedFields)> {
         let mut errors = FieldErrors::default();
         let at_once = "This API answers at once. Omit this field.";
         let templates = "This API stores no prompts. Send `instructions` and `input`.";
@@ -150,7 +145,7 @@ impl Body {
         }
         // Some providers reject blank turns.
         turns.retain(|turn| !turn.is_blank());
-        let echo = Echo {
+        let repeated = RepeatedFields {
             instructions: self.instructions,
             max_output_tokens: max_tokens,
             metadata,
@@ -175,6 +170,6 @@ impl Body {
             ..Prompt::default()
         };
         let streamed = self.stream == Some(true);
-        Ok((Asked { model: self.model, message, prompt, streamed }, echo))
+        Ok((Asked { model: self.model, message, prompt, streamed }, repeated))
     }
 }

@@ -6,8 +6,8 @@ use shared::ai::Tool;
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::json::{at_most, text_or_object};
-use crate::openai::tools::{NAME_LENGTH, OfferedFunction, TOOLS, Wish, functions};
+use crate::openai::json::text_or_object;
+use crate::openai::tools::{NAME_LENGTH, OfferedFunction, Wish, functions, functions_or_null};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]
@@ -55,12 +55,12 @@ pub(crate) struct ChosenTool {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
-    #[serde(default, deserialize_with = "read_allowed", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "functions_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     tools: Option<Vec<AllowedTool>>,
-}
-
-fn read_allowed<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<AllowedTool>>, D::Error> {
-    at_most(json, TOOLS, "functions")
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]

@@ -67,7 +67,7 @@ impl TextFinder for Reason {
         if list == JsonPlace::Reply { list } else { JsonPlace::Elsewhere }
     }
 
-    fn enters(&mut self, place: JsonPlace) -> bool {
+    fn reads(&mut self, place: JsonPlace) -> bool {
         place != JsonPlace::Elsewhere
     }
 

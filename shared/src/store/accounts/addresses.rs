@@ -14,7 +14,7 @@ use crate::store::credentials::outbox::{OutgoingEmail, pause_allows};
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{claim_pk, pk, session_pk};
 use crate::store::{
-    Item, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n, no_entries,
+    Backoff, Item, Result, Store, StoreError, Transaction, Write, flag, from_item, n, no_entries,
     s, to_item,
 };
 use crate::values::text::key;
@@ -83,7 +83,7 @@ impl Store {
         now: u64,
     ) -> Result<Account> {
         let mut pending = false;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let after = change.applied_to(&account, pending);
             // Write the instructions even if their mark equals the account's mark: in restored
@@ -124,7 +124,7 @@ impl Store {
                 // change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
-                patience.try_again("the account kept changing during the profile update").await?;
+                backoff.try_again("the account kept changing during the profile update").await?;
                 continue;
             }
             if new.is_some() {
@@ -161,7 +161,7 @@ impl Store {
     ) -> Result<Account> {
         let request = Uuid::new_v4().to_string();
         let address = key(&link.address);
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let (account, claim) =
                 tokio::try_join!(self.account_named(&link.name), self.claim(&address))?;
@@ -213,9 +213,7 @@ impl Store {
             if going_on.is_some_and(|(index, _)| refusals.has(index)) {
                 return Err(StoreError::NotAccepted);
             }
-            patience
-                .try_again("the address kept changing accounts during its verification")
-                .await?;
+            backoff.try_again("the address kept changing accounts during its verification").await?;
         }
     }
 

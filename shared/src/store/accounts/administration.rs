@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::store::read::{names, values};
 use crate::store::schema::{ADMINISTRATORS, account_pk, pk};
 use crate::store::{
-    Item, ListedAccount, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item,
+    Backoff, Item, ListedAccount, Result, Store, StoreError, Transaction, Write, flag, from_item,
     n, no_entries, s,
 };
 use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Reason, Role, STANDING};
@@ -64,7 +64,7 @@ impl Store {
     ) -> Result<Account> {
         let (ids, time) = ([clock.id(), clock.id()].map(|id| id.to_string()), clock.millis());
         let mut seen = account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let after = Account {
                 active: change.active.unwrap_or(seen.active),
@@ -129,7 +129,7 @@ impl Store {
             }
             self.administrator(by.caller()).await?;
             seen = current.ok_or(StoreError::Refused(Error::NoSuchUser))?;
-            patience
+            backoff
                 .try_again("the account kept changing while its role or state was updated")
                 .await?;
         }
@@ -151,7 +151,7 @@ impl Store {
             granted: None,
             time: clock.millis(),
         };
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let found = self.account_named(&account.label).await?;
             let Some(seen) = found.filter(|found| found.id == account.id) else { return Ok(false) };
@@ -168,7 +168,7 @@ impl Store {
             if matches!(sent, Transaction::Applied) {
                 return Ok(true);
             }
-            patience.try_again("the account kept changing while it was ended").await?;
+            backoff.try_again("the account kept changing while it was ended").await?;
         }
     }
 

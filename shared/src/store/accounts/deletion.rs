@@ -19,7 +19,7 @@ use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::read::values;
 use crate::store::schema::pk;
 use crate::store::{
-    Item, Patience, PlannedIntervention, Result, Store, StoreError, Transaction, Write, flag, n,
+    Backoff, Item, PlannedIntervention, Result, Store, StoreError, Transaction, Write, flag, n,
     no_entries, s,
 };
 use crate::values::{AccessToken, Account};
@@ -61,7 +61,7 @@ impl Store {
         now: u64,
     ) -> Result<()> {
         let mut seen = account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let mut writes = vec![self.end_account(caller, &seen, no_password, now)];
             writes.extend(self.free_address(&seen));
@@ -91,7 +91,7 @@ impl Store {
             }
             // Either the account's address has changed since the read, or the item `admins` now
             // lists more administrators.
-            patience.try_again("the account kept changing during its deletion").await?;
+            backoff.try_again("the account kept changing during its deletion").await?;
         }
     }
 
@@ -107,7 +107,7 @@ impl Store {
         now: u64,
     ) -> Result<()> {
         let mut seen = doing.account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let end = at_its_address(self.tombstone(&seen, no_password, now), UNCHANGED, &seen)
                 .values([(":seen", n(seen.auth_epoch))]);
@@ -117,7 +117,7 @@ impl Store {
             let Some(current) = self.intervene(doing, writes).await? else { return Ok(()) };
             // The account's epoch or address has changed since the read.
             seen = current;
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 
@@ -310,7 +310,7 @@ impl Store {
                 .or_default()
                 .push(WriteRequest::builder().delete_request(delete).build());
         }
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let written =
                 self.client.batch_write_item().set_request_items(Some(requests)).send().await?;
@@ -318,7 +318,7 @@ impl Store {
             if requests.is_empty() {
                 return Ok(());
             }
-            patience.try_again("a batch of items was not deleted in time").await?;
+            backoff.try_again("a batch of items was not deleted in time").await?;
         }
     }
 

@@ -1,14 +1,13 @@
 //! Adjustments: changes of a balance that have a reason, made by an administrator, an operator or
 //! the user.
 
-use futures_util::future::try_join_all;
-
 use crate::clock::Clock;
+use crate::store::balance::release::expired_holds;
 use crate::store::balance::{CLOSED, append_removals, outdated};
 use crate::store::schema::{account_pk, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
-    Patience, Record, Refusals, Result, Store, StoreError, Transaction, Write, n, s,
+    Backoff, Record, Refusals, Result, Store, StoreError, Transaction, Write, n, s,
 };
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
 use crate::{BalanceChange, Credits, Error};
@@ -131,7 +130,7 @@ impl Adjustment {
 
     /// Returns the outcome if the account's balance or its granted credits don't allow the
     /// adjustment. Credits in expired holds count as available.
-    fn refusal_by(&self, account: &Account, now: u64) -> Option<AdjustOutcome> {
+    fn blocked_by_numbers(&self, account: &Account, now: u64) -> Option<AdjustOutcome> {
         match account.balance(now) {
             balance if balance < self.taken() => Some(AdjustOutcome::TooLittle(balance)),
             _ if account.granted > self.room() => Some(AdjustOutcome::TooMuch),
@@ -158,9 +157,17 @@ pub enum AdjustOutcome {
     SourceUsed,
 }
 
+/// The reason for a refused adjustment.
+enum Refusal {
+    /// This outcome, which no late copy of the adjustment can change.
+    Final(AdjustOutcome),
+    /// The only possible reason is the balance or the granted credits of this account.
+    Numbers(Box<Account>),
+}
+
 /// The condition that the account exists, contains the credits to take, stays within the maximum of
 /// granted credits, and hasn't closed the adjustment's id.
-const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
+const ADJUST_CONDITION: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
@@ -177,7 +184,8 @@ impl Store {
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;
         if outcome == AdjustOutcome::Applied
             && pays
-            && let Err(error) = self.collect_of(&adjustment.entry.user_id, &adjustment.clock).await
+            && let Err(error) =
+                self.collect_owed(&adjustment.entry.user_id, &adjustment.clock).await
         {
             // The daily collection takes the credits instead.
             tracing::warn!(cause = error.cause(), "owed credits could not be taken");
@@ -185,22 +193,23 @@ impl Store {
         Ok(outcome)
     }
 
+    /// Sends the adjustment's transaction until its outcome is final.
     async fn move_credits(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let writes = self.writes_of_adjustment(adjustment, now)?;
         let first_use = writes.len() - adjustment.uses.len();
         let (user_id, id) = (&adjustment.entry.user_id, &adjustment.entry.entry_id);
         let mut cleared = false;
         let mut sent_again = false;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let sent = self.transact_watched(writes.clone(), id, &mut sent_again).await?;
             let Transaction::Refused(refusals) = sent else { return Ok(AdjustOutcome::Applied) };
             let used_up = adjustment.used_up(&refusals, first_use);
-            let account = match self.read_refusal(adjustment, used_up, now).await? {
-                Ok(account) => account,
-                Err(outcome) => return Ok(outcome),
+            let account = match self.reread_after_refusal(adjustment, used_up, now).await? {
+                Refusal::Numbers(account) => account,
+                Refusal::Final(outcome) => return Ok(outcome),
             };
-            if let Some(refused) = adjustment.refusal_by(&account, now) {
+            if let Some(refused) = adjustment.blocked_by_numbers(&account, now) {
                 // Close the adjustment's id, because a copy of the adjustment that arrives after
                 // this refusal must not be applied. Close it even if the SDK has sent a single
                 // request, which the network may still deliver twice. The closed id is then
@@ -215,15 +224,9 @@ impl Store {
             }
             if account.tokens < adjustment.taken() && !cleared {
                 cleared = true;
-                let expired =
-                    account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
-                try_join_all(
-                    expired
-                        .map(|(rid, held)| self.release_expired(&account.pk, user_id, rid, held)),
-                )
-                .await?;
+                self.release_all_expired(&account, &expired_holds(&account, now)).await?;
             } else {
-                patience
+                backoff
                     .try_again(
                         "an adjustment kept being refused, each time for a reason that had passed",
                     )
@@ -235,12 +238,12 @@ impl Store {
     /// The writes of an adjustment's transaction.
     fn writes_of_adjustment(&self, adjustment: &Adjustment, now: u64) -> Result<Vec<Write>> {
         let Adjustment { name_key, change, entry, by, records, uses, .. } = adjustment;
-        let move_credits = Write::update(
+        let change_balance = Write::update(
             &self.tables.users,
             pk(account_pk(name_key)),
             "SET tokens = tokens + :amount, granted = granted + :amount",
         )
-        .condition(ADJUSTS)
+        .condition(ADJUST_CONDITION)
         .names([("#entry", &entry.entry_id)])
         .values([
             (":id", s(&entry.user_id)),
@@ -248,7 +251,7 @@ impl Store {
             (":taken", n(adjustment.taken())),
             (":room", n(adjustment.room())),
         ]);
-        let mut writes = vec![move_credits];
+        let mut writes = vec![change_balance];
         writes.extend(by.as_ref().map(|by| self.is_administrator(by)));
         writes.push(self.put_entry(entry)?);
         for record in records {
@@ -260,22 +263,21 @@ impl Store {
         Ok(writes)
     }
 
-    /// Finds out why an adjustment was refused. The inner error is an outcome that no late copy of
-    /// the adjustment can change. Otherwise, the only possible reason is the balance or the granted
-    /// credits of the returned account. `used_up` is the failure if the source is used up.
-    async fn read_refusal(
+    /// Reads again what the adjustment depends on, and finds out why it was refused. `used_up` is
+    /// the failure if the source is used up.
+    async fn reread_after_refusal(
         &self,
         adjustment: &Adjustment,
         used_up: Option<Error>,
         now: u64,
-    ) -> Result<Result<Account, AdjustOutcome>> {
+    ) -> Result<Refusal> {
         let Adjustment { name_key, entry, by, records, .. } = adjustment;
         // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
         // after reading the account. If the entry were read first, a copy that is applied between
         // the two reads would lower the balance and cause a false refusal.
         let account = self.account_named(name_key).await?;
         if self.has_row(&entry.user_id, &entry.entry_id).await? {
-            return Ok(Err(AdjustOutcome::Applied));
+            return Ok(Refusal::Final(AdjustOutcome::Applied));
         }
         if let Some(by) = by {
             self.administrator(by).await?;
@@ -283,11 +285,11 @@ impl Store {
         if let Some(source) = &entry.source
             && self.row_of(source).await?.is_some()
         {
-            return Ok(Err(AdjustOutcome::SourceUsed));
+            return Ok(Refusal::Final(AdjustOutcome::SourceUsed));
         }
         for record in records {
             if self.record(record.key_id(), now).await?.is_some() {
-                return Ok(Err(AdjustOutcome::KeyUsed));
+                return Ok(Refusal::Final(AdjustOutcome::KeyUsed));
             }
         }
         // A source that is used up stays used up, so a late copy is refused.
@@ -295,7 +297,10 @@ impl Store {
             return Err(StoreError::Refused(failure));
         }
         let is_there = |account: &Account| account.id == entry.user_id && account.deleted.is_none();
-        Ok(account.filter(is_there).ok_or(AdjustOutcome::Gone))
+        Ok(match account.filter(is_there) {
+            Some(account) => Refusal::Numbers(Box::new(account)),
+            None => Refusal::Final(AdjustOutcome::Gone),
+        })
     }
 
     /// Closes an id. The account refuses adjustments with this id until the Unix time `until` has

@@ -8,7 +8,7 @@ use crate::store::{Result, Store, Write, flag, n, s};
 
 /// The condition that the account's address is verified, that `granted` hasn't changed since the
 /// reserve, and that no other chat has written the e-mail.
-const ALERTS: &str = "id = :id AND active = :true AND email_verified = :true AND granted = :granted \
+const ALERT_CONDITION: &str = "id = :id AND active = :true AND email_verified = :true AND granted = :granted \
     AND (attribute_not_exists(alerted) OR alerted <> :granted)";
 
 impl Store {
@@ -19,12 +19,12 @@ impl Store {
     pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")
-            .condition(ALERTS)
+            .condition(ALERT_CONDITION)
             .values([(":id", s(&hold.user_id)), (":true", flag(true)), (":granted", n(granted))]);
         let mark = match granted.checked_sub(low) {
             None => mark,
             Some(enough) => mark
-                .condition(format!("{ALERTS} AND spent > :enough"))
+                .condition(format!("{ALERT_CONDITION} AND spent > :enough"))
                 .values([(":enough", n(enough))]),
         };
         let name = hold.account.strip_prefix(ACCOUNT).unwrap_or_default();

@@ -9,12 +9,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::Credits;
 use crate::clock::{Day, id_at};
 use crate::store::schema::pk;
-use crate::store::{Patience, Result, Store, Transaction, Write, flag, n, s};
+use crate::store::{Backoff, Result, Store, Transaction, Write, flag, n, s};
 use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind, Role};
 
 /// The condition that the account hasn't changed since it was read, and hasn't got its allowance in
 /// this period.
-const DUE: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
+const DUE_CONDITION: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
     AND (attribute_not_exists(allowance) OR allowance < :period)";
 
 /// Returns the account's allowance, and the first day of its period, if the account hasn't got the
@@ -99,7 +99,7 @@ impl Store {
     pub async fn fill_up(&self, account: &Account, of: Allowances, now: u64) -> Result<bool> {
         let mut seen = account.clone();
         let mut has_changed = false;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         while let Some((allowance, period)) = due(&seen, of, now) {
             let (writes, request) = self.filling(&seen, allowance, period, now)?;
             let Transaction::Refused(refusals) = self.transact(writes, &request).await? else {
@@ -111,7 +111,7 @@ impl Store {
                 Some(current) => seen = current,
                 None => return Ok(true),
             }
-            patience.try_again("an account kept changing while its balance was filled up").await?;
+            backoff.try_again("an account kept changing while its balance was filled up").await?;
         }
         Ok(has_changed)
     }
@@ -139,7 +139,7 @@ impl Store {
             pk(&account.pk),
             "SET allowance = :period, tokens = tokens + :amount, granted = granted + :amount",
         )
-        .condition(DUE)
+        .condition(DUE_CONDITION)
         .values([
             (":id", s(&account.id)),
             (":true", flag(true)),

@@ -180,9 +180,9 @@ impl Hold {
         FreeWork::at(now, self.limit.is_some())
     }
 
-    /// Returns true if a copy of this hold's refused reserve may still arrive at the store, because
-    /// the reserve was sent more than once.
-    pub fn may_be_late(&self) -> bool {
+    /// Returns true if a reserve of this hold was sent more than once. After a refusal, a copy may
+    /// still arrive at the store.
+    pub fn was_sent_again(&self) -> bool {
         self.sent_again
     }
 
@@ -215,6 +215,12 @@ impl Hold {
     /// Returns the account's id.
     pub fn user_id(&self) -> &str {
         &self.user_id
+    }
+
+    /// Returns true if the account contains this hold.
+    pub(super) fn is_on(&self, account: &Account) -> bool {
+        let held = account.reservations.get(&self.rid);
+        account.id == self.user_id && held.is_some_and(|held| held.owner == self.held.owner)
     }
 
     /// Copies data from the account as it was right after the credits were taken.

@@ -39,6 +39,7 @@ struct LedgerTotals {
 }
 
 /// The numbers of an account that follow from its ledger and its orders.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Numbers {
     tokens: Credits,
     granted: Credits,
@@ -46,6 +47,36 @@ struct Numbers {
     owed: Credits,
     /// The period of the last allowance.
     allowance: Option<u64>,
+}
+
+impl Numbers {
+    /// Returns the numbers that the account contains.
+    fn of(account: &Account) -> Self {
+        Self {
+            tokens: account.tokens,
+            granted: account.granted,
+            spent: account.spent,
+            owed: account.owed.unwrap_or_default(),
+            allowance: account.allowance,
+        }
+    }
+}
+
+impl LedgerTotals {
+    /// Returns the numbers that the account should contain. `None` if these totals are impossible.
+    fn numbers(&self, account: &Account, owed: Credits) -> Option<Numbers> {
+        let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
+        let tokens = exact(self.granted - self.spent)?;
+        let (granted, spent) = (exact(self.granted)?, exact(self.spent)?);
+        // If the account's grants differ from the ledger's, the transaction of its last allowance
+        // may have been split. Otherwise keep the account's period: if the account had enough
+        // credits then, the ledger contains no row for it.
+        let allowance = match account.granted == granted {
+            true => account.allowance.max(self.allowance),
+            false => self.allowance,
+        };
+        Some(Numbers { tokens, granted, spent, owed, allowance })
+    }
 }
 
 impl Store {
@@ -80,41 +111,33 @@ impl Store {
         }
         let (restored, owed) = self.reconcile_orders(orders, &totals.orders).await?;
         repairs.extend(restored);
-        self.charge_stored_chats(account, &mut totals, second, now, &mut repairs).await?;
+        self.complete_stored_chats(account, &mut totals, second, now, &mut repairs).await?;
         repairs.extend(self.reconcile_purses(account, keys, &totals, now).await?);
 
-        let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
-        let left = exact(totals.granted - totals.spent);
-        let (Some(tokens), Some(granted), Some(spent)) =
-            (left, exact(totals.granted), exact(totals.spent))
-        else {
-            repairs.push(format!(
+        match totals.numbers(account, owed) {
+            Some(numbers) => repairs.extend(self.reconcile_numbers(account, numbers).await?),
+            None => repairs.push(format!(
                 "its ledger grants {} and charges {}, which is impossible",
                 totals.granted, totals.spent
-            ));
-            return Ok(repairs);
-        };
-        let held = account.reservations.len();
-        let had = (account.tokens, account.granted, account.spent);
-        let owes_as_before = account.owed.unwrap_or_default() == owed;
-        // If the account's grants differ from the ledger's, the transaction of its last allowance
-        // may have been split. Otherwise keep the account's period: if the account had enough
-        // credits then, the ledger contains no row for it.
-        let allowance = match account.granted == granted {
-            true => account.allowance.max(totals.allowance),
-            false => totals.allowance,
-        };
-        let allows_as_before = account.allowance == allowance;
-        if held == 0 && had == (tokens, granted, spent) && owes_as_before && allows_as_before {
+            )),
+        }
+        Ok(repairs)
+    }
+
+    /// Gives the account these numbers and ends its holds, unless it already contains the numbers
+    /// and no holds. Returns descriptions of the repairs.
+    async fn reconcile_numbers(&self, account: &Account, numbers: Numbers) -> Result<Vec<String>> {
+        let mut repairs = Vec::new();
+        let (had, held) = (Numbers::of(account), account.reservations.len());
+        if held == 0 && had == numbers {
             return Ok(repairs);
         }
-        let numbers = Numbers { tokens, granted, spent, owed, allowance };
         if !self.send(&self.set_numbers(account, numbers)).await?.is_applied() {
             return Err(StoreError::Unavailable(
                 "an account changed while it was reconciled".into(),
             ));
         }
-        if !allows_as_before {
+        if had.allowance != numbers.allowance {
             repairs.push("took the period of its allowance from its ledger".into());
         }
         if !owes_as_before {
@@ -126,10 +149,11 @@ impl Store {
         if held > 0 {
             repairs.push(format!("ended {held} holds"));
         }
-        if (account.granted, account.spent) != (granted, spent) {
+        let Numbers { granted, spent, .. } = numbers;
+        if (had.granted, had.spent) != (granted, spent) {
             repairs.push(format!(
                 "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
-                account.granted, account.spent
+                had.granted, had.spent
             ));
         } else if held == 0 && account.tokens != tokens {
             repairs.push(format!(
@@ -224,7 +248,7 @@ impl Store {
 
     /// Writes the missing ledger entries of stored chats, and the missing conversations that recent
     /// chats began. If conversations of the account await erasure, schedules the erasure.
-    async fn charge_stored_chats(
+    async fn complete_stored_chats(
         &self,
         account: &Account,
         totals: &mut LedgerTotals,

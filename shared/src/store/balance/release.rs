@@ -1,17 +1,18 @@
 //! Releasing a hold, which returns its credits to the balance.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join_all;
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, FreeWork, LONGEST, Refund, Refunds, minute, refunds_key,
 };
-use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
+use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::schema::pk;
-use crate::store::{Item, Outcome, Patience, Result, Store, Write, n, s};
+use crate::store::{Backoff, Item, Outcome, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
@@ -26,7 +27,7 @@ impl Store {
     ) -> Result<()> {
         let mut refunds = hold.refunds.clone();
         let mut has_free_work = hold.has_free_work;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let mut returning =
                 ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
@@ -43,25 +44,20 @@ impl Store {
             if refund == Refund::Counted {
                 returning.count(&refunds, hold.begun_in_minute.0, limits, minute(now));
             }
-            let release_expired = self.return_credits(returning);
-            let Outcome::Refused(account) = self.send(&release_expired).await? else {
+            let release = self.return_credits(returning);
+            let Outcome::Refused(account) = self.send(&release).await? else {
                 return Ok(());
             };
-            let refused: Option<Account> = self.refused_by(&release_expired, account).await?;
+            let refused: Option<Account> = self.item_that_refused(&release, account).await?;
             let Some(refused) = refused else { return Ok(()) };
-            let is_held = refused.id == hold.user_id
-                && refused
-                    .reservations
-                    .get(&hold.rid)
-                    .is_some_and(|held| held.owner == hold.held.owner);
-            if !is_held {
+            if !hold.is_on(&refused) {
                 return Ok(());
             }
             // The counts of earlier minutes have changed since the reserve, or the map of free work
             // was created, because other refunds were counted.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
-            patience
+            backoff
                 .try_again("a release kept being refused, each time for a reason that had passed")
                 .await?;
         }
@@ -86,6 +82,18 @@ impl Store {
         self.send(&self.return_credits(returning)).await.map(drop)
     }
 
+    /// Releases several expired holds of an account at the same time. Idempotent.
+    pub(super) async fn release_all_expired(
+        &self,
+        account: &Account,
+        expired: &BTreeMap<String, StoredHold>,
+    ) -> Result<()> {
+        let released = expired
+            .iter()
+            .map(|(rid, held)| self.release_expired(&account.pk, &account.id, rid, held));
+        try_join_all(released).await.map(drop)
+    }
+
     fn return_credits(&self, returning: ReleaseWrite<'_>) -> Write {
         let ReleaseWrite { account, set, remove, condition, names, values } = returning;
         Write::update(&self.tables.users, pk(account), set + &remove)
@@ -96,12 +104,18 @@ impl Store {
     }
 }
 
+/// Returns the account's holds whose leases have ended, by hold id.
+pub(super) fn expired_holds(account: &Account, now: u64) -> BTreeMap<String, StoredHold> {
+    let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
+    expired.map(|(rid, held)| (rid.clone(), held.clone())).collect()
+}
+
 /// The condition that the hold belongs to this chat. Without this condition, a release could remove
 /// a later hold with the same id.
-const HELD: &str = "reservations.#rid.#owner = :owner";
+const HELD_CONDITION: &str = "reservations.#rid.#owner = :owner";
 
 /// Subtracts a hold's credits from the purse that counts them.
-const RETURNS_TO_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
+const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
 
 /// The parts of the write that returns a hold's credits.
 struct ReleaseWrite<'a> {
@@ -120,13 +134,13 @@ impl<'a> ReleaseWrite<'a> {
         let values = [(":id", s(user_id)), (":owner", s(&held.owner))];
         let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
         if held.purse.is_some() {
-            set.push_str(RETURNS_TO_PURSE);
+            set.push_str(PURSE_UPDATE);
         }
         Self {
             account,
             set,
             remove: " REMOVE reservations.#rid".into(),
-            condition: format!("id = :id AND {HELD}"),
+            condition: format!("id = :id AND {HELD_CONDITION}"),
             names: names.map(|(name, key)| (name.to_owned(), key.to_owned())).collect(),
             values: values.map(|(name, value)| (name.to_owned(), value)).into(),
         }
@@ -152,7 +166,7 @@ impl<'a> ReleaseWrite<'a> {
             self.condition.push_str(" AND attribute_not_exists(free_work)");
             return;
         }
-        self.set.push_str(COUNTS_FREE_WORK);
+        self.set.push_str(FREE_WORK_UPDATE);
         self.names.insert("#free_work".into(), of.key());
         self.values.extend([(":nothing".into(), n(0)), (":work".into(), n(of.counted(credits)))]);
     }

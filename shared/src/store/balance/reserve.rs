@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures_util::future::try_join_all;
 
 use crate::clock::Day;
 use crate::error::NextAllowance;
@@ -13,9 +12,10 @@ use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, free_work_a_day, minute, refunds_a_minute, refunds_key,
 };
+use crate::store::balance::release::expired_holds;
 use crate::store::schema::pk;
 use crate::store::{
-    Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
+    Backoff, Outcome, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
 use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
@@ -29,25 +29,25 @@ const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
 /// counts the chat in its minute.
-const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
+const TAKE_UPDATE: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
 /// The condition that the account accepts the caller and has enough credits, the hold is new, and
 /// no limit is reached.
-const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
+const RESERVE_CONDITION: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
     AND (attribute_not_exists(free_work.#free_work) OR free_work.#free_work < :free_work OR free_work.#free_work < free_work.#earned)";
 
 /// Counts the credits in the purse of an API key with a limit.
-const COUNTS_IN_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
+const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
 
 /// The condition that the limit of an API key covers the hold.
-const HAS_ROOM: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
+const PURSE_CONDITION: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
 
 /// The condition for a hold above the whole limit. No purse meets it.
-const NEVER_HAS_ROOM: &str = " AND purses.#purse < :none";
+const IMPOSSIBLE_CONDITION: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ enum Obstacle {
     AllowanceDue,
     /// Expired holds. Either the hold with the same idempotency key has expired, or the account has
     /// too few credits or too many holds and all its expired holds can be released.
-    ExpiredHolds(Vec<(String, StoredHold)>),
+    ExpiredHolds(BTreeMap<String, StoredHold>),
     /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
     /// this Unix time.
     OutdatedId(u64),
@@ -186,7 +186,7 @@ impl Store {
     ) -> Result<ReserveOutcome> {
         hold.choose_purse(now);
         let mut cleared = 0;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let take = self.take_credits(caller, hold, limits, now)?;
             let account: Option<Account> =
@@ -195,10 +195,10 @@ impl Store {
                         hold.taken_from(&from_item(account)?, limits, now);
                         return Ok(ReserveOutcome::Held);
                     }
-                    Outcome::Refused(account) => self.refused_by(&take, account).await?,
+                    Outcome::Refused(account) => self.item_that_refused(&take, account).await?,
                 };
             let account = account.ok_or(StoreError::NotAccepted)?;
-            match refusal(&account, caller, hold, limits, now) {
+            match reason_of_refusal(&account, caller, hold, limits, now) {
                 Refusal::Held(amount) => {
                     hold.change_amount(amount);
                     hold.taken_from(&account, limits, now);
@@ -216,7 +216,7 @@ impl Store {
                     self.clear(obstacle, &account, hold, limits, now).await?;
                 }
                 Refusal::Clear(_) | Refusal::Changed => {
-                    patience
+                    backoff
                         .try_again(
                             "a reserve kept being refused, each time for a reason that had passed",
                         )
@@ -237,15 +237,10 @@ impl Store {
     ) -> Result<()> {
         match obstacle {
             Obstacle::AllowanceDue => self.fill_up(account, limits.allowances, now).await.map(drop),
-            Obstacle::ExpiredHolds(expired) => {
-                let released = expired.iter().map(|(rid, held)| {
-                    self.release_expired(&hold.account, &hold.user_id, rid, held)
-                });
-                try_join_all(released).await.map(drop)
-            }
-            Obstacle::OutdatedId(until) => self.forget_closed(hold, until).await,
-            Obstacle::TooManyClosedIds => self.keep_closed(hold, &account.closed, now).await,
-            Obstacle::MissingMaps => self.begin_counting(hold).await,
+            Obstacle::ExpiredHolds(expired) => self.release_all_expired(account, &expired).await,
+            Obstacle::OutdatedId(until) => self.drop_outdated_id(hold, until).await,
+            Obstacle::TooManyClosedIds => self.drop_outdated_ids(hold, &account.closed, now).await,
+            Obstacle::MissingMaps => self.add_missing_maps(hold).await,
         }
     }
 
@@ -255,7 +250,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; credits that were taken are returned after the lease ends.
     pub async fn abandon(&self, hold: &Hold, now: u64) -> Result<()> {
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let close = self
                 .update_holder(hold, "SET closed.#rid = :closed")
@@ -264,21 +259,17 @@ impl Store {
                 .values([(":closed", n(now + CLOSED))])
                 .shows_item();
             let Outcome::Refused(account) = self.send(&close).await? else { return Ok(()) };
-            let account: Option<Account> = self.refused_by(&close, account).await?;
-            let is_held = |account: &Account| {
-                let held = account.reservations.get(&hold.rid);
-                account.id == hold.user_id && held.is_some_and(|held| held.owner == hold.held.owner)
-            };
-            if !account.as_ref().is_some_and(is_held) {
+            let account: Option<Account> = self.item_that_refused(&close, account).await?;
+            if !account.is_some_and(|account| hold.is_on(&account)) {
                 return Ok(());
             }
             self.return_and_close(hold, now).await?;
-            patience.try_again("a hold kept being reserved while its id was being closed").await?;
+            backoff.try_again("a hold kept being reserved while its id was being closed").await?;
         }
     }
 
     /// Removes an outdated closed id from the account.
-    async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
+    async fn drop_outdated_id(&self, hold: &Hold, until: u64) -> Result<()> {
         let forget = self
             .update_holder(hold, "REMOVE closed.#rid")
             .condition("id = :id AND closed.#rid = :until")
@@ -289,7 +280,7 @@ impl Store {
 
     /// Removes the outdated closed ids from the account, if the account's closed ids haven't
     /// changed since `closed` was read.
-    async fn keep_closed(
+    async fn drop_outdated_ids(
         &self,
         hold: &Hold,
         closed: &BTreeMap<String, u64>,
@@ -310,7 +301,7 @@ impl Store {
     }
 
     /// Adds the missing maps to the account.
-    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
+    async fn add_missing_maps(&self, hold: &Hold) -> Result<()> {
         let mut adds = String::from("SET minutes = if_not_exists(minutes, :none)");
         if hold.held.purse.is_some() {
             adds.push_str(", purses = if_not_exists(purses, :none)");
@@ -335,17 +326,17 @@ impl Store {
         limits: ChatLimits,
         now: u64,
     ) -> Result<Write> {
-        let (mut set, mut condition) = (String::from(TAKES), String::from(RESERVES));
+        let (mut set, mut condition) = (String::from(TAKE_UPDATE), String::from(RESERVE_CONDITION));
         let (mut names, mut values) = (Vec::new(), Vec::new());
         if let (Some(limit), Some(purse)) = (hold.limit, &hold.held.purse) {
-            set.push_str(COUNTS_IN_PURSE);
+            set.push_str(PURSE_UPDATE);
             names.push(("#purse".to_owned(), purse.clone()));
             match limit.tokens.checked_sub(hold.held.cost) {
                 Some(room) => {
-                    condition.push_str(HAS_ROOM);
+                    condition.push_str(PURSE_CONDITION);
                     values.push((":room".to_owned(), n(room)));
                 }
-                None => condition.push_str(NEVER_HAS_ROOM),
+                None => condition.push_str(IMPOSSIBLE_CONDITION),
             }
         }
         for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
@@ -394,68 +385,85 @@ impl Store {
 /// Finds the reason for a refused reserve in the account. A reserve that was applied before isn't
 /// reported as refused, and an invalid caller learns nothing else. A shortage is reported before
 /// the limits on chats. If two limits are reached, the limit that lasts longer is reported.
-fn refusal(
+fn reason_of_refusal(
     account: &Account,
     caller: &Credential,
     hold: &Hold,
     limits: ChatLimits,
     now: u64,
 ) -> Refusal {
-    let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
-    if let Some(held) = held.filter(|held| held.owner == hold.held.owner) {
-        return Refusal::Held(held.cost);
+    if hold.is_on(account)
+        && let Some(own) = account.reservations.get(&hold.rid)
+    {
+        return Refusal::Held(own.cost);
     }
     if caller.admits(Some(account.clone())).is_none() {
         return Refusal::NotAccepted;
     }
-    match held {
-        Some(dead) if dead.expires_at <= now => {
-            let dead = (hold.rid.clone(), dead.clone());
-            return Refusal::Clear(Obstacle::ExpiredHolds(vec![dead]));
-        }
-        Some(other) if other.fingerprint != hold.held.fingerprint => {
-            return Refusal::Refuse(Error::KeyReused);
-        }
-        Some(running) => {
-            let seconds = (running.expires_at - now).clamp(1, 5);
-            let seconds = u32::try_from(seconds).unwrap_or(5);
-            return Refusal::Refuse(Error::KeyRunning { seconds });
-        }
-        None => {}
-    }
-    match account.closed.get(&hold.rid) {
-        Some(until) if *until > now => return Refusal::Ended,
-        Some(until) => return Refusal::Clear(Obstacle::OutdatedId(*until)),
-        None => {}
+    if let Some(refusal) = key_in_use(account, hold, now) {
+        return refusal;
     }
     if due(account, limits.allowances, now).is_some() {
         return Refusal::Clear(Obstacle::AllowanceDue);
     }
-    let shortage = Shortage::of(hold, account, limits, now);
-    if shortage.is_none()
-        && let Some(refusal) = limit_reached(account, hold, limits, now)
-    {
-        return refusal;
+    if let Some(shortage) = Shortage::of(hold, account, limits, now) {
+        return unless_expired(account, Refusal::Short(shortage), now);
     }
-    let is_crowded =
-        account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
-    if shortage.is_none() && !is_crowded {
-        let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
-        return match account.minutes.is_none() || lacks_purses {
-            true => Refusal::Clear(Obstacle::MissingMaps),
-            false => Refusal::Changed,
-        };
-    }
-    let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
-    let expired: Vec<_> = expired.map(|(rid, held)| (rid.clone(), held.clone())).collect();
-    match shortage {
-        _ if !expired.is_empty() => Refusal::Clear(Obstacle::ExpiredHolds(expired)),
-        Some(shortage) => Refusal::Short(shortage),
-        None => {
-            let limit = Limit::at_once("parallel-chats", limits.parallel);
-            Refusal::Refuse(Error::TooManyChats(limit))
+    limit_reached(account, hold, limits, now)
+        .or_else(|| too_many_chats(account, limits, now))
+        .or_else(|| missing_maps(account, hold))
+        .unwrap_or(Refusal::Changed)
+}
+
+/// Returns the refusal if another request with the same idempotency key holds credits, or has
+/// ended.
+fn key_in_use(account: &Account, hold: &Hold, now: u64) -> Option<Refusal> {
+    match account.reservations.get(&hold.rid) {
+        Some(dead) if dead.expires_at <= now => {
+            let dead = [(hold.rid.clone(), dead.clone())].into();
+            return Some(Refusal::Clear(Obstacle::ExpiredHolds(dead)));
         }
+        Some(other) if other.fingerprint != hold.held.fingerprint => {
+            return Some(Refusal::Refuse(Error::KeyReused));
+        }
+        Some(running) => {
+            let seconds = (running.expires_at - now).clamp(1, 5);
+            let seconds = u32::try_from(seconds).unwrap_or(5);
+            return Some(Refusal::Refuse(Error::KeyRunning { seconds }));
+        }
+        None => {}
     }
+    let until = *account.closed.get(&hold.rid)?;
+    Some(match until > now {
+        true => Refusal::Ended,
+        false => Refusal::Clear(Obstacle::OutdatedId(until)),
+    })
+}
+
+/// Returns the refusal if too many of the account's chats wait for an answer.
+fn too_many_chats(account: &Account, limits: ChatLimits, now: u64) -> Option<Refusal> {
+    let most = usize::try_from(limits.parallel).unwrap_or(usize::MAX);
+    if account.reservations.len() < most {
+        return None;
+    }
+    let limit = Limit::at_once("parallel-chats", limits.parallel);
+    Some(unless_expired(account, Refusal::Refuse(Error::TooManyChats(limit)), now))
+}
+
+/// Returns the refusal, unless the release of the account's expired holds may make it superfluous.
+fn unless_expired(account: &Account, refusal: Refusal, now: u64) -> Refusal {
+    let expired = expired_holds(account, now);
+    match expired.is_empty() {
+        true => refusal,
+        false => Refusal::Clear(Obstacle::ExpiredHolds(expired)),
+    }
+}
+
+/// Returns the obstacle if the account lacks a map that the reserve changes.
+fn missing_maps(account: &Account, hold: &Hold) -> Option<Refusal> {
+    let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
+    let lacks_maps = account.minutes.is_none() || lacks_purses;
+    lacks_maps.then_some(Refusal::Clear(Obstacle::MissingMaps))
 }
 
 /// Returns the refusal if a limit is reached: on free work, refunds, chats in the minute, or closed

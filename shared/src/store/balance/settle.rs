@@ -3,18 +3,18 @@
 use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::Earning;
-use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
+use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, no_entries, s, to_item};
 use crate::values::{Chat, Entry};
 
 /// The condition that the chat's hold exists, and its lease hasn't ended.
-const SPENDS: &str =
+const SPEND_CONDITION: &str =
     "id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now";
 
 /// Adds the earned free work to this day and the next day.
-const EARNS: &str = ", free_work.#earned = if_not_exists(free_work.#earned, :before) + :earned, \
+const EARN_UPDATE: &str = ", free_work.#earned = if_not_exists(free_work.#earned, :before) + :earned, \
     free_work.#earned_next = if_not_exists(free_work.#earned_next, :before) + :earned";
 
 /// The outcome of a settle.
@@ -91,7 +91,7 @@ impl Store {
     /// The write that spends the chat's cost, and returns the rest of the hold to the balance.
     fn spend(&self, hold: &Hold, chat: &Chat, now: u64) -> Write {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
-        let mut condition = String::from(SPENDS);
+        let mut condition = String::from(SPEND_CONDITION);
         let mut remove = String::from(" REMOVE reservations.#rid");
         let (mut names, mut values) = (Vec::new(), Vec::new());
         if hold.quote.depends_on_usage() {
@@ -112,13 +112,13 @@ impl Store {
         }
         let free_work = hold.free_work_at(now);
         if let Some(Earning { part, before }) = hold.earns {
-            set.push_str(EARNS);
+            set.push_str(EARN_UPDATE);
             let keys = ["#earned", "#earned_next"].map(str::to_owned);
             names.extend(keys.into_iter().zip(free_work.earning_keys()));
             values.extend([(":earned", n(part)), (":before", n(before))]);
         }
         if hold.free_work > Credits::ZERO {
-            set.push_str(COUNTS_FREE_WORK);
+            set.push_str(FREE_WORK_UPDATE);
             names.push(("#free_work".into(), free_work.key()));
             values.extend([(":work", n(free_work.counted(hold.free_work))), (":nothing", n(0))]);
         }

@@ -3,11 +3,11 @@
 use crate::store::balance::limits::FreeWork;
 use crate::store::ledger::interventions::CONTENDED;
 use crate::store::schema::pk;
-use crate::store::{Patience, PlannedIntervention, Result, Store, Write, s};
+use crate::store::{Backoff, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
 
 /// Removes the day's counts, for limited API keys and for all other callers.
-const FORGETS: &str = "REMOVE free_work.#own, free_work.#of_keys";
+const FORGET_UPDATE: &str = "REMOVE free_work.#own, free_work.#of_keys";
 
 impl Store {
     /// Resets the account's counts of free work on the day of the Unix time `now`. The free work
@@ -16,7 +16,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
     pub async fn forget_free_work(&self, account: &Account, now: u64) -> Result<()> {
-        let forget = Write::update(&self.tables.users, pk(&account.pk), FORGETS)
+        let forget = Write::update(&self.tables.users, pk(&account.pk), FORGET_UPDATE)
             .condition("id = :id AND attribute_exists(free_work)")
             .names(counts(now))
             .values([(":id", s(&account.id))]);
@@ -34,24 +34,24 @@ impl Store {
         now: u64,
     ) -> Result<Account> {
         let mut seen = doing.account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let Some(days) = &mut seen.free_work else { return Ok(seen) };
             let known = counts(now).map(|(_, key)| days.remove(&key));
             if known == [None, None] {
                 return Ok(seen);
             }
-            let forget = self.update_unchanged(&seen, FORGETS).names(counts(now));
+            let forget = self.update_unchanged(&seen, FORGET_UPDATE).names(counts(now));
             match self.intervene(doing, vec![forget]).await? {
                 None => return Ok(seen),
                 Some(current) => seen = current,
             }
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 }
 
-/// Returns the names and keys of the counts in [`FORGETS`].
+/// Returns the names and keys of the counts in [`FORGET_UPDATE`].
 fn counts(now: u64) -> [(&'static str, String); 2] {
     [("#own", false), ("#of_keys", true)]
         .map(|(name, is_limited)| (name, FreeWork::at(now, is_limited).key()))

@@ -13,7 +13,7 @@ use crate::store::credentials::sessions::CALLER;
 use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::schema::{API_KEY, api_key_pk, pk};
 use crate::store::{
-    NEW, Outcome, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
+    Backoff, NEW, Outcome, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
     Write, from_item, is_id, n, s, to_item,
 };
 use crate::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
@@ -58,7 +58,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotAccepted`], [`Error::TooManyApiKeys`] and [`Error::TooManyLimitedKeys`].
     pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredApiKey) -> Result<()> {
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let put = Write::put(&self.tables.tokens, to_item(key)?).condition(NEW).shows_item();
             let add = match key.limit() {
@@ -96,7 +96,7 @@ impl Store {
                 }
                 // The account's purses have changed since they were read.
                 _ if key.limit().is_some() => {
-                    patience
+                    backoff
                         .try_again("an account's purses kept changing while a key was created")
                         .await?;
                 }
@@ -267,7 +267,7 @@ impl Store {
         only: Option<&str>,
     ) -> Result<usize> {
         let mut seen = doing.account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let ids = match only {
                 Some(id) => vec![id.to_owned()],
@@ -301,7 +301,7 @@ impl Store {
                     seen = current;
                 }
             }
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 

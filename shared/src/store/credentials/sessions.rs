@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use crate::clock::Clock;
 use crate::store::schema::{SESSION, account_pk, pk, session_pk};
 use crate::store::{
-    NEW, Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, is_id, n,
-    no_entries, s, to_item,
+    Backoff, NEW, Outcome, Result, Store, StoreError, Write, flag, from_item, is_id, n, no_entries,
+    s, to_item,
 };
 use crate::values::LEEWAY;
 use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device};
@@ -103,7 +103,7 @@ impl Store {
         };
         let session: Option<Session> = match self.send(&rotate).await? {
             Outcome::Applied(session) => return from_item(session).map(Rotation::Current),
-            Outcome::Refused(session) => self.refused_by(&rotate, session).await?,
+            Outcome::Refused(session) => self.item_that_refused(&rotate, session).await?,
         };
         let Some(session) =
             session.filter(|session| session.user_id == token.user_id && session.ends > now)
@@ -208,7 +208,7 @@ impl Store {
     ) -> Result<()> {
         let mut outdated = Vec::new();
         let mut all = ending == Ending::All;
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let update = match ending {
                 Ending::One { session, ends } if !all => {
@@ -218,7 +218,7 @@ impl Store {
             };
             let account: Option<Account> = match self.send(&update).await? {
                 Outcome::Applied(_) => return Ok(()),
-                Outcome::Refused(account) => self.refused_by(&update, account).await?,
+                Outcome::Refused(account) => self.item_that_refused(&update, account).await?,
             };
             let account = account
                 .filter(|account| account.id == caller.user_id && account.active)
@@ -232,7 +232,7 @@ impl Store {
                 account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
             outdated = over.into_iter().map(|(session, _)| session).collect();
             all |= live.len() >= REVOKED;
-            patience
+            backoff
                 .try_again("a log-out kept being refused, each time for a reason that had passed")
                 .await?;
         }

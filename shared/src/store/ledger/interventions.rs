@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::clock::Clock;
 use crate::store::schema::pk;
-use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
+use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
 /// An administrator's intervention in another account. All values in the intervention's ledger row
@@ -75,14 +75,14 @@ impl Store {
     /// administrator.
     pub async fn end_sessions_of_user(&self, doing: &PlannedIntervention<'_>) -> Result<()> {
         let mut seen = doing.account.clone();
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let end = self
                 .update_unchanged(&seen, "SET auth_epoch = :next, revoked = :none")
                 .values([(":next", n(seen.auth_epoch + 1)), (":none", no_entries())]);
             let Some(current) = self.intervene(doing, vec![end]).await? else { return Ok(()) };
             seen = current;
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 

@@ -331,7 +331,7 @@ impl Store {
     }
 
     /// Returns the account with this id. `None` if no account has this id.
-    pub(in crate::store) async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
+    pub async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
         let Some(listed) = self.listed(id).await? else { return Ok(None) };
         match self.account_of_user(&listed).await {
             Err(StoreError::Refused(Error::NoSuchUser)) => Ok(None),

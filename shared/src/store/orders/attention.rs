@@ -43,7 +43,7 @@ impl Order {
     /// Returns the number of disputes if administrators haven't been told about all of them.
     fn untold_disputes(&self) -> Option<u64> {
         let disputes = u64::try_from(self.facts.disputes.len()).unwrap_or(u64::MAX);
-        (disputes > self.told).then_some(disputes)
+        (disputes > self.disputes_told).then_some(disputes)
     }
 }
 
@@ -80,11 +80,9 @@ impl Store {
     /// administrator. If an order fails, the function continues with the other orders, and the next
     /// run tries again.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
-        let (mut waiting, mut before) = (WaitingOrders::default(), None);
+        let (mut waiting, mut pages) = (WaitingOrders::default(), self.all_orders_to_look_at());
         let mut administrators = None;
-        loop {
-            let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
-            before = orders.last().map(|order| order.id().to_owned());
+        while let Some(orders) = pages.next().await? {
             for order in &orders {
                 waiting.orders += u64::from(order.waits());
                 let Some(disputes) = order.untold_disputes() else { continue };
@@ -93,7 +91,7 @@ impl Store {
                     None => administrators.insert(self.administrators_by_email().await?),
                 };
                 match self.tell(order, disputes, told, clock.seconds()).await {
-                    Ok(true) => waiting.disputes += disputes - order.told,
+                    Ok(true) => waiting.disputes += disputes - order.disputes_told,
                     Ok(false) => {}
                     Err(error) => {
                         let (order, cause) = (order.id(), error.cause());
@@ -101,10 +99,8 @@ impl Store {
                     }
                 }
             }
-            if !more || before.is_none() {
-                return Ok(waiting);
-            }
         }
+        Ok(waiting)
     }
 
     /// Writes the e-mails about an order that was just read, and records the number of disputes

@@ -8,32 +8,26 @@ use crate::values::PaymentFacts;
 
 impl Store {
     /// Takes the credits that an account owes, up to its balance.
-    pub(in crate::store) async fn collect_of(&self, user_id: &str, clock: &Clock) -> Result<()> {
-        let mut before = None;
-        loop {
-            let (orders, more) = self.purchases(user_id, before.as_deref()).await?;
-            before = orders.last().map(|order| order.id().to_owned());
+    pub(in crate::store) async fn collect_owed(&self, user_id: &str, clock: &Clock) -> Result<()> {
+        let mut pages = self.all_purchases(user_id);
+        while let Some(orders) = pages.next().await? {
             for order in orders.into_iter().filter(|order| order.owed > Credits::ZERO) {
-                self.settle_order(order, &PaymentFacts::default(), clock).await?;
-            }
-            if !more || before.is_none() {
-                return Ok(());
+                self.apply_facts(order, &PaymentFacts::default(), clock).await?;
             }
         }
+        Ok(())
     }
 
     /// Takes owed credits from all accounts that have got credits, and tries again to move stranded
     /// credits. Returns the number of orders that still need an administrator's attention. If an
     /// order fails, the collection continues with the other orders.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
-        let (mut before, mut left) = (None, 0);
-        loop {
-            let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
-            before = orders.last().map(|order| order.id().to_owned());
+        let (mut pages, mut left) = (self.all_orders_to_look_at(), 0);
+        while let Some(orders) = pages.next().await? {
             for order in orders {
                 let known = PaymentFacts::default();
                 let id = order.id().to_owned();
-                let needs_attention = match self.settle_order(order, &known, clock).await {
+                let needs_attention = match self.apply_facts(order, &known, clock).await {
                     Ok((after, _)) if after.needs_attention() => true,
                     Ok((after, _)) => !self.stop_listing(&after).await.unwrap_or_else(|error| {
                         tracing::error!(order = id, cause = error.cause(), "is still listed");
@@ -46,9 +40,7 @@ impl Store {
                 };
                 left += usize::from(needs_attention);
             }
-            if !more || before.is_none() {
-                return Ok(left);
-            }
         }
+        Ok(left)
     }
 }

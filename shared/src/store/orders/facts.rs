@@ -10,7 +10,7 @@ use crate::store::orders::Order;
 use crate::store::orders::steps::CONTENDED;
 use crate::store::schema::{payment_pk, pk};
 use crate::store::{
-    NEW, Outcome, Patience, Result, Store, StoreError, Write, from_item, n, s, to_item,
+    Backoff, NEW, Outcome, Result, Store, StoreError, Write, from_item, n, s, to_item,
 };
 use crate::values::PaymentFacts;
 
@@ -59,7 +59,7 @@ impl Store {
         clock: &Clock,
     ) -> Result<Option<Order>> {
         let key = payment_pk(payment);
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let stored: Option<StoredPayment> = self.get(&self.tables.tokens, pk(&key)).await?;
             let seen = stored.as_ref().map(|stored| stored.version);
@@ -90,7 +90,7 @@ impl Store {
             if self.send(&keep).await?.is_applied() {
                 return Ok(None);
             }
-            patience.try_again(CONTENDED).await?;
+            backoff.try_again(CONTENDED).await?;
         }
     }
 
@@ -133,9 +133,9 @@ impl Store {
         facts: &PaymentFacts,
         clock: &Clock,
     ) -> Result<Order> {
-        let (order, owes) = self.settle_order(order, facts, clock).await?;
-        if owes && order.given > Credits::ZERO {
-            self.collect_of(&order.account, clock).await?;
+        let (order, owes) = self.apply_facts(order, facts, clock).await?;
+        if owes && order.granted > Credits::ZERO {
+            self.collect_owed(&order.account, clock).await?;
         }
         Ok(order)
     }

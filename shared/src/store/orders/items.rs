@@ -36,7 +36,8 @@ pub struct Order {
     #[serde(flatten)]
     pub facts: PaymentFacts,
     /// The credits that the buyer has got, without the credits that were taken back.
-    pub given: Credits,
+    #[serde(rename = "given")]
+    pub granted: Credits,
     /// The money in the order's ledger rows, in the currency's smallest unit.
     pub money: u64,
     /// The credits that must still be taken back.
@@ -48,15 +49,15 @@ pub struct Order {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) row: Option<String>,
     /// The number of disputes about which administrators were told by e-mail.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) told: u64,
+    #[serde(rename = "told", default, skip_serializing_if = "is_zero")]
+    pub(super) disputes_told: u64,
     /// The number of changes since the order was created.
     pub version: u64,
 }
 
 /// The item that lists an order among its buyer's items. These items are erased with the account.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Purchase {
+pub(super) struct BuyerListing {
     pub(super) pk: String,
     pub(super) user_id: String,
     /// The key form of the buyer's username.
@@ -78,12 +79,12 @@ impl Order {
             time: clock.millis(),
             session: None,
             facts: PaymentFacts::default(),
-            given: Credits::ZERO,
+            granted: Credits::ZERO,
             money: 0,
             owed: Credits::ZERO,
             stranded: None,
             row: None,
-            told: 0,
+            disputes_told: 0,
             version: 0,
         }
     }

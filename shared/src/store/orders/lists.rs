@@ -5,6 +5,29 @@ use crate::store::orders::Order;
 use crate::store::schema::{ATTENTION, ORDER, PURCHASE, order_pk, pk};
 use crate::store::{Item, Result, Store, from_item, is_id, text};
 
+/// Reads a list of orders page by page, newest first.
+pub struct OrderPages<'s> {
+    store: &'s Store,
+    /// The kind of the list's items, and the user id under which the index has them.
+    list: (&'s str, &'s str),
+    /// The id of the last order that was read.
+    before: Option<String>,
+    is_at_end: bool,
+}
+
+impl OrderPages<'_> {
+    /// Returns the next page of at most a hundred orders. `None` after the last page.
+    pub async fn next(&mut self) -> Result<Option<Vec<Order>>> {
+        if self.is_at_end {
+            return Ok(None);
+        }
+        let (page, more) = self.store.orders_in(self.list, self.before.as_deref()).await?;
+        self.is_at_end = !more || page.is_empty();
+        self.before = page.last().map(|order| order.id().to_owned());
+        Ok(Some(page))
+    }
+}
+
 impl Store {
     /// Returns the order with this id. Strongly consistent.
     pub async fn order(&self, id: &str) -> Result<Option<Order>> {
@@ -22,15 +45,30 @@ impl Store {
 
     /// Returns the orders from `since` on, newest first. `since` is in milliseconds since 1970.
     pub async fn orders_since(&self, since: u64) -> Result<Vec<Order>> {
-        let mut all: Vec<Order> = Vec::new();
-        loop {
-            let (page, more) = self.orders(all.last().map(Order::id)).await?;
+        let (mut pages, mut all) = (self.all_orders(None), Vec::new());
+        while let Some(page) = pages.next().await? {
             let is_last = page.last().is_some_and(|order| order.time < since);
             all.extend(page.into_iter().filter(|order| order.time >= since));
-            if !more || is_last {
-                return Ok(all);
+            if is_last {
+                break;
             }
         }
+        Ok(all)
+    }
+
+    /// Returns all orders that are older than the order `before`.
+    pub(super) fn all_orders(&self, before: Option<String>) -> OrderPages<'_> {
+        OrderPages { store: self, list: (ORDER, ORDER), before, is_at_end: false }
+    }
+
+    /// Returns all orders of one buyer.
+    pub(super) fn all_purchases<'s>(&'s self, user_id: &'s str) -> OrderPages<'s> {
+        OrderPages { store: self, list: (PURCHASE, user_id), before: None, is_at_end: false }
+    }
+
+    /// Returns all orders that owe credits, are stranded or are disputed.
+    pub fn all_orders_to_look_at(&self) -> OrderPages<'_> {
+        OrderPages { store: self, list: (ATTENTION, ATTENTION), before: None, is_at_end: false }
     }
 
     /// Like [`Store::orders`], for one buyer.

@@ -6,10 +6,10 @@ use uuid::Uuid;
 use crate::Credits;
 use crate::clock::Clock;
 use crate::store::orders::Order;
-use crate::store::orders::items::Purchase;
+use crate::store::orders::items::BuyerListing;
 use crate::store::schema::{pk, purchase_pk};
 use crate::store::sources::StoredSource;
-use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, s, to_item};
+use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, s, to_item};
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
@@ -20,19 +20,19 @@ impl Order {
         let mut next = Self { facts, owed: Credits::ZERO, stranded: None, ..self.clone() };
         next.money = next.facts.kept(self.price);
         let target = next.target();
-        match (target.checked_sub(self.given), account) {
+        match (target.checked_sub(self.granted), account) {
             (Some(Credits::ZERO), _) => {}
             (Some(_), None) => next.stranded = Some(Stranded::AccountDeleted),
             (Some(more), Some(account)) => match account.granted.checked_add(more) {
-                Some(_) => next.given = target,
+                Some(_) => next.granted = target,
                 None => next.stranded = Some(Stranded::GrantTooLarge),
             },
             // A deleted account owes nothing.
             (None, None) => {}
             (None, Some(account)) => {
-                let due = self.given.checked_sub(target).unwrap_or_default();
+                let due = self.granted.checked_sub(target).unwrap_or_default();
                 let taken = due.min(account.tokens);
-                next.given = self.given.checked_sub(taken).unwrap_or_default();
+                next.granted = self.granted.checked_sub(taken).unwrap_or_default();
                 next.owed = due.checked_sub(taken).unwrap_or_default();
             }
         }
@@ -48,7 +48,7 @@ impl Order {
     /// Returns the ledger entry for the step from `earlier` to this order. `None` if neither
     /// credits nor money moved.
     fn entry_since(&self, earlier: &Self, clock: &Clock) -> Option<Entry> {
-        let amount = self.given.signed() - earlier.given.signed();
+        let amount = self.granted.signed() - earlier.granted.signed();
         let signed = |money: u64| i64::try_from(money).unwrap_or(i64::MAX);
         let money = signed(self.money) - signed(earlier.money);
         if amount == 0 && money == 0 {
@@ -81,13 +81,13 @@ impl Order {
 impl Store {
     /// Merges facts into an order that was just read, and moves its credits. Also returns whether
     /// the account owes credits for other orders.
-    pub(super) async fn settle_order(
+    pub(super) async fn apply_facts(
         &self,
         mut order: Order,
         facts: &PaymentFacts,
         clock: &Clock,
     ) -> Result<(Order, bool)> {
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             let account = self.buyer(&order).await?;
             let owed = account.as_ref().and_then(|account| account.owed).unwrap_or_default();
@@ -105,7 +105,7 @@ impl Store {
             let writes = self.writes_of_step(&order, &next, account.as_ref(), entry.as_ref())?;
             match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok((next, owes)),
-                Transaction::Refused(_) => patience.try_again(CONTENDED).await?,
+                Transaction::Refused(_) => backoff.try_again(CONTENDED).await?,
             }
             // An unpaid order may just have been deleted. When the payment provider repeats the
             // event, no order is found.
@@ -116,9 +116,9 @@ impl Store {
 
     /// Returns the buyer's account. `None` if it was deleted.
     async fn buyer(&self, order: &Order) -> Result<Option<Account>> {
-        let purchase: Option<Purchase> =
+        let listing: Option<BuyerListing> =
             self.get(&self.tables.tokens, pk(purchase_pk(order.id()))).await?;
-        let Some(Purchase { name, .. }) = purchase else { return Ok(None) };
+        let Some(BuyerListing { name, .. }) = listing else { return Ok(None) };
         let account = self.account_named(&name).await?;
         Ok(account.filter(|account| account.id == order.account && account.deleted.is_none()))
     }
@@ -132,7 +132,7 @@ impl Store {
         entry: Option<&Entry>,
     ) -> Result<Vec<Write>> {
         let mut writes = vec![self.update_of(order, next)?];
-        let amount = next.given.signed() - order.given.signed();
+        let amount = next.granted.signed() - order.granted.signed();
         let owing = next.owed.signed() - order.owed.signed();
         if let Some(account) = account
             && (amount != 0 || owing != 0)

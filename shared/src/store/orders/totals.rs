@@ -16,7 +16,7 @@ pub(in crate::store) struct OrderTotals(BTreeMap<String, Totals>);
 /// The totals of an order's ledger rows.
 #[derive(Clone, Debug, Default)]
 struct Totals {
-    given: i128,
+    granted: i128,
     money: i128,
     /// The order's version after the last row.
     step: u64,
@@ -28,7 +28,7 @@ impl OrderTotals {
     pub(in crate::store) fn add(&mut self, entry: &Entry) {
         let Some(Payment { order, money, .. }) = &entry.payment else { return };
         let totals = self.0.entry(order.clone()).or_default();
-        totals.given += i128::from(entry.amount);
+        totals.granted += i128::from(entry.amount);
         totals.money += i128::from(*money);
         let step = entry.source.as_ref().and_then(|source| source.text().rsplit(':').next());
         totals.step = totals.step.max(step.and_then(|step| step.parse().ok()).unwrap_or(0));
@@ -39,10 +39,10 @@ impl OrderTotals {
 impl Order {
     /// Returns the order with the credits and the money that its ledger rows add up to.
     fn with_totals(&self, totals: &OrderTotals) -> Self {
-        let Totals { given, money, step, row } =
+        let Totals { granted, money, step, row } =
             totals.0.get(self.id()).cloned().unwrap_or_default();
         Self {
-            given: u64::try_from(given).ok().and_then(Credits::new).unwrap_or_default(),
+            granted: u64::try_from(granted).ok().and_then(Credits::new).unwrap_or_default(),
             money: u64::try_from(money).unwrap_or_default(),
             row,
             version: self.version.max(step),
@@ -65,10 +65,10 @@ impl Store {
             let order = self.order(id).await?;
             let explains = |order: &Order| {
                 owed += i128::from(order.owed.get());
-                let settled = order.given.checked_sub(order.owed) == Some(order.target());
-                i128::from(order.given.get()) == of_rows.given
+                let has_target = order.granted.checked_sub(order.owed) == Some(order.target());
+                i128::from(order.granted.get()) == of_rows.granted
                     && i128::from(order.money) == of_rows.money
-                    && (settled || order.stranded.is_some() || is_deleted)
+                    && (has_target || order.stranded.is_some() || is_deleted)
             };
             if !order.as_ref().is_some_and(explains) {
                 unexplained.push(id.clone());
@@ -90,7 +90,7 @@ impl Store {
         let (mut repairs, mut owed) = (Vec::new(), Credits::ZERO);
         for order in orders {
             let fixed = order.with_totals(totals);
-            let due = fixed.given.checked_sub(fixed.target()).unwrap_or_default();
+            let due = fixed.granted.checked_sub(fixed.target()).unwrap_or_default();
             let fixed = Order { owed: due, ..fixed };
             owed = owed.checked_add(fixed.owed).unwrap_or(Credits::MAX);
             if fixed != *order {
@@ -104,7 +104,7 @@ impl Store {
                 repairs.push(format!(
                     "the purchase {} has given {} tokens, as in the ledger",
                     fixed.id(),
-                    fixed.given
+                    fixed.granted
                 ));
             }
             if fixed.needs_attention() {
@@ -116,16 +116,16 @@ impl Store {
 
     /// Moves the missing credits of a restored order whose payment is stored. Returns a description
     /// of the repair.
-    pub(in crate::store) async fn settle_restored(
+    pub(in crate::store) async fn move_missing_credits(
         &self,
         id: &str,
         clock: &Clock,
     ) -> Result<Option<String>> {
         let Some(order) = self.order(id).await? else { return Ok(None) };
-        let had = order.given;
-        let (settled, _) = self.settle_order(order, &PaymentFacts::default(), clock).await?;
-        Ok((settled.given != had)
-            .then(|| format!("the purchase {id} has given {} tokens now", settled.given)))
+        let had = order.granted;
+        let (order, _) = self.apply_facts(order, &PaymentFacts::default(), clock).await?;
+        Ok((order.granted != had)
+            .then(|| format!("the purchase {id} has given {} tokens now", order.granted)))
     }
 
     /// Stores an order that a restore of the tables has lost, with the credits and the money in its

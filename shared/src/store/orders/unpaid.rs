@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::clock::{Clock, Day, FIRST_DAY, least_id, millis_of};
 use crate::store::orders::Order;
-use crate::store::orders::items::Purchase;
+use crate::store::orders::items::BuyerListing;
 use crate::store::schema::{orders_of_pk, pk, purchase_pk};
 use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_item};
 use crate::values::limit::HOUR;
@@ -59,14 +59,14 @@ impl Store {
 
     /// Stores a new order of this account. Idempotent.
     pub async fn create_order(&self, account: &Account, order: &Order) -> Result<()> {
-        let purchase = Purchase {
+        let listing = BuyerListing {
             pk: purchase_pk(order.id()),
             user_id: order.account.clone(),
             name: account.label.clone(),
         };
         let puts = vec![
             Write::put(&self.tables.tokens, to_item(order)?).condition(NEW),
-            Write::put(&self.tables.tokens, to_item(purchase)?),
+            Write::put(&self.tables.tokens, to_item(listing)?),
         ];
         // Ids are unique, so a refusal means that an earlier copy was applied.
         self.transact(puts, &Uuid::new_v4().to_string()).await.map(drop)
@@ -101,17 +101,20 @@ impl Store {
     /// Deletes the unpaid orders from `first` on and before `end`, in milliseconds since 1970.
     /// Returns the number of deleted orders. May also delete some older unpaid orders.
     async fn delete_unpaid_between(&self, first: u64, end: u64) -> Result<usize> {
-        let mut before = Some(least_id(end)).filter(|_| first < end);
+        if first >= end {
+            return Ok(0);
+        }
+        let mut pages = self.all_orders(Some(least_id(end)));
         let mut deleted = 0;
-        while let Some(id) = before {
-            let (orders, more) = self.orders(Some(&id)).await?;
+        while let Some(orders) = pages.next().await? {
             let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
             for some in unpaid.chunks(AT_A_TIME) {
                 let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
                 deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
             }
-            let is_in_time = |id: &String| more && millis_of(id) >= Some(first);
-            before = orders.last().map(|order| order.id().to_owned()).filter(is_in_time);
+            if orders.last().and_then(|order| millis_of(order.id())) < Some(first) {
+                break;
+            }
         }
         Ok(deleted)
     }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
 use crate::store::schema::{call_pk, pk};
-use crate::store::{Outcome, Patience, Result, Store, Write, flag, from_item, n, s};
+use crate::store::{Backoff, Outcome, Result, Store, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
 /// How long a call can be retried, in seconds. OpenAI's SDKs wait ten minutes for a reply by
@@ -46,7 +46,7 @@ impl Store {
     pub async fn key_of(&self, request: UnkeyedRequest<'_>, fresh: &str) -> Result<String> {
         // The pk contains only a hash, because the item may outlive the account for a while.
         let key = call_pk(&fingerprint(format!("{} {}", request.user_id, request.payload)));
-        let mut patience = Patience::new();
+        let mut backoff = Backoff::new();
         loop {
             if request.again
                 && let Outcome::Applied(last) = self.send(&self.comes_again(&key, request)).await?
@@ -56,7 +56,7 @@ impl Store {
             let begin = self.begins(&key, request, fresh);
             let other: Option<LastCall> = match self.send(&begin).await? {
                 Outcome::Applied(last) => return Ok(from_item::<LastCall>(last)?.key),
-                Outcome::Refused(other) => self.refused_by(&begin, other).await?,
+                Outcome::Refused(other) => self.item_that_refused(&begin, other).await?,
             };
             if let Some(other) = other
                 && !request.again
@@ -64,7 +64,7 @@ impl Store {
                 return Ok(if other.again { other.key } else { fresh.to_owned() });
             }
             // Between the two writes, another call was recorded, or the last call's record expired.
-            patience.try_again("the record of the call kept changing").await?;
+            backoff.try_again("the record of the call kept changing").await?;
         }
     }
 

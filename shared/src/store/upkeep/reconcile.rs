@@ -109,7 +109,7 @@ impl Store {
         // Do this after the sources were checked: a step of an order writes a source, which must
         // not exist already because of a step that was undone.
         for order in orders.values().flatten() {
-            done.repairs.extend(self.settle_restored(order.id(), clock).await?);
+            done.repairs.extend(self.move_missing_credits(order.id(), clock).await?);
         }
         done.repairs.extend(self.count_uses_again(vouchers, &sources).await?);
         if self.list_administrators(administrators).await? {

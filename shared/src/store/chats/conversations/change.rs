@@ -125,7 +125,7 @@ impl Store {
                 .returns(ReturnValue::AllNew);
             let found: Option<Conversation> = match self.send(&unpin).await? {
                 Outcome::Applied(changed) => return from_item(changed),
-                Outcome::Refused(shown) => self.refused_by(&unpin, shown).await?,
+                Outcome::Refused(shown) => self.item_that_refused(&unpin, shown).await?,
             };
             known = found.filter(|conversation| !conversation.deleted);
         }

@@ -169,7 +169,9 @@ impl Store {
                     };
                     return Ok(CountOutcome::In { slot, before });
                 }
-                Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
+                Outcome::Refused(count) => {
+                    self.item_that_refused(&take, count).await?.unwrap_or_default()
+                }
             };
             // An earlier copy of this attempt was counted, and only its reply was lost.
             if let Some(slot) = seen.slot_of(id) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use shared::store::{Offer, Result, SetOfferOutcome, StoredOffer};
+use shared::store::{Result, SetListOutcome, StoredList, VersionedList};
 use shared::values::Problem;
 use shared::{App, clock};
 
@@ -11,7 +11,7 @@ use shared::{App, clock};
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub fn read<L: Offer>(file: &Path) -> Result<L, String> {
+pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     let json = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
     json.parse().map_err(|problems: Vec<Problem>| {
@@ -27,18 +27,18 @@ pub fn read<L: Offer>(file: &Path) -> Result<L, String> {
 /// Sets or removes a list, whatever the current version is.
 ///
 /// # Errors
-/// The errors of [`Store::set_offer`](shared::store::Store::set_offer).
-pub async fn set<L: Offer>(app: &App, list: Option<&L>) -> Result<SetOfferOutcome<L>> {
-    let seen = app.store.current_offer::<L>().await?;
+/// The errors of [`Store::set_list`](shared::store::Store::set_list).
+pub async fn set<L: VersionedList>(app: &App, list: Option<&L>) -> Result<SetListOutcome<L>> {
+    let seen = app.store.current_list::<L>().await?;
     let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-    app.store.set_offer(None, list, seen, &app.clock).await
+    app.store.set_list(None, list, seen, &app.clock).await
 }
 
 /// Shows a list as JSON, with its version, time and author.
 ///
 /// # Errors
 /// Fails if the list can't be written as JSON.
-pub fn show<L: Serialize>(StoredOffer { list, of }: &StoredOffer<L>) -> Result<String, String> {
+pub fn show<L: Serialize>(StoredList { list, of }: &StoredList<L>) -> Result<String, String> {
     let json = serde_json::to_string_pretty(list).map_err(|error| error.to_string())?;
     Ok(format!("{json}\nversion {}, {} by {}", of.version, clock::rfc3339(of.time), of.author))
 }

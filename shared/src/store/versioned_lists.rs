@@ -1,6 +1,7 @@
-//! The operator's offers: the price list of models, and the packs of credits. The Tokens table
-//! contains the current lists under `models:current` and `packs:current`, and every version under
-//! its own key, because a chat refers to the version by which it was priced.
+//! The lists that an administrator replaces as a whole: the price list of models, and the packs of
+//! credits. The Tokens table contains the current lists under `models:current` and `packs:current`,
+//! and every version under its own key, because a chat refers to the version by which it was
+//! priced.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -15,8 +16,8 @@ use crate::values::{
     Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
 };
 
-/// A list that an administrator replaces as a whole.
-pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
+/// A list whose versions are all stored.
+pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     /// The prefix of the keys.
     const KEYS: &'static str;
 
@@ -30,7 +31,7 @@ pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     fn version(&self) -> String;
 }
 
-impl Offer for PriceList {
+impl VersionedList for PriceList {
     const KEYS: &'static str = MODELS;
     const ACT: &'static str = PRICES;
 
@@ -43,7 +44,7 @@ impl Offer for PriceList {
     }
 }
 
-impl Offer for Packs {
+impl VersionedList for Packs {
     const KEYS: &'static str = PACKS;
     const ACT: &'static str = PACKS_ACT;
 
@@ -58,7 +59,7 @@ impl Offer for Packs {
 
 /// A stored list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredOffer<L> {
+pub struct StoredList<L> {
     /// The list.
     pub list: L,
     /// The list's version, author and time.
@@ -66,7 +67,7 @@ pub struct StoredOffer<L> {
 }
 
 /// A stored price list.
-pub type StoredPrices = StoredOffer<PriceList>;
+pub type StoredPrices = StoredList<PriceList>;
 
 /// A cache of versions of the price list. A version never changes.
 #[derive(Default)]
@@ -87,17 +88,17 @@ impl PriceVersions {
     }
 }
 
-/// The outcome of [`Store::set_offer`].
+/// The outcome of [`Store::set_list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SetOfferOutcome<L> {
+pub enum SetListOutcome<L> {
     /// The list is set. `None` if it was removed.
-    Set(Option<StoredOffer<L>>),
+    Set(Option<StoredList<L>>),
     /// The list was changed after it was read.
     Changed,
 }
 
 /// The outcome of setting the price list.
-pub type SetPricesOutcome = SetOfferOutcome<PriceList>;
+pub type SetPricesOutcome = SetListOutcome<PriceList>;
 
 /// The stored form of a list. The list is stored as a JSON string, because a release must not use a
 /// list that contains fields it doesn't support.
@@ -110,11 +111,11 @@ struct Stored {
 }
 
 impl Stored {
-    fn new<L: Offer>(key: &str, list: &L, of: &ListVersion) -> Self {
+    fn new<L: VersionedList>(key: &str, list: &L, of: &ListVersion) -> Self {
         Self { pk: format!("{}{key}", L::KEYS), list: list.canonical(), of: of.clone() }
     }
 
-    fn read<L: Offer>(self) -> Result<StoredOffer<L>> {
+    fn read<L: VersionedList>(self) -> Result<StoredList<L>> {
         let wrong = |problems: Vec<Problem>| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             let Self { pk, .. } = &self;
@@ -123,7 +124,7 @@ impl Stored {
                 self.of.version
             ))
         };
-        Ok(StoredOffer { list: self.list.parse().map_err(wrong)?, of: self.of })
+        Ok(StoredList { list: self.list.parse().map_err(wrong)?, of: self.of })
     }
 }
 
@@ -136,7 +137,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Internal`] if this release can't read the list.
     pub async fn prices(&self) -> Result<Option<StoredPrices>> {
-        self.current_offer().await
+        self.current_list().await
     }
 
     /// Returns a version of the price list.
@@ -144,26 +145,26 @@ impl Store {
     /// # Errors
     /// The errors of [`Store::prices`].
     pub async fn prices_of(&self, version: &str) -> Result<Option<StoredPrices>> {
-        self.offer(version).await
+        self.stored_list(version).await
     }
 
     /// Returns the packs that are sold. `None` if no packs are set.
     ///
     /// # Errors
     /// The errors of [`Store::prices`].
-    pub async fn packs(&self) -> Result<Option<StoredOffer<Packs>>> {
-        self.current_offer().await
+    pub async fn packs(&self) -> Result<Option<StoredList<Packs>>> {
+        self.current_list().await
     }
 
     /// Returns the current list. `None` if no list is set.
     ///
     /// # Errors
     /// The errors of [`Store::prices`].
-    pub async fn current_offer<L: Offer>(&self) -> Result<Option<StoredOffer<L>>> {
-        self.offer(CURRENT).await
+    pub async fn current_list<L: VersionedList>(&self) -> Result<Option<StoredList<L>>> {
+        self.stored_list(CURRENT).await
     }
 
-    async fn offer<L: Offer>(&self, version: &str) -> Result<Option<StoredOffer<L>>> {
+    async fn stored_list<L: VersionedList>(&self, version: &str) -> Result<Option<StoredList<L>>> {
         let key = format!("{}{version}", L::KEYS);
         let stored: Option<Stored> = self.get(&self.tables.tokens, pk(key)).await?;
         stored.map(Stored::read).transpose()
@@ -176,13 +177,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotAccepted`] and [`Error::Forbidden`](crate::Error::Forbidden) if the caller
     /// is no longer an administrator.
-    pub async fn set_offer<L: Offer>(
+    pub async fn set_list<L: VersionedList>(
         &self,
         by: Option<&Administrator>,
         list: Option<&L>,
         seen: Option<&str>,
         clock: &Clock,
-    ) -> Result<SetOfferOutcome<L>> {
+    ) -> Result<SetListOutcome<L>> {
         let actor = by.map_or("manage", |by| by.account().id.as_str()).to_owned();
         let version = list.map(L::version);
         let of = |version: &str| ListVersion {
@@ -192,13 +193,13 @@ impl Store {
         };
         let new = list
             .zip(version.as_deref())
-            .map(|(list, version)| StoredOffer { list: list.clone(), of: of(version) });
+            .map(|(list, version)| StoredList { list: list.clone(), of: of(version) });
         if version.as_deref() == seen {
-            let current = self.offer::<L>(CURRENT).await?;
+            let current = self.stored_list::<L>(CURRENT).await?;
             let is_current = current.as_ref().map(|current| current.of.version.as_str()) == seen;
             return Ok(match is_current {
-                true => SetOfferOutcome::Set(current),
-                false => SetOfferOutcome::Changed,
+                true => SetListOutcome::Set(current),
+                false => SetListOutcome::Changed,
             });
         }
         let id = clock.id().to_string();
@@ -217,28 +218,28 @@ impl Store {
         writes.extend(new.as_ref().map(|new| self.keep_version(new)).transpose()?);
         writes.extend(by.map(|by| self.is_administrator(by.caller())));
         match self.transact(writes, &Uuid::new_v4().to_string()).await? {
-            Transaction::Applied => Ok(SetOfferOutcome::Set(new)),
+            Transaction::Applied => Ok(SetListOutcome::Set(new)),
             // If a copy of this transaction was applied, its act is recorded.
             Transaction::Refused(_) if self.has_act(L::ACT, &id).await? => {
-                Ok(SetOfferOutcome::Set(new))
+                Ok(SetListOutcome::Set(new))
             }
             Transaction::Refused(_) => {
                 if let Some(by) = by {
                     self.administrator(by.caller()).await?;
                 }
-                Ok(SetOfferOutcome::Changed)
+                Ok(SetListOutcome::Changed)
             }
         }
     }
 
     /// A write that replaces the current list, if its version is still `seen`.
-    fn change_current<L: Offer>(
+    fn change_current<L: VersionedList>(
         &self,
-        new: Option<&StoredOffer<L>>,
+        new: Option<&StoredList<L>>,
         seen: Option<&str>,
     ) -> Result<Write> {
         let write = match new {
-            Some(StoredOffer { list, of }) => {
+            Some(StoredList { list, of }) => {
                 Write::put(&self.tables.tokens, to_item(Stored::new(CURRENT, list, of))?)
             }
             None => Write::delete(&self.tables.tokens, pk(format!("{}{CURRENT}", L::KEYS))),
@@ -251,7 +252,7 @@ impl Store {
 
     /// A write that stores a version. If the version was stored before, its content doesn't change,
     /// because the version is a hash of the content.
-    fn keep_version<L: Offer>(&self, new: &StoredOffer<L>) -> Result<Write> {
+    fn keep_version<L: VersionedList>(&self, new: &StoredList<L>) -> Result<Write> {
         let stored = Stored::new(&new.of.version, &new.list, &new.of);
         Ok(Write::put(&self.tables.tokens, to_item(stored)?))
     }

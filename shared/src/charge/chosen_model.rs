@@ -25,7 +25,7 @@ const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
 #[derive(Clone)]
-pub struct Offer {
+pub struct ChosenModel {
     /// The AI that answers, through the model's providers.
     pub ai: Ai,
     fare: Fare,
@@ -45,7 +45,7 @@ impl Listed {
     }
 }
 
-impl Offer {
+impl ChosenModel {
     /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
     /// finds by this name, or the default model if the request contains no name. If the caller may
     /// use only some models, the default is the first of these in the list. Without a price list,
@@ -96,14 +96,6 @@ impl Offer {
         self.listed.as_ref().and_then(Listed::model).map(|model| model.name.as_str())
     }
 
-    /// Returns the rates of a model with a fare by usage.
-    fn rates(&self) -> Option<Rates> {
-        match self.fare {
-            Fare::Message(_) => None,
-            Fare::Usage(rates) => Some(rates),
-        }
-    }
-
     /// Returns the maximum number of model tokens in a picture.
     fn picture(&self) -> Option<u32> {
         self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
@@ -111,35 +103,53 @@ impl Offer {
 
     /// Returns the quote before the conversation is read. For a fare by usage, the quote assumes
     /// the longest context that the settings allow. The prompt of a request under `/v1` is already
-    /// known, so [`Bound::quote`] replaces this quote.
-    pub(super) fn quote(&self, app: &AiApp, message: &Message, context: &Context) -> Quote {
+    /// known, so its bound is returned too.
+    pub(super) fn quote(
+        &self,
+        app: &AiApp,
+        message: &Message,
+        context: &Context,
+    ) -> (Quote, Option<Bound>) {
+        let config = &app.ai.config;
         match (self.fare, context) {
             (Fare::Message(price), Context::New | Context::Conversation { .. }) => {
-                Quote::flat(price)
+                (Quote::flat(price), None)
             }
             (Fare::Message(price), Context::Given(prompt)) => {
-                Quote::by_length(price, prompt.priced_size(), app.ai.config.priced_bytes)
+                (Quote::by_length(price, prompt.priced_size(), config.priced_bytes), None)
             }
-            (Fare::Usage(rates), _) => {
-                let config = &app.ai.config;
-                let alone = Prompt::after(Vec::new(), message.text());
-                let longest = match context {
-                    Context::Conversation { .. } => {
-                        let turns = 2 * config.context_chats + 1;
-                        2 * INSTRUCTIONS + config.context_bytes + turns * (OF_TURN + 1)
-                    }
-                    Context::New | Context::Given(_) => INSTRUCTIONS,
-                };
-                let longest = u64::try_from(longest).unwrap_or(u64::MAX);
-                let prompt = self.prompt_bound(&alone).saturating_add(longest);
-                Quote::by_usage(rates, prompt, self.ai.longest_answer(None).into())
+            (Fare::Usage(rates), Context::New) => {
+                (self.quote_with_context(rates, message, INSTRUCTIONS), None)
+            }
+            (Fare::Usage(rates), Context::Conversation { .. }) => {
+                let turns = 2 * config.context_chats + 1;
+                let longest = 2 * INSTRUCTIONS + config.context_bytes + turns * (OF_TURN + 1);
+                (self.quote_with_context(rates, message, longest), None)
+            }
+            (Fare::Usage(rates), Context::Given(prompt)) => {
+                let bound = self.bound_by_usage(rates, prompt);
+                (bound.quote(), Some(bound))
             }
         }
     }
 
+    /// Returns the quote for a message and at most this number of model tokens around it.
+    fn quote_with_context(&self, rates: Rates, message: &Message, context: usize) -> Quote {
+        let alone = Prompt::after(Vec::new(), message.text());
+        let context = u64::try_from(context).unwrap_or(u64::MAX);
+        let prompt = self.prompt_bound(&alone).saturating_add(context);
+        Quote::by_usage(rates, prompt, self.ai.longest_answer(None).into())
+    }
+
     /// Returns the bound of a known prompt. `None` for a fare by message.
     pub(super) fn bound(&self, prompt: &Prompt) -> Option<Bound> {
-        let rates = self.rates()?;
+        match self.fare {
+            Fare::Message(_) => None,
+            Fare::Usage(rates) => Some(self.bound_by_usage(rates, prompt)),
+        }
+    }
+
+    fn bound_by_usage(&self, rates: Rates, prompt: &Prompt) -> Bound {
         let longest = self.ai.longest_answer(Some(prompt));
         let least = match prompt.given {
             false => LEAST_ANSWER,
@@ -148,7 +158,7 @@ impl Offer {
             true => LEAST_FOR_PROGRAMS,
         };
         let (prompt, longest) = (self.prompt_bound(prompt), longest.into());
-        Some(Bound { rates, prompt, longest, least: least.min(longest) })
+        Bound { rates, prompt, longest, least: least.min(longest) }
     }
 
     /// Returns an upper bound of the model tokens in the prompt.

@@ -6,27 +6,28 @@ use crate::aws::OPERATION;
 use crate::store::{Result, StoreError};
 
 /// Pauses of growing, random length between retries, within the time that one call may take.
-pub(in crate::store) struct Patience {
+pub(in crate::store) struct Backoff {
     until: Instant,
-    pause: Duration,
+    /// The length of the next pause, before randomness.
+    length: Duration,
 }
 
-impl Patience {
+impl Backoff {
     pub(in crate::store) fn new() -> Self {
-        Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
+        Self { until: Instant::now() + OPERATION, length: Duration::from_millis(10) }
     }
 
     /// Sleeps until the next retry. Returns `false` at once if the remaining time is too short.
-    pub(in crate::store) async fn lasts(&mut self) -> bool {
+    pub(in crate::store) async fn pause(&mut self) -> bool {
         let mut random = [0_u8; 1];
         // Without randomness, the pauses are only longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
-        let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
+        let pause = self.length.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {
             return false;
         }
         tokio::time::sleep(pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_millis(500));
+        self.length = (self.length * 2).min(Duration::from_millis(500));
         true
     }
 
@@ -35,7 +36,7 @@ impl Patience {
     /// # Errors
     /// [`StoreError::Unavailable`] with this cause, at once, if the remaining time is too short.
     pub(in crate::store) async fn try_again(&mut self, cause: &str) -> Result<()> {
-        match self.lasts().await {
+        match self.pause().await {
             true => Ok(()),
             false => Err(StoreError::Unavailable(cause.to_owned())),
         }
