@@ -13,7 +13,7 @@ use functions::{ENDPOINTS, Function};
 use futures_util::future::try_join_all;
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
-use shared::aws::Endpoint;
+use shared::aws::ServiceUrl;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
 use shared::store::SetPricesOutcome;
@@ -90,7 +90,7 @@ impl Server {
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
         // The data folder stays free if the functions use another store.
-        let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+        let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
         let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener =

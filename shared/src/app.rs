@@ -507,13 +507,7 @@ pub struct MailApp {
     pub url: Option<String>,
 }
 
-impl Deref for MailApp {
-    type Target = App;
-
-    fn deref(&self) -> &App {
-        &self.app
-    }
-}
+extends!(MailApp, app: App);
 
 impl UsesSettings for MailApp {
     const SETTINGS: &'static [Names] = &[MailConfig::SETTINGS];

@@ -450,7 +450,7 @@ async fn an_order_that_changes_stops_its_reconciliation() {
     assert_eq!(stopped, Err(StoreError::Unavailable(cause)));
     let now = api.now();
     store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
-    assert_eq!(store.order(order.id()).await.unwrap().unwrap().given.get(), 1000);
+    assert_eq!(store.order(order.id()).await.unwrap().unwrap().granted.get(), 1000);
 }
 
 #[tokio::test]

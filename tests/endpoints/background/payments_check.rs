@@ -10,7 +10,7 @@ use shared::app::PaymentsApp;
 use shared::clock::Clock;
 use shared::config::{Settings, StripeConfig};
 use shared::mail::Mail;
-use shared::payments::{self, Cure, Difference};
+use shared::payments::{self, Difference, Repair};
 use shared::stripe::Stripe;
 use shared::telemetry::metrics::Metric;
 
@@ -163,7 +163,9 @@ async fn only_paid_pages_of_another_stack_are_differences() {
         let mut lines = Vec::new();
         let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
         let stripe = payments.stripe.as_ref().unwrap();
-        payments::compare(&payments.app, stripe, 30, Cure::Restore, each).await.unwrap();
+        payments::compare_and_repair(&payments.app, stripe, 30, Repair::Restore, each)
+            .await
+            .unwrap();
         lines
     };
     assert_eq!(differences().await, [""; 0]);

@@ -140,10 +140,10 @@ impl Store {
         if had.allowance != numbers.allowance {
             repairs.push("took the period of its allowance from its ledger".into());
         }
-        if !owes_as_before {
+        if had.owed != numbers.owed {
             repairs.push(format!(
-                "set what it owes to {owed} tokens, as in its purchases; it owed {}",
-                account.owed.unwrap_or_default()
+                "set what it owes to {} tokens, as in its purchases; it owed {}",
+                numbers.owed, had.owed
             ));
         }
         if held > 0 {
@@ -155,10 +155,10 @@ impl Store {
                 "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
                 had.granted, had.spent
             ));
-        } else if held == 0 && account.tokens != tokens {
+        } else if held == 0 && had.tokens != numbers.tokens {
             repairs.push(format!(
-                "set its balance to {tokens} tokens, as in its ledger; it was {}",
-                account.tokens
+                "set its balance to {} tokens, as in its ledger; it was {}",
+                numbers.tokens, had.tokens
             ));
         }
         Ok(repairs)
