@@ -1,5 +1,6 @@
-//! Generates `alarms.yaml`, which contains the alarms and the dashboard. The table below lists
-//! every alarm. Groups of functions, tables and indexes come from `template.yaml`.
+//! Generates `alarms.yaml`, which contains the alarms and the dashboard, and the list of alarms in
+//! docs/operate/runbooks.md. The table below lists every alarm. Groups of functions, tables and
+//! indexes come from `template.yaml`.
 
 use crate::Failure;
 use crate::files::Files;
@@ -7,9 +8,14 @@ use crate::functions::Function;
 use crate::groups::Group;
 use crate::tables::Table;
 
+use self::Urgency::{Now, ThisWeek, Today};
+
 /// A CloudWatch alarm.
 struct Alarm {
     name: String,
+    /// The name in the list of alarms, if one row represents several alarms.
+    listed_as: Option<&'static str>,
+    urgency: Urgency,
     /// The comment above the alarm.
     about: &'static str,
     /// The section of docs/operate/runbooks.md that says what to do.
@@ -21,6 +27,27 @@ struct Alarm {
     periods: (u32, u32),
     /// How the alarm treats periods without data.
     missing: &'static str,
+}
+
+/// How soon a person must answer an alarm.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    /// Many users get failures, or will soon.
+    Now,
+    /// Work is late, or a few users are affected. The delay loses nothing.
+    Today,
+    /// A person must decide something that has a deadline of some days.
+    ThisWeek,
+}
+
+impl Urgency {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Today => "today",
+            Self::ThisWeek => "this week",
+        }
+    }
 }
 
 /// The value that an alarm compares with its threshold.
@@ -52,16 +79,29 @@ const HOUR: u32 = 3600;
 /// The namespace of the functions' own metrics.
 const OWN: &str = "!Ref Stack";
 
+const RUNBOOKS: &str = "docs/operate/runbooks.md";
+
+/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains those of
+/// the canaries and of failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
+const ELSEWHERE: [(&str, &str, Urgency); 3] = [
+    ("…Canary", "canaries", Today),
+    ("FailedRequests", "failed-requests", Now),
+    ("Budget", "budget", Today),
+];
+
 impl Alarm {
     /// Creates an alarm with this threshold, for a single period.
     fn at_threshold(
         threshold: &'static str,
         name: &str,
         runbook: &'static str,
+        urgency: Urgency,
         watches: Watches,
     ) -> Self {
         Self {
             name: name.to_owned(),
+            listed_as: None,
+            urgency,
             about: "",
             runbook,
             watches,
@@ -74,6 +114,11 @@ impl Alarm {
 
     fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
+    }
+
+    /// Lists the alarm under this name, together with other alarms of the same name.
+    fn listed_as(self, name: &'static str) -> Self {
+        Self { listed_as: Some(name), ..self }
     }
 
     /// Sets how many of the last `all` periods must break the threshold.
@@ -143,14 +188,14 @@ fn alarms(
         let (errors, name) = (all("errors", "SUM", errors), format!("ErrorsOf{name}"));
         alarms.push(match index {
             _ if group.is_background() => {
-                Alarm::at_threshold("1", &name, "errors-of-background-work", errors)
+                Alarm::at_threshold("1", &name, "errors-of-background-work", Today, errors)
                     .for_periods(2, 3)
                     .about("These run every five minutes: two failures in three runs are not a coincidence.")
             }
-            0 => Alarm::at_threshold("3", &name, "errors", errors).about(
-                "Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count.",
-            ),
-            _ => Alarm::at_threshold("3", &name, "errors", errors),
+            0 => Alarm::at_threshold("3", &name, "errors", Now, errors)
+                .listed_as("ErrorsOf…")
+                .about("Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count."),
+            _ => Alarm::at_threshold("3", &name, "errors", Now, errors).listed_as("ErrorsOf…"),
         });
     }
     for (index, (group, name)) in watched().enumerate() {
@@ -158,12 +203,13 @@ fn alarms(
         let (throttles, name) = (all("throttles", "SUM", throttles), format!("ThrottlesOf{name}"));
         alarms.push(match index {
             _ if group.is_background() => {
-                Alarm::at_threshold("1", &name, "throttles", throttles).for_periods(2, 3)
+                Alarm::at_threshold("1", &name, "throttles", Today, throttles).for_periods(2, 3)
             }
-            0 => Alarm::at_threshold("10", &name, "throttles", throttles).about(
-                "Requests that Lambda refused because the concurrency of the function or of the account is used up.",
-            ),
-            _ => Alarm::at_threshold("10", &name, "throttles", throttles),
+            0 => Alarm::at_threshold("10", &name, "throttles", Now, throttles)
+                .listed_as("ThrottlesOf…")
+                .about("Requests that Lambda refused because the concurrency of the function or of the account is used up."),
+            _ => Alarm::at_threshold("10", &name, "throttles", Now, throttles)
+                .listed_as("ThrottlesOf…"),
         });
     }
 
@@ -174,7 +220,7 @@ fn alarms(
     let duration = || Metric::sum("AWS/Lambda", "Duration").statistic("p99");
     let slow = all("milliseconds", "MAX", of_functions(group("QuickFunctions")?, "d", duration));
     alarms.push(
-        Alarm::at_threshold("3000", "SlowAnswers", "slow-answers", slow)
+        Alarm::at_threshold("3000", "SlowAnswers", "slow-answers", Today, slow)
             .for_periods(3, 3)
             .about("The slowest 1 % of requests, for the slowest function."),
     );
@@ -199,7 +245,7 @@ fn alarms(
         metrics: asking,
     };
     alarms.push(
-        Alarm::at_threshold("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
+        Alarm::at_threshold("90", "SlowChats", "slow-chats", Today, slow).for_periods(3, 3).about(
             "The slowest answers of the functions that ask the AI, in per cent of their time-outs.",
         ),
     );
@@ -209,6 +255,7 @@ fn alarms(
             "!Ref ConcurrencyAlarm",
             "Concurrency",
             "concurrency",
+            Now,
             Watches::One(running),
         )
         .for_periods(3, 5)
@@ -220,7 +267,7 @@ fn alarms(
     let age =
         Metric::sum("AWS/Lambda", "IteratorAge").statistic("Maximum").of("FunctionName", mail);
     alarms.push(
-        Alarm::at_threshold("900000", "MailIsLate", "late-mail", Watches::One(age)).about(
+        Alarm::at_threshold("900000", "MailIsLate", "late-mail", Today, Watches::One(age)).about(
             "The age of the oldest e-mail that the function mail received, in milliseconds.",
         ),
     );
@@ -233,7 +280,8 @@ fn alarms(
             ("erasures".into(), runs("ErasedAccounts")),
         ],
     };
-    let stopped = Alarm::at_threshold("1", "BackgroundStopped", "background-work-stopped", runs);
+    let stopped =
+        Alarm::at_threshold("1", "BackgroundStopped", "background-work-stopped", Today, runs);
     alarms.push(
         Alarm { breaks: BELOW, ..stopped }.for_periods(3, 3).missing("breaching").about(
             "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is recorded as a sample.",
@@ -245,6 +293,7 @@ fn alarms(
             "5",
             "Refunds",
             "refunds",
+            Now,
             Watches::Several {
                 id: "percent",
                 expression: "IF(refunds >= 20, 100 * refunds / SUM([refunds, chats]), 0)".into(),
@@ -265,9 +314,17 @@ fn alarms(
         expression: "100 * MAX([openai, openai2, bedrock])".into(),
         metrics: failures.into(),
     };
+<<<<<<< HEAD
     alarms.push(Alarm::at_threshold("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
         "The share of a provider's calls that failed, in per cent, for the provider that fails most. A failed call counts even if another provider then answers.",
     ));
+=======
+    alarms.push(
+        Alarm::at_threshold("50", "AiFailures", "ai-failures", Now, failures)
+            .for_periods(2, 3)
+            .about("The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place."),
+    );
+>>>>>>> w-docs2
     let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
         (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
     });
@@ -277,7 +334,7 @@ fn alarms(
         metrics: unfunded.into(),
     };
     alarms.push(
-        Alarm::at_threshold("1", "AiUnfunded", "empty-ai-account", unfunded)
+        Alarm::at_threshold("1", "AiUnfunded", "empty-ai-account", Now, unfunded)
             .about("A provider refuses calls because your account there has no money."),
     );
     alarms.push(
@@ -285,39 +342,48 @@ fn alarms(
             "10",
             "SettleConflicts",
             "settle-conflicts",
+            Today,
             Watches::One(Metric::sum(OWN, "SettleConflicts")),
         )
         .about("Answers that the store refused to settle: the AI's work was lost."),
     );
     let uncovered = Metric::sum(OWN, "Uncovered").every(900);
     alarms.push(
-        Alarm::at_threshold("1", "Uncovered", "uncovered-tokens", Watches::One(uncovered))
+        Alarm::at_threshold("1", "Uncovered", "uncovered-tokens", Today, Watches::One(uncovered))
             .about("Tokens that messages cost beyond their holds. Users don't pay for them."),
     );
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
-    alarms
-        .push(Alarm::at_threshold("5", "MailFailures", "mail-failures", Watches::One(failed)).about(
+    let failed = Watches::One(failed);
+    let failed = Alarm::at_threshold("5", "MailFailures", "mail-failures", Today, failed);
+    alarms.push(failed.about(
         "Failed e-mails that are not retried. A few suggest wrong addresses, and many a wrong configuration.",
     ));
     let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         .statistic("Maximum")
         .of("QueueName", "!Ref FailureQueue");
     alarms.push(
-        Alarm::at_threshold("1", "FailedWork", "failed-work", Watches::One(waiting)).missing("ignore").about(
-            "Lambda put a record of failed work into the queue. The alarm stays until the queue is empty.",
-        ),
+        Alarm::at_threshold("1", "FailedWork", "failed-work", Today, Watches::One(waiting))
+            .missing("ignore")
+            .about("Lambda put a record of failed work into the queue. The alarm stays until the queue is empty."),
     );
     let stranded = Metric::sum(OWN, "StrandedOrders").every(900);
     alarms.push(
-        Alarm::at_threshold("1", "StrandedOrders", "stranded-orders", Watches::One(stranded))
-            .about("A payment arrived, and its tokens can't be granted."),
+        Alarm::at_threshold(
+            "1",
+            "StrandedOrders",
+            "stranded-purchases",
+            Today,
+            Watches::One(stranded),
+        )
+        .about("A payment arrived, and its tokens can't be granted."),
     );
     let waiting = Metric::sum(OWN, "OrdersToLookAt").statistic("Maximum").every(HOUR);
     alarms.push(
         Alarm::at_threshold(
             "1",
             "OrdersToLookAt",
-            "orders-that-need-attention",
+            "purchases-that-need-attention",
+            ThisWeek,
             Watches::One(waiting),
         )
         .missing("ignore")
@@ -325,18 +391,24 @@ fn alarms(
     );
     let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
     alarms.push(
-        Alarm::at_threshold("1", "Disputes", "disputes", Watches::One(disputes))
+        Alarm::at_threshold("1", "Disputes", "disputes", ThisWeek, Watches::One(disputes))
             .about("A bank demands money back. Each dispute counts once."),
     );
     let missed = Metric::sum(OWN, "MissedPayments").every(HOUR);
     alarms.push(
-        Alarm::at_threshold("1", "MissedPayments", "missed-payments", Watches::One(missed))
+        Alarm::at_threshold("1", "MissedPayments", "missed-payments", Today, Watches::One(missed))
             .about("Stripe lists a payment, a refund or a dispute that no event has reported."),
     );
     let refused = Metric::sum(OWN, "StripeKeyRefused").every(HOUR);
     alarms.push(
-        Alarm::at_threshold("1", "StripeKeyRefused", "refused-stripe-key", Watches::One(refused))
-            .about("Stripe refuses the API key, so nothing can be bought or compared."),
+        Alarm::at_threshold(
+            "1",
+            "StripeKeyRefused",
+            "refused-stripe-key",
+            Today,
+            Watches::One(refused),
+        )
+        .about("Stripe refuses the API key, so nothing can be bought or compared."),
     );
     let checks = Metric::sum(OWN, "PaymentsChecked").statistic("SampleCount").every(HOUR);
     let checks = Watches::Several {
@@ -344,7 +416,7 @@ fn alarms(
         expression: "FILL(checks, 0)".into(),
         metrics: vec![("checks".into(), checks)],
     };
-    let late = Alarm::at_threshold("1", "PaymentsUnchecked", "late-payments-check", checks);
+    let late = Alarm::at_threshold("1", "PaymentsUnchecked", "late-payments-check", Today, checks);
     alarms.push(
         Alarm { breaks: BELOW, ..late }.for_periods(3, 3).missing("breaching").about(
             "No comparison with Stripe has finished for three hours. A comparison is scheduled every hour, even if nothing is sold.",
@@ -361,12 +433,19 @@ fn alarms(
         broken.push((id.to_owned(), errors));
     }
     alarms.push(
-        Alarm::at_threshold("1", "PaymentErrors", "payment-errors", all("errors", "SUM", broken))
-            .about("An event couldn't be handled, or a function for payments crashed."),
+        Alarm::at_threshold(
+            "1",
+            "PaymentErrors",
+            "payment-errors",
+            Today,
+            all("errors", "SUM", broken),
+        )
+        .about("An event couldn't be handled, or a function for payments crashed."),
     );
     let differences = Metric::sum(OWN, "AuditDifferences").statistic("Maximum");
+    let differences = Watches::One(differences);
     alarms.push(
-        Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Watches::One(differences))
+        Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Today, differences)
             .missing("ignore")
             .about("`manage audit` found a balance that its ledger doesn't explain. The alarm stays until an audit finds none."),
     );
@@ -394,7 +473,7 @@ fn throttled(tables: &[Table]) -> [Alarm; 3] {
         }
     }
     let alarm = |name, metrics| {
-        Alarm::at_threshold("10", name, "store-throttles", all("throttles", "SUM", metrics))
+        Alarm::at_threshold("10", name, "store-throttles", Today, all("throttles", "SUM", metrics))
     };
     [
         alarm("StoreThrottles", of_tables).about(
@@ -431,18 +510,48 @@ pub fn generate(
     text += &dashboard(&alarms);
     text += OUTPUTS;
     files.put("alarms.yaml", text);
-    let runbooks = files.read("docs/operate/runbooks.md")?;
+    let runbooks = files.read(RUNBOOKS)?;
     let sections: Vec<String> =
         runbooks.split("\n## ").map(|section| with_alarms(section, &alarms)).collect();
-    files.put("docs/operate/runbooks.md", sections.join("\n## "));
-    Ok(())
+    let list = list(&sections, &alarms)?;
+    files.put(RUNBOOKS, sections.join("\n## "));
+    files.put_part(RUNBOOKS, "alarms", &list)
+}
+
+/// Returns the list of all alarms, each with its urgency and a link to its section.
+fn list(sections: &[String], alarms: &[Alarm]) -> Result<String, Failure> {
+    let mut rows: Vec<(&str, &str, Urgency)> = ELSEWHERE.to_vec();
+    for Alarm { name, listed_as, runbook, urgency, .. } in alarms {
+        let row = (listed_as.unwrap_or(name), *runbook, *urgency);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows.sort_unstable_by_key(|(name, ..)| name.trim_start_matches('…'));
+    let mut text = "\n| alarm | section | answer |\n|---|---|---|\n".to_owned();
+    for (name, runbook, urgency) in rows {
+        let mut headings = sections.iter().map(|section| heading(section));
+        let found = headings.find(|heading| anchor(heading) == runbook);
+        let found = found.ok_or_else(|| format!("{RUNBOOKS} has no section #{runbook}"))?;
+        text += &format!("| `{name}` | [{found}](#{runbook}) | {} |\n", urgency.words());
+    }
+    Ok(text + "\n")
+}
+
+/// Returns the first line of a section.
+fn heading(section: &str) -> &str {
+    section.lines().next().unwrap_or_default()
+}
+
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
 }
 
 /// Updates the names of the alarms in a section of docs/operate/runbooks.md. Keeps the names of
 /// alarms that template.yaml defines.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
-    let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
+    let anchor = anchor(heading(section));
     let own: Vec<&str> = alarms
         .iter()
         .filter(|alarm| alarm.runbook == anchor)
@@ -470,7 +579,7 @@ fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
 
 impl Alarm {
     fn yaml(&self) -> String {
-        let Self { name, about, runbook, watches, breaks, threshold, periods, missing } = self;
+        let Self { name, about, runbook, watches, breaks, threshold, periods, missing, .. } = self;
         let mut text = comment(about);
         text += &format!(
             "  {name}:\n    Type: AWS::CloudWatch::Alarm\n    Properties:\n      AlarmDescription: docs/operate/runbooks.md#{runbook}\n"

@@ -205,15 +205,23 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
     Ok(groups)
 }
 
-/// Generates the lists that `template.yaml` passes to `alarms.yaml`.
+/// Generates the lists that `template.yaml` passes to `alarms.yaml`, and the table of groups in
+/// docs/operate/runbooks.md.
 pub fn generate(files: &mut Files, groups: &[Group]) -> Result<(), Failure> {
     let mut lists = String::new();
-    for Group { parameter, functions, .. } in groups {
+    let mut table = "\n| ending | functions |\n|---|---|\n".to_owned();
+    for Group { parameter, alarms, functions, .. } in groups {
         lists += &format!("        {parameter}: !Join\n          - \",\"\n");
         for (index, (_, id)) in functions.iter().enumerate() {
             let dash = if index == 0 { "- - " } else { "  - " };
             lists += &format!("          {dash}!Ref {id}\n");
         }
+        if let Some(ending) = alarms {
+            let names: Vec<String> =
+                functions.iter().map(|(name, _)| format!("`{name}`")).collect();
+            table += &format!("| `{ending}` | {} |\n", names.join(", "));
+        }
     }
-    files.put_part("template.yaml", "functions of each alarm", &lists)
+    files.put_part("template.yaml", "functions of each alarm", &lists)?;
+    files.put_part("docs/operate/runbooks.md", "groups", &(table + "\n"))
 }

@@ -18,8 +18,9 @@ pub struct NewEndpoint {
     method: String,
     /// The path, without a trailing slash or parameters. No other endpoint may have this path
     path: String,
-    /// The endpoint's folder in functions/src, and its test's folder in tests/endpoints
-    #[arg(long, default_value = "service")]
+    /// The endpoint's folder in functions/src, and its test's folder in tests/endpoints, such as
+    /// account
+    #[arg(long)]
     room: String,
 }
 
@@ -104,12 +105,18 @@ impl NewEndpoint {
     fn handler(&self) -> String {
         let Self { name, method, path, .. } = self;
         let (words, utoipa) = (self.words(), method.to_lowercase());
-        let (tag, check) = match self.is_for_administrators() {
-            true => ("Administration", "auth::administrator(&app, &req, async { Ok(()) }).await?;"),
-            false => (
-                "Service",
-                "let caller = auth::caller(&app, &req).await?;\n    app.store.account_of(&caller).await?;",
-            ),
+        let tag = match self.room.as_str() {
+            "account" | "auth" => "Accounts",
+            "admin" => "Administration",
+            "chats" => "Chat",
+            "openai" => "OpenAI",
+            _ => "Service",
+        };
+        let check = match self.is_for_administrators() {
+            true => "auth::administrator(&app, &req, async { Ok(()) }).await?;",
+            false => {
+                "let caller = auth::caller(&app, &req).await?;\n    app.store.account_of(&caller).await?;"
+            }
         };
         let lambda = format!("Lambda::new(\"{words}\").permits(permits![VERIFY_TOKENS])");
         // Break a long line as rustfmt does.

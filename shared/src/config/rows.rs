@@ -108,9 +108,10 @@ settings! {
         LOGIN_ATTEMPTS: Number = Number::new(100, 3, 100) =>
             parameter("LoginAttempts", "How many wrong passwords per day an account accepts from \
                 unknown clients")
-            .docs("how many wrong passwords a day are accepted for each account from unknown \
-                clients, and for each session that confirms the current password. Other limits \
-                apply to [known clients](../internals/security.md#limits)");
+            .docs("after how many wrong passwords in a day further log-ins of unknown clients, \
+                and further confirmations of the current password, are refused. [The \
+                limits](../internals/security.md#limits) say how the number is divided, and what \
+                known clients may do");
 
         LOGIN_FAILURES_PER_ADDRESS: Number = Number::new(100, 0, 1000) =>
             parameter("LoginFailuresPerAddress", "How many log-ins from one source address may \
@@ -272,14 +273,13 @@ settings! {
             parameter("FreeWork", "How many tokens the failed and stopped messages of an account \
                 may be worth per day, if the account has earned less; 0 means a hundred times \
                 ChatPrice")
-            .docs("the maximum price, in tokens, of an account's [failed and stopped \
-                messages](../internals/security.md#free-use-of-the-ai) in a day (UTC). If a \
-                quarter of the account's charges of today and yesterday is more, that amount is \
-                the maximum. 0 means a hundred times `CHAT_PRICE`, which is 10,000 tokens by \
+            .docs("the limit, in tokens, on the price of an account's [failed and stopped \
+                messages](../internals/security.md#free-use-of-the-ai) in a day (UTC). The limit \
+                is the larger of this number and a quarter of the account's charges of today and \
+                yesterday. 0 means a hundred times `CHAT_PRICE`, which is 10,000 tokens by \
                 default. An account that was charged 60,000 tokens today and yesterday gets a \
                 quarter of that, 15,000. If the fares of a price list are much higher, set the \
-                price of a hundred messages. `REFUNDS_PER_DAY` no longer exists: remove the \
-                parameter `RefundsPerDay` from `samconfig.toml`");
+                price of a hundred messages");
     }
     "The AI" {
         AI_PROVIDER: Text = Text::new("echo") =>
@@ -484,7 +484,7 @@ settings! {
                 account, statistics and exports for administrators")
             .range(1, Some(100_000))
             .default_number(20)
-            .docs("the limit of `RequestRate`, but for each [expensive \
+            .docs("like `RequestRate`, for each [expensive \
                 method](../internals/security.md#limits)");
 
         =>

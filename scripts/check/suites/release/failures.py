@@ -29,7 +29,7 @@ PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/chec
 WRONG = [
     ("scripts/build mips", "arm64 or x86_64, not for mips"), ("scripts/deploy --print", "required: profile\n"),
     ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"), ("scripts/smoke nonsense", "nonsense is not a URL"),
-    ("scripts/smoke", "give a URL, or --stack"), ("scripts/restore farebox-prod yesterday", "'yesterday' is not a second such as"),
+    ("scripts/smoke", "give a URL, or --stack"), ("scripts/restore farebox-prod yesterday", "'yesterday' is not a time such as"),
     ("scripts/restore farebox-prod 2999-01-01T00:00:00Z", "is in the future"),
     ("scripts/restore farebox-prod 2026-11-21T10:00:00Z --deleted /nonexistent", "/nonexistent can't be read"),
     ("scripts/release/build", "name the file"), ("scripts/release/program /nonexistent/x", "in a folder that exists"), ("scripts/release/published v1", "a commit"),
