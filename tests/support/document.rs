@@ -56,6 +56,39 @@ pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
+/// A value in an operation's reply that another operation's request needs.
+pub struct Link {
+    pub from: String,
+    /// The value's place in the reply, as a JSON pointer.
+    pub pointer: String,
+    pub to: String,
+    /// The parameter of the path, or the field of the body, that gets the value.
+    pub input: String,
+    pub is_field: bool,
+}
+
+/// Every link in the document.
+pub static LINKS: LazyLock<Vec<Link>> = LazyLock::new(|| {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut all = Vec::new();
+    for (_, _, operation) in operations(&DOCUMENT) {
+        let replies = operation["responses"].as_object().unwrap().values();
+        for (to, link) in replies.filter_map(|reply| reply["links"].as_object()).flatten() {
+            for (part, is_field) in [("parameters", false), ("requestBody", true)] {
+                let inputs = link[part].as_object().into_iter().flatten();
+                all.extend(inputs.map(|(input, value)| Link {
+                    from: text(&operation["operationId"]),
+                    pointer: text(value).replace("$response.body#", ""),
+                    to: to.clone(),
+                    input: input.clone(),
+                    is_field,
+                }));
+            }
+        }
+    }
+    all
+});
+
 /// Returns the operations, each with its method and its route's path.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
