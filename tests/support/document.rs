@@ -1,6 +1,7 @@
 //! Checks that each request and reply in a test conforms to the OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use functions::ROUTES;
@@ -56,6 +57,25 @@ pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
+/// Returns the status of a successful reply on this route.
+pub fn success(route: &Route) -> u16 {
+    let replies = &OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].replies;
+    *replies.keys().find(|status| (200..300).contains(*status)).unwrap()
+}
+
+/// Returns the event of an endpoint in `events/`, whose body and parameters are the document's
+/// examples.
+pub fn example_event(endpoint: &str) -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let file = root.join(format!("events/{endpoint}.json"));
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// Returns the body in an event. `None` if there is no body.
+pub fn example_body(event: &Value) -> Option<Value> {
+    event["body"].as_str().map(|body| serde_json::from_str(body).unwrap())
+}
+
 /// A value in an operation's reply that another operation's request needs.
 pub struct Link {
     pub from: String,
@@ -88,6 +108,15 @@ pub static LINKS: LazyLock<Vec<Link>> = LazyLock::new(|| {
     }
     all
 });
+
+impl Link {
+    /// Returns the value that the input has in the event of the endpoint that needs it.
+    pub fn example(&self, event: &Value) -> String {
+        let body = || example_body(event).unwrap();
+        let inputs = if self.is_field { body() } else { event["pathParameters"].clone() };
+        inputs[&self.input].as_str().unwrap().to_owned()
+    }
+}
 
 /// Returns the operations, each with its method and its route's path.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
