@@ -57,6 +57,12 @@ pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
+/// Returns true if the document says that a request on this route may need a credential.
+pub fn takes_a_credential(route: &Route) -> bool {
+    let operation = OPERATIONS.get(&(route.method.to_owned(), route.path.to_owned()));
+    operation.is_some_and(|operation| operation.takes_a_credential)
+}
+
 /// Returns the status of a successful reply on this route.
 pub fn success(route: &Route) -> u16 {
     let replies = &OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].replies;
@@ -135,6 +141,7 @@ struct Operation {
     body: Option<Validator>,
     needs_a_body: bool,
     takes_a_form: bool,
+    takes_a_credential: bool,
     replies: BTreeMap<u16, Reply>,
 }
 
@@ -157,6 +164,7 @@ impl Operation {
             body,
             takes_a_form: operation["description"].as_str().unwrap().contains(FORM),
             needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
+            takes_a_credential: operation["security"] != json!([]),
             replies,
         }
     }
