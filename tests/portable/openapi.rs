@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
-use crate::support::document::{DOCUMENT, inlined, operations, stated, validator};
+use crate::support::document::{DOCUMENT, LINKS, Link, inlined, operations, stated, validator};
 use shared::error::Failure;
 
 const PATH: &str = "/api/openapi.json";
@@ -160,6 +160,23 @@ fn references_resolve_and_examples_are_valid() {
     inlined(&DOCUMENT);
     look_at(&DOCUMENT, &mut count);
     assert!(count > 100, "only {count} examples");
+}
+
+#[test]
+fn links_give_values_that_requests_need() {
+    for Link { from, to, input, is_field, .. } in LINKS.iter() {
+        let (_, _, operation) = operations(&DOCUMENT)
+            .find(|(_, _, operation)| operation["operationId"] == to.as_str())
+            .unwrap_or_else(|| panic!("{from} gives a value to {to}, which doesn't exist"));
+        let needs = if *is_field {
+            let body = operation.pointer("/requestBody/content/application~1json/schema");
+            inlined(body.unwrap())["required"].as_array().unwrap().contains(&json!(input))
+        } else {
+            let parameters = operation["parameters"].as_array().unwrap();
+            parameters.iter().any(|parameter| parameter["name"] == input.as_str())
+        };
+        assert!(needs, "{to} doesn't need {input}, which {from} gives");
+    }
 }
 
 #[tokio::test]

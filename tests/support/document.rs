@@ -1,6 +1,7 @@
 //! Checks that each request and reply in a test conforms to the OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use functions::ROUTES;
@@ -56,6 +57,73 @@ pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
+/// Returns true if the document says that a request on this route may need a credential.
+pub fn takes_a_credential(route: &Route) -> bool {
+    let operation = OPERATIONS.get(&(route.method.to_owned(), route.path.to_owned()));
+    operation.is_some_and(|operation| operation.takes_a_credential)
+}
+
+/// Returns the status of a successful reply on this route.
+pub fn success(route: &Route) -> u16 {
+    let replies = &OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].replies;
+    *replies.keys().find(|status| (200..300).contains(*status)).unwrap()
+}
+
+/// Returns the event of an endpoint in `events/`, whose body and parameters are the document's
+/// examples.
+pub fn example_event(endpoint: &str) -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let file = root.join(format!("events/{endpoint}.json"));
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// Returns the body in an event. `None` if there is no body.
+pub fn example_body(event: &Value) -> Option<Value> {
+    event["body"].as_str().map(|body| serde_json::from_str(body).unwrap())
+}
+
+/// A value in an operation's reply that another operation's request needs.
+pub struct Link {
+    pub from: String,
+    /// The value's place in the reply, as a JSON pointer.
+    pub pointer: String,
+    pub to: String,
+    /// The parameter of the path, or the field of the body, that gets the value.
+    pub input: String,
+    pub is_field: bool,
+}
+
+/// Every link in the document.
+pub static LINKS: LazyLock<Vec<Link>> = LazyLock::new(|| {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut all = Vec::new();
+    for (_, _, operation) in operations(&DOCUMENT) {
+        let replies = operation["responses"].as_object().unwrap().values();
+        for (to, link) in replies.filter_map(|reply| reply["links"].as_object()).flatten() {
+            for (part, is_field) in [("parameters", false), ("requestBody", true)] {
+                let inputs = link[part].as_object().into_iter().flatten();
+                all.extend(inputs.map(|(input, value)| Link {
+                    from: text(&operation["operationId"]),
+                    pointer: text(value).replace("$response.body#", ""),
+                    to: to.clone(),
+                    input: input.clone(),
+                    is_field,
+                }));
+            }
+        }
+    }
+    all
+});
+
+impl Link {
+    /// Returns the value that the input has in the event of the endpoint that needs it.
+    pub fn example(&self, event: &Value) -> String {
+        let body = || example_body(event).unwrap();
+        let inputs = if self.is_field { body() } else { event["pathParameters"].clone() };
+        inputs[&self.input].as_str().unwrap().to_owned()
+    }
+}
+
 /// Returns the operations, each with its method and its route's path.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -73,6 +141,7 @@ struct Operation {
     body: Option<Validator>,
     needs_a_body: bool,
     takes_a_form: bool,
+    takes_a_credential: bool,
     replies: BTreeMap<u16, Reply>,
 }
 
@@ -95,6 +164,7 @@ impl Operation {
             body,
             takes_a_form: operation["description"].as_str().unwrap().contains(FORM),
             needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
+            takes_a_credential: operation["security"] != json!([]),
             replies,
         }
     }

@@ -314,17 +314,11 @@ fn alarms(
         expression: "100 * MAX([openai, openai2, bedrock])".into(),
         metrics: failures.into(),
     };
-<<<<<<< HEAD
-    alarms.push(Alarm::at_threshold("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
-        "The share of a provider's calls that failed, in per cent, for the provider that fails most. A failed call counts even if another provider then answers.",
-    ));
-=======
     alarms.push(
         Alarm::at_threshold("50", "AiFailures", "ai-failures", Now, failures)
             .for_periods(2, 3)
-            .about("The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place."),
+            .about("The share of a provider's calls that failed, in per cent, for the provider that fails most. A failed call counts even if another provider then answers."),
     );
->>>>>>> w-docs2
     let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
         (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
     });

@@ -68,6 +68,7 @@ struct Limit {
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
     extensions(
         ("x-fails" = json!([Failure::TooManyApiKeys, Failure::TooManyLimitedKeys])),
+        ("x-gives" = json!({ "/api/user/api-keys/{id}": "/id" })),
         ("x-narrow" = json!({ "properties": { "models": { "maxItems": MODELS } } })),
     ),
 )]

@@ -34,6 +34,7 @@ const SCOPE: &str = "purchases";
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "The packs, and a page of the purchases.", body = PacksAndPurchases)),
+    extensions(("x-gives" = json!({ "purchase_create.pack": "/packs/0/id" }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

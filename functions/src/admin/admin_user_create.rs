@@ -83,10 +83,14 @@ struct Creation {
     params(IdempotencyKey),
     request_body = Body,
     responses((status = 201, description = "The user.", body = ListedUser)),
-    extensions(("x-fails" = json!([Failure::UsernameTaken, Failure::EmailTaken])), ("x-narrow" = json!({ "anyOf": [
-        { "required": ["password"], "properties": { "password": { "type": "string" }, "invite": { "not": { "const": true } } } },
-        { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
-    ] }))),
+    extensions(
+        ("x-fails" = json!([Failure::UsernameTaken, Failure::EmailTaken])),
+        ("x-gives" = json!({ "/api/admin/users/{id}": "/id" })),
+        ("x-narrow" = json!({ "anyOf": [
+            { "required": ["password"], "properties": { "password": { "type": "string" }, "invite": { "not": { "const": true } } } },
+            { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
+        ] })),
+    ),
 )]
 pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

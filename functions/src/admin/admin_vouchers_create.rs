@@ -59,6 +59,10 @@ struct Body {
     responses((status = 201, description = "The batch with its codes.", body = NewVouchers)),
     extensions(
         ("x-fails" = json!([Failure::CodesShown, Failure::KeyReused])),
+        ("x-gives" = json!({
+            "/api/admin/vouchers/{id}": "/id",
+            "voucher_redeem.code": "/codes/0",
+        })),
         ("x-narrow" = json!({ "properties": {
             "tokens": { "maximum": Credits::MAX },
             "count": { "maximum": VOUCHER_CODES },

@@ -71,7 +71,15 @@ impl From<AiApp> for ChatApp {
         body = PaidChat,
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-form" = json!(true)), ("x-status" = json!(true)), ("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
+    extensions(
+        ("x-form" = json!(true)),
+        ("x-status" = json!(true)),
+        ("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat())),
+        ("x-gives" = json!({
+            "/api/chat/{id}": "/id",
+            "/api/conversations/{id}": "/conversation_id",
+        })),
+    ),
 )]
 pub async fn handle(app: ChatApp, req: Request) -> Reply {
     let ChatApp { asking, statuses } = app;

@@ -46,7 +46,10 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     description = "The configured models, in the order in which they are called.",
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
-    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
+    extensions(
+        ("x-fails" = json!([Failure::ApiKeyExpired])),
+        ("x-gives" = json!({ "/v1/models/{id}": "/data/0/id" })),
+    ),
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;

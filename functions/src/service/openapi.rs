@@ -5,9 +5,10 @@
 //! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds the
 //! parts that are common to all endpoints or can be derived.
 //!
-//! Four extensions in the endpoints' descriptions are instructions for this file, which removes
+//! Five extensions in the endpoints' descriptions are instructions for this file, which removes
 //! them from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may
-//! also be a form. `x-narrow` adds constraints to the body. `x-status` says that the operator
+//! also be a form. `x-gives` lists the values in the reply that other requests need, and becomes
+//! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
 //! chooses the reply's status. The document itself contains one extension, `x-price`: the price of
 //! a message without a price list, in tokens. The documentation page shows it.
 
@@ -186,6 +187,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             methods.insert(route.method.to_lowercase(), Value::Object(operation));
         }
     }
+    add_links(&mut paths)?;
     let server = if base.is_empty() { "/" } else { base };
     let settled = json!({
         "servers": [{ "url": server }],
@@ -563,6 +565,57 @@ fn add_headers(operation: &mut Map<String, Value>) {
         headers.extend(devices.then(|| header("x-device-token", false)));
         response.insert("headers".into(), Value::Object(headers));
     }
+}
+
+/// Turns each operation's `x-gives` into links in its successful reply.
+fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
+    let named = paths.iter().flat_map(|(path, methods)| {
+        let operations = methods.as_object().into_iter().flatten();
+        operations
+            .filter_map(move |(_, operation)| Some((path, operation["operationId"].as_str()?)))
+    });
+    let named: Vec<_> = named.map(|(path, name)| (path.clone(), name.to_owned())).collect();
+    let methods = paths.values_mut().filter_map(Value::as_object_mut);
+    let operations = methods.flat_map(Map::values_mut).filter_map(Value::as_object_mut);
+    for operation in operations {
+        let Some(Value::Object(gives)) = operation.remove("x-gives") else { continue };
+        let mut links = Map::new();
+        for (target, pointer) in &gives {
+            let found = links_to(target, pointer.as_str().unwrap_or_default(), &named);
+            if found.is_empty() {
+                return Err(Error::Internal(format!("x-gives: no operation is {target}")));
+            }
+            links.extend(found);
+        }
+        let replies = operation.get_mut("responses").and_then(Value::as_object_mut);
+        let success = replies.into_iter().flatten().find(|(status, _)| status.starts_with('2'));
+        if let Some((_, reply)) = success {
+            put_value(reply, "links", Value::Object(links));
+        }
+    }
+    Ok(())
+}
+
+/// Returns links, with their names, to the operations that need the value at this JSON pointer in a
+/// reply. `target` is a path that ends with a parameter, for the operations at and below this path;
+/// or an operation and a field that its body must contain, such as `voucher_redeem.code`. `named`
+/// contains each operation's path and name.
+fn links_to(target: &str, pointer: &str, named: &[(String, String)]) -> Vec<(String, Value)> {
+    let value = format!("$response.body#{pointer}");
+    let parameter = target.strip_suffix('}').and_then(|path| path.rsplit_once('{'));
+    let link = |path: &str, name: &str| match parameter {
+        Some((_, parameter)) => {
+            let rest = path.strip_prefix(target)?;
+            let is_below = rest.is_empty() || rest.starts_with('/');
+            is_below.then(|| json!({ "operationId": name, "parameters": { parameter: value } }))
+        }
+        None => {
+            let field = target.strip_prefix(name)?.strip_prefix('.')?;
+            Some(json!({ "operationId": name, "requestBody": { field: value } }))
+        }
+    };
+    let links = named.iter().filter_map(|(path, name)| Some((name.clone(), link(path, name)?)));
+    links.collect()
 }
 
 fn has_parameter(operation: &Map<String, Value>, name: &str) -> bool {

@@ -3,8 +3,9 @@
 //
 // Postman's own converter doesn't order requests, sends every optional header, fills bodies with
 // the names of types, adds no tests, and generates new ids each time. Here, requests and replies
-// come from the document, and this file adds the order of the requests and the values that they
-// pass on. A run from top to bottom creates an account, tries all requests with it, and deletes it.
+// come from the document, as do the ids that replies give to later requests. This file adds the
+// order of the requests, and the other values that they pass on. A run from top to bottom creates an
+// account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -17,15 +18,14 @@ const VARIABLES = [
   ["refresh", "", "Their refresh token."],
   ["verifyToken", "", "The token of the mail that verifies an address, if you have it."],
   ["resetToken", "", "The token of the mail that replaces a password, if you have it."],
-  ["userId", "", "The id of their account."],
-  ["otherId", "", "The id of another account, which an administrator creates and deletes."],
+  ["userId", "", "The id of their account, or of another one that an administrator creates and deletes."],
   ["grantsId", "", "The id of a preview of grants."],
   ["sessionId", "", "Another session of theirs."],
   ["chatId", "", "Their last chat."],
   ["conversationId", "", "The conversation that it belongs to."],
   ["apiKeyId", "", "An API key of theirs."],
   ["apiKey", "", "Its text, for the requests of OpenAI's clients."],
-  ["model", "", "A model that may answer."],
+  ["modelId", "", "A model that may answer."],
   ["packId", "", "A pack of tokens that is sold."],
   ["stripeSignature", "", "The signature of the event, if Stripe sends events to this service."],
   ["adminName", "", "An administrator's name. Without it the administration is skipped."],
@@ -36,11 +36,15 @@ const VARIABLES = [
 // The values to keep from a log-in's reply: each variable, with the field of the reply's body.
 const SESSION = { token: "access", refresh: "refresh" };
 
+// The place in a folder of the requests that the folder's list doesn't name.
+const OTHERS = "others";
+
 // The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent.
-// Other parameters are in the request, but disabled. `keep` lists the values to keep from the
-// reply. `without` is a variable and a status: if the variable is empty, the request must be
-// refused with this status. `before` and `after` are lines of JavaScript that run before and after
-// the request.
+// Other parameters are in the request, but disabled. An id in the path is the last id that a reply
+// gave. `keep` lists the values to keep from the reply, beside the ids that the document's links
+// give. `without` is a variable and a status: if the variable is empty, the request must be refused
+// with this status. `before` and `after` are lines of JavaScript that run before and after the
+// request. A folder also contains all other requests of its tag, at the end or at OTHERS.
 const ORDER = [
   ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -85,7 +89,7 @@ const ORDER = [
     [
       { operation: "login", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
       { operation: "sessions", keep: { sessionId: "find(({ current }) => !current).id" } },
-      { operation: "session_end", path: { id: "{{sessionId}}" } },
+      "session_end",
       { operation: "token_refresh", body: { refresh: "{{refresh}}" }, keep: SESSION },
       { operation: "token_verify", body: { token: "{{refresh}}" } },
       { operation: "token_blacklist", body: { refresh: "{{refresh}}" } },
@@ -102,12 +106,11 @@ const ORDER = [
   [
     "Chat",
     [
-      { operation: "chat", body: { message: "Hello!" }, keep: { chatId: "id", conversationId: "conversation_id" } },
+      "chat",
       {
         operation: "chat_chat_msg",
         name: "Send the AI another message",
         body: { message: "And again!", conversation_id: "{{conversationId}}" },
-        keep: { chatId: "id" },
       },
       {
         operation: "chat_stream",
@@ -116,23 +119,13 @@ const ORDER = [
       },
       { operation: "chat_stop", body: { idempotency_key: "{{chatId}}" } },
       { operation: "chat_history", query: { limit: "5" } },
-      { operation: "chat_read", path: { id: "{{chatId}}" } },
-      { operation: "chat_delete", path: { id: "{{chatId}}" } },
     ],
   ],
   [
     "Models",
     ["model_list"],
   ],
-  [
-    "Conversations",
-    [
-      "conversations",
-      { operation: "conversation", path: { id: "{{conversationId}}" } },
-      { operation: "conversation_rename", path: { id: "{{conversationId}}" }, body: { title: "Fares" } },
-      { operation: "conversation_delete", path: { id: "{{conversationId}}" } },
-    ],
-  ],
+  ["Conversations", []],
   [
     "Tokens",
     [
@@ -149,10 +142,7 @@ const ORDER = [
   [
     "API keys",
     [
-      { operation: "api_key_create", body: { name: "Postman" }, keep: { apiKeyId: "id", apiKey: "key" } },
-      { operation: "api_key_rename", path: { id: "{{apiKeyId}}" }, body: { name: "Postman's key" } },
-      "api_keys",
-      { operation: "api_key_revoke", path: { id: "{{apiKeyId}}" } },
+      { operation: "api_key_create", body: { name: "Postman" }, keep: { apiKey: "key" } },
     ],
   ],
   [
@@ -163,12 +153,10 @@ const ORDER = [
         name: "Create an API key with a limit for these",
         token: "token",
         body: { name: "OpenAI's clients", expires: "2999-12-31", limit: { tokens: 2000, per: "month" } },
-        keep: { apiKeyId: "id", apiKey: "key" },
+        keep: { apiKey: "key" },
       },
-      { operation: "models", keep: { model: "data[0].id" } },
-      { operation: "model", path: { id: "{{model}}" } },
-      "key",
-      "credits",
+      "models",
+      "model",
       { operation: "completions", body: { messages: [{ role: "user", content: "Hello!" }] } },
       {
         operation: "completions",
@@ -196,10 +184,8 @@ const ORDER = [
         keep: { adminToken: "access" },
       },
       { operation: "admin_users", name: "Search for a user", query: { q: "{{username}}" }, keep: { userId: "[0].id" } },
-      { operation: "admin_user", path: { id: "{{userId}}" } },
       {
         operation: "admin_adjustment",
-        path: { id: "{{userId}}" },
         headers: { "Idempotency-Key": "{{$guid}}" },
         body: { amount: 50, reason: "a correction" },
       },
@@ -214,23 +200,8 @@ const ORDER = [
         name: "Make these grants",
         body: { id: "{{grantsId}}", reason: "a gift", grants: [{ user: "{{userId}}", amount: 5 }] },
       },
-      { operation: "admin_ledger", path: { id: "{{userId}}" } },
       { operation: "admin_chats", query: { user_id: "{{userId}}" } },
-      { operation: "admin_user_change", path: { id: "{{userId}}" }, body: { active: true, role: "user", reason: "nothing to change" } },
-      { operation: "admin_api_keys", path: { id: "{{userId}}" } },
-      { operation: "admin_api_key_revoke", path: { id: "{{userId}}", key: "{{apiKeyId}}" }, body: { reason: "a test" } },
-      { operation: "admin_api_keys_revoke", path: { id: "{{userId}}" }, body: { reason: "a test" } },
-      { operation: "admin_password_reset", path: { id: "{{userId}}" }, body: { reason: "a test" } },
-      { operation: "admin_sessions_end", path: { id: "{{userId}}" }, body: { reason: "a test" } },
-      {
-        operation: "admin_user_create",
-        headers: { "Idempotency-Key": "{{$guid}}" },
-        body: { username: "{{username}}-2", email: "{{username}}-2@example.com", role: "user", tokens: 50, invite: true, reason: "a test" },
-        keep: { otherId: "id" },
-      },
-      { operation: "admin_user_delete", path: { id: "{{otherId}}" }, body: { reason: "a test" } },
-      "admin_models",
-      { operation: "admin_models_change", body: { list: null, version: null } },
+      "admin_api_key_revoke",
       {
         operation: "admin_vouchers_create",
         headers: { "Idempotency-Key": "{{$guid}}" },
@@ -242,18 +213,17 @@ const ORDER = [
         name: "Create vouchers that are voided",
         headers: { "Idempotency-Key": "{{$guid}}" },
         body: { name: "a mistake", tokens: 5, count: 1 },
-        keep: { vouchersId: "id" },
       },
-      "admin_vouchers",
-      { operation: "admin_vouchers_void", path: { id: "{{vouchersId}}" } },
-      "admin_purchases",
-      "admin_packs",
-      { operation: "admin_packs_change", body: { packs: null, version: null } },
-      "admin_trail",
-      "admin_figures",
+      OTHERS,
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
       { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all messages" },
       { operation: "admin_export", path: { list: "ledger.csv" }, name: "Export the whole ledger" },
+      {
+        operation: "admin_user_create",
+        headers: { "Idempotency-Key": "{{$guid}}" },
+        body: { username: "{{username}}-2", email: "{{username}}-2@example.com", role: "user", tokens: 50, invite: true, reason: "a test" },
+      },
+      "admin_user_delete",
       { operation: "logout", name: "Log out as an administrator", body: { all: false } },
     ],
     "adminToken",
@@ -274,7 +244,8 @@ const ORDER = [
   ],
 ];
 
-const METHODS = ["get", "post", "patch", "delete", "put"];
+// Creations come first and deletions last.
+const METHODS = ["post", "get", "patch", "put", "delete"];
 
 /** The whole collection (https://schema.getpostman.com/json/collection/v2.1.0/docs/index.html). */
 function collection(document) {
@@ -284,15 +255,24 @@ function collection(document) {
       operations.set(methods[method].operationId, { ...methods[method], method, path });
     }
   }
+  for (const operation of operations.values()) {
+    operation.keep = {};
+    for (const { operationId, parameters = {} } of Object.values(success(operation)[1].links ?? {})) {
+      for (const [name, value] of Object.entries(parameters)) operation.keep[idOf(operations.get(operationId).path, name)] = fieldOf(value);
+    }
+  }
+  const ids = new Set([...operations.values()].flatMap(({ keep }) => Object.keys(keep)));
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // Requests that need no value from an earlier reply are added to the end of their tag's folder.
-  // Their bodies are the document's examples.
-  const plain = ({ operationId, parameters = [] }) =>
-    !named.has(operationId) && parameters.every((parameter) => resolved(document, parameter).in !== "path");
+  // A request that isn't named gets the document's example as its body, and the ids in its path from earlier replies.
+  const isOther = ({ operationId, path, parameters = [] }) =>
+    !named.has(operationId) &&
+    parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
-    const more = [...operations.values()].filter((operation) => operation.tags.includes(name) && plain(operation));
-    const items = [...steps, ...more.map(({ operationId }) => operationId)].map((step) => {
+    const others = [...operations.values()].filter((operation) => operation.tags.includes(name) && isOther(operation));
+    others.sort((one, other) => METHODS.indexOf(one.method) - METHODS.indexOf(other.method));
+    const all = steps.includes(OTHERS) ? steps : [...steps, OTHERS];
+    const items = all.flatMap((step) => (step === OTHERS ? others.map(({ operationId }) => operationId) : [step])).map((step) => {
       const asked = typeof step === "string" ? { operation: step } : step;
       const operation = operations.get(asked.operation);
       if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);
@@ -320,8 +300,25 @@ function collection(document) {
   };
 }
 
+/** The successful reply of an operation, after its status. */
+function success(operation) {
+  return Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
+}
+
+/** The variable with the id that a path has in a parameter: `apiKeyId` for `/api/user/api-keys/{id}`. */
+function idOf(path, parameter) {
+  const [, things] = path.match(`([^/]+)/{${parameter}}`);
+  return `${things.replace(/s$/, "").replace(/-(.)/g, (_, letter) => letter.toUpperCase())}Id`;
+}
+
+/** The JavaScript of a link's value: `data[0].id` for `$response.body#/data/0/id`. */
+function fieldOf(value) {
+  const [, ...names] = value.split("/");
+  return names.map((name) => (/^\d+$/.test(name) ? `[${name}]` : `.${name}`)).join("").replace(/^\./, "");
+}
+
 function item(document, operation, step) {
-  const [status, success] = Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
+  const [status, reply] = success(operation);
   const parameters = (operation.parameters ?? []).map((parameter) => resolved(document, parameter));
   const of = (place) => parameters.filter((parameter) => parameter.in === place);
   for (const [place, sent] of [["path", step.path], ["query", step.query]]) {
@@ -333,11 +330,11 @@ function item(document, operation, step) {
   if (content) checkBody(document, step, content);
   else if (step.body) throw new Error(`${step.operation} takes no body`);
 
-  const type = step.type ?? Object.keys(success.content)[0];
-  if (!success.content[type]) throw new Error(`${step.operation} doesn't answer with ${type}`);
+  const type = step.type ?? Object.keys(reply.content)[0];
+  if (!reply.content[type]) throw new Error(`${step.operation} doesn't answer with ${type}`);
   const events = [
     ...(step.before ? [script("prerequest", step.before)] : []),
-    script("test", tests(document, step, { status: Number(status), type, schema: success.content[type].schema })),
+    script("test", tests(document, { ...step, keep: { ...operation.keep, ...step.keep } }, { status: Number(status), type, schema: reply.content[type].schema })),
   ];
   return {
     name: step.name ?? operation.summary,
@@ -372,8 +369,7 @@ function url(path, step, inPath, inQuery) {
     ...(query.length && { query }),
     ...(inPath.length && {
       variable: inPath.map(({ name, description }) => {
-        if (!step.path?.[name]) throw new Error(`${step.operation} needs ${name} in its path`);
-        return { key: name, value: step.path[name], description };
+        return { key: name, value: step.path?.[name] ?? `{{${idOf(path, name)}}}`, description };
       }),
     }),
   };
@@ -469,12 +465,17 @@ function form(document, part) {
 
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
+/** The example of a body in the document, or the examples of its required fields. */
+function example(document, part) {
+  const { examples, required = [], properties } = resolved(document, part);
+  return examples?.[0] ?? Object.fromEntries(required.map((name) => [name, resolved(document, properties[name]).examples?.[0]]));
+}
+
 /** Asserts that a request's body contains only fields in the document, and all required fields. */
 function checkBody(document, step, part) {
   let schema = form(document, part);
   schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;
-  step.body ??= schema.examples?.[0];
-  if (!step.body) throw new Error(`${step.operation} needs a body in postman.mjs`);
+  step.body ??= example(document, part);
   const unknown = Object.keys(step.body).filter((name) => !schema.properties[name]);
   if (unknown.length) throw new Error(`${step.operation} has no field ${unknown.join(", ")}`);
   const ways = (schema.anyOf ?? [{}]).map(({ required = [] }) => [...(schema.required ?? []), ...required]);
