@@ -160,7 +160,9 @@ fn the_list_has_every_attribute_in_the_code() {
     // The modules whose types have optional fields, which some items lack.
     let values = ["account", "admin_act", "api_key", "chat", "entry", "session"];
     let values = values.iter().flat_map(|value| code(&format!("values/{value}.rs")));
-    let items: Vec<String> = store.iter().cloned().chain(values).collect();
+    let is_of_document = |line: &String| line.trim_start().starts_with("#[schema");
+    let items = store.iter().cloned().chain(values);
+    let items: Vec<String> = items.filter(|line| !is_of_document(line)).collect();
     let optional = items.windows(2).filter(|lines| lines[0].contains("skip_serializing_if"));
     let optional = optional.map(|lines| {
         // A field may have another name in the store, or a visibility: `pub(super) name: ..`.
