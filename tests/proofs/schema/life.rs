@@ -171,6 +171,11 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let wrong = PaymentFacts { progress: Progress::Wrong, ..paid("pi_2") };
     store.merge_facts(stored(1).await, &wrong, clock).await.unwrap();
     assert_eq!(store.tell_disputes(clock).await.unwrap().disputes, 1);
+    // A payment on a day whose figures are stored next.
+    let earlier = Clock::standing(closed_day(api).begins());
+    let order = Order::new(&account, &packs.list.packs[0], &earlier);
+    store.create_order(&account, &order).await.unwrap();
+    store.merge_facts(order, &paid("pi_3"), &earlier).await.unwrap();
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
@@ -410,6 +415,11 @@ pub async fn completes(program: &Person, attempts_before: &str) -> Answer {
     program.api.send(Method::POST, "/v1/chat/completions", &headers, Some(body)).await
 }
 
+/// Returns a day whose figures are final.
+fn closed_day(api: &Api) -> Day {
+    Day::from_millis(now(api)).before(2).max(FIRST_DAY)
+}
+
 /// Creates sessions that are refreshed, ended by their owner, and logged out.
 async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
     let mut tablet = ann.elsewhere("a tablet").await;
@@ -444,7 +454,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     // The requests above have ended all of Cat's earlier sessions.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
-    let closed = Day::from_millis(now(api)).before(2).max(FIRST_DAY);
+    let closed = closed_day(api);
     let figures = format!("/api/admin/figures?from={closed}&to={closed}");
     root.get(&figures).await.is(200);
     root.get(&format!("{figures}&top=spent")).await.is(200);
