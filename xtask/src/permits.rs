@@ -1,6 +1,6 @@
 //! Writes permissions as statements of IAM policies.
 
-use functions::lambda::permit::{Permit, Place};
+use functions::lambda::permit::{Permit, Resource};
 
 use crate::Failure;
 use crate::files::Files;
@@ -38,7 +38,7 @@ pub fn statements(
             Permit::Items { actions, on, when } => {
                 let actions: Vec<String> =
                     actions.iter().map(|action| format!("dynamodb:{action:?}")).collect();
-                let (resource, keys) = place(on);
+                let (resource, keys) = resource(on);
                 let mut lines = vec![
                     "Effect: Allow".to_owned(),
                     format!("Action: [{}]", actions.join(", ")),
@@ -110,7 +110,7 @@ fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
 
 /// Returns the ARN of a table or an index, and the prefixes of its items' keys. The table may be an
 /// adopted one.
-fn place(on: &Place) -> (String, &'static [&'static str]) {
+fn resource(on: &Resource) -> (String, &'static [&'static str]) {
     let table =
         |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");
     let index = |table: &str, index: &str| {
@@ -119,19 +119,19 @@ fn place(on: &Place) -> (String, &'static [&'static str]) {
         )
     };
     match on {
-        Place::Keys => (table("Keys"), &[]),
-        Place::Users(keys) => (table("Users"), keys),
-        Place::UsersByTime => (index("Users", "by_time"), &[]),
-        Place::UsersByLabel => (index("Users", "by_label"), &[]),
-        Place::UsersDue => (index("Users", "due"), &[]),
-        Place::UsersErasing => (index("Users", "erasing"), &[]),
-        Place::Tokens(keys) => (table("Tokens"), keys),
-        Place::TokensByUser => (index("Tokens", "by_user"), &[]),
-        Place::Chats => (table("Chats"), &[]),
-        Place::ChatsByConversation => (index("Chats", "by_conversation"), &[]),
-        Place::ChatsByTime => (index("Chats", "by_time"), &[]),
-        Place::Ledger => (table("Ledger"), &[]),
-        Place::Standing => (table("Ledger"), &["standing#*"]),
-        Place::LedgerTrail => (index("Ledger", "trail"), &[]),
+        Resource::Keys => (table("Keys"), &[]),
+        Resource::Users(keys) => (table("Users"), keys),
+        Resource::UsersByTime => (index("Users", "by_time"), &[]),
+        Resource::UsersByLabel => (index("Users", "by_label"), &[]),
+        Resource::UsersDue => (index("Users", "due"), &[]),
+        Resource::UsersErasing => (index("Users", "erasing"), &[]),
+        Resource::Tokens(keys) => (table("Tokens"), keys),
+        Resource::TokensByUser => (index("Tokens", "by_user"), &[]),
+        Resource::Chats => (table("Chats"), &[]),
+        Resource::ChatsByConversation => (index("Chats", "by_conversation"), &[]),
+        Resource::ChatsByTime => (index("Chats", "by_time"), &[]),
+        Resource::Ledger => (table("Ledger"), &[]),
+        Resource::Standing => (table("Ledger"), &["standing#*"]),
+        Resource::LedgerTrail => (index("Ledger", "trail"), &[]),
     }
 }

@@ -7,7 +7,7 @@ pub use Action::{
     BatchGetItem, BatchWriteItem, ConditionCheckItem, DeleteItem, GetItem, PutItem, Query, Scan,
     UpdateItem,
 };
-pub use Place::{
+pub use Resource::{
     Chats, ChatsByConversation, ChatsByTime, Keys, Ledger, LedgerTrail, Standing, Tokens,
     TokensByUser, Users, UsersByLabel, UsersByTime, UsersDue, UsersErasing,
 };
@@ -31,7 +31,7 @@ pub enum Permit {
         /// `UpdateItem` for an update.
         actions: &'static [Action],
         /// The table or index, with the kinds of items.
-        on: Place,
+        on: Resource,
         /// The template's condition under which the function needs this permission.
         when: Option<&'static str>,
     },
@@ -86,7 +86,7 @@ pub enum Action {
 /// A table or an index. For a table with several kinds of items, the value contains the key
 /// prefixes that the permission covers.
 #[derive(Clone, Copy, Debug)]
-pub enum Place {
+pub enum Resource {
     /// The public signing keys.
     Keys,
     /// Items in the Users table.
@@ -117,48 +117,48 @@ pub enum Place {
     LedgerTrail,
 }
 
-/// Allows several actions on one place.
-pub const fn allow(actions: &'static [Action], on: Place) -> Permit {
+/// Allows several actions on one table or index.
+pub const fn allow(actions: &'static [Action], on: Resource) -> Permit {
     Permit::Items { actions, on, when: None }
 }
 
 /// Allows reading single items.
-pub const fn get(on: Place) -> Permit {
+pub const fn get(on: Resource) -> Permit {
     allow(&[GetItem], on)
 }
 
 /// Allows reading several items at once.
-pub const fn get_many(on: Place) -> Permit {
+pub const fn get_many(on: Resource) -> Permit {
     allow(&[BatchGetItem], on)
 }
 
 /// Allows writing new items, also in a transaction.
-pub const fn put(on: Place) -> Permit {
+pub const fn put(on: Resource) -> Permit {
     allow(&[PutItem], on)
 }
 
 /// Allows changing items, also in a transaction.
-pub const fn update(on: Place) -> Permit {
+pub const fn update(on: Resource) -> Permit {
     allow(&[UpdateItem], on)
 }
 
 /// Allows deleting items, also in a transaction.
-pub const fn delete(on: Place) -> Permit {
+pub const fn delete(on: Resource) -> Permit {
     allow(&[DeleteItem], on)
 }
 
 /// Allows checking items in a transaction without changing them.
-pub const fn check(on: Place) -> Permit {
+pub const fn check(on: Resource) -> Permit {
     allow(&[ConditionCheckItem], on)
 }
 
 /// Allows listing the items of one partition.
-pub const fn query(on: Place) -> Permit {
+pub const fn query(on: Resource) -> Permit {
     allow(&[Query], on)
 }
 
 /// Allows listing all items.
-pub const fn scan(on: Place) -> Permit {
+pub const fn scan(on: Resource) -> Permit {
     allow(&[Scan], on)
 }
 

@@ -52,7 +52,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A store that a [`Target`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum ChosenStore {
     Folder(PathBuf),
     Environment,
     Stack(String),
@@ -118,10 +118,10 @@ impl Target {
 
     /// Opens the store, and prints its name on the standard error.
     async fn open(&self, missing: Missing) -> Result<Opened, String> {
-        let opened = match self.place(variable)? {
-            Place::Folder(folder) => in_folder(&folder, missing).await?,
-            Place::Environment => connect(Settings::from_env(), None).await?,
-            Place::Stack(name) => {
+        let opened = match self.chosen_store(variable)? {
+            ChosenStore::Folder(folder) => in_folder(&folder, missing).await?,
+            ChosenStore::Environment => connect(Settings::from_env(), None).await?,
+            ChosenStore::Stack(name) => {
                 let stack = Stack::read(&name).await?;
                 let opened = connect(stack.settings()?, Some(&stack.region)).await?;
                 Opened { name: stack.to_string(), ..opened }
@@ -135,7 +135,10 @@ impl Target {
     ///
     /// # Errors
     /// Fails if they name several stores, or an incomplete one.
-    fn place(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Place, String> {
+    fn chosen_store(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<ChosenStore, String> {
         if let Self { folder: Some(_), stack: Some(_) } = self {
             return Err("--data and --stack name two stores: give only one of them.".into());
         }
@@ -152,19 +155,21 @@ impl Target {
                     "{table} is set, and {option} names another store. Unset {table} or leave out {option}."
                 ));
             }
-            (Self { folder: Some(folder), .. }, None) => return Ok(Place::Folder(folder.clone())),
-            (Self { stack: Some(name), .. }, None) => return Ok(Place::Stack(name.clone())),
+            (Self { folder: Some(folder), .. }, None) => {
+                return Ok(ChosenStore::Folder(folder.clone()));
+            }
+            (Self { stack: Some(name), .. }, None) => return Ok(ChosenStore::Stack(name.clone())),
         }
         if table.is_none() {
             return match OF_AWS.into_iter().find(|name| set(name)) {
-                None => Ok(Place::Folder("data".into())),
+                None => Ok(ChosenStore::Folder("data".into())),
                 Some(other) => Err(format!(
                     "{other} is set, but no table is named. Name the store: --stack NAME is a deployed stack, and --data data is the data folder."
                 )),
             };
         }
         match TABLES.into_iter().find(|name| variable(name).is_none_or(|value| value.is_empty())) {
-            None => Ok(Place::Environment),
+            None => Ok(ChosenStore::Environment),
             Some(missing) => Err(format!(
                 "{missing} names no table. Set all of {}, or use --stack NAME.",
                 TABLES.join(", ")
@@ -263,8 +268,8 @@ pub(super) async fn connect(
 mod tests {
     use super::*;
 
-    fn place(target: &Target, environment: &[(&str, &str)]) -> Result<Place, String> {
-        target.place(|name| {
+    fn chosen_store(target: &Target, environment: &[(&str, &str)]) -> Result<ChosenStore, String> {
+        target.chosen_store(|name| {
             environment.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
         })
     }
@@ -273,22 +278,22 @@ mod tests {
     fn half_an_environment_names_no_store() {
         let all = TABLES.map(|name| (name, "a-table"));
         let none = Target::default();
-        assert_eq!(place(&none, &[]), Ok(Place::Folder("data".into())));
-        assert_eq!(place(&none, &all), Ok(Place::Environment));
+        assert_eq!(chosen_store(&none, &[]), Ok(ChosenStore::Folder("data".into())));
+        assert_eq!(chosen_store(&none, &all), Ok(ChosenStore::Environment));
         for (number, missing) in TABLES.into_iter().enumerate() {
             let mut some = all.to_vec();
             some.remove(number);
-            let refused = place(&none, &some).unwrap_err();
+            let refused = chosen_store(&none, &some).unwrap_err();
             assert!(refused.contains(&format!("{missing} names no table")), "{refused}");
             some.push((missing, ""));
-            assert_eq!(place(&none, &some), Err(refused));
+            assert_eq!(chosen_store(&none, &some), Err(refused));
         }
         for name in OF_AWS {
-            let refused = place(&none, &[(name, "x")]).unwrap_err();
+            let refused = chosen_store(&none, &[(name, "x")]).unwrap_err();
             assert!(refused.starts_with(&format!("{name} is set, but no table is named.")));
         }
         let lost = TABLES.map(|name| (name, ""));
-        assert!(place(&none, &lost).unwrap_err().contains("USERS_TABLE names no table"));
+        assert!(chosen_store(&none, &lost).unwrap_err().contains("USERS_TABLE names no table"));
     }
 
     #[test]
@@ -296,12 +301,12 @@ mod tests {
         let folder = Target::from(PathBuf::from("x"));
         let stack = Target { folder: None, stack: Some("farebox-prod".into()) };
         let aws = [("AWS_PROFILE", "x"), ("AWS_REGION", "eu-west-1")];
-        assert_eq!(place(&folder, &aws), Ok(Place::Folder("x".into())));
-        assert_eq!(place(&stack, &aws), Ok(Place::Stack("farebox-prod".into())));
+        assert_eq!(chosen_store(&folder, &aws), Ok(ChosenStore::Folder("x".into())));
+        assert_eq!(chosen_store(&stack, &aws), Ok(ChosenStore::Stack("farebox-prod".into())));
         let both = Target { folder: folder.folder.clone(), ..stack.clone() };
-        assert!(place(&both, &[]).unwrap_err().contains("two stores"));
+        assert!(chosen_store(&both, &[]).unwrap_err().contains("two stores"));
         for target in [folder, stack] {
-            assert!(place(&target, &[("LEDGER_TABLE", "")]).unwrap_err().contains("Unset"));
+            assert!(chosen_store(&target, &[("LEDGER_TABLE", "")]).unwrap_err().contains("Unset"));
         }
     }
 }

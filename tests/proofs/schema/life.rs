@@ -175,6 +175,8 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let earlier = Clock::standing(closed_day(api).begins());
     let order = Order::new(&account, &packs.list.packs[0], &earlier);
     store.create_order(&account, &order).await.unwrap();
+    store.open_payment(&order, "cs_test_2").await.unwrap();
+    let order = store.order(order.id()).await.unwrap().unwrap();
     store.merge_facts(order, &paid("pi_3"), &earlier).await.unwrap();
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }

@@ -10,9 +10,18 @@ use serde_json::Value;
 /// The document that describes the steps.
 pub const PROCEDURE: &str = "docs/operate/release.md#schema-changes";
 
-/// The attributes that are maps by id. In the list, `*` means any id.
-const BY_ID: [&str; 8] =
-    ["closed", "disputes", "free_work", "minutes", "purses", "refunds", "reservations", "revoked"];
+/// The attributes that are maps by id or by currency. In the list, `*` means any key.
+const BY_ID: [&str; 9] = [
+    "closed",
+    "disputes",
+    "free_work",
+    "minutes",
+    "purses",
+    "refunds",
+    "reservations",
+    "revenue",
+    "revoked",
+];
 
 /// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
 /// `table` for the table's own properties), and the attribute's name. A dot separates the names

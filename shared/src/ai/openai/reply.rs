@@ -25,7 +25,7 @@ pub struct ReplyReader {
     is_whole: bool,
     /// The first halves of characters that were split between two pieces: in the text, and in each
     /// call's arguments.
-    halves: BTreeMap<Place, u16>,
+    halves: BTreeMap<StringPart, u16>,
     /// The fields whose types are unknown. Each is logged once.
     ignored: BTreeSet<&'static str>,
 }
@@ -72,7 +72,7 @@ impl Brackets {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum StringPart {
     Text,
     /// The arguments of the call with this number.
     Arguments(u64),
@@ -308,7 +308,7 @@ impl ReplyReader {
         let arguments = match function.get("arguments") {
             None => String::new(),
             Some(value) => match value.wtf8() {
-                Some(text) => self.join(Place::Arguments(number), text),
+                Some(text) => self.join(StringPart::Arguments(number), text),
                 // Some servers send the arguments as JSON instead of a string.
                 None => value.source().to_owned(),
             },
@@ -317,16 +317,16 @@ impl ReplyReader {
     }
 
     fn push_text(&mut self, text: Wtf8, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-        let text = self.join(Place::Text, text);
+        let text = self.join(StringPart::Text, text);
         builder.push_text(&text)
     }
 
-    /// Returns the text, after the half of a character with which the last piece in this place
+    /// Returns the text, after the half of a character with which the last piece of this string
     /// ended.
-    fn join(&mut self, place: Place, text: Wtf8) -> String {
-        let mut half = self.halves.remove(&place);
+    fn join(&mut self, part: StringPart, text: Wtf8) -> String {
+        let mut half = self.halves.remove(&part);
         let text = text.join(&mut half);
-        self.halves.extend(half.map(|half| (place, half)));
+        self.halves.extend(half.map(|half| (part, half)));
         text
     }
 
