@@ -215,18 +215,25 @@ impl EstimateCommand {
 }
 
 impl Load {
-    /// Computes the costs and needs of this load.
+    /// Computes the costs and needs of this load on the stack of the compiled-in template.
     ///
     /// # Errors
     /// Fails with a sentence that names the invalid value, or the part that can't be read.
     pub fn estimate(self) -> Result<Estimate, String> {
-        let stack = Stack::load()?;
-        self.check(&stack)?;
-        let requests = Requests::new(&stack, self.ai_seconds)?;
-        let month = self.month(&stack, &requests)?;
-        let at_rest = Self { users: 0.0, ..self }.month(&stack, &requests)?;
+        self.estimate_on(&Stack::load()?)
+    }
+
+    /// Computes the costs and needs of this load on a stack.
+    ///
+    /// # Errors
+    /// Fails with a sentence that names the invalid value, or the part that can't be read.
+    pub fn estimate_on(self, stack: &Stack) -> Result<Estimate, String> {
+        self.check(stack)?;
+        let requests = Requests::new(stack, self.ai_seconds)?;
+        let month = self.month(stack, &requests)?;
+        let at_rest = Self { users: 0.0, ..self }.month(stack, &requests)?;
         let sum = |items: &[Item]| items.iter().map(|item| item.dollars).sum::<f64>();
-        let quotas = self.quotas(&stack, &requests)?;
+        let quotas = self.quotas(stack, &requests)?;
         let first = |of_design: bool| {
             let met = quotas.iter().filter(|quota| quota.of_design() || !of_design);
             let met = met.filter_map(|quota| Some((quota, quota.users?)));
@@ -243,7 +250,7 @@ impl Load {
             audit: self.audit(),
             first_that_breaks: first(false)?,
             first_of_the_design: first(true)?,
-            per_million: per_million(&stack, &requests)?,
+            per_million: per_million(stack, &requests)?,
             month,
             quotas,
             models: None,

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod bins;
+mod estimate;
 mod events;
 mod failures;
 mod files;
@@ -79,5 +80,7 @@ fn generate(check: bool) -> Result<(), Failure> {
     groups::generate(&mut files, &groups)?;
     let tables = tables::read(&files.read("template.yaml")?)?;
     alarms::generate(&mut files, &functions, &tables, &groups)?;
+    // The estimate counts what the other generators have written.
+    estimate::generate(&mut files)?;
     if check { files.check() } else { files.write() }
 }

@@ -197,8 +197,17 @@ impl Template {
     /// Returns a sentence that names the part that can't be read, or the parameter that doesn't
     /// exist.
     pub fn with_parameters(parameters: &[(&str, &str)]) -> Result<Self, String> {
-        let mut document: Document = parse(TEXT)
-            .and_then(serde_norway::from_value)
+        let document = parse(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        Self::read(document, parameters)
+    }
+
+    /// Reads a parsed template, deployed with these parameters.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the part that can't be read, or the parameter that doesn't
+    /// exist.
+    pub fn read(document: Value, parameters: &[(&str, &str)]) -> Result<Self, String> {
+        let mut document: Document = serde_norway::from_value(document)
             .map_err(|error| format!("template.yaml: {error}"))?;
         for (name, value) in parameters {
             let parameter = document

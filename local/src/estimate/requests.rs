@@ -181,6 +181,7 @@ impl<'s> Requests<'s> {
     /// Fails with a sentence if the request or its function is unknown.
     pub fn one(&self, request: &str) -> Result<ResourceUse, String> {
         self.answered_by(request, &self.row(request)?.function)
+            .map_err(|error| format!("docs/internals/costs.tsv, {request:?}: {error}"))
     }
 
     /// Returns the needs of one request, if this function answers it.

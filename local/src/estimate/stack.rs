@@ -72,13 +72,21 @@ impl Deployed {
 }
 
 impl Stack {
-    /// Reads the stack from the template.
+    /// Reads the stack from the compiled-in `template.yaml` and `alarms.yaml`.
     ///
     /// # Errors
     /// Fails with a sentence that names the part of the template that can't be read.
     pub fn load() -> Result<Self, String> {
-        let document = parse(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
-        let watching = parse(ALARMS).map_err(|error| format!("alarms.yaml: {error}"))?;
+        Self::read(TEXT, ALARMS)
+    }
+
+    /// Reads the stack from the texts of `template.yaml` and `alarms.yaml`.
+    ///
+    /// # Errors
+    /// Fails with a sentence that names the part of the template that can't be read.
+    pub fn read(template: &str, alarms: &str) -> Result<Self, String> {
+        let document = parse(template).map_err(|error| format!("template.yaml: {error}"))?;
+        let watching = parse(alarms).map_err(|error| format!("alarms.yaml: {error}"))?;
         let resources = document
             .get("Resources")
             .and_then(Value::as_mapping)
@@ -120,7 +128,7 @@ impl Stack {
             }
         }
         let mut functions = HashMap::new();
-        for function in &Template::load()?.functions {
+        for function in &Template::read(document.clone(), &[])?.functions {
             let setting = |name: &str| {
                 function.environment.get(name).and_then(|value| value.parse::<f64>().ok())
             };

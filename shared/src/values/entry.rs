@@ -16,7 +16,7 @@ pub enum EntryKind {
     Grant,
     /// A settled chat.
     Chat,
-    /// An adjustment: by an administrator, or for a voucher, an order or an allowance.
+    /// Any other change of the balance, with a reason.
     Adjustment,
     /// A kind that a later release has added.
     #[serde(untagged)]
