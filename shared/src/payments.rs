@@ -202,6 +202,10 @@ impl Comparison<'_> {
         if let StripeReport::Session(session) = &report {
             self.known.insert(session.order.order.clone());
         }
+        // A charge reports only a receipt, which no comparison needs.
+        if matches!(report, StripeReport::Facts(PaymentRef::Order(_), _)) {
+            return Ok(None);
+        }
         let store = &self.app.store;
         match Subject::of(report, store).await? {
             Subject::Order(order, facts) => self.merge(*order, &facts, None).await,

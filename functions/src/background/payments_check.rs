@@ -65,6 +65,9 @@ pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
         (Metric::OrdersToLookAt, waiting.orders),
         (Metric::Disputes, waiting.disputes),
     ]);
+    if let Some(error) = waiting.failure {
+        return Err(error.into());
+    }
     match compared {
         Ok(Ok(())) => metrics::record(&[(Metric::PaymentsChecked, 1)]),
         Ok(Err(error @ Error::PaymentsUnavailable(_))) => {

@@ -355,8 +355,10 @@ impl Store {
             *redeemed.entry(batch.clone()).or_default() += u64::from(counted);
             if counted != used {
                 let set = Write::update(&self.tables.tokens, pk(&key), "SET used = :number");
-                self.set_again(set, counted.into()).await?;
-                repairs.push(format!("a voucher of the batch {batch} was used {counted} times"));
+                if self.set_again(set, counted.into()).await? {
+                    repairs
+                        .push(format!("a voucher of the batch {batch} was used {counted} times"));
+                }
             }
         }
         for batch in vouchers.batches {
@@ -364,17 +366,19 @@ impl Store {
             if counted != batch.redeemed {
                 let key = pk(&batch.pk);
                 let set = Write::update(&self.tables.tokens, key, "SET redeemed = :number");
-                self.set_again(set, counted).await?;
-                repairs.push(format!("the batch {} was used {counted} times", batch.id()));
+                if self.set_again(set, counted).await? {
+                    repairs.push(format!("the batch {} was used {counted} times", batch.id()));
+                }
             }
         }
         Ok(repairs)
     }
 
-    /// Sends an update of an existing item with the value `:number`.
-    async fn set_again(&self, set: Write, number: u64) -> Result<()> {
+    /// Sends an update of an existing item with the value `:number`. Returns false if the item
+    /// doesn't exist.
+    async fn set_again(&self, set: Write, number: u64) -> Result<bool> {
         let set = set.condition("attribute_exists(pk)").values([(":number", n(number))]);
-        self.send(&set).await.map(drop)
+        Ok(self.send(&set).await?.is_applied())
     }
 }
 

@@ -6,13 +6,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::checkout::{Checkout, signature};
 use functions::background::payments_check;
 use serde_json::json;
+use shared::Credits;
 use shared::app::PaymentsApp;
 use shared::clock::Clock;
 use shared::config::{Settings, StripeConfig};
 use shared::mail::Mail;
 use shared::payments::{self, Difference, Repair};
+use shared::store::Order;
 use shared::stripe::Stripe;
 use shared::telemetry::metrics::Metric;
+use shared::values::{PaymentFacts, RefundState, Refunded};
 
 use crate::endpoints::account::purchases::{dispute, session, shop};
 use crate::support::client::{Api, GRANT, Person, unique};
@@ -288,10 +291,33 @@ async fn a_dispute_that_cannot_be_told_delays_no_other_dispute() {
     lane.strike_once("TransactWriteItems", 1, Fault::Mismatch);
     let store = api.app_over("payments_check", &lane).store;
     let told = store.tell_disputes(&api.server().clock).await.unwrap();
-    assert_eq!((told.orders, told.disputes), (2, 1));
+    assert_eq!((told.orders, told.disputes, told.failure.is_some()), (2, 1, true));
     assert_eq!(notices(&api).await.len(), 1);
     assert_eq!(waiting(&api).await, (2, 1));
     assert_eq!(notices(&api).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_order_that_owes_stays_listed_after_its_disputes_are_told() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    reachable_administrator(&api, "root@example.com").await;
+    let order = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+    api.hears("charge.dispute.created", dispute(&order, "needs_response")).await.is(200);
+    api.hears("charge.dispute.closed", dispute(&order, "won")).await.is(200);
+    let store = api.store();
+    let read_before = store.order(order["id"].as_str().unwrap()).await.unwrap().unwrap();
+    // The dispute is over, so the telling removes the order from the list.
+    assert_eq!(waiting(&api).await, (0, 1));
+    let balance = i64::try_from(ann.balance().await).unwrap();
+    api.adjust(&ann, -balance, "a test").await;
+    let back = Refunded { amount: read_before.price, state: RefundState::Made };
+    let facts = PaymentFacts { refunds: [("re_1".into(), back)].into(), ..PaymentFacts::default() };
+    let owing = store.merge_facts(read_before, &facts, &api.server().clock).await.unwrap();
+    assert!(owing.owed > Credits::ZERO);
+    let listed = store.all_orders_to_look_at().next().await.unwrap().unwrap();
+    assert_eq!(listed.iter().map(Order::id).collect::<Vec<_>>(), [owing.id()]);
 }
 
 #[tokio::test]

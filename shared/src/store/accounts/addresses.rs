@@ -244,8 +244,10 @@ impl Store {
             let delete = Write::delete(&self.tables.users, pk(&claim.pk))
                 .condition("id = :id")
                 .values([(":id", s(&claim.id))]);
-            self.send(&delete).await?;
-            return Ok(Some(format!("{}: removed its stale address claim", claim.name)));
+            let is_deleted = self.send(&delete).await?.is_applied();
+            return Ok(
+                is_deleted.then(|| format!("{}: removed its stale address claim", claim.name))
+            );
         };
         if holder.email_verified == claim.verified {
             return Ok(None);
@@ -253,8 +255,8 @@ impl Store {
         let agree = Write::update(&self.tables.users, pk(&claim.pk), "SET verified = :verified")
             .condition("id = :id")
             .values([(":id", s(&claim.id)), (":verified", flag(holder.email_verified))]);
-        self.send(&agree).await?;
-        Ok(Some(format!("{}: corrected the claim's verification state", claim.name)))
+        let is_set = self.send(&agree).await?.is_applied();
+        Ok(is_set.then(|| format!("{}: corrected the claim's verification state", claim.name)))
     }
 
     /// Claims the account's address again, or removes the address from the account if another
@@ -273,13 +275,14 @@ impl Store {
                 )
                 .condition("id = :id")
                 .values([(":false", flag(false)), (":id", s(&account.id))]);
-                self.send(&strip).await?;
-                Ok(Some(format!("{}: another account has its address", account.label)))
+                let is_removed = self.send(&strip).await?.is_applied();
+                Ok(is_removed
+                    .then(|| format!("{}: another account has its address", account.label)))
             }
             None => {
                 let claim = Claim::new(account, &address, account.email_verified);
-                self.send(&self.put_claim(&claim, None)?).await?;
-                Ok(Some(format!("{}: restored its address claim", account.label)))
+                let is_put = self.send(&self.put_claim(&claim, None)?).await?.is_applied();
+                Ok(is_put.then(|| format!("{}: restored its address claim", account.label)))
             }
         }
     }

@@ -100,9 +100,11 @@ impl Store {
         let mut repairs = Vec::new();
         let mut totals = self.ledger_totals(&account.id).await?;
         if let Some(grant) = first_grant(account, import, &totals) {
-            self.send(&self.put_entry(&grant)?).await?;
+            // If the write is refused, an earlier copy of it was applied.
+            if self.send(&self.put_entry(&grant)?).await?.is_applied() {
+                repairs.push("restored the ledger entry of its first grant".to_owned());
+            }
             totals.granted += i128::from(grant.amount);
-            repairs.push("restored the ledger entry of its first grant".to_owned());
         }
         for source in &totals.sources {
             if self.restore_source(source).await? {
@@ -268,9 +270,10 @@ impl Store {
             }
             let chat: Chat = from_item(item)?;
             if totals.charged.insert(chat.chat_id.clone()) {
-                self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?;
+                if self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?.is_applied() {
+                    repairs.push(format!("restored the ledger entry of message {}", chat.chat_id));
+                }
                 totals.spent += i128::from(chat.cost.get());
-                repairs.push(format!("restored the ledger entry of message {}", chat.chat_id));
             }
             let begins = chat.conversation.as_ref() == Some(&chat.chat_id);
             if begins && millis_of(&chat.chat_id) >= Some(recent) {

@@ -215,7 +215,12 @@ impl Store {
                     cleared += 1;
                     self.clear(obstacle, &account, hold, limits, now).await?;
                 }
-                Refusal::Clear(_) | Refusal::Changed => {
+                Refusal::Clear(_) => {
+                    backoff
+                        .try_again("a reserve kept being refused, although obstacles were removed")
+                        .await?;
+                }
+                Refusal::Changed => {
                     backoff
                         .try_again(
                             "a reserve kept being refused, each time for a reason that had passed",

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::store::credentials::outbox::OutgoingEmail;
 use crate::store::orders::Order;
 use crate::store::schema::{ATTENTION, attention_pk, pk};
-use crate::store::{Result, Store, Transaction, Write, n, to_item};
+use crate::store::{Result, Store, StoreError, Transaction, Write, n, to_item};
 use crate::values::Account;
 
 /// The item that lists an order which an administrator should look at.
@@ -20,12 +20,14 @@ struct Attention<'a> {
 }
 
 /// The orders that wait for an administrator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct WaitingOrders {
     /// The number of orders that are stranded or disputed.
     pub orders: u64,
     /// The number of disputes for which this run wrote e-mails to administrators.
     pub disputes: u64,
+    /// The first failure to tell administrators about a dispute.
+    pub failure: Option<StoreError>,
 }
 
 impl Order {
@@ -96,6 +98,7 @@ impl Store {
                     Err(error) => {
                         let (order, cause) = (order.id(), error.cause());
                         tracing::error!(order, cause, "a dispute can't be told");
+                        waiting.failure.get_or_insert(error);
                     }
                 }
             }
@@ -113,9 +116,19 @@ impl Store {
         administrators: &[Account],
         now: u64,
     ) -> Result<bool> {
-        let told = Write::update(&self.tables.tokens, pk(&order.pk), "SET told = :disputes")
-            .condition("version = :seen AND (attribute_not_exists(told) OR told < :disputes)")
-            .values([(":seen", n(order.version)), (":disputes", n(disputes))]);
+        // A step that has read the order before must read it again, because it may take the order
+        // for listed.
+        let told = Write::update(
+            &self.tables.tokens,
+            pk(&order.pk),
+            "SET told = :disputes, version = :next",
+        )
+        .condition("version = :seen AND (attribute_not_exists(told) OR told < :disputes)")
+        .values([
+            (":seen", n(order.version)),
+            (":next", n(order.version + 1)),
+            (":disputes", n(disputes)),
+        ]);
         let mut writes = vec![told];
         for Account { id, label, .. } in administrators {
             let email = OutgoingEmail::Disputed {
