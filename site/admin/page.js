@@ -26,7 +26,8 @@ import { vouchersView } from "./vouchers.js";
 
 /**
  * The views. `view(place, me, reload)` makes a view for the administrator `me`, and `reload` shows
- * it again. The navigation lists the views with an icon, in this order.
+ * it again. The navigation lists the views with an icon, in this order. `act` is the name of the
+ * view's actions that affect no user. The audit log shows them under the view's title.
  */
 const VIEWS = [
   { path: "users", title: "Users", icon: "users", view: usersView },
@@ -36,10 +37,15 @@ const VIEWS = [
   { path: "figures", title: "Statistics", icon: "chart", view: figuresView },
   { path: "prices", title: "Prices", icon: "tag", view: pricesView },
   { path: "prices/edit", title: "Edit the prices", view: pricesEditor },
-  { path: "vouchers", title: "Vouchers", icon: "coin", view: vouchersView },
+  { path: "vouchers", title: "Vouchers", icon: "coin", view: vouchersView, act: "vouchers" },
   { path: "purchases", title: "Purchases", icon: "receipt", view: purchasesView },
-  { path: "purchases/packs", title: "Packs", view: packsView },
-  { path: "trail", title: "Audit log", icon: "history", view: trailView },
+  { path: "purchases/packs", title: "Packs", view: packsView, act: "packs" },
+  {
+    path: "trail",
+    title: "Audit log",
+    icon: "history",
+    view: (place, me) => trailView(place, me, VIEWS.filter((row) => row.act)),
+  },
   { path: "export", title: "Export", icon: "download", view: exportView },
 ];
 

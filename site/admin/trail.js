@@ -16,6 +16,7 @@ import { pricesPlace } from "./prices.js";
 
 const PATH = "api/admin/trail/";
 
+/** The actions that don't belong to a view with an `act`. */
 const ACTS = [
   ["", "Everything"],
   ["adjustment", "Adjustments"],
@@ -31,16 +32,18 @@ const ACTS = [
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
   ["prices", "Price lists"],
-  ["vouchers", "Vouchers"],
-  ["packs", "Packs"],
 ];
 
 /** Matches a version of the price list or of the packs. */
 const VERSION = /^[0-9a-f]{16}$/;
 
-/** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
-export function trailView({ query, signal, title }, me) {
-  const act = field("Action", "act", { type: "select", options: ACTS });
+/**
+ * `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20`. `views` are the
+ * views with an `act`.
+ */
+export function trailView({ query, signal, title }, me, views) {
+  const options = [...ACTS, ...views.map((view) => [view.act, view.title])];
+  const act = field("Action", "act", { type: "select", options });
   const by = field("By", "actor", {
     type: "select",
     options: [
@@ -60,7 +63,7 @@ export function trailView({ query, signal, title }, me) {
     kept: ofUser,
     query,
     signal,
-    show: (chosen, own) => list({ ...chosen, ...ofUser }, me, own),
+    show: (chosen, own) => list({ ...chosen, ...ofUser }, me, views, own),
   });
   const content = h(
     "div",
@@ -88,7 +91,7 @@ export function trailView({ query, signal, title }, me) {
   return { content };
 }
 
-function list(chosen, me, signal) {
+function list(chosen, me, views, signal) {
   const { element, body, row } = stackedTable("What administrators did, newest first", [
     { text: "When", class: "admin-when" },
     { text: "Action", class: "admin-what" },
@@ -98,7 +101,12 @@ function list(chosen, me, signal) {
   return paged({
     load: (next) => page(next ?? PATH, next ? null : { ...chosen, limit: 25 }, { signal }),
     row: (act) =>
-      row([time(act.timestamp), sentence(act), actor(act.actor, act.actor_name, me), why(act)]),
+      row([
+        time(act.timestamp),
+        sentence(act, views),
+        actor(act.actor, act.actor_name, me),
+        why(act),
+      ]),
     list: body,
     around: () => element,
     empty:
@@ -118,7 +126,7 @@ function why({ act, reason }) {
   return reason || h("span", { class: "muted" }, "no reason given");
 }
 
-function sentence({ act, amount, role, reason, user_id: id, username }) {
+function sentence({ act, amount, role, reason, user_id: id, username }, views) {
   if (act === "prices") {
     if (!VERSION.test(reason)) return "Removed the price list";
     return ["Set the ", h("a", { href: pricesPlace(reason) }, "price list")];
@@ -127,7 +135,8 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
     const isSet = VERSION.test(reason);
     return [isSet ? "Set the " : "Stopped selling ", h("a", { href: PACKS_PLACE }, "packs")];
   }
-  if (act === "vouchers") return h("a", { href: "#/vouchers" }, "Vouchers");
+  const view = views.find((one) => one.act === act);
+  if (view) return h("a", { href: `#/${view.path}` }, view.title);
   // An act from a later release may not concern a user.
   if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";

@@ -1,6 +1,6 @@
 //! The keys of all items and the partitions of all indexes, table by table. Other files don't
 //! contain keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md
-//! lists their contents.
+//! describes their contents.
 
 use std::collections::HashMap;
 
@@ -50,6 +50,9 @@ pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
 }
 
 // The Tokens table, by `pk`. The index `by_user` contains the items that belong to a user.
+//
+// These kinds expire by TTL: `session:`, `idem:`, `attempt:`, `link:`, `outbox:`, `mailed:`, and
+// `payment:` until the payment's order is known. The other kinds don't expire.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -93,10 +96,12 @@ pub(in crate::store) const MODELS: &str = "models:";
 /// The prefix of the pk of a version of the packs, which never changes, and of the current packs.
 pub(in crate::store) const PACKS: &str = "packs:";
 
-/// The prefix of the pk of an order, and the partition of all orders in the index `by_user`.
+/// The prefix of the pk of an order, and the partition of all orders in the index `by_user`. An
+/// order that is unpaid after a week is deleted.
 pub(in crate::store) const ORDER: &str = "order:";
 
-/// The prefix of the pk of the item that lists an order among its buyer's items.
+/// The prefix of the pk of the item that lists an order among its buyer's items. It is erased with
+/// the account.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
 /// The prefix of the pk of an item in the list of orders that an administrator should look at, and

@@ -3,9 +3,9 @@
 //
 // Postman's own converter doesn't order requests, sends every optional header, fills bodies with
 // the names of types, adds no tests, and generates new ids each time. Here, requests and replies
-// come from the document, as do the ids that replies give to later requests. This file adds the
-// order of the requests, and the other values that they pass on. A run from top to bottom creates an
-// account, tries all requests with it, and deletes it.
+// come from the document, as do the values that its links pass from replies to later requests. This
+// file adds the order of the requests, and the other values that they pass on. A run from top to
+// bottom creates an account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -26,7 +26,7 @@ const VARIABLES = [
   ["apiKeyId", "", "An API key of theirs."],
   ["apiKey", "", "Its text, for the requests of OpenAI's clients."],
   ["modelId", "", "A model that may answer."],
-  ["packId", "", "A pack of tokens that is sold."],
+  ["purchasePack", "", "A pack of tokens that is sold."],
   ["stripeSignature", "", "The signature of the event, if Stripe sends events to this service."],
   ["adminName", "", "An administrator's name. Without it the administration is skipped."],
   ["adminPassword", "", "Their password."],
@@ -41,10 +41,11 @@ const OTHERS = "others";
 
 // The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent.
 // Other parameters are in the request, but disabled. An id in the path is the last id that a reply
-// gave. `keep` lists the values to keep from the reply, beside the ids that the document's links
+// gave. `keep` lists the values to keep from the reply, beside the values that the document's links
 // give. `without` is a variable and a status: if the variable is empty, the request must be refused
 // with this status. `before` and `after` are lines of JavaScript that run before and after the
-// request. A folder also contains all other requests of its tag, at the end or at OTHERS.
+// request. A folder also contains all other requests of its tag, at the end or at OTHERS. If a link
+// gives a value to the body of such a request, the request is in the folder of the link's reply.
 const ORDER = [
   ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -130,8 +131,8 @@ const ORDER = [
     "Tokens",
     [
       "balance",
-      { operation: "purchases", keep: { packId: 'packs[0]?.id ?? ""' } },
-      { operation: "purchase_create", body: { pack: "{{packId}}" }, without: ["packId", 400] },
+      "purchases",
+      "purchase_create",
       { operation: "balance_token_balance", name: "Read the balance, at token_balance" },
       { operation: "balance_tokenbalance", name: "Read the balance, at tokenbalance" },
       { operation: "balance_user_balance", name: "Read the balance, at user/balance" },
@@ -202,18 +203,6 @@ const ORDER = [
       },
       { operation: "admin_chats", query: { user_id: "{{userId}}" } },
       "admin_api_key_revoke",
-      {
-        operation: "admin_vouchers_create",
-        headers: { "Idempotency-Key": "{{$guid}}" },
-        body: { name: "a gift", tokens: 5, count: 1 },
-        keep: { voucherCode: "codes[0]" },
-      },
-      {
-        operation: "admin_vouchers_create",
-        name: "Create vouchers that are voided",
-        headers: { "Idempotency-Key": "{{$guid}}" },
-        body: { name: "a mistake", tokens: 5, count: 1 },
-      },
       OTHERS,
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
       { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all messages" },
@@ -234,7 +223,6 @@ const ORDER = [
     [
       // An administrator may have ended the session.
       { operation: "login", name: "Log in for the last time", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
-      { operation: "voucher_redeem", body: { code: "{{voucherCode}}" }, without: ["voucherCode", 400] },
       {
         operation: "account_delete",
         body: { password: "{{password}}" },
@@ -252,27 +240,42 @@ function collection(document) {
   const operations = new Map();
   for (const [path, methods] of Object.entries(document.paths)) {
     for (const method of METHODS.filter((method) => methods[method])) {
-      operations.set(methods[method].operationId, { ...methods[method], method, path });
+      const operation = methods[method];
+      operations.set(operation.operationId, { ...operation, method, path, folder: operation.tags[0], keep: {}, needs: {} });
     }
   }
   for (const operation of operations.values()) {
-    operation.keep = {};
-    for (const { operationId, parameters = {} } of Object.values(success(operation)[1].links ?? {})) {
-      for (const [name, value] of Object.entries(parameters)) operation.keep[idOf(operations.get(operationId).path, name)] = fieldOf(value);
+    for (const { operationId, parameters = {}, requestBody = {} } of Object.values(success(operation)[1].links ?? {})) {
+      const target = operations.get(operationId);
+      for (const [name, value] of Object.entries(parameters)) operation.keep[idOf(target.path, name)] = fieldOf(value);
+      for (const [name, value] of Object.entries(requestBody)) {
+        target.needs[name] = variableOf(target.path, name);
+        target.folder = operation.folder;
+        operation.keep[target.needs[name]] = `${fieldOf(value)} ?? ""`;
+      }
     }
   }
   const ids = new Set([...operations.values()].flatMap(({ keep }) => Object.keys(keep)));
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // A request that isn't named gets the document's example as its body, and the ids in its path from earlier replies.
+  // A request that isn't named gets the document's example as its body, the ids in its path from
+  // earlier replies, and an `Idempotency-Key` if it accepts one.
   const isOther = ({ operationId, path, parameters = [] }) =>
     !named.has(operationId) &&
     parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
-    const others = [...operations.values()].filter((operation) => operation.tags.includes(name) && isOther(operation));
-    others.sort((one, other) => METHODS.indexOf(one.method) - METHODS.indexOf(other.method));
+    const others = [...operations.values()].filter((operation) => operation.folder === name && isOther(operation));
+    // A request of another tag needs an earlier reply of this folder. The user sends it, also in a
+    // folder for administrators.
+    const isOwn = ({ tags }) => tags.includes(name);
+    others.sort((one, other) => METHODS.indexOf(one.method) - METHODS.indexOf(other.method) || isOwn(other) - isOwn(one));
+    const stepOf = (operation) => ({
+      operation: operation.operationId,
+      ...(!isOwn(operation) && { token: "token" }),
+      ...(operation.parameters?.some((parameter) => parameter.name === "Idempotency-Key") && { headers: { "Idempotency-Key": "{{$guid}}" } }),
+    });
     const all = steps.includes(OTHERS) ? steps : [...steps, OTHERS];
-    const items = all.flatMap((step) => (step === OTHERS ? others.map(({ operationId }) => operationId) : [step])).map((step) => {
+    const items = all.flatMap((step) => (step === OTHERS ? others.map(stepOf) : [step])).map((step) => {
       const asked = typeof step === "string" ? { operation: step } : step;
       const operation = operations.get(asked.operation);
       if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);
@@ -308,13 +311,19 @@ function success(operation) {
 /** The variable with the id that a path has in a parameter: `apiKeyId` for `/api/user/api-keys/{id}`. */
 function idOf(path, parameter) {
   const [, things] = path.match(`([^/]+)/{${parameter}}`);
-  return `${things.replace(/s$/, "").replace(/-(.)/g, (_, letter) => letter.toUpperCase())}Id`;
+  return variableOf(things, "id");
 }
 
-/** The JavaScript of a link's value: `data[0].id` for `$response.body#/data/0/id`. */
+/** The variable with the value of a body's field: `purchasePack` for `pack` and `/api/user/purchases`. */
+function variableOf(path, field) {
+  const things = path.split("/").at(-1).replace(/s$/, "");
+  return `${things}-${field}`.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+}
+
+/** The JavaScript of a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */
 function fieldOf(value) {
   const [, ...names] = value.split("/");
-  return names.map((name) => (/^\d+$/.test(name) ? `[${name}]` : `.${name}`)).join("").replace(/^\./, "");
+  return names.map((name) => (/^\d+$/.test(name) ? `[${name}]` : name)).join("?.");
 }
 
 function item(document, operation, step) {
@@ -327,8 +336,11 @@ function item(document, operation, step) {
     }
   }
   const content = operation.requestBody?.content?.["application/json"]?.schema;
-  if (content) checkBody(document, step, content);
-  else if (step.body) throw new Error(`${step.operation} takes no body`);
+  if (content) {
+    step.body ??= { ...example(document, content), ...mapped(operation.needs, (variable) => `{{${variable}}}`) };
+    checkBody(document, step, content);
+  } else if (step.body) throw new Error(`${step.operation} takes no body`);
+  for (const variable of Object.values(operation.needs)) step.without ??= [variable, 400];
 
   const type = step.type ?? Object.keys(reply.content)[0];
   if (!reply.content[type]) throw new Error(`${step.operation} doesn't answer with ${type}`);
@@ -475,7 +487,6 @@ function example(document, part) {
 function checkBody(document, step, part) {
   let schema = form(document, part);
   schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;
-  step.body ??= example(document, part);
   const unknown = Object.keys(step.body).filter((name) => !schema.properties[name]);
   if (unknown.length) throw new Error(`${step.operation} has no field ${unknown.join(", ")}`);
   const ways = (schema.anyOf ?? [{}]).map(({ required = [] }) => [...(schema.required ?? []), ...required]);

@@ -76,9 +76,6 @@ def adjust(user):
 for _ in range(3):
     adjust(MAIN["id"])
 
-# The codes of unused vouchers.
-VOUCHERS = call("POST", "/api/admin/vouchers/", ADMINISTRATOR, json={"name": "a gift", "tokens": 5, "count": 50}).json()["codes"]
-
 # Operations that need a separate account, because they end an account or session that others need,
 # or request an e-mail shortly after another one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
@@ -178,6 +175,22 @@ IDS = {
 }
 
 
+# The fields of each operation's body, with their schemas.
+FIELDS = {}
+
+# The fields whose values another operation creates, as the document's links say: that operation's
+# path and example, and the value's place in the reply, such as `$response.body#/codes/0`.
+CREATIONS = {}
+
+
+def create(path, example, place):
+    """Returns a new value for a field in CREATIONS."""
+    value = call("POST", path, ADMINISTRATOR if path.startswith("/api/admin/") else MAIN, json=example).json()
+    for name in place.split("/")[1:]:
+        value = value[int(name) if isinstance(value, list) else name]
+    return value
+
+
 def fit(password):
     """Returns a valid new password, as similar to this one as possible."""
     password = password.encode()[:256].decode(errors="ignore")
@@ -271,15 +284,15 @@ def complete(operation, body):
         for field in ("password", "new_password"):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])
-    # A voucher code contains a check symbol.
-    if operation == "voucher_redeem":
-        body["code"] = VOUCHERS.pop() if VOUCHERS else "6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"
+    for field, schema in FIELDS[operation].items():
+        # A day in a body is the last day of something, which must not be over.
+        if schema.get("format") == "date" and body.get(field):
+            body[field] = str(date.today() + timedelta(days=365))
+        # One in eight requests sends the document's example, which is unknown.
+        if (operation, field) in CREATIONS:
+            body[field] = create(*CREATIONS[operation, field]) if next(numbers) % 8 else schema["examples"][0]
     if operation == "purchase_create" and next(numbers) % 2:
         body["pack"] = "small"
-    # The last day must not be over.
-    last_day = {"api_key_create": "expires", "admin_vouchers_create": "ends"}.get(operation)
-    if last_day and body.get(last_day):
-        body[last_day] = str(date.today() + timedelta(days=365))
     # There is no price list, so a key can't be restricted to its models.
     if operation == "api_key_create":
         body.pop("models", None)
@@ -325,11 +338,22 @@ def complete(operation, body):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """Adds form bodies to the schema, because the document only mentions them."""
-    for operation in (operation for path in raw_schema["paths"].values() for operation in path.values()):
-        if FORM in operation["description"] and "requestBody" in operation:
-            content = operation["requestBody"]["content"]
+    """Adds form bodies to the schema, because the document only mentions them. Fills FIELDS and
+    CREATIONS."""
+    operations = [(path, operation) for path, methods in raw_schema["paths"].items() for operation in methods.values()]
+    for path, operation in operations:
+        if "requestBody" not in operation:
+            continue
+        content = operation["requestBody"]["content"]
+        if FORM in operation["description"]:
             content[FORM] = content["application/json"]
+        reference = content["application/json"]["schema"].get("$ref", "")
+        schema = raw_schema["components"]["schemas"].get(reference.rpartition("/")[2], {})
+        FIELDS[operation["operationId"]] = schema.get("properties", {})
+        links = [link for reply in operation["responses"].values() for link in reply.get("links", {}).values()]
+        for link in links:
+            for field, place in link.get("requestBody", {}).items():
+                CREATIONS[link["operationId"], field] = (path, schema["examples"][0], place)
 
 
 def form(body):
