@@ -45,7 +45,7 @@ pub struct Server {
     pub url: String,
     /// The server's embedded DynamoDB.
     pub dynamo: Dynamo,
-    /// The clock of all functions in the server.
+    /// The clock that all functions in the server use.
     pub clock: Clock,
     /// The functions behind routes, by name.
     pub functions: HashMap<String, Function>,
@@ -67,7 +67,7 @@ impl Server {
     /// `DYNAMODB_ENDPOINT`, the server doesn't use `data`.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
@@ -81,7 +81,7 @@ impl Server {
     /// the AI, the first chat model of these model servers answers messages.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn start_with_model_servers(
         model_servers: &[ModelServer],
         port: u16,
@@ -110,7 +110,7 @@ impl Server {
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
 
-        // First set the lists in the store. They decide whether a model server is asked.
+        // First set the lists in the store. They decide whether model servers are queried.
         let connect = async |name: &'static str| {
             let settings = settings_of(template, name, without_found_model)?;
             let app = App::connect(&settings, clock.clone()).await.map_err(sentence)?;
@@ -150,7 +150,7 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
 
-    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a sentence for the
+    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a message for the
     /// terminal.
     pub async fn failure(&mut self) -> String {
         match (&mut self.server).await.flatten() {
@@ -242,8 +242,8 @@ async fn simulated_stripe(
 }
 
 /// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
-/// models, so with a price list, no model server is asked. If the list can't be read, the functions
-/// don't start, and say why.
+/// models, so with a price list, no model server is queried. If the list can't be read, the
+/// functions don't start, and say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
         return Answering::PriceList;

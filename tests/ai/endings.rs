@@ -211,7 +211,7 @@ struct Played<'p> {
     /// The stored chat. Null if there is none.
     stored: Value,
     charged: u64,
-    /// The number of differences that an audit of the account finds.
+    /// How many differences an audit of the account finds.
     differences: usize,
 }
 

@@ -101,7 +101,7 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
-    /// The number of messages that the provider has received.
+    /// How many messages the provider has received.
     pub fn times_asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }

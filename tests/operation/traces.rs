@@ -163,7 +163,7 @@ impl Intercept for Calls {
     }
 }
 
-/// The number of calls to the store that a chat makes.
+/// How many calls to the store a chat makes.
 async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
     let calls = Calls::default();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();

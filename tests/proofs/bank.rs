@@ -22,7 +22,7 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// The number of users who can pay for only some of their chats, and their credits.
+/// How many users can pay for only some of their chats, and how many credits each of them has.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 

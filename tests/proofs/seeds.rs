@@ -51,7 +51,7 @@ use task::Task;
 
 use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
 
-/// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
+/// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
@@ -121,7 +121,7 @@ struct Schedule<'l> {
     messages: Vec<Vec<String>>,
     /// The number of chats of retry-counting clients that each person has paid for.
     calls_paid: Vec<usize>,
-    /// The number of pauses before retries that faults have caused.
+    /// How many pauses before retries the faults have caused.
     pauses: u32,
     log: String,
     violation: Option<String>,

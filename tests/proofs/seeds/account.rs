@@ -28,10 +28,10 @@ pub struct Account {
     pub spent: i64,
     pub held: BTreeMap<String, Held>,
     pub closed: BTreeSet<String>,
-    /// The number of chats that began in each minute.
+    /// How many chats began in each minute.
     pub minutes: BTreeMap<String, i64>,
-    /// The number of chats that were refunded in each minute, plus the refunds above the limits of
-    /// earlier minutes.
+    /// How many chats were refunded in each minute, plus the refunds above the limits of earlier
+    /// minutes.
     pub refunds: BTreeMap<u64, i64>,
     /// The free work of each day: of limited API keys with the prefix `k`, and what the account has
     /// earned with the prefix `e`.
@@ -88,7 +88,7 @@ impl Account {
         self.granted - self.spent
     }
 
-    /// The number of chats that began in the minute of the second `at`.
+    /// How many chats began in the minute of the second `at`.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
@@ -149,9 +149,9 @@ fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
 pub struct Limits {
     /// True if the caller has an API key with a limit.
     pub is_limited: bool,
-    /// The number of chats that may wait at a time.
+    /// How many chats may wait at a time.
     pub parallel: i64,
-    /// The number of chats that may begin in a minute.
+    /// How many chats may begin in a minute.
     pub chats: i64,
     /// The number of the account's chats that may be refunded in a minute.
     pub refunds: i64,

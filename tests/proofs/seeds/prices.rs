@@ -18,7 +18,7 @@ use super::{Checked, PRICE};
 /// How long a function keeps the price list, in seconds.
 const KEPT: u64 = 60;
 
-/// The number of model tokens that an answer must be able to have.
+/// How many model tokens an answer must be able to have.
 const LEAST_ANSWER: u32 = 64;
 
 /// The most model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and what templates

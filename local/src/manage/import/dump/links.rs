@@ -128,7 +128,7 @@ impl Links {
     /// Reads to which user each row of a model refers, directly or through another model.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub fn read(
         source: &dyn Source,
         model: &str,
