@@ -53,7 +53,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Starts an API with two providers and this additional setting. The second provider is asked
+    /// Starts an API with two providers and this additional setting. The second provider is called
     /// if the first fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);

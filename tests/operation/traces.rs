@@ -90,7 +90,7 @@ async fn a_chat_is_one_trace_with_its_id_in_the_log() {
     }
     assert_eq!(root.trace.len(), 32);
 
-    // The instance's next request has another trace.
+    // The instance's next request has a different trace.
     ann.chat("again").await.is(200);
     let again = collector.trace(|span| span.name == "POST /api/chat" && span.trace != root.trace);
     let again = again.await;

@@ -414,7 +414,7 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
         .collect();
     let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
     assert_eq!(counted, read);
-    // A sample of a request would reveal its credential.
+    // A sampled request would reveal its credential.
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
@@ -662,7 +662,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
         // SAM ignores the boundary of a function with its own role.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
+    // SAM attaches AWS's managed policies, which allow writing logs and reading streams on all
     // resources. The permissions boundary must limit a function to the log group and the stream of
     // its own stack.
     let is_within = |action: &str, resource: &str| {
@@ -871,7 +871,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn no_secret_is_in_the_repository() {
-    // The beginnings of secrets. Each beginning is split into two parts, so that this file doesn't
+    // The prefixes of secrets. Each prefix is split into two parts, so that this file doesn't
     // contain it.
     let marks = [
         ["PRIVATE", " KEY-----"],
@@ -890,11 +890,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // Ignore a match in the middle of a longer text, such as a picture in base64.
+                // Ignore a match in the middle of a longer string, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // In a real secret, at least eight letters or digits follow the beginning.
+                // In a real secret, at least eight letters or digits follow the prefix.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

@@ -382,7 +382,7 @@ impl Case<Paying> {
     }
 }
 
-/// A case and what the store has of its account.
+/// A case, and the data that the store contains for its account.
 struct Audit<'a> {
     case: &'a Case<Paying>,
     /// True if the client hasn't sent its request again yet.
@@ -483,7 +483,7 @@ impl Audit<'_> {
     }
 
     /// A request that the product recognizes is charged at most once, and other requests once for
-    /// each answer. An unknown outcome may be a charge.
+    /// each answer. A request with an unknown outcome may have been charged.
     fn wrong_charges(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let is_known_again = self.case.scenario.is_known_again();
@@ -539,8 +539,8 @@ impl Audit<'_> {
         wrong
     }
 
-    /// Only requests with an unknown outcome may have holds. The balance that users see is what is
-    /// neither held nor spent.
+    /// Only requests with an unknown outcome may have holds. The balance that users see includes
+    /// neither held nor spent credits.
     fn wrong_holds(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let (account, now) = (self.account, self.now);
