@@ -1,5 +1,5 @@
-//! Replies as real providers send them, through every endpoint that asks the AI: their formats, how
-//! their answers end, and their counts of model tokens.
+//! Replies as real providers send them, through every endpoint that calls the AI: their formats,
+//! how their answers end, and their counts of model tokens.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -65,7 +65,7 @@ pub struct Script {
 }
 
 impl Replies {
-    /// Starts the provider, and an API that asks it. The only model, `deep`, has a fare by usage.
+    /// Starts the provider, and an API that calls it. The only model, `deep`, has a fare by usage.
     pub async fn start(settings: &[(&str, &str)]) -> (Self, Api) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -151,7 +151,7 @@ async fn refusal(steps: Vec<Step>) -> Response {
     Response::default()
 }
 
-/// An endpoint that asks the AI, streamed or not.
+/// An endpoint that calls the AI, streamed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Chat,

@@ -9,7 +9,7 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// Returns a provider that answers through Converse with text, and a program that asks this
+/// Returns a provider that answers through Converse with text, and a program that calls this
 /// provider.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;

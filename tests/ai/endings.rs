@@ -367,7 +367,7 @@ impl ReadingMistake {
                 events
             },
             Self::BelieveEarlyNumbers => |mut events| {
-                // A number that is believed is the last one.
+                // The product uses the last count, so send an early count once more at the end.
                 if events.iter().any(|event| event["choices"][0]["finish_reason"] == "stop") {
                     let usage = json!({ "prompt_tokens": PROMPT, "completion_tokens": 1 });
                     events.push(json!({ "choices": [], "usage": usage }));

@@ -106,7 +106,7 @@ impl Provider {
         self.asked.lock().unwrap().len()
     }
 
-    /// Starts an API that asks this provider first. `others` names the backup providers.
+    /// Starts an API that calls this provider first. `others` names the backup providers.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -388,7 +388,7 @@ async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// Starts an API that asks this provider as if it were Bedrock, through Bedrock's SDK.
+/// Starts an API that calls this provider as if it were Bedrock, through Bedrock's SDK.
 pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),

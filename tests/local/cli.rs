@@ -17,7 +17,7 @@ use crate::support::client::Api;
 use crate::support::program::{Folder, RunningServer, command, over_tables, run};
 use crate::support::proxy::Proxy;
 
-/// Asserts that the program fails at once with one sentence.
+/// Asserts that the program fails at once with a one-sentence error message.
 #[track_caller]
 fn refuses(arguments: &[&str], sentence: &str) {
     let output = run(arguments);

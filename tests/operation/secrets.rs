@@ -126,7 +126,7 @@ impl KeyedServer {
         self.asked().last().unwrap().0.clone()
     }
 
-    /// Starts an API that asks this server for answers, with the key in this file. The API's clock
+    /// Starts an API that calls this server for answers, with the key in this file. The API's clock
     /// is stopped.
     async fn answering(&self, file: &SecretFile) -> Api {
         Api::at_an_hour(&[

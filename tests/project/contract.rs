@@ -35,7 +35,7 @@ fn issues(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "IssuerApp" | "LoginApp")
 }
 
-/// Returns true if an endpoint asks the AI.
+/// Returns true if an endpoint calls the AI.
 fn asks(endpoint: &str) -> bool {
     endpoints().contains(endpoint)
         && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp")

@@ -88,9 +88,9 @@ const DOCUMENTED: &[&Parameters] = &[
 #[derive(Clone, Copy, Debug)]
 enum Stopped {
     None,
-    /// The functions that ask the AI.
+    /// The functions that call the AI.
     Askers,
-    /// The endpoints of OpenAI's API that ask the AI.
+    /// The endpoints of OpenAI's API that call the AI.
     Completing,
     /// The functions that read the names of the models and the maximum length of an answer.
     AskersAndModels,

@@ -1,4 +1,4 @@
-//! A test rig: a server, the AI that it asks, and a wire to the store that breaks on demand.
+//! A test rig: a server, the AI that it calls, and a wire to the store that breaks on demand.
 
 use std::sync::OnceLock;
 

@@ -641,7 +641,7 @@ async fn unpaid_orders_are_also_deleted_after_a_pause() {
     let (open, paid) = (ann.orders("small").await, ann.orders("small").await);
     api.hears("checkout.session.completed", session(&paid, &json!({}))).await.is(200);
     let (store, clock) = (api.store(), &api.server().clock);
-    // The daily runs begin again after two months, when there are seven periods of older orders.
+    // Without daily runs for two months, seven periods contain older orders.
     clock.advance(60 * DAY);
     let mut deleted = 0;
     for _ in 0..8 {

@@ -73,7 +73,7 @@ fn usage_of(prompt: u64, cached: u64, answer: u64) -> Value {
     })
 }
 
-/// Starts a server that asks this provider, with a price list and some settings changed.
+/// Starts a server that calls this provider, with a price list and some settings changed.
 pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]) -> Api {
     let url = format!("{}/v1", provider.url);
     let asking = [
