@@ -88,8 +88,7 @@ pub struct Estimate {
     pub further_year_dollars: f64,
     /// An audit of all accounts, which isn't part of the bill.
     pub audit: AuditEstimate,
-    /// The needs at a day's peak. They are sorted by the number of users at which a growing
-    /// deployment reaches their limits.
+    /// The needs at a day's peak. The limit that the fewest users reach comes first.
     pub quotas: Vec<Quota>,
     /// The limit that a growing deployment reaches first.
     pub first_that_breaks: ReachedLimit,
@@ -169,7 +168,7 @@ const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
 
-/// The number of bytes in a read unit of a strongly consistent read.
+/// How many bytes a strongly consistent read gets for one read unit.
 const READ_UNIT: f64 = 4096.0;
 
 /// How often an audit reads an account: in the scan that lists the accounts, before the account's

@@ -63,8 +63,8 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
-    /// functions the time, and `environment` overrides the template's values. With another store in
-    /// `DYNAMODB_ENDPOINT`, the server doesn't use `data`.
+    /// functions the time, and `environment` overrides the template's values. If
+    /// `DYNAMODB_ENDPOINT` names a different store, the server doesn't use `data`.
     ///
     /// # Errors
     /// Fails with an error message for the terminal.
@@ -89,7 +89,7 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
-        // The data folder stays free if the functions use another store.
+        // The data folder stays free if the functions use a different store.
         let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
         let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -275,7 +275,7 @@ fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     }
 }
 
-/// Sets packs with which people can try purchases, unless packs are already set.
+/// Sets example packs, so that people can try purchases, unless packs are already set.
 async fn set_packs(app: &App) -> Result<(), String> {
     let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store

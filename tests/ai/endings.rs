@@ -367,7 +367,8 @@ impl ReadingMistake {
                 events
             },
             Self::BelieveEarlyNumbers => |mut events| {
-                // The product uses the last count, so send an early count once more at the end.
+                // The product uses the last count. To imitate the mistake, repeat the early count
+                // at the end.
                 if events.iter().any(|event| event["choices"][0]["finish_reason"] == "stop") {
                     let usage = json!({ "prompt_tokens": PROMPT, "completion_tokens": 1 });
                     events.push(json!({ "choices": [], "usage": usage }));

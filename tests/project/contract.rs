@@ -260,7 +260,8 @@ fn no_second_stage_bypasses_the_throttling() {
     );
 }
 
-/// Returns the first value of `!If [condition, value, other]`. `None` if a value has another form.
+/// Returns the first value of `!If [condition, value, other]`. `None` if a value has a different
+/// form.
 fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
     match value {
         Yaml::Tagged(tagged) if tagged.tag == "!If" && tagged.value[0] == condition => {
@@ -693,8 +694,8 @@ fn functions_can_use_only_their_log_group_and_stream() {
 /// The requests that create the user and the session of all other requests.
 const FIRST: [&str; 2] = ["register", "login"];
 
-/// The requests that end sessions, or change what the user needs for a log-in, in the order in
-/// which their events succeed. All other requests are sent before them.
+/// The requests that end sessions, or change the user's credentials. In this order, all their
+/// events succeed. All other requests are sent before them.
 const LAST: [&str; 8] = [
     "email_resend",
     "email_verify",
@@ -760,7 +761,7 @@ impl Events {
         Self { api, values, given: Vec::new() }
     }
 
-    /// Creates what the event of an endpoint needs.
+    /// Creates the data that an endpoint's event needs.
     async fn prepare(&mut self, endpoint: &str) {
         let Self { api, values, .. } = self;
         match endpoint {

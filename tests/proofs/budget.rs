@@ -76,7 +76,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Asks DynamoDB to report the units of each call, which the product doesn't do.
+    /// Asks DynamoDB to report the units of each call. The product itself doesn't ask for them.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

@@ -152,7 +152,7 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    /// Returns the matrix of all faults, strikes and calls, of which a run takes a sample.
+    /// Returns the matrix of all faults, strikes and calls. A run tests only a sample of it.
     fn of(scenarios: &[S]) -> Self {
         Self {
             scenarios: scenarios.to_vec(),

@@ -154,7 +154,7 @@ impl Dynamo {
         App { prices, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
     }
 
-    /// Returns the server's URL for a caller that knows this machine by another host name.
+    /// Returns the server's URL for a caller that reaches this machine under a different host name.
     pub fn url_at(&self, host: &str) -> String {
         self.key.url(&format!("{host}:{}", self.address.port()))
     }

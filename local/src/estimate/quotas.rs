@@ -126,8 +126,7 @@ fn units_at(place: &str) -> f64 {
 }
 
 impl Load {
-    /// Returns the needs at a day's peak, sorted by the number of users at which a growing
-    /// deployment reaches their limits.
+    /// Returns the needs at a day's peak. The limit that the fewest users reach comes first.
     pub(super) fn quotas(
         &self,
         stack: &Stack,

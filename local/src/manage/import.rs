@@ -533,7 +533,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
     lines
 }
 
-/// Formats a field with its commonest values, such as `is_staff (false: 57, true: 3)`.
+/// Formats a field with its most common values, such as `is_staff (false: 57, true: 3)`.
 fn told(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =

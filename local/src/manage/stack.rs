@@ -96,7 +96,7 @@ impl Stack {
     /// Fails with an error message for the terminal.
     pub(crate) fn settings(&self) -> Result<Settings<'static>, String> {
         let defaults = Template::load()?;
-        // Ignore parameters that only another version of the template has.
+        // Ignore parameters that exist only in other versions of the template.
         let known: Vec<(&str, &str)> = self
             .parameters
             .iter()

@@ -298,7 +298,7 @@ async fn forged_events_are_refused_before_anything_is_read() {
     ] {
         api.sends(&header, &body).await.expect(400, "invalid_signature");
     }
-    // An event with a valid signature needs the store.
+    // For an event with a valid signature, the function needs the store, which is missing here.
     api.sends(&signature(&secret, &text, now), &text).await.expect(503, "unavailable");
 }
 

@@ -68,8 +68,8 @@ pub(super) struct Field {
 /// How the rows of a model refer to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Relation {
-    /// The row's field that refers to the user or to `through`. [`PK`] if the row's primary key
-    /// equals the user's.
+    /// The row's field that refers to the user, or to the model in `via`. [`PK`] if the row's
+    /// primary key equals the user's.
     pub field: String,
     /// The model to which the field refers, and that model's field for the user. `None` if the
     /// field refers to the user model.
