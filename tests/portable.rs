@@ -1,6 +1,6 @@
 //! Tests that must pass behind every gateway. If `API_URL` is set, these tests send their requests
-//! to that server. Together the tests provoke every status, and at least one success of every
-//! route. A gateway that passes these tests finds the function for each path and method, and
+//! to that server. Together the tests provoke every status, and at least one successful reply from
+//! every route. A gateway that passes these tests finds the function for each path and method, and
 //! forwards bodies, headers, cookies, streams and pages. Tests that start their own server don't
 //! test another gateway, so modules with only such tests are in other folders.
 

@@ -34,7 +34,7 @@ impl Dynamodb {
     /// Serves until the program is interrupted.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn run(self) -> Result<(), String> {
         let Self { port, host, place } = self;
         let data = place.data();

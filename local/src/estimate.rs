@@ -84,12 +84,11 @@ pub struct Estimate {
     pub at_rest_dollars: f64,
     /// The costs of a thousand chats, including everything else that users do, in dollars.
     pub dollars_per_thousand_chats: f64,
-    /// The amount by which each further year of stored chats raises the monthly costs, in dollars.
+    /// How much each further year of stored chats adds to the monthly costs, in dollars.
     pub further_year_dollars: f64,
     /// An audit of all accounts, which isn't part of the bill.
     pub audit: AuditEstimate,
-    /// The needs at the peak of a day. The limit that a growing deployment reaches first comes
-    /// first.
+    /// The needs at a day's peak. The limit that the fewest users reach comes first.
     pub quotas: Vec<Quota>,
     /// The limit that a growing deployment reaches first.
     pub first_that_breaks: ReachedLimit,
@@ -113,10 +112,10 @@ pub struct AuditEstimate {
     pub dollars: f64,
 }
 
-/// An item of the bill.
+/// An item on the bill.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// The thing that AWS charges for, such as a request.
+    /// What AWS charges for, such as a request.
     pub item: String,
     /// The quantity, in the unit of the price.
     pub quantity: f64,
@@ -169,7 +168,7 @@ const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
 
-/// The number of bytes in a read unit of a strongly consistent read.
+/// How many bytes a strongly consistent read gets for one read unit.
 const READ_UNIT: f64 = 4096.0;
 
 /// How often an audit reads an account: in the scan that lists the accounts, before the account's
@@ -179,8 +178,8 @@ const ACCOUNT_READS: f64 = 3.0;
 /// The share of requests that X-Ray records, beyond the first request of each second.
 const TRACED: f64 = 0.05;
 
-/// The number of metrics that the gateway publishes for a method: the count of requests, two
-/// latencies and two kinds of errors.
+/// How many metrics the gateway publishes for a method: the count of requests, two latencies and
+/// two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
 /// The largest number of users for which no sum overflows. Some limits are reached only with far
@@ -197,7 +196,7 @@ impl EstimateCommand {
     /// Prints the estimate.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub fn run(self) -> Result<(), String> {
         let list = self.models.as_deref().map(list_file::read).transpose()?;
         let assumed = AverageChat::default();
@@ -218,7 +217,7 @@ impl Load {
     /// Computes the costs and needs of this load on the stack of the compiled-in template.
     ///
     /// # Errors
-    /// Fails with a sentence that names the invalid value, or the part that can't be read.
+    /// Fails with an error message that names the invalid value, or the part that can't be read.
     pub fn estimate(self) -> Result<Estimate, String> {
         self.estimate_on(&Stack::load()?)
     }
@@ -226,7 +225,7 @@ impl Load {
     /// Computes the costs and needs of this load on a stack.
     ///
     /// # Errors
-    /// Fails with a sentence that names the invalid value, or the part that can't be read.
+    /// Fails with an error message that names the invalid value, or the part that can't be read.
     pub fn estimate_on(self, stack: &Stack) -> Result<Estimate, String> {
         self.check(stack)?;
         let requests = Requests::new(stack, self.ai_seconds)?;
@@ -521,8 +520,8 @@ mod tests {
 
     #[test]
     fn audits_read_every_stored_chat() {
-        // Each of the year's 36 million chats consists of an item of 1,520 bytes and a row of 230.
-        // Each of the 10,000 accounts is read three times.
+        // Each of the year's 36 million chats is stored as an item of 1,520 bytes and a row of 230
+        // bytes. Each of the 10,000 accounts is read three times.
         let audit = LOAD.estimate().unwrap().audit;
         assert!((audit.gigabytes - 63.0).abs() < 1e-9, "{audit:?}");
         assert!((audit.million_read_units - 15.410_859).abs() < 1e-6, "{audit:?}");

@@ -10,7 +10,7 @@ use shared::{App, clock};
 /// Reads a list from a file. The failure contains a line for each problem.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with an error message for the terminal.
 pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     let json = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
@@ -24,10 +24,10 @@ pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     })
 }
 
-/// Sets or removes a list, whatever the current version is.
+/// Sets or removes a list, regardless of the current version.
 ///
 /// # Errors
-/// The errors of [`Store::set_list`](shared::store::Store::set_list).
+/// Fails like [`Store::set_list`](shared::store::Store::set_list).
 pub async fn set<L: VersionedList>(app: &App, list: Option<&L>) -> Result<SetListOutcome<L>> {
     let seen = app.store.current_list::<L>().await?;
     let seen = seen.as_ref().map(|seen| seen.of.version.as_str());

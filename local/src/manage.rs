@@ -1,5 +1,6 @@
 //! `farebox manage`: the commands of administrators. Each command opens the store that its
-//! [`Target`] names, and returns a sentence for the terminal, or fails with such a sentence.
+//! [`Target`] names, and returns its result as a message for the terminal, or fails with an error
+//! message.
 
 mod accounts;
 mod audit;
@@ -77,7 +78,7 @@ impl Manage {
     /// Runs the command, and prints its result.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn run(self) -> Result<(), String> {
         print_result(self.command.run(&self.target).await?)
     }
@@ -115,7 +116,7 @@ async fn settle(Opened { app, .. }: &Opened) -> Result<String, String> {
 /// The maximum time of an erasure that is started by hand.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Erases the data of deleted accounts, as the scheduled function does, until nothing is left.
+/// Erases the data of deleted accounts, as the scheduled function does, until all of it is erased.
 async fn erase(Opened { app, .. }: &Opened) -> Result<String, String> {
     let erased = app.store.erase(app.clock.seconds(), A_DAY).await.map_err(sentence)?;
     let ErasureReport { accounts, items, gone } = erased;
@@ -178,8 +179,8 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// The advice for an operator, by the error codes of AWS. A failure of the store contains the code
-/// only as a part of its cause, so the cause is searched.
+/// Advice for the operator, by AWS error code. A store failure contains the code only within the
+/// text of its cause, so that text is searched.
 const ADVICE: [(&[&str], &str); 6] = [
     (
         &["ExpiredToken", "RequestExpired"],
@@ -207,8 +208,8 @@ const ADVICE: [(&[&str], &str); 6] = [
     ),
 ];
 
-/// Returns a failure's sentence for the terminal. If the failure has a cause, which clients of the
-/// API don't get, the sentence says what an operator can do.
+/// Returns a failure's message for the terminal. If the failure has a cause, the message contains
+/// advice for the operator and the cause, which API clients don't see.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
     let Some(cause) = error.cause() else { return error.detail() };

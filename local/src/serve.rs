@@ -25,7 +25,7 @@ pub struct Serve {
     model_ports: ModelPorts,
 }
 
-/// The place where the data is stored.
+/// Where the data is stored.
 #[derive(Args)]
 pub(crate) struct DataPlace {
     /// The data folder
@@ -72,7 +72,7 @@ impl Serve {
     /// Serves until the program is interrupted.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn run(self) -> Result<(), String> {
         let Self { port, place, model_ports } = self;
         let data = place.data();

@@ -45,7 +45,7 @@ pub struct Server {
     pub url: String,
     /// The server's embedded DynamoDB.
     pub dynamo: Dynamo,
-    /// The clock of all functions in the server.
+    /// The clock that all functions in the server use.
     pub clock: Clock,
     /// The functions behind routes, by name.
     pub functions: HashMap<String, Function>,
@@ -63,11 +63,11 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
-    /// functions the time, and `environment` overrides the template's values. With another store in
-    /// `DYNAMODB_ENDPOINT`, the server doesn't use `data`.
+    /// functions the time, and `environment` overrides the template's values. If
+    /// `DYNAMODB_ENDPOINT` names a different store, the server doesn't use `data`.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
@@ -81,7 +81,7 @@ impl Server {
     /// the AI, the first chat model of these model servers answers messages.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn start_with_model_servers(
         model_servers: &[ModelServer],
         port: u16,
@@ -89,7 +89,7 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
-        // The data folder stays free if the functions use another store.
+        // The data folder stays free if the functions use a different store.
         let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
         let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -110,7 +110,7 @@ impl Server {
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
 
-        // First set the lists in the store. They decide whether a model server is asked.
+        // First set the lists in the store. They decide whether model servers are queried.
         let connect = async |name: &'static str| {
             let settings = settings_of(template, name, without_found_model)?;
             let app = App::connect(&settings, clock.clone()).await.map_err(sentence)?;
@@ -150,7 +150,7 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
 
-    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a sentence for the
+    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a message for the
     /// terminal.
     pub async fn failure(&mut self) -> String {
         match (&mut self.server).await.flatten() {
@@ -242,8 +242,8 @@ async fn simulated_stripe(
 }
 
 /// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
-/// models, so with a price list, no model server is asked. If the list can't be read, the functions
-/// don't start, and say why.
+/// models, so with a price list, no model server is queried. If the list can't be read, the
+/// functions don't start, and say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
         return Answering::PriceList;
@@ -275,7 +275,7 @@ fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     }
 }
 
-/// Sets packs with which people can try purchases, unless packs are already set.
+/// Sets example packs, so that people can try purchases, unless packs are already set.
 async fn set_packs(app: &App) -> Result<(), String> {
     let packs: Packs = SIMULATED_PACKS.parse().map_err(|_| "The simulated packs are invalid.")?;
     app.store

@@ -48,7 +48,7 @@ pub fn print_error(line: Arguments<'_>) {
 /// Prints the result of a command.
 ///
 /// # Errors
-/// Fails with a sentence if the result can't be written, unless the reader has ended.
+/// Fails with an error message if the result can't be written, unless the reader has ended.
 pub fn print_result(result: impl Display) -> Result<(), String> {
     let mut output = io::stdout().lock();
     match writeln!(output, "{result}").and_then(|()| output.flush()) {

@@ -11,7 +11,7 @@ PASSING = {429, 502, 503, 504}
 
 
 class Unreachable(Exception):
-    """Raised for a request without a reply, with the sentence that the terminal shows."""
+    """Raised for a request without a reply, with the message that the terminal shows."""
 
 
 class Reply:

@@ -1,4 +1,4 @@
-"""Code for the operators' scripts that use AWS: the stack that a command changes, and sentences for
+"""Code for the operators' scripts that use AWS: the stack that a command changes, and messages for
 AWS's refusals. boto3 comes with aws-sam-cli."""
 import contextlib
 import os

@@ -26,7 +26,7 @@ AT_ONCE = 4
 AGAIN = 40
 # Seconds between two reads of the stack.
 PAUSE = 5
-# A valid reply never takes this long, because no request asks the AI.
+# A valid reply never takes this long, because no request calls the AI.
 SECONDS = 12
 
 # The request to each function, and the expected status. scripts/check/release compares the

@@ -113,7 +113,7 @@ export async function apiKeys({ signal }) {
   );
 }
 
-/** Asks for another name for a key. Resolves with the renamed key, if the user has renamed it. */
+/** Asks for a new name for a key. Resolves with the renamed key, if the user has renamed it. */
 function rename({ id, name }) {
   return dialog("Rename the key", (close) => {
     const box = field("Name", "name", { value: name, maxLength: 100, autofocus: true });

@@ -35,7 +35,7 @@ const FACTS = [
   ],
 ];
 
-/** Shows the list of facts again, with another word for tokens. */
+/** Shows the list of facts again, with a different word for tokens. */
 let showFacts = () => {};
 let checking = null;
 
@@ -50,7 +50,7 @@ function health() {
   return checking;
 }
 
-/** The list of facts. A new browser requests the operator's word. */
+/** The list of facts. In a new browser, requests the operator's word for tokens. */
 function facts() {
   const list = h("ul", { class: "guest-facts" });
   const fact = ([name, ...texts]) => {
@@ -126,8 +126,8 @@ export function loggingIn({ query, title }, welcome) {
 }
 
 /**
- * The sentence for a failed log-in. A wrong password and a deactivated account get the same reply,
- * so that an attacker can't find out which names exist.
+ * The error message for a failed log-in. A wrong password and a deactivated account get the same
+ * reply, so that an attacker can't find out which names exist.
  */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
@@ -288,7 +288,7 @@ export function resetting({ query, title }) {
 /**
  * `#/verify-email?token=..`, the link in an e-mail. The user has to press a button, because
  * programs that scan e-mails also follow links. A reader who isn't logged in to the account chooses
- * a new password for it, because another person may have registered with this address.
+ * a new password for it, because a different person may have registered with this address.
  */
 export function verifying({ query, title }) {
   if (!query.token)

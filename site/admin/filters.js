@@ -109,7 +109,7 @@ const DAY = 86_400_000;
 /** Returns today's date, or the date this many days ago. */
 export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
 
-/** Returns true if the text is a day in the calendar. */
+/** Returns true if the string is a day in the calendar. */
 export const isDay = (text) =>
   /^\d{4}-\d\d-\d\d$/.test(text ?? "") &&
   !Number.isNaN(Date.parse(text)) &&

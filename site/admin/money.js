@@ -6,13 +6,13 @@ const MILLION = 1_000_000n;
 const shown = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 
-/** Reads a decimal number, such as `1.25`. Returns null if the text isn't one. */
+/** Reads a decimal number, such as `1.25`. Returns null for other strings. */
 export function moneyOf(text) {
   const [, whole, fraction = ""] = /^(-?\d{1,15})(?:\.(\d{1,12}))?$/.exec(text ?? "") ?? [];
   return whole === undefined ? null : BigInt(whole + fraction.padEnd(12, "0"));
 }
 
-/** The price of this many units, at `each` for a million. */
+/** The price of this many units. A million units cost `each`. */
 export const forAll = (count, each) => (BigInt(count) * each) / MILLION;
 
 /** `USD 0.00625`, `−USD 1.20` */

@@ -112,8 +112,8 @@ function editor(read, me, reload) {
         return;
       }
     }
-    // Reload the view. Otherwise the API would refuse the next change, because it would change old
-    // packs.
+    // Reload the view. Otherwise the API would refuse the next change, because it would be based on
+    // old packs.
     await attempt(reload);
     toast("The packs have been saved.");
   }

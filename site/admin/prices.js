@@ -119,7 +119,7 @@ async function remove(version, reload) {
   toast("The price list has been removed.");
 }
 
-/** The sentence for a list that couldn't be stored. */
+/** The error message for a list that couldn't be stored. */
 export function refusal(error) {
   if (error.code !== "price_list_changed") return explain(error);
   return "The price list has been changed in the meantime. Reload the page to see the newer one.";

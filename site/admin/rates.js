@@ -33,7 +33,7 @@ const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" 
 /** An optional text of several lines. */
 const LINES = { type: "textarea", rows: 4, autocomplete: "off", optional: true };
 
-/** The unsaved form. It stays when the administrator leaves the view. */
+/** The unsaved form. It is kept when the administrator leaves the view. */
 let open = null;
 
 /** `#/prices/edit`, `#/prices/edit?from=<version>` */
@@ -369,7 +369,7 @@ function atFields(error, fields) {
   return Object.assign(error, { errors });
 }
 
-/** A failure's sentence, with the errors that don't belong to a field. */
+/** A failure's message, with the errors that don't belong to a field. */
 function inWords(error) {
   const general = Object.entries(error.errors ?? {}).filter(
     ([name]) => !/^list\.\w+(\[\d+\])?\./.test(name),

@@ -208,7 +208,7 @@ function create() {
   return asked.then(() => created);
 }
 
-/** The number that a user has typed. For other text null, which the API refuses with a sentence. */
+/** The number in a field, or null for other text. The API refuses null with an error message. */
 const whole = (text) => (/^\d{1,15}$/.test(text.trim()) ? Number(text) : null);
 
 /** The codes of a new batch, which are shown only now. */

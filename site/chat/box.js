@@ -9,14 +9,14 @@ const NEAR = 0.9;
 
 const limit = () => profile()?.message_limit ?? Infinity;
 
-/** The number of characters in a text. A character may consist of two code units. */
+/** The number of characters in a string. A character may consist of two code units. */
 function lengthOf(text) {
   let length = 0;
   for (const _ of text) length += 1;
   return length;
 }
 
-/** The length of a text near the limit, `7,950 of 8,000 characters`; otherwise "". */
+/** The text's length if it is near the limit, `7,950 of 8,000 characters`; otherwise "". */
 export function lengthNear(text) {
   if (text.length < NEAR * limit()) return "";
   const length = lengthOf(text);

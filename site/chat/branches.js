@@ -2,7 +2,7 @@
 // `after` form the main line, in which each message follows the previous one. If a message on the
 // main line is deleted, its children follow its parent.
 
-/** Stands for the parent of a message that begins the conversation. */
+/** Represents the parent of a message that begins the conversation. */
 export const START = "start";
 
 /**

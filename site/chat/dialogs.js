@@ -1,4 +1,4 @@
-// Changes of a conversation: its pin, and the dialogs that rename it, edit its instructions, and
+// Changes to a conversation: its pin, and the dialogs that rename it, edit its instructions, and
 // delete the conversation or a message.
 
 import { ensureDeleted, get, patch } from "../session/api.js";
@@ -16,7 +16,7 @@ export async function pin({ id, pinned }, done) {
   announce(pinned ? "Unpinned." : "Pinned.");
 }
 
-/** Asks for another title. `done` gets the renamed conversation. */
+/** Asks for a new title. `done` gets the renamed conversation. */
 export async function rename(conversation, done) {
   await dialog("Rename the chat", (close) => {
     const title = field("Title", "title", {

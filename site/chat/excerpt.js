@@ -2,7 +2,7 @@
 
 import { h } from "../ui/dom.js";
 
-/** Returns a part of a text as one line: its beginning, or the part around the first match. */
+/** Returns a part of the text as one line: its beginning, or the part around the first match. */
 export function excerpt(text, q, { before = 60, length = 200 } = {}) {
   const flat = text.replace(/\s+/g, " ");
   const found = q ? flat.toLowerCase().indexOf(q.toLowerCase()) : -1;
@@ -11,7 +11,7 @@ export function excerpt(text, q, { before = 60, length = 200 } = {}) {
   return `${from > 0 ? "…" : ""}${cut}${from + length < flat.length ? "…" : ""}`;
 }
 
-/** Returns a text with all matches marked. */
+/** Returns the text with all matches marked. */
 export function marked(text, q) {
   if (!q) return text;
   const nodes = [];

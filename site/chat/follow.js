@@ -27,7 +27,7 @@ export class Follower {
     on("scroll", () => {
       const { scrollTop } = box;
       const isRecent = performance.now() - this.left < GESTURE;
-      // A text that shrinks also moves the box up, but not away from the end.
+      // Text that shrinks also moves the box up, but not away from the end.
       if (scrollTop < this.top && !this.isAtEnd(2)) this.follows = false;
       else if (scrollTop > this.top && !isRecent && this.isAtEnd()) this.follows = true;
       this.top = scrollTop;

@@ -20,7 +20,7 @@ const PER_INSTRUCTIONS = 160;
 const encoder = new TextEncoder();
 const bytes = (text) => encoder.encode(text).length;
 
-/** The most model tokens that a text may contain. Tokenizers may normalize it first. */
+/** The maximum number of model tokens in a string. Tokenizers may normalize the string first. */
 export const boundOf = (text) =>
   Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
 
@@ -32,7 +32,7 @@ function boundOfChat(chat) {
   return counted.get(chat);
 }
 
-/** The most model tokens that a conversation's instructions may contain. */
+/** The maximum number of model tokens in a conversation's instructions. */
 const boundOfInstructions = (text) =>
   text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
 

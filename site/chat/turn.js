@@ -467,8 +467,8 @@ export class Turn {
   }
 
   /**
-   * Returns a message to the box if it was stopped before its answer began. If the user has already
-   * written another text, the message stays in the conversation.
+   * Returns a message to the box if it was stopped before its answer began. If the box already
+   * contains other text, the message stays in the conversation.
    */
   neverBegan() {
     const { thread } = this;

@@ -92,7 +92,7 @@ export function plainText(text) {
 const [BEGINS, ENDS] = ["<think>", "</think>"];
 
 /**
- * Splits a text into `{reasoning, answer}`. `reasoning` is "" if the text doesn't begin with the
+ * Splits text into `{reasoning, answer}`. `reasoning` is "" if the text doesn't begin with the
  * mark. If the text `grows`, a partial mark at its end is left out.
  */
 export function partsOf(text, grows = false) {
@@ -113,5 +113,5 @@ export function partsOf(text, grows = false) {
   return { reasoning: (isMark ? rest.slice(0, mark) : rest).trimStart(), answer: "" };
 }
 
-/** A text without its reasoning, or the whole text if it is only reasoning. */
+/** The text without its reasoning, or the whole text if it is only reasoning. */
 export const withoutReasoning = (text) => partsOf(text).answer || text;

@@ -14,7 +14,7 @@ const MOST_LINES = 200;
 const markdown = new MarkdownIt({ html: false, linkify: true });
 
 // Accept all links here, because they are checked when they are shown. Their text is shown as
-// written, because a decoded host name could look like another one.
+// written, because a decoded host name could look like a different host name.
 markdown.validateLink = () => true;
 markdown.normalizeLinkText = (url) => url;
 
@@ -29,8 +29,8 @@ markdown.linkify.add("www.", {
 });
 
 /**
- * Returns the tokens of a text. `env.references` collects link definitions, and may contain earlier
- * ones.
+ * Returns the tokens of the text. `env.references` collects link definitions, and may contain
+ * earlier ones.
  */
 export const parse = (text, env) => markdown.parse(text, env);
 
@@ -84,7 +84,7 @@ function formulaBlock(state, start, end, silent) {
   return true;
 }
 
-/** Returns false for a text without letters and digits, such as escaped brackets. */
+/** Returns false for text without letters and digits, such as escaped brackets. */
 const isFormula = (tex) => /[\p{L}\p{N}]/u.test(tex);
 
 markdown.inline.ruler.before("escape", "formula", (state, silent) => {

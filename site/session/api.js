@@ -19,9 +19,9 @@ const HERE = `farebox.session${base.pathname}`;
 const KEY = `farebox.key${base.pathname}`;
 
 /**
- * A failed request. `status` is 0 if no reply arrived. `errors` contains the sentences for each
- * field. `retryAfter` is in seconds. `cost` is the least that a message costs, if the request
- * offered too little.
+ * A failed request. `status` is 0 if no reply arrived. `errors` contains the error messages for
+ * each field. `retryAfter` is in seconds. If the request offered too little, `cost` is the lowest
+ * possible price of the message.
  */
 export class ApiError extends Error {
   constructor({ status = 0, code, detail, errors = {}, retryAfter = null, ...more }) {
@@ -89,7 +89,7 @@ export async function signIn(username, password) {
   try {
     return await begin("api/login/", { username, password });
   } catch (error) {
-    // Replace the API's sentence, which programs compare.
+    // Replace the API's message. The API itself can't change it, because programs compare it.
     if (error.code === "invalid_credentials") error.message = "Incorrect username or password.";
     throw error;
   }

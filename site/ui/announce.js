@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 const region = h("div", { class: "sr-only", role: "status", "aria-live": "polite" });
 document.body.append(region);
 
-/** Lets screen readers announce a text after their current announcement. */
+/** Lets screen readers announce text after their current announcement. */
 export function announce(text) {
   region.textContent = "";
   // Screen readers repeat the same text only if the region was empty in between.

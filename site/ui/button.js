@@ -71,7 +71,7 @@ async function copy(text, beside) {
   }
 }
 
-/** Copies a text by selecting it. After a failure the text stays selected until the focus moves. */
+/** Copies text by selecting it. After a failure, the text stays selected until the focus moves. */
 function copySelected(text, beside) {
   const box = h("textarea", { class: "sr-only", readOnly: true, "aria-label": "Text to copy" });
   box.value = text;

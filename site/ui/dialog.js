@@ -6,7 +6,7 @@ import { explain } from "./format.js";
 import { raiseMessages } from "./message.js";
 import { note } from "./note.js";
 
-/** Matches elements. The first one in a dialog gets the focus, unless another has `autofocus`. */
+/** Matches focusable elements. A dialog focuses the first one, or the element with `autofocus`. */
 const FIRST = ".dialog-body :is(input, textarea, select, button, a)";
 
 /**

@@ -107,7 +107,7 @@ export function form(nodes, props) {
   const failure = h("div", { class: "form-failure" });
   const go = h("button", { type: "submit", class: `button button-${kind}` }, h("span", {}, submit));
 
-  /** Shows the errors beside the fields, or the sentence if no field shows an error. */
+  /** Shows the errors beside the fields, or the message if no field shows an error. */
   const show = (errors, sentence) => {
     for (const field of all()) field.fail("");
     let rest = sentence;

@@ -64,8 +64,8 @@ export function useCurrency(word) {
 }
 
 /**
- * Replaces `token` and `tokens` in a text by the operator's word. The singular is the word without
- * a final `s`. Model tokens keep their name.
+ * Replaces `token` and `tokens` in a string with the operator's word. The singular is the word
+ * without a final `s`. Model tokens keep their name.
  */
 export function inCurrency(text) {
   if (currency === "tokens") return text;

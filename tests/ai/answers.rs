@@ -1,5 +1,5 @@
-//! Replies as real providers send them, through every endpoint that asks the AI: their forms, the
-//! ends of their answers, and their numbers of model tokens.
+//! Replies as real providers send them, through every endpoint that calls the AI: their formats,
+//! how their answers end, and their counts of model tokens.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,11 +28,12 @@ use crate::support::client::{Answer, Api, GRANT, Person};
 #[derive(Clone, Debug)]
 pub enum Step {
     Sends(Bytes),
-    /// Refuses the request with the status 400 and this body, after the pauses before it.
+    /// Refuses the request with the status 400 and this body, after any pauses that precede this
+    /// step.
     Refuses(Value),
     /// Waits. The connection stays open.
     Waits(Duration),
-    /// Notifies the test that the reply has come to this step.
+    /// Notifies the test that the reply has reached this step.
     Tells,
     /// Waits until the test has stopped the answer.
     IsStopped,
@@ -57,14 +58,14 @@ pub struct Replies {
 #[derive(Clone, Default)]
 pub struct Script {
     steps: Vec<Step>,
-    /// The reply has come to the step [`Step::Tells`].
+    /// The reply has reached the step [`Step::Tells`].
     pub told: Arc<Notify>,
     /// The test has stopped the answer.
     pub stopped: Arc<Notify>,
 }
 
 impl Replies {
-    /// Starts the provider, and an API that asks it. The only model, `deep`, has a fare by usage.
+    /// Starts the provider, and an API that calls it. The only model, `deep`, has a fare by usage.
     pub async fn start(settings: &[(&str, &str)]) -> (Self, Api) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -150,7 +151,7 @@ async fn refusal(steps: Vec<Step>) -> Response {
     Response::default()
 }
 
-/// An endpoint that asks the AI, streamed or not.
+/// An endpoint that calls the AI, streamed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Chat,
@@ -508,7 +509,8 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             used("Hello.", "stop", [3, 0, 2]),
         ),
-        // Events as in the standard, read as leniently as by OpenAI's SDKs.
+        // Events in every notation that the standard allows. They are read as leniently as in
+        // OpenAI's SDKs.
         (
             "no last blank line",
             vec![chunk("Hello", None), {
@@ -563,7 +565,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             said("Hello.", "stop"),
         ),
-        // The reply has another form than the request asked for.
+        // The reply is streamed although the request didn't ask for a stream, or the reverse.
         ("JSON", vec![Bytes::from(hello().to_string())], said("Hello.", "stop")),
         (
             "JSON over several lines",
@@ -631,7 +633,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             vec![ends("Hello.", "stop", json!({})), counts(numbers())],
             used("Hello.", "stop", [100, 0, 50]),
         ),
-        // Numbers in all the places where providers put them.
+        // Token counts in all the fields in which providers report them.
         (
             "numbers in the choice",
             vec![chunk("Hello.", None), ends("", "stop", json!({ "usage": numbers() })), done()],
@@ -737,8 +739,8 @@ fn calls() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     ]
 }
 
-/// Creates a person who sends this message through a door. Returns what the person gets, and the
-/// person.
+/// Creates a person who sends this message through an endpoint. Returns the reply's content, and
+/// the person.
 async fn asks(api: &Api, door: Door, message: &str) -> (Got, Person) {
     let ann = api.person("ann").await;
     let got = door.read(door.ask(&ann, "k1", message).await);

@@ -9,7 +9,7 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// Returns a provider that answers through Converse with a text, and a program that asks this
+/// Returns a provider that answers through Converse with text, and a program that calls this
 /// provider.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;
@@ -126,7 +126,7 @@ async fn answers_that_are_not_objects_are_wrapped_in_a_function() {
     body["text"] = json!({ "format": { "type": "json_schema", "name": "days", "schema": schema } });
     assert_eq!(text(&program.responds(&[], body).await.is(200)), r#"["Monday"]"#);
 
-    // A schema without a type means an object, unless other keywords exclude that.
+    // A schema without a type describes an object, unless other keywords exclude objects.
     for (schema, is_object) in [
         (json!({ "properties": {} }), true),
         (json!({ "$ref": "#/$defs/day", "$defs": {} }), true),

@@ -1,5 +1,6 @@
-//! The table of docs/internals/money.md that says what each end of an answer delivers, costs and
-//! records. Each of its cells is played through every endpoint that asks the AI.
+//! Tests a table in docs/internals/money.md. For each way in which an answer can end, the table
+//! says what is delivered, charged and recorded. Each cell is played through every endpoint that
+//! calls the AI.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -20,7 +21,7 @@ const MONEY: &str = include_str!("../../docs/internals/money.md");
 /// The first row of the table.
 const HEAD: &str = "| request | the answer | stopped | delivered | ends with |";
 
-/// The numbers of an answer that the provider sends. The number of an early one is too low or, with
+/// The token counts that the provider sends for an answer. An early count is too low or, with
 /// hidden reasoning, above the estimate.
 const NUMBERS: [(&str, u64); 6] =
     [("none", 0), ("early", 1), ("early", 900), ("zeros", 0), ("last", 700), ("late", 700)];
@@ -34,13 +35,13 @@ const HUNDREDTH: u64 = 10_000;
 const BEGIN: &str = "Once upon a time there were four little rabbits, and their names were Flora, Mona, Cora and Peter. ";
 const END: &str = "They lived with their mother in a sandbank.";
 
-/// Where an answer is cut if it is over the limit, in bytes.
+/// The length at which a too long answer is cut off, in bytes.
 const LIMIT: usize = BEGIN.len() / 2;
 
-/// A time after which numbers are late, but not too late.
+/// A delay after which token counts are late, but are still accepted.
 const LATE: Duration = Duration::from_millis(50);
 
-/// A time that is longer than any answer may take.
+/// A delay that is longer than the time limit of an answer.
 const FOREVER: Duration = Duration::from_secs(600);
 
 /// A row of the table.
@@ -51,7 +52,7 @@ struct Row {
     stopped: String,
     delivered: String,
     end: String,
-    /// What is charged, for each of the columns of numbers.
+    /// What is charged, for each column of token counts.
     charged: [String; 5],
     free_work: String,
 }
@@ -96,7 +97,7 @@ impl Play {
         format!("{door:?}: {answer}, {ends}, numbers {numbers} {number}, stopped {stopped}")
     }
 
-    /// What is charged or recorded, by the cell of the table.
+    /// What is charged or recorded, according to the table's cell.
     fn charged(&self) -> &str {
         let column = ["none", "early", "zeros", "last", "late"];
         let column = column.iter().position(|column| *column == self.numbers).unwrap();
@@ -131,7 +132,7 @@ impl Play {
         let mut steps: Vec<Step> = Vec::new();
         match self.row.stopped.as_str() {
             "before" => steps.extend([Step::Tells, forever.clone()]),
-            // The end arrives in one piece with the beginning, so that no stop precedes it.
+            // The end arrives together with the beginning, so a stop can't come between them.
             "after the end" => {
                 let all = Bytes::from([first, chunk(BEGIN, None), event(&last)].concat());
                 steps.extend([all.into(), Step::Tells, Step::IsStopped]);
@@ -171,7 +172,7 @@ impl Play {
         tokio::join!(asking, stopping).0
     }
 
-    /// Plays the cell, and returns what differs from the table. `changed` changes the provider's
+    /// Plays the cell, and returns the difference from the table. `changed` changes the provider's
     /// reply.
     async fn check(
         &self,
@@ -203,7 +204,7 @@ impl Play {
     }
 }
 
-/// A cell of the table that was played: what its client got, and what the store has.
+/// A played cell of the table: what the client got, and what the store contains.
 struct Played<'p> {
     play: &'p Play,
     got: Got,
@@ -211,7 +212,7 @@ struct Played<'p> {
     /// The stored chat. Null if there is none.
     stored: Value,
     charged: u64,
-    /// The number of differences that an audit of the account finds.
+    /// How many differences an audit of the account finds.
     differences: usize,
 }
 
@@ -287,22 +288,22 @@ impl Played<'_> {
         self.is("free work", &(work, true), &(work, expected.contains(&work)))
     }
 
-    /// Returns the free work of what the provider has sent before the answer failed.
+    /// Returns the free work for the part that the provider sent before the answer failed.
     fn sent_work(&self) -> Range<u64> {
         let Play { row, ends, numbers, number, .. } = self.play;
-        // Numbers that arrived before or with the failure count.
+        // Token counts that arrived before or with the failure are used.
         let is_known = *numbers == "last" && *ends == "failed";
         let known = if is_known || *numbers == "early" { *number } else { 0 };
         let sent = if row.answer == "over the limit" { &BEGIN[..LIMIT] } else { BEGIN };
         let least = price([0, 0, estimate(sent).max(known)]);
-        // Without the numbers of the whole answer, it counts at least a hundredth.
+        // Without token counts for the whole answer, the free work is at least a hundredth.
         let least = if is_known { least } else { least.max(HUNDREDTH) };
         // The prompt's tokens cost little.
         least..least + 20
     }
 }
 
-/// Returns the estimated number of model tokens of a text.
+/// Returns the estimated number of model tokens in a string.
 fn estimate(text: &str) -> u64 {
     u64::try_from(TokenEstimate::of(text)).unwrap()
 }
@@ -311,7 +312,7 @@ fn estimate(text: &str) -> u64 {
 fn rewritten(piece: &Bytes, changed: fn(Vec<Value>) -> Vec<Value>) -> Bytes {
     let text = std::str::from_utf8(piece).unwrap();
     let events = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
-    // The mark of the end isn't JSON.
+    // The event that marks the end isn't JSON.
     let events = events.map(|data| serde_json::from_str(data).unwrap_or(json!(data)));
     let events = changed(events.collect()).into_iter().map(|data| match data.as_str() {
         Some(mark) => Bytes::from(format!("data: {mark}\n\n")),
@@ -320,17 +321,17 @@ fn rewritten(piece: &Bytes, changed: fn(Vec<Value>) -> Vec<Value>) -> Bytes {
     events.collect::<Vec<_>>().concat().into()
 }
 
-/// A mistake that the reader of replies could make. The provider's reply is changed so that the
-/// product behaves as with the mistake.
+/// A mistake that the code could make when it reads a reply. The test changes the provider's reply
+/// so that the product behaves as if it made the mistake.
 #[derive(Clone, Copy, Debug)]
 enum ReadingMistake {
-    /// An answer is charged by the estimate although its provider has sent numbers.
+    /// An answer is charged by the estimate although its provider has sent token counts.
     IgnoreNumbers,
     /// An error after the end of an answer makes it a failure.
     UndoTheEnd,
     /// An answer that its provider calls failed is stored as complete.
     StoreFailures,
-    /// The numbers that precede a part of the answer are believed.
+    /// Token counts are believed although a part of the answer follows them.
     BelieveEarlyNumbers,
 }
 
@@ -366,7 +367,8 @@ impl ReadingMistake {
                 events
             },
             Self::BelieveEarlyNumbers => |mut events| {
-                // A number that is believed is the last one.
+                // The product uses the last count. To imitate the mistake, repeat the early count
+                // at the end.
                 if events.iter().any(|event| event["choices"][0]["finish_reason"] == "stop") {
                     let usage = json!({ "prompt_tokens": PROMPT, "completion_tokens": 1 });
                     events.push(json!({ "choices": [], "usage": usage }));
@@ -376,7 +378,7 @@ impl ReadingMistake {
         }
     }
 
-    /// Returns true if a play of this cell can show the mistake.
+    /// Returns true if playing this cell can reveal the mistake.
     fn shows_in(self, play: &Play) -> bool {
         let complete = play.row.answer == "complete" && play.row.stopped == "never";
         match self {
@@ -388,7 +390,7 @@ impl ReadingMistake {
     }
 }
 
-/// Returns all plays of the table.
+/// Returns all ways to play the table's cells.
 fn plays() -> Vec<Play> {
     let mut plays = Vec::new();
     for row in rows() {

@@ -53,7 +53,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Starts an API with two providers and this additional setting. The second provider is asked
+    /// Starts an API with two providers and this additional setting. The second provider is called
     /// if the first fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);
@@ -101,12 +101,12 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
-    /// The number of messages that the provider has received.
+    /// How many messages the provider has received.
     pub fn times_asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// Starts an API that asks this provider first. `others` names the backup providers.
+    /// Starts an API that calls this provider first. `others` names the backup providers.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -388,7 +388,7 @@ async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// Starts an API that asks this provider as if it were Bedrock, through Bedrock's SDK.
+/// Starts an API that calls this provider as if it were Bedrock, through Bedrock's SDK.
 pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),

@@ -98,8 +98,8 @@ impl fmt::Display for Difference<'_> {
     }
 }
 
-/// The numbers of requests for one host's replies, and of answers that agree: first for requests in
-/// the reply's form (streamed or whole), then for requests in the other form.
+/// For one host's replies, how many requests were sent and how many answers agree: first for
+/// requests in the reply's form (streamed or whole), then for requests in the other form.
 #[derive(Default)]
 struct Counts {
     asked: [usize; 2],

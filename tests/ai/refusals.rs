@@ -10,7 +10,7 @@ use crate::endpoints::openai::responses::{input, text, tool};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::log::{self, recorded};
 
-/// Asserts that a request is refused with a sentence that contains this text.
+/// Asserts that a request is refused with an error message that contains this string.
 pub fn is_refused(answer: Answer, says: &str) {
     let refused = answer.expect(400, "invalid_fields");
     assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");

@@ -464,7 +464,7 @@ async fn bedrock_gets_functions_calls_and_results() {
     let asked = provider.last_asked().2;
     assert!(asked.get("toolConfig").is_none() && !asked.to_string().contains("toolUse"), "{asked}");
 
-    // Some models don't support functions, and some refuse the request for another reason.
+    // Some models don't support functions, and some refuse the request for a different reason.
     let exception =
         |words: &str| Does::Says(400, json!({ "__type": "ValidationException", "message": words }));
     body["tool_choice"] = json!("required");

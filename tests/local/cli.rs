@@ -17,7 +17,7 @@ use crate::support::client::Api;
 use crate::support::program::{Folder, RunningServer, command, over_tables, run};
 use crate::support::proxy::Proxy;
 
-/// Asserts that the program fails at once with one sentence.
+/// Asserts that the program fails at once with a one-sentence error message.
 #[track_caller]
 fn refuses(arguments: &[&str], sentence: &str) {
     let output = run(arguments);
@@ -482,7 +482,7 @@ async fn price_lists_are_set_beside_a_running_server() {
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let (success, said) = manage_models(&["set", &path, "--data", folder.path()]);
     assert!(success && said.contains("Functions use it within a minute."), "{said}");
-    // The server has cached that there is no list, for a minute.
+    // For a minute, the server has cached that there is no list.
     let (status, registered) = server.post("/api/register", ann()).await;
     assert_eq!(status, 201);
     let body = json!({ "message": "hi", "token": registered["token"] });
@@ -805,7 +805,7 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
         "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
     ));
 
-    // Undo the squatter's claim of the address: in earlier versions, a username with an `@` didn't
+    // Undo the squatter's claim to the address: in earlier versions, a username with an `@` didn't
     // claim the address, so its owner could register with it.
     let claim = database
         .delete_item()

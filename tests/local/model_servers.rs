@@ -87,7 +87,7 @@ fn list(ids: impl Iterator<Item = Value>, owner: &str) -> Value {
     json!({ "object": "list", "data": data })
 }
 
-/// The replies of Ollama with these models. Without models, Ollama's list in OpenAI's API is null.
+/// Ollama's replies with these models. Without models, Ollama's list in OpenAI's API is null.
 fn ollama(tags: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static {
     move |path| match path {
         "/api/tags" => says(&json!({ "models": tags })),
@@ -101,7 +101,7 @@ fn ollama(tags: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static
     }
 }
 
-/// A model of Ollama, as listed by versions that report no capabilities.
+/// An Ollama model, as listed by versions that report no capabilities.
 fn tag(name: &str, family: &str) -> Value {
     json!({
         "name": name, "model": name, "modified_at": "2026-11-01T10:00:00Z", "size": 2_019_393_189,
@@ -121,7 +121,7 @@ fn llama() -> Vec<Value> {
     vec![tag("llama3.2:latest", "llama")]
 }
 
-/// The replies of LM Studio with these models.
+/// LM Studio's replies with these models.
 fn lm_studio(models: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static {
     move |path| match path {
         "/api/v0/models" => says(&json!({ "object": "list", "data": models })),
@@ -136,7 +136,7 @@ fn described(id: &str, kind: &str, state: &str) -> Value {
     json!({ "id": id, "object": "model", "type": kind, "publisher": "x", "arch": "x", "state": state })
 }
 
-/// The replies of llama.cpp's server with this list of models.
+/// The replies from llama.cpp's server with this list of models.
 fn llama_cpp(models: Value) -> impl Fn(&str) -> Response + Send + Sync + 'static {
     move |path| match path {
         "/v1/models" => says(&models),
@@ -145,7 +145,7 @@ fn llama_cpp(models: Value) -> impl Fn(&str) -> Response + Send + Sync + 'static
     }
 }
 
-/// The list of llama.cpp's server with one model.
+/// The list from llama.cpp's server with one model.
 fn one(id: &str) -> Value {
     list([json!(id)].into_iter(), "llamacpp")
 }

@@ -33,7 +33,7 @@ fn said(output: &Output) -> (Option<i32>, Vec<String>) {
     (output.status.code(), text.lines().map(str::to_owned).collect())
 }
 
-/// Asserts that a command fails with a single sentence, which contains this text.
+/// Asserts that a command fails with a one-sentence error message that contains this string.
 #[track_caller]
 fn refuses(mut command: Command, text: &str) {
     let (code, lines) = said(&command.output().unwrap());

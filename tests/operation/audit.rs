@@ -123,7 +123,7 @@ async fn normal_use_passes_the_audit() {
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // The audit accepts a deleted chat. Its ledger row stays.
+    // The audit accepts a deleted chat. Its ledger row is kept.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
     // The audit accepts a deleted account.
@@ -481,7 +481,7 @@ async fn orders_that_moved_other_credits_are_found() {
     };
     let usual = stored().await;
     let difference = Difference::Order { order: order.id().to_owned() };
-    // The order states other granted or owed credits than its rows.
+    // The order's granted or owed credits differ from those in its rows.
     for (attribute, value) in [("given", json!(900)), ("owed", json!(5)), ("given", json!(0))] {
         let mut planted = usual.clone();
         planted[attribute] = value;

@@ -180,7 +180,7 @@ async fn deleted_messages_and_accounts_dont_come_back() {
     assert_eq!(api.items("").await, before);
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1);
 
-    // After the deletion has ended, the name is free again.
+    // After the deletion is complete, the name is free again.
     let free = emulator::dynamo::client(&api.dynamodb)
         .delete_item()
         .table_name("UsersTable")

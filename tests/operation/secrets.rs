@@ -38,7 +38,8 @@ const NEW: &str = "whsec_the_new_secret_9876543210";
 /// The time after which functions read a secret again.
 const KEPT: Duration = Duration::from_secs(900);
 
-/// The time after which a failed read is repeated, and another refusal causes another read.
+/// How long functions wait before they repeat a failed read, or read the secret again after another
+/// refusal.
 const AGAIN: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,7 +126,7 @@ impl KeyedServer {
         self.asked().last().unwrap().0.clone()
     }
 
-    /// Starts an API that asks this server for answers, with the key in this file. The API's clock
+    /// Starts an API that calls this server for answers, with the key in this file. The API's clock
     /// is stopped.
     async fn answering(&self, file: &SecretFile) -> Api {
         Api::at_an_hour(&[

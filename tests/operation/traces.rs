@@ -90,7 +90,7 @@ async fn a_chat_is_one_trace_with_its_id_in_the_log() {
     }
     assert_eq!(root.trace.len(), 32);
 
-    // The instance's next request has another trace.
+    // The instance's next request has a different trace.
     ann.chat("again").await.is(200);
     let again = collector.trace(|span| span.name == "POST /api/chat" && span.trace != root.trace);
     let again = again.await;
@@ -163,7 +163,7 @@ impl Intercept for Calls {
     }
 }
 
-/// The number of calls to the store that a chat makes.
+/// How many calls to the store a chat makes.
 async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
     let calls = Calls::default();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();

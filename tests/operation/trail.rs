@@ -1,5 +1,5 @@
-//! The audit lines in the log. Each event of an account has a line with its time, request, account,
-//! IP address and outcome.
+//! The audit lines in the log. Each account event has a line with its time, request, account, IP
+//! address and outcome.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;

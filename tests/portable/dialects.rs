@@ -172,7 +172,7 @@ async fn dialect_d_reads_the_refusals_of_simplejwt() {
     }
 }
 
-/// The sentence for an access token that isn't accepted.
+/// The error message for an access token that isn't accepted.
 const NO_TYPE: &str = "Given token not valid for any token type";
 
 #[tokio::test]
@@ -313,7 +313,7 @@ async fn refusals_mention_the_top_up_only_in_their_sentence() {
     for (mut told, mut untold) in refusals(&advised).await.into_iter().zip(refusals(&plain).await) {
         let sentence = |refusal: &mut Value| {
             refusal.as_object_mut().unwrap().remove("request_id");
-            // Django's clients read the sentence a second time, in `error`.
+            // Clients of Django systems also read the error message in `error`.
             if refusal["error"].is_string() {
                 assert_eq!(refusal["error"].take(), refusal["detail"]);
             }

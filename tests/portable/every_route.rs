@@ -121,7 +121,7 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     api.send(method(route.method), path, headers, body).await
 }
 
-/// Returns the body of the event of a route's endpoint, with other values in some fields, and
+/// Returns the body of the event of a route's endpoint, with different values in some fields, and
 /// without the fields that only another endpoint's reply can give.
 fn body(route: &Route, values: &[(&str, &str)]) -> Option<Value> {
     let mut body = document::example_body(&document::example_event(route.endpoint))?;
@@ -154,7 +154,8 @@ async fn grants(person: &Person, route: &Route) {
         "account_delete" | "password_change" => drop(answer.expect(403, "wrong_password")),
         "chat_stop" => drop(answer.expect(404, "not_found")),
         "email_resend" => drop(answer.expect(409, "nothing_to_verify")),
-        // The body lacks a field, so no wrong code counts as a guess, and no order is stored.
+        // The body lacks a field, so the request is refused before it counts as a guess or stores
+        // an order.
         _ if !given_fields(route).is_empty() => drop(answer.expect(400, "invalid_fields")),
         "models" if route.path.ends_with("{id}") => drop(answer.expect(404, "model_not_found")),
         _ if route.path.ends_with("{id}") => drop(answer.expect(404, "not_found")),
@@ -560,8 +561,8 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        // The headers that openai-node sends if it has an organization and a project, and if the
-        // program uses the SDK's helpers, and those of Anthropic's and OpenRouter's SDKs.
+        // The headers that openai-node sends for an organization and a project, the headers of its
+        // helpers, and the headers of Anthropic's and OpenRouter's SDKs.
         for header in [
             "anthropic-beta",
             "anthropic-dangerous-direct-browser-access",

@@ -431,8 +431,8 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn names_with_other_scripts_or_dots_belong_to_one_owner() {
     let api = Api::start().await;
-    // A Greek name can't have Latin letters, so make it unique with digits, which belong to every
-    // script.
+    // A Greek name can't contain Latin letters. Make it unique with digits, which names in every
+    // writing system may contain.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
     let names =
         ["安娜", "..", "user", "email+", "-_-", "constructor", "__proto__", "null"].map(unique);

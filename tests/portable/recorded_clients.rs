@@ -26,7 +26,7 @@ fn reads_balance(body: &Value, balance: u64) {
     }
 }
 
-/// Asserts that a failure has its sentence under both names, and returns the failure.
+/// Asserts that a failure contains its error message in both fields, and returns the failure.
 #[track_caller]
 fn reads_sentence(refused: Value) -> Value {
     reads_texts(&refused, &["detail", "error", "code", "title"]);
@@ -34,7 +34,8 @@ fn reads_sentence(refused: Value) -> Value {
     refused
 }
 
-/// Asserts that the failure has exactly one sentence about the field, at the top and in `errors`.
+/// Asserts that the failure contains exactly one error message about the field, at the top level
+/// and in `errors`.
 #[track_caller]
 fn reads_list(refused: &Value, field: &str) {
     assert_eq!(refused[field].as_array().map(Vec::len), Some(1), "{field} of {refused}");

@@ -16,7 +16,7 @@ const DAY: u32 = 24 * HOUR;
 /// The parameter `ConcurrencyAlarm` of the profile `prod`.
 const CONCURRENCY: f64 = 800.0;
 
-/// Asks for a metric's value in the period that begins at this second of the day.
+/// A query for a metric's value in the period that begins at this second of the day.
 #[derive(Clone, Debug)]
 struct Asked {
     name: String,

@@ -35,7 +35,7 @@ fn issues(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "IssuerApp" | "LoginApp")
 }
 
-/// Returns true if an endpoint asks the AI.
+/// Returns true if an endpoint calls the AI.
 fn asks(endpoint: &str) -> bool {
     endpoints().contains(endpoint)
         && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp")
@@ -260,7 +260,8 @@ fn no_second_stage_bypasses_the_throttling() {
     );
 }
 
-/// Returns the first value of `!If [condition, value, other]`. `None` if a value has another form.
+/// Returns the first value of `!If [condition, value, other]`. `None` if a value has a different
+/// form.
 fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
     match value {
         Yaml::Tagged(tagged) if tagged.tag == "!If" && tagged.value[0] == condition => {
@@ -414,7 +415,7 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
         .collect();
     let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
     assert_eq!(counted, read);
-    // A sample of a request would reveal its credential.
+    // A sampled request would reveal its credential.
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
@@ -662,7 +663,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
         // SAM ignores the boundary of a function with its own role.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
+    // SAM attaches AWS's managed policies, which allow writing logs and reading streams on all
     // resources. The permissions boundary must limit a function to the log group and the stream of
     // its own stack.
     let is_within = |action: &str, resource: &str| {
@@ -693,8 +694,8 @@ fn functions_can_use_only_their_log_group_and_stream() {
 /// The requests that create the user and the session of all other requests.
 const FIRST: [&str; 2] = ["register", "login"];
 
-/// The requests that end sessions, or change what the user needs for a log-in, in the order in
-/// which their events succeed. All other requests are sent before them.
+/// The requests that end sessions, or change the user's credentials. In this order, all their
+/// events succeed. All other requests are sent before them.
 const LAST: [&str; 8] = [
     "email_resend",
     "email_verify",
@@ -760,7 +761,7 @@ impl Events {
         Self { api, values, given: Vec::new() }
     }
 
-    /// Creates what the event of an endpoint needs.
+    /// Creates the data that an endpoint's event needs.
     async fn prepare(&mut self, endpoint: &str) {
         let Self { api, values, .. } = self;
         match endpoint {
@@ -871,7 +872,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn no_secret_is_in_the_repository() {
-    // The beginnings of secrets. Each beginning is split into two parts, so that this file doesn't
+    // The prefixes of secrets. Each prefix is split into two parts, so that this file doesn't
     // contain it.
     let marks = [
         ["PRIVATE", " KEY-----"],
@@ -890,11 +891,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // Ignore a match in the middle of a longer text, such as a picture in base64.
+                // Ignore a match in the middle of a longer string, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // In a real secret, at least eight letters or digits follow the beginning.
+                // In a real secret, at least eight letters or digits follow the prefix.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

@@ -88,9 +88,9 @@ const DOCUMENTED: &[&Parameters] = &[
 #[derive(Clone, Copy, Debug)]
 enum Stopped {
     None,
-    /// The functions that ask the AI.
+    /// The functions that call the AI.
     Askers,
-    /// The endpoints of OpenAI's API that ask the AI.
+    /// The endpoints of OpenAI's API that call the AI.
     Completing,
     /// The functions that read the names of the models and the maximum length of an answer.
     AskersAndModels,
@@ -659,7 +659,7 @@ async fn functions_have_only_common_variables_and_those_they_read() {
 /// The size limit of a function's environment as JSON, in bytes.
 const ENVIRONMENT: usize = 4096;
 
-/// The number of bytes that every environment must leave free for later settings.
+/// How many bytes every environment must leave free for later settings.
 const FREE: usize = 700;
 
 #[test]

@@ -22,7 +22,7 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// The number of users who can pay for only some of their chats, and their credits.
+/// How many users can pay for only some of their chats, and how many credits each of them has.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
@@ -98,7 +98,7 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts until the storm has ended, both from the store and through the API as the
+/// Reads all accounts until all chats have ended, both from the store and through the API as the
 /// accounts' owners. A fault may prevent a read through the API. Returns how many balances the
 /// owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {

@@ -76,7 +76,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Asks DynamoDB to report the units of each call, which the product doesn't do.
+    /// Asks DynamoDB to report the units of each call. The product itself doesn't ask for them.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -756,7 +756,7 @@ impl Counted {
 
 impl Counted {
     /// Records the costs of chats that don't follow the newest chat in their conversation, and the
-    /// costs of their deletion. Uses another store.
+    /// costs of their deletion. Uses a separate store.
     async fn branches(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -804,7 +804,7 @@ impl Counted {
     }
 }
 
-/// Returns the text of `docs/internals/costs.tsv` with measured costs. Requests that have no row
+/// Returns the content of `docs/internals/costs.tsv` with measured costs. Requests that have no row
 /// yet come last, with an empty column `steps`.
 fn table(mut measured: Costs, documented: &[Cost]) -> String {
     let rows = documented.iter().filter_map(|row| {
@@ -1012,7 +1012,7 @@ impl Counted {
         self.count(name, 202, "account_delete", "/api/user", &cat.access, body).await;
     }
 
-    /// Records the costs of the chats that the estimate counts with.
+    /// Records the costs of the chats on which the estimate is based.
     async fn estimated(&mut self) {
         let eve = self.api.person("eve").await;
         for (name, endpoint, path, key) in [
@@ -1049,8 +1049,8 @@ async fn each_request_costs_what_the_documentation_says() {
     Box::pin(counted.allowances()).await;
     counted.instructions().await;
     counted.branches().await;
-    // Chats with stops use another store, because they would add rows to the day whose figures are
-    // measured above.
+    // Chats with stops use a separate store, because they would add rows to the day whose figures
+    // are measured above.
     let mut stopping = Counted::start().await;
     let eve = stopping.api.person("eve").await;
     eve.chat("hi").await.is(200);
@@ -1198,7 +1198,7 @@ async fn the_template_allows_rare_calls() {
 }
 
 impl Counted {
-    /// Returns the items in a table that contain a text, as JSON. The table may contain at most a
+    /// Returns the items in a table that contain a string, as JSON. The table may contain at most a
     /// megabyte.
     fn items(&self, table: &str, text: &str) -> Vec<String> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
@@ -1210,8 +1210,8 @@ impl Counted {
         items
     }
 
-    /// Adds `count` copies of each item to a table. In each copy, `texts` are replaced by the texts
-    /// that `others` returns for the copy's number.
+    /// Adds `count` copies of each item to a table. In each copy, `texts` are replaced by the
+    /// strings that `others` returns for the copy's number.
     fn copy<const N: usize>(
         &self,
         table: &str,

@@ -47,7 +47,7 @@ use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::rig::{FEWER_AT_ONCE, Rig, at_once};
 use crate::support::world::World;
 
-/// The number of cases that run at a time in the embedded store.
+/// How many cases run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
 /// How late a timer may be if the machine keeps up with the running cases.
@@ -92,7 +92,7 @@ async fn emulator_keeps_up() -> bool {
     answer.is_ok() && began.elapsed() < SLOW
 }
 
-/// The number of cases that run at a time.
+/// How many cases run at a time.
 fn at_a_time() -> usize {
     at_once(AT_A_TIME)
 }
@@ -152,7 +152,7 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    /// Returns the matrix of all faults, strikes and calls, of which a run takes a sample.
+    /// Returns the matrix of all faults, strikes and calls. A run tests only a sample of it.
     fn of(scenarios: &[S]) -> Self {
         Self {
             scenarios: scenarios.to_vec(),

@@ -276,7 +276,7 @@ impl Case {
         assert_eq!(world.audit(&self.who.id), [""; 0], "killed {:?}", self.killed);
     }
 
-    /// Checks the reply of a chat that ran again.
+    /// Checks the reply to a chat that ran again.
     fn ran(&self, reply: &Reply) {
         assert!(!reply.replayed(), "{:?}: {reply:?}", self.killed);
         match self.after_it_ran() {

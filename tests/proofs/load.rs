@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::support::client::http;
 use crate::support::program::RunningServer;
 
-/// The number of MiB that the server may use.
+/// How many MiB the server may use.
 const MOST: u64 = 150;
 
 /// How long the server may take to close idle connections on a busy machine, which must receive 400

@@ -10,9 +10,9 @@ use crate::support::rig::Rig;
 /// The size limit of a body in bytes.
 const LIMIT: usize = 2 * 1024 * 1024;
 
-/// The number of MiB that a hostile body may need beyond an ordinary body of the same size without
-/// fields that the function reads. The highest measured difference is 21 MiB. Each function has 256
-/// MiB of memory.
+/// How much more memory, in MiB, a hostile body may need than an ordinary body of the same size
+/// that contains none of the fields that the function reads. The highest measured difference is 21
+/// MiB. Each function has 256 MiB of memory.
 const MORE: u64 = 32;
 
 const COMPLETIONS: &str = "/v1/chat/completions";

@@ -47,7 +47,7 @@ use crate::support::world::scan;
 
 /// Permissions that no call in these tests needs, by function and action.
 const ARGUED: [(&str, &str); 2] = [
-    // The functions that ask the AI share a policy. One action gets a model's answer as a whole,
+    // The functions that call the AI share a policy. One action gets a model's answer as a whole,
     // the other gets it in pieces, so a function gains nothing by having both.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
@@ -59,7 +59,7 @@ const WRONG: &str = "not-the-password";
 /// The source address of the requests.
 const NETWORK: &str = "203.0.113.7";
 
-/// The text of every secret.
+/// The value of every secret.
 const SECRET: &str = "whsec_0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// Bedrock, SES and Secrets Manager on one server. The first segment of a path names the calling
@@ -155,8 +155,8 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
         let action = target.replace('.', ":");
         let secret = asked["SecretId"].as_str().unwrap().to_owned();
         called(Call::of(&action, secret.clone()));
-        // If the operator's KMS key encrypts a secret, Secrets Manager decrypts the secret in the
-        // caller's name.
+        // If the operator's KMS key encrypts a secret, Secrets Manager decrypts the secret on the
+        // caller's behalf.
         let by = "secretsmanager.us-east-1.amazonaws.com".to_owned();
         let decrypt = Call::of("kms:Decrypt", KMS_KEY).with("kms:ViaService", [by]);
         called(decrypt.with("kms:EncryptionContext:SecretARN", [secret]));
@@ -205,7 +205,7 @@ fn recording(wire: &Proxy) -> Lane {
 
 /// Returns the template's environment, with the addresses of this test's services. No setting
 /// contains an address of Secrets Manager. If the template sets a variable to a secret's ARN, this
-/// function records the ARN and sets the variable to the secret's text.
+/// function records the ARN and sets the variable to the secret's value.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
     Settings::new(move |name| {
@@ -213,7 +213,7 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" | "STRIPE_URL" => amazon.at(function),
-            // The function starts `openai` and `openai2`, but asks them only if Bedrock fails.
+            // The function starts `openai` and `openai2`, but calls them only if Bedrock fails.
             "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
             "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
             "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
@@ -475,7 +475,7 @@ impl Watched {
         self.is(201, ask.with(json!({ "name": "a program" }))).await
     }
 
-    /// Lets the next chat write an e-mail about a low balance, or no chat.
+    /// Makes the next chat write an e-mail about a low balance, or makes sure that no chat does.
     async fn can_be_told(&self, name: &str, can: bool) {
         self.set_value(name, "email_verified", AttributeValue::Bool(can)).await;
         self.set_value(name, "alerted", AttributeValue::N("0".into())).await;
@@ -882,7 +882,8 @@ impl Watched {
         self.loses_a_reply(200, set(list.clone(), &Value::Null)).await;
         let shown = self.is(200, to("admin_models", models).by(&root.token)).await;
         self.is(200, set(list, &shown["version"])).await;
-        // Functions keep the list that they have read for a minute, and also its absence.
+        // For a minute, functions cache the list that they have read, or the fact that there is no
+        // list.
         self.clock.advance(Duration::from_secs(60));
         let chat = to("chat", "/api/chat").by(&root.token).with(json!({ "message": "hi" }));
         self.is(200, chat).await;
@@ -908,7 +909,8 @@ impl Watched {
         self.is(410, redeem(&batch["codes"][1])).await;
     }
 
-    /// Sells packs to a user, whose refunded tokens each function collects that grants some.
+    /// Sells packs to a user who owes refunded tokens. Each function that grants tokens collects
+    /// the owed tokens.
     async fn purchases(&self, root: &User) {
         let packs = "/api/admin/packs";
         let set = |list: Value, version: &Value| {
@@ -948,14 +950,14 @@ impl Watched {
             self.loses_reply(2, status, ask).await;
             assert_eq!(self.tokens_owed(&lee).await, 0, "{endpoint}");
         }
-        // A later purchase pays, too.
+        // The tokens of a later purchase also pay the owed tokens.
         self.owes(&lee).await;
         self.pays(&lee, "pi_later").await;
         assert_eq!(self.tokens_owed(&lee).await, 0);
         self.is(200, to("export", "/api/user/export").by(&lee.token)).await;
         let all = to("admin_purchases", "/api/admin/purchases").by(&root.token);
         assert_eq!(self.is(200, all).await.as_array().unwrap().len(), 5);
-        // The census collects these.
+        // The census collects these owed tokens.
         self.owes(&lee).await;
         self.set_value("lee", "tokens", AttributeValue::N("5".into())).await;
         let max = self.register("max").await;
@@ -1023,8 +1025,9 @@ impl Watched {
         put.item("user_id", text("attention:".into())).send().await.unwrap();
     }
 
-    /// Compares payments with Stripe's lists, which have a payment, its refund and its dispute that
-    /// no event has told. The buyer owes tokens for another order, and has spent the new ones.
+    /// Compares payments with Stripe's lists. The lists contain a payment, its refund and its
+    /// dispute, which no event has reported. The buyer owes tokens for a different order, and has
+    /// spent the new tokens.
     async fn compares_payments(&self) {
         let (root, lee) = (self.log_in("root").await, self.log_in("lee").await);
         let pack =
@@ -1203,7 +1206,7 @@ fn an_unneeded_permission_is_noticed() {
         let more = [sample(), added.clone()].concat();
         assert_eq!(needless(&more, &samples()), added);
     }
-    // If the policy has a permission twice, one of them is needless.
+    // If the policy contains a permission twice, one copy is needless.
     let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
     assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
     // The comparison also finds a permission for a kind of items that no call needs.

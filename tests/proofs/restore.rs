@@ -35,7 +35,7 @@ const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTab
 /// The prefix of the name of each restored table.
 const RESTORED: &str = "restored-";
 
-/// The number of users that send messages during the copy.
+/// How many users send messages during the copy.
 const BUSY: usize = 8;
 
 /// A public key from RFC 8037. No JWT was signed with its private key.

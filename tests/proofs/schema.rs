@@ -165,7 +165,7 @@ fn the_list_has_every_attribute_in_the_code() {
     let items: Vec<String> = items.filter(|line| !is_of_document(line)).collect();
     let optional = items.windows(2).filter(|lines| lines[0].contains("skip_serializing_if"));
     let optional = optional.map(|lines| {
-        // A field may have another name in the store, or a visibility: `pub(super) name: ..`.
+        // A field may have a different name in the store, or a visibility: `pub(super) name: ..`.
         if let Some((_, renamed)) = lines[0].split_once("rename = \"") {
             return word(renamed);
         }

@@ -1,6 +1,6 @@
-//! Runs random schedules: clients chat, stop answers, refresh and read, functions die, the store
-//! fails, and time jumps, all in an order that a seed decides. The test checks the balances and the
-//! ledger after every write, and checks that every reply is true.
+//! Runs random schedules. Clients chat, stop answers, refresh tokens and read data; functions die;
+//! the store fails; and time jumps forward. A seed decides the order. The test checks the balances
+//! and the ledger after every write, and checks that every reply is true.
 //!
 //! `SEED=17` runs one seed and prints its schedule. `SEEDS=0..1000000` runs a range. With
 //! `--nocapture` a run prints how long it took.
@@ -8,7 +8,7 @@
 //! A schedule takes one [step](steps) after the other: it starts an [action](task), lets a call
 //! through, or injects a [fault](faults). After each write, the [model] compares the accounts with
 //! the steps that the protocol allows, and [`writes`] checks the chats that were paid. [`replies`]
-//! judges what clients are told.
+//! checks the replies that clients get.
 
 mod account;
 mod faults;
@@ -51,7 +51,7 @@ use task::Task;
 
 use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
 
-/// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
+/// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
@@ -60,7 +60,7 @@ const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
 
-/// The beginning of a violation's text if the store can't read a call.
+/// The prefix of a violation's message if the store can't read a call.
 const UNREADABLE: &str = "the store can't make sense of";
 
 /// A user's device, with its session.
@@ -106,7 +106,8 @@ struct Schedule<'l> {
     patient: Ai,
     features: Features,
     options: Options,
-    /// The model under each idempotency key and of all counted calls.
+    /// The model for each idempotency key, and the model for all calls from clients that count
+    /// their retries.
     chosen: [Chosen; 3],
     accounts: Vec<values::Account>,
     people: Vec<Person>,
@@ -119,9 +120,9 @@ struct Schedule<'l> {
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// The number of chats of retry-counting clients that each person has paid for.
+    /// How many chats each person has paid for that were sent by clients that count their retries.
     calls_paid: Vec<usize>,
-    /// The number of pauses before retries that faults have caused.
+    /// How many pauses before retries the faults have caused.
     pauses: u32,
     log: String,
     violation: Option<String>,
@@ -373,7 +374,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
 
 #[test]
 fn some_schedules_start_just_before_a_day_a_week_or_a_month_ends() {
-    // The last days that schedules pass: they start in the last five minutes of the day.
+    // Schedules that start in the last five minutes of a day run into the next day.
     let passed: Vec<Day> = (0..SCHEDULES)
         .map(first_minute)
         .map(|start| (start, Day::from_millis(start * 1000)))

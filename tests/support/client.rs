@@ -69,7 +69,7 @@ pub struct Api {
 struct OwnServer {
     server: Server,
     account: Option<Proxy>,
-    /// False if the server replies with other statuses than those in the OpenAPI document.
+    /// False if the server replies with statuses other than those in the OpenAPI document.
     has_usual_statuses: bool,
 }
 
@@ -617,7 +617,7 @@ impl Person {
         self.api.set(self, "tokens", AttributeValue::N(tokens.to_string())).await;
     }
 
-    /// Returns the same user with another access token.
+    /// Returns the same user with a different access token.
     pub fn using(&self, access: impl Into<String>) -> Self {
         Self { access: access.into(), ..self.clone() }
     }
@@ -930,7 +930,7 @@ impl Answer {
     }
 }
 
-/// Returns the events of a stream without its comments, which clients ignore. Other bodies stay
+/// Returns the events of a stream without its comments, which clients ignore. Returns other bodies
 /// unchanged.
 pub fn without_comments(text: &str) -> String {
     text.split_inclusive("\n\n").filter(|block| !block.starts_with(":\n")).collect()

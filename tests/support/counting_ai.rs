@@ -85,7 +85,7 @@ impl CountingAi {
         provider
     }
 
-    /// The settings that make the product ask this provider.
+    /// The settings that make the product call this provider.
     pub fn settings(&self) -> [(&'static str, &str); 3] {
         [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
     }

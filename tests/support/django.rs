@@ -32,7 +32,7 @@ pub fn message(pk: u64, user: u64, text: &str, time: &str) -> Value {
     } })
 }
 
-/// Returns a row with other values of some fields.
+/// Returns a row with different values for some fields.
 pub fn with(mut row: Value, fields: Value) -> Value {
     for (field, value) in fields.as_object().unwrap() {
         row["fields"][field] = value.clone();

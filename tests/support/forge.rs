@@ -1,5 +1,5 @@
 //! JWTs that the API never issued: they are signed with an unknown key, unsigned, or signed with
-//! the real key over other claims.
+//! the real key but with changed claims.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use aws_lc_rs::{hkdf, hmac};

@@ -110,7 +110,7 @@ impl Instance {
         Self::start(Command::new(binary(function)), function, settings).await
     }
 
-    /// Starts an instance that asks the scripted AI and uses the store at `dynamodb`.
+    /// Starts an instance that calls the scripted AI and uses the store at `dynamodb`.
     pub async fn scripted(function: &str, dynamodb: &str) -> Self {
         let ai = [("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "20")];
         Self::of(function, &[("DYNAMODB_ENDPOINT", dynamodb), ai[0], ai[1]]).await

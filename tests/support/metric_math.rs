@@ -11,7 +11,8 @@ use serde_norway::Value as Yaml;
 pub fn value(metrics: &[Yaml], sample: impl Fn(&Yaml) -> Option<f64>) -> Option<f64> {
     let id = |metric: &Yaml| metric["Id"].as_str().unwrap().to_owned();
     let mut values = BTreeMap::new();
-    // The expression that others use comes later in the list.
+    // An expression may use only values that come later in the list, so evaluate the list from its
+    // end.
     for metric in metrics.iter().rev() {
         let value = match metric["Expression"].as_str() {
             Some(text) => Expression { text: text.as_bytes(), values: &values }.value(),

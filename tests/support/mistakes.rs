@@ -32,7 +32,7 @@ pub enum Mistake {
     DeductWithoutGuard,
     /// A release of a hold doesn't check whether the hold still exists.
     RefundUnconditionally,
-    /// The product reports a chat as stored before the store has it.
+    /// The product reports a chat as stored before it is stored.
     ReplyBeforeSettling,
     /// A refresh token becomes invalid as soon as it is presented. In the product, a refresh token
     /// stays valid until its successor is presented.
@@ -69,7 +69,8 @@ pub enum PricingMistake {
     ChargeAboveHold,
     /// A settle returns the whole hold, as if nothing was charged.
     ReturnWholeHold,
-    /// If a reserve finds its own hold with another amount, it uses the amount that it asked for.
+    /// If a reserve finds its own hold with a different amount, it uses the amount that it
+    /// requested.
     AdoptNoAmount,
     /// A settle charges by the price list that is current at that moment. In the product, a chat
     /// keeps the fare of its reserve.
@@ -107,7 +108,7 @@ impl PricingMistake {
 pub enum TillMistake {
     /// A release returns a hold to the balance, but not to the purse of its API key.
     KeepInPurse,
-    /// A release or settle returns credits to the purse of another period.
+    /// A release or settle returns credits to the purse of a different period.
     ReturnToOtherPurse,
     /// An account gets its allowance twice in a period.
     FillTwice,
@@ -138,7 +139,7 @@ pub enum FreeWorkMistake {
     CountNothing,
     /// Free work counts twice.
     CountTwice,
-    /// A grant earns free work, as if it was spent.
+    /// A grant earns free work, as if the granted credits had been spent.
     EarnByGrant,
     /// A charge earns nothing.
     EarnNothing,
@@ -298,7 +299,7 @@ fn keeps_in_purse(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a write that returns credits name the purse of another period.
+/// Makes a write that returns credits name the purse of a different period.
 fn returns_to_other_purse(_: &str, body: &mut String) {
     let in_other = |purse: &mut Value| {
         let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
@@ -408,7 +409,7 @@ fn charges_above_the_hold(operation: &str, body: &mut String) {
 }
 
 /// Makes a settle charge the price by the fare that its model has in the current list. The charge
-/// stays within the hold.
+/// doesn't exceed the hold.
 fn prices_at_the_settle(operation: &str, body: &mut String, list: &Value) {
     if !is_settle_by_usage(operation, body) {
         return;
@@ -451,7 +452,7 @@ fn settles_any_amount(operation: &str, body: &mut String) {
 }
 
 /// Replaces the amount of the hold that a refused reserve finds under its id with the amount that
-/// the reserve asked for.
+/// the reserve requested.
 fn shows_the_asked_amount(sent: &str, reply: &mut String) {
     if !sent.contains(":reservation") || !reply.contains("ConditionalCheckFailed") {
         return;

@@ -16,7 +16,7 @@ use crate::support::stack::Stack;
 /// The condition key for the partition keys that a call accesses in a table.
 const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
 
-/// The Bedrock model that the functions of [`STACK`] ask.
+/// The Bedrock model that the functions of [`STACK`] call.
 pub const MODEL: &str = "amazon.nova-lite-v1:0";
 
 /// The operator's KMS key in [`STACK`].
@@ -363,8 +363,8 @@ fn queried(query: &Value) -> String {
     query["ExpressionAttributeValues"][value]["S"].as_str().unwrap().to_owned()
 }
 
-/// Returns the calls that IAM evaluates for an answer of Bedrock. `id` is the id of a model or of
-/// an inference profile. An inference profile asks models in several regions, and an application
+/// Returns the calls that IAM evaluates for an answer from Bedrock. `id` is the id of a model or of
+/// an inference profile. An inference profile calls models in several regions, and an application
 /// inference profile can be based on one of AWS's inference profiles.
 pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     let in_account =

@@ -128,7 +128,7 @@ impl Drop for RunningServer {
 }
 
 /// Returns a command that runs the program with an environment that only chooses the offline echo.
-/// A server would otherwise ask model servers on the machine that runs the tests.
+/// A server would otherwise query model servers on the machine that runs the tests.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }

@@ -54,7 +54,8 @@ pub enum Fault {
     /// The sender gets a 400: DynamoDB throttles the call
     /// (`ProvisionedThroughputExceededException`).
     Exceeded,
-    /// The sender gets a 400: another transaction holds the item. The store doesn't get the call.
+    /// The sender gets a 400: another transaction is writing the item. The store doesn't get the
+    /// call.
     Conflict,
     /// The sender gets a 400: a transaction with this request token is still in progress.
     InProgress,
@@ -425,7 +426,7 @@ impl Lane {
     }
 
     /// Returns the failures that no plan injected, such as a connection that the store closed. They
-    /// explain why a sender saw more faults than the plan has.
+    /// explain why a sender saw more faults than the plan contains.
     pub fn mishaps(&self) -> Vec<String> {
         self.traffic.state.lock().unwrap().mishaps.clone()
     }

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-/// Asserts that a file in the repository contains exactly this text. With `RECORD=1` in the
-/// environment, first writes the text to the file.
+/// Asserts that a file in the repository contains exactly this content. With `RECORD=1` in the
+/// environment, first writes the content to the file.
 pub fn assert_recorded(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("RECORD").is_some() {

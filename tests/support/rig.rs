@@ -1,4 +1,4 @@
-//! A test rig: a server, the AI that it asks, and a wire to the store that breaks on demand.
+//! A test rig: a server, the AI that it calls, and a wire to the store that breaks on demand.
 
 use std::sync::OnceLock;
 
@@ -18,9 +18,8 @@ use crate::support::mistakes::{Mistake, Sabotage};
 use crate::support::proxy::Proxy;
 use crate::support::world::World;
 
-/// The number of requests that a test sends at once if each needs its own store, which is slow to
-/// set up, or if all tests share the emulator in `TEST_DYNAMODB`, which answers calls one after the
-/// other.
+/// How many requests a test sends at once if each needs its own store, which is slow to set up, or
+/// if all tests share the emulator in `TEST_DYNAMODB`, which answers calls one after the other.
 pub const FEWER_AT_ONCE: usize = 24;
 
 /// Returns how many requests a test sends at once, if it sends `many` to the embedded store.

@@ -159,7 +159,7 @@ impl World {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// Returns the account's violations of the rules about money that always apply.
+    /// Returns the money rules that the account violates, of those that always apply.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {
@@ -227,7 +227,7 @@ impl World {
         wrong
     }
 
-    /// Returns the violations of the rules for an account that should have no holds.
+    /// Returns the rules that an account violates if it should have no holds.
     pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {

@@ -81,8 +81,8 @@ const OWN: &str = "!Ref Stack";
 
 const RUNBOOKS: &str = "docs/operate/runbooks.md";
 
-/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains those of
-/// the canaries and of failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
+/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains the
+/// alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
 const ELSEWHERE: [(&str, &str, Urgency); 3] = [
     ("…Canary", "canaries", Today),
     ("FailedRequests", "failed-requests", Now),
@@ -541,8 +541,8 @@ fn anchor(heading: &str) -> String {
     heading.to_lowercase().replace(' ', "-")
 }
 
-/// Updates the names of the alarms in a section of docs/operate/runbooks.md. Keeps the names of
-/// alarms that template.yaml defines.
+/// Updates the alarm names in a section of docs/operate/runbooks.md. Keeps the alarms that
+/// template.yaml defines.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
     let anchor = anchor(heading(section));

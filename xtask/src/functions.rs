@@ -40,7 +40,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// Returns all functions: endpoints in the order of the rooms, then background functions.
 ///
 /// # Errors
-/// Fails with a sentence if a function's `LAMBDA` contradicts itself.
+/// Fails with an error message if a function's `LAMBDA` contradicts itself.
 pub fn all() -> Result<Vec<Function>, Failure> {
     let id = |name: &str| {
         let words = name.split('_').map(|word| {

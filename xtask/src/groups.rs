@@ -129,8 +129,8 @@ const MOST: usize = 10;
 pub struct Group {
     /// The parameter of `alarms.yaml` that lists the functions.
     pub parameter: String,
-    /// The suffix of the names of the group's alarms. `None` if the group has no alarms for errors
-    /// and throttles.
+    /// The suffix of the group's alarm names. `None` if the group has no alarms for errors and
+    /// throttles.
     pub alarms: Option<String>,
     pub about: String,
     /// The names and logical ids of the functions.

@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::files::Files;
 
-/// A sentence that says what went wrong or what to do.
+/// A message that says what went wrong or what to do.
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Parser)]

@@ -184,7 +184,7 @@ async fn {name}() {{
     }
 }
 
-/// Inserts a line among the lines that begin alike, which are sorted.
+/// Inserts a line among the sorted lines that begin alike, in its sorted position.
 fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
     let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
     let lines: Vec<&str> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! Writes permissions as statements of IAM policies.
+//! Writes permissions as IAM policy statements.
 
 use functions::lambda::permit::{Permit, Resource};
 
@@ -6,7 +6,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::yaml::list;
 
-/// The statements in functions/statements.yaml, by name, which no other kind of permit can express.
+/// The statements in functions/statements.yaml, by name. They express permissions that no other
+/// kind of permit can express.
 pub struct Statements(String);
 
 impl Statements {
@@ -108,8 +109,8 @@ fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
     text
 }
 
-/// Returns the ARN of a table or an index, and the prefixes of its items' keys. The table may be an
-/// adopted one.
+/// Returns the ARN of a table or an index, and the key prefixes of its items. The table may be
+/// adopted.
 fn resource(on: &Resource) -> (String, &'static [&'static str]) {
     let table =
         |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");

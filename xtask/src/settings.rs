@@ -35,7 +35,7 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
 /// Checks each row.
 ///
 /// # Errors
-/// Fails with a sentence that names the row.
+/// Fails with an error message that names the row.
 fn check(functions: &[Function]) -> Result<(), Failure> {
     for setting in GROUPS.iter().flat_map(|group| group.settings) {
         let Described { source, docs, .. } = setting.described;
@@ -113,7 +113,7 @@ fn described(setting: &Setting, parameter: &Parameter) -> String {
 /// Returns the lines of an environment with these settings.
 ///
 /// # Errors
-/// Fails with a sentence if a setting has no row, or isn't available to functions on AWS.
+/// Fails with an error message if a setting has no row, or isn't available to functions on AWS.
 pub fn environment(
     names: impl IntoIterator<Item = &'static str>,
     indent: &str,

@@ -282,8 +282,8 @@ fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source
     )
 }
 
-/// Returns a rule for each schedule, which invokes all functions with this schedule, and the
-/// permissions of the rules.
+/// Returns a rule for each schedule, which invokes all functions with this schedule, and the rules'
+/// permissions.
 fn schedules(functions: &[Function]) -> String {
     let mut lines = String::new();
     for schedule in [Schedule::FiveMinutes, Schedule::Daily, Schedule::Hourly] {

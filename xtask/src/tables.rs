@@ -13,7 +13,7 @@ pub struct Table {
 /// Returns the tables in a template, in order.
 ///
 /// # Errors
-/// Fails with a sentence that names the part that can't be read.
+/// Fails with an error message that names the part that can't be read.
 pub fn read(text: &str) -> Result<Vec<Table>, Failure> {
     let document =
         emulator::template::parse(text).map_err(|error| format!("template.yaml: {error}"))?;

@@ -31,7 +31,7 @@ use crate::http_server;
 
 pub use events::signature;
 
-/// The maximum size of a request's body, in bytes.
+/// The maximum size of a request body, in bytes.
 const BODY: usize = 64 * 1024;
 
 /// A simulated Stripe that is running.
@@ -68,7 +68,7 @@ struct Objects {
     keys: BTreeMap<String, (String, String)>,
     refunds: BTreeMap<String, Value>,
     disputes: BTreeMap<String, Value>,
-    /// The text of each payment's receipt.
+    /// The receipt for each payment.
     receipts: BTreeMap<String, String>,
 }
 
@@ -76,7 +76,7 @@ impl Checkout {
     /// Starts on any free loopback port. Events are sent to `webhook`.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub async fn start(webhook: &str, clock: Clock) -> Result<Self, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(address)
@@ -111,7 +111,7 @@ impl Checkout {
     }
 }
 
-/// A failure of the API: the status, the type of the error, and a sentence.
+/// An API error: the status, the error type, and a message.
 struct Refusal(StatusCode, &'static str, String);
 
 impl Stripe {
@@ -180,8 +180,8 @@ impl Stripe {
         }
     }
 
-    /// Creates a session. Checks what Stripe requires of the parameters that Farebox sends, and
-    /// refuses all others.
+    /// Creates a session. Validates the parameters that Farebox sends as Stripe would, and rejects
+    /// all other parameters.
     fn create_session(
         &self,
         key: &str,
@@ -266,7 +266,7 @@ impl Stripe {
         Ok(session)
     }
 
-    /// Returns a page of a list, newest first.
+    /// Returns one page of a list, newest first.
     fn list(&self, path: &str, query: &BTreeMap<String, String>) -> Result<Value, Refusal> {
         let objects = self.objects();
         let all = match path {

@@ -29,10 +29,10 @@ use self::access_key::AccessKey;
 use crate::http_server;
 use crate::template::Template;
 
-/// The place where the data is stored.
+/// Where the data is stored.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// In a folder. Later runs can use the data.
+    /// In a folder, so that later runs can use it.
     Folder(PathBuf),
     /// In memory. The data is lost when the process ends.
     Memory,
@@ -62,7 +62,8 @@ pub struct Dynamo {
 /// index, each write to a table with a stream would read all records of the last day.
 fn open(path: &str) -> Result<Database, String> {
     let sentence = |error: &dyn Display| format!("The store {path} can't be opened: {error}.");
-    // Open the file with SQLite first: unlike the database's errors, SQLite's say what is wrong.
+    // Open the file with SQLite first, because its error messages say what is wrong with a file.
+    // The database's messages don't.
     let connection = rusqlite::Connection::open(path).map_err(|error| sentence(&error))?;
     connection.execute_batch("SELECT * FROM sqlite_schema").map_err(|error| sentence(&error))?;
     let database = Database::new(path).map_err(|error| sentence(&error))?;
@@ -79,8 +80,8 @@ impl Dynamo {
     /// Opens the data, serves it on `address`, and creates the template's tables.
     ///
     /// # Errors
-    /// Returns a sentence for the terminal: the folder is in use or not writable, or the port is
-    /// taken.
+    /// Fails with an error message for the terminal if the folder is in use or not writable, or the
+    /// port is taken.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
         let folder = match data {
             Data::Memory => None,
@@ -93,11 +94,11 @@ impl Dynamo {
         Ok(started)
     }
 
-    /// Opens the data in a folder for a command. Other commands don't use its server, but wait
-    /// until this command has ended. Returns `None` if another process has just opened the folder.
+    /// Opens the data in a folder for a command. Other commands can't call this command's server,
+    /// and wait until it has ended. Returns `None` if another process has just opened the folder.
     ///
     /// # Errors
-    /// The errors of [`Dynamo::start`].
+    /// Fails like [`Dynamo::start`].
     pub async fn start_for_command(folder: &Path) -> Result<Option<Self>, String> {
         match Folder::lock(folder)? {
             Some(folder) => Self::over(Some(folder), ([127, 0, 0, 1], 0).into()).await.map(Some),
@@ -138,8 +139,8 @@ impl Dynamo {
         Ok(Self { url, address, database, key, secret, signing_secret, stop, server, folder })
     }
 
-    /// Returns the same `App`, connected to this store without a socket. Returns an `App` of
-    /// another store unchanged.
+    /// Returns the same `App`, connected to this store without a socket. If the `App` uses a
+    /// different store, returns it unchanged.
     pub fn direct(&self, app: App) -> App {
         if app.config.dynamodb_endpoint != ServiceUrl::parse(&self.url) {
             return app;
@@ -148,12 +149,12 @@ impl Dynamo {
         // The client calls the database in this process, so it needs no endpoint and no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
-        // Keep the values that the functions have cached, but read new ones from the new store.
+        // Keep the functions' cached values, but read later values from the new store.
         let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
         App { prices, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
     }
 
-    /// Returns the server's URL for a caller that knows this machine by another host name.
+    /// Returns the server's URL for a caller that reaches this machine under a different host name.
     pub fn url_at(&self, host: &str) -> String {
         self.key.url(&format!("{host}:{}", self.address.port()))
     }
@@ -246,26 +247,26 @@ pub fn client(endpoint: &str) -> Client {
     Client::new(&emulated_at(&ServiceUrl::parse(endpoint).unwrap_or_else(without_key)))
 }
 
-/// A data folder, which belongs to this process while the lock is held.
+/// A data folder that this process has locked.
 struct Folder {
     path: PathBuf,
     lock: File,
 }
 
 impl Drop for Folder {
-    /// Unlocks explicitly, because closing the file isn't enough: a process that is being started
-    /// briefly has a copy of every open file, and with it the lock.
+    /// Unlocks explicitly, because closing the file isn't enough: while this process starts a child
+    /// process, the child briefly has a copy of every open file, which keeps the lock.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
 }
 
 impl Folder {
-    /// Locks a data folder, which is created if it is missing. `None` if another process has locked
-    /// it.
+    /// Locks a data folder, and creates it if it is missing. Returns `None` if another process has
+    /// locked it.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the folder can't be used.
+    /// Fails with an error message for the terminal if the folder can't be used.
     fn lock(path: &Path) -> Result<Option<Self>, String> {
         let unwritable = |error: std::io::Error| {
             format!("The folder {} can't be written: {error}.", path.display())
@@ -330,8 +331,8 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// Returns options for opening a file for writing. Only its owner can read a file that is created
-/// with these options. Opening a symbolic link fails.
+/// Returns options for opening a file for writing. A file that is created with these options can be
+/// read only by its owner. Opening a symbolic link fails.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);
@@ -474,9 +475,9 @@ pub enum Holder {
     Free,
     /// A server, which other processes can call.
     Server {
-        /// Its `DYNAMODB_ENDPOINT`.
+        /// The server's `DYNAMODB_ENDPOINT`.
         url: String,
-        /// Its `SIGNING_SECRET`.
+        /// The server's `SIGNING_SECRET`.
         signing_secret: String,
     },
     /// A command, or a server that is starting.
@@ -532,7 +533,7 @@ pub fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// Returns the sentence for the terminal if an address can't be listened on.
+/// Returns the error message for an address on which the process can't listen.
 pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(

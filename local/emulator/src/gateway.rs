@@ -32,13 +32,13 @@ use uuid::Uuid;
 use crate::http_server::{self, BodyError};
 use crate::template::Template;
 
-/// API Gateway's limit for the size of a request's body.
+/// API Gateway's limit for the size of a request body, in bytes.
 const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
 
 /// The maximum number of cached compressed replies.
 const COMPRESSED: usize = 64;
 
-/// The routes of the template, and the functions behind them.
+/// The template's routes, and the functions behind them.
 #[derive(Clone)]
 pub struct Gateway {
     /// The target of each route, by path, and then by method or `ANY`.
@@ -77,8 +77,8 @@ impl Gateway {
     }
 
     /// Serves connections until `stop`, in a task. This function isn't async, because the body of
-    /// an async function, here with the code of every request, is compiled in the crate that awaits
-    /// the function. That crate isn't optimised.
+    /// an async function is compiled in the crate that awaits the function. That crate isn't
+    /// optimised, and this body contains the code that handles every request.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(http_server::serve(
             listener,
@@ -157,7 +157,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
         Ok(Ok(reply)) => {
             let (mut head, body) = reply.into_parts();
             let body = match body {
-                // The time-out cuts a stream off after the pieces that were already sent.
+                // If the time-out ends a stream, the pieces that were already sent remain valid.
                 Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(
                     pieces.take_until(tokio::time::sleep_until(ends)),
                 ))),
@@ -337,7 +337,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns a reply of the gateway itself.
+/// Returns a reply that the gateway sends without calling a function.
 fn refuse(refusal: &Refusal) -> Response {
     let Refusal { status, title, detail, code, retry_after, .. } = refusal;
     let body = json!({

@@ -26,8 +26,8 @@ const FIRST_HEAD: Duration = Duration::from_secs(10);
 /// The time in which a connection must send the head of a later request, including idle time.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
-/// The number of connections that may wait for their first request. If more connections wait, a
-/// connection is closed when it has waited for [`SHORT_OF_ROOM`].
+/// How many connections may wait for their first request. If more connections wait, a connection is
+/// closed when it has waited for [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
 /// How long a connection may wait for its first request if too many connections wait.
@@ -36,7 +36,7 @@ const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 /// The maximum pause between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
-/// The maximum time for reading a body. API Gateway waits equally long for a function.
+/// The maximum time for reading a body. API Gateway waits just as long for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
 /// The maximum number of open connections. Further connections wait until an open connection
@@ -175,7 +175,7 @@ impl Drop for WaitingConnection {
 /// The reason why a body couldn't be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// The body has more bytes than the limit.
+    /// The body exceeds the limit.
     TooLarge,
     /// The body broke off, or took too long.
     Stopped,
@@ -233,8 +233,8 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
 }
 
 /// Returns true if the request comes from a page of this server or of an allowed origin, or from a
-/// client that isn't a page. The check is necessary because browsers send some requests for pages
-/// of any origin, and only hide the reply from such a page.
+/// client that isn't a page. The check is necessary because browsers send some requests on behalf
+/// of pages from any origin, and then only hide the reply from the page.
 pub fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_welcome = |origin: &HeaderValue| {
@@ -399,8 +399,8 @@ mod tests {
         while inside.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // By now the other clients have connected, and would have been accepted if the limit didn't
-        // work.
+        // By now the other clients have connected. Without the limit, they would have been
+        // accepted.
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(inside.load(Ordering::SeqCst), 3);
         gate.close();

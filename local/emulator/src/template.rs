@@ -184,7 +184,7 @@ impl Template {
     /// only once.
     ///
     /// # Errors
-    /// Returns a sentence that names the part that can't be read.
+    /// Fails with an error message that names the part that can't be read.
     pub fn load() -> Result<&'static Self, String> {
         static LOADED: LazyLock<Result<Template, String>> =
             LazyLock::new(|| Template::with_parameters(&[]));
@@ -194,8 +194,8 @@ impl Template {
     /// Returns the project's template, deployed with these parameters.
     ///
     /// # Errors
-    /// Returns a sentence that names the part that can't be read, or the parameter that doesn't
-    /// exist.
+    /// Fails with an error message that names the part that can't be read, or the parameter that
+    /// doesn't exist.
     pub fn with_parameters(parameters: &[(&str, &str)]) -> Result<Self, String> {
         let document = parse(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
         Self::read(document, parameters)
@@ -204,8 +204,8 @@ impl Template {
     /// Reads a parsed template, deployed with these parameters.
     ///
     /// # Errors
-    /// Returns a sentence that names the part that can't be read, or the parameter that doesn't
-    /// exist.
+    /// Fails with an error message that names the part that can't be read, or the parameter that
+    /// doesn't exist.
     pub fn read(document: Value, parameters: &[(&str, &str)]) -> Result<Self, String> {
         let mut document: Document = serde_norway::from_value(document)
             .map_err(|error| format!("template.yaml: {error}"))?;
@@ -348,7 +348,8 @@ fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
 }
 
 impl Table {
-    /// Returns the name of the attribute with the time at which items expire, if items expire.
+    /// Returns the name of the attribute that contains an item's expiry time. `None` if items don't
+    /// expire.
     pub fn time_to_live(&self) -> Option<&str> {
         self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
     }
@@ -362,7 +363,7 @@ impl Table {
         self.stream_specification.as_ref().map(build).transpose()
     }
 
-    /// Returns the attributes that are keys of the table or of its indexes.
+    /// Returns the key attributes of the table and of its indexes.
     pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
         let build = |attribute: &Attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());

@@ -32,7 +32,7 @@ pub const CONVERSATION: Assumption = assume(
     "each visit is one conversation, within the five minutes between two sweeps",
 );
 
-/// The number of bytes that AWS adds to each stored item. Reads don't count them.
+/// How many bytes AWS adds to each stored item. Reads don't count them.
 pub const ITEM_OVERHEAD: f64 = 100.0;
 
 /// The size of a chat's message and answer, in bytes.
@@ -166,16 +166,16 @@ pub const NEW_USERS: Assumption = assume(
 pub const RESETS: Assumption =
     assume("password resets per month", 0.01, "as a share of all users; one e-mail each");
 
-/// The number of page files that a browser loads again in a month.
+/// How many page files a browser loads again in a month.
 pub const FILES: Assumption = assume(
     "files of the pages per user and month",
     50.0,
     "after one release; otherwise a visit loads one file, and the browser's cache has the others",
 );
 
-/// The number of metrics that `sweep`, `erase` and `payments_check` write in each run.
+/// How many metrics `sweep`, `erase` and `payments_check` write in each run.
 pub const METRICS_AT_REST: f64 = 7.0;
-/// The number of the functions' other metrics. CloudWatch charges for each value of a dimension.
+/// How many other metrics the functions write. CloudWatch charges for each value of a dimension.
 pub const METRICS_OF_REQUESTS: Assumption = assume(
     "metrics of the functions",
     21.0,

@@ -12,7 +12,7 @@ use super::stack::Stack;
 use super::{Load, MILLION};
 
 /// The number of bytes in an English model token. The pages count each byte of a prompt as a model
-/// token, so their bound is this many times too high.
+/// token, so they overestimate the prompt by this factor.
 const BYTES: u64 = 4;
 
 /// The numbers of model tokens in an average chat.
@@ -68,7 +68,7 @@ impl Load {
     /// chat.
     ///
     /// # Errors
-    /// Fails with a sentence that names the part of the template that can't be read.
+    /// Fails with an error message that names the part of the template that can't be read.
     pub fn models(&self, list: &PriceList, chat: AverageChat) -> Result<ModelsEstimate, String> {
         let longest = Stack::load()?.function("chat")?.longest_answer;
         let models = list.models.iter().map(|model| {
@@ -158,7 +158,7 @@ impl Amounts {
     }
 }
 
-/// Returns the price of `count` things if a million of them cost `million`, in the currency's unit.
+/// Returns the price of `count` units, in the currency's unit. A million units cost `million`.
 fn price(million: Money, count: f64) -> f64 {
     million.micros() as f64 / MILLION * count / MILLION
 }

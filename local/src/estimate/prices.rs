@@ -4,16 +4,16 @@
 //! insert the prices with a script, so most prices were confirmed with other sources that quote the
 //! pages or AWS's price lists. The last column says when and how each price was confirmed.
 
-/// A price of AWS.
+/// An AWS price.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// The thing that AWS charges for, such as a request.
+    /// What AWS charges for, such as a request.
     pub item: &'static str,
     /// The price of one unit, in dollars.
     pub dollars: f64,
     /// The unit.
     pub unit: &'static str,
-    /// The page of AWS that states the price.
+    /// The AWS page that states the price.
     pub source: &'static str,
     /// When and how the price was confirmed.
     pub confirmed: &'static str,
@@ -60,7 +60,7 @@ pub const GB_SECONDS: Price = Price {
     confirmed: "2026-09-11, the price list of another region with the same price",
 };
 
-/// A write unit of DynamoDB.
+/// A DynamoDB write unit.
 pub const WRITES: Price = Price {
     item: "DynamoDB, write units on demand",
     dollars: 0.625,
@@ -69,7 +69,7 @@ pub const WRITES: Price = Price {
     confirmed: "an undated bill of another project; the price since November 2024",
 };
 
-/// A read unit of DynamoDB.
+/// A DynamoDB read unit.
 pub const READS: Price = Price {
     item: "DynamoDB, read units on demand",
     dollars: 0.125,
@@ -124,7 +124,7 @@ pub const LOGS_KEPT: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// A custom metric. The gateway's metrics per method are custom metrics.
+/// A custom metric. The metrics that the gateway publishes for each method count as custom metrics.
 pub const METRICS: Price = Price {
     item: "CloudWatch, custom metrics",
     dollars: 0.30,
@@ -142,7 +142,7 @@ pub const ALARMS: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// A dashboard of CloudWatch.
+/// A CloudWatch dashboard.
 pub const DASHBOARDS: Price = Price {
     item: "CloudWatch, dashboards",
     dollars: 3.00,

@@ -1,4 +1,4 @@
-//! The needs of a deployment at the peak of a day, and the limits that it can reach.
+//! A deployment's needs at a day's peak, and the limits that it can reach.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::requests::{Requests, SWEEP, units_of_text};
 use super::stack::{Reservation, Stack};
 use super::{Load, NEW_USERS, RequestCount, SECONDS};
 
-/// A need of a deployment, and its limit.
+/// A resource that a deployment needs, and the limit for that resource.
 #[derive(Debug, Serialize)]
 pub struct Quota {
-    /// The name of the need.
+    /// The resource's name.
     pub what: String,
     /// The quantity that the deployment needs at the peak of a day.
     pub needs: f64,
@@ -34,7 +34,7 @@ pub struct Quota {
 pub enum Remedy {
     /// By a setting of this project.
     Setting,
-    /// By a request to AWS or to the AI's provider.
+    /// By a request to AWS or to the AI provider.
     Request,
     /// Only by a redesign.
     Design,
@@ -47,7 +47,7 @@ impl Quota {
     }
 }
 
-/// A limit of AWS.
+/// An AWS limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// The limited quantity.
@@ -56,7 +56,7 @@ pub struct Limit {
     pub value: f64,
     /// The unit, and whether AWS raises the limit.
     pub unit: &'static str,
-    /// The page of AWS that states the limit.
+    /// The AWS page that states the limit.
     pub source: &'static str,
 }
 
@@ -117,8 +117,8 @@ pub const PLACES: &[(&str, f64)] = &[
     ("TokensTable", 2.0),
 ];
 
-/// The write units that a chat takes for each kilobyte of its account's item: one when it reserves,
-/// two when it settles.
+/// The write units that a chat takes for each kilobyte of its account's item: one when the hold is
+/// placed, two when the chat is settled.
 pub const ACCOUNT_UNITS: f64 = 3.0;
 
 fn units_at(place: &str) -> f64 {
@@ -126,8 +126,7 @@ fn units_at(place: &str) -> f64 {
 }
 
 impl Load {
-    /// Returns the needs at the peak of a day. The limit that a growing deployment reaches first
-    /// comes first.
+    /// Returns the needs at a day's peak. The limit that the fewest users reach comes first.
     pub(super) fn quotas(
         &self,
         stack: &Stack,
@@ -302,8 +301,9 @@ impl Load {
     }
 }
 
-/// Returns the busiest function for each of the template's reservations, the instances that the
-/// function needs at the peak, and the reservation. `instances` contains the need of each function.
+/// For each of the template's reservations, returns the busiest function, the number of instances
+/// that it needs at the peak, and the reservation. `instances` contains the number that each
+/// function needs.
 fn busiest_functions(
     stack: &Stack,
     instances: &BTreeMap<&str, f64>,

@@ -36,8 +36,8 @@ pub const STREAMED: &str = "streamed chat in a conversation with a key";
 pub const SWEEP: &str = "sweep of one account";
 /// A census of a store with one account. Each further account takes one more read unit.
 pub const CENSUS: &str = "census of one account";
-/// A file of the pages. docs/internals/costs.tsv doesn't list files, because their function doesn't
-/// use the store.
+/// A page file, such as a script. docs/internals/costs.tsv doesn't list files, because their
+/// function doesn't use the store.
 pub const FILE: &str = "file of the pages";
 
 /// Requests that are answered without the AI, by functions that usually call it.
@@ -57,7 +57,7 @@ const NOT_STORED: &[&str] =
 /// Reads docs/internals/costs.tsv.
 ///
 /// # Errors
-/// Fails with a sentence that names the row that can't be read.
+/// Fails with an error message that names the row that can't be read.
 pub fn costs() -> Result<Vec<Cost>, String> {
     let rows = COSTS.lines().skip(1);
     rows.map(|row| cost(row).ok_or_else(|| format!("docs/internals/costs.tsv: bad row {row}")))
@@ -145,7 +145,7 @@ impl<'s> Requests<'s> {
     /// Reads docs/internals/costs.tsv.
     ///
     /// # Errors
-    /// Fails with a sentence that names the row that can't be read.
+    /// Fails with an error message that names the row that can't be read.
     pub fn new(stack: &'s Stack, ai_seconds: f64) -> Result<Self, String> {
         let costs = costs()?;
         Ok(Self { stack, costs, ai_seconds })
@@ -159,7 +159,7 @@ impl<'s> Requests<'s> {
     /// Returns the row of this request.
     ///
     /// # Errors
-    /// Fails with a sentence if the table has no such row.
+    /// Fails with an error message if the table has no such row.
     pub fn row(&self, request: &str) -> Result<Cost, String> {
         if request == FILE {
             return Ok(Cost {
@@ -178,7 +178,7 @@ impl<'s> Requests<'s> {
     /// Returns the needs of one request, if its usual function answers it.
     ///
     /// # Errors
-    /// Fails with a sentence if the request or its function is unknown.
+    /// Fails with an error message if the request or its function is unknown.
     pub fn one(&self, request: &str) -> Result<ResourceUse, String> {
         self.answered_by(request, &self.row(request)?.function)
             .map_err(|error| format!("docs/internals/costs.tsv, {request:?}: {error}"))
@@ -187,7 +187,7 @@ impl<'s> Requests<'s> {
     /// Returns the needs of one request, if this function answers it.
     ///
     /// # Errors
-    /// Fails with a sentence if the request or the function is unknown.
+    /// Fails with an error message if the request or the function is unknown.
     pub fn answered_by(&self, request: &str, function: &str) -> Result<ResourceUse, String> {
         let cost = self.row(request)?;
         let deployed = self.stack.function(function)?;

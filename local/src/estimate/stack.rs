@@ -21,7 +21,7 @@ pub struct Stack {
     functions: HashMap<String, Deployed>,
     /// The number of secrets.
     pub secrets: f64,
-    /// The number of metrics that the alarms read.
+    /// How many metrics the alarms read.
     pub alarms: f64,
     /// The number of dashboards.
     pub dashboards: f64,
@@ -46,7 +46,7 @@ pub struct Deployed {
     /// The maximum number of seconds that the function waits for the AI. `None` if the function
     /// doesn't call the AI.
     pub asks_for: Option<f64>,
-    /// The number of chats that an account may begin in a minute.
+    /// How many chats an account may begin in a minute.
     pub chats_per_minute: f64,
     /// The reserved instances. `None` if none are reserved.
     pub reserved: Option<Reservation>,
@@ -75,15 +75,15 @@ impl Stack {
     /// Reads the stack from the compiled-in `template.yaml` and `alarms.yaml`.
     ///
     /// # Errors
-    /// Fails with a sentence that names the part of the template that can't be read.
+    /// Fails with an error message that names the part of the template that can't be read.
     pub fn load() -> Result<Self, String> {
         Self::read(TEXT, ALARMS)
     }
 
-    /// Reads the stack from the texts of `template.yaml` and `alarms.yaml`.
+    /// Reads the stack from the content of `template.yaml` and `alarms.yaml`.
     ///
     /// # Errors
-    /// Fails with a sentence that names the part of the template that can't be read.
+    /// Fails with an error message that names the part of the template that can't be read.
     pub fn read(template: &str, alarms: &str) -> Result<Self, String> {
         let document = parse(template).map_err(|error| format!("template.yaml: {error}"))?;
         let watching = parse(alarms).map_err(|error| format!("alarms.yaml: {error}"))?;
@@ -186,7 +186,7 @@ impl Stack {
     /// Returns the function with this binary.
     ///
     /// # Errors
-    /// Fails with a sentence if the template has no such function.
+    /// Fails with an error message if the template has no such function.
     pub fn function(&self, name: &str) -> Result<&Deployed, String> {
         self.functions.get(name).ok_or_else(|| format!("template.yaml has no function {name}"))
     }

@@ -134,7 +134,7 @@ fn written(Amounts { cost, income }: Amounts) -> [String; 2] {
     [cost, income].map(|amount| amount.map_or("-".into(), |amount| grouped(amount, 2)))
 }
 
-/// Formats a number with commas between its thousands.
+/// Formats a number with commas as thousands separators.
 fn grouped(number: f64, digits: usize) -> String {
     let text = format!("{number:.digits$}");
     let (whole, rest) =

@@ -10,7 +10,7 @@ use super::target::{Opened, Target};
 use super::{counted, find, progress, sentence};
 use crate::say;
 
-/// The number of accounts that are audited at a time.
+/// How many accounts are audited at a time.
 const AT_A_TIME: usize = 8;
 
 /// Recompute every balance from the ledger, and list the differences

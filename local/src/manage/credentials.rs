@@ -19,16 +19,16 @@ use time::format_description::well_known::Rfc3339;
 
 use super::stack;
 
-/// The time limit for the sources that need no AWS CLI. On a laptop, the address of an instance's
-/// credentials may never answer.
+/// The time limit for the sources that don't need the AWS CLI. On a laptop, the address that serves
+/// an instance's credentials may never answer.
 const DIRECT: Duration = Duration::from_secs(5);
 
 /// Returns the configuration for AWS clients with the operator's credentials. `by_cli` is true if
 /// the AWS CLI has found the store. The AWS CLI's own credentials then come first, because the SDK
-/// may choose another profile.
+/// may choose a different profile.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal if there are no credentials.
+/// Fails with an error message for the terminal if there are no credentials.
 pub(crate) async fn operator(region: String, by_cli: bool) -> Result<SdkConfig, String> {
     let region = Region::new(region);
     let tls = |error: aws::TlsError| format!("{error}.");
@@ -48,7 +48,7 @@ pub(crate) async fn operator(region: String, by_cli: bool) -> Result<SdkConfig, 
     aws::amazon_with(Some(region), credentials).map_err(tls)
 }
 
-/// The sources of credentials. The SDK keeps the credentials until shortly before they end.
+/// The sources of credentials. The SDK keeps the credentials until shortly before they expire.
 #[derive(Debug)]
 struct Operator {
     chain: DefaultCredentialsChain,

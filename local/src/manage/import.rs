@@ -43,7 +43,8 @@ const TOGETHER: usize = 64;
 /// a minute.
 const KNOWN_AFTER: Duration = Duration::from_secs(61);
 
-/// The reason for refusing a message whose primary key another message had in an earlier import.
+/// The reason for refusing a message whose primary key belonged to a different message in an
+/// earlier import.
 const CHAT_TAKEN: &str = "a message with this primary key and another time was imported before; a --name has messages of one chat model";
 
 /// The maximum length of an import's name, in characters.
@@ -88,7 +89,7 @@ pub(super) struct Users {
     import: Import,
 }
 
-/// An import, as the operator asks for it.
+/// An import, as the operator requests it.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Import {
     /// The dump.
@@ -149,11 +150,11 @@ impl Command {
 }
 
 /// Imports the users and messages of a Django system. Prints the reasons why rows aren't imported.
-/// A dry run says what would be imported.
+/// A dry run prints what would be imported.
 ///
 /// # Errors
-/// If rows are refused, fails with their number after everything else was imported. Every other
-/// failure is a sentence for the terminal.
+/// If rows are refused, all other rows are imported, and then the import fails with the number of
+/// refused rows. Every other failure is an error message for the terminal.
 pub async fn django(target: &Target, import: Import) -> Result<String, String> {
     from_file(target, import, Dump::open).await
 }
@@ -188,8 +189,8 @@ async fn from_file(
         .await
 }
 
-/// Refuses to overwrite files that the import needs: `--report` and `--map` must not name the dump,
-/// nor the same file.
+/// Refuses to overwrite files that the import needs: `--report` and `--map` must name neither the
+/// dump nor the same file.
 fn apart(import: &Import) -> Result<(), String> {
     let is_same = |one: &Path, other: &Path| {
         let resolved =
@@ -214,7 +215,7 @@ fn apart(import: &Import) -> Result<(), String> {
 /// the store. `waits` says how long the import waits while DynamoDB throttles it.
 ///
 /// # Errors
-/// As [`django`].
+/// Fails like [`django`].
 pub async fn into_store(
     app: &App,
     dump: &Dump,
@@ -311,8 +312,8 @@ fn question(flags: &[Flag]) -> String {
     printable(&format!("Decide who may log in: {}.", each.collect::<Vec<_>>().join("; ")))
 }
 
-/// Says what differs from an earlier import. The import doesn't apply these differences. Empty if
-/// nothing differs.
+/// Describes the differences from an earlier import, which this import doesn't apply. Empty if
+/// there are no differences.
 fn differences(report: &Report) -> String {
     let mut text = String::new();
     let (mut balances, mut sum, mut inactive, mut passwords) = (0_u64, 0_i128, 0_u64, 0_u64);
@@ -374,7 +375,7 @@ async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64
     Ok(ended)
 }
 
-/// The file of `--map`: a line of CSV for each imported user and message.
+/// The file of `--map`: a CSV line for each imported user and message.
 struct IdMap<'a> {
     file: Mutex<BufWriter<File>>,
     path: &'a Path,
@@ -412,7 +413,7 @@ fn printable(line: &str) -> String {
     line.chars().map(shown).collect()
 }
 
-/// Says what would be imported.
+/// Describes what would be imported.
 fn describe(
     dump: &Dump,
     plan: &Plan,
@@ -532,7 +533,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
     lines
 }
 
-/// Formats a field with its commonest values, such as `is_staff (false: 57, true: 3)`.
+/// Formats a field with its most common values, such as `is_staff (false: 57, true: 3)`.
 fn told(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =
@@ -591,8 +592,8 @@ fn recorded(
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
             (Some(known), _) => known.decoy.clone(),
             (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
-            // Skip a kind of hash that neither the record nor this import contains: no decoy can be
-            // made.
+            // A decoy can't be made without an example of the kind, either in the record or in this
+            // import.
             (None, None) => continue,
         };
         hashes.push(ImportedHashes { kind, decoy, imported: left, left });
@@ -685,7 +686,7 @@ async fn apply(
         done.add(user);
     }
     bar.finish_and_clear();
-    // Also without new chats, because an earlier run may have been killed before this step.
+    // Do this even without new chats, because an earlier run may have been killed before this step.
     if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
         let forget = async |_: u32| app.store.forget_figures(first, today).await;
@@ -768,7 +769,7 @@ async fn import_user(
 
 /// Removes the chats that are already stored, or were stored and deleted. Compares only the hashes
 /// in the ids, because the rest of an id depends on the other messages in the same millisecond.
-/// Refuses a message whose time has changed: it may be another message, from another model.
+/// Refuses a message whose time has changed: it may be a different message, from a different model.
 async fn forget_stored(
     app: &App,
     pace: &Pace,

@@ -15,7 +15,7 @@ use crate::list_file;
 /// Why a deployed price list is changed only after a confirmation.
 const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.";
 
-/// The same, for a list with a system prompt.
+/// The same explanation, for a list with a system prompt.
 const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
 
 /// The numbers of model tokens in the prompt and the answer of the example that `show` and `check`

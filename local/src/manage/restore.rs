@@ -1,6 +1,6 @@
-//! The commands for restored tables, `farebox manage reapply` and `reconcile`. The names of the
-//! tables are in the environment. The newer tables have the same variables with the prefix
-//! `NEWER_`. Only the newer tables whose variables are set are read.
+//! The commands for restored tables, `farebox manage reapply` and `reconcile`. The environment
+//! names the tables. The variables for the newer tables have the prefix `NEWER_`. A newer table is
+//! read only if its variable is set.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -61,7 +61,7 @@ impl Stack {
     /// Reads a stack with the AWS CLI, which chooses the region and the credentials.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub(crate) async fn read(name: &str) -> Result<Self, String> {
         let json = aws(&["cloudformation", "describe-stacks", "--stack-name", name]).await;
         let json = json.map_err(|why| format!("The stack {name} can't be read: {why}"))?;
@@ -93,10 +93,10 @@ impl Stack {
     /// the stack's outputs, and other settings from the template with the stack's parameters.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub(crate) fn settings(&self) -> Result<Settings<'static>, String> {
         let defaults = Template::load()?;
-        // Ignore parameters that only another version of the template has.
+        // Ignore parameters that exist only in other versions of the template.
         let known: Vec<(&str, &str)> = self
             .parameters
             .iter()
@@ -136,7 +136,7 @@ fn output_of(setting: &str) -> String {
 /// CLI, which deploy a stack, read only `AWS_DEFAULT_REGION`.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal if the variables name two regions.
+/// Fails with an error message for the terminal if the variables name two regions.
 pub(crate) fn region_of(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<String>, String> {
@@ -153,7 +153,7 @@ pub(crate) fn region_of(
 /// Runs the AWS CLI, and returns the JSON that it prints.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with an error message for the terminal.
 pub(crate) async fn aws(arguments: &[&str]) -> Result<Value, String> {
     let mut command = Command::new("aws");
     command.args(arguments).args(["--output", "json"]).env("AWS_PAGER", "");

@@ -93,8 +93,8 @@ impl From<PathBuf> for Target {
 }
 
 impl Target {
-    /// Opens the store, runs `work`, and closes the store. Fails with a sentence for the terminal,
-    /// also if a data folder contains no store.
+    /// Opens the store, runs `work`, and closes the store. Fails with an error message for the
+    /// terminal, also if a data folder contains no store.
     pub(super) async fn in_store<T>(
         &self,
         work: impl AsyncFnOnce(&Opened) -> Result<T, String>,

@@ -141,7 +141,7 @@ async fn waiting(app: &App) -> Result<Vec<Order>, String> {
     Ok(all)
 }
 
-/// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old
+/// Deducts the tokens that refunded purchases owe, as far as the balances suffice, and deletes old
 /// purchases that were never paid.
 async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     let left = app.store.collect(&app.clock).await;
@@ -161,9 +161,9 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     })
 }
 
-/// Compares the purchases of the last `days` with Stripe's lists, and applies what the events
-/// didn't report. Prints a line for each purchase that was changed or restored, or that Stripe
-/// doesn't list. If there are differences, fails with their number.
+/// Compares the purchases of the last `days` with Stripe's lists, and applies changes that no event
+/// reported. Prints a line for each purchase that was changed or restored, or that Stripe doesn't
+/// list. If there are differences, fails with their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;
@@ -187,7 +187,7 @@ async fn stripe(Opened { app, settings, aws, is_deployed, .. }: &Opened) -> Resu
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
     let ours = StripeConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
     let theirs = StripeConfig::read(settings).map_err(|error| broken(&error))?;
-    // The stack's mode counts, unless the environment sets another one.
+    // The stack's mode applies, unless the environment sets a different one.
     let mode = if std::env::var("STRIPE_MODE").is_ok() { ours.mode } else { theirs.mode };
     let config = if ours.key.is_some() { ours } else { theirs };
     let key = config

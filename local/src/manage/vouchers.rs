@@ -141,7 +141,7 @@ async fn every(app: &App) -> Result<Vec<VoucherBatch>, String> {
 /// id.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with an error message for the terminal.
 pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, String> {
     let id = match clock::millis_of(creator) {
         Some(_) => creator.to_owned(),
@@ -165,7 +165,7 @@ async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
 /// Ends all valid batches that an account created. Returns their number.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with an error message for the terminal.
 pub async fn void_valid_of(app: &App, creator: &str) -> Result<usize, String> {
     let batches = valid_of(app, creator).await?;
     for batch in &batches {

@@ -1,7 +1,7 @@
 //! The search for a chat model on this machine. If no setting chooses an AI, such a model answers
 //! messages instead of the offline echo.
 //!
-//! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is asked,
+//! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is queried,
 //! replies are limited in time and size, and redirects aren't followed. A server's models count
 //! only if the server also describes them in its own API. The requests contain no API key and use
 //! no proxy, even if the environment names a proxy.
@@ -140,7 +140,8 @@ fn is_for_chats(described: &Value) -> bool {
 }
 
 /// Returns true if a chat model can have this name. The name is printed, so it must be a single
-/// line of ASCII: letters of other scripts could imitate ASCII, or reverse the line.
+/// line of ASCII: characters of other writing systems could imitate ASCII letters, or reverse the
+/// line's direction.
 fn can_be_for_chats(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.is_empty()
@@ -198,8 +199,8 @@ pub struct ChatModel {
     pub name: String,
 }
 
-/// Asks all servers at the same time. Returns the first chat model of the first server in the list
-/// that has one. Ignores replies that take longer than `patience`.
+/// Queries all servers at the same time. Returns the first chat model of the first server in the
+/// list that has a chat model. Ignores replies that take longer than `patience`.
 pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatModel> {
     let until = Instant::now() + patience;
     let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
@@ -227,7 +228,7 @@ pub enum Answering {
 }
 
 impl Answering {
-    /// Returns a setting with which functions ask the chat model. These settings replace all
+    /// Returns a setting with which functions call the chat model. These settings replace all
     /// settings of the provider `openai`. The empty API key prevents a key in the environment from
     /// being sent to the model's server. `None` for other settings, and without a model.
     pub(super) fn setting(&self, name: &str) -> Option<String> {

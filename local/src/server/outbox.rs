@@ -82,8 +82,8 @@ impl OutboxWorker {
     /// Sends the e-mails in the outbox and then each new e-mail, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = Streams::at(&self.endpoint);
-        // Read the positions in the stream first, so that no e-mail is missed that is added while
-        // the outbox is being read.
+        // Read the positions in the stream first. Otherwise an e-mail could be missed if it is
+        // added while the outbox is being read.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.deliver(key).await;

@@ -118,7 +118,7 @@ async fn held_credits_count_as_owned() {
     let (clock, api) = daily(&[("AI_TIMEOUT_SECONDS", "30"), ("CHAT_PRICE", "1000")]).await;
     let ann = api.person("ann").await;
     ann.balance().await;
-    // The whole balance is held at midnight, and returned after it.
+    // The whole balance is held at midnight, and returned afterwards.
     clock.advance(Duration::from_secs(3590));
     let browser = ann.clone();
     let (answer, ()) = tokio::join!(ann.chat("!hang"), async {

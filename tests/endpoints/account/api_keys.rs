@@ -249,7 +249,7 @@ async fn invalid_key_ids_are_not_found() {
         ann.revokes(other).await.expect(404, "not_found");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // A caller with an ended session gets the same refusal for valid and invalid ids.
+    // A caller whose session has ended gets the same refusal for valid and invalid ids.
     ann.log_out().await.is(200);
     for key in ["x", &own] {
         ann.revokes(key).await.expect(401, "invalid_token");

@@ -174,7 +174,7 @@ async fn keys_use_only_their_models() {
     assert_eq!(listed, ["deep"]);
     key.program.get("/v1/models/quick").await.expect(404, "model_not_found");
     key.program.get("/v1/models/deep").await.is(200);
-    // Without a list, no model remains for the key.
+    // Without a price list, the key can't use any model.
     api.prices(&Value::Null).await;
     key.asks("deep", "hi").await.expect(404, "model_not_found");
     assert_eq!(key.program.get("/v1/models").await.is(200)["data"], json!([]));
@@ -264,7 +264,7 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
 
 #[tokio::test]
 async fn sixty_four_parallel_chats_never_pass_a_limit() {
-    // Keys with a limit get half of the chats and of the refunds.
+    // Keys with a limit may use half of the account's chats and refunds.
     let settings = [("PARALLEL_CHATS", "64"), ("REFUNDS_PER_MINUTE", "64")];
     let api = Api::own(&settings).await;
     let ann = api.person("ann").await;

@@ -249,7 +249,7 @@ async fn events_have_one_result_in_any_order() {
             ("charge.dispute.created", dispute(&order, "needs_response")),
             ("charge.dispute.closed", dispute(&order, "won")),
         ];
-        // Send five copies of each event at the same time, in each turn beginning with another
+        // Send five copies of each event at the same time. Each round begins with a different
         // event.
         let mut all: Vec<_> = events.iter().cycle().skip(turn).take(5 * events.len()).collect();
         if turn % 2 == 1 {
@@ -292,13 +292,13 @@ async fn forged_events_are_refused_before_anything_is_read() {
         (signature("whsec_0123456789abcdef0123456789abcdef", &text, now), text.clone()),
         (signature(&secret, &text, now - 301), text.clone()),
         (signature(&secret, &text, now + 301), text.clone()),
-        // The same event in another notation.
+        // The same event, formatted differently.
         (signature(&secret, &text, now), format!("{body:#}")),
         (signature(&secret, &text, now).replace("v1=", "v0="), text.clone()),
     ] {
         api.sends(&header, &body).await.expect(400, "invalid_signature");
     }
-    // An event with a valid signature needs the store.
+    // For an event with a valid signature, the function needs the store, which is missing here.
     api.sends(&signature(&secret, &text, now), &text).await.expect(503, "unavailable");
 }
 
@@ -341,7 +341,7 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
     assert_eq!(stranded[id(&wrong).as_str()], "wrong_amount");
     assert_eq!(stranded[id(&gone).as_str()], "account_deleted");
     assert_eq!(ann.balance().await, GRANT);
-    // The operator returns the money. Returning a part isn't enough.
+    // The operator returns the money. Returning only a part of it isn't enough.
     api.hears("refund.created", refund(&gone, "re_1", PRICE, "succeeded")).await.is(200);
     for (id, left) in [("re_2", 1), ("re_3", 0)] {
         api.hears("refund.created", refund(&wrong, id, 1, "succeeded")).await.is(200);
@@ -386,7 +386,7 @@ async fn refunded_tokens_that_were_spent_are_owed() {
     assert_eq!([&listed[0]["tokens_owed"], &listed[0]["stranded"]], [&json!(700), &Value::Null]);
     api.audits(&ann).await;
 
-    // The next grants pay the owed credits.
+    // The owed credits are deducted from the next grants.
     let grant = json!({ "amount": 500, "reason": "gift" });
     root.post(&format!("/api/admin/users/{}/adjustments/", ann.id), grant).await.is(201);
     assert_eq!(ann.balance().await, 0);
@@ -477,7 +477,7 @@ async fn tokens_taken_by_hand_and_by_a_refund_can_be_given_back() {
 
 #[tokio::test]
 async fn missed_events_are_found_in_the_lists_of_stripe() {
-    // This Stripe's events don't arrive.
+    // The events from this simulated Stripe don't arrive.
     let nowhere = "http://127.0.0.1:9/api/stripe/webhook";
     let checkout = Checkout::start(nowhere, Clock::default()).await.unwrap();
     let settings = [
@@ -641,7 +641,7 @@ async fn unpaid_orders_are_also_deleted_after_a_pause() {
     let (open, paid) = (ann.orders("small").await, ann.orders("small").await);
     api.hears("checkout.session.completed", session(&paid, &json!({}))).await.is(200);
     let (store, clock) = (api.store(), &api.server().clock);
-    // The daily runs begin again after two months, when there are seven periods of older orders.
+    // Without daily runs for two months, seven periods contain older orders.
     clock.advance(60 * DAY);
     let mut deleted = 0;
     for _ in 0..8 {

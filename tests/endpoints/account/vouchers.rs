@@ -121,7 +121,8 @@ async fn contended_codes_are_used_exactly_as_often_as_allowed() {
     assert_eq!([&batches[0]["redeemed"], &batches[1]["redeemed"]], [&json!(100), &json!(299)]);
 }
 
-/// Sends a code from a network. Returns the status, and true if the store looked for a voucher.
+/// Sends a code from a network. Returns the status, and true if the function searched the store for
+/// a voucher.
 async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, bool) {
     let lane = rig.proxy.lane();
     let function = rig.api.function_over("voucher_redeem", &lane);
@@ -131,7 +132,7 @@ async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, b
         event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
     event["requestContext"]["identity"]["sourceIp"] = json!(network);
     let reply = Reply::of(invoke(&function, &event, TIME).await).await;
-    // The first read is that of the account.
+    // The first read is for the account.
     let reads = lane.calls().into_iter().filter(|call| call.operation == "GetItem").count();
     (reply.status, reads > 1)
 }

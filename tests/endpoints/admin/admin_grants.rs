@@ -151,7 +151,7 @@ async fn grants_of_a_file_are_made_once_across_retries_and_admins() {
     let later = root.grants(&id, &later).await.is(200);
     assert_eq!(outcomes(&later), "made, other_made, made");
     assert_eq!((cat.balance().await, ann.balance().await), (0, GRANT + 500));
-    // A grant with another reason is a new grant.
+    // A grant with a different reason is a new grant.
     let id = root.previews(&file[..1]).await;
     let more = root.grants_for("another gift", &id, &file[..1]).await.is(200);
     assert_eq!((outcomes(&more).as_str(), ann.balance().await), ("made", GRANT + 1000));
@@ -168,7 +168,8 @@ async fn equal_grants_are_made_once_after_any_preview() {
     let made = root.grants(&id, &file[..1]).await.is(200);
     assert_eq!(outcomes(&made), "made");
 
-    // A later file with the same grants may name the users in another way, and in another order.
+    // A later file with the same grants may identify the users differently, and list them in a
+    // different order.
     let same = [(ben.name.as_str(), 50), (ann.name.as_str(), 500)];
     let preview = other.grants(&Value::Null, &same).await.is(200);
     assert_eq!(outcomes(&preview), "ready, granted_before");
@@ -181,7 +182,7 @@ async fn equal_grants_are_made_once_after_any_preview() {
     }
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT + 500, GRANT + 50));
 
-    // A grant with another amount or reason is a new grant.
+    // A grant with a different amount or reason is a new grant.
     let id = root.previews(&file).await;
     assert_eq!(outcomes(&root.grants(&id, &[(ann.id.as_str(), 501)]).await.is(200)), "made");
     let id = root.previews(&file).await;

@@ -28,7 +28,7 @@ async fn finds(root: &Person, query: &str, expected: &[&Person]) {
     }
 }
 
-/// Writes this many copies of an account, with other names and ids, directly to the store. The
+/// Writes this many copies of an account, with different names and ids, directly to the store. The
 /// copies are spread over all partitions of the administrators' list.
 async fn with_copies(api: &Api, person: &Person, count: usize) {
     let account = json!(api.account(person).await);

@@ -167,7 +167,7 @@ async fn users_are_listed_newest_first_page_by_page() {
             "{limit}"
         );
     }
-    // A user who registers meanwhile doesn't shift the pages.
+    // A user who registers while the pages are read doesn't shift them.
     let first = root.admin("users?limit=3").await.next_page().unwrap();
     api.person("late").await;
     assert_eq!(root.admin(&format!("users{first}")).await.is(200), json!(all[3..6]));
@@ -721,8 +721,8 @@ async fn answers_are_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The answer can't be refunded again after its chat was deleted, or under another idempotency
-    // key.
+    // The answer can't be refunded a second time, neither under a different idempotency key nor
+    // after its chat was deleted.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;
@@ -779,9 +779,9 @@ async fn former_administrators_change_nothing() {
     .await;
 }
 
-/// Ends an administrator's role, account and sessions in the store, one after the other. Each time
-/// calls `acts` with the administrator as an endpoint knew them before that, and with the refusal
-/// that they must get. Acts that are refused change nothing.
+/// Ends an administrator's role, account and sessions in the store, one after the other. Each time,
+/// calls `acts` with the administrator as an endpoint has loaded them before the change, and with
+/// the refusal that they must get. Refused acts change nothing.
 pub async fn without_rights(root: &Person, acts: impl AsyncFn(Administrator, StoreError)) {
     let ends = [
         ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
@@ -1122,7 +1122,7 @@ async fn slow_figures_ask_for_a_retry_and_continue() {
     assert_eq!(answer(function, "admin_figures", path, &root, TIME).await.0, 200);
 }
 
-/// The text in a field of a reply.
+/// The string in a field of a reply.
 fn text(reply: &Value, field: &str) -> String {
     reply[field].as_str().unwrap().to_owned()
 }

@@ -13,7 +13,7 @@ use crate::support::client::{Answer, Api, DAY, PRICE, PRICES_KEPT, Person};
 const PATH: &str = "/api/admin/models/";
 
 impl Person {
-    /// Sets the price list, or removes it, after having seen this version.
+    /// Sets or removes the price list, as an administrator who has seen this version.
     async fn sets_prices(&self, list: &Value, seen: &Value) -> Answer {
         self.put(PATH, json!({ "list": list, "version": seen })).await
     }

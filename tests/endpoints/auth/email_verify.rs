@@ -264,7 +264,7 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// The reader of the e-mail may be another person than the one who registered, and may not know the
+/// The reader of the e-mail may not be the person who registered, and then doesn't know the
 /// password.
 #[tokio::test]
 async fn verifications_without_a_session_set_a_new_password() {

@@ -16,7 +16,7 @@ fn tokens(granted: Answer) -> (String, String) {
     (text("access"), text("refresh"))
 }
 
-/// Returns Ann's refresh token with another value for a claim, signed with the API's key.
+/// Returns Ann's refresh token with a different value for a claim, signed with the API's key.
 fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::Value>) -> String {
     Forge::of(api).sign(
         &forge::header(&ann.refresh),
@@ -73,7 +73,7 @@ async fn a_thief_who_alternates_with_the_owner_is_detected() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
-    // The thief and the owner hold the same refresh token, and take turns every half hour.
+    // The thief and the owner have the same refresh token, and take turns every half hour.
     for _ in 0..20 {
         let (_, next) = tokens(api.refresh(&shared).await);
         api.server().clock.advance(Duration::from_secs(1800));
@@ -153,9 +153,9 @@ async fn forged_old_tokens_end_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // This test also signed a replaced token with Ann's own claims, and it ends the session. Each
-    // token above was therefore refused because of its changed claim, and not because of its
-    // signature.
+    // This test also signs an already replaced token with unchanged claims. That token is
+    // recognized and ends the session, so the tokens above were refused because of their changed
+    // claims, and not because of their signatures.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
     api.refresh(&dead).await.expect(401, "token_not_valid");

@@ -128,7 +128,7 @@ async fn the_e_mail_never_frees_or_fails_an_answer() {
         let function = rig.api.function_over("chat", &lane);
         let low_balance = Credits::new(250).unwrap();
         let function = chat_with(&function, |ai| ai.low_balance = low_balance);
-        // The first transaction is the settle, and the second one writes the e-mail.
+        // The first transaction settles the chat, and the second one writes the e-mail.
         lane.strike(Some(Plan {
             at: FaultPoint::Operation("TransactWriteItems", 2),
             fault,

@@ -179,7 +179,7 @@ async fn only_paid_pages_of_another_stack_are_differences() {
     checkout.stop().await;
 }
 
-/// The e-mail uses the same words for the states.
+/// The e-mail describes the states with the same words as this report.
 #[tokio::test]
 async fn missed_parts_of_refunds_and_disputes_are_found() {
     let (checkout, api, payments) = deaf_shop().await;

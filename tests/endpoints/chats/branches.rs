@@ -267,7 +267,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // If a chat in a branch is deleted, only the two chats that followed it get another parent.
+    // If a chat in a branch is deleted, only the two chats that followed it get a new parent.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;

@@ -26,7 +26,7 @@ pub const RATES: Rates = Rates { input: 50_000, cached: 5000, output: 400_000 };
 /// The default maximum number of model tokens in an answer.
 const MOST: u64 = 1024;
 
-/// The least number of model tokens that a hold must allow for an answer.
+/// The minimum number of model tokens that a hold must allow for an answer.
 const LEAST: u64 = 64;
 
 pub fn by_usage() -> Value {
@@ -73,7 +73,7 @@ fn usage_of(prompt: u64, cached: u64, answer: u64) -> Value {
     })
 }
 
-/// Starts a server that asks this provider, with a price list and some settings changed.
+/// Starts a server that calls this provider, with a price list and some settings changed.
 pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]) -> Api {
     let url = format!("{}/v1", provider.url);
     let asking = [
@@ -104,7 +104,7 @@ fn least(prompt: u64) -> u64 {
     RATES.bound(prompt, LEAST).get()
 }
 
-/// The price of the numbers of model tokens in a reply.
+/// The price of the model tokens that a reply reports.
 pub fn price(usage: &Value) -> u64 {
     let number = |field: &str| usage[field].as_u64().unwrap_or(0);
     let [prompt, cached, answer] =
@@ -239,8 +239,8 @@ async fn without_a_list_the_model_is_ignored() {
     let chat = ann.asks_once("k1", json!({ "model": "deep" })).await.is(200);
     assert_eq!([&chat["model"], &chat["tokens_deducted"]], [&json!("scripted"), &json!(PRICE)]);
     assert!(chat.get("receipt").is_none(), "{chat}");
-    // A key identifies a request with its named model, so that a replay still works after a price
-    // list is set.
+    // An idempotency key identifies a request together with the model that it names, so a replay
+    // still works after a price list is set.
     ann.asks_once("k1", json!({})).await.expect(422, "idempotency_key_reused");
     let row = ann.get("/api/user/ledger/").await.is(200)[0].clone();
     for field in ["model", "usage", "fare"] {
@@ -337,7 +337,7 @@ async fn a_balance_below_the_shortest_answer_is_refused() {
         let refused = ann.post(PATH, body).await.expect(402, "insufficient_tokens");
         assert_eq!([&refused["cost"], &refused["tokens_left"]], [cost, cost - 1]);
     }
-    // If two limits are too low, the reply reports the request's own.
+    // If two limits are too low, the reply reports the request's own limit.
     ann.pays_at_most(cost - 2).await.expect(409, "costs_more");
     ann.asks_model("quick", "hi").await.expect(402, "insufficient_tokens");
     assert_eq!(provider.times_asked(), 0);
@@ -370,8 +370,8 @@ async fn earlier_messages_and_instructions_count_in_the_bound() {
 #[tokio::test]
 async fn stopped_streams_cost_what_was_heard() {
     let api = scripted(&PATIENT).await;
-    // A stop for which the provider reports no numbers counts a hundredth of the free work, however
-    // long its prompt is.
+    // If the provider reports no token counts for a stopped answer, the stop counts a hundredth of
+    // the free work, however long the prompt is.
     for rest in ["three", &"x".repeat(7900)] {
         let ann = api.person("ann").await;
         let body = json!({ "model": "deep", "message": format!("!hold one two {rest}") });
@@ -464,7 +464,7 @@ async fn replays_are_never_priced_again() {
     let first = ann.asks_once("k1", json!({ "model": "deep" })).await.is(200);
     let unnamed = ann.asks_once("k2", json!({})).await.is(200);
     let left = GRANT - price(&first["usage"]) - PRICE;
-    // The model is part of the request that a key identifies, but `max_cost` isn't.
+    // The model is part of the request that an idempotency key identifies, but `max_cost` isn't.
     for body in [json!({ "model": "deep", "max_cost": 1 }), json!({ "model": "deep" })] {
         let again = ann.asks_once("k1", body).await;
         assert!(again.is_replay(), "{again:?}");

@@ -1,5 +1,5 @@
-//! The AI's work for which no user pays: what counts, how much is allowed in a day, and who is
-//! locked out.
+//! The AI's work for which no user pays: what counts, how much is allowed in a day, and which users
+//! are locked out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

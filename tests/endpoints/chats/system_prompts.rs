@@ -26,7 +26,7 @@ fn by(model: &str, mut body: Value) -> Value {
 }
 
 /// Returns the prompt that the scripted AI gets with a message to this model. Asserts that the
-/// prompt is the same through all endpoints that ask the AI.
+/// prompt is the same through all endpoints that call the AI.
 async fn prompt_of(person: &Person, program: &Program, model: &str) -> String {
     let message = "!recall";
     let first = person.asks_model(model, message).await.is(200);

@@ -56,7 +56,7 @@ impl Program {
     }
 }
 
-/// The modalities of a model that accepts pictures, or doesn't.
+/// The modalities of a model that accepts pictures, or of a model for text only.
 pub fn architecture(takes_pictures: bool) -> Value {
     let (modality, inputs) = match takes_pictures {
         true => ("text+image->text", json!(["text", "image"])),

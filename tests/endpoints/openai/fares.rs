@@ -93,7 +93,7 @@ async fn unknown_models_are_refused_by_name_if_the_operator_wants() {
     }
     assert_eq!(ann.balance().await, GRANT);
     assert_eq!(program.send(&[], asking_for("deep", "hi")).await.is(200)["model"], "deep");
-    // Without a list, any name will do.
+    // Without a price list, any model name is accepted.
     api.prices(&Value::Null).await;
     assert_eq!(program.send(&[], asking("hi")).await.is(200)["model"], "scripted");
 }
@@ -257,7 +257,7 @@ async fn answers_to_programs_are_shortened_to_the_balance() {
     ann.has_left(2400).await;
     long(&mut body, Some(("max_tokens", 8192)));
     program.send(&[], body).await.expect(402, "insufficient_quota");
-    // The limit of an API key shortens an answer as the balance does.
+    // An API key's limit shortens an answer, just as the balance does.
     ann.has_left(GRANT).await;
     let key = ann.gets_a_limited_key(1000).await.program;
     let answer = key.post("/v1/chat/completions", asking_for("deep", "hi")).await.is(200);
@@ -340,7 +340,7 @@ async fn retries_get_the_answer_of_a_model_that_can_do_less_now() {
     let send =
         async |key: &str| program.send(&[("idempotency-key", key)], showing("quick", 1)).await;
     let first = send("k1").await.is(200);
-    // Under a fare by usage, the model takes no pictures.
+    // Under a fare by usage, the model doesn't accept pictures.
     let mut blind = list("openai");
     blind["models"][0]["fare"] = by_usage();
     api.prices(&blind).await;

@@ -52,7 +52,7 @@ pub fn text(response: &Value) -> &str {
     content[0]["text"].as_str().unwrap_or_else(|| panic!("{response}"))
 }
 
-/// Asserts that the request is refused for this field. Returns the sentence.
+/// Asserts that the request is refused for this field. Returns the error message.
 fn is_refused(answer: Answer, param: &str) -> String {
     let refused = answer.expect(400, "invalid_fields");
     assert_eq!(refused["error"]["param"], param, "{refused}");
@@ -297,8 +297,8 @@ async fn codex_retries_are_charged_once() {
         let answer = program.responds(&[("x-codex-turn-metadata", one.as_str())], body).await;
         assert_eq!(answer.is(200)["id"], first);
     }
-    // These requests aren't retries: a different request in the same turn, the same request in
-    // another turn, and another account's request.
+    // These requests aren't retries: a different request in the same turn, the same request in a
+    // different turn, and the same request from another account.
     let (is_replay, next) = sent(&one, "ho").await;
     assert!(!is_replay && next != first);
     assert!(!sent(&other, "hi").await.0);

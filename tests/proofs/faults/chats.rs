@@ -70,7 +70,7 @@ pub enum Paying {
     /// A chat that fills the balance up to the account's allowance first.
     ChatWithAllowance,
     /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
-    /// AI was asked.
+    /// AI was called.
     StoppedStream,
 }
 
@@ -184,7 +184,7 @@ impl Paying {
     }
 }
 
-/// The idempotency key and the conversation of a case, and the AI that the tested function asks.
+/// The idempotency key and the conversation of a case, and the AI that the tested function calls.
 #[derive(Clone)]
 pub struct Own {
     ai: CountingAi,
@@ -330,7 +330,7 @@ impl Case<Paying> {
         wrong
     }
 
-    /// Sends a message, and stops the chat once the AI was asked.
+    /// Sends a message, and stops the chat once the AI was called.
     async fn says_and_stops(&self, message: &str) -> Reply {
         let Own { ai, key, stop, stops, .. } = &self.own;
         let before = ai.times(message);
@@ -341,7 +341,7 @@ impl Case<Paying> {
         });
         let mut reply = pin!(self.says(message));
         if let Either::Left((reply, _)) = select(reply.as_mut(), asked).await {
-            // The request ended before the function asked the AI.
+            // The request ended before the function called the AI.
             return reply;
         }
         let stopped = async {
@@ -355,7 +355,7 @@ impl Case<Paying> {
         reply
     }
 
-    /// Starts a chat that the AI answers slowly, and returns once the AI was asked.
+    /// Starts a chat that the AI answers slowly, and returns once the AI was called.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
         let before = self.own.ai.times(&message);
@@ -382,7 +382,7 @@ impl Case<Paying> {
     }
 }
 
-/// A case and what the store has of its account.
+/// A case, and the data that the store contains for its account.
 struct Audit<'a> {
     case: &'a Case<Paying>,
     /// True if the client hasn't sent its request again yet.
@@ -483,7 +483,7 @@ impl Audit<'_> {
     }
 
     /// A request that the product recognizes is charged at most once, and other requests once for
-    /// each answer. An unknown outcome may be a charge.
+    /// each answer. A request with an unknown outcome may have been charged.
     fn wrong_charges(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let is_known_again = self.case.scenario.is_known_again();
@@ -501,7 +501,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// The product asks the AI once for each answered chat, but not for a replay or a refusal.
+    /// The product calls the AI once for each answered chat, but not for a replay or a refusal.
     fn wrong_questions(&self) -> Option<String> {
         let messages = [self.case.scenario.message(&self.case.who), slow_message(&self.case.who)];
         let asked: usize = messages.iter().map(|message| self.case.own.ai.times(message)).sum();
@@ -539,8 +539,8 @@ impl Audit<'_> {
         wrong
     }
 
-    /// Only requests with an unknown outcome may have holds. The balance that users see is what is
-    /// neither held nor spent.
+    /// Only requests with an unknown outcome may have holds. The balance that users see includes
+    /// neither held nor spent credits.
     fn wrong_holds(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let (account, now) = (self.account, self.now);

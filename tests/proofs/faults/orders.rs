@@ -147,7 +147,7 @@ impl Case<Merging> {
         let state = (account.balance(self.app.clock.seconds()).get(), owed);
         let [before, after] = self.scenario.states();
         let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
-        // The event was stored, but the credits that it pays weren't taken yet.
+        // The event was stored, but the owed credits weren't taken yet.
         let between = self.scenario == Merging::Collecting && state == (TOKENS, 600);
         if state != after && (is_done || (state != before && !between)) {
             wrong.push(format!("the balance and the owed credits are {state:?}"));

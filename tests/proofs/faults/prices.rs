@@ -1,5 +1,5 @@
-//! Chats by usage are charged once, as their receipt says. A refused chat holds nothing. A price
-//! list is set once or not at all.
+//! Chats with a fare by usage are charged once, as stated in their receipts. A refused chat holds
+//! nothing. A price list is set once or not at all.
 
 use serde_json::{Value, json};
 use shared::store::{SetPricesOutcome, StoreError};
@@ -178,8 +178,8 @@ fn mispriced(chat: &Chat, rows: &[Entry], version: &str) -> Vec<String> {
 }
 
 impl Case<Pricing> {
-    /// Sends the request under its fault. A user who is too poor buys credits before the late
-    /// copies arrive.
+    /// Sends the request under its fault. A user whose balance is too low buys credits before the
+    /// late copies arrive.
     async fn runs_and_buys(&mut self, rig: &Rig) {
         self.asks().await;
         let struck = self.plan.is_none() || self.lane.strikes().await;

@@ -60,9 +60,8 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         format!("{}@example.com", self.who.name)
     }
 
-    /// Returns the account if it exists, and the account's violations of the rules. The account
-    /// must be created once, with one grant and one address, and must be the account in the
-    /// replies.
+    /// Returns the account if it exists, and the rules that the account violates. The account must
+    /// be created once, with one grant and one address, and must be the account in the replies.
     /// `taken` is the status of the refusal of a name that is taken.
     pub(super) fn created<'w>(
         &self,

@@ -145,8 +145,8 @@ impl Case {
     }
 }
 
-/// Returns the number of calls of the work without a kill. The calls with which a function starts
-/// don't count.
+/// Returns how many calls the work makes if the function isn't killed. Calls during the function's
+/// start aren't counted.
 async fn calls(rig: &Rig, working: Working) -> usize {
     let case = Case::of(rig, working).await;
     let mut instance = case.instance().await;
@@ -164,7 +164,7 @@ async fn killed_at_each_call(rig: &Rig, working: Working) -> Vec<Case> {
         points.extend([(call, Fault::StallBefore), (call, Fault::StallAfter)]);
     }
     let now = rig.now();
-    // On a busy machine, more functions at a time would exceed their time limits.
+    // Don't run more functions at a time: on a busy machine, they would exceed their time limits.
     let cases = iter(points).map(|(call, fault)| async move {
         let case = Case::of(rig, working).await;
         case.is_killed(now, call, fault).await;

@@ -158,9 +158,9 @@ fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Returns the problems with a change of the schema. Each problem is a sentence that says what to
-/// do. `before` is the previous release's schema with the marks in its list, `listed` is the
-/// current list, and `now` is this release's schema.
+/// Returns the problems with a change of the schema. Each problem says what to do. `before` is the
+/// previous release's schema with the marks in its list, `listed` is the current list, and `now` is
+/// this release's schema.
 pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut says = |(table, kind, name): &Place, what: String| {

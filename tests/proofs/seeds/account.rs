@@ -1,4 +1,4 @@
-//! Accounts and their ledgers as the store has them, and the limits on a caller's chats.
+//! Accounts and their ledgers as they are stored, and the limits on a caller's chats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,19 +28,19 @@ pub struct Account {
     pub spent: i64,
     pub held: BTreeMap<String, Held>,
     pub closed: BTreeSet<String>,
-    /// The number of chats that began in each minute.
+    /// How many chats began in each minute.
     pub minutes: BTreeMap<String, i64>,
-    /// The number of chats that were refunded in each minute, plus the refunds above the limits of
-    /// earlier minutes.
+    /// How many chats were refunded in each minute, plus the refunds above the limits of earlier
+    /// minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// The free work of each day: of limited API keys with the prefix `k`, and what the account has
-    /// earned with the prefix `e`.
+    /// The free work of each day. In the keys, the prefix `k` marks the free work of limited API
+    /// keys, and `e` marks earned credits.
     pub free_work: BTreeMap<String, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
     /// The credits that each API key with a limit has spent or holds, by key and period.
     pub purses: BTreeMap<String, i64>,
-    /// The first day of the period for which the account has got its allowance last.
+    /// The first day of the period of the account's latest allowance.
     pub allowance: i64,
 }
 
@@ -83,17 +83,17 @@ impl Account {
         }
     }
 
-    /// Returns the credits that the account has, with those that are held.
+    /// Returns the account's credits, including the held ones.
     pub fn owned(&self) -> i64 {
         self.granted - self.spent
     }
 
-    /// The number of chats that began in the minute of the second `at`.
+    /// How many chats began in the minute of the second `at`.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Returns true if the caller may begin no chat in `minute`, because too many chats were
+    /// Returns true if the caller must not begin a chat in `minute`, because too many chats were
     /// refunded in this minute or earlier minutes.
     pub fn is_closed_by_refunds(&self, minute: u64, limits: &Limits) -> bool {
         self.refunds.range(..=minute).any(|(of, count)| {
@@ -102,8 +102,8 @@ impl Account {
         })
     }
 
-    /// Returns true if the caller may begin no chat on the day of the second `at`, because the free
-    /// work of this day is used up.
+    /// Returns true if the caller must not begin a chat on the day of the second `at`, because the
+    /// free work of this day is used up.
     pub fn is_closed_by_free_work(&self, at: u64, limits: &Limits) -> bool {
         let count = |key: String| self.free_work.get(&key).copied().unwrap_or(0);
         let prefix = if limits.is_limited { "k" } else { "" };
@@ -145,13 +145,13 @@ fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     counted.iter().filter_map(of).collect()
 }
 
-/// The limits on the chats of a caller.
+/// The limits on a caller's chats.
 pub struct Limits {
     /// True if the caller has an API key with a limit.
     pub is_limited: bool,
-    /// The number of chats that may wait at a time.
+    /// How many chats may wait at a time.
     pub parallel: i64,
-    /// The number of chats that may begin in a minute.
+    /// How many chats may begin in a minute.
     pub chats: i64,
     /// The number of the account's chats that may be refunded in a minute.
     pub refunds: i64,
@@ -182,21 +182,21 @@ impl Limits {
     }
 }
 
-/// A row of the ledger.
+/// A ledger row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub amount: i64,
     pub kind: String,
-    /// The source of granted credits, or an empty text.
+    /// The source of granted credits, or an empty string.
     pub source: String,
-    /// The first day of the period of an allowance. 0 if the row is no allowance.
+    /// The first day of the period of an allowance. 0 if the row isn't an allowance.
     pub allowance: i64,
-    /// The API key of a chat, or an empty text.
+    /// A chat's API key, or an empty string.
     pub key: String,
     pub month: String,
 }
 
-/// The rows of a ledger, by their ids. A chat's row has the chat's id.
+/// A ledger's rows, by their ids. A chat's row has the chat's id.
 pub type Ledger = BTreeMap<String, Row>;
 
 pub fn read_ledger(tables: &Tables, user_id: &str) -> Ledger {

@@ -78,7 +78,8 @@ impl Schedule<'_> {
 
     /// Decides whether a call, or its reply, gets a fault.
     fn has_fault(&mut self, packet: &Packet) -> bool {
-        // In poor users' schedules, only the first copy of a reserve is likely to be lost.
+        // In schedules whose users have few credits, only the first copy of a reserve is likely to
+        // be lost.
         let is_first = !self.features.poor || !self.tasks[packet.task].lost_a_reserve;
         let storm = match packet.is_reserve() && is_first {
             true => self.options.storm.max(self.options.lost_reserves),

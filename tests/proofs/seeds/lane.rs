@@ -24,7 +24,7 @@ pub struct Lane {
     /// An AI whose second provider answers when the first one fails.
     pub failing_over: Ai,
     /// An AI with a long time limit, so that an answer can continue until it is stopped or
-    /// completed. Functions that ask this AI check for stops all the time.
+    /// completed. Functions that call this AI check for stops continuously.
     pub patient: Ai,
     accounts: Arc<AccountConfig>,
     signer: Signer,
@@ -67,7 +67,7 @@ impl Lane {
         self.connection.wire().tables.clone()
     }
 
-    /// Returns `app` as a function has it that signs JWTs.
+    /// Returns `app` as it is in a function that signs JWTs.
     pub fn issuing(&self, app: App) -> IssuerApp {
         IssuerApp { app, accounts: self.accounts.clone(), signer: self.signer.clone() }
     }

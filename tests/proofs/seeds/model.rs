@@ -10,7 +10,7 @@ use super::Checked;
 use super::account::{Account, Held, Ledger, Limits, Row, read_ledger};
 use super::tables::Tables;
 
-/// A user with an account, and the changes of the account that the model has seen.
+/// A user with an account, and the changes to the account that the model has seen.
 pub struct Person {
     pub name: &'static str,
     pub pk: String,
@@ -30,11 +30,11 @@ pub struct Person {
     stopped: HashSet<String>,
     /// The credits that each paid chat held.
     held_for: HashMap<String, i64>,
-    /// What the account had spent when each chat took its credits.
+    /// How many credits the account had spent when each chat reserved its credits.
     spent_at: HashMap<String, i64>,
 }
 
-/// The facts that the model knows about the task that sent a write.
+/// The model's facts about the task that sent a write.
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
@@ -47,18 +47,18 @@ pub struct Writer<'w> {
     /// The key under which the write counts free work, and how much it counts. `None` if the write
     /// counts no free work.
     pub free_work: Option<(String, i64)>,
-    /// What the write adds to the earned credits of two days, and what it adds this to if there is
-    /// nothing yet. `None` if it adds nothing.
+    /// The credits that the write adds to the earned credits of two days, and the number that it
+    /// starts from if a day has none yet. `None` if the write adds nothing.
     pub earns: Option<(i64, i64)>,
     /// The amounts that the task may hold for its chat.
     pub may_hold: RangeInclusive<i64>,
-    /// True if the task has told its client that the credits don't pay for the chat, and has closed
-    /// the id of its hold before that.
+    /// True if the task has closed its hold's id, and has then told its client that the balance is
+    /// too low for the chat.
     pub has_refused: bool,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
-    /// The earliest first day of the allowance's period that a chat of this task may have. 0
-    /// without allowances.
+    /// The earliest day on which the allowance period of this task's chat may begin. 0 without
+    /// allowances.
     pub period: i64,
 }
 
@@ -87,8 +87,8 @@ enum Step<'c> {
 }
 
 impl Change<'_> {
-    /// Returns the steps that lead from the holds before to the holds after. `ledger` has the rows
-    /// after the write.
+    /// Returns the steps that lead from the holds before the write to the holds after it. `ledger`
+    /// contains the rows after the write.
     fn steps(&self, ledger: &Ledger) -> Vec<Step<'_>> {
         let changed =
             self.after.held.iter().filter_map(|(rid, after)| match self.before.held.get(rid) {
@@ -171,7 +171,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Checks that free work and what is earned count once, with the end of their hold. The account
+    /// Checks that free work and earned credits are counted once, when their hold ends. The account
     /// may drop the counts of days that have ended.
     fn free_work_is_counted(&self, mut expected: BTreeMap<String, i64>) -> Checked {
         let today = self.now / 86_400;
@@ -349,8 +349,8 @@ impl Person {
         Ok(())
     }
 
-    /// A quarter of a charge counts on two days, once the account's charges are worth more than its
-    /// free work.
+    /// Checks the credits that a charge earns: a quarter of the charge, on each of two days, once
+    /// the account has spent more than four times its free work.
     fn earns(
         &self,
         held: &Held,
@@ -393,7 +393,7 @@ impl Person {
         Ok(())
     }
 
-    /// With the end of its own hold, a task may count free work. A chat's credits are returned or
+    /// When a task ends its own hold, it may count free work. A chat's credits are returned or
     /// spent as often as they were reserved.
     fn ends(&self, held: &Held, change: &Change<'_>, expected: &mut Account) -> Checked {
         let name = self.name;
@@ -426,8 +426,8 @@ impl Person {
         Ok(())
     }
 
-    /// Checks that each purse is what its key has spent and holds in the period, and within the
-    /// limit.
+    /// Checks that each purse equals its key's spending plus its open holds in the period, and
+    /// doesn't exceed the limit.
     fn purses_are_right(&self) -> Checked {
         for (purse, credits) in &self.account.purses {
             let (key, period) = purse.split_once('#').unwrap();
@@ -481,7 +481,7 @@ impl Person {
         Ok(new.iter().map(|row| row.amount).sum())
     }
 
-    /// Checks that `granted` and `spent` are the ledger's sums. Each chat has one row.
+    /// Checks that `granted` and `spent` equal the sums in the ledger. Each chat has one row.
     fn matches_its_ledger(&self) -> Checked {
         let sum = |chats: bool| {
             self.ledger

@@ -1,5 +1,5 @@
-//! The price lists that an administrator sets in a schedule, and what chats cost by them. The
-//! prices are computed here again, apart from the product.
+//! The price lists that an administrator sets in a schedule, and the prices of chats under these
+//! lists. The prices are computed here independently of the product's code.
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -18,11 +18,11 @@ use super::{Checked, PRICE};
 /// How long a function keeps the price list, in seconds.
 const KEPT: u64 = 60;
 
-/// The number of model tokens that an answer must be able to have.
+/// The minimum number of model tokens that a hold must allow for an answer.
 const LEAST_ANSWER: u32 = 64;
 
-/// The most model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and what templates
-/// add to the turns of `CONTEXT_CHATS` chats.
+/// The maximum number of model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and the
+/// model tokens that templates add to the turns of `CONTEXT_CHATS` chats.
 const CONTEXT: u64 = 32_768 + 40 * 17;
 
 /// The user's instructions for the AI.
@@ -31,17 +31,17 @@ pub const INSTRUCTIONS: &str = "Be brief.";
 /// A chat's model, and the command before its message.
 pub type Chosen = (Option<&'static str>, &'static str);
 
-/// The models that chats name. Not every list has each of them.
+/// The models that chats name. Some lists lack some of these models.
 pub const MODELS: [Option<&str>; 5] =
     [None, Some("quick"), Some("deep"), Some("deep"), Some("wide")];
 
-/// The models whose price depends on the usage in every list that has them.
+/// The models whose price depends on the usage in every list that contains them.
 pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
 
-/// Commands before a message that make the provider report the model tokens of the prompt, those
-/// from the cache, and those of the answer. Without a command, the numbers are estimated. Some
-/// numbers are above the bound of every prompt, or can't be true. Some answers are cut off, some have
-/// numbers that are too early, some fail at their end, and for some a failure follows the end.
+/// Commands before a message. They make the provider report the model tokens of the prompt, of its
+/// cached part, and of the answer. Without a command, these counts are estimated. Some counts
+/// exceed the bound of every prompt, or are impossible. Some answers are cut off, some report their
+/// counts too early, some fail at their end, and some are followed by a failure.
 pub const USED: [&str; 11] = [
     "",
     "",
@@ -56,7 +56,7 @@ pub const USED: [&str; 11] = [
     FAILS,
 ];
 
-/// A command by which the provider fails at the end of its answer.
+/// A command that makes the provider fail at the end of its answer.
 pub const FAILS: &str = "!ends error 700 200 90 ";
 
 /// The price lists. In these lists, holds and charges are about as large as the accounts' grants.
@@ -112,7 +112,7 @@ impl Instance {
         }
     }
 
-    /// Returns the versions by which a request may be priced that has begun at the second `since`.
+    /// Returns the versions by which a request that began at the second `since` may be priced.
     pub fn known(&self, since: u64) -> Vec<Option<&str>> {
         let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
         kept.map(|(version, _)| version.as_deref()).collect()
@@ -131,7 +131,7 @@ type Terms = (&'static str, Fare, u32);
 
 impl Asked<'_> {
     /// Returns the terms of the chat's model in a version of the price list. `None` if the list
-    /// doesn't have the model.
+    /// doesn't contain the model.
     pub fn terms(&self, version: Option<&str>) -> Option<Terms> {
         let Some(version) = version else {
             let price = shared::Credits::new(PRICE.unsigned_abs()).unwrap();
@@ -152,20 +152,20 @@ impl Asked<'_> {
         alone..=alone + if self.chat.conversation.is_some() { CONTEXT } else { 0 }
     }
 
-    /// Returns what the chat's credits must be at least, with and without earlier chats.
+    /// Returns the minimum number of credits that the chat needs, with and without earlier chats.
     pub fn least(&self, (_, fare, most): Terms) -> RangeInclusive<i64> {
         let of = |prompt| bound(fare, prompt, most.min(LEAST_ANSWER));
         of(*self.prompts().start())..=of(*self.prompts().end())
     }
 
-    /// Returns true if one of these versions gives a refused chat this lowest price.
+    /// Returns true if this is the lowest price of a refused chat under one of these versions.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
         let costs = |terms| self.least(terms).contains(&cost);
         known.iter().any(|version| self.terms(*version).is_some_and(costs))
     }
 
-    /// Checks the price of a paid chat: its item and its row of the ledger, for which `held` were
-    /// held.
+    /// Checks the price of a paid chat in its item and in its ledger row. `held` credits were held
+    /// for the chat.
     pub fn is_priced(
         &self,
         known: &[Option<&str>],
@@ -220,14 +220,14 @@ impl Asked<'_> {
         self.is_counted(chat).or_else(|what| wrong(&what))
     }
 
-    /// Checks a chat's numbers of model tokens.
+    /// Checks a chat's token counts.
     fn is_counted(&self, chat: &Value) -> Checked {
         let usage = &chat["usage"];
         let (how, words) = match self.chat.message.strip_prefix("!ends ") {
             Some(ends) => ends.split_once(' ').unwrap(),
             None => ("used", self.chat.message.strip_prefix("!used ").unwrap_or_default()),
         };
-        // The second provider answers without numbers.
+        // The second provider answers without token counts.
         let words = if chat["model"] == "echo" { "" } else { words };
         let told: Vec<u64> = words.split(' ').map_while(|word| word.parse().ok()).collect();
         let [prompt, cached, answer] = ["prompt_tokens", "cached_tokens", "completion_tokens"]

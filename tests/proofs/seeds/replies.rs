@@ -12,7 +12,7 @@ use super::stored_chat::StoredChat;
 use super::task::{Action, ChatRequest, Outcome, Task};
 use super::{Checked, Client, PRICE, Schedule, ensure};
 
-/// A reply as its client reads it. The body of a failure has the facts that the test checks.
+/// A reply as its client reads it. The body of a failure contains the facts that the test checks.
 struct ReceivedReply {
     status: u16,
     is_replay: bool,
@@ -148,7 +148,7 @@ impl Schedule<'_> {
         if is_true { Ok(()) } else { Err(format!("{outcome:?} to a new price list")) }
     }
 
-    /// Checks what was told about a grant from a source: the source has granted credits once.
+    /// Checks the reply about a grant from a source: the source must have granted credits once.
     fn judge_grant(&mut self, id: usize, outcome: Result<AdjustOutcome, StoreError>) -> Checked {
         let task = &self.tasks[id];
         let Action::Grant { source } = task.action else { unreachable!() };
@@ -167,7 +167,8 @@ impl Schedule<'_> {
         if is_true { Ok(()) } else { Err(format!("{outcome:?} to a grant from {source:?}")) }
     }
 
-    /// Checks that a conversation that its client wanted to delete may have been deleted before.
+    /// Checks the reply that a conversation doesn't exist. An earlier request must have deleted the
+    /// conversation.
     fn judge_missing(&self, id: usize, conversation: &str) -> Checked {
         let deletes = |task: &&Task| match &task.action {
             Action::Delete { conversation: other } => other == conversation,
@@ -280,7 +281,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Records the conversation and the chat that a client's user gets to know by an answer.
+    /// Records the conversation and the chat that an answer reveals to the client's user.
     fn learns(&mut self, id: usize, body: &Value) {
         let person = self.clients[self.tasks[id].client].person;
         let chat_id = body["id"].as_str().unwrap_or_default();
@@ -320,7 +321,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that a chat was refused for a reason.
+    /// Checks that a chat was refused for a valid reason.
     fn judge_refusal(&mut self, id: usize, chat: &ChatRequest, body: &Value) -> Checked {
         let (task, now) = (&self.tasks[id], self.now());
         let (status, _) = task.told.unwrap();
@@ -348,7 +349,7 @@ impl Schedule<'_> {
                 ensure(task.seen.iter().any(is_over), "402 for an API key within its limit")
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // The product answers 404 only before it reserves credits. Once the AI was asked, a
+            // The product answers 404 only before it reserves credits. Once the AI was called, a
             // chat is paid even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => ensure(
                 self.is_in_a_deleted_conversation(task, chat),
@@ -496,7 +497,7 @@ fn is_failure(message: &str) -> bool {
     message.starts_with('!') && !reporting.any(|used| message.starts_with(used))
 }
 
-/// Returns true if a reply has the receipt and the usage of its stored chat.
+/// Returns true if a reply contains the receipt and the usage of its stored chat.
 fn has_receipt(body: &Value, mut kept: Value) -> bool {
     let receipt = &mut kept["receipt"];
     if !receipt.is_null() {

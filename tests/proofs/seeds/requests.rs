@@ -22,7 +22,7 @@ use super::{Client, Schedule};
 /// The message of every client that counts its retries.
 const CALL: &str = "hi again";
 
-/// The credits from each of a person's sources.
+/// How many credits each of a person's sources grants.
 const GRANTS: [u64; 2] = [100, 250];
 
 impl Schedule<'_> {
@@ -67,7 +67,8 @@ impl Schedule<'_> {
         self.start(client, action);
     }
 
-    /// Lets a client present one of its three newest refresh tokens, or any of its refresh tokens.
+    /// Lets a client present a refresh token: usually one of its three newest, and sometimes an
+    /// older one.
     fn draw_refresh(&mut self, client: usize) -> Action {
         let known = self.clients[client].refresh.len();
         let generation = match self.random.below(20) {
@@ -290,7 +291,7 @@ impl Schedule<'_> {
         id
     }
 
-    /// Returns what the log says about the start of an action.
+    /// Returns the schedule's log line for the start of an action.
     fn describe(&self, client: usize, instance: usize, action: &Action) -> String {
         let of = &self.clients[client];
         let whose = self.people[of.person].name;
@@ -331,7 +332,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns the work of a function instance on an action.
+    /// Returns the future in which a function instance works on an action.
     fn running(
         &self,
         client: usize,

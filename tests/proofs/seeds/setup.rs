@@ -61,7 +61,7 @@ impl Features {
             listed: seed % 3 == 1,
             poor: slow_settles || seed % 12 == 10,
             slow_settles,
-            // Stops need whole schedules of their own.
+            // Schedules with stops must not spend steps on grants.
             till: seed % 3 == 2 && !stops,
             stops,
             branches: seed % 16 == 3,
@@ -107,7 +107,8 @@ impl Features {
         if self.till { [limit(), limit()] } else { [NO_LIMIT; 2] }
     }
 
-    /// Returns the model under each idempotency key and of all counted calls.
+    /// Returns the model for each idempotency key, and the model for all calls from clients that
+    /// count their retries.
     fn chosen(self, random: &mut Random) -> [Chosen; 3] {
         let none: [Chosen; 3] = [(None, ""); 3];
         if !self.listed {
@@ -305,7 +306,7 @@ async fn log_in(
     clients
 }
 
-/// Returns the users with their accounts, as the store has them.
+/// Returns the users with their accounts, as they are stored.
 fn people(
     lane: &Lane,
     app: &App,

@@ -1,4 +1,5 @@
-//! The steps of a schedule: the storm, the calm after it, and the clients' last requests.
+//! The steps of a schedule: first with faults, then without faults, and finally the clients' last
+//! requests.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -85,9 +86,9 @@ impl Schedule<'_> {
     /// Draws the next step. `None` once all requests have ended.
     ///
     /// The range of an arm is its share of the draws, in percent. If its guard fails, the draw goes
-    /// to a later arm with the same number, or else to a waiting call, so most draws are passages.
-    /// The arm of [`Schedule::overtaking`] takes precedence over the last two ranges, which only
-    /// schedules of poor users use.
+    /// to a later arm with the same number, or else to a waiting call, so most draws let a waiting
+    /// call through. The arm of [`Schedule::overtaking`] takes precedence over the last two ranges,
+    /// which only schedules of poor users use.
     fn next_step(&mut self, left: &mut StepsLeft) -> Option<Step> {
         let (listed, poor) = (self.features.listed, self.features.poor);
         let waiting = self.waiting();
@@ -226,7 +227,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Returns the next step after which a slow settle finds a hold with another amount than its
+    /// Returns the next step after which a slow settle finds a hold with an amount other than its
     /// own: the lease ends, a sweep releases the hold, the user buys credits, and a copy of the
     /// chat's first and larger reserve arrives.
     fn overtaking(&self) -> Option<Step> {
@@ -273,8 +274,8 @@ impl Schedule<'_> {
     }
 
     /// Looks for stray reserves that were refused when they were sent again, because the user had
-    /// too few credits. Returns the users who still have too few, and the indexes of the reserves
-    /// that the users can pay now.
+    /// too few credits. Returns the users who still have too few credits, and the indexes of the
+    /// reserves for which the users now have enough.
     fn late_reserves(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut unpaid, mut late) = (Vec::new(), Vec::new());
         let wire = self.lane.connection.wire();

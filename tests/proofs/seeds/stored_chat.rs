@@ -1,4 +1,4 @@
-//! Chats as the store has them.
+//! Chats as they are stored.
 
 use dynoxide::{AttributeValue, Item};
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl StoredChat {
     }
 }
 
-/// Returns a chat's row of the ledger as plain JSON. Null if there is none.
+/// Returns a chat's ledger row as plain JSON. Null if there is no such row.
 pub fn stored_row(tables: &Tables, user_id: &str, chat_id: &str) -> Value {
     let item = tables.item("LedgerTable", &[("user_id", user_id), ("entry_id", chat_id)]);
     item.map_or(Value::Null, |item| plain(&AttributeValue::M(item)))

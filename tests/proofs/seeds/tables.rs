@@ -157,7 +157,7 @@ impl Tables {
         self.call("DeleteItem", &json!({ "TableName": table, "Key": { "pk": { "S": pk } } }));
     }
 
-    /// Returns the rows of a user's ledger.
+    /// Returns a user's ledger rows.
     pub fn ledger(&self, user_id: &str) -> Vec<Item> {
         let values = json!({ ":user": { "S": user_id } });
         let query = json!({ "TableName": "LedgerTable", "KeyConditionExpression": "user_id = :user", "ExpressionAttributeValues": values, "ConsistentRead": true });

@@ -140,7 +140,7 @@ pub struct Task {
     pub was_poor: bool,
     /// True if the price list was changed by the task.
     pub has_changed_prices: bool,
-    /// True if the task has refused its chat for its price, and has closed the id of its hold.
+    /// True if the task has refused its chat because of the price, and has closed its hold's id.
     pub has_refused: bool,
     /// The chat's id, once the task has tried to reserve credits.
     pub owner: Option<String>,

@@ -83,7 +83,7 @@ impl Packet {
     }
 }
 
-/// Returns the text between `mark` and the next quotation mark.
+/// Returns the part of the body between `mark` and the next quotation mark.
 pub fn text_after<'t>(text: &'t str, mark: &str) -> Option<&'t str> {
     text.split_once(mark)?.1.split('"').next()
 }
@@ -91,7 +91,7 @@ pub fn text_after<'t>(text: &'t str, mark: &str) -> Option<&'t str> {
 /// A status and a body.
 pub type HttpReply = (u16, String);
 
-/// Returns a reply's outcome in a word.
+/// Describes a reply's outcome in one word.
 pub fn in_words((status, body): &HttpReply) -> &'static str {
     match status {
         200 => "done",

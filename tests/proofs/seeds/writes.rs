@@ -241,7 +241,7 @@ impl Schedule<'_> {
         if work != is_uncounted.then_some(expected.cast_signed()) {
             return Err(format!("{chat} counts as {work:?} of free work"));
         }
-        // The function has seen the account when it took the credits.
+        // The function saw the account as it was when the credits were reserved.
         let back = held - chat["cost"].as_i64().unwrap();
         let left = |account: &Account| account.balance(task.chat_began) + back;
         let told = &chat["tokens_left"];

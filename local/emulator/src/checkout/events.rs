@@ -1,4 +1,4 @@
-//! Changes of payments, and the events that report them.
+//! Changes to payments, and the events that report them.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ impl Stripe {
         see_other(&format!("/{}/", self.dashboard))
     }
 
-    /// Returns the charge of a paid session, with its receipt.
+    /// Returns a paid session's charge, with its receipt.
     fn charge(&self, objects: &mut Objects, session: &Value) -> Value {
         let payment = text(session, "payment_intent");
         let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();
@@ -142,8 +142,8 @@ impl Stripe {
         })
     }
 
-    /// Sends an event to the webhook. Retries after each of the [`PAUSES`] until the webhook
-    /// confirms it.
+    /// Sends an event to the webhook. Retries after each pause in [`PAUSES`] until the webhook
+    /// confirms the event.
     fn tell(&self, kind: &'static str, mut object: Value) {
         if let Some(object) = object.as_object_mut() {
             object.remove("simulated");

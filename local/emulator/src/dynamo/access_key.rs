@@ -54,7 +54,8 @@ impl AccessKey {
     /// Computes the signature of the call with this key.
     fn signature(&self, given: &Signature<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // Exclude no headers: the signature must cover exactly the headers that the caller lists.
+        // Don't exclude any headers, because the signature must cover exactly the headers that the
+        // caller lists.
         settings.excluded_headers = None;
         let identity = Credentials::new(&self.id, &self.secret, None, None, "run").into();
         let params = v4::SigningParams::builder()

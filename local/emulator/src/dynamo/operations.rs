@@ -34,9 +34,8 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 }
 
 /// Performs a call that code in this process makes without a connection. No reply can be lost, so
-/// the caller never repeats a transaction, and its request token isn't kept. With request tokens,
-/// every transaction would make the database compare the times of all transactions in the last ten
-/// minutes.
+/// the caller never repeats a transaction, and the database needn't remember its request token. If
+/// it did, every transaction would search through all transactions of the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -50,7 +49,7 @@ pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCo
 
 macro_rules! operations {
     ($($name:literal => $method:ident,)*) => {
-        /// Runs one operation of the database. The operation blocks, but for less time than a
+        /// Runs one database operation. The operation blocks the thread, but for less time than a
         /// switch to another thread would take.
         fn call(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
             match operation {
@@ -129,7 +128,8 @@ fn shard_id(label: &str) -> String {
     format!("shardId-{:020}-{:08x}", number(second), number(nanosecond))
 }
 
-/// Describes a table's backups. There are none, so point-in-time recovery is always off.
+/// Describes a table's backups. Tables here have no backups, so point-in-time recovery is always
+/// off.
 fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode, String) {
     match read::<DescribeTableRequest>(body).and_then(|table| database.describe_table(table)) {
         Ok(_) => {

@@ -17,7 +17,7 @@ use super::access_key::AccessKey;
 use super::operations::perform;
 use crate::http_server::{self, BodyError};
 
-/// DynamoDB's limit for the size of a request's body.
+/// DynamoDB's limit for the size of a request body, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;
 
 /// Answers a call if its caller has the access key.

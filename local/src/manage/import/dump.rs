@@ -216,8 +216,8 @@ impl Dump {
     /// beside a file in WAL mode SQLite creates a missing `-shm` and an empty `-wal`.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the file can't be read, isn't a dump, or doesn't
-    /// show which models to use.
+    /// Fails with an error message for the terminal if the file can't be read, isn't a dump, or
+    /// doesn't show which models to use.
     pub fn open(file: &Path, choices: &Choices) -> Result<Self, String> {
         Self::read(source(file)?, choices)
     }
@@ -226,7 +226,7 @@ impl Dump {
     /// JSON object for each user.
     ///
     /// # Errors
-    /// As [`Dump::open`].
+    /// Fails like [`Dump::open`].
     pub fn open_users(file: &Path, choices: &Choices) -> Result<Self, String> {
         let text = text_of(file, "the program that wrote it")?;
         let source = JsonFile::parse_users(text).map_err(|reason| {
@@ -434,7 +434,7 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
-    /// Reads a row that contains the text of the user or of the AI.
+    /// Reads a row that contains either a message or an answer.
     fn turn(
         &self,
         model: &ChatModel,
@@ -498,8 +498,8 @@ fn unreadable(file: &Path, error: &io::Error) -> String {
     format!("{} can't be read: {error}.", file.display())
 }
 
-/// Reads a file that begins with a JSON list or object. A failure says how to get such a file from
-/// its `writer`.
+/// Reads a file that begins with a JSON list or object. The error message says how to get such a
+/// file from the `writer`.
 fn text_of(file: &Path, writer: &str) -> Result<String, String> {
     let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
     let is = |what: &str| Err(format!("{} {what}.", file.display()));

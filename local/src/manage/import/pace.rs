@@ -1,6 +1,7 @@
 //! The pace of an import. DynamoDB [throttles][capacity] calls that exceed the capacity of a table
 //! or of a partition. A throttled import sends fewer writes at a time, and retries the throttled
-//! writes before it begins another write. Each answered write lets it send more again.
+//! writes before it begins another write. After each answered write, it may send more writes at a
+//! time again.
 //!
 //! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
 
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 use crate::manage::{counted, sentence};
 use crate::note;
 
-/// The number of users that are written at a time, unless DynamoDB throttles the import.
+/// How many users are written at a time, unless DynamoDB throttles the import.
 pub(super) const AT_A_TIME: usize = 8;
 
 /// The time between two lines about throttling.
@@ -28,7 +29,7 @@ pub struct Waits {
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// How long DynamoDB may answer no write before the import gives up.
+    /// The import gives up if DynamoDB hasn't answered a write for this long.
     pub standstill: Duration,
 }
 
@@ -47,12 +48,12 @@ impl Default for Waits {
 pub(super) enum Stop {
     /// The store has failed.
     Failed(StoreError),
-    /// DynamoDB has throttled the import for too long. Contains a sentence for the terminal.
+    /// DynamoDB has throttled the import for too long. Contains an error message for the terminal.
     Standstill(String),
 }
 
 impl Stop {
-    /// Returns the sentence for the terminal.
+    /// Returns the message for the terminal.
     pub(super) fn sentence(self) -> String {
         match self {
             Self::Failed(error) => sentence(error),
@@ -72,11 +73,11 @@ pub(super) struct Pace {
 }
 
 struct State {
-    /// The number of writes that may be under way.
+    /// How many writes may be under way.
     allowed: usize,
     /// The number of writes under way, including those that wait for a retry.
     under_way: usize,
-    /// The number of throttled writes that DynamoDB hasn't answered yet.
+    /// How many throttled writes DynamoDB hasn't answered yet.
     throttled: usize,
     /// The number of answered writes since `allowed` changed.
     answered: usize,
@@ -206,7 +207,7 @@ impl Pace {
 /// that were throttled together aren't retried together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0_u8; 1];
-    // If the system has no randomness, the pause is only longer.
+    // If the system can't provide random bytes, the pause is only longer.
     let random = rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
     pause.mul_f64(0.5 + f64::from(random) / 255.0)
 }

@@ -36,8 +36,8 @@ const UNKNOWN_MODEL: &str = "imported";
 /// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
 const EARLIEST: u64 = 1_104_537_600_000;
 
-/// The maximum number of kinds of hashes among imported accounts. The record of imports contains a
-/// hash of each kind, and is one item of at most 400 KB.
+/// The maximum number of different kinds of password hashes among imported accounts. The record of
+/// imports contains a hash of each kind, and is one item of at most 400 KB.
 const MOST_KINDS: usize = 100;
 
 /// The maximum number of rows that a reason lists.
@@ -57,11 +57,11 @@ pub const WAS_IMPORTED: &str =
 /// system.
 pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
 
-/// The largest difference between two times of one account that counts as equal, in milliseconds.
-/// The formats of dumps differ in precision.
+/// Two registration times of an account count as equal if they differ by at most this many
+/// milliseconds, because dump formats differ in precision.
 pub const SAME_TIME: u64 = 1000;
 
-/// The decisions of the operator about the users.
+/// The operator's decisions about the users.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     /// The import's name, which distinguishes the data of several systems.
@@ -87,7 +87,7 @@ pub struct Plan {
     pub refused: Vec<BadRow>,
     /// The number of messages to import.
     pub chats: u64,
-    /// The number of superusers who become ordinary users.
+    /// How many superusers become ordinary users.
     pub demoted: u64,
     /// The differences from an earlier import of the same users.
     pub differences: Vec<Difference>,
@@ -221,7 +221,7 @@ impl Plan {
     /// Reads the whole dump, and compares its users with one another and with the store.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the store doesn't answer.
+    /// Fails with an error message for the terminal if the store doesn't answer.
     pub async fn make(app: &App, dump: &Dump, rules: Rules<'_>) -> Result<Self, String> {
         let (mut candidates, mut refused) = (Vec::new(), dump.chats_without_user());
         for user in dump.users() {
@@ -460,8 +460,8 @@ impl Store {
         let addresses: HashSet<&str> =
             candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
         // Read the sources before the accounts. If a run was killed, one of its late writes may
-        // create an account between the two reads. With the other order, its source would have no
-        // account, like that of a deleted account.
+        // create an account between the two reads. In the opposite order, that account would seem
+        // to be missing, and its source would look like that of a deleted account.
         let sources: HashSet<Source> = candidates.iter().map(|user| user.source(rules)).collect();
         let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
         let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
@@ -490,9 +490,10 @@ impl Store {
         (!is_own).then(|| ADDRESS_TAKEN.into())
     }
 
-    /// Returns true if the account that was imported from this primary key was registered at
-    /// another time. It then belongs to another person, on another system. `first` is the time of
-    /// the first message: an account is at least as old as its first message.
+    /// Returns true if the account that was imported from this primary key has a different
+    /// registration time. The account then belongs to a different person, on a different system.
+    /// `first` is the time of the first message, because an account is at least as old as its first
+    /// message.
     fn is_of_another(&self, candidate: &Candidate, first: Option<u64>) -> bool {
         let existing = self.accounts.get(candidate.name.key());
         let (Some(account), Some(joined)) = (existing, candidate.user.joined) else { return false };

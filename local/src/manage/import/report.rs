@@ -62,7 +62,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Summarizes the refused rows: how many rows each reason refuses, and which come first.
+    /// Summarizes the refused rows: how many rows are refused for each reason, and the first few of
+    /// them.
     pub fn text(&self) -> String {
         let mut reasons: BTreeMap<(&str, String), Vec<&BadRow>> = BTreeMap::new();
         for bad in &self.refused {
@@ -103,7 +104,7 @@ impl Report {
     /// Writes a line for each row: as CSV if the file's name ends with `.csv`, otherwise as JSON.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub(super) fn write(&self, file: File, path: &Path) -> Result<(), String> {
         let is_csv = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
         let write = || {
@@ -186,12 +187,12 @@ impl Line<'_> {
 /// Creates a file that the operator named.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with an error message for the terminal.
 pub(super) fn create(path: &Path) -> Result<File, String> {
     File::create(path).map_err(|error| unwritable(path, &error))
 }
 
-/// Returns the sentence for the terminal about a file that can't be written.
+/// Returns the message for the terminal about a file that can't be written.
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> String {
     format!("{} can't be written: {error}.", path.display())
 }

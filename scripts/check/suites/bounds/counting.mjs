@@ -51,9 +51,9 @@ Reasoning: medium
 Calls to these tools must go to the commentary channel: 'functions'.`;
 
 /**
- * Describes how servers write a whole prompt. A number stands for this many special tokens, and
- * each string is tokenized on its own. `call` and `result` get the parsed arguments if these are
- * JSON, or else their text.
+ * Describes how servers write a whole prompt. A number means this many special tokens, and each
+ * string is tokenized on its own. `call` and `result` get the parsed arguments if these are JSON,
+ * or else their text.
  */
 const TEMPLATES = {
   // OpenAI's Harmony format. https://github.com/openai/harmony
@@ -110,7 +110,7 @@ function parsed(text) {
   }
 }
 
-/** Returns the parts of the whole prompt. A number stands for this many special tokens. */
+/** Returns the parts of the whole prompt. A number means this many special tokens. */
 function partsOf(template, body) {
   const functions = body.get("tools")?.map((tool) => tool.get("function"));
   const parts = [...template.begin(), ...(functions ? template.tools(functions) : [])];

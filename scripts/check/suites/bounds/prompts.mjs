@@ -15,8 +15,8 @@ export function scriptOf(seed, number) {
 }
 
 /**
- * Returns a random text. Most texts are much shorter than `most` characters, but a `share` of them
- * is longer, and of these kinds.
+ * Returns a random string. Most strings are much shorter than `most` characters. A `share` of the
+ * strings is longer, and consists of these kinds.
  */
 function some(random, most, share = 0.04, kinds = undefined) {
   return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
@@ -98,7 +98,7 @@ function messages(random, long) {
   return list;
 }
 
-/** A text, or a list of texts. */
+/** A string, or a list of strings. */
 function content(random, most) {
   if (random.chance(0.15)) return random.times(random.from(1, 5), () => ({ type: "text", text: text(random, most) }));
   return some(random, most);

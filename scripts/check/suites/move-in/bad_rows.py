@@ -181,7 +181,7 @@ manage(other, folder / "clean.json", "--apply")
 count = assert_same(items_of(store), items_of(other))
 print(f"  {len(expected)} bad rows are reported by line and key, and the {count} items of the other {len(clean)} rows are stored")
 
-# Files that are truncated, empty, in another encoding, or not a dump.
+# Files that are truncated, empty, in a different encoding, or not a dump.
 text = (folder / "clean.json").read_bytes()
 latin = text.replace(b'"email": ""', b'"email": "\xe4"')
 for name, content in [("half.json", text[: len(text) // 2]), ("empty.json", b""), ("other.json", b'{"a": 1}'), ("latin.json", latin)]:

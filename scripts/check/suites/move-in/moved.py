@@ -176,7 +176,7 @@ def same_api(users, folder, api):
 
 
 def replaced_hashes(users, items):
-    """Checks that only the people who have logged in have other hashes than Django's."""
+    """Checks that only the people who have logged in have hashes other than Django's."""
     names = {name for person in PEOPLE for name in (person.username, person.email)}
     hashes = {user["name"]: json.dumps(user["password"]) for user in users}
     kept = 0

@@ -78,7 +78,7 @@ def events(body):
 
 
 def of_type(kind, holder, field):
-    """Returns a field of an object, or an empty value if the field is missing or has another
+    """Returns a field of an object, or an empty value if the field is missing or has a different
     type."""
     found = holder.get(field) if isinstance(holder, dict) else None
     return found if isinstance(found, kind) else kind()
@@ -145,8 +145,8 @@ class Answer:
         found["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
     def count(self, usage):
-        """Keeps the last numbers that are not zero, because some streams repeat the usage in each
-        chunk, and end with zeros."""
+        """Keeps the last token counts that are not zero, because some streams repeat the usage in
+        each chunk, and end with zeros."""
         prompt, completion = of_type(dict, usage, "prompt_tokens_details"), of_type(dict, usage, "completion_tokens_details")
         found = {
             "prompt": usage.get("prompt_tokens"), "completion": usage.get("completion_tokens"), "total": usage.get("total_tokens"),

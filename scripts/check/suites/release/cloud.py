@@ -105,8 +105,8 @@ class Cloud:
 
 
 def said(call, *words):
-    """Runs a script's function. Returns its exit code and everything that it prints, with the
-    sentence of its exit."""
+    """Runs a script's function. Returns its exit code and everything that it prints, with
+    its exit message."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:

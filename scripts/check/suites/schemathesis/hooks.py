@@ -245,7 +245,8 @@ def search(operation, query):
 
 def complete(operation, body):
     """Adds values that no schema can describe to a body."""
-    # No pattern can describe the characters in an address, because they may belong to any script.
+    # No pattern can describe the characters in an address, because they may belong to any writing
+    # system.
     addressed = ("register", "profile_change", "password_reset", "admin_user_create")
     if operation in addressed and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"

@@ -46,7 +46,7 @@ def replacing(kind, before, after):
 
 def replaced(before, after):
     """Returns the resources of a resolved template that the next template replaces, with the
-    reason: another type or these properties."""
+    reason: a different type or these properties."""
     found = {}
     for name in before.keys() & after.keys():
         one, other = before[name], after[name]

@@ -7,7 +7,7 @@ use super::models::{Balance, UserModel, field_of, fields};
 use super::record::{Record, Source, Value};
 use super::{Dump, UserKey};
 
-/// Parts of the names of fields that ban or delete a user if they are set.
+/// Parts of field names. If a field with such a name is set, the user is banned or deleted.
 const BANS: [&str; 15] = [
     "delet",
     "banned",
@@ -26,17 +26,17 @@ const BANS: [&str; 15] = [
     "blacklist",
 ];
 
-/// Parts of the names of fields that let a user in if they are true.
+/// Parts of field names. If a field with such a name is true, the user can log in.
 const ADMISSIONS: [&str; 6] =
     ["approved", "enabled", "verified", "confirmed", "activated", "active"];
 
 /// The names of fields that contain one of several states.
 const STATES: [&str; 4] = ["status", "account_status", "user_status", "account_state"];
 
-/// Fields of every Django user, which a report doesn't list.
+/// The fields that every Django user has. Reports don't list them.
 const OF_DJANGO: [&str; 4] = ["groups", "id", "last_login", "user_permissions"];
 
-/// Parts of the names of fields whose values a report doesn't show.
+/// Parts of field names. Reports don't show the values of fields with such names.
 const SECRETS: [&str; 10] =
     ["pass", "secret", "token", "key", "otp", "hash", "code", "phone", "mail", "salt"];
 
@@ -59,8 +59,8 @@ pub(super) struct Condition {
 pub struct Unused {
     /// The field's name.
     pub field: String,
-    /// The most common of the values that several users share, each with the number of its users.
-    /// Empty if the values may be secrets.
+    /// The most common values that several users share, each with its number of users. Empty if the
+    /// values may be secrets.
     pub values: Vec<(String, u64)>,
     /// The number of different values.
     pub different: usize,
@@ -73,7 +73,7 @@ pub struct Flag {
     pub condition: String,
     /// The field's name.
     pub field: String,
-    /// The number of users who could log in, although this field may forbid it.
+    /// How many users could log in, although this field may forbid it.
     pub users: u64,
 }
 
@@ -81,8 +81,8 @@ impl Condition {
     /// Parses the names of fields.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the user model lacks a field, or if a name is
-    /// followed by a value.
+    /// Fails with an error message for the terminal if the user model lacks a field, or if a name
+    /// is followed by a value.
     pub fn parse_fields(
         fields: &[String],
         source: &dyn Source,
@@ -100,7 +100,7 @@ impl Condition {
     /// Parses the operator's conditions.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the user model lacks a field.
+    /// Fails with an error message for the terminal if the user model lacks a field.
     pub fn parse_all(
         conditions: &[String],
         source: &dyn Source,
@@ -135,8 +135,8 @@ impl Condition {
 }
 
 impl Dump {
-    /// Returns the fields of the user model that the import doesn't read. Also returns those of
-    /// them that may mean that users must not log in, although these users could.
+    /// Returns the fields of the user model that the import doesn't read. Also returns the
+    /// questions for the operator about fields that may mean that users who could log in must not.
     pub fn unused(&self) -> (Vec<Unused>, Vec<Flag>) {
         let models = self.source.models();
         let Some(model) = models.iter().find(|model| model.name == self.user_model.name) else {
@@ -241,7 +241,7 @@ impl Dump {
     }
 }
 
-/// How many active users have a value that is set, or isn't.
+/// How many active users have a value that is set, and how many don't.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     set: u64,

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::record::{Field, Model, PK, Record, RowId, Source, Value};
 
-/// The number of a model's rows from which the names of its fields are collected. Django writes all
-/// fields into every row, but the first rows may have been edited.
+/// How many rows of a model are scanned to collect its field names. Django writes all fields into
+/// every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
 /// The program that wrote a file. It decides the form of the rows.

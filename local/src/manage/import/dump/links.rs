@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use super::record::{Record, Relation, RowId, Source, Value};
 
-/// Finds users by the values with which other rows refer to them. A user is identified by its
-/// position in the file.
+/// Finds the users that other rows refer to. A user is identified by its position in the file.
 #[derive(Default)]
 pub(super) struct UserIndex {
     /// The number of users.
@@ -128,7 +127,7 @@ impl Links {
     /// Reads to which user each row of a model refers, directly or through another model.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub fn read(
         source: &dyn Source,
         model: &str,

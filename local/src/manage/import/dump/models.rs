@@ -38,8 +38,8 @@ const JOINED: [&str; 4] = ["date_joined", "joined_at", "created_at", "created"];
 const BALANCES: [&str; 6] =
     ["tokens", "token_balance", "balance", "tokens_left", "remaining_tokens", "credits"];
 
-/// Parts of the names of models that contain chats. Other models may contain tickets or reviews,
-/// whose fields have the same names as those of chats.
+/// Parts of the names of chat models. The names must be compared, because models for tickets or
+/// reviews may have the same fields.
 const CHAT_WORDS: [&str; 13] = [
     "chat",
     "message",
@@ -120,7 +120,7 @@ impl UserModel {
     /// Finds the user model.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal unless exactly one model can be the user model.
+    /// Fails with an error message for the terminal unless exactly one model can be the user model.
     pub fn find(source: &dyn Source, choices: &ModelChoices) -> Result<Self, String> {
         if let Some(name) = &choices.user_model {
             let model = chosen(source, "--user-model", name)?;
@@ -163,7 +163,8 @@ impl UserModel {
     /// The inner failure is a description of the missing field.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if the operator must choose the field for log-ins.
+    /// Fails with an error message for the terminal if the operator must choose the field for
+    /// log-ins.
     fn of(
         source: &dyn Source,
         model: &Model,
@@ -230,8 +231,8 @@ impl ChatModel {
     /// Finds the chat model. `None` if no model can be the chat model.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal if several models can be the chat model, if a model
-    /// could be but lacks a field, or if the chosen model can't be.
+    /// Fails with an error message for the terminal if several models can be the chat model, if a
+    /// model could be but lacks a field, or if the chosen model can't be.
     pub fn find(
         source: &dyn Source,
         choices: &ModelChoices,
@@ -398,7 +399,8 @@ impl Balance {
     /// Finds the balance.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal unless exactly one field is certainly the balance.
+    /// Fails with an error message for the terminal unless exactly one field is certainly the
+    /// balance.
     pub fn find(
         source: &dyn Source,
         choices: &Choices,
@@ -537,12 +539,12 @@ fn has(model: &Model, name: &str) -> bool {
     model.fields.iter().any(|field| field.name == name)
 }
 
-/// Returns the field with a name that the operator wrote.
+/// Returns the field that the operator named.
 pub(super) fn field_of<'m>(model: &'m Model, name: &str) -> Option<&'m Field> {
     model.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
 }
 
-/// Returns the names of a model's fields, for a sentence.
+/// Returns the names of a model's fields, for an error message.
 pub(super) fn fields(model: &Model) -> String {
     let names: Vec<&str> = model.fields.iter().map(|field| field.name.as_str()).collect();
     names.join(", ")
@@ -642,10 +644,10 @@ fn may_mean(field: &Field, model: &Model) -> bool {
     }
 }
 
-/// Like [`relation`], but also accepts a model whose primary keys are those of the users:
-/// `dumpdata` doesn't repeat the primary key among the fields. Files with foreign keys don't need
-/// this, because they say to which model the keys refer. Neither does a model to which the user
-/// model refers: its keys are its own.
+/// Like [`relation`], but also accepts a model whose primary keys equal those of the users, because
+/// `dumpdata` doesn't repeat the primary key among the fields. Two cases are excluded: a file with
+/// foreign keys says to which model the keys refer, and a model to which the user model refers has
+/// its own keys.
 fn relation_or_key(
     source: &dyn Source,
     model: &Model,
@@ -700,7 +702,7 @@ fn other_numbers(source: &dyn Source, users: &UserModel) -> Vec<String> {
     others.map(|field| field.name.clone()).collect()
 }
 
-/// Returns true if the first value of the field that isn't null satisfies `is`.
+/// Returns true if the field's first value other than null satisfies `is`.
 fn has_values(
     source: &dyn Source,
     model: &Model,

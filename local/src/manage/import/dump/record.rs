@@ -14,13 +14,13 @@ pub(super) const PK: &str = "pk";
 
 /// A file that contains the rows of Django's models.
 pub(super) trait Source: Send {
-    /// Returns the models in the order of their names.
+    /// Returns the models sorted by name.
     fn models(&self) -> &[Model];
 
     /// Returns the ids of a model's rows, in the order of the file.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String>;
 
     /// Reads the row at `id`, with these fields only. The field [`PK`] is the primary key.
@@ -49,7 +49,7 @@ pub(super) type RowId = i64;
 pub(super) struct Model {
     /// The label, such as `chat.user`, or the table's name if the label is unknown.
     pub name: String,
-    /// The fields in the order of their names.
+    /// The fields, sorted by name.
     pub fields: Vec<Field>,
     /// True if the model has no rows.
     pub is_empty: bool,
@@ -68,7 +68,8 @@ pub(super) struct Field {
 /// How the rows of a model refer to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Relation {
-    /// The field of the row. [`PK`] if the row's primary key is the user's.
+    /// The row's field that refers to the user, or to the model in `via`. [`PK`] if the row's
+    /// primary key equals the user's.
     pub field: String,
     /// The model to which the field refers, and that model's field for the user. `None` if the
     /// field refers to the user model.
@@ -106,7 +107,7 @@ pub(super) enum Value {
 }
 
 impl Record {
-    /// Returns the value of a field that must have a value.
+    /// Returns the value of a required field.
     pub fn required(&self, field: &str) -> Result<&Value, String> {
         match self.fields.as_ref().map_err(String::clone)?.get(field) {
             None => Err(format!("`{field}` is missing")),

@@ -38,16 +38,17 @@ struct Column {
 }
 
 impl SqliteFile {
-    /// Opens a file. Reads the current state, also if Django is running. Django isn't blocked while
-    /// the dump is open.
+    /// Opens a file. Reads the current state, even while Django is running. An open dump doesn't
+    /// block Django.
     ///
     /// # Errors
-    /// Fails with a sentence for the terminal.
+    /// Fails with an error message for the terminal.
     pub fn open(file: &Path) -> Result<Self, String> {
         let warning = missing_log(file);
         let copied = copied(file).and_then(|copy| copy.map(Self::read_schema).transpose());
         let found = copied.map_err(|error| match error.sqlite_error_code() {
-            // SQLite must first write a log or journal into the file, or the folder isn't writable.
+            // SQLite can't open the file without writing: it must apply a log or a journal, or
+            // create a file in a folder that isn't writable.
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => format!(
                 "{} can't be read without changing its folder. Copy it to another folder together with its -wal or -journal file, open the copy once with Django or sqlite3, and import the copy.",
                 file.display()
@@ -139,7 +140,7 @@ fn missing_log(file: &Path) -> Option<String> {
 fn copied(file: &Path) -> rusqlite::Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let django = Connection::open_with_flags(file, flags)?;
-    // SQLite deletes a file without a name by itself.
+    // Without a name, SQLite creates a temporary file and deletes it itself.
     let mut copy = Connection::open("")?;
     let all_pages = -1;
     let step = Backup::new(&django, &mut copy)?.step(all_pages)?;
@@ -195,7 +196,7 @@ fn label_of(labels: &HashMap<String, String>, table: &str) -> String {
     labels.get(&table.to_lowercase()).cloned().unwrap_or_else(|| table.to_owned())
 }
 
-/// Returns a table's fields in the order of their names, and the table.
+/// Returns a table's fields sorted by name, and the table.
 fn table(
     copy: &Connection,
     name: &str,
@@ -244,8 +245,8 @@ fn table(
     Ok((fields.collect(), Table { name: name.to_owned(), pk, columns }))
 }
 
-/// Returns the columns in which no two rows have the same value, because the column alone is the
-/// key of a unique index without a condition.
+/// Returns the columns whose values are unique, because a unique index without a condition covers
+/// only that column.
 fn unique_columns(copy: &Connection, table: &str) -> rusqlite::Result<HashSet<String>> {
     let single = "SELECT (SELECT name FROM pragma_index_info(list.name)) FROM pragma_index_list(?1) AS list
                   WHERE list.\"unique\" AND NOT list.partial AND (SELECT count(*) FROM pragma_index_info(list.name)) = 1";

@@ -43,7 +43,7 @@ async function freePort() {
   }
 }
 
-/** The AI that all servers ask. */
+/** The AI that all servers call. */
 let provider = null;
 
 async function startProvider() {

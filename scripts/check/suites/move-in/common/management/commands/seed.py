@@ -21,7 +21,7 @@ HASHERS = {
     "django.contrib.auth.hashers.ScryptPasswordHasher": 4,
 }
 NAMES = ["ann", "Ben.", "josé-", "Łukasz_", "мария", "ΝΊΚΟΣ", "李", "たろう", "김", "دانا", "נועה", "ჯონი", "สมชาย", "anna安娜", "x+"]
-# Texts in many scripts, with characters that JSON, SQL, HTML and terminals treat specially.
+# Text in many writing systems, with characters that JSON, SQL, HTML and terminals treat specially.
 TEXTS = [
     "What is a fare? Where does the tram stop? ",
     "Grüße aus Köln: 5 € für Äpfel, façade, naïve, Ærøskøbing. ",
@@ -47,12 +47,12 @@ def moment(begin, end):
 
 class Texts:
     def __init__(self):
-        # Pieces in a single script, and pieces that mix all scripts.
+        # Pieces in a single writing system, and pieces that mix all of them.
         self.pools = [piece * (2100 // len(piece) + 1) for piece in TEXTS]
         self.pools += ["".join(random.choices(TEXTS, k=200)) for _ in range(20)]
 
     def __call__(self):
-        """Returns a text of 5 to 2,000 characters. Most texts are short."""
+        """Returns a string of 5 to 2,000 characters. Most strings are short."""
         length = 5 + int(1996 * random.random() ** 4)
         pool = random.choice(self.pools)
         start = random.randrange(len(pool) - length)
