@@ -75,9 +75,9 @@ impl Store {
         }
     }
 
-    /// Returns a page of the ids of a user's items in the Tokens table, newest first, and whether
-    /// there may be more. The items' keys begin with `kind`, and the items are older than the item
-    /// with the id `before`. The ids come from an index, which may lag by a moment.
+    /// Returns a page of the ids of a user's items in the Tokens table, newest first. Also returns
+    /// whether there may be more. The items' keys begin with `kind`, and the items are older than
+    /// the item with the id `before`. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,

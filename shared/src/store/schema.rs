@@ -34,22 +34,22 @@ pub(in crate::store) fn claim_pk(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
-/// The number of partitions per month in the index `by_time` of the Users table, and the number of
-/// all partitions in the index `by_label`.
+/// The number of partitions per month in the `by_time` index of the Users table, and the number of
+/// all partitions in the `by_label` index.
 pub const USER_SHARDS: u8 = 4;
 
-/// The shard of an account in the indexes `by_time` and `by_label`.
+/// The shard of an account in the `by_time` and `by_label` indexes.
 pub(in crate::store) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
-/// The partition of an account in the index `by_time`: `<yyyy-mm>#<shard>`. The account was created
+/// The partition of an account in the `by_time` index: `<yyyy-mm>#<shard>`. The account was created
 /// at `registered`, in milliseconds.
 pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
 
-// The Tokens table, by `pk`. The index `by_user` contains the items that belong to a user.
+// The Tokens table, by `pk`. The `by_user` index contains the items that belong to a user.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -66,7 +66,7 @@ pub(in crate::store) const SOURCE: &str = "source:";
 /// The prefix of the pk of a voucher.
 pub(in crate::store) const VOUCHER: &str = "voucher:";
 
-/// The prefix of the pk of a batch of vouchers, and the batches' partition in the index `by_user`.
+/// The prefix of the pk of a batch of vouchers, and the batches' partition in the `by_user` index.
 pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
 /// The prefix of an e-mailed link's pk.
@@ -93,14 +93,14 @@ pub(in crate::store) const MODELS: &str = "models:";
 /// The prefix of the pk of a version of the packs, which never changes, and of the current packs.
 pub(in crate::store) const PACKS: &str = "packs:";
 
-/// The prefix of the pk of an order, and the partition of all orders in the index `by_user`.
+/// The prefix of the pk of an order, and the partition of all orders in the `by_user` index.
 pub(in crate::store) const ORDER: &str = "order:";
 
 /// The prefix of the pk of the item that lists an order among its buyer's items.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
 /// The prefix of the pk of an item in the list of orders that an administrator should look at, and
-/// the partition of these items in the index `by_user`.
+/// the partition of these items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
 /// The pk of an order.
@@ -272,11 +272,11 @@ pub(in crate::store) fn signing_key(kid: &str) -> Item {
 // The Chats table, by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
 // conversation's key.
 
-/// The prefix of conversations' sort keys, both in the table and in the index `by_conversation`.
+/// The prefix of conversations' sort keys, both in the table and in the `by_conversation` index.
 /// The prefix sorts after every chat id.
 pub(in crate::store) const CONVERSATION: &str = "c#";
 
-/// The prefix of the sort keys in the index `by_conversation` for conversations that await erasure.
+/// The prefix of the sort keys in the `by_conversation` index for conversations that await erasure.
 pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
 
 /// The primary key of a chat, or of a conversation if `chat_id` is a [`conversation_key`].
@@ -289,33 +289,33 @@ pub(in crate::store) fn conversation_key(id: &str) -> String {
     format!("{CONVERSATION}{id}")
 }
 
-/// A conversation's sort key in the index `by_conversation`, from the time of its last use in
+/// A conversation's sort key in the `by_conversation` index, from the time of its last use in
 /// milliseconds. The time will have 13 digits for the next 250 years.
 pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
-/// A pinned conversation's sort key in the index `by_conversation`, from the time of the pin in
+/// A pinned conversation's sort key in the `by_conversation` index, from the time of the pin in
 /// milliseconds. Pinned conversations sort after all others, so a descending list begins with them.
 pub(in crate::store) fn pinned_place(id: &str, pinned: u64) -> String {
     format!("{CONVERSATION}p{pinned:013}#{id}")
 }
 
-/// The prefix of the sort keys of a conversation's chats in the index `by_conversation`. The chat's
+/// The prefix of the sort keys of a conversation's chats in the `by_conversation` index. The chat's
 /// id follows the prefix.
 pub(in crate::store) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")
 }
 
-/// The sort key in the index `by_conversation` of a conversation that awaits erasure.
+/// The sort key in the `by_conversation` index of a conversation that awaits erasure.
 pub(in crate::store) fn deleted_place(id: &str) -> String {
     format!("{DELETED_CONVERSATION}{id}")
 }
 
-/// The number of partitions per month in the index `by_time` of the Chats table.
+/// The number of partitions per month in the `by_time` index of the Chats table.
 pub const CHAT_SHARDS: u8 = 16;
 
-/// A chat's partition in the index `by_time`: `<yyyy-mm>#<shard>`.
+/// A chat's partition in the `by_time` index: `<yyyy-mm>#<shard>`.
 pub fn chat_month(user_id: &str, chat_id: &str) -> String {
     format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
 }
@@ -335,11 +335,11 @@ pub(in crate::store) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }
 
-/// The number of partitions per day in the index `trail`, for rows that aren't administrators'
+/// The number of partitions per day in the `trail` index, for rows that aren't administrators'
 /// acts.
 pub const DAY_SHARDS: u8 = 8;
 
-/// The day's partition in the index `trail` that contains this account's rows.
+/// The day's partition in the `trail` index that contains this account's rows.
 pub(in crate::store) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }

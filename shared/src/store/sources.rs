@@ -7,7 +7,7 @@ use crate::store::schema::{SOURCE, entry_key, pk, source_pk};
 use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
 use crate::values::{Entry, Source};
 
-/// A source that has granted credits. The account's id isn't stored in the attribute `user_id`,
+/// A source that has granted credits. The account's id isn't stored in the `user_id` attribute,
 /// because the items in that index are erased with the account, and a source must remain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredSource {

@@ -135,8 +135,8 @@ impl Timeline<'_> {
 
 impl Store {
     /// Returns at most `count` items of a list, newest first, from `start` or from the current
-    /// month, and where the next page begins if there may be one. The page may be short or empty if
-    /// months contain few items.
+    /// month. Also returns where the next page begins, if there may be one. The page may be short
+    /// or empty if months contain few items.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,

@@ -165,7 +165,7 @@ impl Store {
             };
             let puts = codes.iter().map(put).collect::<Result<Vec<_>>>()?;
             // Codes are random, so a refusal means that an earlier copy of these puts was applied.
-            // A late copy must not reset a code that was used in the meantime.
+            // A delayed copy must not reset a code that was used in the meantime.
             self.transact(puts, &Uuid::new_v4().to_string()).await?;
         }
         let VoucherBatch { name, tokens, count, uses, .. } = batch;
@@ -196,8 +196,8 @@ impl Store {
         }
     }
 
-    /// Returns at most a hundred batches that are older than the batch `before`, newest first, and
-    /// whether there may be more.
+    /// Returns at most a hundred batches that are older than the batch `before`, newest first. Also
+    /// returns whether there may be more.
     pub async fn voucher_batches(&self, before: Option<&str>) -> Result<(Vec<VoucherBatch>, bool)> {
         let (ids, more) = self.ids_of_user(VOUCHERS, VOUCHERS, before).await?;
         Ok((self.with_ids(VOUCHERS, &ids).await?, more))

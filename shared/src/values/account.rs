@@ -110,13 +110,13 @@ pub struct Account {
     /// A secret random string. It distinguishes a retried registration from another registration,
     /// and is also the key that seals this account's page cursors.
     pub nonce: String,
-    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
+    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// The partition in the index `by_label`. Tombstones have no partition.
+    /// The partition in the `by_label` index. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
-    /// The sort key in the index `by_label`: the key form of the name.
+    /// The sort key in the `by_label` index: the key form of the name.
     pub label: String,
 }
 
@@ -181,7 +181,7 @@ impl Account {
     /// since 1970. `None` if no chats were counted.
     pub fn last_message(&self) -> Option<u64> {
         let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
-        // The map `minutes` also counts refunds, under keys that aren't numbers.
+        // The `minutes` map also counts refunds, under keys that aren't numbers.
         let last = minutes.filter_map(|minute| minute.parse::<u64>().ok()).max()?;
         Some(last.saturating_mul(60_000))
     }

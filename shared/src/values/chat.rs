@@ -114,13 +114,13 @@ impl ParentChat {
         }
     }
 
-    /// Returns the parent in a chat's sort key in the index `by_conversation`.
+    /// Returns the parent in a chat's sort key in the `by_conversation` index.
     pub(crate) fn of_place(place: &str) -> Option<Self> {
         word_of_place(place).and_then(Self::parse)
     }
 }
 
-/// Returns a chat's sort key in the index `by_conversation`: `<conversation>#<chat id>`, or
+/// Returns a chat's sort key in the `by_conversation` index: `<conversation>#<chat id>`, or
 /// `<conversation>#<chat id>#<parent>` if the chat isn't in the main line.
 pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
@@ -146,7 +146,7 @@ pub struct Chat {
     /// of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// The sort key in the index `by_conversation`. [`Chat::after`] reads the chat's parent from
+    /// The sort key in the `by_conversation` index. [`Chat::after`] reads the chat's parent from
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
@@ -184,7 +184,7 @@ pub struct Chat {
     pub time: u64,
     /// The username, for the administrators' list.
     pub name: String,
-    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`.
+    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`.
     #[serde(default)]
     pub month: String,
 }

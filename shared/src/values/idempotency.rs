@@ -89,7 +89,7 @@ pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
-/// Returns the fingerprint of a JSON object without the field `ignored`. The fingerprint covers all
+/// Returns the fingerprint of a JSON object without the `ignored` field. The fingerprint covers all
 /// other fields exactly as they were sent, including their order. `None` if `object` isn't a JSON
 /// object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {

@@ -141,8 +141,9 @@ impl Store {
         Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
-    /// Returns at most `count` of the administrators' acts, newest first, from `start`, and where
-    /// the next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
+    /// Returns at most `count` of the administrators' acts, newest first, from `start`. Also
+    /// returns where the next page begins. `now` is in milliseconds. With a filter, a page may be
+    /// short or empty.
     pub async fn trail(
         &self,
         filter: &ActFilter,

@@ -30,7 +30,7 @@ impl CountedRow {
     pub(in crate::store) const ATTRIBUTES: &str =
         "user_id, entry_id, kind, amount, chat_id, payment";
 
-    /// Returns true if the row changed a balance. The index `trail` also contains rows for
+    /// Returns true if the row changed a balance. The `trail` index also contains rows for
     /// administrators' acts, which move no credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
@@ -48,7 +48,7 @@ fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
-/// Returns an entry's partition in the index `trail`. Administrators' adjustments are in a
+/// Returns an entry's partition in the `trail` index. Administrators' adjustments are in a
 /// partition for the month, together with their other acts. All other entries are in partitions for
 /// the day. The partition depends on the time in the id, because readers search by that time.
 fn trail_partition(entry: &Entry) -> String {
@@ -62,7 +62,7 @@ fn trail_partition(entry: &Entry) -> String {
 }
 
 impl Store {
-    /// A write that adds an entry, with its partition in the index `trail`.
+    /// A write that adds an entry, with its partition in the `trail` index.
     pub(in crate::store) fn put_entry(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(trail_partition(entry)));
@@ -99,14 +99,14 @@ impl Store {
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 
-    /// Returns all partitions of the index `trail` that can contain rows from this day.
+    /// Returns all partitions of the `trail` index that can contain rows from this day.
     pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
         let mut places = self.partitions_of(day);
         places.push(day.month());
         places
     }
 
-    /// Returns the partitions of the index `trail` for this day. Adjustments and other acts of
+    /// Returns the partitions of the `trail` index for this day. Adjustments and other acts of
     /// administrators aren't in these partitions, but in the partition for the month.
     pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
         self.trail_index().partitions(&day.to_string())
@@ -123,8 +123,8 @@ impl Store {
     }
 
     /// Returns at most `count` of the user's entries that are older than the entry `before`, newest
-    /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
-    /// also stops at 1 MB.
+    /// first. Also returns whether there may be more. The page may be shorter than `count`, because
+    /// DynamoDB also stops at 1 MB.
     pub async fn entries(
         &self,
         user_id: &str,

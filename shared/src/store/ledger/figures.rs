@@ -161,7 +161,7 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Folds a day's rows with `add`, separately for each of these partitions of the index `trail`.
+    /// Folds a day's rows with `add`, separately for each of these partitions of the `trail` index.
     /// Reads only the `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! The transaction of an intervention also checks that the caller is still an administrator, and
 //! writes a ledger row beside the rows about roles and states. The row's id is fixed before the
-//! first send. If the row exists, the transaction was applied and only its reply was lost.
+//! first attempt. If the row exists, the transaction was applied and only its reply was lost.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, no
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
 /// An administrator's intervention in another account. All values in the intervention's ledger row
-/// are fixed before the first send, so that a retry sends the same row.
+/// are fixed before the first attempt, so that a retry sends the same row.
 #[derive(Clone, Debug)]
 pub struct PlannedIntervention<'a> {
     /// The administrator.

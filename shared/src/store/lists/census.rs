@@ -241,7 +241,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of accounts' pks, and where the next page begins.
+    /// Returns a page of accounts' pks. Also returns where the next page begins.
     async fn keys_of_users(&self, start: Option<Item>) -> Result<(Vec<String>, Option<Item>)> {
         let scan = self
             .client

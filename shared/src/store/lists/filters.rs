@@ -69,7 +69,7 @@ pub enum UserSource {
 
 impl Store {
     /// Returns at most `count` accounts that the filter accepts by their data in the index, newest
-    /// first, from `start`, and where the next page begins.
+    /// first, from `start`. Also returns where the next page begins.
     pub async fn users_of(
         &self,
         filter: &UserFilter,
@@ -87,8 +87,8 @@ impl Store {
         self.newest_of(self.users_by_time(), start, period, "", count, read).await
     }
 
-    /// Returns at most `count` of the source's accounts that the filter accepts, from `position`,
-    /// and where the next page begins. Strongly consistent.
+    /// Returns at most `count` of the source's accounts that the filter accepts, from `position`.
+    /// Also returns where the next page begins. Strongly consistent.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) if `position` doesn't belong to the

@@ -38,7 +38,7 @@ const LABELS: usize = 250;
 /// The number of usernames that are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The position of a username or address in the index by_label.
+/// The position of a username or address in the `by_label` index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Label {
     label: String,
@@ -63,8 +63,8 @@ pub(in crate::store) struct PlacedAccount {
 }
 
 impl Store {
-    /// Returns at most `count` accounts, newest first, from `start`, and where the next page
-    /// begins.
+    /// Returns at most `count` accounts, newest first, from `start`. Also returns where the next
+    /// page begins.
     pub async fn users(
         &self,
         start: Option<&PageStart>,
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Returns at most `count` usernames and addresses that begin with `prefix`, in alphabetical
-    /// order after the position `after`, and where the next page begins.
+    /// order after the position `after`. Also returns where the next page begins.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] if `after` isn't a position in this search.
@@ -144,8 +144,8 @@ impl Store {
     }
 
     /// Returns at most `count` usernames and addresses that contain `text`, in alphabetical order
-    /// after the position `after`, and where the next page begins. Reads a bounded number of
-    /// labels, so a page may be short or empty; the next page continues where this page ended.
+    /// after the position `after`. Also returns where the next page begins. Reads a bounded number
+    /// of labels, so a page may be short or empty; the next page continues where this page ended.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] if `after` isn't a position in this index.

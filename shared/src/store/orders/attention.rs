@@ -63,8 +63,8 @@ impl Store {
         Write::delete(&self.tables.tokens, pk(attention_pk(order.id())))
     }
 
-    /// Removes an order that needs no attention from the list. `order` is the order as just read.
-    /// An earlier release may have left the order on the list, because it didn't consider disputes.
+    /// Removes an order that needs no attention from the list. `order` must be freshly read. An
+    /// earlier release may have left the order on the list, because it didn't consider disputes.
     /// Returns false if the order has changed since it was read.
     pub(super) async fn stop_listing(&self, order: &Order) -> Result<bool> {
         let unchanged = Write::check(&self.tables.tokens, pk(&order.pk))

@@ -1,4 +1,4 @@
-//! The daily collection. It takes owed credits from accounts that have got credits since, and
+//! The daily collection. It takes owed credits from accounts that have received credits since, and
 //! retries grants that failed before.
 
 use crate::Credits;
@@ -18,9 +18,9 @@ impl Store {
         Ok(())
     }
 
-    /// Takes owed credits from all accounts that have got credits, and tries again to move stranded
-    /// credits. Returns the number of orders that still need an administrator's attention. If an
-    /// order fails, the collection continues with the other orders.
+    /// Takes owed credits from all accounts that have received credits, and tries again to move
+    /// stranded credits. Returns the number of orders that still need an administrator's attention.
+    /// If an order fails, the collection continues with the other orders.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
         let (mut pages, mut left) = (self.all_orders_to_look_at(), 0);
         while let Some(orders) = pages.next().await? {

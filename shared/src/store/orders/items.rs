@@ -12,7 +12,7 @@ use crate::values::{Account, Pack, PaymentFacts, Stranded, credits_for};
 pub struct Order {
     /// `order:<id>`, where the id is a UUIDv7.
     pub(super) pk: String,
-    /// The partition of all orders in the index `by_user`. An order isn't listed under its buyer,
+    /// The partition of all orders in the `by_user` index. An order isn't listed under its buyer,
     /// because it isn't erased with the account.
     pub(super) user_id: String,
     /// The id of the buyer's account.

@@ -37,8 +37,8 @@ impl Store {
         }
     }
 
-    /// Returns at most a hundred orders that are older than the order `before`, newest first, and
-    /// whether there may be more.
+    /// Returns at most a hundred orders that are older than the order `before`, newest first. Also
+    /// returns whether there may be more.
     pub async fn orders(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
         self.orders_in((ORDER, ORDER), before).await
     }

@@ -1,5 +1,5 @@
 //! The steps of an order. One transaction merges facts into the order, and moves the difference
-//! between the credits that the buyer has got and the credits that the facts require.
+//! between the credits that the buyer has received and the credits that the facts require.
 
 use uuid::Uuid;
 

@@ -334,8 +334,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Delete the count only while it contains this attempt. Otherwise, a late copy
-                    // of the delete could remove failures after this attempt.
+                    // Delete the count only while it contains this attempt. Otherwise, a delayed
+                    // copy of the delete could remove failures after this attempt.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);

@@ -137,7 +137,7 @@ pub enum Difference {
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account has got an allowance twice in a period, or hasn't recorded it.
+    /// The account has received an allowance twice in a period, or hasn't recorded it.
     Allowance {
         /// The first day of the period.
         period: Day,
@@ -246,7 +246,7 @@ struct Cost {
 }
 
 impl Store {
-    /// Returns a page of usernames in key form, and where the next page begins.
+    /// Returns a page of usernames in key form. Also returns where the next page begins.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
         let scan = self
             .client
@@ -442,9 +442,9 @@ impl Store {
     }
 
     /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
-    /// difference for each source without its entry and each order without its last entry, and
-    /// where the next page begins. A difference counts only if a second reading also finds it,
-    /// because a transaction's items in two tables don't become visible at the same time.
+    /// difference for each source without its entry and each order without its last entry. Also
+    /// returns where the next page begins. A difference counts only if a second reading also finds
+    /// it, because a transaction's items in two tables don't become visible at the same time.
     pub async fn audit_sources(
         &self,
         after: Option<&str>,

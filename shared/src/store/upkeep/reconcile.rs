@@ -193,7 +193,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of a table, strongly consistent, and where the next page begins.
+    /// Returns a page of a table, strongly consistent. Also returns where the next page begins.
     pub(in crate::store) async fn page(
         &self,
         table: &str,

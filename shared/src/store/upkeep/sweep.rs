@@ -46,8 +46,8 @@ impl Store {
     }
 
     /// Reads a page of a sparse index. Its key is a Unix time in the attribute with the same name
-    /// as the index. Returns the accounts whose time isn't after `now`, and where the next page
-    /// begins.
+    /// as the index. Returns the accounts whose time isn't after `now`. Also returns where the next
+    /// page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,

@@ -41,7 +41,7 @@ const PRICE: u64 = 200_000_000;
 /// [`Credits::MAX`].
 const RATE: u64 = 10_000_000_000;
 
-/// The maximum number of model tokens in an answer, as for the setting `AI_MAX_TOKENS`.
+/// The maximum number of model tokens in an answer, as for the `AI_MAX_TOKENS` setting.
 const MOST: u64 = 65_536;
 
 /// The maximum number of model tokens in a picture.
