@@ -60,7 +60,7 @@ impl Charge {
     /// called after all other checks.
     ///
     /// # Errors
-    /// The error in [`NewChat::offer`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
+    /// The error in [`NewChat::model`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
     /// errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::InsufficientTokens`],
     /// [`Error::KeyLimitReached`], [`Error::CostsMore`], [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the

@@ -50,8 +50,8 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Extends the `remove` expression, so that it also removes these keys from a map. Returns the
-/// attribute names that the expression uses.
+/// Extends the expression `remove` to remove these keys from a map. Returns the attribute names
+/// that the expression uses.
 fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

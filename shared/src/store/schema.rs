@@ -1,6 +1,6 @@
-//! The keys of all items and the partitions of all indexes, table by table. Other files don't
-//! contain keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md
-//! lists their contents.
+//! The keys of all items and the partitions of all indexes, table by table. No other file contains
+//! keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md lists their
+//! contents.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
 /// The prefix of an account's pk.
 pub(in crate::store) const ACCOUNT: &str = "user:";
 
-/// The pk of the item that contains the ids of active administrators.
+/// The pk of the item that lists the ids of active administrators.
 pub(in crate::store) const ADMINISTRATORS: &str = "admins";
 
-/// The pk of an account, from the key form of its username.
+/// Returns the pk of an account. `name_key` is the key form of its username.
 pub(in crate::store) fn account_pk(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
@@ -29,13 +29,13 @@ pub(in crate::store) fn account_pk(name_key: &str) -> String {
 /// The prefix of an address claim's pk.
 pub(in crate::store) const CLAIM: &str = "email:";
 
-/// The pk of an address claim, from the key form of the address.
+/// Returns the pk of an address claim. `address_key` is the key form of the address.
 pub(in crate::store) fn claim_pk(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
-/// The number of partitions per month in the `by_time` index of the Users table, and the number of
-/// all partitions in the `by_label` index.
+/// How many partitions the Users table's `by_time` index has for each month, and how many
+/// partitions its `by_label` index has in total.
 pub const USER_SHARDS: u8 = 4;
 
 /// The shard of an account in the `by_time` and `by_label` indexes.
@@ -43,8 +43,8 @@ pub(in crate::store) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
-/// The partition of an account in the `by_time` index: `<yyyy-mm>#<shard>`. The account was created
-/// at `registered`, in milliseconds.
+/// The partition of an account in the `by_time` index: `<yyyy-mm>#<shard>`. `registered` is when
+/// the account was created, in milliseconds.
 pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
@@ -57,16 +57,16 @@ pub(in crate::store) const SESSION: &str = "session:";
 /// The prefix of an API key's pk.
 pub(in crate::store) const API_KEY: &str = "apikey:";
 
-/// The prefix of the pk of an idempotency key's record.
+/// The prefix of an idempotency record's pk.
 pub(in crate::store) const IDEMPOTENCY: &str = "idem:";
 
-/// The prefix of the pk of a source that has granted credits.
+/// The prefix of a used source's pk.
 pub(in crate::store) const SOURCE: &str = "source:";
 
-/// The prefix of the pk of a voucher.
+/// The prefix of a voucher's pk.
 pub(in crate::store) const VOUCHER: &str = "voucher:";
 
-/// The prefix of the pk of a batch of vouchers, and the batches' partition in the `by_user` index.
+/// The prefix of a voucher batch's pk, and the partition of all batches in the `by_user` index.
 pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
 /// The prefix of an e-mailed link's pk.
@@ -75,10 +75,10 @@ pub(in crate::store) const LINK: &str = "link:";
 /// The prefix of an outgoing e-mail's pk.
 pub const OUTBOX: &str = "outbox:";
 
-/// The prefix of the pk of a closed day's figures.
+/// The prefix of a closed day's pk for figures.
 const FIGURES: &str = "figures:";
 
-/// The prefix of the pk of a user's instructions for the AI.
+/// The prefix of the pk of a user's AI instructions.
 pub(in crate::store) const INSTRUCTIONS: &str = "instructions:";
 
 /// The pk of a user's instructions for the AI.
@@ -86,21 +86,21 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
-/// The prefix of the pk of a version of the price list, which never changes, and of the current
-/// list.
+/// The prefix of the pks of the current price list and of all its versions. A version never
+/// changes.
 pub(in crate::store) const MODELS: &str = "models:";
 
-/// The prefix of the pk of a version of the packs, which never changes, and of the current packs.
+/// The prefix of the pks of the current packs and of all their versions. A version never changes.
 pub(in crate::store) const PACKS: &str = "packs:";
 
-/// The prefix of the pk of an order, and the partition of all orders in the `by_user` index.
+/// The prefix of an order's pk, and the partition of all orders in the `by_user` index.
 pub(in crate::store) const ORDER: &str = "order:";
 
-/// The prefix of the pk of the item that lists an order among its buyer's items.
+/// The prefix of a buyer listing's pk.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
-/// The prefix of the pk of an item in the list of orders that an administrator should look at, and
-/// the partition of these items in the `by_user` index.
+/// The prefix of the pks of items that list orders in need of attention, and the partition of these
+/// items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
 /// The pk of an order.
@@ -108,12 +108,12 @@ pub(in crate::store) fn order_pk(id: &str) -> String {
     format!("{ORDER}{id}")
 }
 
-/// The pk of the item that lists an order among its buyer's items.
+/// The pk of the item that lists an order under its buyer.
 pub(in crate::store) fn purchase_pk(order: &str) -> String {
     format!("{PURCHASE}{order}")
 }
 
-/// The pk of this order's item in the list of orders that an administrator should look at.
+/// The pk of the item that lists this order as in need of attention.
 pub(in crate::store) fn attention_pk(order: &str) -> String {
     format!("{ATTENTION}{order}")
 }
@@ -178,8 +178,8 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The pk of a call that the client sent without an idempotency key, from a hash of the user and
-/// the request.
+/// The pk of a call that the client sent without an idempotency key. `hash` covers the user and the
+/// request.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
@@ -194,7 +194,7 @@ pub(in crate::store) fn vouchers_pk(id: &str) -> String {
     format!("{VOUCHERS}{id}")
 }
 
-/// The pk of a voucher, from the hash of its code.
+/// The pk of a voucher. `hash` is the hash of its code.
 pub(in crate::store) fn voucher_pk(hash: &str) -> String {
     format!("{VOUCHER}{hash}")
 }
@@ -211,7 +211,7 @@ pub(in crate::store) fn guesses_from_pk(network: &str, hour: u64) -> String {
     format!("attempt:voucher:address:{network}#{hour}")
 }
 
-/// The pk of an e-mailed link, from the hash of its link token.
+/// The pk of an e-mailed link. `hash` is the hash of its link token.
 pub(in crate::store) fn link_pk(hash: &str) -> String {
     format!("{LINK}{hash}")
 }
@@ -221,8 +221,8 @@ pub(in crate::store) fn pause_pk(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
-/// Returns the pk of the item that counts log-in attempts by unknown clients. The pk contains the
-/// login's hash.
+/// The pk of the item that counts log-in attempts by unknown clients. `hash` is the hash of the
+/// login.
 pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
@@ -289,30 +289,31 @@ pub(in crate::store) fn conversation_key(id: &str) -> String {
     format!("{CONVERSATION}{id}")
 }
 
-/// A conversation's sort key in the `by_conversation` index, from the time of its last use in
-/// milliseconds. The time will have 13 digits for the next 250 years.
+/// A conversation's sort key in the `by_conversation` index. `used` is the time of its last use in
+/// milliseconds, which will have 13 digits for the next 250 years.
 pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
-/// A pinned conversation's sort key in the `by_conversation` index, from the time of the pin in
-/// milliseconds. Pinned conversations sort after all others, so a descending list begins with them.
+/// A pinned conversation's sort key in the `by_conversation` index. `pinned` is when it was pinned,
+/// in milliseconds. Pinned conversations sort after all others, so a descending list begins with
+/// them.
 pub(in crate::store) fn pinned_place(id: &str, pinned: u64) -> String {
     format!("{CONVERSATION}p{pinned:013}#{id}")
 }
 
-/// The prefix of the sort keys of a conversation's chats in the `by_conversation` index. The chat's
-/// id follows the prefix.
+/// The prefix of the sort keys that a conversation's chats have in the `by_conversation` index. A
+/// chat's id follows the prefix.
 pub(in crate::store) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")
 }
 
-/// The sort key in the `by_conversation` index of a conversation that awaits erasure.
+/// The sort key that a conversation has in the `by_conversation` index while it awaits erasure.
 pub(in crate::store) fn deleted_place(id: &str) -> String {
     format!("{DELETED_CONVERSATION}{id}")
 }
 
-/// The number of partitions per month in the `by_time` index of the Chats table.
+/// How many partitions the Chats table's `by_time` index has for each month.
 pub const CHAT_SHARDS: u8 = 16;
 
 /// A chat's partition in the `by_time` index: `<yyyy-mm>#<shard>`.
@@ -335,11 +336,11 @@ pub(in crate::store) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }
 
-/// The number of partitions per day in the `trail` index, for rows that aren't administrators'
-/// acts.
+/// How many partitions the `trail` index has for each day. They contain all rows except
+/// administrators' acts.
 pub const DAY_SHARDS: u8 = 8;
 
-/// The day's partition in the `trail` index that contains this account's rows.
+/// The partition in the `trail` index that contains this account's rows from this day.
 pub(in crate::store) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }

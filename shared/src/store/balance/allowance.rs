@@ -17,8 +17,8 @@ use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKin
 const DUE_CONDITION: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
     AND (attribute_not_exists(allowance) OR allowance < :period)";
 
-/// Returns the account's allowance, and the first day of its period, if the account hasn't received
-/// the allowance in this period.
+/// Returns the account's allowance and the first day of its period, if the account hasn't received
+/// the allowance for this period.
 pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowance, Day)> {
     let allowance = of.of(&account.role)?;
     let period = allowance.period(now);

@@ -179,9 +179,9 @@ pub(super) fn refunds_key(minute: u64) -> String {
 /// An account's free work on a day, for one kind of caller: API keys with a limit, or all other
 /// callers.
 ///
-/// The account's map `free_work` contains two counts for each day, one for API keys with a limit
-/// and one for all other callers, so that a limited key can't use up the owner's free work. Work
-/// for limited keys counts twice, because these keys get half of the limit.
+/// The account's `free_work` map contains two counts for each day: one for API keys with a limit,
+/// and one for all other callers. A limited key therefore can't use up the owner's free work. Work
+/// for limited keys counts twice, because they may use only half of the limit.
 ///
 /// The map also contains the free work that the account has [earned](Earning). The earnings of a
 /// charge are added to the day of the charge and to the next day, so each day's total includes the

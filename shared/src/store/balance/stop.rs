@@ -19,7 +19,8 @@ pub enum StopOutcome {
 impl Store {
     /// Marks the hold of the chat with this idempotency key, if the chat is in progress. `account`
     /// must be freshly read. The chat's function [looks for the mark](Store::is_stopped), ends the
-    /// answer, and settles or releases the hold as usual. The mark moves no credits. Idempotent.
+    /// answer, and settles or releases the hold as usual. The mark doesn't move credits.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). In this case, the chat

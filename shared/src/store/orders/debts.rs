@@ -7,7 +7,7 @@ use crate::store::{Result, Store};
 use crate::values::PaymentFacts;
 
 impl Store {
-    /// Takes the credits that an account owes, up to its balance.
+    /// Deducts the credits that an account owes, up to its balance.
     pub(in crate::store) async fn collect_owed(&self, user_id: &str, clock: &Clock) -> Result<()> {
         let mut pages = self.all_purchases(user_id);
         while let Some(orders) = pages.next().await? {
