@@ -5,14 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The source of granted credits, such as a message whose price is returned. A source grants
-/// credits only once, however often and by whomever they are requested.
+/// credits only once, even if they are requested several times or by different people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Source(String);
 
 impl Source {
-    /// Creates a source from its kind, a word such as `refund`, and its id, which is unique among
-    /// the sources of this kind.
+    /// Creates a source. `kind` is a word such as `refund`, and `id` is unique among the sources of
+    /// this kind.
     pub(crate) fn new(kind: &str, id: &str) -> Self {
         Self(format!("{kind}:{id}"))
     }

@@ -1,5 +1,5 @@
-//! The daily collection. It takes owed credits from accounts that have received credits since, and
-//! retries grants that failed before.
+//! The daily collection. It deducts owed credits from accounts that have received credits in the
+//! meantime, and retries grants that failed before.
 
 use crate::Credits;
 use crate::clock::Clock;
@@ -18,9 +18,9 @@ impl Store {
         Ok(())
     }
 
-    /// Takes owed credits from all accounts that have received credits, and tries again to move
-    /// stranded credits. Returns the number of orders that still need an administrator's attention.
-    /// If an order fails, the collection continues with the other orders.
+    /// Deducts owed credits from all accounts that have received credits, and retries moving
+    /// stranded credits. Returns how many orders still need an administrator's attention. If an
+    /// order fails, the collection continues with the other orders.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
         let (mut pages, mut left) = (self.all_orders_to_look_at(), 0);
         while let Some(orders) = pages.next().await? {

@@ -135,7 +135,7 @@ pub enum Difference {
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account has received an allowance twice in a period, or hasn't recorded it.
+    /// The account received an allowance twice in a period, or hasn't recorded its period.
     Allowance {
         /// The first day of the period.
         period: Day,

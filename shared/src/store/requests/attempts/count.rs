@@ -229,7 +229,7 @@ impl Store {
     }
 
     /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
-    /// of seconds until the next hour.
+    /// of seconds until the next hour begins.
     pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
