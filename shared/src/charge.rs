@@ -1,5 +1,6 @@
-//! Charging a chat. A chat's credits are held before the AI is called, and then spent with the
-//! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
+//! Charging a chat. A chat's credits are held before the AI is called, and then either spent when
+//! the answer is stored, or returned. docs/internals/money.md explains why balances are always
+//! correct, even after failures.
 
 mod begin;
 mod chosen_model;
@@ -85,7 +86,7 @@ pub struct Charge {
 /// A chat that was answered, stored and paid for.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
-    /// The chat as it is stored.
+    /// The stored chat.
     pub chat: Chat,
     /// How many more chats may begin in this minute.
     pub this_minute: Limit,
@@ -180,8 +181,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
-        // All attempts use the same time. Otherwise, a chat whose first attempt fails because its
-        // conversation was deleted or its key was used could miss the lease's end.
+        // All attempts use the same time. If the conversation was deleted or the key was used, the
+        // second attempt would otherwise be late if the lease ended in the meantime.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;

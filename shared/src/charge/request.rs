@@ -170,8 +170,8 @@ pub struct Body {
     token: Option<String>,
 }
 
-/// Reads the caller and the message, which continues one of the caller's conversations or begins a
-/// new one.
+/// Reads the caller and the message from a request. The message continues one of the caller's
+/// conversations, or begins a new conversation.
 ///
 /// # Errors
 /// The errors of an invalid request or access token.
@@ -263,9 +263,9 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
     }
 }
 
-/// Returns the payload whose hash is compared when an idempotency key is used again. Requests that
-/// differ only in `max_cost` have the same payload. Without a model, the payload is the same as in
-/// earlier releases.
+/// Returns the payload of a request. When an idempotency key is used again, the hashes of the
+/// payloads are compared. Requests that differ only in `max_cost` have the same payload. Without a
+/// model, the payload is the same as in earlier releases.
 fn payload(context: &Context, message: &Message, model: Option<&str>) -> Value {
     let payload = match context {
         Context::New | Context::Given(_) => json!(["chat", message.text()]),

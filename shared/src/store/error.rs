@@ -72,11 +72,11 @@ impl From<StoreError> for Error {
     }
 }
 
-/// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
-/// caller; a transient failure can be retried. Rejected AWS credentials count as a transient
-/// failure, because credentials expire and the next instance of the function gets new ones. The
-/// error that a request token was reused with different bytes also counts as transient, because the
-/// earlier write may have been applied.
+/// Classifies AWS errors as permanent or transient. A permanent failure is a bug in the caller; a
+/// transient failure can be retried. Rejected AWS credentials count as a transient failure, because
+/// credentials expire and the next instance of the function gets new ones. The error that a request
+/// token was reused with different bytes also counts as transient, because the earlier write may
+/// have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let cause = aws::cause(&error);

@@ -54,9 +54,9 @@ pub enum ImportOutcome {
 /// How many accounts exist, and how many of them have an imported hash, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashCounts {
-    /// The number of accounts.
+    /// How many accounts exist.
     pub accounts: u64,
-    /// The number of accounts with an imported hash, by the hash's kind.
+    /// How many accounts have an imported hash, by the hash's kind.
     pub kinds: BTreeMap<String, u64>,
 }
 

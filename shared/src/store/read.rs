@@ -24,8 +24,9 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Prepares a query for at most `count` items in a user's partition that sort before `before`,
-    /// newest first. `keys` is the key condition, which refers to the values `:user` and `:before`.
+    /// Prepares a query in a user's partition: for the items that sort before `before`, newest
+    /// first and at most `count`. `keys` is the key condition, which refers to the values `:user`
+    /// and `:before`.
     pub(in crate::store) fn newest_first(
         &self,
         table: &str,
@@ -75,8 +76,8 @@ impl Store {
         }
     }
 
-    /// Returns a page of ids of a user's items in the Tokens table, newest first: the items whose
-    /// keys begin with `kind` and that are older than the item with the id `before`. Also returns
+    /// Returns a page of ids of a user's items in the Tokens table, newest first. The items' keys
+    /// begin with `kind`, and the items are older than the item with the id `before`. Also returns
     /// whether there may be more. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,

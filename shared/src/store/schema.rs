@@ -13,7 +13,7 @@ pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
     HashMap::from([("pk".to_owned(), s(key))])
 }
 
-// The Users table, by `pk`.
+// The Users table, keyed by `pk`.
 
 /// The prefix of an account's pk.
 pub(in crate::store) const ACCOUNT: &str = "user:";
@@ -49,7 +49,7 @@ pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
 
-// The Tokens table, by `pk`. The `by_user` index contains the items that belong to a user.
+// The Tokens table, keyed by `pk`. The `by_user` index contains the items that belong to a user.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -75,10 +75,10 @@ pub(in crate::store) const LINK: &str = "link:";
 /// The prefix of an outgoing e-mail's pk.
 pub const OUTBOX: &str = "outbox:";
 
-/// The prefix of a closed day's pk for figures.
+/// The pk prefix of the figures of closed days.
 const FIGURES: &str = "figures:";
 
-/// The prefix of the pk of a user's AI instructions.
+/// The pk prefix of users' instructions for the AI.
 pub(in crate::store) const INSTRUCTIONS: &str = "instructions:";
 
 /// The pk of a user's instructions for the AI.
@@ -86,11 +86,10 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
-/// The prefix of the pks of the current price list and of all its versions. A version never
-/// changes.
+/// The pk prefix of the current price list and all its versions. A version never changes.
 pub(in crate::store) const MODELS: &str = "models:";
 
-/// The prefix of the pks of the current packs and of all their versions. A version never changes.
+/// The pk prefix of the current packs and all their versions. A version never changes.
 pub(in crate::store) const PACKS: &str = "packs:";
 
 /// The prefix of an order's pk, and the partition of all orders in the `by_user` index.
@@ -99,7 +98,7 @@ pub(in crate::store) const ORDER: &str = "order:";
 /// The prefix of a buyer listing's pk.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
-/// The prefix of the pks of items that list orders in need of attention, and the partition of these
+/// The pk prefix of the items that list orders in need of attention, and the partition of these
 /// items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
@@ -132,13 +131,13 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
 /// The pk of the latest census, which contains the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
-/// The pk of the record of imports.
+/// The pk of the import record.
 pub(in crate::store) const IMPORTS: &str = "imports:all";
 
-/// The prefix of the pk of a ranking, which contains the first users in an order.
+/// The prefix of a ranking's pk. A ranking contains the first users in a sort order.
 const RANKING: &str = "ranking:";
 
-/// The pk of one part of the ranking in this order.
+/// The pk of one part of the ranking in this sort order.
 pub(in crate::store) fn ranking_pk(order: &str, part: usize) -> String {
     format!("{RANKING}{order}#{part}")
 }
@@ -163,7 +162,7 @@ pub(in crate::store) fn figures_pk(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
-/// The pk of the list of users who spent the most on a day.
+/// The pk of a day's list of the users who spent the most.
 pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
@@ -189,7 +188,7 @@ pub(in crate::store) fn source_pk(source: &Source) -> String {
     format!("{SOURCE}{source}")
 }
 
-/// The pk of a batch of vouchers.
+/// The pk of a voucher batch.
 pub(in crate::store) fn vouchers_pk(id: &str) -> String {
     format!("{VOUCHERS}{id}")
 }
@@ -262,14 +261,14 @@ pub(in crate::store) fn resets_of_day_pk(address_hash: &str, day: u64) -> String
     pause_pk(&format!("{address_hash}#reset#d{day}"))
 }
 
-// The Keys table, by `kid`.
+// The Keys table, keyed by `kid`.
 
 /// The primary key of a public key's item.
 pub(in crate::store) fn signing_key(kid: &str) -> Item {
     HashMap::from([("kid".to_owned(), s(kid))])
 }
 
-// The Chats table, by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
+// The Chats table, keyed by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
 // conversation's key.
 
 /// The prefix of conversations' sort keys, both in the table and in the `by_conversation` index.
@@ -321,17 +320,17 @@ pub fn chat_month(user_id: &str, chat_id: &str) -> String {
     format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
 }
 
-// The Ledger table, by `user_id` and `entry_id`.
+// The Ledger table, keyed by `user_id` and `entry_id`.
 
 /// The primary key of a ledger row.
 pub(in crate::store) fn entry_key(user_id: &str, entry_id: &str) -> Item {
     HashMap::from([("user_id".to_owned(), s(user_id)), ("entry_id".to_owned(), s(entry_id))])
 }
 
-/// The prefix of the partitions that record changes of accounts' roles and states.
+/// The prefix of the partitions that record changes to accounts' roles and states.
 pub(in crate::store) const STANDING: &str = "standing#";
 
-/// The partition that records the changes of this account's role and state.
+/// The partition that records changes to this account's role and state.
 pub(in crate::store) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }

@@ -14,7 +14,7 @@ use crate::values::{Entry, Source};
 pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
     pk: String,
-    /// The id of the account that got the credits.
+    /// The id of the account that received the credits.
     pub(in crate::store) account: String,
     /// The id of the grant's ledger entry.
     pub(in crate::store) row: String,

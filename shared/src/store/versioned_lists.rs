@@ -15,7 +15,7 @@ use crate::values::{
     Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
 };
 
-/// A list whose versions are all stored.
+/// A list that is stored with all its versions.
 pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     /// The prefix of the keys.
     const KEYS: &'static str;
@@ -68,7 +68,7 @@ pub struct StoredList<L> {
 /// A stored price list.
 pub type StoredPrices = StoredList<PriceList>;
 
-/// A cache of versions of the price list. A version never changes.
+/// A cache of price list versions. A version never changes.
 #[derive(Default)]
 pub(in crate::store) struct PriceVersions(HashMap<String, Option<StoredPrices>>);
 

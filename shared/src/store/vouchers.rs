@@ -110,7 +110,7 @@ struct StoredVoucher {
     used: u32,
 }
 
-/// A voucher as it was read.
+/// A voucher with its batch, as read from the store.
 #[derive(Clone, Debug)]
 pub struct Voucher {
     /// The hash of the code.
@@ -238,7 +238,7 @@ impl Store {
     }
 
     /// Returns the writes that count one use of a voucher, on condition that it isn't used up and
-    /// hasn't ended. If one of these conditions doesn't hold now, it never will again.
+    /// hasn't ended. If the condition doesn't hold now, it can never hold again.
     fn use_voucher(&self, voucher: &Voucher, now: u64) -> Vec<(Write, Error)> {
         let update = |pk_of: String, expression: &str| {
             Write::update(&self.tables.tokens, pk(pk_of), expression)
@@ -339,8 +339,8 @@ impl RestoredVouchers {
 }
 
 impl Store {
-    /// Sets the number of uses of each restored voucher to the number of its `sources`. Returns
-    /// descriptions of the repairs.
+    /// Sets each restored voucher's use count to the number of its `sources`. Returns descriptions
+    /// of the repairs.
     pub(in crate::store) async fn count_uses_again(
         &self,
         vouchers: RestoredVouchers,

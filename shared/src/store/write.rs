@@ -127,7 +127,8 @@ impl Write {
         self
     }
 
-    /// Makes an update that is sent alone return the item before or after the change.
+    /// Makes an update return the item as it was before the change, or as it is afterwards. Applies
+    /// only if the update is sent alone.
     pub(in crate::store) fn returns(mut self, value: ReturnValue) -> Self {
         if let Operation::Update { returns, .. } = &mut self.operation {
             *returns = Some(value);

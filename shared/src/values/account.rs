@@ -76,8 +76,8 @@ pub struct Account {
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the Unix time until which it is closed.
     pub closed: BTreeMap<String, u64>,
-    /// The number of chats that began in each recent minute. The keys are minutes since 1970.
-    /// `None` for accounts created before chats were counted.
+    /// How many chats began in each recent minute. The keys are minutes since 1970. `None` for
+    /// accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
     /// The credits that were spent with each limited API key or are held for its chats, by [key and
@@ -86,7 +86,8 @@ pub struct Account {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
     /// The estimated price of the AI's work on failed answers, and the free work that the account
-    /// has earned with its charges, by day since 1970. `None` before the first entry.
+    /// has earned with its charges. Both are stored by day, in days since 1970. `None` before the
+    /// first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_work: Option<BTreeMap<String, Credits>>,
     /// The epoch. Every change that invalidates all of the account's JWTs increments it.
@@ -171,7 +172,7 @@ impl Account {
         purse.copied().unwrap_or_default()
     }
 
-    /// Returns the credits under this key of the map of free work.
+    /// Returns the credits under this key in the map of free work.
     pub(crate) fn free_work(&self, key: &str) -> Credits {
         let counted = self.free_work.as_ref().and_then(|days| days.get(key));
         counted.copied().unwrap_or_default()
@@ -277,7 +278,7 @@ impl Role {
 /// A hold: credits that are set aside for a chat that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHold {
-    /// The number of held credits.
+    /// How many credits are held.
     pub cost: Credits,
     /// The id of the chat. Until the hold expires, only this chat's request may settle or release
     /// it.

@@ -29,7 +29,8 @@ const PREFIX: &str = "sk-";
 /// How many random bytes the secret of an API key has.
 const BYTES: usize = 32;
 
-/// How many of an API key's last characters are shown in lists, so that its owner can recognize it.
+/// How many characters at the end of an API key are shown in lists, so that its owner can recognize
+/// the key.
 const HINT: usize = 4;
 
 /// The maximum length of an API key's name, in characters.
@@ -136,7 +137,7 @@ impl KeyName {
     }
 }
 
-/// An API key as it is stored, without its secret.
+/// A stored API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApiKey {
     /// `apikey:<id>`.

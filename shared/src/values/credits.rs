@@ -37,7 +37,7 @@ impl Credits {
         self.0
     }
 
-    /// Returns the amount as a signed number, which the ledger uses.
+    /// Returns the amount as a signed number, as used in the ledger.
     pub fn signed(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }

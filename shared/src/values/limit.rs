@@ -7,13 +7,13 @@ pub(crate) const WAITING_PASSWORDS: u32 = 256;
 /// The pause between two e-mails to one recipient, in seconds.
 pub(crate) const MAIL_PAUSE: u64 = 60;
 
-/// The number of seconds in a minute.
+/// One minute, in seconds.
 pub(crate) const MINUTE: u64 = 60;
 
-/// The number of seconds in an hour.
+/// One hour, in seconds.
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
-/// The number of seconds in a day.
+/// One day, in seconds.
 pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// A limit and its remaining quota.
@@ -27,7 +27,7 @@ pub struct Limit {
     pub window: Option<u64>,
     /// The remaining quota.
     pub left: u32,
-    /// The number of seconds until the remaining quota grows.
+    /// How many seconds remain until the quota grows.
     pub reset: u64,
 }
 

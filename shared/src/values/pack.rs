@@ -115,7 +115,7 @@ impl Packs {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns the version: the beginning of the hash of the canonical JSON.
+    /// Returns the version, which is the beginning of the canonical JSON's hash.
     pub fn version(&self) -> String {
         hash_of(&self.canonical())
     }

@@ -157,8 +157,8 @@ impl PriceList {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns the version: the beginning of the hash of the canonical JSON. Lists with the same
-    /// content have the same version.
+    /// Returns the version, which is the beginning of the canonical JSON's hash. Lists with the
+    /// same content have the same version.
     pub fn version(&self) -> String {
         hash_of(&self.canonical())
     }

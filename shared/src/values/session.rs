@@ -49,9 +49,9 @@ pub enum Freshness {
     Unknown,
 }
 
-/// How long the current refresh token can be presented again, in seconds after its first use. A
-/// client that presents it again may be a thief, but within this time it is more likely a client
-/// whose reply was lost, or a second tab.
+/// How long the current refresh token can be presented again, in seconds after its first use.
+/// Within this time, a client that presents it again isn't necessarily a thief: a reply may have
+/// been lost, or a second tab may share the token.
 const GRACE: u64 = 600;
 
 impl Session {

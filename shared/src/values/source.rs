@@ -22,7 +22,7 @@ impl Source {
         Self(text.to_owned())
     }
 
-    /// Returns the source as it is stored: its kind, a colon, and its id.
+    /// Returns the source in its stored form: its kind, a colon, and its id.
     pub fn text(&self) -> &str {
         &self.0
     }

@@ -14,9 +14,9 @@ pub(crate) fn key(text: &str) -> String {
     nfkc.normalize(&fold.fold_string(&once)).into_owned()
 }
 
-/// Returns an upper bound of the model tokens in a string: the number of bytes in the longest of
-/// the string, its NFC form and its NFKC form. Tokenizers that work on bytes produce at most one
-/// token for each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
+/// Returns an upper bound of the model tokens in a string: its number of bytes, or that of its NFC
+/// or NFKC form if one of these is longer. Tokenizers that work on bytes produce at most one token
+/// for each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
 /// 2's](https://www.npmjs.com/package/@anthropic-ai/tokenizer) to NFKC, in which `U+FDFA` grows
 /// from 3 bytes to 33. Some models' tokenizers are secret, so a charge must never depend on this
 /// bound alone.

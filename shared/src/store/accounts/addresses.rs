@@ -199,7 +199,7 @@ impl Store {
                 writes.extend(self.free_address(&account));
             }
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {

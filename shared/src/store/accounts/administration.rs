@@ -110,7 +110,7 @@ impl Store {
             }
             writes.extend(self.note_change(&seen, &after));
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied

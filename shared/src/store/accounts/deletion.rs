@@ -70,7 +70,7 @@ impl Store {
                 writes.push(self.leave_administrators(&seen.id));
             }
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
@@ -207,8 +207,8 @@ impl Store {
         until: Instant,
         erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read the account before its data: if the deleted account has no holds at that moment, no
-        // chat can be added afterwards.
+        // Read the account before its data: if the deleted account doesn't contain holds then,
+        // chats can't be added afterwards.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -268,9 +268,9 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Returns the tables and keys of some of the user's items. The result is empty only if no
-    /// items are left. Idempotency records aren't included, because they don't contain personal
-    /// data and DynamoDB deletes them by TTL.
+    /// Returns some of the user's items, as tables and keys. The result is empty only if no items
+    /// are left. Idempotency records aren't included, because they don't contain personal data and
+    /// DynamoDB deletes them by TTL.
     async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client

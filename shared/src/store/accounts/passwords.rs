@@ -1,5 +1,5 @@
-//! Changes of passwords. Each change raises the account's epoch, which ends every session and link,
-//! and removes a pending address.
+//! Password changes. Each change raises the account's epoch, which ends every session and link, and
+//! removes a pending address.
 
 use uuid::Uuid;
 

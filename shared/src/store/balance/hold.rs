@@ -136,7 +136,7 @@ impl Hold {
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
     }
 
-    /// Returns the chat's quote, whose bound is the amount of the hold.
+    /// Returns the chat's quote. Its bound is the amount of the hold.
     pub fn quote(&self) -> &Quote {
         &self.quote
     }

@@ -193,8 +193,8 @@ pub struct FreeWork {
 }
 
 impl FreeWork {
-    /// Returns the free work on the day of the Unix time `now`, of API keys with a limit if
-    /// `is_limited` is true, otherwise of all other callers.
+    /// Returns the free work on the day of the Unix time `now`. If `is_limited` is true, it is the
+    /// free work of API keys with a limit, otherwise that of all other callers.
     pub fn at(now: u64, is_limited: bool) -> Self {
         Self { day: day(now), is_limited }
     }

@@ -162,9 +162,9 @@ enum Obstacle {
     OutdatedId(u64),
     /// The limit of closed ids is reached, but some of the closed ids are outdated.
     TooManyClosedIds,
-    /// The account lacks a map. An account that was created before minutes were counted has no map
-    /// of minutes; an account that was restored to a time before the API key was created may have
-    /// no map of purses.
+    /// A map is missing from the account. An account that was created before minutes were counted
+    /// has no map of minutes; an account that was restored to a time before the API key was created
+    /// may have no map of purses.
     MissingMaps,
 }
 
@@ -462,7 +462,7 @@ fn unless_expired(account: &Account, refusal: Refusal, now: u64) -> Refusal {
     }
 }
 
-/// Returns the obstacle if the account lacks a map that the reserve changes.
+/// Returns the obstacle if a map that the reserve changes is missing from the account.
 fn missing_maps(account: &Account, hold: &Hold) -> Option<Refusal> {
     let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
     let lacks_maps = account.minutes.is_none() || lacks_purses;

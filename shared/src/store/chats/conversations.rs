@@ -32,8 +32,8 @@ use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
-/// A character that sorts after every character in keys. A prefix followed by this character is the
-/// upper end of the range of keys with that prefix.
+/// A character that sorts after every character in keys. A prefix and this character together sort
+/// after all keys with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
 /// The maximum length of a title that is taken from a message, in characters.
@@ -250,7 +250,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns the ids of some of the user's conversations that await erasure.
+    /// Returns ids of the user's conversations that await erasure. There may be more.
     pub(in crate::store) async fn deleted_conversations(
         &self,
         user_id: &str,
@@ -351,8 +351,8 @@ const UNTITLED: &str = "Untitled";
 
 /// Returns the title for a conversation that this chat begins: the first line of the message that
 /// contains text, shortened at a word boundary if it is too long. `site/chat/sidebar.js` shows the
-/// same title until the API replies. Earlier releases also used lines that are the fence of a code
-/// block, and the first releases shortened the line anywhere.
+/// same title until the API replies. Earlier releases also used code fences as titles, and the
+/// first releases didn't look for a word boundary.
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));

@@ -47,7 +47,7 @@ struct ChatMessage {
 }
 
 impl ChatKey {
-    /// Creates the key of one of this user's chats.
+    /// Creates the key of a user's chat.
     pub fn new(user_id: &str, chat_id: &str) -> Self {
         Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
     }
@@ -141,8 +141,8 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// Returns the keys of some of a day's chats, oldest first and after the id `after`. Also
-    /// returns the last id, if there may be more chats.
+    /// Returns a page of the keys of a day's chats, oldest first, starting after the id `after`.
+    /// Also returns the page's last id, if there may be more chats.
     pub async fn chats_of_day(
         &self,
         day: Day,

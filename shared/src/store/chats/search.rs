@@ -134,7 +134,7 @@ impl Store {
                 }
             }
         }
-        // Months before the filter's first day contain no matching chats.
+        // The months before the filter's first day can't contain matching chats.
         let first = millis_of(&page.least).map_or_else(String::new, month);
         let next = next.filter(|next| !matches!(next, PageStart::In(of) if *of < first));
         Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))

@@ -117,7 +117,7 @@ fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
     lines
 }
 
-/// The attributes of a ledger row that the figures need.
+/// The ledger row attributes that the figures need.
 #[derive(Deserialize)]
 struct PricedRow {
     user_id: String,

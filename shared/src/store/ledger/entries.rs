@@ -12,7 +12,7 @@ use crate::values::{Entry, EntryKind, Payment, charges};
 /// A string that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// The attributes of a ledger row that the daily figures need.
+/// The ledger row attributes that the daily figures need.
 #[derive(Deserialize)]
 pub(in crate::store) struct CountedRow {
     pub(in crate::store) user_id: String,
@@ -42,7 +42,7 @@ impl CountedRow {
     }
 }
 
-/// Returns true if rows with this partition key are changes of balances. All other rows are
+/// Returns true if rows with this partition key record changes of a balance. All other rows are
 /// administrators' acts.
 fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)

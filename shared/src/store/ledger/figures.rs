@@ -17,8 +17,8 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// How long after its end a day is closed, in milliseconds. Neither a chat nor an index update
-/// takes this long.
+/// How long the figures of a day can still change after its end, in milliseconds. Neither a chat
+/// nor an index update takes this long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are computed at a time.

@@ -1,8 +1,8 @@
-//! Interventions: all acts of administrators on accounts except changes of a role, a state or a
+//! Interventions: all administrators' acts on accounts except changes to a role, a state or a
 //! balance.
 //!
 //! The transaction of an intervention also checks that the caller is still an administrator, and
-//! writes a ledger row into the partition for changes of roles and states. The row's id is fixed
+//! writes a ledger row into the partition for changes to roles and states. The row's id is fixed
 //! before the first attempt. If a refused transaction's row exists, an earlier attempt was applied
 //! but the reply was lost.
 
@@ -110,7 +110,7 @@ impl Store {
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
         // Each attempt needs a new request token, because the transaction's bytes depend on the
-        // account as it was read.
+        // account that was just read.
         if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied)
         {
             return Ok(None);

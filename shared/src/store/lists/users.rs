@@ -20,8 +20,8 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// The greatest character. A prefix followed by this character is the upper end of the range of
-/// strings with that prefix.
+/// The greatest character. A prefix and this character together sort after all strings with that
+/// prefix.
 const LAST: char = '\u{10ffff}';
 
 /// The maximum length of a prefix in a search, in bytes. A sort key can be at most 1024 bytes long.

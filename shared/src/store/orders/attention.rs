@@ -40,7 +40,8 @@ impl Order {
         self.stranded.is_some() || self.facts.is_disputed()
     }
 
-    /// Returns the number of disputes, if administrators haven't been notified of all of them.
+    /// Returns how many disputes the order has, if administrators haven't been notified of all of
+    /// them.
     fn untold_disputes(&self) -> Option<u64> {
         let disputes = u64::try_from(self.facts.disputes.len()).unwrap_or(u64::MAX);
         (disputes > self.disputes_told).then_some(disputes)

@@ -21,15 +21,15 @@ const UNPAID: u64 = 7 * 86_400_000;
 /// each order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
-/// The length of the period of older orders that a run inspects in addition, in days.
+/// Each run also inspects older orders, from a period of this many days.
 const PERIOD: u64 = 28;
 
 /// How many orders are deleted at a time.
 const AT_A_TIME: usize = 10;
 
-/// Returns the first day of the period of older orders that a run on this day inspects. The daily
-/// runs take turns at the periods, starting with the oldest. The number of turns is a power of two,
-/// so that it rarely changes as periods are added.
+/// Returns the first day of the older period that a run on this day inspects. The daily runs take
+/// turns at the periods, starting with the oldest. The number of turns is a power of two, so that
+/// it rarely changes as periods are added.
 fn older_period(today: Day) -> Day {
     let age = today.number().saturating_sub(FIRST_DAY.number());
     let turns = (age / PERIOD + 1).next_power_of_two();

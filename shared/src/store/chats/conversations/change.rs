@@ -11,7 +11,7 @@ use crate::values::{Instructions, Title};
 /// How often unpinning a conversation is attempted while chats use it.
 const UNPINNINGS: usize = 10;
 
-/// A change of a conversation. At least one field is set; `None` leaves a field unchanged.
+/// A change to a conversation. At least one field is set; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationChange {
     /// The new title.

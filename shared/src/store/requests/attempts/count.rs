@@ -101,7 +101,7 @@ pub(super) enum CountOutcome {
     Full { reset: u64, known: BTreeSet<String> },
 }
 
-/// The way in which an attempt is added to a count that was just read.
+/// How an attempt is added to a count.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
     /// The attempt is one of the free attempts.
@@ -113,7 +113,7 @@ enum Admission {
 }
 
 impl Count {
-    /// Returns the way in which the next attempt is admitted. `None` if it is refused.
+    /// Returns how the next attempt is admitted. `None` if it is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// A write that adds an attempt to a count, if the count still allows this admission. `seen` is
-    /// the count as just read.
+    /// the count, which must be freshly read.
     fn take(
         &self,
         admission: Admission,
