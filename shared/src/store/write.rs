@@ -54,7 +54,7 @@ macro_rules! conditional {
     };
 }
 
-/// A function that extracts the item that failed the condition from an error.
+/// A function that takes an error and extracts the item that failed the condition.
 macro_rules! shown {
     ($error:ident) => {
         |error| match error {

@@ -177,8 +177,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown, [`StoreError::NotAccepted`] or
-    /// [`Error::Forbidden`] if the caller is no longer an administrator, and the failure that
-    /// [`Adjustment::using`] has set if the source is used up.
+    /// [`Error::Forbidden`] if the caller is no longer an administrator, and the source's own
+    /// failure if the source is used up.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let outcome = self.move_credits(adjustment, now).await?;
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;

@@ -130,7 +130,7 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// Returns by how many refunds the earlier minutes exceed their limits.
+    /// Returns the surplus of the minutes before `minute`: how many refunds exceed their limits.
     pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))

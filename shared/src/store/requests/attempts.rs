@@ -6,8 +6,8 @@
 //! attempt has a random id, so it counts only once even if the SDK repeats the write.
 //!
 //! A client that logged in or registered before, from the same device or network, has a separate
-//! count. If an attacker uses up the count for unknown clients, only unknown clients are therefore
-//! locked out
+//! count. Therefore, an attacker who uses up the count for unknown clients locks out only unknown
+//! clients
 //! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
 mod count;
