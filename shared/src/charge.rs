@@ -1,5 +1,6 @@
-//! Charging a chat. A chat's credits are held before the AI is called, and then spent with the
-//! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
+//! Charging a chat. A chat's credits are held before the AI is called, and then either spent when
+//! the answer is stored, or returned. docs/internals/money.md explains why balances are always
+//! correct, even after failures.
 
 mod begin;
 mod chosen_model;
@@ -34,11 +35,12 @@ pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
 };
 
-/// How long an answer waits at most while the use of its API key is recorded, or while an e-mail
-/// about a low balance is written.
+/// How long a finished answer may be delayed while the last use of its API key is recorded, or
+/// while an e-mail about a low balance is queued.
 const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
-/// The failures that sending a message can have, in addition to the failures of every request.
+/// The ways in which sending a message can fail, in addition to the failures that any request can
+/// have.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::CostsMore,
@@ -58,8 +60,7 @@ pub const FAILURES: &[Failure] = &[
     Failure::NotCharged,
 ];
 
-/// A chat whose credits are held. If the chat isn't answered, its credits stay held until
-/// the lease ends.
+/// A chat whose credits are held. If it is never answered, they are held until the lease ends.
 pub struct Charge {
     app: AiApp,
     chat_id: Uuid,
@@ -69,7 +70,7 @@ pub struct Charge {
     after: Option<ParentChat>,
     prompt: Prompt,
     model: ChosenModel,
-    /// True if the answer's maximum length was reduced, so that the hold covers the price.
+    /// True if the maximum length of the answer was reduced to fit the hold.
     shortened: bool,
     hold: Hold,
     /// The API key with which the chat was sent.
@@ -77,29 +78,30 @@ pub struct Charge {
     limits: ChatLimits,
     started: u64,
     patience: Duration,
-    /// True if the client knows the chat's idempotency key, with which it can stop the chat.
+    /// True if the client chose the chat's idempotency key. It can then stop the chat with this
+    /// key.
     can_be_stopped: bool,
 }
 
 /// A chat that was answered, stored and paid for.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
-    /// The chat as it is stored.
+    /// The stored chat.
     pub chat: Chat,
-    /// The remaining quota of chats in this minute.
+    /// How many more chats may begin in this minute.
     pub this_minute: Limit,
 }
 
 impl Charge {
     /// Calls the AI, and stores the answer or returns the credits. If the conversation is deleted
-    /// in the meantime, the chat is stored without a conversation. A listener gets each piece of
-    /// the answer immediately; if the listener disconnects, the chat continues. If the chat is
-    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered until then.
+    /// in the meantime, the chat is stored without a conversation. A listener receives each piece
+    /// of the answer immediately; if it disconnects, the chat continues. If the chat is
+    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered before.
     ///
     /// # Errors
     /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
-    /// credits could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the
-    /// answer could not be stored.
+    /// credits couldn't be returned yet, and [`Error::NotCharged`] or [`Error::Unavailable`] if the
+    /// answer couldn't be stored.
     pub async fn answer(mut self, listener: Option<Listener>) -> Result<ChargedChat> {
         let answer = self.ask(listener.as_ref()).await?;
         let chat = self.priced(answer, listener.is_some());
@@ -121,7 +123,7 @@ impl Charge {
         };
         for usage in &unanswered.worked {
             let price = self.hold.quote().charge(usage);
-            // The provider may have written or reasoned more than it has sent.
+            // The provider may have generated more text or reasoning than it has sent.
             let least = match usage.estimated && self.hold.quote().depends_on_usage() {
                 true => self.limits.of_cut(),
                 false => Credits::ZERO,
@@ -131,12 +133,13 @@ impl Charge {
         Err(refund(&self.app, &self.hold, self.limits, Refund::Counted, unanswered.into()).await)
     }
 
-    /// Returns the chat with its answer and its cost. Adds the work to the hold's free work if a
-    /// cut answer's model tokens weren't counted, and records what the hold doesn't cover.
+    /// Returns the chat with its answer and its cost. If the answer was cut off before its model
+    /// tokens were counted, adds an estimate to the hold's free work. Also records the part of the
+    /// price that exceeds the hold.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
         let by_usage = self.hold.quote().depends_on_usage();
         // A stopped answer that wasn't streamed costs the whole hold, because the function can't
-        // tell how much of it the provider has written.
+        // tell how much of it the provider has generated.
         let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
         if by_usage && answer.closed && answer.usage.estimated && !costs_whole_hold {
             self.hold.add_free_work(self.limits.of_cut());
@@ -178,8 +181,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
-        // Every attempt uses this time, so that no chat becomes late because its conversation was
-        // deleted or its key was used.
+        // All attempts use the same time. If the conversation was deleted or the key was used, the
+        // second attempt would otherwise be late if the lease ended in the meantime.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;
@@ -203,7 +206,7 @@ impl Charge {
                     self.hold = self.hold.with_new_settle_token();
                     chat = chat.of(None, None);
                 }
-                // A client that has received the answer pays for it.
+                // The client has already received the answer, so it is charged.
                 SettleOutcome::KeyUsed if is_streamed => {
                     self.hold = self.hold.with_new_settle_token().unrecorded();
                 }
@@ -217,8 +220,8 @@ impl Charge {
     }
 }
 
-/// Completes a write on which the answer doesn't depend. A failure is only logged, because the
-/// user's next chat tries again. The log line says that `what` wasn't written.
+/// Completes a write that the answer doesn't depend on. A failure is only logged, because the
+/// user's next chat retries the write. `what` names the write in the log.
 async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
     match timeout(TIME_TO_NOTE, writing).await {
         Ok(Ok(())) => {}
@@ -227,16 +230,16 @@ async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>
     }
 }
 
-/// Notes the day on which the API key was used.
+/// Records that the API key was used on this day.
 async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
     if let Some(key) = api_key {
         by_the_way("the last use of an API key", app.store.note_use(key, now)).await;
     }
 }
 
-/// Completes when the user has stopped this hold's chat. Polls the store, first after one interval,
-/// so that an answer that is complete earlier costs no read. Never completes if `is_watched` is
-/// false.
+/// Completes once the user has stopped the chat of this hold. Polls the store at regular intervals.
+/// The first poll is one interval away, so a fast answer doesn't cost a read. Never completes if
+/// `is_watched` is false.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
         future::pending::<()>().await;
@@ -258,7 +261,7 @@ async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
 pub struct AnswerStream {
     chat_id: String,
     began: u64,
-    /// The model's name in the price list, if there is a list.
+    /// The model's name in the price list. `None` without a price list.
     listed: Option<String>,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
@@ -266,12 +269,11 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    /// Calls the AI, and waits for reasoning, a part of the answer, or the end of an empty answer.
-    /// Waits only as long as a stream may be silent, so that proxies don't cut off a slow model's
-    /// stream.
+    /// Calls the AI, and waits until it sends reasoning or a part of the answer, or ends an empty
+    /// answer. If the model is slow, returns before proxies would cut off a silent stream.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`], if it fails during this wait.
+    /// The errors of [`Charge::answer`], if the answer fails during this wait.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
@@ -299,8 +301,8 @@ impl AnswerStream {
         self.began
     }
 
-    /// Returns the next piece. `None` after the last piece. The piece contains the model's name in
-    /// the price list, if the list contains the model.
+    /// Returns the next piece. `None` after the last piece. If the model is in the price list, the
+    /// piece contains its name in the list.
     pub async fn next(&mut self) -> Option<Piece> {
         loop {
             let piece = match self.first.take() {
@@ -332,7 +334,7 @@ fn broken<T>(error: JoinError) -> Result<T> {
     Err(Error::Internal(format!("answering {how}; the tokens return when the lease ends")))
 }
 
-/// Releases the hold. Returns `error`, or a failure that says that the credits are still held.
+/// Releases the hold. Returns `error`, or [`Error::AiFailedTokensHeld`] if the release fails.
 async fn refund(
     app: &AiApp,
     hold: &Hold,

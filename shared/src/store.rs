@@ -1,12 +1,12 @@
-//! The functions use DynamoDB only through this module. Each submodule contains the operations on a
-//! few kinds of items; only [`balance`] and [`orders`] move credits.
+//! All access to DynamoDB goes through this module. Each submodule contains the operations on a few
+//! kinds of items. Only [`balance`] and [`orders`] move credits.
 //!
-//! The SDK repeats a request if its reply was lost, so a write may be sent twice. It still takes
+//! The SDK repeats a request if the reply was lost, so a write may arrive twice. It still takes
 //! effect only once: either a condition rejects the second copy, or both copies write the same
 //! bytes.
 //!
-//! Functions named `account_..` read a whole account with strong consistency. Functions named
-//! `user_..` read an account from an index, which may lag by a moment.
+//! Functions with the prefix `account_` read a whole account with strong consistency. Functions
+//! with the prefix `user_` read an account from an index, which may lag by a moment.
 
 mod accounts;
 mod backoff;

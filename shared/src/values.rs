@@ -1,4 +1,4 @@
-//! The product's values: amounts, accounts, credentials, chats and ledger entries. This module
+//! The types of the domain: amounts, accounts, credentials, chats and ledger entries. This module
 //! doesn't depend on the store, HTTP or the settings.
 
 mod account;

@@ -1,4 +1,4 @@
-//! The beginning of a chat: its credits are held, and its prompt is assembled.
+//! Begins a chat: places a hold and assembles the prompt.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use crate::values::idempotency::REMEMBERED;
 use crate::values::{Chat, Credential, Message, Turn};
 use crate::{App, Credits, Error, Request, Result, http};
 
-/// The time that a function keeps for storing the answer or returning the credits.
+/// How much of a function's time is reserved for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long a lease lasts after the function's time has ended, in seconds. During this time, the
-/// function's last write may still arrive at the store.
+/// How long a lease outlasts its function's time limit, in seconds. In this time, the function's
+/// last write may still arrive at the store.
 const LEASE_AFTER: u64 = 30;
 
-/// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
-/// request is running.
+/// The `Retry-After` header's value, in seconds, if a retry arrives while the first request is
+/// still running.
 const COME_AGAIN: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
     /// The credits are held; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished with this chat. No credits
-    /// were taken.
+    /// An earlier request with the same idempotency key has finished with this chat. No credits are
+    /// reserved.
     Replayed(Box<Chat>),
 }
 
@@ -56,19 +56,18 @@ impl From<StoreError> for NoCharge {
 }
 
 impl Charge {
-    /// Holds the credits for a chat, and reads the conversation that precedes the chat. Call this
-    /// after all other checks.
+    /// Holds the credits for a chat, and reads the conversation that precedes the chat. Must be
+    /// called after all other checks.
     ///
     /// # Errors
     /// The error in [`NewChat::model`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
     /// errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::InsufficientTokens`],
     /// [`Error::KeyLimitReached`], [`Error::CostsMore`], [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. After an error no credits are taken, with one
-    /// exception: the reserve may take credits although it returns [`Error::Unavailable`]. These
-    /// credits are returned after the lease ends. If the conversation or the user's instructions
-    /// can't be read after the reserve, the credits are returned. If the credits can't be returned
-    /// yet, the error is [`Error::AiFailedTokensHeld`].
+    /// conversation lacks the new chat's parent. After an error, no credits are held, with one
+    /// exception: if the error is [`Error::Unavailable`], the credits may be held until the lease
+    /// ends. If the conversation or the user's instructions can't be read after the reserve, the
+    /// credits are returned; if that fails too, the error is [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -82,7 +81,7 @@ impl Charge {
         }
     }
 
-    /// Like [`Charge::begin`], but a replay is an error.
+    /// Like [`Charge::begin`], but returns a replay as an error.
     async fn begin_unless_replayed(
         app: &AiApp,
         req: &Request,
@@ -143,7 +142,7 @@ impl Charge {
     }
 }
 
-/// The parts of a conversation that the AI gets with a new message.
+/// The parts of a conversation that are sent to the AI with a new message.
 #[derive(Default)]
 struct ConversationContext {
     /// The chats that precede the new chat.
@@ -152,14 +151,14 @@ struct ConversationContext {
     instructions: Option<String>,
 }
 
-/// The outcome of reading the conversation before a new chat.
+/// The outcome of reading the conversation that precedes a new chat.
 enum ReadOutcome {
     Read(ConversationContext),
     /// The conversation doesn't exist, or lacks the new chat's parent.
     Missing(Error),
 }
 
-/// Returns the conversation before the new chat, unless an earlier request with the same
+/// Returns the conversation that precedes the new chat, unless an earlier request with the same
 /// idempotency key has finished.
 async fn replay_or_context(
     app: &AiApp,
@@ -216,7 +215,7 @@ async fn replay_or_refuse(
     missing: Error,
     now: u64,
 ) -> NoCharge {
-    // If the account doesn't accept the credential, the caller learns nothing else.
+    // If the account doesn't accept the credential, don't reveal anything else to the caller.
     let account = match app.store.account_with(caller).await {
         Ok(account) => account,
         Err(error) => return error.into(),
@@ -245,8 +244,8 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
 /// doesn't call the AI.
 ///
 /// # Errors
-/// [`NoCharge::Replayed`] with the result; [`Error::NoSuchModel`] if the caller may not use the
-/// model that answered, [`Error::KeyReused`], and [`Error::ChatDeleted`].
+/// [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't allowed to
+/// use the model that answered, [`Error::KeyReused`], and [`Error::ChatDeleted`].
 async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), NoCharge> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(());
@@ -268,7 +267,7 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     }
 }
 
-/// A hold that may still be too small for its chat, with the data for further reserves.
+/// A hold that may still be too small for its chat, with the data that is needed to reserve again.
 struct PendingHold<'a> {
     app: &'a AiApp,
     caller: &'a Credential,
@@ -279,7 +278,7 @@ struct PendingHold<'a> {
     now: u64,
 }
 
-/// The outcome of a hold's first reserve, and the data that was read at the same time.
+/// The outcome of a hold's first reserve, and the data that was read in parallel.
 struct Placed {
     /// `None` if the credits are held.
     shortage: Option<Shortage>,
@@ -307,8 +306,8 @@ impl<'a> PendingHold<'a> {
         Self { app, caller, key, max_cost, limits, hold, now }
     }
 
-    /// Places the hold, and at the same time reads the chats with these ids. Then reads the user's
-    /// instructions. If a read fails, the credits are returned.
+    /// Places the hold, and reads the chats with these ids in parallel. Then reads the user's
+    /// instructions. If a read fails, returns the credits.
     async fn place(&mut self, context: &Context, ids: &[String]) -> Result<Placed, NoCharge> {
         let (app, caller) = (self.app, self.caller);
         let (reserved, chats, ()) = tokio::join!(
@@ -330,8 +329,8 @@ impl<'a> PendingHold<'a> {
         }
     }
 
-    /// Interprets the outcome of a reserve. Returns the shortage if a smaller hold may be enough
-    /// for the chat, and `None` if the credits are held.
+    /// Interprets the outcome of a reserve. Returns `None` if the credits are held, and the
+    /// shortage if a smaller hold may be enough for the chat.
     async fn shortage(
         &self,
         reserved: store::Result<ReserveOutcome>,
@@ -349,17 +348,17 @@ impl<'a> PendingHold<'a> {
         }
     }
 
-    /// Makes the hold large enough for the prompt with this bound. After a shortage, reserves again
-    /// with a smaller amount. Returns the answer's maximum number of model tokens if the hold
-    /// doesn't cover the longest answer.
+    /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
+    /// If the hold doesn't cover the longest answer, returns the maximum length of the answer that
+    /// it covers, in model tokens.
     async fn fit(
         &mut self,
         bound: &Bound,
         mut shortage: Option<Shortage>,
     ) -> Result<Option<u32>, NoCharge> {
         let least = bound.least();
-        // Other chats may lower the balance between two reserves. Each reserve asks for less than
-        // the previous reserve, and the last one for at least `least`.
+        // Other chats may lower the balance between two reserves. Each reserve is for a smaller
+        // amount than the previous one, but at least `least`.
         while let Some(short) = shortage {
             let amount = self.affordable(bound, short);
             if amount < least {
@@ -375,8 +374,8 @@ impl<'a> PendingHold<'a> {
         if shortened_to.is_none() || held >= least {
             return Ok(shortened_to);
         }
-        // The hold covers less than `least` only if the first reserve took `max_cost`, before the
-        // prompt was known.
+        // The hold can be below `least` only if the first reserve was limited by `max_cost`, before
+        // the prompt was known.
         let had = Shortage::Balance {
             balance: self.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
@@ -390,7 +389,7 @@ impl<'a> PendingHold<'a> {
     /// prompt, or all that is available if that is less.
     fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
         let most = match shortage {
-            // The key's owner keeps half of the balance.
+            // Leave half of the balance to the key's owner.
             Shortage::Balance { balance, .. } if self.hold.is_limited() => {
                 bound.most().min(balance.part_of(2).max(bound.least()))
             }
@@ -399,7 +398,7 @@ impl<'a> PendingHold<'a> {
         most.min(shortage.available()).min(self.max_cost.unwrap_or(Credits::MAX))
     }
 
-    /// Returns the failure for a shortage or a `max_cost` that leaves less than `least`.
+    /// Returns the failure if a shortage or `max_cost` leaves less than `least`.
     fn too_little(&self, shortage: Shortage, least: Credits) -> Error {
         match self.max_cost.filter(|max_cost| *max_cost < least) {
             Some(most) => Error::CostsMore { cost: least, most },
@@ -407,7 +406,7 @@ impl<'a> PendingHold<'a> {
         }
     }
 
-    /// Returns the failure of a refused hold whose amount can't be changed.
+    /// Returns the failure if a hold is refused and its amount can't be changed.
     async fn refuse_hold(&self, shortage: Shortage) -> Error {
         let error = shortage.failure(self.hold.quote().bound(), false);
         match shortage {
@@ -417,8 +416,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Returns `error` after a refused reserve. If a copy of the reserve may still arrive at the
-    /// store, closes the hold's id first. Otherwise the late copy could take credits that the user
-    /// buys after the refusal.
+    /// store, closes the hold's id first. Otherwise, the delayed copy could reserve credits that
+    /// the user buys after the refusal.
     async fn abandon(&self, error: Error) -> Error {
         let error = error.advised(self.app.config.advice());
         if !self.hold.was_sent_again() {
@@ -432,8 +431,8 @@ impl<'a> PendingHold<'a> {
 }
 
 /// Returns the user's instructions for all conversations. Reads the store only if the account has
-/// instructions and the message came through this API's own endpoints. OpenAI's clients send
-/// everything that the AI should know.
+/// instructions and the message came through this API's own endpoints. OpenAI clients send all
+/// instructions themselves.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {
@@ -462,7 +461,7 @@ fn assemble(
     Prompt { instructions, ..Prompt::after(turns, message.text()) }
 }
 
-/// Returns the last chats whose sizes fit into `room` together, as turns, oldest first.
+/// Returns as many of the newest chats as fit into `room` together, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {

@@ -1,4 +1,4 @@
-//! The model that a chat asks for, with its fare.
+//! The model that is chosen for a chat, with its fare.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
-/// The smallest maximum length of an answer, in model tokens. If the credits cover less, the chat
-/// is refused.
+/// The smallest maximum length of an answer, in model tokens. If the credits don't cover an answer
+/// of this length, the chat is refused.
 const LEAST_ANSWER: u64 = 64;
 
-/// Like [`LEAST_ANSWER`], but for requests under `/v1`. The length is greater because programs
-/// can't use half of a function call.
+/// Like [`LEAST_ANSWER`], but for requests under `/v1`. It is greater, because programs can't use
+/// an incomplete function call.
 const LEAST_FOR_PROGRAMS: u64 = 1024;
 
-/// An upper bound of the model tokens in the user's instructions when a prompt quotes them,
-/// including the sentence that introduces the quotation.
+/// The most model tokens that the user's instructions can take up in a prompt, including the
+/// sentence that introduces them.
 const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
@@ -46,14 +46,14 @@ impl Listed {
 }
 
 impl ChosenModel {
-    /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
-    /// finds by this name, or the default model if the request contains no name. If the caller may
-    /// use only some models, the default is the first of these in the list. Without a price list,
-    /// the providers in the settings answer at the price in the settings, whatever the name.
+    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds by this
+    /// name, or the default model if the request doesn't name one. The default is the first model
+    /// in the list that the caller may use. Without a price list, the name is ignored: the
+    /// providers in the settings answer at the price in the settings.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list contains no such model and `unknown` refuses it, or if
-    /// the caller may not use it, and the errors of
+    /// [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses such
+    /// names, or if the caller isn't allowed to use the model. Also the errors of
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
@@ -102,8 +102,8 @@ impl ChosenModel {
     }
 
     /// Returns the quote before the conversation is read. For a fare by usage, the quote assumes
-    /// the longest context that the settings allow. The prompt of a request under `/v1` is already
-    /// known, so its bound is returned too.
+    /// the longest context that the settings allow. A request under `/v1` already contains its
+    /// whole prompt, so the bound is returned as well.
     pub(super) fn quote(
         &self,
         app: &AiApp,
@@ -133,7 +133,7 @@ impl ChosenModel {
         }
     }
 
-    /// Returns the quote for a message and at most this number of model tokens around it.
+    /// Returns the quote for a message with a context of at most `context` model tokens.
     fn quote_with_context(&self, rates: Rates, message: &Message, context: usize) -> Quote {
         let alone = Prompt::after(Vec::new(), message.text());
         let context = u64::try_from(context).unwrap_or(u64::MAX);
@@ -153,7 +153,7 @@ impl ChosenModel {
         let longest = self.ai.longest_answer(Some(prompt));
         let least = match prompt.given {
             false => LEAST_ANSWER,
-            // The program has chosen a maximum length, so it doesn't expect a shorter answer.
+            // A program that sets a maximum length doesn't expect a shorter answer.
             true if longest < self.ai.longest_answer(None) => longest.into(),
             true => LEAST_FOR_PROGRAMS,
         };
@@ -202,7 +202,7 @@ impl Bound {
         self.rates.bound(self.prompt, self.longest)
     }
 
-    /// Returns the smallest amount for which the AI is asked.
+    /// Returns the smallest amount for which the AI is called.
     pub(super) fn least(&self) -> Credits {
         self.rates.bound(self.prompt, self.least)
     }
@@ -216,8 +216,8 @@ impl Bound {
 }
 
 /// Returns an upper bound of the model tokens in a prompt that consists of an empty message in a
-/// new conversation, for a user with these instructions. Pages add the message's and the
-/// conversation's bounds to it.
+/// new conversation, for a user with these instructions. The web pages add the bounds of the
+/// message and of the conversation.
 pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 {
     let instructions = instructions.map(str::to_owned).into_iter().collect();
     let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };

@@ -10,7 +10,7 @@ use crate::values::ParentChat;
 pub enum Context {
     /// Nothing, because the message begins a new conversation.
     New,
-    /// A branch of a conversation.
+    /// The messages in a branch of a conversation.
     Conversation {
         /// The conversation's id.
         id: String,
@@ -22,7 +22,7 @@ pub enum Context {
 }
 
 impl Context {
-    /// Returns the id of the conversation to which the new chat belongs.
+    /// Returns the id of the new chat's conversation. `None` if the chat isn't part of one.
     pub(super) fn conversation(&self, chat_id: Uuid) -> Option<String> {
         match self {
             Self::New => Some(chat_id.to_string()),

@@ -25,10 +25,10 @@ pub struct NewChat {
     pub context: Context,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
-    /// The model that the request asks for. An error is returned only if no earlier request with
-    /// the same idempotency key has finished.
+    /// The requested model. If the model can't be used, the error is returned only if no earlier
+    /// request with the same idempotency key has finished.
     pub model: Result<ChosenModel>,
-    /// The most that the chat may cost, if the request says so.
+    /// The request's limit on the chat's cost, if it sets one.
     pub max_cost: Option<Credits>,
 }
 
@@ -39,13 +39,13 @@ pub struct RequestKey {
     pub id: String,
     /// The hash of the payload.
     pub fingerprint: String,
-    /// True if the key was generated for this request, so no earlier request can have used it.
+    /// True if the key was generated for this request, so that no earlier request can have used it.
     pub fresh: bool,
     /// True if the client chose the key, and can therefore stop the chat.
     pub by_client: bool,
 }
 
-/// The form of the answer that an OpenAI client asks for.
+/// The answer format that an OpenAI client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     /// A chat completion.
@@ -62,14 +62,14 @@ impl AnswerForm {
         }
     }
 
-    /// Returns the hash of a request. The hash includes the form, so a completion and a response
-    /// with the same body have different hashes.
+    /// Returns the hash of a request. The hash includes the format, so that the same body has
+    /// different hashes for a completion and for a response.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// Returns the hash of a Codex request without the field `client_metadata`, because Codex
-    /// changes the order in that field when it sends the request again.
+    /// Returns the hash of a Codex request without the `client_metadata` field, because Codex may
+    /// reorder the contents of that field when it retries the request.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -84,8 +84,8 @@ impl AnswerForm {
 
 impl RequestKey {
     /// Returns the idempotency key for a request from an OpenAI client: the key that the client
-    /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
-    /// request contains none of these.
+    /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if none of
+    /// these applies.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -134,7 +134,7 @@ impl RequestKey {
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
         let now = app.clock.millis();
-        // SAM CLI reports the time of its own start as the time of every request.
+        // SAM CLI reports its own start time as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
         let user_id = caller.user_id();
         let request = UnkeyedRequest { user_id, payload: &fingerprint, again, came };
@@ -170,8 +170,8 @@ pub struct Body {
     token: Option<String>,
 }
 
-/// Reads the caller and the message, which continues one of the caller's conversations or begins a
-/// new one.
+/// Reads the caller and the message from a request. The message continues one of the caller's
+/// conversations, or begins a new conversation.
 ///
 /// # Errors
 /// The errors of an invalid request or access token.
@@ -180,8 +180,8 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     asked(app, key, http::json(req)?, http::authorization(req)?).await
 }
 
-/// Like [`read`], but for old clients' routes, which also accept a form as the body, and a header
-/// `Authorization` that contains only the token.
+/// Like [`read`], but for the routes of old clients, which also accept a form as the body and an
+/// `Authorization` header that contains only the token.
 ///
 /// # Errors
 /// The errors of [`read`].
@@ -242,7 +242,8 @@ const UNLISTED: &str =
 /// The error message for a request with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
-/// The error message if `after` is a message in another conversation, or a deleted message.
+/// The error message if `after` refers to a deleted message, or to a message in a different
+/// conversation.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
@@ -262,8 +263,9 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
     }
 }
 
-/// Returns the payload that an idempotency key identifies. Requests that differ only in `max_cost`
-/// have the same payload. A request without a model has the same payload as in earlier releases.
+/// Returns the payload of a request. When an idempotency key is used again, the hashes of the
+/// payloads are compared. Requests that differ only in `max_cost` have the same payload. Without a
+/// model, the payload is the same as in earlier releases.
 fn payload(context: &Context, message: &Message, model: Option<&str>) -> Value {
     let payload = match context {
         Context::New | Context::Given(_) => json!(["chat", message.text()]),

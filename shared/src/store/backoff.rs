@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use crate::aws::OPERATION;
 use crate::store::{Result, StoreError};
 
-/// Pauses of growing, random length between retries, within the time that one call may take.
+/// The pauses between retries. They are random and grow longer, up to the time limit of one call.
 pub(in crate::store) struct Backoff {
     until: Instant,
-    /// The length of the next pause, before randomness.
+    /// The length of the next pause, before it is randomized.
     length: Duration,
 }
 
@@ -20,7 +20,7 @@ impl Backoff {
     /// Sleeps until the next retry. Returns `false` at once if the remaining time is too short.
     pub(in crate::store) async fn pause(&mut self) -> bool {
         let mut random = [0_u8; 1];
-        // Without randomness, the pauses are only longer than necessary.
+        // If no random byte is available, the pause is merely longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
         let pause = self.length.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {
@@ -31,10 +31,11 @@ impl Backoff {
         true
     }
 
-    /// Sleeps until the next attempt of an operation that other writes keep disturbing.
+    /// Sleeps until the next attempt of an operation that conflicts with other writes.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with this cause, at once, if the remaining time is too short.
+    /// [`StoreError::Unavailable`] with this cause, without sleeping, if the remaining time is too
+    /// short.
     pub(in crate::store) async fn try_again(&mut self, cause: &str) -> Result<()> {
         match self.pause().await {
             true => Ok(()),

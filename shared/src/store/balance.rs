@@ -1,11 +1,11 @@
 //! The only writes that move credits. `docs/internals/money.md` describes the whole protocol.
 //!
-//! A chat is paid in two steps. First the [reserve](super::Store::reserve), one conditional write,
-//! takes the credits from the balance and records them in a hold on the account. Then the
+//! A chat is paid for in two steps. First, the [reserve](super::Store::reserve), one conditional
+//! write, moves credits from the balance into a hold on the account. Then the
 //! [settle](super::Store::settle) spends the hold and stores the chat, or the
-//! [release](super::Store::release) returns the credits. At every moment
-//! `granted = tokens + reservations + spent`. [`Store::stop`](super::Store::stop) only marks a
-//! hold.
+//! [release](super::Store::release) returns the credits. At all times, `granted = tokens +
+//! reservations + spent`. [`Store::stop`](super::Store::stop) only marks a hold and doesn't move
+//! credits.
 
 mod adjust;
 mod alert;
@@ -28,16 +28,15 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// Counts work of the AI for which no user pays.
+/// Counts work by the AI that no user pays for.
 const FREE_WORK_UPDATE: &str =
     ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 
-/// How long a hold's id stays closed after its chat has ended, in seconds. After this time, no copy
-/// of the reserve can arrive anymore.
+/// How long a hold's id stays closed after its chat has ended, in seconds. After this time, copies
+/// of the reserve can no longer arrive.
 const CLOSED: u64 = 60;
 
-/// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression
-/// to 4 KB.
+/// How many outdated closed ids one write removes at most. DynamoDB limits an expression to 4 KB.
 const OUTDATED: usize = 60;
 
 /// Returns the account's outdated closed ids, up to the number that one write removes.
@@ -51,8 +50,8 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Extends the expression `remove`, so that it also removes these keys from a map. Returns the
-/// attribute names that the expression uses.
+/// Extends the expression `remove` to remove these keys from a map. Returns the attribute names
+/// that the expression uses.
 fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

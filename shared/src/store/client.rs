@@ -9,7 +9,7 @@ use crate::config::{Config, Tables};
 use crate::store::send_counter::SendCounter;
 use crate::store::traced::TraceInterceptor;
 
-/// A client for DynamoDB, with the names of the tables. Cloning it is cheap.
+/// A DynamoDB client, with the table names. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(in crate::store) client: Client,
@@ -17,7 +17,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects to the endpoint in the settings, or to AWS if the settings have no endpoint.
+    /// Connects to the endpoint in the settings, or to AWS if the settings don't contain one.
     pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
         Self::with_client(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
     }

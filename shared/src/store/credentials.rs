@@ -1,5 +1,5 @@
-//! The items that prove who a caller is: sessions, API keys, e-mailed links, and the public keys
-//! that verify JWTs. The outbox is part of this module, because outgoing e-mails contain the links.
+//! The items with which callers are identified: sessions, API keys, e-mailed links, and the public
+//! keys that verify JWTs. The outbox is part of this module, because it sends the links.
 
 pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;

@@ -15,25 +15,25 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// DynamoDB didn't confirm the write in time, so it may or may not have been applied. The
-    /// string is for the log.
+    /// DynamoDB didn't confirm the write in time, so it may or may not have been applied. Contains
+    /// the cause, for the log.
     Unavailable(String),
-    /// DynamoDB has refused the call because a table, an index or a partition is above its
-    /// capacity. Nothing was written, unless an earlier attempt was applied and its reply lost. The
-    /// string is for the log.
+    /// DynamoDB has refused the call because a table, an index or a partition has exceeded its
+    /// capacity. Nothing was written, unless an earlier attempt was applied and its reply was lost.
+    /// Contains the cause, for the log.
     Throttled(String),
-    /// DynamoDB rejected the call permanently, or a stored item can't be read. The string is for
-    /// the log.
+    /// DynamoDB rejected the call permanently, or a stored item can't be read. Contains the cause,
+    /// for the log.
     Internal(String),
     /// The account doesn't accept the credential, or was deleted. The client's failure depends on
     /// the endpoint.
     NotAccepted,
-    /// The operation was refused, and the client gets this failure unless the caller handles it.
+    /// The operation was refused. The client receives this failure, unless the caller handles it.
     Refused(Error),
 }
 
 impl StoreError {
-    /// Returns the cause, which must appear only in the log.
+    /// Returns the cause, which must be shown only in the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
@@ -72,11 +72,11 @@ impl From<StoreError> for Error {
     }
 }
 
-/// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
-/// caller; a transient failure can be retried. The rejection of AWS credentials counts as
-/// transient, because credentials expire and the function's next instance gets new credentials. The
-/// error that a request token was used with other bytes also counts as transient, because the
-/// earlier write may have been applied.
+/// Classifies AWS errors as permanent or transient. A permanent failure is a bug in the caller; a
+/// transient failure can be retried. Rejected AWS credentials count as a transient failure, because
+/// credentials expire and the next instance of the function gets new ones. The error that a request
+/// token was reused with different bytes also counts as transient, because the earlier write may
+/// have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let cause = aws::cause(&error);

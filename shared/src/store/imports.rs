@@ -1,7 +1,7 @@
 //! Accounts and chats that are imported from other systems, and the record of imports.
 //!
-//! An import may be killed at any moment and run again. The ids of accounts and chats are derived
-//! from the other system's data, so a condition on each write refuses its second copy.
+//! An import may be interrupted at any moment and run again. The ids of accounts and chats are
+//! derived from the other system's data, so a condition on each write refuses a second copy.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -20,17 +20,17 @@ use crate::store::{
 };
 use crate::values::{Account, Chat, Email, Entry, Imports, Source, hash_kind};
 
-/// The number of items that one `BatchGetItem` accepts.
+/// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// The number of deletes that are sent at a time.
+/// How many deletes are sent at a time.
 const AT_A_TIME: usize = 8;
 
-/// The maximum number of chats in one transaction. With the chats' ledger rows and the check of the
-/// account, the transaction contains 99 of the 100 items that DynamoDB allows.
+/// How many chats one transaction stores at most. With their ledger rows and the check of the
+/// account, the transaction contains 99 items; DynamoDB allows 100.
 const CHATS: usize = 49;
 
-/// The maximum number of bytes in one transaction's chats. DynamoDB allows 4 MB.
+/// The maximum total size of the chats in one transaction, in bytes. DynamoDB allows 4 MB.
 const BYTES: usize = 2_000_000;
 
 /// The reason in imported ledger rows, for human readers.
@@ -41,7 +41,7 @@ const IMPORTED: &str = "imported";
 pub enum ImportOutcome {
     /// The account was created.
     New,
-    /// The account exists, because an earlier import created it.
+    /// The account already exists, because an earlier import created it.
     Known,
     /// The account was imported before, and has been deleted since.
     Deleted,
@@ -51,12 +51,12 @@ pub enum ImportOutcome {
     AddressTaken,
 }
 
-/// The number of accounts, and the numbers of imported hashes by kind.
+/// How many accounts exist, and how many of them have an imported hash, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashCounts {
-    /// The number of accounts.
+    /// How many accounts exist.
     pub accounts: u64,
-    /// The number of accounts with an imported hash, by the hash's kind.
+    /// How many accounts have an imported hash, by the hash's kind.
     pub kinds: BTreeMap<String, u64>,
 }
 
@@ -82,7 +82,7 @@ impl Store {
         self.get(&self.tables.tokens, pk(IMPORTS)).await
     }
 
-    /// Replaces the record of imports, if its version is still `seen`. Returns false if another
+    /// Replaces the record of imports, if its version still equals `seen`. Returns false if another
     /// import or a census has replaced the record. Idempotent.
     pub async fn record_imports(&self, new: &Imports, seen: Option<&str>) -> Result<bool> {
         let mut item = to_item(new)?;
@@ -103,7 +103,8 @@ impl Store {
             return Ok(());
         };
         let counted = self.count_hashes().await?;
-        // The stored numbers are the expected ones; some accounts may have been refused since.
+        // The stored numbers are those that were expected before the import. Some accounts may have
+        // been refused since then.
         seen.accounts = counted.accounts;
         for hashes in &mut seen.hashes {
             hashes.imported = counted.of(&hashes.kind);
@@ -144,14 +145,14 @@ impl Store {
     /// Counts all accounts and their imported hashes.
     ///
     /// # Errors
-    /// Also fails if an account can't be read.
+    /// Fails if the store fails, or if an account can't be read.
     pub async fn count_hashes(&self) -> Result<HashCounts> {
         let mut counts = HashCounts::default();
         let unreadable = self.each_account(|account| counts.count(account)).await?;
         unreadable.map_or(Ok(counts), Err)
     }
 
-    /// Returns the sources among these that have granted credits, with the amounts.
+    /// Returns those of the given sources that have granted credits, with the amounts.
     pub async fn used_sources(
         &self,
         sources: impl Iterator<Item = &Source>,
@@ -166,7 +167,7 @@ impl Store {
         Ok(used)
     }
 
-    /// Returns the accounts with these usernames, given in their key form, by username. Includes
+    /// Returns the accounts with these usernames, by username. `names` are key forms. Includes
     /// deleted accounts.
     pub async fn accounts_with_names(
         &self,
@@ -183,8 +184,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns the ids of the accounts that claim these addresses, given in their key form, by
-    /// address.
+    /// Returns the ids of the accounts that claim these addresses, by address. Addresses are key
+    /// forms.
     pub async fn claimants(
         &self,
         addresses: impl Iterator<Item = &str>,
@@ -209,7 +210,8 @@ impl Store {
     /// granted only once. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Throttled`] if DynamoDB throttles the transaction, which isn't retried.
+    /// [`StoreError::Throttled`] if DynamoDB throttles the transaction. The transaction isn't
+    /// retried in this case.
     pub async fn import_account(
         &self,
         account: &Account,
@@ -250,18 +252,19 @@ impl Store {
         }
     }
 
-    /// Returns the ids of the account's ledger rows, which include the rows of its imported chats.
+    /// Returns the ids of the account's ledger rows, including those of imported chats.
     pub async fn row_ids(&self, user_id: &str) -> Result<HashSet<String>> {
         let rows = self.rows_of(user_id, Some("entry_id")).await?;
         Ok(rows.iter().map(|row| text(row, "entry_id").to_owned()).collect())
     }
 
-    /// Stores the first of the account's `chats`, as many as fit into one transaction, each with a
-    /// ledger row whose amount is 0. Returns the number of stored chats. `None` if the account was
-    /// deleted, or if some of the chats were imported before. Idempotent.
+    /// Stores as many of the account's `chats` as fit into one transaction, starting with the
+    /// first, each with a ledger row whose amount is 0. Returns the number of stored chats. `None`
+    /// if the account was deleted, or if some of these chats were already imported. Idempotent.
     ///
     /// # Errors
-    /// The errors of [`Store::import_account`]. DynamoDB may accept fewer chats.
+    /// The errors of [`Store::import_account`]. If the transaction is throttled, a smaller number
+    /// of chats may succeed.
     pub async fn import_chats(
         &self,
         account: &Account,

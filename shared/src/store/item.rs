@@ -46,7 +46,7 @@ pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
     item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }
 
-/// Returns true for a UUID in its canonical form. No other string is an item's id.
+/// Returns true if `text` is a UUID in its canonical form. All items' ids have this form.
 pub(in crate::store) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }

@@ -1,5 +1,5 @@
 //! The Ledger table: entries that move credits, administrators' acts, and the figures that are
-//! counted from its rows.
+//! computed from its rows.
 
 pub(in crate::store) mod acts;
 pub(in crate::store) mod costs;

@@ -1,13 +1,13 @@
-//! Orders of packs in the Tokens table, and the credits that they move.
+//! Orders for packs, stored in the Tokens table, and the credits that they move.
 //!
 //! An order contains the facts about its payment, and the credits that it has `granted` so far. The
 //! facts determine how many credits it should have granted. One transaction merges new facts and
-//! moves the difference, on condition that the order's version hasn't changed. The result is
-//! therefore the same in whatever sequence and however often facts arrive, and even if a function
-//! dies.
+//! moves the difference, on condition that the order's version hasn't changed. The result therefore
+//! doesn't depend on the sequence in which facts arrive, on how often they arrive, or on whether a
+//! function dies.
 //!
-//! If the order must take back more credits than the balance contains, the rest is `owed`. The rest
-//! is taken from the account's next grant, or by the daily collection.
+//! If an order has to take back more credits than the balance contains, the rest is `owed`. It is
+//! deducted from the account's next grant, or by the daily collection.
 
 mod attention;
 mod debts;

@@ -10,7 +10,7 @@ use crate::store::backoff::Backoff;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// The number of ids in a page, which is the maximum that one `BatchGetItem` accepts.
+/// How many ids a page contains: as many as one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
@@ -24,8 +24,9 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Prepares a query for at most `count` items in a user's partition that sort before `before`,
-    /// newest first. `keys` is the key condition, which uses the values `:user` and `:before`.
+    /// Prepares a query in a user's partition: for the items that sort before `before`, newest
+    /// first and at most `count`. `keys` is the key condition, which refers to the values `:user`
+    /// and `:before`.
     pub(in crate::store) fn newest_first(
         &self,
         table: &str,
@@ -48,7 +49,7 @@ impl Store {
     }
 
     /// Reads all rows in a partition of the ledger, strongly consistent. Reads only these
-    /// attributes, or all attributes if `attributes` is `None`.
+    /// `attributes`, or all attributes if it is `None`.
     pub(in crate::store) async fn rows_of(
         &self,
         partition: &str,
@@ -75,9 +76,9 @@ impl Store {
         }
     }
 
-    /// Returns a page of the ids of a user's items in the Tokens table, newest first, and whether
-    /// there may be more. The items' keys begin with `kind`, and the items are older than the item
-    /// with the id `before`. The ids come from an index, which may lag by a moment.
+    /// Returns a page of ids of a user's items in the Tokens table, newest first. The items' keys
+    /// begin with `kind`, and the items are older than the item with the id `before`. Also returns
+    /// whether there may be more. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,
@@ -105,8 +106,8 @@ impl Store {
         Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
     }
 
-    /// Reads the items with these ids and returns them in the same order, strongly consistent.
-    /// `kind` is the prefix of the items' keys. Skips deleted items.
+    /// Returns the items with these ids, in the same order. `kind` is the prefix of the items'
+    /// keys. Skips deleted items. Strongly consistent.
     pub(in crate::store) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,
@@ -126,8 +127,8 @@ impl Store {
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
-    /// Reads at most 100 items, strongly consistent, and returns them in any order. Skips deleted
-    /// items.
+    /// Returns the items with these keys, at most 100, in any order. Skips deleted items. Strongly
+    /// consistent.
     pub(in crate::store) async fn items(
         &self,
         table: &str,
@@ -155,8 +156,8 @@ impl Store {
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A busy table, or a table with large items, may return only some items; the reply then
-            // contains the keys of the other items.
+            // If the table is busy or its items are large, the reply contains only some of the
+            // items, and the keys of the others.
             wanted = read
                 .unprocessed_keys
                 .into_iter()
@@ -182,14 +183,14 @@ pub(in crate::store) async fn page<T: DeserializeOwned>(
     Ok((items, more))
 }
 
-/// Attribute names for a query.
+/// Returns attribute names for a query.
 pub(in crate::store) fn names<const N: usize>(
     names: [(&str, &str); N],
 ) -> Option<HashMap<String, String>> {
     Some(names.map(|(name, of)| (name.to_owned(), of.to_owned())).into())
 }
 
-/// Attribute values for a query.
+/// Returns attribute values for a query.
 pub(in crate::store) fn values<const N: usize>(
     values: [(&str, AttributeValue); N],
 ) -> Option<Item> {

@@ -1,6 +1,6 @@
-//! The keys of all items and the partitions of all indexes, table by table. Other files don't
-//! contain keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md
-//! describes their contents.
+//! The keys of all items and the partitions of all indexes, table by table. No other file contains
+//! keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md describes their
+//! contents.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
     HashMap::from([("pk".to_owned(), s(key))])
 }
 
-// The Users table, by `pk`.
+// The Users table, keyed by `pk`.
 
 /// The prefix of an account's pk.
 pub(in crate::store) const ACCOUNT: &str = "user:";
 
-/// The pk of the item that contains the ids of active administrators.
+/// The pk of the item that lists the ids of active administrators.
 pub(in crate::store) const ADMINISTRATORS: &str = "admins";
 
-/// The pk of an account, from the key form of its username.
+/// Returns the pk of an account. `name_key` is the key form of its username.
 pub(in crate::store) fn account_pk(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
@@ -29,27 +29,27 @@ pub(in crate::store) fn account_pk(name_key: &str) -> String {
 /// The prefix of an address claim's pk.
 pub(in crate::store) const CLAIM: &str = "email:";
 
-/// The pk of an address claim, from the key form of the address.
+/// Returns the pk of an address claim. `address_key` is the key form of the address.
 pub(in crate::store) fn claim_pk(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
-/// The number of partitions per month in the index `by_time` of the Users table, and the number of
-/// all partitions in the index `by_label`.
+/// How many partitions the Users table's `by_time` index has for each month, and how many
+/// partitions its `by_label` index has in total.
 pub const USER_SHARDS: u8 = 4;
 
-/// The shard of an account in the indexes `by_time` and `by_label`.
+/// The shard of an account in the `by_time` and `by_label` indexes.
 pub(in crate::store) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
-/// The partition of an account in the index `by_time`: `<yyyy-mm>#<shard>`. The account was created
-/// at `registered`, in milliseconds.
+/// The partition of an account in the `by_time` index: `<yyyy-mm>#<shard>`. `registered` is when
+/// the account was created, in milliseconds.
 pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
 
-// The Tokens table, by `pk`. The index `by_user` contains the items that belong to a user.
+// The Tokens table, keyed by `pk`. The `by_user` index contains the items that belong to a user.
 //
 // These kinds expire by TTL: `session:`, `idem:`, `attempt:`, `link:`, `outbox:`, `mailed:`, and
 // `payment:` until the payment's order is known. The other kinds don't expire.
@@ -60,16 +60,16 @@ pub(in crate::store) const SESSION: &str = "session:";
 /// The prefix of an API key's pk.
 pub(in crate::store) const API_KEY: &str = "apikey:";
 
-/// The prefix of the pk of an idempotency key's record.
+/// The prefix of an idempotency record's pk.
 pub(in crate::store) const IDEMPOTENCY: &str = "idem:";
 
-/// The prefix of the pk of a source that has granted credits.
+/// The prefix of a used source's pk.
 pub(in crate::store) const SOURCE: &str = "source:";
 
-/// The prefix of the pk of a voucher.
+/// The prefix of a voucher's pk.
 pub(in crate::store) const VOUCHER: &str = "voucher:";
 
-/// The prefix of the pk of a batch of vouchers, and the batches' partition in the index `by_user`.
+/// The prefix of a voucher batch's pk, and the partition of all batches in the `by_user` index.
 pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
 /// The prefix of an e-mailed link's pk.
@@ -78,10 +78,10 @@ pub(in crate::store) const LINK: &str = "link:";
 /// The prefix of an outgoing e-mail's pk.
 pub const OUTBOX: &str = "outbox:";
 
-/// The prefix of the pk of a closed day's figures.
+/// The pk prefix of the figures of closed days.
 const FIGURES: &str = "figures:";
 
-/// The prefix of the pk of a user's instructions for the AI.
+/// The pk prefix of users' instructions for the AI.
 pub(in crate::store) const INSTRUCTIONS: &str = "instructions:";
 
 /// The pk of a user's instructions for the AI.
@@ -89,23 +89,21 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
-/// The prefix of the pk of a version of the price list, which never changes, and of the current
-/// list.
+/// The pk prefix of the current price list and all its versions. A version never changes.
 pub(in crate::store) const MODELS: &str = "models:";
 
-/// The prefix of the pk of a version of the packs, which never changes, and of the current packs.
+/// The pk prefix of the current packs and all their versions. A version never changes.
 pub(in crate::store) const PACKS: &str = "packs:";
 
-/// The prefix of the pk of an order, and the partition of all orders in the index `by_user`. An
-/// order that is unpaid after a week is deleted.
+/// The prefix of an order's pk, and the partition of all orders in the `by_user` index. An order that
+/// is unpaid after a week is deleted.
 pub(in crate::store) const ORDER: &str = "order:";
 
-/// The prefix of the pk of the item that lists an order among its buyer's items. It is erased with
-/// the account.
+/// The prefix of a buyer listing's pk. The listing is erased with the account.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
-/// The prefix of the pk of an item in the list of orders that an administrator should look at, and
-/// the partition of these items in the index `by_user`.
+/// The pk prefix of the items that list orders in need of attention, and the partition of these
+/// items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
 /// The pk of an order.
@@ -113,12 +111,12 @@ pub(in crate::store) fn order_pk(id: &str) -> String {
     format!("{ORDER}{id}")
 }
 
-/// The pk of the item that lists an order among its buyer's items.
+/// The pk of the item that lists an order under its buyer.
 pub(in crate::store) fn purchase_pk(order: &str) -> String {
     format!("{PURCHASE}{order}")
 }
 
-/// The pk of this order's item in the list of orders that an administrator should look at.
+/// The pk of the item that lists this order as in need of attention.
 pub(in crate::store) fn attention_pk(order: &str) -> String {
     format!("{ATTENTION}{order}")
 }
@@ -137,13 +135,13 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
 /// The pk of the latest census, which contains the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
-/// The pk of the record of imports.
+/// The pk of the import record.
 pub(in crate::store) const IMPORTS: &str = "imports:all";
 
-/// The prefix of the pk of a ranking, which contains the first users in an order.
+/// The prefix of a ranking's pk. A ranking contains the first users in a sort order.
 const RANKING: &str = "ranking:";
 
-/// The pk of one part of the ranking in this order.
+/// The pk of one part of the ranking in this sort order.
 pub(in crate::store) fn ranking_pk(order: &str, part: usize) -> String {
     format!("{RANKING}{order}#{part}")
 }
@@ -168,7 +166,7 @@ pub(in crate::store) fn figures_pk(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
-/// The pk of the list of users who spent the most on a day.
+/// The pk of a day's list of the users who spent the most.
 pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
@@ -183,8 +181,8 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The pk of a call that the client sent without an idempotency key, from a hash of the user and
-/// the request.
+/// The pk of a call that the client sent without an idempotency key. `hash` covers the user and the
+/// request.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
@@ -194,12 +192,12 @@ pub(in crate::store) fn source_pk(source: &Source) -> String {
     format!("{SOURCE}{source}")
 }
 
-/// The pk of a batch of vouchers.
+/// The pk of a voucher batch.
 pub(in crate::store) fn vouchers_pk(id: &str) -> String {
     format!("{VOUCHERS}{id}")
 }
 
-/// The pk of a voucher, from the hash of its code.
+/// The pk of a voucher. `hash` is the hash of its code.
 pub(in crate::store) fn voucher_pk(hash: &str) -> String {
     format!("{VOUCHER}{hash}")
 }
@@ -216,7 +214,7 @@ pub(in crate::store) fn guesses_from_pk(network: &str, hour: u64) -> String {
     format!("attempt:voucher:address:{network}#{hour}")
 }
 
-/// The pk of an e-mailed link, from the hash of its link token.
+/// The pk of an e-mailed link. `hash` is the hash of its link token.
 pub(in crate::store) fn link_pk(hash: &str) -> String {
     format!("{LINK}{hash}")
 }
@@ -226,8 +224,8 @@ pub(in crate::store) fn pause_pk(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
-/// Returns the pk of the item that counts log-in attempts by unknown clients. The pk contains the
-/// login's hash.
+/// The pk of the item that counts log-in attempts by unknown clients. `hash` is the hash of the
+/// login.
 pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
@@ -267,21 +265,21 @@ pub(in crate::store) fn resets_of_day_pk(address_hash: &str, day: u64) -> String
     pause_pk(&format!("{address_hash}#reset#d{day}"))
 }
 
-// The Keys table, by `kid`.
+// The Keys table, keyed by `kid`.
 
 /// The primary key of a public key's item.
 pub(in crate::store) fn signing_key(kid: &str) -> Item {
     HashMap::from([("kid".to_owned(), s(kid))])
 }
 
-// The Chats table, by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
+// The Chats table, keyed by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
 // conversation's key.
 
-/// The prefix of conversations' sort keys, both in the table and in the index `by_conversation`.
+/// The prefix of conversations' sort keys, both in the table and in the `by_conversation` index.
 /// The prefix sorts after every chat id.
 pub(in crate::store) const CONVERSATION: &str = "c#";
 
-/// The prefix of the sort keys in the index `by_conversation` for conversations that await erasure.
+/// The prefix of the sort keys in the `by_conversation` index for conversations that await erasure.
 pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
 
 /// The primary key of a chat, or of a conversation if `chat_id` is a [`conversation_key`].
@@ -294,57 +292,58 @@ pub(in crate::store) fn conversation_key(id: &str) -> String {
     format!("{CONVERSATION}{id}")
 }
 
-/// A conversation's sort key in the index `by_conversation`, from the time of its last use in
-/// milliseconds. The time will have 13 digits for the next 250 years.
+/// A conversation's sort key in the `by_conversation` index. `used` is the time of its last use in
+/// milliseconds, which will have 13 digits for the next 250 years.
 pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
-/// A pinned conversation's sort key in the index `by_conversation`, from the time of the pin in
-/// milliseconds. Pinned conversations sort after all others, so a descending list begins with them.
+/// A pinned conversation's sort key in the `by_conversation` index. `pinned` is when it was pinned,
+/// in milliseconds. Pinned conversations sort after all others, so a descending list begins with
+/// them.
 pub(in crate::store) fn pinned_place(id: &str, pinned: u64) -> String {
     format!("{CONVERSATION}p{pinned:013}#{id}")
 }
 
-/// The prefix of the sort keys of a conversation's chats in the index `by_conversation`. The chat's
-/// id follows the prefix.
+/// The prefix of the sort keys that a conversation's chats have in the `by_conversation` index. A
+/// chat's id follows the prefix.
 pub(in crate::store) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")
 }
 
-/// The sort key in the index `by_conversation` of a conversation that awaits erasure.
+/// The sort key that a conversation has in the `by_conversation` index while it awaits erasure.
 pub(in crate::store) fn deleted_place(id: &str) -> String {
     format!("{DELETED_CONVERSATION}{id}")
 }
 
-/// The number of partitions per month in the index `by_time` of the Chats table.
+/// How many partitions the Chats table's `by_time` index has for each month.
 pub const CHAT_SHARDS: u8 = 16;
 
-/// A chat's partition in the index `by_time`: `<yyyy-mm>#<shard>`.
+/// A chat's partition in the `by_time` index: `<yyyy-mm>#<shard>`.
 pub fn chat_month(user_id: &str, chat_id: &str) -> String {
     format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
 }
 
-// The Ledger table, by `user_id` and `entry_id`.
+// The Ledger table, keyed by `user_id` and `entry_id`.
 
 /// The primary key of a ledger row.
 pub(in crate::store) fn entry_key(user_id: &str, entry_id: &str) -> Item {
     HashMap::from([("user_id".to_owned(), s(user_id)), ("entry_id".to_owned(), s(entry_id))])
 }
 
-/// The prefix of the partitions that record changes of accounts' roles and states.
+/// The prefix of the partitions that record changes to accounts' roles and states.
 pub(in crate::store) const STANDING: &str = "standing#";
 
-/// The partition that records the changes of this account's role and state.
+/// The partition that records changes to this account's role and state.
 pub(in crate::store) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }
 
-/// The number of partitions per day in the index `trail`, for rows that aren't administrators'
-/// acts.
+/// How many partitions the `trail` index has for each day. They contain all rows except
+/// administrators' acts.
 pub const DAY_SHARDS: u8 = 8;
 
-/// The day's partition in the index `trail` that contains this account's rows.
+/// The partition in the `trail` index that contains this account's rows from this day.
 pub(in crate::store) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }

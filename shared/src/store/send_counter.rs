@@ -1,4 +1,4 @@
-//! Counts how often the SDK sends a request.
+//! Counts how many times the SDK sends a request.
 
 use std::cell::Cell;
 
@@ -8,19 +8,19 @@ use aws_sdk_dynamodb::error::BoxError;
 use futures_util::future::BoxFuture;
 
 tokio::task_local! {
-    /// How often the SDK has sent the watched request.
+    /// How many times the SDK has sent the watched request.
     static SENDS: Cell<u32>;
 }
 
-/// An interceptor that counts how often the SDK sends a request. The whole client shares the
-/// interceptor, because the SDK builds a new configuration for each call that adds an interceptor.
+/// An interceptor that counts how many times the SDK sends a request. It is added to the whole
+/// client, because the SDK would build a new configuration for each call that adds an interceptor.
 #[derive(Debug)]
 pub(in crate::store) struct SendCounter;
 
 impl SendCounter {
     /// Runs a future that sends a request. Sets `sent_again` if the SDK sends the request more than
-    /// once, because an earlier copy may then still arrive. The future is large, so it is boxed:
-    /// otherwise every layer around it would move it on the stack.
+    /// once, because an earlier copy may then still arrive. The future is boxed because it is
+    /// large, and every future around it would otherwise contain and move it.
     pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
@@ -43,7 +43,7 @@ impl Intercept for SendCounter {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         // The SDK sends requests in the caller's task, so the task-local variable is accessible
-        // here. Outside of `watch` the update fails, but no count is needed there.
+        // here. Outside of `watch`, the update fails, but then the count isn't needed.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }

@@ -7,13 +7,14 @@ use crate::store::schema::{SOURCE, entry_key, pk, source_pk};
 use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
 use crate::values::{Entry, Source};
 
-/// A source that has granted credits. The account's id isn't stored in the attribute `user_id`,
-/// because the items in that index are erased with the account, and a source must remain.
+/// A source that has granted credits. The account's id isn't stored in the `user_id` attribute,
+/// because all items in the index over this attribute are erased with the account, and sources must
+/// be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
     pk: String,
-    /// The id of the account that got the credits.
+    /// The id of the account that received the credits.
     pub(in crate::store) account: String,
     /// The id of the grant's ledger entry.
     pub(in crate::store) row: String,
@@ -55,8 +56,8 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(source)?).condition(NEW))
     }
 
-    /// Returns the id of the ledger row for the credits that the source has granted. `None` if the
-    /// source hasn't granted credits. Strongly consistent.
+    /// Returns the id of the ledger row that grants the source's credits. `None` if the source
+    /// hasn't granted credits. Strongly consistent.
     pub async fn row_of(&self, source: &Source) -> Result<Option<String>> {
         let used: Option<StoredSource> =
             self.get(&self.tables.tokens, pk(source_pk(source))).await?;
@@ -81,8 +82,8 @@ impl Store {
         Ok(self.send(&self.use_source(source)?).await?.is_applied())
     }
 
-    /// Deletes a source from restored tables if the ledger lacks its entry, because its credits
-    /// were never granted. Returns true if the entry was missing.
+    /// Deletes a source from restored tables if its entry is missing from the ledger, which means
+    /// that its credits were never granted. Returns true if the entry was missing.
     pub(in crate::store) async fn undo_source(&self, source: &StoredSource) -> Result<bool> {
         if self.has_entry_of(source).await? {
             return Ok(false);

@@ -1,6 +1,6 @@
 //! Lists of all users' items by time. An index partitions the items by month or day and spreads
 //! each period over shards, so that no partition grows too large. The cost of a page depends on the
-//! items that it shows, and not on the number of all items.
+//! items that it shows and not on the total number of items.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, previous_month};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
-/// The maximum number of queries for one page. Reading an empty month also takes queries.
+/// The maximum number of queries for one page. Reading an empty month also costs queries.
 const QUERIES: usize = 48;
 
-/// The number of items that are read from each partition at a time.
+/// How many items are read from each partition at a time.
 const STEP: i32 = 100;
 
 /// A string that sorts after every id.
@@ -59,7 +59,7 @@ impl PageStart {
 }
 
 /// The period that can contain data: from the first day with data until now. Lists end with the
-/// month of the first day.
+/// month that contains the first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataPeriod {
     /// The first day with data.
@@ -69,7 +69,7 @@ pub struct DataPeriod {
 }
 
 impl DataPeriod {
-    /// Returns the period of items that imports don't add.
+    /// Returns the period of data that isn't imported.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }
@@ -90,14 +90,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns the position of the newest item in these days. `None` if that may be the newest item
-    /// of all.
+    /// Returns the position at which a list of these days begins. `None` if it begins with the
+    /// newest of all items.
     pub(in crate::store) fn begin(self, now: u64) -> Option<PageStart> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(PageStart::Before(least_id(end)))
     }
 
-    /// Returns a string that sorts before every id in these days, and after all older ids.
+    /// Returns a string that sorts before all ids from these days, and after all older ids.
     pub(in crate::store) fn least(self) -> String {
         self.first.map(|first| least_id(first.begins())).unwrap_or_default()
     }
@@ -134,9 +134,9 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// Returns at most `count` items of a list, newest first, from `start` or from the current
-    /// month, and where the next page begins if there may be one. The page may be short or empty if
-    /// months contain few items.
+    /// Returns at most `count` items of a list, newest first, starting at `start` or in the current
+    /// month. Also returns where the next page begins, if there may be one. If the months contain
+    /// few items, the page may be short or empty.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
@@ -187,7 +187,7 @@ impl Store {
         let (mut before, mut next) = (before.to_owned(), None);
         let last_month = millis_of(least).map_or_else(String::new, month).max(period.first.month());
         let mut found = Vec::new();
-        // Begin with few items: if `read` accepts most of them, the page costs as much as a page
+        // Begin with few items. If `read` accepts most of them, the page costs no more than a page
         // without a filter.
         let mut limit = i32::try_from(count + 1).unwrap_or(i32::MAX);
         for _ in 0..list.rounds() {
@@ -218,9 +218,9 @@ impl Store {
         Ok((found, next))
     }
 
-    /// Returns the newest items of a month that are older than the id `before`, from at most
-    /// `limit` items per partition. Also returns the id at which the items end, if the month may
-    /// contain older items.
+    /// Returns the newest items of a month that are older than the id `before`. Reads at most
+    /// `limit` items from each partition. If the month may contain older items, also returns the id
+    /// at which the items end.
     async fn newest_before(
         &self,
         list: Timeline<'_>,
@@ -268,8 +268,8 @@ impl Store {
         Ok(try_join_all(lanes).await?)
     }
 
-    /// Returns some of a day's items in these partitions, oldest first and after the id `after`.
-    /// Also returns the last id, if there may be more items.
+    /// Returns some of a day's items in these partitions, oldest first, starting after the id
+    /// `after`. Also returns the last id, if there may be more items.
     pub(in crate::store) async fn of_day<T: DeserializeOwned>(
         &self,
         list: Timeline<'_>,
@@ -318,7 +318,7 @@ impl Store {
     }
 }
 
-/// Returns the month in which a page begins, and an id. The page's items are older than this id.
+/// Returns the month in which a page begins, and an id that is newer than all items on the page.
 fn begin(start: Option<&PageStart>, now: u64) -> Result<(String, &str)> {
     Ok(match start {
         None => (month(now), AFTER_ALL),

@@ -1,4 +1,4 @@
-//! Trace spans for calls to DynamoDB. Only clients with tracing enabled have this interceptor.
+//! Trace spans for DynamoDB calls. The interceptor is added only if tracing is enabled.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -30,7 +30,7 @@ impl Intercept for TraceInterceptor {
         "Traced"
     }
 
-    /// Starts the span here, because the operation isn't available in earlier hooks.
+    /// Starts the span in this hook, because earlier hooks can't access the operation.
     fn read_before_serialization(
         &self,
         context: &BeforeSerializationInterceptorContextRef<'_>,
@@ -121,7 +121,7 @@ impl Drop for RunningCall {
     }
 }
 
-/// Returns the table of a call that uses only one table.
+/// Returns the table that a call uses, if it is the only one.
 fn table(input: &Input) -> Option<&str> {
     macro_rules! of {
         ($($type:ident)+) => {

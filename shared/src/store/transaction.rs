@@ -36,16 +36,17 @@ impl Refusals {
         Some(reason.item().cloned().unwrap_or_default())
     }
 
-    /// Like [`Refusals::item`], but deserializes the item. `None` if the reply contains no item.
+    /// Like [`Refusals::item`], but deserializes the item. `None` if the reply doesn't contain the
+    /// item.
     pub(in crate::store) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
         self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
     }
 }
 
 impl Store {
-    /// Sends a transaction, and retries until its outcome is known. If DynamoDB reports a conflict
-    /// with another write, throttling, or that the transaction is still in progress, sends the same
-    /// bytes with the same request token again after a random pause.
+    /// Sends a transaction, and retries until its outcome is known. If DynamoDB reports that the
+    /// transaction conflicts with another write, was throttled, or is still in progress, sends the
+    /// same bytes with the same request token again after a random pause.
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,
@@ -74,7 +75,7 @@ impl Store {
     }
 
     /// Like [`Store::transact`], but returns [`StoreError::Throttled`] without a retry, for callers
-    /// that can send less.
+    /// that can send a smaller transaction.
     pub(in crate::store) async fn transact_unless_throttled(
         &self,
         writes: Vec<Write>,

@@ -1,5 +1,5 @@
-//! Background work: returning the credits that were held when a function died, auditing balances,
-//! and restoring tables.
+//! Background work: returning credits that were held when a function died, auditing balances, and
+//! repairing restored tables.
 
 pub(in crate::store) mod audit;
 pub(in crate::store) mod reconcile;

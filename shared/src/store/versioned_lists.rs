@@ -1,7 +1,6 @@
 //! The lists that an administrator replaces as a whole: the price list of models, and the packs of
 //! credits. The Tokens table contains the current lists under `models:current` and `packs:current`,
-//! and every version under its own key, because a chat refers to the version by which it was
-//! priced.
+//! and every version under its own key, because chats refer to the version that priced them.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -16,7 +15,7 @@ use crate::values::{
     Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
 };
 
-/// A list whose versions are all stored.
+/// A list that is stored with all its versions.
 pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
     /// The prefix of the keys.
     const KEYS: &'static str;
@@ -62,20 +61,20 @@ impl VersionedList for Packs {
 pub struct StoredList<L> {
     /// The list.
     pub list: L,
-    /// The list's version, author and time.
+    /// The list's version, with its author and time.
     pub of: ListVersion,
 }
 
 /// A stored price list.
 pub type StoredPrices = StoredList<PriceList>;
 
-/// A cache of versions of the price list. A version never changes.
+/// A cache of price list versions. A version never changes.
 #[derive(Default)]
 pub(in crate::store) struct PriceVersions(HashMap<String, Option<StoredPrices>>);
 
 impl PriceVersions {
-    /// Returns a version, which is read from the store at most once. `None` if no such version was
-    /// stored.
+    /// Returns a version. Each version is read from the store at most once. `None` if the version
+    /// doesn't exist.
     pub(in crate::store) async fn get(
         &mut self,
         store: &Store,
@@ -100,8 +99,8 @@ pub enum SetListOutcome<L> {
 /// The outcome of setting the price list.
 pub type SetPricesOutcome = SetListOutcome<PriceList>;
 
-/// The stored form of a list. The list is stored as a JSON string, because a release must not use a
-/// list that contains fields it doesn't support.
+/// The stored form of a list. The list is stored as a JSON string, so that a release refuses a list
+/// with fields that it doesn't support.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     pk: String,
@@ -128,7 +127,7 @@ impl Stored {
     }
 }
 
-/// The current list's key, in place of a version.
+/// Takes the place of the version in the key of the current list.
 const CURRENT: &str = "current";
 
 impl Store {
@@ -170,12 +169,12 @@ impl Store {
         stored.map(Stored::read).transpose()
     }
 
-    /// Sets or removes a list, if its current version is still `seen`. The transaction also records
-    /// the act. `by` is `None` for the command line. Idempotent: setting the current list again
-    /// changes nothing.
+    /// Sets or removes a list, if its current version still equals `seen`. The transaction also
+    /// records the act. `by` is `None` for the command line. Idempotent: setting the current list
+    /// again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`](crate::Error::Forbidden) if the caller
+    /// [`StoreError::NotAccepted`] or [`Error::Forbidden`](crate::Error::Forbidden) if the caller
     /// is no longer an administrator.
     pub async fn set_list<L: VersionedList>(
         &self,
@@ -232,7 +231,7 @@ impl Store {
         }
     }
 
-    /// A write that replaces the current list, if its version is still `seen`.
+    /// A write that replaces the current list, if its version still equals `seen`.
     fn change_current<L: VersionedList>(
         &self,
         new: Option<&StoredList<L>>,
@@ -250,7 +249,7 @@ impl Store {
         })
     }
 
-    /// A write that stores a version. If the version was stored before, its content doesn't change,
+    /// A write that stores a version. If the version already exists, the write doesn't change it,
     /// because the version is a hash of the content.
     fn keep_version<L: VersionedList>(&self, new: &StoredList<L>) -> Result<Write> {
         let stored = Stored::new(&new.of.version, &new.list, &new.of);

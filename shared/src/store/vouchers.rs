@@ -26,13 +26,13 @@ use crate::{BalanceChange, Credits, Error};
 /// The maximum number of codes in a batch.
 pub const VOUCHER_CODES: u32 = 1000;
 
-/// The maximum number of accounts that can use one code.
+/// How many accounts can use one code at most.
 pub const VOUCHER_USES: u32 = 1_000_000;
 
-/// The kind of the sources of vouchers' credits.
+/// The kind of source for credits from vouchers.
 const SOURCE: &str = "voucher";
 
-/// The number of codes that one transaction writes. DynamoDB accepts a hundred items.
+/// How many codes one transaction writes. DynamoDB accepts a hundred items.
 const AT_A_TIME: usize = 100;
 
 /// A batch of vouchers with the same value and the same expiry.
@@ -40,20 +40,20 @@ const AT_A_TIME: usize = 100;
 pub struct VoucherBatch {
     /// `vouchers:<id>`, where the id is a UUIDv7.
     pk: String,
-    /// The partition of the index that lists all batches.
+    /// The partition in the index that lists all batches.
     user_id: String,
     /// The name, which users see in their statement.
     pub name: String,
-    /// The credits that each use of a code grants.
+    /// How many credits each use of a code grants.
     pub tokens: Credits,
-    /// The number of codes.
+    /// How many codes the batch contains.
     pub count: u32,
-    /// The number of accounts that can use each code.
+    /// How many accounts can use each code.
     pub uses: u32,
     /// The Unix time from which the codes are no longer accepted. `None` if they don't expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<u64>,
-    /// How often the codes were used, in total.
+    /// How many times the codes were used in total.
     pub redeemed: u64,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
@@ -106,11 +106,11 @@ struct StoredVoucher {
     pk: String,
     /// The batch's id.
     batch: String,
-    /// How often the code was used.
+    /// How many times the code was used.
     used: u32,
 }
 
-/// A voucher as it was read.
+/// A voucher with its batch, as read from the store.
 #[derive(Clone, Debug)]
 pub struct Voucher {
     /// The hash of the code.
@@ -121,8 +121,8 @@ pub struct Voucher {
 }
 
 impl Voucher {
-    /// Returns the source of the credits that an account gets for the voucher. Each account gets
-    /// them only once.
+    /// Returns the source for the credits that an account receives for this voucher. Each account
+    /// receives them only once.
     pub fn source(&self, user_id: &str) -> Source {
         Source::new(SOURCE, &format!("{}:{user_id}", self.hash))
     }
@@ -138,7 +138,7 @@ impl Voucher {
 pub enum CreateVouchersOutcome {
     /// The codes can be used.
     Created,
-    /// The idempotency key already has a record. Nothing was created.
+    /// The idempotency key already has a record. No vouchers were created.
     KeyUsed,
 }
 
@@ -147,7 +147,7 @@ impl Store {
     /// that the caller is still an administrator. `by` is `None` for the command line. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`] if the caller is no longer an
+    /// [`StoreError::NotAccepted`] or [`Error::Forbidden`] if the caller is no longer an
     /// administrator.
     pub async fn create_vouchers(
         &self,
@@ -164,8 +164,9 @@ impl Store {
                 Ok(Write::put(&self.tables.tokens, item).condition(NEW))
             };
             let puts = codes.iter().map(put).collect::<Result<Vec<_>>>()?;
-            // Codes are random, so a refusal means that an earlier copy of these puts was applied.
-            // A late copy must not reset a code that was used in the meantime.
+            // A put must not replace an existing code, because a delayed copy could then reset a
+            // code that was already used. Codes are random, so a refusal means that an earlier copy
+            // was applied.
             self.transact(puts, &Uuid::new_v4().to_string()).await?;
         }
         let VoucherBatch { name, tokens, count, uses, .. } = batch;
@@ -196,8 +197,8 @@ impl Store {
         }
     }
 
-    /// Returns at most a hundred batches that are older than the batch `before`, newest first, and
-    /// whether there may be more.
+    /// Returns the batches that are older than the batch `before`, newest first and at most a
+    /// hundred. Also returns whether there may be more.
     pub async fn voucher_batches(&self, before: Option<&str>) -> Result<(Vec<VoucherBatch>, bool)> {
         let (ids, more) = self.ids_of_user(VOUCHERS, VOUCHERS, before).await?;
         Ok((self.with_ids(VOUCHERS, &ids).await?, more))
@@ -213,10 +214,10 @@ impl Store {
         Ok(batch.map(|batch| Voucher { hash, used, batch }))
     }
 
-    /// Returns the adjustment of a user who redeems a voucher.
+    /// Returns the adjustment that redeems a voucher for a user.
     ///
     /// # Errors
-    /// [`Error::OwnBalance`] if the user has created the voucher as an administrator.
+    /// [`Error::OwnBalance`] if the user created the voucher as an administrator.
     pub fn redemption(
         &self,
         account: &Account,
@@ -236,8 +237,8 @@ impl Store {
         Ok(adjustment.using(voucher.source(&account.id), self.use_voucher(voucher, now)))
     }
 
-    /// Writes that use a voucher once, if it isn't used up and hasn't ended. A voucher that can't
-    /// be used now can never be used again.
+    /// Returns the writes that count one use of a voucher, on condition that it isn't used up and
+    /// hasn't ended. If the condition doesn't hold now, it can never hold again.
     fn use_voucher(&self, voucher: &Voucher, now: u64) -> Vec<(Write, Error)> {
         let update = |pk_of: String, expression: &str| {
             Write::update(&self.tables.tokens, pk(pk_of), expression)
@@ -255,9 +256,9 @@ impl Store {
         vec![(use_code, Error::VoucherUsed), (use_batch, Error::VoucherEnded)]
     }
 
-    /// Voids a batch, whose codes aren't accepted from then on. The transaction also records the
-    /// act, and checks that the caller is still an administrator. `by` is `None` for the command
-    /// line. Idempotent. Returns the batch, or `None` if no batch has this id.
+    /// Voids a batch. Its codes are no longer accepted. The transaction also records the act, and
+    /// checks that the caller is still an administrator. `by` is `None` for the command line.
+    /// Idempotent. Returns the batch, or `None` if no batch has this id.
     ///
     /// # Errors
     /// The errors of [`Store::create_vouchers`].
@@ -292,7 +293,7 @@ impl Store {
         read().await
     }
 
-    /// A write that voids a batch, unless it was voided before.
+    /// A write that voids a batch, unless it is already void.
     fn void(&self, batch: &VoucherBatch, millis: u64) -> Write {
         Write::update(&self.tables.tokens, pk(&batch.pk), "SET #void = :now")
             .condition("attribute_exists(pk) AND attribute_not_exists(#void)")
@@ -300,8 +301,8 @@ impl Store {
             .values([(":now", n(millis))])
     }
 
-    /// Voids the restored batch `earlier`, if `later`, the same batch in the newer tables, was
-    /// voided. Returns the number of vouchers that were still valid.
+    /// Voids the restored batch `earlier` if the same batch in the newer tables, `later`, was
+    /// voided. Returns how many of its vouchers were still valid.
     pub(in crate::store) async fn void_again(
         &self,
         earlier: &Item,
@@ -325,7 +326,7 @@ pub(in crate::store) struct RestoredVouchers {
 }
 
 impl RestoredVouchers {
-    /// Adds the item, if it belongs to a voucher.
+    /// Adds the item, if it is a voucher or a batch.
     pub(in crate::store) fn add(&mut self, item: &Item) -> Result<()> {
         let key = text(item, "pk");
         if key.starts_with(VOUCHER) {
@@ -338,8 +339,8 @@ impl RestoredVouchers {
 }
 
 impl Store {
-    /// Sets each restored voucher's number of uses to the number of its `sources`. Returns
-    /// descriptions of the repairs.
+    /// Sets each restored voucher's use count to the number of its `sources`. Returns descriptions
+    /// of the repairs.
     pub(in crate::store) async fn count_uses_again(
         &self,
         vouchers: RestoredVouchers,
@@ -382,7 +383,7 @@ impl Store {
     }
 }
 
-/// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
+/// Returns the hash of the voucher's code. `None` if the source isn't a voucher's.
 fn hash_of(source: &StoredSource) -> Option<&str> {
     source.text().strip_prefix(SOURCE)?.strip_prefix(':')?.split(':').next()
 }

@@ -1,6 +1,5 @@
-//! A write of one item, as a value that can be sent alone or in a transaction. The SDK has separate
-//! builders for single writes and for transactions, so without this type each write would be
-//! spelled out twice.
+//! A write of one item, which can be sent alone or in a transaction. The SDK uses different
+//! builders for the two cases, so without this type, each write would have to be built twice.
 
 use std::collections::HashMap;
 
@@ -42,8 +41,8 @@ enum Operation {
     Check { key: Item },
 }
 
-/// Sets the fields that all writes have in common. The SDK's seven builders have the same setters,
-/// but no common trait.
+/// Sets the fields that all writes have in common. The SDK's seven builders have the same setters
+/// but don't share a trait.
 macro_rules! conditional {
     ($builder:expr, $write:ident) => {
         $builder
@@ -55,7 +54,7 @@ macro_rules! conditional {
     };
 }
 
-/// Returns a function that takes an error and returns the item that failed the condition.
+/// A function that takes an error and extracts the item that failed the condition.
 macro_rules! shown {
     ($error:ident) => {
         |error| match error {
@@ -81,7 +80,8 @@ impl Write {
         Self::of(table, Operation::Delete { key })
     }
 
-    /// Changes nothing, but its condition can refuse a transaction. A check can't be sent alone.
+    /// Doesn't change the item, but its condition can refuse a transaction. A check can't be sent
+    /// alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
@@ -97,13 +97,13 @@ impl Write {
         }
     }
 
-    /// Sets the condition that the write requires, in place of an earlier condition.
+    /// Sets the write's condition, and replaces an earlier condition.
     pub(in crate::store) fn condition(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
     }
 
-    /// Adds names of attributes and map keys for use in the expressions.
+    /// Adds placeholders for attribute names and map keys to the expressions.
     pub(in crate::store) fn names<N: Into<String>, A: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = (N, A)>,
@@ -112,7 +112,7 @@ impl Write {
         self
     }
 
-    /// Adds values for use in the expressions.
+    /// Adds placeholders for values to the expressions.
     pub(in crate::store) fn values<N: Into<String>>(
         mut self,
         values: impl IntoIterator<Item = (N, AttributeValue)>,
@@ -127,7 +127,8 @@ impl Write {
         self
     }
 
-    /// Makes an update that is sent alone return the item before or after the change.
+    /// Makes an update return the item as it was before the change, or as it is afterwards. Applies
+    /// only if the update is sent alone.
     pub(in crate::store) fn returns(mut self, value: ReturnValue) -> Self {
         if let Operation::Update { returns, .. } = &mut self.operation {
             *returns = Some(value);
@@ -174,8 +175,8 @@ impl Write {
 pub(in crate::store) enum Outcome {
     /// The write was applied. [`Write::returns`] selects the returned attributes.
     Applied(Item),
-    /// The condition didn't hold. [`Write::shows_item`] requests the item. The item is `None` if it
-    /// doesn't exist, or if the reply doesn't contain it.
+    /// The condition didn't hold. Contains the item if [`Write::shows_item`] requested it; `None`
+    /// if the item doesn't exist or wasn't requested.
     Refused(Option<Item>),
 }
 
@@ -193,8 +194,8 @@ impl Store {
     }
 
     /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
-    /// earlier copy may then still arrive. The future is boxed, because otherwise each caller would
-    /// contain the future's code.
+    /// earlier copy may then still arrive. The future is boxed, because otherwise its code would be
+    /// generated again in each caller.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,
@@ -229,8 +230,8 @@ impl Store {
         SendCounter::watch(sending.boxed(), sent_again).boxed()
     }
 
-    /// Returns the item that failed the condition of a write. `shown` is the item in the reply to
-    /// the write; if it is `None`, reads the item.
+    /// Returns the item that failed the condition of a write. `shown` is the item in the write's
+    /// reply. If it is `None`, reads the item.
     pub(in crate::store) async fn item_that_refused<T: DeserializeOwned>(
         &self,
         write: &Write,

@@ -11,9 +11,9 @@ use crate::values::text::key;
 /// An account, as the Users table stores it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
-    /// `user:<name's key form>`.
+    /// `user:<key form of the name>`.
     pub pk: String,
-    /// UUIDv7. Chats, ledger entries and JWTs refer to this id, because a later account may reuse
+    /// A UUIDv7. Chats, ledger entries and JWTs refer to this id, because a later account may reuse
     /// the name.
     pub id: String,
     /// The username as its owner typed it.
@@ -24,8 +24,8 @@ pub struct Account {
     /// True if the owner has verified `email`.
     #[serde(default)]
     pub email_verified: bool,
-    /// A new address that another account claims without having verified it. The new address
-    /// replaces `email` as soon as the owner verifies it.
+    /// A new address that another account has claimed but not verified. It replaces `email` as soon
+    /// as this account's owner verifies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
     /// The owner's first name.
@@ -34,16 +34,16 @@ pub struct Account {
     /// The owner's last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// A marker for the user's instructions for the AI, which are stored as a separate item.
+    /// A marker that shows that the user has instructions for the AI, which are a separate item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// The hash of the password, as a PHC string.
     pub password: String,
-    /// The password's hash from Django, until the first log-in. It is valid only while `password`
-    /// is [its stand-in](crate::values::stand_in).
+    /// The hash of the password that was imported from Django. The first log-in removes it. It is
+    /// valid only while `password` is [its stand-in](crate::values::stand_in).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<String>,
-    /// The id of the idempotency key that the registration used.
+    /// The id of the registration's idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// An identifier of the network from which the account was registered. `None` if the network is
@@ -60,12 +60,12 @@ pub struct Account {
     pub granted: Credits,
     /// The sum of the prices of all settled chats.
     pub spent: Credits,
-    /// The credits that must still be taken for refunded purchases, because the balance was too
+    /// The credits that must still be deducted for refunded purchases, because the balance was too
     /// low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
-    /// The first day of the last period for which an allowance was granted or wasn't needed, in
-    /// days since 1970. `None` before the first such period.
+    /// The last period whose allowance was granted, or wasn't needed because the balance was high
+    /// enough. Stored as its first day, in days since 1970. `None` before the first such period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
     /// The value of `granted` when the last e-mail about a low balance was written. `None` before
@@ -74,27 +74,28 @@ pub struct Account {
     pub alerted: Option<Credits>,
     /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
-    /// Hold ids that must not be used again, each with the Unix time until which it stays closed.
+    /// Hold ids that must not be used again, each with the Unix time until which it is closed.
     pub closed: BTreeMap<String, u64>,
-    /// The number of chats that began in each recent minute. The keys are minutes since 1970.
-    /// `None` for accounts created before chats were counted.
+    /// How many chats began in each recent minute. The keys are minutes since 1970. `None` for
+    /// accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// For each API key with a limit, the credits that were spent with it or are held for its chats
-    /// in a period, by [key and period](crate::values::LimitPeriod). `None` if the account never
-    /// had an API key with a limit.
+    /// The credits that were spent with each limited API key or are held for its chats, by [key and
+    /// period](crate::values::LimitPeriod). `None` if the account never had an API key with a
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
-    /// By day, in days since 1970: the estimated price of the AI's work on failed answers, and the
-    /// free work that the account has earned with its charges. `None` until the first entry.
+    /// The estimated price of the AI's work on failed answers, and the free work that the account
+    /// has earned with its charges. Both are stored by day, in days since 1970. `None` before the
+    /// first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_work: Option<BTreeMap<String, Credits>>,
-    /// A counter that is incremented by every change that invalidates all of the account's JWTs.
+    /// The epoch. Every change that invalidates all of the account's JWTs increments it.
     pub auth_epoch: u64,
-    /// The ids of sessions that were ended early, each with the Unix time at which the session
-    /// would have expired.
+    /// The ids of sessions that ended early, each with the Unix time at which the session would
+    /// have expired.
     pub revoked: BTreeMap<String, u64>,
-    /// The number of the account's API keys.
+    /// How many API keys the account has.
     #[serde(default)]
     pub api_keys: u32,
     /// The epoch that began when the current address was first verified. API keys from earlier
@@ -107,22 +108,22 @@ pub struct Account {
     /// which keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// A secret random string. It distinguishes a retried registration from another registration,
-    /// and is also the key that seals this account's page cursors.
+    /// A secret random string. It distinguishes a retry of the registration from a different
+    /// registration, and is also the key that seals this account's page cursors.
     pub nonce: String,
-    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
+    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// The partition in the index `by_label`. Tombstones have no partition.
+    /// The partition in the `by_label` index. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
-    /// The sort key in the index `by_label`: the key form of the name.
+    /// The sort key in the `by_label` index: the key form of the name.
     pub label: String,
 }
 
 impl Account {
-    /// Returns the balance at the Unix time `now`. Credits in an expired hold count as available,
-    /// even if the hold hasn't been released yet.
+    /// Returns the balance at the Unix time `now`. The credits in expired holds count as available,
+    /// even if the holds haven't been released yet.
     pub fn balance(&self, now: u64) -> Credits {
         let free = self.reservations.values().filter(|held| held.expires_at <= now);
         free.fold(self.tokens, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
@@ -164,30 +165,30 @@ impl Account {
         self.reservations.values().any(|held| held.purse.as_deref() == Some(purse))
     }
 
-    /// Returns the credits in this purse, which were spent with an API key or are held for its
-    /// chats.
+    /// Returns the credits that this purse counts: those that were spent with an API key or are
+    /// held for its chats.
     pub fn purse(&self, name: &str) -> Credits {
         let purse = self.purses.as_ref().and_then(|purses| purses.get(name));
         purse.copied().unwrap_or_default()
     }
 
-    /// Returns the credits under this key of the map of free work.
+    /// Returns the credits under this key in the map of free work.
     pub(crate) fn free_work(&self, key: &str) -> Credits {
         let counted = self.free_work.as_ref().and_then(|days| days.get(key));
         counted.copied().unwrap_or_default()
     }
 
-    /// Returns the time at which the last chat began, rounded down to the minute, in milliseconds
-    /// since 1970. `None` if no chats were counted.
+    /// Returns when the last chat began, in milliseconds since 1970, rounded down to the minute.
+    /// `None` if no chats were counted.
     pub fn last_message(&self) -> Option<u64> {
         let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
-        // The map `minutes` also counts refunds, under keys that aren't numbers.
+        // The `minutes` map also counts refunds, under keys that aren't numbers.
         let last = minutes.filter_map(|minute| minute.parse::<u64>().ok()).max()?;
         Some(last.saturating_mul(60_000))
     }
 
     /// Returns the sum of the account's ledger entries, which is the balance plus all holds. The
-    /// sum is negative only if someone has tampered with the account.
+    /// sum can be negative only if the account was tampered with.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
@@ -203,21 +204,20 @@ impl Account {
         ]
     }
 
-    /// Returns the address that the owner hasn't verified yet. `None` if all addresses are
-    /// verified.
+    /// Returns the address that the owner hasn't verified yet. `None` if there is none.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)
     }
 
-    /// Returns true if the owner has verified the address with this key form.
+    /// Returns true if the owner has verified the address whose key form is `address_key`.
     pub fn has_proven(&self, address_key: &str) -> bool {
         self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
     }
 
-    /// Returns the account with `address` as its verified address. `None` if the owner hasn't
-    /// entered `address`. The first verification of an address starts a new epoch and invalidates
-    /// all sessions, API keys and links that were created before, because another person may have
+    /// Returns the account with `address` as its verified address. `None` if `address` isn't one of
+    /// the account's addresses. The first verification of an address starts a new epoch and
+    /// invalidates all existing sessions, API keys and links, because a different person may have
     /// registered the address.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| {
@@ -248,7 +248,7 @@ impl Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Sends messages and sees only this account's data.
+    /// Can send messages, and can see only this account's data.
     User,
     /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
@@ -275,19 +275,19 @@ impl Role {
     }
 }
 
-/// A hold: credits taken off a balance for a chat that waits for its answer.
+/// A hold: credits that are set aside for a chat that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHold {
-    /// The number of held credits.
+    /// How many credits are held.
     pub cost: Credits,
-    /// The id of the chat. Until the hold expires, only the request of this chat may settle or
-    /// release it.
+    /// The id of the chat. Until the hold expires, only this chat's request may settle or release
+    /// it.
     pub owner: String,
-    /// The Unix time at which the lease ends. After the lease, the hold can't be settled, and any
+    /// The Unix time at which the lease ends. Afterwards, the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
     /// The hash of the request, or an empty string if the request has no idempotency key. A request
-    /// with the same idempotency key and another hash is refused.
+    /// with the same idempotency key but a different hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
     /// The account's purse that counts the hold. `None` unless the chat was sent with an API key
@@ -295,7 +295,7 @@ pub struct StoredHold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purse: Option<String>,
     /// True if the user has stopped the chat. The function that waits for the answer polls this
-    /// field, and ends the answer early when the field is true.
+    /// field and ends the answer early.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
 }

@@ -11,21 +11,21 @@ use crate::Credits;
 /// The stored kind of every act that affects an account.
 pub(crate) const STANDING: &str = "standing";
 
-/// The stored kind of a change of the price list. The word also takes the place of the account's
-/// id, because the change affects no account. The reason is the list's version, or empty if the
+/// The stored kind of a change to the price list. It is also stored in place of an account id,
+/// because the change doesn't affect an account. The reason is the list's version, or empty if the
 /// list was removed.
 pub(crate) const PRICES: &str = "prices";
 
-/// The stored kind of the creation or the voiding of vouchers. The word also takes the place of the
-/// account's id, because the act affects no account. The reason contains the batch's name.
+/// The stored kind of creating or voiding vouchers. It is also stored in place of an account id,
+/// because the act doesn't affect an account. The reason contains the batch's name.
 pub(crate) const VOUCHER_ACT: &str = "vouchers";
 
-/// The stored kind of a change of the packs. The word also takes the place of the account's id,
-/// because the change affects no account. The reason is the packs' version, or empty if they were
+/// The stored kind of a change to the packs. It is also stored in place of an account id, because
+/// the change doesn't affect an account. The reason is the packs' version, or empty if they were
 /// removed.
 pub(crate) const PACKS_ACT: &str = "packs";
 
-/// An administrator's act. An act moves no credits, and statements don't list it.
+/// An administrator's act. Acts don't move credits, and statements don't list them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
     /// The id of the affected account.
@@ -36,19 +36,19 @@ pub struct AdminAct {
     /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases
     /// may write other kinds.
     pub kind: String,
-    /// The change of a role or state. For an intervention, this field contains the closest change
-    /// that earlier releases can show instead.
+    /// The change to a role or state. For an intervention, this is the closest change that earlier
+    /// releases can show instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
-    /// The intervention. `None` for a change of a role or state.
+    /// The intervention. `None` for a change to a role or state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervention: Option<Intervention>,
     /// The reason, for human readers.
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first credits of an account that an administrator created. This field is only for
-    /// display. A separate ledger entry grants the credits.
+    /// The first credits of an account that an administrator created, for display only. A separate
+    /// ledger entry grants them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
@@ -66,13 +66,14 @@ impl AdminAct {
         }
     }
 
-    /// Returns true if the kind is that of a ledger entry, as in rows that early releases wrote.
+    /// Returns true if the stored kind is a ledger entry's, as in rows from early releases.
     fn is_like_entry(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
         known.iter().any(|kind| kind.word() == self.kind)
     }
 
-    /// Returns the role that the account got by this act. `None` if an ordinary user was created.
+    /// Returns the role that the account received by this act. `None` if an ordinary user was
+    /// created.
     pub fn role(&self) -> Option<&Role> {
         match &self.act {
             Some(Act::Role(role))
@@ -85,7 +86,7 @@ impl AdminAct {
     }
 }
 
-/// A change of an account's role or state.
+/// A change to an account's role or state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
@@ -101,8 +102,8 @@ pub enum Act {
 }
 
 impl Act {
-    /// Returns the names of all acts that can be shown: adjustments, changes of roles and states,
-    /// interventions, and changes of the price list.
+    /// Returns the names of all acts that can be shown: adjustments, changes to roles and states,
+    /// interventions, and changes to lists and vouchers.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
@@ -123,8 +124,8 @@ impl Act {
     }
 }
 
-/// Reads the name of a stored act, which is either a string or the only key of a map with the act's
-/// values.
+/// Reads the name of a stored act, which is either a string or the only key in a map that contains
+/// the act's values.
 fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -139,7 +140,7 @@ fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     })
 }
 
-/// An administrator's act that isn't a change of the account's role, state or balance.
+/// An administrator's act other than a change to the account's role, state or balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intervention {
@@ -165,7 +166,7 @@ pub enum Intervention {
 }
 
 impl Intervention {
-    /// Every intervention that this release can record.
+    /// All interventions that this release can record.
     pub const ALL: [Self; 8] = [
         Self::Creation,
         Self::Invitation,

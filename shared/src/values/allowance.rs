@@ -1,12 +1,12 @@
-//! Allowances, up to which lower balances are filled once in each period.
+//! Allowances, to which lower balances are topped up once in each period.
 
 use crate::values::{Credits, Role};
 
-/// An allowance. When an account is first used in a period, its balance is filled up to `tokens` if
+/// An allowance. When an account is first used in a period, its balance is topped up to `tokens` if
 /// it is lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// The credits up to which the balance is filled.
+    /// The credits to which the balance is topped up.
     pub tokens: Credits,
     /// The period.
     pub per: AllowancePeriod,
@@ -55,14 +55,15 @@ impl Allowance {
 /// The allowances of all accounts, by role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowances {
-    /// The allowance of accounts that aren't administrators'. `None` if they get no allowance.
+    /// The allowance of accounts that don't belong to administrators. `None` if they don't receive
+    /// an allowance.
     pub users: Option<Allowance>,
-    /// The allowance of administrators' accounts. `None` if they get no allowance.
+    /// The allowance of administrators' accounts. `None` if they don't receive an allowance.
     pub administrators: Option<Allowance>,
 }
 
 impl Allowances {
-    /// Parses the same allowance for all roles, such as `1000/day`, or separate allowances for
+    /// Parses either one allowance for all roles, such as `1000/day`, or separate allowances for
     /// users and administrators, such as `1000/day,admin=none`.
     ///
     /// ```

@@ -16,21 +16,21 @@ use uuid::Uuid;
 use crate::values::text::{is_blank, turns_text};
 use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 
-/// The maximum number of an account's API keys.
+/// How many API keys an account can have at most.
 pub const API_KEYS: u32 = 50;
 
-/// The maximum number of an account's API keys with a limit. The account contains at least one
+/// How many API keys with a limit an account can have at most. The account contains at least one
 /// purse for each of them.
 pub const LIMITED_KEYS: u32 = 20;
 
 /// The prefix of every API key.
 const PREFIX: &str = "sk-";
 
-/// The number of random bytes in an API key's secret.
+/// How many random bytes the secret of an API key has.
 const BYTES: usize = 32;
 
-/// The number of characters at the end of an API key that lists show, so that its owner can
-/// recognize it.
+/// How many characters at the end of an API key are shown in lists, so that its owner can recognize
+/// the key.
 const HINT: usize = 4;
 
 /// The maximum length of an API key's name, in characters.
@@ -81,13 +81,13 @@ impl ApiKey {
         format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// Returns the id, under which the store keeps the API key.
+    /// Returns the id. The API key is stored under this id.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Returns the hash of the secret, which the store keeps. The hash needs no salt, because the
-    /// secret is random.
+    /// Returns the secret's hash. The store keeps only this hash, which doesn't need a salt because
+    /// the secret is random.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
@@ -98,21 +98,20 @@ impl ApiKey {
         text.get(text.len() - HINT..).unwrap_or_default().to_owned()
     }
 
-    /// Returns true if the secret has this hash. The comparison takes constant time.
+    /// Returns true if this is the secret's hash. The comparison takes constant time.
     pub fn matches(&self, hash: &str) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
     }
 }
 
-/// An API key's name, which its owner chooses, for example the name of the program that uses the
-/// key.
+/// The name that an owner gives to an API key, such as the name of the program that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
 impl KeyName {
     /// Parses a name of 1 to 100 characters, not counting white space around it. At least one
-    /// character must be visible. Control characters and characters that change the direction of
-    /// text are refused.
+    /// character must be visible. Control characters, and characters that change the text
+    /// direction, are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if is_blank(text) {
@@ -138,20 +137,20 @@ impl KeyName {
     }
 }
 
-/// An API key as it is stored, without its secret.
+/// A stored API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApiKey {
     /// `apikey:<id>`.
     pub(crate) pk: String,
     /// The account's id.
     pub user_id: String,
-    /// The key form of the owner's username, by which the account is found.
+    /// The key form of the owner's username, with which the account is looked up.
     pub name: String,
     /// The name that the owner gave to the API key.
     pub label: String,
     /// The SHA-256 hash of the secret. Empty if the key is restricted.
     pub(crate) hash: String,
-    /// The restrictions, with the hash of the secret. `None` if the key is unrestricted.
+    /// The restrictions, which then contain the secret's hash. `None` if the key is unrestricted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restricted: Option<Restrictions>,
     /// The last characters of the whole key.
@@ -178,7 +177,7 @@ impl StoredApiKey {
         self.restricted.as_ref().map_or(&self.hash, |restricted| &restricted.hash)
     }
 
-    /// Returns the restrictions, which are empty for an unrestricted key.
+    /// Returns the restrictions. They are empty if the key is unrestricted.
     pub fn restrictions(&self) -> Restrictions {
         self.restricted.clone().unwrap_or_default()
     }
@@ -240,7 +239,7 @@ mod tests {
             &format!("sk-01a1f7d1-6dd1-703a-9600-a369c76325b7-{secret}"),
             &format!("{}{}", head.replace("01a1", "01g1"), secret),
             &format!("{head}{}", "\u{e9}".repeat(43)),
-            // The last character encodes two bits that don't belong to any byte.
+            // The last character encodes two extra bits that don't belong to any byte.
             &format!("{head}{}B", &secret[..42]),
         ] {
             assert_eq!(ApiKey::parse(bad), None, "{bad}");

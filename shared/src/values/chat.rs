@@ -10,12 +10,12 @@ use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
 use crate::values::{CutReason, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
 
-/// A user's message that may be sent to the AI.
+/// A user's message that was checked and can be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message(String);
 
 impl Message {
-    /// Parses a message of at most `limit` characters. Messages that contain no text, or NUL
+    /// Parses a message of at most `limit` characters. Messages without text, or with NUL
     /// characters, are refused.
     pub fn parse(text: String, limit: usize) -> Result<Self, Invalid> {
         if text.trim().is_empty() {
@@ -84,10 +84,10 @@ impl Title {
 }
 
 /// The parent of a chat that begins a branch, because the user has edited an earlier message or
-/// asked for another answer.
+/// requested another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
-    /// The chat has no parent: it is another beginning of the conversation.
+    /// The chat has no parent, because it begins the conversation in a different way.
     Start,
     /// The chat with this id.
     Message(String),
@@ -97,8 +97,8 @@ pub enum ParentChat {
 const START: &str = "start";
 
 impl ParentChat {
-    /// Parses `start` or a chat's id, as clients send and the store keeps them. Returns `None` for
-    /// any other string.
+    /// Parses `start` or a chat's id, as sent by clients and kept in the store. Returns `None` for
+    /// other strings.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             START => Some(Self::Start),
@@ -114,13 +114,13 @@ impl ParentChat {
         }
     }
 
-    /// Returns the parent in a chat's sort key in the index `by_conversation`.
+    /// Returns the parent that a chat's sort key in the `by_conversation` index contains.
     pub(crate) fn of_place(place: &str) -> Option<Self> {
         word_of_place(place).and_then(Self::parse)
     }
 }
 
-/// Returns a chat's sort key in the index `by_conversation`: `<conversation>#<chat id>`, or
+/// Returns a chat's sort key in the `by_conversation` index: `<conversation>#<chat id>`, or
 /// `<conversation>#<chat id>#<parent>` if the chat isn't in the main line.
 pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
@@ -133,20 +133,20 @@ fn word_of_place(place: &str) -> Option<&str> {
     place.split('#').nth(2)
 }
 
-/// A message with its answer, as the Chats table stores it. Chats in the pages of
+/// A message with its answer, as the Chats table stores it. Chats from
 /// [`Store::chats`](crate::store::Store::chats) lack the fields that have a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
     #[serde(default)]
     pub user_id: String,
-    /// UUIDv7. Chats sort by the time at which they were sent.
+    /// A UUIDv7, so chats sort by the time at which they were sent.
     pub chat_id: String,
-    /// The id of the conversation, which is the id of its first chat. `None` if the chat isn't part
+    /// The conversation's id, which equals the id of its first chat. `None` if the chat isn't part
     /// of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// The sort key in the index `by_conversation`. [`Chat::after`] reads the chat's parent from
+    /// The sort key in the `by_conversation` index. [`Chat::after`] reads the chat's parent from
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
@@ -159,7 +159,7 @@ pub struct Chat {
     pub calls: Vec<ToolCall>,
     /// The model that answered.
     pub model: String,
-    /// The reason why the answer was cut off. `None` if the answer is complete.
+    /// Why the answer was cut off. `None` if the answer is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<CutReason>,
     /// True if the user stopped the answer.
@@ -170,21 +170,21 @@ pub struct Chat {
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.
     pub cost: Credits,
-    /// How many times the price of one message was charged, for a long prompt. `None` if it was
-    /// charged once.
+    /// How many times the price of a message was charged because the prompt was long. `None` if it
+    /// was charged once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// How the chat was priced by the price list. `None` if there was no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
-    /// The balance right after the charge, apart from other chats that were in progress.
+    /// The balance right after the charge. It doesn't reflect other chats that were in progress.
     #[serde(default)]
     pub tokens_left: Credits,
     /// The time at which the message was sent, in milliseconds since 1970.
     pub time: u64,
     /// The username, for the administrators' list.
     pub name: String,
-    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`.
+    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`.
     #[serde(default)]
     pub month: String,
 }
@@ -209,7 +209,7 @@ pub enum FinishReason {
 }
 
 impl Chat {
-    /// Returns the chat with this conversation and this parent.
+    /// Sets the chat's conversation and parent.
     #[must_use]
     pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
@@ -223,7 +223,7 @@ impl Chat {
         self.thread.as_deref().and_then(word_of_place)
     }
 
-    /// Returns the reason why the answer ends.
+    /// Returns why the answer ended.
     pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
             _ if self.stopped => FinishReason::Stopped,
@@ -234,7 +234,7 @@ impl Chat {
         }
     }
 
-    /// Returns the whole answer for human readers: its text, and then a line for each function
+    /// Returns the whole answer for human readers: its text, followed by a line for each function
     /// call.
     pub fn answer(&self) -> Cow<'_, str> {
         if self.calls.is_empty() {
@@ -251,18 +251,18 @@ impl Chat {
         self.usage.unwrap_or_else(estimate)
     }
 
-    /// Returns the model's name in the price list, or the provider's name for it if there was no
-    /// list.
+    /// Returns the model's name in the price list, or the provider's name for the model if there
+    /// was no list.
     pub fn model_name(&self) -> &str {
         self.receipt.as_ref().map_or(&self.model, |receipt| &receipt.model)
     }
 
-    /// Returns the chat's cost in money. `None` unless the price list contains the price of
+    /// Returns the chat's cost in money. `None` if the price list doesn't contain the price of
     /// credits.
     pub fn cost_in_money(&self) -> Option<f64> {
         let million = self.receipt.as_ref()?.million_tokens?;
         let micros = million.of_millions(self.cost.get());
-        // Amounts below nine billion are exact.
+        // Amounts below nine billion are represented exactly.
         Some(micros as f64 / 1_000_000.0)
     }
 

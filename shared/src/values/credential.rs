@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use crate::values::{AccessToken, Account, KeyLimit, Role, StoredApiKey};
 
-/// A credential that was verified without its account. Whether the account still accepts it is
-/// checked by [`Credential::admits`], or by the write that places a hold.
+/// A credential that was verified without reading its account. [`Credential::admits`], or the write
+/// that places a hold, checks whether the account still accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.
@@ -76,8 +76,8 @@ impl Credential {
         }
     }
 
-    /// Returns the account's epochs in which this credential is valid. An API key is valid in every
-    /// epoch.
+    /// Returns the epochs of the account in which this credential is valid. For an API key, these
+    /// are all epochs.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,
@@ -85,9 +85,8 @@ impl Credential {
         }
     }
 
-    /// Returns the account if it accepts the credential, as [`AccessToken::admits`] does. An
-    /// account accepts API keys from every epoch, except keys that were created before the
-    /// account's address was first verified.
+    /// Returns the account if it accepts the credential, like [`AccessToken::admits`]. An account
+    /// accepts API keys from all epochs since its address was first verified.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id()
@@ -107,7 +106,8 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Returns `None` unless the account accepts the access token and belongs to an administrator.
+    /// Returns `None` if the account doesn't accept the access token or doesn't belong to an
+    /// administrator.
     pub(crate) fn new(caller: AccessToken, account: Account) -> Option<Self> {
         let account = caller.admits(Some(account)).filter(|account| account.role == Role::Admin)?;
         Some(Self { caller, account })
@@ -118,7 +118,7 @@ impl Administrator {
         &self.caller
     }
 
-    /// Returns the administrator's account as it was just read.
+    /// Returns the administrator's account, as read for this request.
     pub fn account(&self) -> &Account {
         &self.account
     }

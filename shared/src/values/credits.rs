@@ -1,4 +1,5 @@
-//! Credits, the product's currency. Settings, JSON and the pages call credits tokens.
+//! Credits, the unit with which messages are paid for. Settings, JSON and the web pages call them
+//! tokens.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::Invalid;
 
-/// A non-negative amount of money.
+/// A non-negative amount of credits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Credits(u64);
@@ -15,8 +16,8 @@ impl Credits {
     /// Zero credits.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount in a setting or an account. It is far below 2^53, so that every JSON
-    /// client reads it exactly.
+    /// The largest amount in a setting or an account. It is far below 2^53, so every JSON client
+    /// can represent it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
     /// Returns `None` if `amount` is above [`Credits::MAX`].
@@ -31,12 +32,12 @@ impl Credits {
         positive.ok_or_else(|| sentence().into())
     }
 
-    /// Returns the plain number, for DynamoDB and for arithmetic that mixes signs.
+    /// Returns the plain number, for DynamoDB and for signed arithmetic.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Returns the amount as a signed number, which the ledger uses.
+    /// Returns the amount as a signed number, as used in the ledger.
     pub fn signed(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
@@ -64,12 +65,12 @@ impl Credits {
     }
 }
 
-/// A change of a balance, other than a chat's price. Never zero.
+/// A change of a balance other than a charge for a chat. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BalanceChange {
     /// Adds credits.
     Credit(Credits),
-    /// Takes credits.
+    /// Deducts credits.
     Debit(Credits),
 }
 

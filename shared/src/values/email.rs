@@ -15,12 +15,13 @@ pub struct Email {
 }
 
 impl Email {
-    /// Parses an address: a local part, an `@` and a domain. Only an e-mail to the address can
-    /// prove that it exists.
+    /// Parses an address: a local part, an `@` and a domain. Whether the address exists can be
+    /// proven only by an e-mail to it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let key = key(text);
-        // Check both the typed form and the key form, because only one of them may be valid.
+        // Check both the typed form and the key form, because one of them may be valid and the
+        // other invalid.
         if [text, &key].iter().all(|form| is_address(form)) {
             Ok(Self { shown: text.to_owned(), key })
         } else {
@@ -59,7 +60,7 @@ impl Email {
         &self.shown
     }
 
-    /// Returns the address's key form, under which the store keeps its claim.
+    /// Returns the address's key form. Its claim is stored under this key form.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -43,7 +43,7 @@ pub struct Entry {
     /// A UUIDv7. A chat's entry has the same id as the chat, so that a chat is charged only once,
     /// even after its deletion.
     pub entry_id: String,
-    /// The change of the balance. Negative if credits were taken.
+    /// The change of the balance. Negative if credits were deducted.
     pub amount: i64,
     /// The cause of the change.
     pub kind: EntryKind,
@@ -51,10 +51,10 @@ pub struct Entry {
     pub reason: String,
     /// The id of the account whose user made the change, or `manage` for the command line.
     pub actor: String,
-    /// The id of the chat that was paid or refunded.
+    /// The id of the chat that was charged or refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// How many times the price of one message was charged. `None` if it was charged once.
+    /// How many times the price of a message was charged. `None` if it was charged once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// How the chat was priced by the price list. `None` if there was no list.
@@ -63,21 +63,21 @@ pub struct Entry {
     /// The numbers of model tokens that the price depends on. `None` if there was no price list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// The provider's model that answered. `None` if there was no price list.
+    /// The provider's name for the model that answered. `None` if there was no price list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The id of the API key with which the chat was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// The source of credits that are granted at most once. `None` for other entries.
+    /// The source of the credits, if they are granted at most once. `None` for other entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// The first day of the allowance's period, in days since 1970. `None` unless the row is an
-    /// allowance.
+    /// The first day of the allowance's period, in days since 1970. `None` unless the entry grants
+    /// an allowance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
-    /// The money that was paid or went back to the buyer. `None` unless the row belongs to an
-    /// order.
+    /// The money that was paid by the buyer or returned to the buyer. `None` unless the entry
+    /// belongs to an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<Payment>,
     /// The time in milliseconds since 1970.
@@ -85,7 +85,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Creates an entry that contains only the required fields.
+    /// Creates an entry with only the required fields.
     pub fn new(
         user_id: &str,
         entry_id: String,
@@ -135,16 +135,16 @@ impl Entry {
         }
     }
 
-    /// Returns true if this entry charges for a chat, so that its amount counts as spent. The
-    /// amounts of all other entries count as granted.
+    /// Returns true if this entry charges for a chat. Its amount then counts as spent; the amounts
+    /// of all other entries count as granted.
     pub fn charges(&self) -> bool {
         charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
     }
 }
 
 /// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
-/// it has the same id as the chat. A refund's entry also contains the chat's id, but has its own
-/// id.
+/// it has the same id as the chat. The entry of a refund also contains the chat's id, but has a
+/// different id itself.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,

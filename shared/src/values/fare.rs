@@ -1,15 +1,15 @@
-//! Fares, the prices that an operator sets for a model's answers.
+//! Fares: the prices that an operator sets for a model's answers.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Credits;
 
-/// The number of model tokens to which a rate applies.
+/// The number of model tokens that a rate refers to.
 const PER: u128 = 1_000_000;
 
-/// The fare of a model: a price for each message, or rates for the model tokens that the answer
-/// used.
+/// A model's fare: either a price for each message, or rates for the model tokens that a message
+/// and its answer use.
 ///
 /// ```
 /// use shared::{Credits, values::{Fare, Rates}};
@@ -24,11 +24,11 @@ const PER: u128 = 1_000_000;
 pub enum Fare {
     /// The price of a message.
     Message(Credits),
-    /// The price of a model's tokens.
+    /// The rates for a model's tokens.
     Usage(Rates),
 }
 
-/// The prices of a model's tokens, in credits for a million model tokens.
+/// The rates for a model's tokens, in credits for a million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// The rate for tokens in the prompt.
@@ -40,8 +40,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Returns the price of these numbers of model tokens, rounded up once. The cached tokens are
-    /// part of the prompt. The price is at most [`Credits::MAX`].
+    /// Returns the price of these numbers of model tokens. Only the total is rounded up. `prompt`
+    /// includes the cached tokens. The price is at most [`Credits::MAX`].
     pub fn price(&self, prompt: u64, cached: u64, output: u64) -> Credits {
         let cached = cached.min(prompt);
         let each = |tokens: u64, rate: u64| u128::from(tokens) * u128::from(rate);
@@ -52,14 +52,14 @@ impl Rates {
         u64::try_from(price).ok().and_then(Credits::new).unwrap_or(Credits::MAX)
     }
 
-    /// Returns the highest price of a prompt with at most `prompt` model tokens and an answer with
-    /// at most `output`, however many tokens are cached.
+    /// Returns the highest possible price of a prompt with at most `prompt` model tokens and an
+    /// answer with at most `output`. It covers any number of cached tokens.
     pub fn bound(&self, prompt: u64, output: u64) -> Credits {
         self.dearest().price(prompt, 0, output)
     }
 
-    /// Returns the largest number of model tokens in an answer so that `credits` cover it and a
-    /// prompt of `prompt` tokens. `None` if the credits don't cover the prompt.
+    /// Returns the maximum length of an answer, in model tokens, such that `credits` cover the
+    /// answer and a prompt of `prompt` tokens. `None` if the credits don't cover the prompt.
     pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
         let millionths = u128::from(credits.get()) * PER;
         let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);
@@ -68,7 +68,8 @@ impl Rates {
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the same rates, but with the higher rate for all tokens in the prompt.
+    /// Returns the same rates, but with the higher of the two prompt rates for all tokens in the
+    /// prompt.
     fn dearest(self) -> Self {
         let input = self.input.max(self.cached);
         Self { input, cached: input, ..self }
@@ -147,7 +148,7 @@ mod tests {
             (1000, 0, 500, 250),
             (1000, 1000, 500, 205),
             (1001, 0, 500, 251),
-            // Rounded up one by one, the three parts would add up to 3.
+            // If the three parts were rounded up separately, they would add up to 3.
             (2, 1, 1, 1),
         ] {
             assert_eq!(RATES.price(prompt, cached, output), credits(price), "{prompt} {cached}");

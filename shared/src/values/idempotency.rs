@@ -27,15 +27,15 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// One of many grants that an administrator previewed together. A previewed grant's idempotency
-    /// key is the account's id, and the key's owner is the preview's id.
+    /// One of several grants that an administrator has previewed together. Its idempotency key is
+    /// the account's id, and the key's owner is the preview's id.
     Grant,
     /// A grant that is identified by its account, amount and reason, so that a repeated grant is
-    /// recognized. The grant's idempotency key is the account's id, and the key's owner is the
-    /// amount with the reason.
+    /// recognized. Its idempotency key is the account's id, and the key's owner combines the amount
+    /// and the reason.
     SameGrant,
-    /// A refund of a chat. The refund's idempotency key is the chat's id, and the key's owner is
-    /// the account's id.
+    /// A refund of a chat. Its idempotency key is the chat's id, and the key's owner is the
+    /// account's id.
     Refund,
     /// A registration.
     Registration,
@@ -65,14 +65,14 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Returns the idempotency key for a request in a turn of Codex. The key contains a control
-    /// character, so it never equals a key from a client.
+    /// Returns the idempotency key for a request in a Codex turn. It contains a control character,
+    /// so it never equals a key that a client sends.
     pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
 
-    /// Returns the id under which the idempotency key is stored. The same key has a different id
-    /// for another owner or another kind of request.
+    /// Returns the id under which the idempotency key is stored. The same key has different ids for
+    /// different owners and for different kinds of requests.
     pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
         add(&mut hash, kind.word());
@@ -83,13 +83,13 @@ impl Key {
     }
 }
 
-/// Returns a SHA-256 hash in base64url. A payload's hash reveals that an idempotency key is used
-/// again with another payload. Other long or private values are also stored as such hashes.
+/// Returns a SHA-256 hash in base64url. The hash of a payload shows whether an idempotency key is
+/// reused with a different payload. Other long or private values are stored as such hashes, too.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
-/// Returns the fingerprint of a JSON object without the field `ignored`. The fingerprint covers all
+/// Returns the fingerprint of a JSON object without the `ignored` field. The fingerprint covers all
 /// other fields exactly as they were sent, including their order. `None` if `object` isn't a JSON
 /// object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
@@ -98,7 +98,7 @@ pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String
     Some(BASE64_URL_SAFE_NO_PAD.encode(hash.finish()))
 }
 
-/// Hashes an object's fields while they are read, so that a large body isn't copied.
+/// Hashes an object's fields while they are parsed, so that a large body isn't copied.
 struct Fields<'f> {
     ignored: &'f str,
     hash: Context,
@@ -123,8 +123,8 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 }
 
-/// Adds a string and its length to the hash, so that different sequences of strings are never
-/// hashed alike.
+/// Adds a string and its length to the hash, so that different sequences of strings never produce
+/// the same input.
 fn add(hash: &mut Context, text: &str) {
     hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(text.as_bytes());

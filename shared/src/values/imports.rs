@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Account, Source};
 
-/// The facts about imports that functions need: the first day with data, and the kinds of password
-/// hashes.
+/// What functions need to know about imports: the first day with data, and the kinds of imported
+/// password hashes.
 ///
 /// A refused log-in must not reveal whether an account exists. While accounts have imported hashes,
-/// the cost of a password check depends on the kind of the account's hash. For an unknown name, the
-/// password is therefore checked against a decoy. A keyed hash of the name chooses the decoy's
-/// kind, so that each kind is chosen in proportion to the number of its accounts.
+/// however, the cost of a password check depends on the kind of the account's hash. For an unknown
+/// name, the password is therefore checked against a decoy. A keyed hash of the name selects the
+/// decoy's kind, so that each kind is selected as often as its share of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
-    /// A random string, which every change of the record replaces.
+    /// A random string that is replaced whenever the record changes.
     pub version: String,
     /// The first day with data, in days since 1970.
     pub first_day: u64,
-    /// The random key of the keyed hash.
+    /// The random key for the keyed hash.
     pub key: String,
-    /// The number of accounts after the latest import.
+    /// How many accounts existed after the latest import.
     pub accounts: u64,
-    /// The number of accounts at the latest count.
+    /// How many accounts existed at the latest count.
     pub accounts_now: u64,
     /// True while an import is unfinished. Some of its accounts may be missing, so the census
     /// doesn't replace the counts.
@@ -38,8 +38,8 @@ pub struct Imports {
 }
 
 impl Source {
-    /// Returns the source for the balance of an imported account. `account` identifies the account
-    /// in the other system.
+    /// Returns the source for an imported account's balance. `account` identifies the account in
+    /// the other system.
     pub fn import(name: &str, account: &str) -> Self {
         Self::new("import", &format!("{name}:{account}"))
     }
@@ -52,20 +52,20 @@ pub struct ImportedHashes {
     pub kind: String,
     /// A hash of this kind that no password matches.
     pub decoy: String,
-    /// The number of accounts with such a hash after the latest import.
+    /// How many accounts had such a hash after the latest import.
     pub imported: u64,
-    /// The number of these accounts that still had such a hash at the latest count. An account's
-    /// first log-in replaces its hash.
+    /// How many of these accounts still had such a hash at the latest count. An account's first
+    /// log-in replaces its hash.
     pub left: u64,
 }
 
 impl Imports {
-    /// Returns the decoy to check for a login without an account. `None` if the check must cost as
-    /// much as a check of a current hash.
+    /// Returns the decoy to check for a login without an account. `None` if the check should cost
+    /// as much as for a hash that isn't imported.
     ///
-    /// Each kind has a range in the values of the keyed hash. As accounts with this kind of hash
-    /// log in, only the beginning of the range keeps the kind's cost. The cost of an unknown name
-    /// therefore changes at most once, like an account's cost at its first log-in.
+    /// Each kind is assigned a range of the keyed hash's values. As accounts with this kind of hash
+    /// log in, only the beginning of the range keeps the kind's cost. The cost for an unknown name
+    /// therefore changes at most once, just as an account's cost changes at its first log-in.
     pub fn decoy(&self, login: &str) -> Option<&str> {
         let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
         let tag = hmac::sign(&key, login.as_bytes());
@@ -86,15 +86,15 @@ impl Imports {
 }
 
 /// Returns the stand-in that an imported account stores as its [`password`](Account::password),
-/// beside the hash from Django. No password matches the stand-in, so a release that doesn't support
-/// imported hashes refuses the log-in. If such a release changes the password, the imported hash is
-/// never checked again.
+/// beside the hash from Django. No password matches the stand-in, so releases that don't support
+/// imported hashes refuse the log-in. If such a release changes the password, the imported hash is
+/// no longer checked.
 pub fn stand_in(imported: &str) -> String {
     phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
 }
 
 /// Returns a PHC string with the parameters of current hashes. The salt is the first 16 of the 48
-/// bytes, and the hash the rest.
+/// bytes, and the hash is the rest.
 pub(crate) fn phc_of(bytes: &[u8]) -> String {
     let (salt, hash) = bytes.split_at_checked(16).unwrap_or_default();
     let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
@@ -104,7 +104,8 @@ pub(crate) fn phc_of(bytes: &[u8]) -> String {
 }
 
 impl Account {
-    /// Returns the hash from Django. `None` if the account's password was set or strengthened here.
+    /// Returns the hash from Django. `None` if the account's password was set or strengthened after
+    /// the import.
     pub fn imported_hash(&self) -> Option<&str> {
         self.imported.as_deref().filter(|imported| self.password == stand_in(imported))
     }
@@ -139,7 +140,7 @@ mod tests {
         Imports { key: "key".into(), accounts, accounts_now, hashes, ..Imports::default() }
     }
 
-    /// Returns how many of a thousand names cost as much as each kind.
+    /// Returns, for each kind, how many of a thousand names cost as much as this kind.
     fn chosen(imports: &Imports) -> [usize; 3] {
         let names: Vec<String> = (0..1000).map(|number| format!("name{number}")).collect();
         let count =

@@ -4,13 +4,12 @@ use crate::values::Invalid;
 use crate::values::idempotency::fingerprint;
 use crate::values::text::{bound, lines};
 
-/// The maximum length of instructions, in bytes. Reading a conversation with instructions of this
-/// length still costs only one read unit.
+/// The maximum length of instructions, in bytes. Reading a conversation with the longest
+/// instructions still costs only one read unit.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
-/// The maximum bound of the model tokens in instructions, which the prompt quotes line by line. It
-/// is three times the length, because the quotation turns a line break of one byte into three
-/// bytes.
+/// An upper bound of the model tokens in instructions. It is three times the length, because the
+/// prompt quotes instructions line by line, which turns a line break of one byte into three bytes.
 pub(crate) const INSTRUCTIONS_BOUND: usize = 3 * INSTRUCTIONS_LENGTH;
 
 /// A user's instructions for the AI, either for all conversations or for one of them. Instructions
@@ -41,8 +40,8 @@ impl Instructions {
         Some(self.0.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// Returns the beginning of the instructions' hash. The account stores this marker, because the
-    /// instructions are a separate item. `None` if the instructions are empty.
+    /// Returns the beginning of the instructions' hash. The account stores it as a marker, because
+    /// the instructions are a separate item. `None` if the instructions are empty.
     pub(crate) fn mark(&self) -> Option<String> {
         self.text().map(|text| fingerprint(text).chars().take(16).collect())
     }

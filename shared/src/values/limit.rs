@@ -1,19 +1,19 @@
 //! Rate limits, and limits on concurrent requests.
 
-/// The maximum number of requests in one process that wait while a password is hashed. Further
-/// requests are refused.
+/// How many requests in one process may wait for a password to be hashed. Further requests are
+/// refused.
 pub(crate) const WAITING_PASSWORDS: u32 = 256;
 
 /// The pause between two e-mails to one recipient, in seconds.
 pub(crate) const MAIL_PAUSE: u64 = 60;
 
-/// The number of seconds in a minute.
+/// One minute, in seconds.
 pub(crate) const MINUTE: u64 = 60;
 
-/// The number of seconds in an hour.
+/// One hour, in seconds.
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
-/// The number of seconds in a day.
+/// One day, in seconds.
 pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// A limit and its remaining quota.
@@ -27,18 +27,18 @@ pub struct Limit {
     pub window: Option<u64>,
     /// The remaining quota.
     pub left: u32,
-    /// The number of seconds until the remaining quota grows.
+    /// How many seconds remain until the quota grows.
     pub reset: u64,
 }
 
 impl Limit {
-    /// Returns a limit on concurrent requests that was reached.
+    /// Returns a limit on concurrent requests, which was reached.
     pub fn at_once(name: &'static str, most: u32) -> Self {
         Self { name, most, window: None, left: 0, reset: 1 }
     }
 
-    /// Returns a limit on requests in a window of seconds. It was reached, and stays reached for
-    /// the next `reset` seconds.
+    /// Returns a limit on requests in a window of seconds. It was reached, and `reset` seconds
+    /// remain until it is no longer reached.
     pub fn used_up(name: &'static str, most: u32, window: u64, reset: u64) -> Self {
         Self { name, most, window: Some(window), left: 0, reset }
     }
@@ -58,12 +58,12 @@ impl Limit {
         Self::used_up("mails", 1, MAIL_PAUSE, reset)
     }
 
-    /// Returns the limit on requests that wait while a password is hashed.
+    /// Returns the limit on requests that wait for a password to be hashed.
     pub(crate) fn passwords() -> Self {
         Self::at_once("passwords", WAITING_PASSWORDS)
     }
 
-    /// Returns the time until a retry in words: `in 2 minutes`.
+    /// Returns the time until a retry in words, such as `in 2 minutes`.
     pub fn retry_hint(&self) -> String {
         let (number, unit) = match self.reset {
             ..120 => (self.reset, "second"),

@@ -1,5 +1,5 @@
-//! Link tokens, the secrets in e-mailed links. A link token consists of 256 random bits, and the
-//! store contains only a hash of it. With a link token, a client proves that its user has read the
+//! Link tokens: the secrets in e-mailed links. A link token consists of 256 random bits, and the
+//! store contains only its hash. A client that sends a link token proves that its user can read the
 //! e-mail.
 
 use std::fmt;
@@ -41,12 +41,13 @@ impl LinkToken {
         bytes.map(Self)
     }
 
-    /// Returns the link token's form in e-mails: 43 characters that need no escaping in a URL.
+    /// Returns the link token as written in e-mails: 43 characters that don't need to be escaped in
+    /// a URL.
     pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// Returns the link token's hash, which is the link's key in the store. The hash needs no salt,
+    /// Returns the link token's hash, which is the link's key in the store. It doesn't need a salt,
     /// because the bits are random.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0))

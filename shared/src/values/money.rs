@@ -1,10 +1,10 @@
-//! Money, which operators pay to providers and users pay to operators. Credits aren't money.
+//! Money that operators pay to providers, or users to operators. Credits aren't money.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The maximum number of decimals in an amount.
+/// The maximum number of decimal places in an amount.
 const DECIMALS: usize = 6;
 
 /// The largest amount: a million units of the currency.
@@ -14,13 +14,14 @@ const MAX: u64 = 1_000_000 * UNIT;
 const UNIT: u64 = 1_000_000;
 
 /// An amount of money, in millionths of the currency's unit. In JSON, the amount is a string such
-/// as `"0.25"`, because JSON's numbers aren't exact.
+/// as `"0.25"`, because JSON numbers aren't exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Money(u64);
 
 impl Money {
-    /// Parses a decimal number without a sign, from `0` to `1000000`, with at most six decimals.
+    /// Parses a decimal number without a sign, from `0` to `1000000`, with at most six decimal
+    /// places.
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
         let is_number =
@@ -38,15 +39,15 @@ impl Money {
         self.0
     }
 
-    /// Returns the price of `count` items, in millionths of the currency's unit, if a million items
-    /// cost this amount. Rounded to the nearest millionth.
+    /// If this amount is the price of a million items, returns the price of `count` items in
+    /// millionths of the currency's unit, rounded to the nearest millionth.
     pub fn of_millions(self, count: u64) -> u64 {
         let product = u128::from(self.0) * u128::from(count);
         u64::try_from((product + 500_000) / 1_000_000).unwrap_or(u64::MAX)
     }
 
-    /// Returns the price of this many millionths of an item, as a decimal number, if a million
-    /// items cost this amount.
+    /// If this amount is the price of a million items, returns the price of `count` millionths of
+    /// an item, as a decimal number.
     pub fn of_millionths(self, count: u64) -> String {
         const PARTS: u128 = 1_000_000_000_000_000_000;
         let parts = u128::from(self.0) * u128::from(count);
@@ -54,8 +55,8 @@ impl Money {
     }
 }
 
-/// Writes an amount in a currency's smallest unit, such as `2.99 EUR` or `299 JPY`. The number of
-/// decimals follows the payment provider's rules
+/// Formats an amount that is given in the currency's smallest unit, for example as `2.99 EUR` or
+/// `299 JPY`. The number of decimal places follows the payment provider's rules
 /// ([Stripe](https://docs.stripe.com/currencies#zero-decimal)).
 pub fn shown(amount: u64, currency: &str) -> String {
     let decimals = match currency {
@@ -69,12 +70,12 @@ pub fn shown(amount: u64, currency: &str) -> String {
     format!("{}.{:0width$} {currency}", amount / unit, amount % unit)
 }
 
-/// Writes millionths of the currency's unit as a decimal number with at least two decimals.
+/// Formats millionths of the currency's unit as a decimal number with at least two decimal places.
 pub fn decimal(micros: u64) -> String {
     trimmed(&format!("{}.{:06}", micros / UNIT, micros % UNIT), 2)
 }
 
-/// Removes zeros from the end, but keeps at least this number of decimals.
+/// Removes trailing zeros, but keeps at least this many decimal places.
 fn trimmed(text: &str, decimals: usize) -> String {
     let least = text.find('.').map_or(text.len(), |point| point + 1 + decimals);
     let end = text.trim_end_matches('0').len().max(least);
@@ -138,10 +139,10 @@ mod tests {
 
     #[test]
     fn prices_of_millions_are_rounded_to_a_millionth() {
-        // 0.15 dollars for a million tokens. litellm#38167 charged 15,000 dollars for a few.
+        // 0.15 dollars for a million tokens. litellm#38167 charged 15,000 dollars for a few tokens.
         let money = Money::parse("0.15").unwrap();
         assert_eq!((money.of_millions(1_000_000), money.of_millions(1)), (150_000, 0));
-        // 50,000 of a product's tokens for a million model tokens, at 20 dollars for a million.
+        // A million model tokens cost 50,000 credits, and a million credits cost 20 dollars.
         let money = Money::parse("20").unwrap();
         assert_eq!(money.of_millionths(50_000), "0.000001");
         assert_eq!(money.of_millionths(100_000_000), "0.002");

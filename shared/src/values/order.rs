@@ -1,4 +1,4 @@
-//! The limit on orders, and the facts about their payments, as the payment provider reports them.
+//! The limit on orders, and the facts that the payment provider reports about their payments.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,7 @@ use crate::Credits;
 use crate::values::Limit;
 use crate::values::limit::HOUR;
 
-/// The number of packs that an account may order in an hour. Each order opens a page at the payment
-/// provider.
+/// How many packs an account may order in an hour. Each order opens a page at the payment provider.
 pub(crate) const ORDERS_AN_HOUR: u32 = 20;
 
 impl Limit {
@@ -20,8 +19,8 @@ impl Limit {
 }
 
 /// The known facts about a payment. Events may arrive several times and in any sequence, so their
-/// facts are merged. The result doesn't depend on the sequence, and merging a fact again changes
-/// nothing.
+/// facts are merged. The result doesn't depend on the sequence, and merging the same fact again has
+/// no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentFacts {
     /// The progress of the payment.
@@ -30,7 +29,7 @@ pub struct PaymentFacts {
     /// When the payment was first reported as paid, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid_at: Option<u64>,
-    /// The payment's id: a `PaymentIntent` of Stripe.
+    /// The payment's id, which is a Stripe `PaymentIntent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<String>,
     /// The money that was paid, in the currency's smallest unit.
@@ -56,7 +55,7 @@ pub enum Progress {
     Open,
     /// The buyer has completed the payment page, and the money will arrive later.
     Pending,
-    /// The time for paying is over.
+    /// The payment page has expired.
     Expired,
     /// The payment failed.
     Failed,
@@ -71,7 +70,7 @@ pub enum Progress {
 pub struct Refunded {
     /// The amount in the currency's smallest unit.
     pub amount: u64,
-    /// Whether the money goes back to the buyer.
+    /// Whether the money is returned to the buyer.
     pub state: RefundState,
 }
 
@@ -81,30 +80,31 @@ pub struct Refunded {
 pub enum RefundState {
     /// The money is on its way.
     Made,
-    /// The money came back to the operator, so nothing was refunded.
+    /// The money was returned to the operator, so the buyer wasn't refunded.
     Failed,
 }
 
 /// The state of a dispute, in which a buyer's bank demands the money back. When facts are merged,
-/// the later variant wins, because a bank can still change its decision in favour of the operator.
+/// the later variant wins, because a bank can still change its decision to the operator's
+/// advantage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dispute {
     /// The bank hasn't decided.
     Open,
-    /// The money went back to the buyer.
+    /// The money was returned to the buyer.
     Lost,
     /// The operator keeps the money.
     Won,
 }
 
 impl PaymentFacts {
-    /// Returns these facts merged with the `other` facts.
+    /// Merges these facts with the `other` facts.
     #[must_use]
     pub fn merged(mut self, other: &Self) -> Self {
         self.progress = self.progress.max(other.progress);
-        // If two events differ, the earlier time and the smaller string win, in whatever sequence
-        // the events arrive.
+        // If two events differ, the earlier time and the smaller string win, so that the sequence
+        // of events doesn't matter.
         self.paid_at = least(self.paid_at, other.paid_at);
         self.payment = least(self.payment, other.payment.clone());
         self.total = self.total.max(other.total);
@@ -132,7 +132,7 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
     }
 
-    /// Returns true if the other facts agree about the money: payment, refunds and disputes.
+    /// Returns true if the other facts contain the same payment, refunds and disputes.
     pub fn agrees(&self, other: &Self) -> bool {
         let is_paid = |facts: &Self| matches!(facts.progress, Progress::Paid | Progress::Wrong);
         let of_money = |facts: &Self| (is_paid(facts), facts.progress == Progress::Paid);
@@ -141,12 +141,12 @@ impl PaymentFacts {
             && self.disputes == other.disputes
     }
 
-    /// Returns true if a bank hasn't decided about a dispute.
+    /// Returns true if a dispute is undecided.
     pub fn is_disputed(&self) -> bool {
         self.disputes.values().any(|dispute| *dispute == Dispute::Open)
     }
 
-    /// Returns true if the whole paid amount goes back to the buyer.
+    /// Returns true if the whole paid amount is returned to the buyer.
     pub fn is_returned(&self) -> bool {
         self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)
     }
@@ -167,14 +167,14 @@ fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// Returns the credits that a buyer keeps if the operator keeps the amount `kept` of the price.
-/// Rounded down, so that no credits remain without payment after a refund.
+/// Returns the credits that a buyer keeps if the operator keeps `kept` of the price. Rounded down,
+/// so that the buyer doesn't keep unpaid credits after a refund.
 pub fn credits_for(tokens: Credits, kept: u64, price: u64) -> Credits {
     let share = u128::from(tokens.get()) * u128::from(kept.min(price)) / u128::from(price.max(1));
     u64::try_from(share).ok().and_then(Credits::new).unwrap_or(Credits::ZERO)
 }
 
-/// The reason why an order's credits can't be moved. An administrator must resolve it.
+/// Why an order's credits can't be moved. An administrator has to resolve the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stranded {
@@ -202,8 +202,8 @@ impl Stranded {
 pub struct Payment {
     /// The order's id.
     pub order: String,
-    /// The money that the operator got, in the currency's smallest unit. Negative if the money went
-    /// back to the buyer.
+    /// The money that the operator received, in the currency's smallest unit. Negative if the money
+    /// was returned to the buyer.
     pub money: i64,
     /// The currency, in three capital letters.
     pub currency: String,

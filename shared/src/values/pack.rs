@@ -64,7 +64,7 @@ impl Packs {
     /// Checks the packs, and reports every problem.
     ///
     /// # Errors
-    /// Fails if there is no pack, or if a pack contains an invalid field.
+    /// Fails if there are no packs, or if a pack contains an invalid field.
     pub fn new(packs: Vec<Pack>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         if !(1..=PACKS).contains(&packs.len()) {
@@ -111,11 +111,11 @@ impl Packs {
 
     /// Returns the packs as JSON with their fields in a fixed order.
     pub fn canonical(&self) -> String {
-        // Packs contain only strings and numbers, which can all be written as JSON.
+        // This can't fail, because packs contain only strings and numbers.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns the version: the beginning of the hash of the canonical JSON.
+    /// Returns the version, which is the beginning of the canonical JSON's hash.
     pub fn version(&self) -> String {
         hash_of(&self.canonical())
     }

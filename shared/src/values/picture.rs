@@ -1,5 +1,5 @@
-//! Pictures in messages. No code here opens a picture's URL: the provider opens the URL, or gets
-//! the picture's data.
+//! Pictures in messages. A picture's URL is never opened here: the provider either opens it or
+//! receives the picture's data.
 
 use crate::values::Invalid;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The picture types that all providers support. Clients also send `jpg`, although it isn't a
-/// registered type.
+/// The picture types that all providers support. `jpg` isn't a registered type, but clients send
+/// it.
 const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 
 /// The levels of detail at which a model can look at a picture.
@@ -33,8 +33,8 @@ impl Picture {
     /// Parses a picture's URL and level of detail.
     ///
     /// # Errors
-    /// Fails unless the URL is an `https` URL with a public host or a `data` URL with a known type,
-    /// and the detail is `auto`, `low` or `high`.
+    /// Fails unless the URL is an `https` URL with a public host or a `data` URL with a supported
+    /// type, and the level of detail is `auto`, `low` or `high`.
     pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
         let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
         let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
@@ -95,7 +95,7 @@ const NO_PUBLIC_HOST: &str =
 
 const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 
-/// The note that is stored in place of the picture, because the URL may contain a secret.
+/// Writes the note that is stored in place of the picture, because the URL may contain a secret.
 impl fmt::Display for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.data(), self.host()) {
@@ -114,13 +114,13 @@ impl fmt::Debug for Picture {
     }
 }
 
-/// Returns true if a strict Base64 decoder accepts `text`. A provider's decoder may be strict.
+/// Returns true if a strict Base64 decoder accepts `text`. Providers' decoders may be strict.
 fn is_base64(text: &str) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| !bytes.is_empty())
 }
 
-/// Returns true if the host's name may be public. A provider may be a server in the operator's
-/// network, and an attacker could otherwise make it open addresses there.
+/// Returns true if the host name may be public. A provider may be a server in the operator's
+/// network, and an attacker could otherwise make it open internal addresses.
 fn is_public(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "443"));
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();

@@ -44,22 +44,21 @@ pub struct PriceList {
 pub struct Model {
     /// The name by which clients choose the model.
     pub name: String,
-    /// The providers that answer for this model, in order. If a provider fails, the next one is
-    /// asked.
+    /// The providers for this model, in order. If a provider fails, the next one is called.
     pub via: Vec<Via>,
     /// The model's fare, whichever provider answers.
     pub fare: Fare,
     /// The maximum number of model tokens in an answer. `None` for the maximum in the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u32>,
-    /// The maximum number of model tokens in a prompt and its answer together. Clients can read it.
+    /// The maximum number of model tokens in a prompt and its answer together, for clients to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
-    /// The maximum number of model tokens in a picture. Without it, a model with a fare by usage
-    /// doesn't accept pictures.
+    /// The maximum number of model tokens in a picture. If it isn't set, a model with a fare by
+    /// usage doesn't accept pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<u32>,
-    /// A line about the model, for people.
+    /// A one-line description of the model, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
     /// The operator's system prompt for this model, which replaces the list's system prompt. Users
@@ -71,7 +70,7 @@ pub struct Model {
     pub cost: Option<ProviderCost>,
 }
 
-/// A provider, and its model.
+/// A provider and the model that it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
     /// The name of the provider in `AI_PROVIDER`.
@@ -118,9 +117,9 @@ impl PriceList {
     }
 
     /// Returns the model that a client means by this name, with its index. Some programs write
-    /// names in capital letters, or with a provider before the name, such as `openai/deep`. A model
-    /// with exactly this name takes precedence. Otherwise, the name must match exactly one model in
-    /// the list.
+    /// names in capital letters, or prefix them with a provider, as in `openai/deep`. A model with
+    /// exactly this name takes precedence. Otherwise, the name must match exactly one model in the
+    /// list.
     pub fn chosen(&self, name: &str) -> Option<(usize, &Model)> {
         let is_exact = |(_, model): &(usize, &Model)| model.name == name;
         self.models.iter().enumerate().find(is_exact).or_else(|| {
@@ -129,15 +128,16 @@ impl PriceList {
         })
     }
 
-    /// Returns the only model whose name matches, ignoring case. `None` if several models match.
+    /// Returns the model whose name matches, ignoring case. `None` if not exactly one model
+    /// matches.
     fn only(&self, name: &str) -> Option<(usize, &Model)> {
         let models = self.models.iter().enumerate();
         let mut named = models.filter(|(_, model)| model.name.eq_ignore_ascii_case(name));
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// Returns the system prompt for a model in the list: the model's own system prompt, otherwise
-    /// the list's, otherwise the settings'.
+    /// Returns the system prompt for a model in the list: the model's own, otherwise the list's,
+    /// otherwise the one in the settings.
     pub fn system_prompt<'t>(
         &'t self,
         model: &'t Model,
@@ -153,12 +153,12 @@ impl PriceList {
 
     /// Returns the list as JSON with its fields in a fixed order.
     pub fn canonical(&self) -> String {
-        // A list contains only strings and numbers, which can all be written as JSON.
+        // This can't fail, because a list contains only strings and numbers.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns the version: the beginning of the hash of the canonical JSON. Lists with the same
-    /// content have the same version.
+    /// Returns the version, which is the beginning of the canonical JSON's hash. Lists with the
+    /// same content have the same version.
     pub fn version(&self) -> String {
         hash_of(&self.canonical())
     }
@@ -171,8 +171,8 @@ pub(super) fn hash_of(canonical: &str) -> String {
 }
 
 impl Model {
-    /// Returns true if a prompt may contain pictures. A fare by usage needs an upper bound of the
-    /// model tokens, which only the price list can set for a picture.
+    /// Returns true if a prompt may contain pictures. A fare by usage requires an upper bound of
+    /// the model tokens in a picture, which only the price list can set.
     pub fn takes_pictures(&self) -> bool {
         self.picture.is_some() || matches!(self.fare, Fare::Message(_))
     }
@@ -192,7 +192,7 @@ impl FromStr for PriceList {
 
 impl ProviderCost {
     /// Returns the price of these numbers of model tokens, in millionths of the currency's unit.
-    /// The cached tokens are part of the prompt.
+    /// `prompt` includes the cached tokens.
     pub fn micros(&self, prompt: u64, cached: u64, output: u64) -> u64 {
         let each = [
             self.input.of_millions(prompt.saturating_sub(cached)),

@@ -1,11 +1,11 @@
-//! The fields of an account that its owner can change: the names, the e-mail address, and the
+//! The account fields that the owner can change: first and last name, e-mail address, and
 //! instructions for the AI.
 
 use crate::values::text::{is_blank, key, turns_text};
 use crate::values::username::NAME_LENGTH;
 use crate::values::{Account, Email, Instructions, Invalid};
 
-/// A change that an account's owner makes. Fields that are `None` stay unchanged.
+/// A change that an account's owner makes. Fields that are `None` aren't changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
     /// The new first name.
@@ -52,7 +52,7 @@ impl ProfileChange {
     }
 }
 
-/// A first or last name, which need not be unique.
+/// A first or last name. It doesn't have to be unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenName(Option<String>);
 
@@ -63,7 +63,7 @@ impl GivenName {
     }
 
     /// Parses a name of at most 150 characters. A string without visible characters removes the
-    /// name. Control characters and characters that change the direction of text are refused.
+    /// name. Control characters, and characters that change the text direction, are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {

@@ -1,12 +1,11 @@
-//! The price of a chat: its bound before the AI is asked, and its charge for the answer.
+//! The price of a chat: its bound before the AI is called, and its charge after the answer.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Fare, Money, Rates, Usage};
 use crate::Credits;
 
-/// A chat's price, computed once before its credits are held. Afterwards, the quote is part of the
-/// hold.
+/// A chat's price, computed once before its credits are held. The hold then contains the quote.
 ///
 /// ```
 /// use shared::{Credits, values::Quote};
@@ -24,7 +23,7 @@ pub struct Quote {
     units: u32,
 }
 
-/// The error for a price above the maximum in a request.
+/// The error if a price exceeds the maximum in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CostsMore {
     /// The price.
@@ -47,7 +46,8 @@ impl Quote {
         Self { terms: Terms::Fixed, bound: price, units: 1 }
     }
 
-    /// Returns the quote for a prompt of `bytes` bytes. Each started `unit` of bytes costs `price`.
+    /// Returns the quote for a prompt of `bytes` bytes. Each `unit` of bytes, even if incomplete,
+    /// costs `price`.
     pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
         let units = u32::try_from(bytes.div_ceil(unit.max(1)).max(1)).unwrap_or(u32::MAX);
         Self { terms: Terms::Fixed, bound: price.times(units), units }
@@ -59,7 +59,7 @@ impl Quote {
         Self { terms: Terms::Usage(rates), bound: rates.bound(prompt, output), units: 1 }
     }
 
-    /// Returns how many times the price of one message is charged.
+    /// Returns how many times the price of a message is charged.
     pub fn units(&self) -> u32 {
         self.units
     }
@@ -78,7 +78,7 @@ impl Quote {
     /// Returns the same quote with a bound of at most `max_cost`.
     ///
     /// # Errors
-    /// Returns the price if it is fixed and above `max_cost`.
+    /// Fails with the price if it is fixed and exceeds `max_cost`.
     pub fn within(self, max_cost: Option<Credits>) -> Result<Self, CostsMore> {
         match max_cost {
             Some(most) if self.bound > most => match self.terms {
@@ -94,8 +94,8 @@ impl Quote {
         matches!(self.terms, Terms::Usage(_))
     }
 
-    /// Returns the price of the answer. The [charge](Self::charge) is lower if the price is above
-    /// the bound.
+    /// Returns the price of the answer. If it exceeds the bound, the [charge](Self::charge) is
+    /// lower.
     pub fn price(&self, usage: &Usage) -> Credits {
         match self.terms {
             Terms::Fixed => self.bound,
@@ -121,7 +121,7 @@ pub struct Receipt {
     pub fare: Fare,
     /// The credits that were held for the chat.
     pub held: Credits,
-    /// True if the answer's maximum length was reduced, so that the held credits cover the price.
+    /// True if the maximum length of the answer was reduced to fit the held credits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
     /// True if all held credits were charged, because the chat was stopped and the numbers of model

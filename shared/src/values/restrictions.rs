@@ -1,5 +1,5 @@
-//! The restrictions of an API key: its last day, its models, and the limit on the credits that may
-//! be spent with it.
+//! The restrictions of an API key: its expiry, its models, and the limit on the credits that may be
+//! spent with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::values::{Credits, Invalid};
 
 /// The restrictions of an API key. They are set when the key is created.
 ///
-/// Earlier releases, which don't support restrictions, refuse a restricted key: they look for its
-/// hash elsewhere, and the hash is stored here.
+/// The hash of a restricted key is stored here, so that earlier releases, which don't support
+/// restrictions and look for the hash elsewhere, refuse the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restrictions {
     /// The SHA-256 hash of the key's secret.
@@ -94,8 +94,8 @@ pub(crate) fn key_and_period(purse: &str) -> (&str, &str) {
     purse.split_once(OF_PERIOD).unwrap_or((purse, ""))
 }
 
-/// Returns the names of the purses whose period ended before `month`, if their key also has a later
-/// purse. A key's latest purse isn't returned, because it shows that the key has a limit.
+/// Returns the names of the purses whose period ended before `month`, except each key's latest
+/// purse, which shows that the key has a limit.
 pub(crate) fn ended_purses<'a>(
     purses: impl Iterator<Item = &'a String> + Clone,
     month: &str,

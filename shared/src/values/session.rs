@@ -15,15 +15,15 @@ pub struct Session {
     /// The `User-Agent` header of the client that logged in.
     #[serde(default = "unknown_device")]
     pub device: String,
-    /// The Unix time at which the session began. `None` for sessions that were stored before this
-    /// field existed.
+    /// The Unix time at which the session began. `None` for sessions from before this field
+    /// existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<u64>,
-    /// The Unix time of the log-in or the last refresh. `None` for sessions that were stored before
-    /// this field existed.
+    /// The Unix time of the log-in or the last refresh. `None` for sessions from before this field
+    /// existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
-    /// The highest generation of the session's refresh tokens that a client has presented.
+    /// The highest generation among the session's refresh tokens that clients have presented.
     pub(crate) generation: u64,
     /// The Unix time at which the highest generation was first presented. `None` for the first
     /// generation.
@@ -42,16 +42,16 @@ pub struct Session {
 pub enum Freshness {
     /// The refresh token is the session's current or next refresh token.
     Current,
-    /// The refresh token can't be redeemed anymore: see
+    /// The refresh token can no longer be redeemed: see
     /// [`Rotation::Dead`](crate::store::Rotation::Dead).
     Outdated,
-    /// The session has no record that this refresh token was issued.
+    /// According to the session, this refresh token was never issued.
     Unknown,
 }
 
 /// How long the current refresh token can be presented again, in seconds after its first use.
-/// Within this time, a client that presents it again may be a thief with a copy, but also a client
-/// whose reply was lost, or a second tab.
+/// Within this time, a client that presents it again isn't necessarily a thief: a reply may have
+/// been lost, or a second tab may share the token.
 const GRACE: u64 = 600;
 
 impl Session {
@@ -60,13 +60,14 @@ impl Session {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }
 
-    /// Returns true if this session's generation is later than that of `earlier`, a copy of the
+    /// Returns true if this session has a later generation than `earlier`, which is a copy of the
     /// same session.
     pub(crate) fn is_ahead_of(&self, earlier: &Self) -> bool {
         self.generation > earlier.generation
     }
 
-    /// Returns the state of the session's refresh token of this generation at the Unix time `now`.
+    /// Returns the state that the session's refresh token of this generation has at the Unix time
+    /// `now`.
     pub fn freshness_of(&self, generation: u64, now: u64) -> Freshness {
         match generation.checked_sub(self.generation) {
             Some(0) if self.may_come_again(now) => Freshness::Current,

@@ -5,14 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The source of granted credits, such as a message whose price is returned. A source grants
-/// credits only once, however often and by whomever they are requested.
+/// credits only once, even if they are requested several times or by different people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Source(String);
 
 impl Source {
-    /// Creates a source from its kind, a word such as `refund`, and its id, which is unique among
-    /// the sources of this kind.
+    /// Creates a source. `kind` is a word such as `refund`, and `id` is unique among the sources of
+    /// this kind.
     pub(crate) fn new(kind: &str, id: &str) -> Self {
         Self(format!("{kind}:{id}"))
     }
@@ -22,7 +22,7 @@ impl Source {
         Self(text.to_owned())
     }
 
-    /// Returns the source as it is stored: its kind, a colon, and its id.
+    /// Returns the source in its stored form: its kind, a colon, and its id.
     pub fn text(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The key form of names and addresses, and the classes of characters that names must not contain.
+//! The key form of names and addresses, and classes of characters that names must not contain.
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
@@ -14,12 +14,12 @@ pub(crate) fn key(text: &str) -> String {
     nfkc.normalize(&fold.fold_string(&once)).into_owned()
 }
 
-/// Returns an upper bound of the model tokens in a string: the number of bytes in the string, or in
-/// its normalised form NFC or NFKC if that is longer. Tokenizers that work on bytes make at most
-/// one token of each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
+/// Returns an upper bound of the model tokens in a string: its number of bytes, or that of its NFC
+/// or NFKC form if one of these is longer. Tokenizers that work on bytes produce at most one token
+/// for each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
 /// 2's](https://www.npmjs.com/package/@anthropic-ai/tokenizer) to NFKC, in which `U+FDFA` grows
-/// from 3 bytes to 33. The tokenizers of some models are secret, so a charge must never depend on
-/// this bound alone.
+/// from 3 bytes to 33. Some models' tokenizers are secret, so a charge must never depend on this
+/// bound alone.
 pub fn bound(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
@@ -36,16 +36,16 @@ pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Returns `text` with line feeds between its lines, and without white space around it. `None` if
-/// it contains control characters other than tabs and line breaks.
+/// Converts line breaks to line feeds and trims white space around the string. `None` if it
+/// contains control characters other than tabs and line breaks.
 pub(super) fn lines(text: &str) -> Option<String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\n');
     (!text.chars().any(is_control)).then(|| text.trim().to_owned())
 }
 
-/// Returns true if the character changes the direction of the text around it, so that the text
-/// reads differently.
+/// Returns true if the character changes the direction of the surrounding text, which can make the
+/// text read differently.
 pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -62,8 +62,8 @@ pub(super) fn is_mark(c: char) -> bool {
     GeneralCategoryGroup::Mark.contains(CodePointMapData::<GeneralCategory>::new().get(c))
 }
 
-/// Returns true if the character is invisible, so that one visible name could be written in many
-/// ways.
+/// Returns true if the character is invisible. With such characters, names that look the same could
+/// be written in many ways.
 pub(super) fn is_invisible(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
@@ -87,7 +87,8 @@ mod tests {
             ("", 0),
             ("Hello!", 6),
             ("é", 2),
-            // NFC splits the note into three characters, and NFKC writes the phrase out.
+            // NFC splits the musical note into three characters, and NFKC spells out the Arabic
+            // phrase.
             ("\u{1d160}", 12),
             ("\u{fdfa}", 33),
             ("e\u{301}", 3),

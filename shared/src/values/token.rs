@@ -2,11 +2,11 @@
 
 use super::{Account, Session};
 
-/// The tolerance for a JWT's times in seconds, because clocks differ.
+/// The tolerance for the times in a JWT, in seconds, because clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
-/// An access token with a valid signature and valid times. Whether the account still accepts it is
-/// checked by [`AccessToken::admits`], or by a write's condition.
+/// An access token with a valid signature and valid times. [`AccessToken::admits`], or the
+/// condition of a write, checks whether the account still accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -17,15 +17,15 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The Unix time at which the session ends. The session's access and refresh tokens become
-    /// invalid at this time at the latest.
+    /// The Unix time at which the session ends. Its access and refresh tokens are invalid from then
+    /// on at the latest.
     pub session_ends: u64,
-    /// The Unix time at which the access token ends.
+    /// The Unix time at which the access token expires.
     pub(crate) ends: u64,
 }
 
 impl AccessToken {
-    /// Creates an access token for this session. The token ends at `ends` or with the session,
+    /// Creates an access token for this session. It expires at `ends` or with the session,
     /// whichever is earlier.
     pub fn new(account: &Account, session: &Session, ends: u64) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl AccessToken {
     }
 
     /// Returns the account if it accepts this access token. The account must be active, its id and
-    /// epoch must equal the token's, and the session must not have ended.
+    /// epoch must equal those in the token, and the session must not have ended.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id
@@ -61,11 +61,11 @@ pub struct RefreshToken {
     pub session: String,
     /// The generation. The refresh token of the log-in has generation 0.
     pub generation: u64,
-    /// The Unix time at which the refresh token ends.
+    /// The Unix time at which the refresh token expires.
     pub ends: u64,
-    /// The hash of the page's origin key, for a page that keeps the refresh token in a cookie. The
+    /// If a web page keeps the refresh token in a cookie, the hash of the page's origin key. The
     /// refresh token is invalid without this key. `None` for clients without cookies, and for pages
-    /// that were loaded before page keys existed.
+    /// that were loaded before origin keys existed.
     pub origin: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl RefreshToken {
     }
 
     /// Returns the refresh token, bound to the page with this origin key. A refresh token that is
-    /// already bound stays unchanged.
+    /// already bound isn't changed.
     pub fn bound_to(&self, origin: Option<String>) -> Self {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
@@ -97,9 +97,9 @@ const LIFE: u64 = 183 * 86_400;
 pub struct DeviceToken {
     /// The account's id.
     pub user_id: String,
-    /// The device's id, which stays the same while the client keeps its device tokens.
+    /// The device's id, which remains the same as long as the client keeps its device tokens.
     pub id: String,
-    /// The Unix time at which the device token ends.
+    /// The Unix time at which the device token expires.
     pub ends: u64,
     pub(crate) name: String,
     pub(crate) auth_epoch: u64,
@@ -121,8 +121,8 @@ impl DeviceToken {
         }
     }
 
-    /// Returns true if the token is for this account, and the account's epoch is still the token's.
-    /// A new epoch begins when all of an account's sessions are ended.
+    /// Returns true if the token belongs to this account, and the account's epoch still equals the
+    /// token's. A new epoch begins when all of an account's sessions are ended.
     pub fn knows(&self, account: &Account) -> bool {
         self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }

@@ -1,4 +1,4 @@
-//! The turns of a conversation.
+//! The messages of a prompt, which are called turns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,9 +10,9 @@ use super::Picture;
 /// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
-    /// The author of the instructions for the AI.
+    /// The operator or the user, with instructions for the AI.
     System,
-    /// The user of the account.
+    /// The account's user.
     User,
     /// The AI that answers.
     Assistant,
@@ -59,7 +59,7 @@ impl Turn {
         Self { role, content: vec![Part::Text(text.into())], calls: Vec::new(), answers: None }
     }
 
-    /// Returns the turn as text, with a note in place of each picture.
+    /// Returns the turn as a string, with a note in place of each picture.
     pub fn text(&self) -> Cow<'_, str> {
         match self.content.as_slice() {
             [] => Cow::Borrowed(""),
@@ -74,8 +74,8 @@ impl Turn {
         }
     }
 
-    /// Returns true if the turn contains nothing but white space: no text, no pictures, no calls
-    /// and no result of a call.
+    /// Returns true if the turn doesn't contain visible text, pictures, function calls or the
+    /// result of a call.
     pub fn is_blank(&self) -> bool {
         let is_blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
         self.content.iter().all(is_blank) && self.calls.is_empty() && self.answers.is_none()
@@ -85,24 +85,24 @@ impl Turn {
 /// A function call in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The id of the call, to which the result refers.
+    /// The id of the call. Its result refers to this id.
     pub id: String,
     /// The function's name.
     pub name: String,
-    /// The arguments of the call. Usually they are a JSON object, but the model may write any
+    /// The arguments of the call. They are usually a JSON object, but the model may generate any
     /// string.
     pub arguments: String,
 }
 
 impl ToolCall {
-    /// Returns an upper bound of the number of bytes that the call takes in the store.
+    /// Returns an upper bound of the call's size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {
         const FRAME: usize = 40;
         self.id.len() + self.name.len() + self.arguments.len() + FRAME
     }
 }
 
-/// The call as a line for human readers.
+/// Formats the call as a line for human readers.
 impl fmt::Display for ToolCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Calls {}({})", self.name, self.arguments)

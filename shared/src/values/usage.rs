@@ -1,4 +1,4 @@
-//! The number of model tokens that an answer used, and the reason why it was cut off.
+//! How many model tokens a message and its answer used, and why an answer was cut off.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub struct Usage {
     pub estimated: bool,
 }
 
-// serde calls this function with a reference.
+// Takes a reference, because serde calls the function with one.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(count: &u32) -> bool {
     *count == 0
@@ -96,7 +96,7 @@ pub struct Estimates {
 }
 
 impl Estimates {
-    /// Creates the estimates. Numbers above the largest `u32` are reduced to it.
+    /// Creates the estimates. Numbers above `u32::MAX` are reduced to it.
     pub fn new(prompt: usize, completion: usize) -> Self {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Self { prompt: count(prompt), completion: count(completion) }
@@ -113,9 +113,9 @@ pub enum Final {
 }
 
 impl ReportedUsage {
-    /// Updates the numbers with a later report. Earlier numbers of the prompt and the answer stay
-    /// if they are missing or zero in the later report, because some servers end with zeros. The
-    /// total always comes from the later report.
+    /// Updates the numbers with a later report. If the later report's numbers for the prompt or the
+    /// answer are missing or zero, the earlier numbers are kept, because some servers end with
+    /// zeros. The total always comes from the later report.
     pub fn replace_with(&mut self, later: Self) {
         let is_positive = |number: &Option<u64>| number.is_some_and(|number| number > 0);
         if !is_positive(&later.prompt) && !is_positive(&later.completion) {
@@ -136,13 +136,13 @@ impl ReportedUsage {
     /// Returns the numbers that determine the price. Servers count differently, so the numbers are
     /// corrected:
     ///
-    /// - If the total is above the sum of prompt and completion, and the excess equals the cached
-    ///   tokens, the excess belongs to the prompt. Any other excess belongs to the answer, up to
-    ///   the reasoning tokens if the server reports them.
+    /// - If the total exceeds the sum of prompt and completion by the number of cached tokens, the
+    ///   excess belongs to the prompt. Any other excess belongs to the answer, up to the number of
+    ///   reasoning tokens if the server reports it.
     /// - A number is estimated if it is missing, or if it is zero although the prompt or the answer
     ///   isn't empty.
     ///
-    /// If the numbers aren't final, the answer's number is at least the estimate.
+    /// If the numbers aren't final, the number for the answer is at least the estimate.
     pub fn usage(&self, estimates: Estimates, numbers: Final) -> Usage {
         let cached = self.cached.unwrap_or(0);
         let (mut prompt, mut completion) = (self.prompt, self.completion);
@@ -195,14 +195,14 @@ pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
 }
 
-/// The reason why an answer is cut off.
+/// Why an answer was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutReason {
     /// The provider's content filter ended the answer.
     ContentFilter,
-    /// The answer reached its maximum length or its time limit. Stored reasons that later releases
-    /// have added are read as this reason.
+    /// The answer reached its maximum length or its time limit. Stored reasons from later releases
+    /// are also read as this reason.
     #[serde(other)]
     Length,
 }
@@ -223,7 +223,7 @@ mod tests {
 
     const ESTIMATES: Estimates = Estimates { prompt: 1000, completion: 100 };
 
-    /// Reads numbers as OpenAI's API reports them. Zero means that the total is missing.
+    /// Reads numbers as OpenAI's API reports them. A `total` of zero means that it is missing.
     fn openai(
         prompt: u64,
         cached: u64,
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn cached_tokens_are_not_counted_twice() {
-        // litellm#14849, with rates of 1.25, 0.625 and 10 dollars, here in millionths of a dollar.
-        // It charged 0.7642 dollars instead of 0.1849.
+        // litellm#14849 charged 0.7642 dollars instead of 0.1849, at rates of 1.25, 0.625 and 10
+        // dollars. Here, the rates are in millionths of a dollar.
         let usage = openai(262_960, 257_955, 1_744, None, 264_704);
         let rates = Rates { input: 1_250_000, cached: 625_000, output: 10_000_000 };
         assert_eq!(usage.price(rates).get(), 184_919);
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(openai(21, 0, 0, Some(60), 81).completion_tokens, 60);
         // fast-agent#276: the sum is 4643 + 1187 + 860.
         assert_eq!(openai(4643, 0, 1187, Some(860), 6690).completion_tokens, 2047);
-        // The excess is more than the reasoning.
+        // The excess is greater than the reasoning.
         assert_eq!(openai(10, 0, 5, Some(3), 99).completion_tokens, 8);
         // The server doesn't report the reasoning.
         assert_eq!(openai(10, 0, 5, None, 99).completion_tokens, 89);
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn reasoning_inside_of_the_completion_counts_once() {
-        // model-hotel#991: 266 tokens contain 261.
+        // model-hotel#991: 261 of the 266 tokens are reasoning.
         let usage = openai(2008, 0, 266, Some(261), 2274);
         assert_eq!((usage.completion_tokens, usage.reasoning_tokens), (266, 261));
         // llmgateway#3486.

@@ -7,8 +7,8 @@ use icu_properties::script::ScriptWithExtensions;
 use crate::values::text::{is_invisible, is_mark, key};
 use crate::values::{Email, Invalid};
 
-/// The maximum length of a username, in characters. The limit is the same as Django's, which
-/// existing clients expect.
+/// The maximum length of a username, in characters. It is the same as Django's, because existing
+/// clients expect this limit.
 pub(crate) const NAME_LENGTH: usize = 150;
 
 /// A username, with its original spelling and its key form.
@@ -19,9 +19,9 @@ pub struct Username {
 }
 
 impl Username {
-    /// Parses a username of at most 150 characters: letters and digits of any script, with their
-    /// combining marks, and `@ . + - _`. Usernames that differ only in case or in their Unicode
-    /// form have the same key form, and count as the same username.
+    /// Parses a username of at most 150 characters: letters and digits of any writing system, with
+    /// their combining marks, and `@ . + - _`. Usernames that differ only in case or Unicode form
+    /// have the same key form, and count as the same username.
     ///
     /// ```
     /// use shared::values::Username;
@@ -49,10 +49,10 @@ impl Username {
 
     /// Parses a username for a new account. A username with an `@` must be an e-mail address,
     /// because it becomes the account's address. All letters of a username, or of each part of an
-    /// address, must belong to one script, or to the scripts in which Chinese, Japanese or Korean
-    /// is written ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection),
-    /// highly restrictive). This rule prevents a username from imitating another username with
-    /// letters of other scripts.
+    /// address, must belong to one script, or to the scripts that are used together to write
+    /// Chinese, Japanese or Korean ([UTS
+    /// 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive).
+    /// This rule prevents usernames that imitate others with letters from a different script.
     ///
     /// ```
     /// use shared::values::Username;
@@ -89,21 +89,21 @@ impl Username {
         &self.shown
     }
 
-    /// Returns the username's key form, under which the store keeps the account.
+    /// Returns the username's key form. The account is stored under this key form.
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// The groups of scripts that a single language combines.
+/// Groups of scripts that are used together in one language.
 const TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
     &[Script::Latin, Script::Han, Script::Bopomofo],
     &[Script::Latin, Script::Han, Script::Hangul],
 ];
 
-/// Returns true if all letters belong to one script, or to scripts that a single language combines.
-/// Digits and punctuation belong to every script.
+/// Returns true if all letters belong to one script, or to scripts that are used together in one
+/// language. Digits and punctuation belong to every script.
 fn is_of_one_script(text: &str) -> bool {
     let scripts = ScriptWithExtensions::new();
     let is_common =
@@ -117,7 +117,7 @@ fn is_of_one_script(text: &str) -> bool {
         || TOGETHER.into_iter().any(are_of)
 }
 
-/// Returns the key form under which the store finds the account for `login`. `None` if `login` is
+/// Returns the key form with which the account for `login` is looked up. `None` if `login` is
 /// neither a valid username nor a valid e-mail address.
 pub fn login_key(login: &str) -> Option<String> {
     let name = Username::parse(login).map(|name| name.key().to_owned());

@@ -2,7 +2,7 @@
 //!
 //! A code consists of 120 random bits, so an unsalted hash of it is safe in the store ([ASVS
 //! 6.5.2](https://github.com/OWASP/ASVS/blob/v5.0.0/5.0/en/0x15-V6-Authentication.md)). Codes are
-//! written in [Crockford's Base32](https://www.crockford.com/base32.html). The check symbol reveals
+//! written in [Crockford's Base32](https://www.crockford.com/base32.html). The check symbol detects
 //! most typing mistakes before the store is read.
 
 use std::fmt;
@@ -16,20 +16,20 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use super::limit::HOUR;
 use super::{Invalid, Limit};
 
-/// The number of wrong codes that an account may send in an hour.
+/// How many wrong codes an account may send in an hour.
 pub(crate) const GUESSES_AN_HOUR: u32 = 10;
 
-/// The number of symbols in front of the check symbol.
+/// How many symbols precede the check symbol.
 const SYMBOLS: usize = 24;
 
-/// The symbols of Base32. Check symbols can also be one of five further characters. Codes that
-/// would need one of these aren't used, because the characters are hard to read aloud.
+/// The symbols of Base32. A check symbol could also be one of five further characters. Codes with
+/// such a check symbol aren't used, because these characters are hard to read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The modulus of the check symbol.
 const MODULUS: u128 = 37;
 
-/// The number of symbols in a group of a written code.
+/// How many symbols form a group in a written code.
 const GROUP: usize = 5;
 
 /// The code of a voucher.
@@ -65,8 +65,7 @@ impl VoucherCode {
         (0..count).map(|_| Self::random()).collect()
     }
 
-    /// Returns the code for a number of 120 bits. `None` if the number's check symbol isn't in the
-    /// alphabet.
+    /// Returns the code for a 120-bit number. `None` if the check symbol isn't in the alphabet.
     fn of(number: u128) -> Option<Self> {
         let symbol = |value: u128| {
             let index = usize::try_from(value).ok()?;
@@ -88,7 +87,7 @@ impl VoucherCode {
             'I' | 'L' => '1',
             symbol => symbol,
         });
-        // Don't read more than this of a long string, because it can't be a code.
+        // Don't read the rest of a long string, because it can't be a code.
         let typed: String = symbols.take(SYMBOLS + 2).collect();
         let value = |symbol: char| {
             let index = ALPHABET.iter().position(|known| char::from(*known) == symbol)?;
@@ -102,7 +101,7 @@ impl VoucherCode {
         code.ok_or_else(|| "This isn't a voucher's code. Check it for typing mistakes.".into())
     }
 
-    /// Returns the code in groups with hyphens between them.
+    /// Returns the code in groups, separated by hyphens.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (index, symbol) in self.0.chars().enumerate() {
@@ -114,7 +113,7 @@ impl VoucherCode {
         text
     }
 
-    /// Returns the code's hash, under which the store keeps the voucher.
+    /// Returns the code's hash. The voucher is stored under this hash.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.as_bytes()))
     }

@@ -6,14 +6,14 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// A whole number of the type `N`. In JSON it may also have a fraction of zero, such as `25.0`,
-/// which JSON Schema counts as an integer
+/// A whole number of the type `N`. In JSON, it may also be written with a zero fraction, such as
+/// `25.0`, which is an integer in JSON Schema
 /// ([`type`](https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<N>(pub N);
 
-/// Returns the number if it is whole. `None` above 9e15, because floats above 2^53 can't represent
-/// every whole number.
+/// Returns the number if it is whole. `None` above 9e15, because a float can't represent every
+/// whole number above 2^53.
 pub fn whole(number: f64) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
 }

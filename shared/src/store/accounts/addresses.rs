@@ -1,9 +1,9 @@
 //! Profiles and e-mail addresses: which account claims an address, which account has verified it,
 //! and how an address moves between accounts.
 //!
-//! An account's `email` and the claim under `email:<address>` are written together and refer to
-//! each other. An unverified address belongs to the account that verifies it first, even if the
-//! address is another account's username.
+//! An account's `email` attribute and the claim under `email:<address>` are written together and
+//! refer to each other. An unverified address belongs to the account that verifies it first, even
+//! if the address is another account's username.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,14 +29,14 @@ pub(in crate::store) struct Claim {
     pub(in crate::store) id: String,
     /// The key form of the account's username.
     pub(in crate::store) name: String,
-    /// True after a link in an e-mail to the address has been opened.
+    /// True once a link that was e-mailed to the address has been opened.
     pub(in crate::store) verified: bool,
     shard: String,
     label: String,
 }
 
 impl Claim {
-    /// Creates this account's claim to the address with this key form.
+    /// Creates this account's claim to the address whose key form is `address_key`.
     pub(in crate::store) fn new(account: &Account, address_key: &str, verified: bool) -> Self {
         Self {
             pk: claim_pk(address_key),
@@ -49,32 +49,32 @@ impl Claim {
     }
 }
 
-/// The proof of identity that accompanies a verification link. The link alone isn't enough for a
-/// first verification, because until then anyone may have registered the address with their own
-/// password.
+/// The proof of identity that accompanies a verification link. The link alone isn't enough for the
+/// first verification of an address, because an attacker may have registered the address with a
+/// password of their own.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
-    /// A caller with a session of the account. The caller's session continues; all other sessions
-    /// end.
+    /// A caller who is logged in to the account. The caller's session continues; all others end.
     Session(&'a AccessToken),
-    /// A caller who sets a new password for the account, given by its hash. All sessions of the
-    /// account end.
+    /// A caller who sets a new password for the account. Contains the password's hash. All of the
+    /// account's sessions end.
     NewPassword(&'a str),
     /// A caller who has only the verification link.
     Reader,
 }
 
 impl Store {
-    /// Changes the profile of the caller's account. `account` is the caller's account, as just
-    /// read. A new address replaces the old address at once, but isn't verified yet; the old
-    /// address becomes free. If another account claims the new address without having verified it,
-    /// the address stays pending until its owner opens the link in the e-mail. The new address,
-    /// pending or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
+    /// Changes the profile of the caller's account. `account` must be the freshly read account. A
+    /// new address replaces the old address immediately, although it isn't verified yet. The old
+    /// address can then be claimed by other accounts. If another account claims the new address
+    /// without having verified it, the address stays pending until its owner opens the link in the
+    /// e-mail. A link is e-mailed to the new address, pending or not, and a notice to the old
+    /// address. Idempotent.
     ///
     /// # Errors
     /// [`Error::EmailTaken`] if another account has verified the address, and
-    /// [`Error::TooManyMails`] within a minute of the last e-mail or after too many e-mails to the
-    /// address. If an error is returned, nothing has changed.
+    /// [`Error::TooManyMails`] if the last e-mail was sent less than a minute ago or if the address
+    /// has received too many e-mails. After an error, nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -86,8 +86,8 @@ impl Store {
         let mut backoff = Backoff::new();
         loop {
             let after = change.applied_to(&account, pending);
-            // Write the instructions even if their mark equals the account's mark: in restored
-            // tables, the stored instructions may be older than the mark.
+            // Write the instructions even if their mark hasn't changed, because in restored tables
+            // the stored instructions may be older than the mark.
             if after.profile() == account.profile() && change.instructions.is_none() {
                 return Ok(after);
             }
@@ -119,8 +119,8 @@ impl Store {
                 Transaction::Refused(refusals) => refusals,
             };
             if refusals.has(0) {
-                // Either the account has changed since it was read, or this change was applied and
-                // only its reply was lost. In the second case the next round finds nothing to
+                // Either the account has changed since it was read, or this change was applied but
+                // the reply was lost. In the second case, the next iteration finds nothing to
                 // change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
@@ -142,17 +142,17 @@ impl Store {
     }
 
     /// Verifies the e-mail address to which the link was sent, and makes it the account's address.
-    /// Another account that claimed the address without verifying it loses the address. If two
-    /// accounts verify one address at the same time, one of them succeeds. The first verification
-    /// of an address ends every other session, API key and link of the account, and requires a
-    /// session of the account or a new password. A later verification ends nothing and doesn't
-    /// change the password.
+    /// If another account claimed the address without verifying it, that account loses the address.
+    /// If two accounts verify the same address at the same time, only one of them succeeds. The
+    /// first verification of an address requires a session of the account or a new password, and
+    /// invalidates all other sessions, API keys and links of the account. A later verification
+    /// changes neither these nor the password.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] if the link was used or the account has chosen another address since
-    /// the link was sent, [`Error::EmailTaken`] if another account has verified the address,
-    /// [`Error::PasswordRequired`] for a first verification by [`Verifier::Reader`], and
-    /// [`StoreError::NotAccepted`] if the session has ended.
+    /// [`Error::InvalidLink`] if the link was already used or the account has chosen a different
+    /// address since the link was sent, [`Error::EmailTaken`] if another account has verified the
+    /// address, [`Error::PasswordRequired`] if [`Verifier::Reader`] attempts a first verification,
+    /// and [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -199,7 +199,7 @@ impl Store {
                 writes.extend(self.free_address(&account));
             }
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {
@@ -217,8 +217,8 @@ impl Store {
         }
     }
 
-    /// Moves a session of `account` to the account's next epoch, so that the session's refresh
-    /// tokens stay valid.
+    /// Moves a session of `account` to the account's next epoch, which keeps the session's refresh
+    /// tokens valid.
     fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
         let key = pk(session_pk(session));
         Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
@@ -231,9 +231,8 @@ impl Store {
     }
 
     /// Repairs a claim in restored tables, where the claim may be older or newer than its account.
-    /// Deletes the claim if its account doesn't have the address. If the account has the address,
-    /// copies the account's verification state to the claim. Returns a description of the repair.
-    /// Idempotent.
+    /// If the account has the claimed address, copies the account's verification state to the
+    /// claim; otherwise deletes the claim. Returns a description of the repair. Idempotent.
     pub(in crate::store) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
         let claim: Claim = from_item(item)?;
         let has_it = |account: &Account| {
@@ -259,8 +258,8 @@ impl Store {
         Ok(is_set.then(|| format!("{}: corrected the claim's verification state", claim.name)))
     }
 
-    /// Claims the account's address again, or removes the address from the account if another
-    /// account claims it. Use this for restored tables, after [`Store::check_claim`] has checked
+    /// Restores the claim to the account's address, or removes the address from the account if
+    /// another account claims it. Used on restored tables, after [`Store::check_claim`] has checked
     /// every claim. Returns a description of the repair. Idempotent.
     pub(in crate::store) async fn claim_again(&self, account: &Account) -> Result<Option<String>> {
         let address = account.email.as_deref().filter(|_| account.deleted.is_none()).map(key);
@@ -293,7 +292,7 @@ impl Store {
 
     /// Replaces the profile in `seen` with the profile in `after`. If `password` is given, also
     /// replaces the password's hash. The write requires that the account hasn't changed since it
-    /// was read, and that the session, if given, hasn't ended.
+    /// was read. If a session is given, the write also requires that the session hasn't ended.
     fn update_profile(
         &self,
         seen: &Account,
@@ -353,8 +352,9 @@ impl Store {
         if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
     }
 
-    /// Stores the claim. If `other`, another account's unverified claim to the address, is given,
-    /// the write replaces it; otherwise no other account may claim the address.
+    /// Stores the claim. `other` is another account's unverified claim to the same address, which
+    /// the write replaces. If `other` is `None`, the write requires that no other account claims
+    /// the address.
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
         let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
         Ok(match other {
@@ -365,7 +365,7 @@ impl Store {
         })
     }
 
-    /// Frees the account's address. `None` if the account has no address.
+    /// Deletes the claim to the account's address. `None` if the account has no address.
     pub(in crate::store) fn free_address(&self, account: &Account) -> Option<Write> {
         let address = account.email.as_ref()?;
         Some(
@@ -394,12 +394,12 @@ impl Store {
 /// The condition that an address is unclaimed, or claimed by the account itself.
 const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
 
-/// The assignments with which the first verification of an address ends every session, API key and
-/// link of the account.
+/// The assignments that invalidate all sessions, API keys and links of an account when its address
+/// is verified for the first time.
 pub(in crate::store) const BEGIN_EPOCH: &str =
     "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 
-/// Adds the values of [`BEGIN_EPOCH`] to an update.
+/// Adds the values that [`BEGIN_EPOCH`] uses to an update.
 pub(in crate::store) fn beginning_epoch(update: Write, next: u64) -> Write {
     update.values([(":next", n(next)), (":no_keys", n(0)), (":none", no_entries())])
 }

@@ -1,13 +1,13 @@
-//! Roles and states of accounts, which administrators change.
+//! Administrators' changes to the roles and states of accounts.
 //!
 //! The transaction that changes an account also checks that the caller is an active administrator,
-//! and the caller can't change their own account. If two administrators demote or delete each other
-//! at the same time, one of them therefore remains. Only administrators who delete their own
-//! account could leave the system without an administrator. The deletion of an administrator's own
-//! account checks the item `admins`, which contains the ids of active administrators and is updated
-//! whenever an administrator is added or removed. Every id in `admins` belongs to an active
-//! administrator. Users who became administrators before `admins` existed may be missing from it
-//! until a deletion searches for all administrators.
+//! and administrators can't change their own account. Therefore, if two administrators demote or
+//! delete each other at the same time, one of them remains. The system could lose its last
+//! administrator only if administrators delete their own accounts. Such a deletion checks the
+//! `admins` item, which lists the ids of active administrators and is updated whenever an
+//! administrator is added or removed. Every id in `admins` belongs to an active administrator.
+//! Users who became administrators before `admins` existed may be missing from it until a deletion
+//! searches for all administrators.
 
 use std::collections::BTreeSet;
 
@@ -25,10 +25,10 @@ use crate::store::{
 };
 use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Reason, Role, STANDING};
 
-/// A change of a role or state. `None` leaves the field unchanged.
+/// A change to an account's role or state. `None` leaves the field unchanged.
 #[derive(Clone, Debug)]
 pub struct StandingChange {
-    /// The account's new state. A deactivated account can do nothing.
+    /// The account's new state. A deactivated account can't be used.
     pub active: Option<bool>,
     /// The account's new role.
     pub role: Option<Role>,
@@ -36,10 +36,10 @@ pub struct StandingChange {
     pub reason: Option<Reason>,
 }
 
-/// The maximum number of administrators who are told about a dispute.
+/// How many administrators are notified of a dispute at most.
 const TOLD: usize = 20;
 
-/// The item `admins`.
+/// The `admins` item.
 #[derive(Deserialize)]
 struct Listing {
     #[serde(default)]
@@ -48,13 +48,14 @@ struct Listing {
 
 impl Store {
     /// Changes an account's role or state and ends all its sessions. A ledger row records who made
-    /// the change and why. `account` is the account to change, as just read. Writes nothing if
-    /// nothing changes. Idempotent.
+    /// the change and why. `account` is the account to change, and must be freshly read. Writes
+    /// nothing if the role and state stay the same. Idempotent.
     ///
     /// # Errors
-    /// [`Error::OwnStanding`] if the account is the administrator's own, [`Error::NoSuchUser`] if
-    /// the account was deleted since the read, [`StoreError::NotAccepted`] and [`Error::Forbidden`]
-    /// if the caller is no longer an administrator.
+    /// [`Error::OwnStanding`] if administrators try to change their own account,
+    /// [`Error::NoSuchUser`] if the account was deleted since it was read, and
+    /// [`StoreError::NotAccepted`] or [`Error::Forbidden`] if the caller is no longer an
+    /// administrator.
     pub async fn change_standing(
         &self,
         by: &Administrator,
@@ -109,15 +110,15 @@ impl Store {
             }
             writes.extend(self.note_change(&seen, &after));
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied
             ) {
                 return Ok(after);
             }
-            // If a copy of this change was applied, the ledger contains a row with one of the
-            // change's ids.
+            // If an earlier attempt was applied, the ledger contains a row with one of the
+            // attempts' ids.
             let current = self
                 .account_named(&account.label)
                 .await?
@@ -137,8 +138,8 @@ impl Store {
 
     /// Deactivates an imported account after its user has lost access to the other system. The user
     /// can't log in, all sessions end, and API keys don't work while the account is inactive.
-    /// Returns false and changes nothing if the account is already inactive, was deleted, is an
-    /// administrator's, or was activated by an administrator. Idempotent.
+    /// Returns false and changes nothing if the account is inactive or deleted, belongs to an
+    /// administrator, or was activated by an administrator. Idempotent.
     pub async fn end_imported(&self, account: &Account, clock: &Clock) -> Result<bool> {
         let act = AdminAct {
             user_id: account.id.clone(),
@@ -155,7 +156,7 @@ impl Store {
         loop {
             let found = self.account_named(&account.label).await?;
             let Some(seen) = found.filter(|found| found.id == account.id) else { return Ok(false) };
-            // A copy of an earlier attempt may have been applied.
+            // An earlier attempt may have been applied.
             if !seen.active || seen.deleted.is_some() {
                 return self.has_act(&seen.id, &act.id).await;
             }
@@ -172,8 +173,8 @@ impl Store {
         }
     }
 
-    /// Changes the role and state, if the account still has the role and state in `seen`. The write
-    /// requires the epoch in `seen` and raises it, so a late copy of the write changes nothing.
+    /// Changes the role and state, if they still equal the role and state in `seen`. The write
+    /// requires the epoch in `seen` and raises it, so a delayed copy of the write has no effect.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,
@@ -200,7 +201,7 @@ impl Store {
         administers(check, caller).condition(ADMINISTERS)
     }
 
-    /// Updates the item `admins` if the change adds or removes an active administrator. `None` for
+    /// Updates the `admins` item if the change adds or removes an active administrator. `None` for
     /// any other change.
     fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
@@ -210,18 +211,19 @@ impl Store {
         }
     }
 
-    /// Adds an administrator to the item `admins`.
+    /// Adds an administrator to the `admins` item.
     pub(in crate::store) fn note_administrator(&self, id: &str) -> Write {
         self.administrators("ADD ids :id", id)
     }
 
-    /// Removes an administrator from the item `admins`, on behalf of another administrator.
+    /// Removes an administrator from the `admins` item when another administrator deletes or
+    /// demotes them.
     pub(in crate::store) fn dismiss_administrator(&self, id: &str) -> Write {
         self.administrators("DELETE ids :id", id)
     }
 
-    /// Removes an administrator from the item `admins`, on condition that another administrator
-    /// remains. A refusal contains the item.
+    /// Removes an administrator from the `admins` item, on condition that another administrator
+    /// remains. If the write is refused, the refusal contains the item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
             .condition(
@@ -231,8 +233,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Makes the item `admins` list exactly these ids. Use this for restored tables, where the item
-    /// may be older or newer than the accounts. Returns true if the item was changed. Idempotent.
+    /// Replaces the ids in the `admins` item. Used on restored tables, where the item may be older
+    /// or newer than the accounts. Returns true if the item was changed. Idempotent.
     pub(in crate::store) async fn list_administrators(
         &self,
         ids: BTreeSet<String>,
@@ -255,7 +257,7 @@ impl Store {
         self.send(&list).await.map(|_| true)
     }
 
-    /// Returns administrators with a verified e-mail address, at most [`TOLD`] of them.
+    /// Returns up to [`TOLD`] administrators who have a verified e-mail address.
     pub(in crate::store) async fn administrators_by_email(&self) -> Result<Vec<Account>> {
         let listed: Option<Listing> = self.get(&self.tables.users, pk(ADMINISTRATORS)).await?;
         let ids = listed.map(|listed| listed.ids).unwrap_or_default();
@@ -278,9 +280,9 @@ impl Store {
             .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
-    /// Adds all missing administrators to the item `admins`, after a deletion was refused because
-    /// the item showed no other administrator. Returns `false` if the item was already complete, so
-    /// the refusal is final.
+    /// Adds all missing administrators to the `admins` item, after a deletion was refused because
+    /// the item didn't list any other administrator. Returns `false` if the item was already
+    /// complete; the refusal is then final.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);
@@ -303,7 +305,7 @@ impl Store {
                 .values([(":id", s(&id))])
                 .values(active_admin.clone());
             let writes = vec![check, self.note_administrator(&id)];
-            // A refusal means that the account is no longer an administrator's.
+            // A refusal means that the account no longer belongs to an administrator.
             self.transact(writes, &Uuid::new_v4().to_string()).await?;
         }
         let complete =
@@ -318,7 +320,7 @@ impl Store {
 pub(in crate::store) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_role = :by_admin AND auth_epoch = :by_epoch \
      AND attribute_not_exists(revoked.#by_session)";
 
-/// Adds the names and values of [`ADMINISTERS`].
+/// Adds the names and values that [`ADMINISTERS`] uses.
 fn administers(write: Write, caller: &AccessToken) -> Write {
     write.names([("#by_role", "role"), ("#by_session", caller.session.as_str())]).values([
         (":by", s(&caller.user_id)),

@@ -1,11 +1,11 @@
-//! Deletion of accounts. One transaction ends an account, and background runs erase the account's
-//! data later, however large it is.
+//! Deletion of accounts. One transaction ends an account. Its data, which may be large, is erased
+//! later by background runs.
 //!
-//! The transaction turns the account into a tombstone, which no list of users shows. The sparse
-//! index `erasing` lists the tombstone under the time of its next inspection. [`Store::erase`]
+//! The transaction turns the account into a tombstone, which isn't shown in any list of users. The
+//! sparse index `erasing` lists the tombstone by the time of its next inspection. [`Store::erase`]
 //! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
-//! progress settle or are released as usual. The tombstone remains until all chats in progress have
-//! ended, and for at least a day. The ledger remains because it contains only amounts under a
+//! progress settle or are released as usual. The tombstone is kept until all chats in progress have
+//! ended, and for at least a day. The ledger is kept because it contains only amounts under a
 //! random id.
 
 use std::collections::HashMap;
@@ -24,35 +24,35 @@ use crate::store::{
 };
 use crate::values::{AccessToken, Account};
 
-/// How long a username stays taken after its account was deleted, in seconds.
+/// How long the username of a deleted account can't be reused, in seconds.
 pub(in crate::store) const TAKEN: u64 = 24 * 3600;
 
-/// The number of items that one `BatchWriteItem` accepts.
+/// How many items one `BatchWriteItem` accepts.
 pub(in crate::store) const BATCH: usize = 25;
 
-/// How long other runs skip an account that one run is erasing, in seconds. The time is longer than
-/// any run.
+/// How long other runs skip an account while one run erases it, in seconds. No run takes this long.
 const RUN: u64 = 600;
 
 /// The results of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErasureReport {
-    /// The number of inspected accounts: deleted accounts, and accounts with deleted conversations.
+    /// How many accounts were inspected: deleted accounts, and accounts with deleted conversations.
     pub accounts: usize,
-    /// The number of erased items.
+    /// How many items were erased.
     pub items: usize,
-    /// The number of completely erased accounts, whose usernames are free again.
+    /// How many accounts were erased completely. Their usernames can be used again.
     pub gone: usize,
 }
 
 impl Store {
-    /// Deletes the caller's account. The account's JWTs become invalid, its address becomes free,
-    /// and its personal data is erased later. `account` is the account as just read, and
+    /// Deletes the caller's account. The account's JWTs become invalid, other accounts can claim
+    /// its address, and its personal data is erased later. `account` must be freshly read.
     /// `no_password` is a hash that no password matches. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
-    /// [`Error::LastAdministrator`]. If an error is returned, the account isn't deleted.
+    /// [`StoreError::NotAccepted`] if this session has ended since the account was read, and
+    /// [`Error::LastAdministrator`] if no other administrator would remain. After an error, the
+    /// account isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,
@@ -70,7 +70,7 @@ impl Store {
                 writes.push(self.leave_administrators(&seen.id));
             }
             // Each attempt needs a new request token, because the transaction's bytes depend on the
-            // account as it was read.
+            // account that was just read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
@@ -89,7 +89,7 @@ impl Store {
             {
                 return Err(StoreError::Refused(Error::LastAdministrator));
             }
-            // Either the account's address has changed since the read, or the item `admins` now
+            // Either the account's address has changed since the read, or the `admins` item now
             // lists more administrators.
             backoff.try_again("the account kept changing during its deletion").await?;
         }
@@ -121,9 +121,9 @@ impl Store {
         }
     }
 
-    /// Turns the account into a tombstone, if the caller's session hasn't ended and the address
-    /// still equals the address in `seen`. The tombstone keeps the account's credits, holds and
-    /// closed ids.
+    /// Turns the account into a tombstone, if the caller's session hasn't ended and the account's
+    /// address still equals the address in `seen`. The tombstone keeps the account's credits, holds
+    /// and closed ids.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -137,9 +137,9 @@ impl Store {
             .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
     }
 
-    /// Turns an account in restored tables into a tombstone again. The account was deleted at the
-    /// Unix time `deleted`, after the time to which the tables were restored. The account's address
-    /// stays claimed. Idempotent.
+    /// Turns an account into a tombstone again if it was deleted after the point in time to which
+    /// the tables were restored. `deleted` is the Unix time of the deletion. The claim to the
+    /// account's address is kept. Idempotent.
     pub(in crate::store) async fn end_account_again(
         &self,
         seen: &Account,
@@ -171,10 +171,9 @@ impl Store {
         ])
     }
 
-    /// Erases deleted accounts' data for at most `time`; the next call continues. Parallel and
-    /// interrupted calls are safe, because every delete is idempotent and every other write is
-    /// conditional. An account that can't be read is skipped, and the call returns an error at the
-    /// end.
+    /// Erases the data of deleted accounts for at most `time`; the next call continues. Parallel
+    /// and interrupted calls are safe, because every delete is idempotent and every other write is
+    /// conditional. If an account can't be read, the call skips it and returns an error at the end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();
@@ -208,8 +207,8 @@ impl Store {
         until: Instant,
         erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read the account before its data: if the deleted account has no holds at that moment, no
-        // chat can be added afterwards.
+        // Read the account before its data: if the deleted account doesn't contain holds then,
+        // chats can't be added afterwards.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -239,7 +238,7 @@ impl Store {
     }
 
     /// Erases the conversations that the account's owner has deleted. Removes the account from the
-    /// index `erasing` only if no other conversation was deleted in the meantime.
+    /// `erasing` index only if no other conversation was deleted in the meantime.
     async fn erase_conversations(
         &self,
         account: &Account,
@@ -269,8 +268,8 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Returns the tables and keys of some of the user's items. The result is empty only if no
-    /// items are left. Idempotency records aren't included: they contain no personal data, and
+    /// Returns some of the user's items, as tables and keys. The result is empty only if no items
+    /// are left. Idempotency records aren't included, because they don't contain personal data and
     /// DynamoDB deletes them by TTL.
     async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
@@ -297,7 +296,7 @@ impl Store {
             .collect())
     }
 
-    /// Deletes up to [`BATCH`] items. Retries the items that a busy table didn't delete.
+    /// Deletes up to [`BATCH`] items. Retries the deletes that a busy table didn't process.
     pub(in crate::store) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
         let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
         for (table, key) in keys {
@@ -331,8 +330,8 @@ impl Store {
         Ok(self.send(&again).await?.is_applied())
     }
 
-    /// Deletes a tombstone without holds. Returns `false` if the tombstone has holds or was deleted
-    /// before.
+    /// Deletes the tombstone if it has no holds. Returns `false` if it has holds or was already
+    /// deleted.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
             .condition("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
@@ -341,8 +340,8 @@ impl Store {
     }
 }
 
-/// Adds a condition to the write: the account's address, or the lack of one, must be the same as in
-/// `seen`.
+/// Adds a condition to the write: the account must have the same address as in `seen`, or no
+/// address if `seen` has none.
 fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
     let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
     write

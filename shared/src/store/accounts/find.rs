@@ -24,17 +24,17 @@ impl Store {
         credential.admits(account).ok_or(StoreError::NotAccepted)
     }
 
-    /// Returns the caller as an administrator.
+    /// Checks that the caller is an administrator.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account doesn't accept the access token, and
-    /// [`Error::Forbidden`] if the account isn't an administrator's.
+    /// [`Error::Forbidden`] if the account doesn't belong to an administrator.
     pub async fn administrator(&self, caller: &AccessToken) -> Result<Administrator> {
         let account = self.account_of(caller).await?;
         Administrator::new(caller.clone(), account).ok_or(StoreError::Refused(Error::Forbidden))
     }
 
-    /// Returns the account with this username, given in its key form. Strongly consistent, like
+    /// Returns the account whose username has the key form `name_key`. Strongly consistent, like
     /// every read of a whole account.
     pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
         self.account_at(&account_pk(name_key)).await
@@ -44,16 +44,16 @@ impl Store {
         self.get(&self.tables.users, pk(key)).await
     }
 
-    /// Returns the account that claims the address with this key form.
+    /// Returns the account that claims the address whose key form is `address_key`.
     pub async fn account_with_address(&self, address_key: &str) -> Result<Option<Account>> {
         let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
         self.account_of_claim(&claim).await
     }
 
-    /// Returns the account that logs in as `login`, the key form of a username or an address. Reads
-    /// the username and the address's claim at the same time. If only the claim exists, reading its
-    /// account takes another round trip. A verified address takes precedence over another account's
-    /// username.
+    /// Returns the account that logs in as `login`, the key form of a username or an address. Looks
+    /// up the username and the claim to the address in parallel. If only the claim exists, a second
+    /// round trip reads its account. If one account has verified `login` as its address and another
+    /// has it as its username, returns the first.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;
@@ -70,8 +70,8 @@ impl Store {
         }
     }
 
-    /// Returns every account that `login` may mean: the account with this username, and the account
-    /// that claims this address. `login` is a key form.
+    /// Returns every account that `login`, a key form, may refer to: the account with this
+    /// username, and the account that claims this address.
     pub async fn accounts_matching(&self, login: &str) -> Result<Vec<Account>> {
         let (named, claiming) =
             tokio::try_join!(self.account_named(login), self.account_with_address(login))?;

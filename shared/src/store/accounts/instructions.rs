@@ -1,7 +1,7 @@
-//! A user's instructions for the AI in all conversations: an item in the Tokens table under
-//! `instructions:<user id>`. The account contains only a mark, which tells a chat to read the item.
-//! The instructions aren't part of the account, because every chat writes the account, and a larger
-//! account costs more write units.
+//! A user's instructions for the AI in all conversations, stored in the Tokens table under
+//! `instructions:<user id>`. The account contains only a mark, which tells a chat to read this
+//! item. The instructions aren't stored in the account, because every chat writes the account, and
+//! writing a larger account costs more write units.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,14 @@ use crate::values::{Account, Instructions};
 #[derive(Serialize, Deserialize)]
 struct Stored {
     pk: String,
-    /// The account's id, the partition key of the index `by_user`.
+    /// The account's id, the partition key of the `by_user` index.
     user_id: String,
     text: String,
 }
 
 impl Store {
-    /// Returns the account's instructions, or an empty string. Reads nothing if the account has no
-    /// mark.
+    /// Returns the account's instructions, or an empty string. Doesn't read the item if the account
+    /// has no mark.
     pub async fn instructions_of(&self, account: &Account) -> Result<String> {
         let found = match account.instructions {
             Some(_) => self.instructions(&account.id).await?,
@@ -29,16 +29,16 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// Reads the instructions of an account whose mark shows that it has instructions. `None` if
-    /// the instructions were removed in the meantime.
+    /// Reads the instructions of an account that has a mark. `None` if they were removed after the
+    /// mark was read.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
         let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;
         Ok(stored.map(|stored| stored.text))
     }
 
-    /// Replaces or deletes the instructions. The transaction with this write must also update the
-    /// account's mark.
+    /// Replaces or deletes the instructions. The same transaction must also update the account's
+    /// mark.
     pub(in crate::store) fn instruct(
         &self,
         account: &Account,

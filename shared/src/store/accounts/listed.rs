@@ -12,14 +12,14 @@ use crate::values::{Account, Role};
 pub struct ListedAccount {
     /// The account's id.
     pub id: String,
-    /// The username as it was typed.
+    /// The username as the user typed it.
     pub name: String,
-    /// The e-mail address as it was typed.
+    /// The e-mail address as the user typed it.
     #[serde(default)]
     pub email: Option<String>,
     /// The account's role.
     pub role: Role,
-    /// True if the account is active. A deactivated account can do nothing.
+    /// True if the account is active. A deactivated account can't be used.
     pub active: bool,
     /// `user:<key form of the username>`.
     pub(in crate::store) pk: String,
@@ -37,14 +37,14 @@ impl ListedAccount {
         self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
     }
 
-    /// Returns the time at which the account was created, in RFC 3339.
+    /// Returns when the account was created, in RFC 3339 format.
     pub fn joined(&self) -> String {
         clock::rfc3339(millis_of(&self.id).unwrap_or_default())
     }
 }
 
 impl Store {
-    /// Reads all data of a listed account from the Users table.
+    /// Reads a listed account's complete item from the Users table.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`](crate::Error::NoSuchUser) if the account was deleted.

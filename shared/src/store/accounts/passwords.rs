@@ -1,5 +1,5 @@
-//! Changes of passwords. Each change raises the account's epoch, which ends every session and link,
-//! and removes a pending address.
+//! Password changes. Each change raises the account's epoch, which ends every session and link, and
+//! removes a pending address.
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::values::{AccessToken, Account, Session, text};
 /// The condition that the account is active and still has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
-/// The assignment of another hash of the same password.
+/// The assignment that replaces the password's hash with a different hash of the same password.
 const STRENGTHEN: &str = "SET #password = :strong REMOVE imported";
 
 /// The assignments that change the password of an account and keep its API keys.
@@ -23,11 +23,11 @@ const KEEPS_KEYS: &str =
 
 impl Store {
     /// Replaces the password's hash and begins `session`, which must have the account's next epoch.
-    /// `account` is the caller's account, as just read. Idempotent.
+    /// `account` is the caller's account, and must be freshly read. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account's password has changed or this session has ended
-    /// since the read.
+    /// [`StoreError::NotAccepted`] if the password has changed or this session has ended since the
+    /// account was read.
     pub async fn change_password(
         &self,
         caller: &AccessToken,
@@ -46,8 +46,8 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let current: Option<Account> = refusals.read(0)?;
-        // Every hash has a different salt. If the account has this hash, the change was applied and
-        // only the reply was lost.
+        // Every hash has a different salt. If the account has exactly this hash, the change was
+        // applied but the reply was lost.
         if current.is_some_and(|current| current.password == hash) {
             Ok(())
         } else {
@@ -56,9 +56,9 @@ impl Store {
     }
 
     /// Replaces the password's hash for a client with an e-mailed link. The link proves that the
-    /// client can read e-mails to the address, so the same transaction verifies the address.
-    /// Sessions and links end. API keys stay valid if the address was verified before; otherwise
-    /// they end, because anyone could have created them.
+    /// client can read e-mails to the address, so the same transaction verifies the address. All
+    /// sessions and links become invalid. If the address wasn't verified before, API keys become
+    /// invalid too, because someone else may have created them.
     ///
     /// # Errors
     /// [`Error::InvalidLink`](crate::Error::InvalidLink) if the link was used, the account doesn't
@@ -69,8 +69,8 @@ impl Store {
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // First assume that the address was verified before. If the address wasn't verified, the
-        // refusal returns the account.
+        // First assume that the address is already verified. If it isn't, the refusal returns the
+        // account.
         let mut unproven: Option<Account> = None;
         loop {
             let new_password = |expression: &str| {
@@ -88,7 +88,8 @@ impl Store {
                 ),
             };
             let writes = vec![self.mark_used(link, &request, now), update, claim.clone()];
-            // Each attempt needs a new request token, because the transaction's bytes differ.
+            // Each attempt needs a new request token, because its transaction contains different
+            // bytes.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => break,
@@ -107,7 +108,7 @@ impl Store {
     }
 
     /// Replaces the hash with a stronger hash of the same password, unless the password has changed
-    /// since the read.
+    /// since the account was read.
     pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
         let strengthen = Write::update(&self.tables.users, pk(&account.pk), STRENGTHEN)
             .condition("id = :id AND #password = :weak")
@@ -121,7 +122,7 @@ impl Store {
     }
 
     /// A write that changes the password if the account hasn't changed since it was read.
-    /// `expression` can use the values `:hash`, `:next`, `:none` and `:true`.
+    /// `expression` can contain the values `:hash`, `:next`, `:none` and `:true`.
     fn new_password(
         &self,
         name_key: &str,

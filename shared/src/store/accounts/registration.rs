@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// The username belongs to this account.
+    /// The username is taken by this account.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -48,10 +48,10 @@ enum OpenOutcome {
 pub enum RegisterOutcome {
     /// The account was created.
     New,
-    /// The account was created, but its address is pending, because another account claims the
-    /// address without having verified it.
+    /// The account was created. Its address is pending, because another account has claimed the
+    /// address but not verified it.
     Pending(Box<Account>),
-    /// The username belongs to this account.
+    /// The username is taken by this account.
     Taken(Box<Account>),
 }
 
@@ -74,7 +74,7 @@ impl NewAccount {
     /// Builds the account with this id, a UUIDv7, and this [nonce](Account::nonce).
     pub fn open_as(&self, id: Uuid, nonce: String) -> Account {
         let id = id.to_string();
-        // Use the time in the id, because lists search by the id.
+        // Take the time from the id, because lists are searched by id.
         let created = millis_of(&id).unwrap_or_default();
         Account {
             pk: account_pk(self.name.key()),
@@ -127,16 +127,17 @@ pub fn nonce(secret: &[u8]) -> String {
 
 impl Store {
     /// Creates an account with its first grant, its claim to an address, an e-mail to that address,
-    /// and its first session, in one transaction. If two registrations use the same username, one
-    /// of them succeeds. An address that another account claims without having verified it doesn't
-    /// block the registration. The address stays pending, and belongs to the account that verifies
-    /// it first. If `session` is `None`, as for an operator's command, no other account may claim
-    /// the address. Idempotent.
+    /// and its first session, in one transaction. If two registrations use the same username, only
+    /// one of them succeeds. If another account has claimed the address but not verified it, the
+    /// registration still succeeds: the address is pending, and belongs to the account that
+    /// verifies it first. If `session` is `None`, as for an operator's command, the registration
+    /// fails if another account claims the address. Idempotent.
     ///
     /// # Errors
-    /// [`Error::EmailTaken`] if another account has verified the address, [`Error::UsernameTaken`]
-    /// instead if that address is also the new account's username, [`Error::TooManyRegistrations`],
-    /// and [`Error::TooManyMails`] after too many e-mails to the address.
+    /// [`Error::EmailTaken`] if another account has verified the address, or
+    /// [`Error::UsernameTaken`] if this address is also the new account's username.
+    /// [`Error::TooManyRegistrations`], and [`Error::TooManyMails`] after too many e-mails to the
+    /// address.
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -200,8 +201,8 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        // The transaction of an account with a pending address needs a new request token, because
-        // its bytes differ from the first transaction's.
+        // If the address is pending, the transaction differs from the first one, so it needs a new
+        // request token.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),
@@ -211,12 +212,12 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // An earlier copy created the account, and only its reply was lost.
+        // An earlier copy created the account, but the reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(OpenOutcome::Done);
         }
-        // A client whose network is over its limit must not learn which usernames are taken. A
-        // retry with the same idempotency key doesn't count again.
+        // If the network has reached its limit, don't reveal whether the username is taken. A retry
+        // with the same idempotency key isn't counted again.
         let same_key =
             existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
@@ -238,13 +239,13 @@ impl Store {
     }
 
     /// Creates an account on behalf of an administrator, with its grant and its claim to an
-    /// address. An invitation also writes an outgoing e-mail with the link that sets the password;
-    /// otherwise no e-mail is sent. Idempotent.
+    /// address. For an invitation, also writes an outgoing e-mail with a link that sets the
+    /// password; otherwise no e-mail is sent. Idempotent.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] if the username is another account's address, [`Error::EmailTaken`]
-    /// if another account claims the address, [`StoreError::NotAccepted`] and [`Error::Forbidden`]
-    /// if the caller is no longer an administrator.
+    /// [`Error::UsernameTaken`] if the username is the address of another account,
+    /// [`Error::EmailTaken`] if another account claims the address, [`StoreError::NotAccepted`] and
+    /// [`Error::Forbidden`] if the caller is no longer an administrator.
     pub async fn create_account(
         &self,
         doing: &PlannedIntervention<'_>,
@@ -272,7 +273,7 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // An earlier copy created the account, and only its reply was lost.
+        // An earlier copy created the account, but the reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(RegisterOutcome::New);
         }
@@ -286,15 +287,15 @@ impl Store {
         }
     }
 
-    /// Returns the first writes for every new account: the account itself, and the ledger entry of
-    /// its first grant.
+    /// Returns the writes that create any account: the account itself, and the ledger entry of its
+    /// first grant.
     fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
         let grant = Entry::first_grant(account, account.granted.signed(), new.reason, actor);
         let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();
         Ok(vec![open, self.put_entry(&grant)?])
     }
 
-    /// Claims the address of a new account, if no other account claims it.
+    /// Claims the address of a new account, unless another account claims it.
     fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
         let claim = to_item(Claim::new(account, email.key(), false))?;
         Ok(Write::put(&self.tables.users, claim).condition(NEW).shows_item())

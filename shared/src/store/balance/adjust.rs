@@ -1,5 +1,4 @@
-//! Adjustments: changes of a balance that have a reason, made by an administrator, an operator or
-//! the user.
+//! Adjustments: changes to a balance by an administrator, an operator or the user, with a reason.
 
 use crate::clock::Clock;
 use crate::store::balance::release::expired_holds;
@@ -12,8 +11,8 @@ use crate::store::{
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
 use crate::{BalanceChange, Credits, Error};
 
-/// An adjustment of one account's balance. All values of an adjustment are fixed before the first
-/// send, so that a retry sends the same bytes.
+/// An adjustment of one account's balance. All its values are fixed before the first attempt, so
+/// that a retry sends the same bytes.
 #[derive(Clone, Debug)]
 pub struct Adjustment {
     /// The key form of the account's username.
@@ -22,9 +21,10 @@ pub struct Adjustment {
     entry: Entry,
     /// The caller, who must be an administrator when the transaction is applied.
     by: Option<AccessToken>,
-    /// Records that must not exist yet, such as the idempotency key's record.
+    /// Records that the transaction creates and that must not exist yet, such as the idempotency
+    /// key's record.
     records: Vec<Record>,
-    /// Further writes of the transaction, as in [`Adjustment::using`].
+    /// Further writes of the transaction, which [`Adjustment::using`] sets.
     uses: Vec<(Write, Error)>,
     /// True if the account owes credits for refunded purchases.
     owes: bool,
@@ -62,8 +62,8 @@ impl Adjustment {
         }
     }
 
-    /// Sets the administrator. The adjustment is refused unless this account is still an
-    /// administrator's when the transaction is applied.
+    /// Sets the administrator. The adjustment is refused if this account no longer belongs to an
+    /// administrator when the transaction is applied.
     ///
     /// # Errors
     /// [`Error::OwnBalance`] if the account is the administrator's own.
@@ -75,8 +75,8 @@ impl Adjustment {
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
     }
 
-    /// Adds an idempotency key, which is remembered until the Unix time `until`. With several keys,
-    /// the adjustment is applied only if none of them was used.
+    /// Adds an idempotency key, which is remembered until the Unix time `until`. Can be called
+    /// several times; the adjustment is then applied only if none of the keys was used.
     #[must_use]
     pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         self.records.push(Record::new(key_id, fingerprint, &self.entry.entry_id, until));
@@ -91,10 +91,10 @@ impl Adjustment {
         self.using(source, Vec::new())
     }
 
-    /// Sets the source of the credits, which grants them only once, and the writes with which the
-    /// transaction uses the source up. If the condition of one of these writes doesn't hold, it
-    /// must never hold again, and the client gets the write's failure. If several conditions don't
-    /// hold, the client gets the last failure.
+    /// Sets the source of the credits, which grants them only once. `uses` are the writes that use
+    /// up the source, each with the failure that the client receives if the write's condition
+    /// doesn't hold. A condition that doesn't hold once must never hold again. If several
+    /// conditions don't hold, the client receives the last failure.
     pub(in crate::store) fn using(mut self, source: Source, uses: Vec<(Write, Error)>) -> Self {
         self.entry.source = Some(source);
         Self { uses, ..self }
@@ -105,7 +105,7 @@ impl Adjustment {
         &self.entry
     }
 
-    /// Returns the credits that the adjustment takes.
+    /// Returns the credits that the adjustment deducts.
     fn taken(&self) -> Credits {
         match self.change {
             BalanceChange::Credit(_) => Credits::ZERO,
@@ -113,7 +113,7 @@ impl Adjustment {
         }
     }
 
-    /// Returns the maximum of the account's granted credits before the adjustment.
+    /// Returns the highest value of the account's `granted` that leaves room for this adjustment.
     fn room(&self) -> Credits {
         match self.change {
             BalanceChange::Credit(tokens) => Credits::MAX.checked_sub(tokens).unwrap_or_default(),
@@ -129,7 +129,7 @@ impl Adjustment {
     }
 
     /// Returns the outcome if the account's balance or its granted credits don't allow the
-    /// adjustment. Credits in expired holds count as available.
+    /// adjustment; otherwise `None`. Credits in expired holds count as available.
     fn blocked_by_numbers(&self, account: &Account, now: u64) -> Option<AdjustOutcome> {
         match account.balance(now) {
             balance if balance < self.taken() => Some(AdjustOutcome::TooLittle(balance)),
@@ -146,7 +146,7 @@ pub enum AdjustOutcome {
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
-    /// The balance, given here, is less than the amount that the adjustment takes. Nothing was
+    /// The balance, which the variant contains, is less than the amount to deduct. Nothing was
     /// changed.
     TooLittle(Credits),
     /// The sum of all grants would exceed [`Credits::MAX`]. Nothing was changed.
@@ -159,26 +159,26 @@ pub enum AdjustOutcome {
 
 /// The reason for a refused adjustment.
 enum Refusal {
-    /// This outcome, which no late copy of the adjustment can change.
+    /// The outcome is final: a delayed copy of the adjustment can't change it.
     Final(AdjustOutcome),
-    /// The only possible reason is the balance or the granted credits of this account.
+    /// The only possible reason is this account's balance or its granted credits.
     Numbers(Box<Account>),
 }
 
-/// The condition that the account exists, contains the credits to take, stays within the maximum of
-/// granted credits, and hasn't closed the adjustment's id.
+/// The condition that the account exists, has enough credits, doesn't exceed the maximum of granted
+/// credits, and hasn't closed the adjustment's id.
 const ADJUST_CONDITION: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
-    /// Adds or takes credits and writes the ledger entry, in one transaction. Releases expired
-    /// holds first if the adjustment needs their credits. Owed credits are taken from the new
-    /// credits first. Idempotent.
+    /// Adds or deducts credits and writes the ledger entry, in one transaction. Releases expired
+    /// holds first if the adjustment needs their credits. If the account owes credits, they are
+    /// then deducted from the added credits. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
-    /// [`Error::Forbidden`] if the caller is no longer an administrator; the failure of a source
-    /// that is used up.
+    /// [`StoreError::Unavailable`] if the outcome remains unknown, [`StoreError::NotAccepted`] or
+    /// [`Error::Forbidden`] if the caller is no longer an administrator, and the source's own
+    /// failure if the source is used up.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let outcome = self.move_credits(adjustment, now).await?;
         let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;
@@ -187,7 +187,7 @@ impl Store {
             && let Err(error) =
                 self.collect_owed(&adjustment.entry.user_id, &adjustment.clock).await
         {
-            // The daily collection takes the credits instead.
+            // The daily collection will deduct the credits instead.
             tracing::warn!(cause = error.cause(), "owed credits could not be taken");
         }
         Ok(outcome)
@@ -210,10 +210,10 @@ impl Store {
                 Refusal::Final(outcome) => return Ok(outcome),
             };
             if let Some(refused) = adjustment.blocked_by_numbers(&account, now) {
-                // Close the adjustment's id, because a copy of the adjustment that arrives after
-                // this refusal must not be applied. Close it even if the SDK has sent a single
-                // request, which the network may still deliver twice. The closed id is then
-                // outdated at once: it refuses the copy until another write removes it.
+                // Close the adjustment's id, so that a copy that arrives after this refusal isn't
+                // applied. Close it even if the SDK has sent only one request, because the network
+                // may deliver the request twice. In this case the closed id is outdated
+                // immediately, but it refuses copies until another write removes it.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&account, id, until, now).await?;
                 // A copy may have been applied before the id was closed.
@@ -263,8 +263,8 @@ impl Store {
         Ok(writes)
     }
 
-    /// Reads again what the adjustment depends on, and finds out why it was refused. `used_up` is
-    /// the failure if the source is used up.
+    /// Finds out why the adjustment was refused, by reading its account and records again.
+    /// `used_up` is the failure if the source is used up.
     async fn reread_after_refusal(
         &self,
         adjustment: &Adjustment,
@@ -273,8 +273,8 @@ impl Store {
     ) -> Result<Refusal> {
         let Adjustment { name_key, entry, by, records, .. } = adjustment;
         // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
-        // after reading the account. If the entry were read first, a copy that is applied between
-        // the two reads would lower the balance and cause a false refusal.
+        // after reading the account: otherwise, a copy applied between the two reads would lower
+        // the balance, and the adjustment would be reported as refused although it was applied.
         let account = self.account_named(name_key).await?;
         if self.has_row(&entry.user_id, &entry.entry_id).await? {
             return Ok(Refusal::Final(AdjustOutcome::Applied));
@@ -292,7 +292,7 @@ impl Store {
                 return Ok(Refusal::Final(AdjustOutcome::KeyUsed));
             }
         }
-        // A source that is used up stays used up, so a late copy is refused.
+        // A source that is used up stays used up, so a delayed copy is refused as well.
         if let Some(failure) = used_up {
             return Err(StoreError::Refused(failure));
         }

@@ -1,4 +1,4 @@
-//! E-mails that tell users about a low balance, at most one after each change of `granted`.
+//! E-mails about a low balance. A user receives at most one after each change of `granted`.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -12,10 +12,10 @@ const ALERT_CONDITION: &str = "id = :id AND active = :true AND email_verified = 
     AND (attribute_not_exists(alerted) OR alerted <> :granted)";
 
 impl Store {
-    /// Writes an outgoing e-mail if the hold's account has less than `low` credits, unless one was
-    /// written since `granted` last changed. Credits that are held for other chats count as part of
-    /// the balance, because most of a hold for a fare by usage is returned. Call this after the
-    /// settle: if it fails, only the e-mail is lost. Idempotent.
+    /// Writes an outgoing e-mail if the hold's account has less than `low` credits, unless such an
+    /// e-mail was written since `granted` last changed. Credits that are held for other chats count
+    /// as part of the balance, because most of a hold is usually returned if the fare is by usage.
+    /// Must be called after the settle, so that a failure loses only the e-mail. Idempotent.
     pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")

@@ -1,8 +1,8 @@
-//! Filling balances up to an [`Allowance`], once in each period.
+//! Tops up balances to an [`Allowance`], once in each period.
 //!
-//! No schedule does this. The first reserve or read of a balance in a period fills it up, in one
-//! transaction with its ledger entry. Held credits count as part of the balance, so holding all
-//! credits at midnight gains an account nothing.
+//! Balances aren't topped up on a schedule. The first reserve or read of a balance in a period tops
+//! it up, in one transaction with the ledger entry. Held credits count as part of the balance, so
+//! an account doesn't gain anything by holding all its credits at midnight.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -12,13 +12,13 @@ use crate::store::schema::pk;
 use crate::store::{Backoff, Result, Store, Transaction, Write, flag, n, s};
 use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind, Role};
 
-/// The condition that the account hasn't changed since it was read, and hasn't got its allowance in
-/// this period.
+/// The condition that the account hasn't changed since it was read, and hasn't received its
+/// allowance for this period.
 const DUE_CONDITION: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
     AND (attribute_not_exists(allowance) OR allowance < :period)";
 
-/// Returns the account's allowance, and the first day of its period, if the account hasn't got the
-/// allowance in this period.
+/// Returns the account's allowance and the first day of its period, if the account hasn't received
+/// the allowance for this period.
 pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowance, Day)> {
     let allowance = of.of(&account.role)?;
     let period = allowance.period(now);
@@ -26,9 +26,9 @@ pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowa
     (account.active && account.deleted.is_none() && is_due).then_some((allowance, period))
 }
 
-/// Extends the condition of a reserve: the account must have got its allowance in this period.
-/// Roles can have different periods. Adds the attribute names and the values that the condition
-/// uses. Changes nothing if no account has an allowance.
+/// Extends the condition of a reserve: the account must have received its allowance for this
+/// period. The period may depend on the role. Adds the attribute names and the values that the
+/// condition uses. Changes nothing if there are no allowances.
 pub(super) fn require_allowance(
     condition: &mut String,
     names: &mut Vec<(String, String)>,
@@ -66,8 +66,8 @@ pub(super) fn require_allowance(
 }
 
 impl Store {
-    /// Fills the caller's balance up if an allowance is due, and returns the account, strongly
-    /// consistent. If the balance can't be filled up now, the next reserve or read tries again.
+    /// Tops up the caller's balance if an allowance is due, and returns the account. Strongly
+    /// consistent. If the balance can't be topped up now, the next reserve or read tries again.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`](crate::store::StoreError::NotAccepted).
@@ -89,9 +89,9 @@ impl Store {
         }
     }
 
-    /// Fills the account's balance up to its allowance, if it hasn't got the allowance in this
-    /// period. `account` is the account as just read. Returns true if the account has changed since
-    /// then. Idempotent.
+    /// Tops up the account's balance to its allowance, if it hasn't received the allowance for this
+    /// period. `account` must be freshly read. Returns true if the account has changed since it was
+    /// read. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
@@ -116,8 +116,8 @@ impl Store {
         Ok(has_changed)
     }
 
-    /// Returns the transaction that fills the balance up, and its request token. If the account has
-    /// enough credits, the transaction only marks the period.
+    /// Returns the transaction that tops up the balance, and its request token. If the account has
+    /// enough credits, the transaction only records the period.
     fn filling(
         &self,
         account: &Account,
@@ -127,10 +127,10 @@ impl Store {
     ) -> Result<(Vec<Write>, String)> {
         let owned = account.granted.checked_sub(account.spent).unwrap_or_default();
         let amount = allowance.tokens.checked_sub(owned).unwrap_or_default();
-        // All grants of an account together can't exceed the maximum.
+        // The sum of an account's grants must not exceed the maximum.
         let room = Credits::MAX.checked_sub(account.granted).unwrap_or_default();
         let amount = amount.min(room);
-        // The entry's time is after the first grant, and before the chat that waits for the
+        // The entry must sort after the first grant, and before the chat that waits for the
         // allowance.
         let time = (now * 1000).max(account.created + 1);
         let id = id_at(time).to_string();

@@ -15,7 +15,7 @@ use crate::values::restrictions::ended_purses;
 use crate::values::{Account, Credential, KeyLimit, Limit, Quote, StoredHold};
 
 /// Credits that are held for a chat. All values that identify the charge are fixed before the first
-/// send.
+/// attempt to reserve.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) account: String,
@@ -31,44 +31,45 @@ pub struct Hold {
     /// The limit of this API key.
     pub(super) limit: Option<KeyLimit>,
     pub(super) balance_after: Credits,
-    /// The account's granted credits, if its owner can be told that the balance is low.
+    /// The account's granted credits. `None` if its owner can't or needn't be notified of a low
+    /// balance.
     pub(super) granted_without_alert: Option<Credits>,
     /// The account's next allowance.
     next_allowance: Option<NextAllowance>,
     pub(super) sent_again: bool,
-    /// The request token of the settle. A later settle with different content needs another token.
+    /// The request token of the settle. Another settle with different content needs a new token.
     pub(super) settle_token: String,
     /// The record of the chat's idempotency key.
     pub(super) record: Option<Record>,
     /// Outdated closed ids, which the settle or release removes.
     pub(super) outdated: Vec<String>,
-    /// The minute in which the chat began, and how many chats had begun in that minute, including
-    /// this chat.
+    /// The minute in which the chat began, and how many chats began in that minute up to and
+    /// including this chat.
     pub(super) begun_in_minute: (u64, u32),
     /// Outdated keys of the account's map of minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
     /// Outdated purses, which the settle or release removes.
     pub(super) purses_over: Vec<String>,
-    /// The account's refunds when the chat began.
+    /// The account's counts of refunds when the chat began.
     pub(super) refunds: Refunds,
-    /// The price of the AI's work for which no user pays.
+    /// The price of the AI's work that no user pays for.
     pub(super) free_work: Credits,
     /// The free work that the account earns with the chat's charge. `None` if the account hasn't
-    /// spent enough for the charge to count.
+    /// spent enough yet to earn free work.
     pub(super) earns: Option<Earning>,
     /// True if the account had a map of free work when the chat began.
     pub(super) has_free_work: bool,
-    /// The credits that the account had spent when the chat began.
+    /// How many credits the account had spent when the chat began.
     spent: Credits,
-    /// The credits that were held on the account when the chat began, including this hold.
+    /// How many of the account's credits were held when the chat began, including this hold.
     held_by_account: Credits,
     /// Outdated keys of the account's map of free work, which the settle or release removes.
     pub(super) free_work_over: Vec<String>,
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. The hold contains the quote's bound, and its lease
-    /// ends at the Unix time `expires_at`.
+    /// Creates a hold for the chat `chat_id`. Its amount is the quote's bound, and its lease ends
+    /// at the Unix time `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, quote: Quote, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
@@ -108,7 +109,7 @@ impl Hold {
     }
 
     /// Sets the idempotency key, which is remembered until the Unix time `until`. The key's id
-    /// becomes the hold's id, so only one chat at a time can hold credits under the key.
+    /// becomes the hold's id, so that only one chat at a time can hold credits under this key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.held.owner, until);
         let held = StoredHold { fingerprint: fingerprint.to_owned(), ..self.held };
@@ -121,45 +122,44 @@ impl Hold {
         Self { record: None, ..self }
     }
 
-    /// Returns the same hold with another request token, for a settle whose content differs from a
-    /// refused settle's.
+    /// Returns the same hold with a new request token, for a settle that differs from a refused
+    /// settle.
     #[must_use]
     pub fn with_new_settle_token(self) -> Self {
         Self { settle_token: Uuid::new_v4().to_string(), ..self }
     }
 
-    /// Chooses the purse that counts the hold, if the API key has a limit. The chat begins at the
+    /// If the API key has a limit, chooses the purse that counts the hold. The chat begins at the
     /// Unix time `now`.
     pub(super) fn choose_purse(&mut self, now: u64) {
         let of_key = self.limit.zip(self.key_id.as_deref());
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
     }
 
-    /// Returns the chat's quote, whose bound is the amount of the hold.
+    /// Returns the chat's quote. Its bound is the amount of the hold.
     pub fn quote(&self) -> &Quote {
         &self.quote
     }
 
-    /// Changes the amount, before another reserve or after the store has shown that an earlier
-    /// reserve of this hold was applied with another amount.
+    /// Changes the amount. Called before the hold is reserved again, or if an earlier reserve of
+    /// this hold turns out to have been applied with a different amount.
     pub fn change_amount(&mut self, amount: Credits) {
         self.held.cost = amount;
         self.quote = self.quote.clone().bounded(amount);
     }
 
-    /// Adds the price of work for which no user pays. The settle or the release counts it as the
+    /// Adds the price of work that no user pays for. The settle or the release adds it to the
     /// account's free work of the day.
     pub fn add_free_work(&mut self, credits: Credits) {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }
 
-    /// Lets the account earn free work with this charge.
+    /// Records the free work that the account earns with this charge.
     pub fn earn(&mut self, charge: Credits, limits: ChatLimits) {
         self.earns = Earning::by(charge, self.spent, self.held_by_account, limits);
     }
 
-    /// Discards the free work that the settle would count, and the free work that the account would
-    /// earn.
+    /// Discards the free work that the settle would count or the account would earn.
     pub fn count_no_free_work(&mut self) {
         (self.earns, self.free_work) = (None, Credits::ZERO);
     }
@@ -169,29 +169,29 @@ impl Hold {
         self.limit.is_some()
     }
 
-    /// Returns the price of the work for which no user pays.
+    /// Returns the price of the work that no user pays for.
     pub fn free_work(&self) -> Credits {
         self.free_work
     }
 
-    /// Returns the account's free work on the day of the Unix time `now`, for this chat's kind of
-    /// caller.
+    /// Returns the account's free work for this chat's kind of caller, on the day of the Unix time
+    /// `now`.
     pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
         FreeWork::at(now, self.limit.is_some())
     }
 
-    /// Returns true if a reserve of this hold was sent more than once. After a refusal, a copy may
-    /// still arrive at the store.
+    /// Returns true if a reserve of this hold was sent more than once. A copy may then still arrive
+    /// at the store after a refusal.
     pub fn was_sent_again(&self) -> bool {
         self.sent_again
     }
 
-    /// Returns the balance right after the credits were taken.
+    /// Returns the balance right after the credits were reserved.
     pub fn balance_after(&self) -> Credits {
         self.balance_after
     }
 
-    /// Returns the account's next allowance, as it was right after the credits were taken.
+    /// Returns the account's next allowance, as of the moment the credits were reserved.
     pub fn next_allowance(&self) -> Option<NextAllowance> {
         self.next_allowance
     }
@@ -202,7 +202,7 @@ impl Hold {
         chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
     }
 
-    /// Returns the username as it was typed.
+    /// Returns the username as the user typed it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -223,7 +223,7 @@ impl Hold {
         account.id == self.user_id && held.is_some_and(|held| held.owner == self.held.owner)
     }
 
-    /// Copies data from the account as it was right after the credits were taken.
+    /// Copies data from the account, as it was right after the credits were reserved.
     pub(super) fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) {
         self.balance_after = account.balance(now);
         self.next_allowance =
@@ -249,8 +249,8 @@ impl Hold {
             .fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(Credits::MAX));
         self.free_work_over = free_work_over(account, day(now)).take(OUTDATED).collect();
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
-        // Keep last month's purses: a hold may still return credits to them, and a function with a
-        // slow clock may even begin a chat in that month.
+        // Keep last month's purses, because holds may still return credits to them. A function
+        // whose clock is slow may even begin a chat in that month.
         let last_month = previous_month(&month(now * 1000));
         let is_free = |purse: &&String| !account.holds_in(purse);
         let purses = account.purses.iter().flat_map(|purses| purses.keys());

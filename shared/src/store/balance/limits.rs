@@ -1,5 +1,5 @@
 //! Limits on an account's chats: how many may wait for the AI at a time, how many may begin or be
-//! refunded in a minute, and how much work of the AI may be free in a day.
+//! refunded in a minute, and how much free work the AI may do in a day.
 //!
 //! An API key with a limit can use at most half of each limit, so that enough remains for the
 //! account's owner.
@@ -13,44 +13,46 @@ use crate::values::{Account, Allowances, Credential, Limit};
 /// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;
 
-/// The longest time for which a function runs, in minutes.
+/// The longest time that a function can run, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// How many of an account's answers can be cut off in a day before its free work is used up, if the
-/// account has earned no free work.
+/// How many answers of an account can be cut off in a day before its free work is used up, if it
+/// hasn't earned any additional free work.
 const CUTS_A_DAY: u64 = 100;
 
 /// An account earns a quarter of each charge as free work. Each charge counts on two days, so an
 /// account that pays the same amount every day earns half of this amount each day. An operator
-/// whose fares are 1.5 times the provider's prices therefore loses nothing.
+/// whose fares are 1.5 times the provider's prices therefore doesn't lose money.
 const EARNS_ONE_OF: u32 = 4;
 
 /// The limits on a caller's chats, and the account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// The number of the account's waiting chats at which the caller can't begin another chat.
+    /// How many of the account's chats may wait for the AI at a time before the caller can't begin
+    /// another.
     pub parallel: u32,
-    /// The number of the account's chats in a minute at which the caller can't begin another chat.
+    /// How many of the account's chats may begin in a minute before the caller can't begin another.
     pub per_minute: u32,
-    /// The number of chats of all callers together that may wait for the AI at a time.
+    /// How many of the account's chats, from all its callers together, may wait for the AI at a
+    /// time.
     pub parallel_of_account: u32,
-    /// The number of the account's chats that may be refunded in one minute.
+    /// How many of the account's chats may be refunded in a minute.
     pub refunds: u32,
-    /// The part of `refunds` that the caller may use up.
+    /// How many of these refunds the caller may use.
     pub refunds_of_caller: u32,
-    /// The credits of free work that an account gets in one day even if it has earned less.
+    /// How much free work an account may use in a day, in credits, even if it has earned less.
     pub free_work: Credits,
-    /// The credits up to which balances are filled in each period.
+    /// The allowances to which balances are topped up in each period.
     pub allowances: Allowances,
 }
 
 /// Whether a refund counts towards the limit per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
-    /// The chat was refused before the AI was asked, because the credits can't pay for an answer.
+    /// The chat was refused before the AI was called, because the credits don't cover an answer.
     Uncounted,
     /// The chat has failed.
     Counted,
@@ -72,8 +74,8 @@ impl ChatLimits {
         match caller.limit() {
             None => limits,
             Some(_) => Self {
-                // Allow no more chats than refunds. If all these chats fail at once, their refunds
-                // stay below the account's limit.
+                // Don't allow more chats than refunds. Even if all these chats fail at once, their
+                // refunds don't exceed the account's limit.
                 parallel: half(limits.parallel.min(limits.refunds)),
                 per_minute: half(limits.per_minute),
                 refunds_of_caller: half(limits.refunds),
@@ -88,21 +90,21 @@ impl ChatLimits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
 
-    /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. The
-    /// number of these minutes is bounded: no chat begins once the limit is reached, so only the
-    /// refunds of chats that are then in progress exceed the limit.
+    /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. There
+    /// are only a few such minutes: once the limit is reached, chats can't begin, so only chats
+    /// that are already in progress can exceed it.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before =
             (self.refunds.saturating_sub(1) + self.parallel_of_account) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// Returns the limit on refunds for this number of minutes together.
+    /// Returns the limit on refunds in this many minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
 
-    /// Returns how many refunds, counted `back` minutes ago, make the caller wait.
+    /// Returns how many refunds in the minute `back` minutes ago block the caller.
     pub(super) fn refunds_to_wait(self, back: u64) -> u64 {
         self.refunds_in(back).saturating_add(self.refunds_of_caller.into())
     }
@@ -110,9 +112,9 @@ impl ChatLimits {
 
 /// An account's refunds per minute. Each count includes the surplus of the minutes before.
 ///
-/// A minute with `c` refunds uses up its own limit and the limits of the following minutes until
-/// all `c` are covered. On average no more refunds than the limit happen in a minute, although all
-/// chats in progress may still fail after the limit is reached.
+/// A minute with `c` refunds uses up its own limit, and the limits of as many following minutes as
+/// it takes to cover `c`. All chats in progress may still fail after the limit is reached, but the
+/// average number of refunds per minute doesn't exceed the limit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refunds(BTreeMap<u64, u32>);
 
@@ -128,7 +130,7 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// Returns how many refunds of earlier minutes exceed the limits of those minutes.
+    /// Returns the surplus of the minutes before `minute`: how many refunds exceed their limits.
     pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
@@ -136,7 +138,7 @@ impl Refunds {
         self.0.range(..minute).map(over).max().unwrap_or(0)
     }
 
-    /// Returns the first minute from `now` on in which the caller may begin a chat.
+    /// Returns the first minute, from `now` on, in which the caller may begin a chat.
     pub(super) fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
         let relevant = limits.refund_minutes(now).filter_map(|minute| {
             let over = self.in_minute(minute)?.checked_sub(limits.refunds_of_caller)?;
@@ -177,13 +179,13 @@ pub(super) fn refunds_key(minute: u64) -> String {
 /// An account's free work on a day, for one kind of caller: API keys with a limit, or all other
 /// callers.
 ///
-/// The account's map `free_work` contains two counts for each day, one for API keys with a limit
-/// and one for all other callers, so that a limited key can't use up the owner's free work. Work
-/// for limited keys counts twice, because these keys get half of the limit.
+/// The account's `free_work` map contains two counts for each day: one for API keys with a limit,
+/// and one for all other callers. A limited key therefore can't use up the owner's free work. Work
+/// for limited keys counts twice, because they may use only half of the limit.
 ///
-/// The map also contains the free work that the account has [earned](Earning). Each charge is added
-/// to its own day and to the following day, so a day's number includes the earnings of two days.
-/// The reserve compares this number with a count.
+/// The map also contains the free work that the account has [earned](Earning). The earnings of a
+/// charge are added to the day of the charge and to the next day, so each day's total includes the
+/// earnings of two days. The reserve compares this total with a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeWork {
     day: u64,
@@ -191,8 +193,8 @@ pub struct FreeWork {
 }
 
 impl FreeWork {
-    /// Returns the free work on the day of the Unix time `now`: of API keys with a limit if
-    /// `is_limited` is true, otherwise of all other callers.
+    /// Returns the free work on the day of the Unix time `now`. If `is_limited` is true, it is the
+    /// free work of API keys with a limit, otherwise that of all other callers.
     pub fn at(now: u64, is_limited: bool) -> Self {
         Self { day: day(now), is_limited }
     }
@@ -213,7 +215,7 @@ impl FreeWork {
         [self, Self { day: self.day + 1, ..self }].map(Self::earned_key)
     }
 
-    /// Returns how much this free work adds to the caller's count.
+    /// Returns the amount that this work adds to the caller's count.
     pub(super) fn counted(self, credits: Credits) -> Credits {
         credits.times(if self.is_limited { 2 } else { 1 })
     }
@@ -223,14 +225,14 @@ impl FreeWork {
         account.free_work(&self.key())
     }
 
-    /// Returns the caller's free work and its limit, as people see them.
+    /// Returns the caller's free work and its limit, as they are shown to people.
     pub fn shown(self, account: &Account, free_work: Credits) -> [Credits; 2] {
         let both = [self.used(account), self.most(account, free_work)];
         // Work for limited keys counts twice.
         both.map(|credits| credits.part_of(if self.is_limited { 2 } else { 1 }))
     }
 
-    /// Returns the count at which the caller must wait for the next day.
+    /// Returns the count at which the caller has to wait until the next day.
     pub(super) fn most(self, account: &Account, free_work: Credits) -> Credits {
         account.free_work(&self.earned_key()).max(free_work)
     }
@@ -241,17 +243,17 @@ impl FreeWork {
 pub(super) struct Earning {
     /// The part of the charge that is earned.
     pub(super) part: Credits,
-    /// The number to which the part is added if the map doesn't contain the day's number yet.
+    /// The value to which the part is added if the map doesn't contain an entry for the day yet.
     pub(super) before: Credits,
 }
 
 impl Earning {
     /// Returns the free work that the account earns with a charge. Returns `None` until a quarter
-    /// of the account's charges exceeds `FREE_WORK`, so that most accounts' items stay small. The
-    /// first charge beyond this amount also counts all earlier charges.
+    /// of the account's charges exceeds `FREE_WORK`, which keeps the items of most accounts small.
+    /// The first charge beyond this amount also earns the free work for all earlier charges.
     ///
-    /// `spent` and `held` are the credits that the account had spent and held when the chat began.
-    /// The held credits count because other chats may be settled before this one.
+    /// `spent` and `held` are the account's spent and held credits when the chat began. The held
+    /// credits count, because other chats may be settled before this one.
     pub(super) fn by(
         charge: Credits,
         spent: Credits,
@@ -269,7 +271,7 @@ impl Earning {
     }
 }
 
-/// Returns the keys of the account's map of free work that no longer count on this day.
+/// Returns the keys in the account's map of free work that no longer count on this day.
 pub(super) fn free_work_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let is_over = move |key: &&String| {
         let of = key.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
@@ -288,7 +290,7 @@ pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns the keys under which earlier releases counted the refunds of past days.
+/// Returns the keys with which earlier releases counted the refunds of past days.
 pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let keys = account.minutes.iter().flat_map(BTreeMap::keys);
     let is_over = move |key: &&String| {

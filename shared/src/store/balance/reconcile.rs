@@ -1,7 +1,7 @@
-//! Reconciles balances in restored tables. A restore brings each table to the same second, but may
-//! split a transaction that was in progress at that time: some of its items are from before the
-//! transaction, others from after it. The ledger decides: each account gets the balance that
-//! follows from its ledger entries.
+//! Reconciles balances in restored tables. All tables are restored to the same point in time, but a
+//! transaction that was in progress then may be split: some items may have their earlier values and
+//! others their later values. The ledger is authoritative: each account's balance is set to the
+//! balance that follows from its ledger entries.
 
 use std::collections::HashSet;
 
@@ -17,9 +17,9 @@ use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
 use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
 
-/// The longest time that a chat may take, in milliseconds, including the skew between items in a
-/// backup. A missing conversation is restored only if it began within this time before the restored
-/// second.
+/// The longest time that a chat may take, in milliseconds, including the time skew between items in
+/// a backup. A missing conversation is restored only if it began at most this long before the
+/// restored point in time.
 const RECENT: u64 = 15 * 60 * 1000;
 
 /// The totals of an account's ledger.
@@ -38,7 +38,7 @@ struct LedgerTotals {
     allowance: Option<u64>,
 }
 
-/// The numbers of an account that follow from its ledger and its orders.
+/// The values in an account that follow from its ledger and its orders.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Numbers {
     tokens: Credits,
@@ -50,7 +50,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// Returns the numbers that the account contains.
+    /// Returns the account's current values.
     fn of(account: &Account) -> Self {
         Self {
             tokens: account.tokens,
@@ -63,14 +63,14 @@ impl Numbers {
 }
 
 impl LedgerTotals {
-    /// Returns the numbers that the account should contain. `None` if these totals are impossible.
+    /// Returns the values that the account should have. `None` if these totals are impossible.
     fn numbers(&self, account: &Account, owed: Credits) -> Option<Numbers> {
         let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
         let tokens = exact(self.granted - self.spent)?;
         let (granted, spent) = (exact(self.granted)?, exact(self.spent)?);
         // If the account's grants differ from the ledger's, the transaction of its last allowance
-        // may have been split. Otherwise keep the account's period: if the account had enough
-        // credits then, the ledger contains no row for it.
+        // may have been split. Otherwise keep the account's period, because the ledger contains no
+        // row for a period in which the account had enough credits.
         let allowance = match account.granted == granted {
             true => account.allowance.max(self.allowance),
             false => self.allowance,
@@ -80,11 +80,11 @@ impl LedgerTotals {
 }
 
 impl Store {
-    /// Completes or undoes the transactions that the restore to `second` has split. Stored chats
-    /// without a ledger entry get an entry, all holds end, and the account gets the numbers that
+    /// Completes or undoes the transactions that the restore to `second` has split. Writes missing
+    /// ledger entries for stored chats, ends all holds, and sets the account's values to those that
     /// follow from its ledger. Returns descriptions of the repairs. Idempotent.
     ///
-    /// No function can settle the holds anymore, because their leases ended while the tables were
+    /// The holds can no longer be settled, because their leases ended while the tables were
     /// restored.
     ///
     /// # Errors
@@ -126,8 +126,8 @@ impl Store {
         Ok(repairs)
     }
 
-    /// Gives the account these numbers and ends its holds, unless it already contains the numbers
-    /// and no holds. Returns descriptions of the repairs.
+    /// Sets the account's values and ends its holds, if any of the values differ or the account has
+    /// holds. Returns descriptions of the repairs.
     async fn reconcile_numbers(&self, account: &Account, numbers: Numbers) -> Result<Vec<String>> {
         let mut repairs = Vec::new();
         let (had, held) = (Numbers::of(account), account.reservations.len());
@@ -166,8 +166,8 @@ impl Store {
         Ok(repairs)
     }
 
-    /// A write that gives the account these numbers and ends its holds, if the balance hasn't
-    /// changed since it was read.
+    /// A write that sets the account's values and ends its holds, if the balance hasn't changed
+    /// since it was read.
     fn set_numbers(&self, account: &Account, numbers: Numbers) -> Write {
         let Numbers { tokens, granted, spent, owed, allowance } = numbers;
         let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Vec::new());
@@ -248,8 +248,8 @@ impl Store {
         Ok(totals)
     }
 
-    /// Writes the missing ledger entries of stored chats, and the missing conversations that recent
-    /// chats began. If conversations of the account await erasure, schedules the erasure.
+    /// Writes missing ledger entries for stored chats, and missing conversations that recent chats
+    /// began. If conversations of the account await erasure, schedules the erasure.
     async fn complete_stored_chats(
         &self,
         account: &Account,
@@ -302,9 +302,9 @@ impl Store {
     }
 }
 
-/// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
-/// the ledger contains the entry, or the account can't have such an entry. `import` is the source
-/// of an imported account's balance.
+/// Returns the entry of the account's first grant if it is missing from the ledger. `None` if the
+/// ledger contains it, or if the account can't have a first grant. `import` is the source of an
+/// imported account's balance.
 fn first_grant(
     account: &Account,
     import: Option<&StoredSource>,

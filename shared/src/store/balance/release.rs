@@ -16,8 +16,8 @@ use crate::store::{Backoff, Item, Outcome, Result, Store, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
-    /// Returns a hold's credits to the balance, and counts the refund and the free work, because
-    /// the chat got no answer. Idempotent.
+    /// Returns a hold's credits to the balance because the chat wasn't answered. Also counts the
+    /// refund and the free work. Idempotent.
     pub async fn release(
         &self,
         hold: &Hold,
@@ -53,8 +53,8 @@ impl Store {
             if !hold.is_on(&refused) {
                 return Ok(());
             }
-            // The counts of earlier minutes have changed since the reserve, or the map of free work
-            // was created, because other refunds were counted.
+            // Since the reserve, other refunds were counted, which has changed the counts of
+            // earlier minutes or created the map of free work.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
             backoff
@@ -104,7 +104,7 @@ impl Store {
     }
 }
 
-/// Returns the account's holds whose leases have ended, by hold id.
+/// Returns the account's expired holds, by hold id.
 pub(super) fn expired_holds(account: &Account, now: u64) -> BTreeMap<String, StoredHold> {
     let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
     expired.map(|(rid, held)| (rid.clone(), held.clone())).collect()
@@ -157,7 +157,7 @@ impl<'a> ReleaseWrite<'a> {
         self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
-    /// Counts the credits as free work of the day. Creates the map if the account has none.
+    /// Counts the credits as free work of the day. Creates the map if the account doesn't have one.
     fn count_free_work(&mut self, credits: Credits, of: FreeWork, has_map: bool) {
         if !has_map {
             let days = AttributeValue::M([(of.key(), n(of.counted(credits)))].into());
@@ -171,9 +171,9 @@ impl<'a> ReleaseWrite<'a> {
         self.values.extend([(":nothing".into(), n(0)), (":work".into(), n(of.counted(credits)))]);
     }
 
-    /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of
-    /// earlier minutes, on condition that the counts of the earlier minutes still equal the counts
-    /// in `refunds`. The chat began in the minute `begun`.
+    /// Counts the refund in the minute `now`. If it is the first refund in this minute, adds the
+    /// surplus of earlier minutes, on condition that their counts still equal those in `refunds`.
+    /// The chat began in the minute `begun`.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
@@ -186,8 +186,7 @@ impl<'a> ReleaseWrite<'a> {
         }
         self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
         let mut joint = " OR ";
-        // Include the minute before `begun`, because a release from that minute may be counted
-        // late.
+        // Include the minute before `begun`, because a release in that minute may arrive late.
         let since =
             begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {

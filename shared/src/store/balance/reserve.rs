@@ -20,14 +20,14 @@ use crate::store::{
 use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
 
-/// The number of closed ids that an account may have when a chat begins. They take up to 90 KB of
-/// the 400 KB that DynamoDB allows for an item.
+/// How many closed ids an account may have when a chat begins. They take up to 90 KB of the 400 KB
+/// that DynamoDB allows for an item.
 const MOST_CLOSED: usize = 2000;
 
-/// The maximum number of [obstacles](Obstacle) that one reserve removes.
+/// How many [obstacles](Obstacle) one reserve removes at most.
 const CLEARINGS: u32 = 6;
 
-/// Moves the credits from the balance into the hold, adds the account to the index `due`, and
+/// Moves the credits from the balance into the hold, adds the account to the `due` index, and
 /// counts the chat in its minute.
 const TAKE_UPDATE: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
@@ -46,7 +46,7 @@ const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none
 /// The condition that the limit of an API key covers the hold.
 const PURSE_CONDITION: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
 
-/// The condition for a hold above the whole limit. No purse meets it.
+/// The condition for a hold that exceeds the whole limit. It never holds.
 const IMPOSSIBLE_CONDITION: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve.
@@ -54,12 +54,12 @@ const IMPOSSIBLE_CONDITION: &str = " AND purses.#purse < :none";
 pub enum ReserveOutcome {
     /// The credits are held.
     Held,
-    /// No credits were taken, because an earlier request with the same idempotency key ended a
-    /// moment ago. If the earlier request succeeded, the key has a record.
+    /// No credits were reserved, because an earlier request with the same idempotency key ended a
+    /// moment ago. If that request succeeded, the key has a record.
     Ended,
-    /// No credits were taken, because there are too few. The reserve may be sent again with
-    /// [another amount](Hold::change_amount). If a late copy of an earlier reserve arrives first,
-    /// the hold keeps that reserve's amount.
+    /// No credits were reserved, because there are too few. The reserve may be sent again with a
+    /// [different amount](Hold::change_amount). If a delayed copy of an earlier reserve arrives
+    /// first, the hold has the amount of that copy.
     Short(Shortage),
 }
 
@@ -75,7 +75,7 @@ pub enum Shortage {
         /// The account's next allowance. `None` if its role has no allowance.
         next: Option<NextAllowance>,
     },
-    /// The API key's limit doesn't cover the hold.
+    /// The API key's remaining limit doesn't cover the hold.
     KeyLimit {
         /// The limit.
         limit: KeyLimit,
@@ -118,8 +118,8 @@ impl Shortage {
         }
     }
 
-    /// Returns the client's failure if `cost` is more than is available. With `by_usage`, `cost` is
-    /// the lowest price of an answer.
+    /// Returns the client's failure for a `cost` that exceeds the available credits. If `by_usage`
+    /// is true, `cost` is the lowest price of an answer.
     pub fn failure(self, cost: Credits, by_usage: bool) -> Error {
         match self {
             Self::Balance { balance, held, next } => {
@@ -132,9 +132,9 @@ impl Shortage {
     }
 }
 
-/// The reason for a refused reserve, as the account shows it.
+/// The reason for a refused reserve, which the account shows.
 enum Refusal {
-    /// A reserve of the same hold was applied before with this amount, and only its reply was lost.
+    /// An earlier reserve of the same hold was applied with this amount, but the reply was lost.
     Held(Credits),
     /// A request with the same idempotency key ended a moment ago.
     Ended,
@@ -142,41 +142,42 @@ enum Refusal {
     Short(Shortage),
     /// The account doesn't accept the credential.
     NotAccepted,
-    /// The client gets this failure.
+    /// The client receives this failure.
     Refuse(Error),
-    /// The function removes the obstacle, and sends the reserve again.
+    /// The function removes this obstacle and sends the reserve again.
     Clear(Obstacle),
-    /// No reason applies any longer, because the account has changed since the refusal.
+    /// The account has changed since the refusal, and no reason applies any longer.
     Changed,
 }
 
 /// Something on the account that blocks a reserve and can be removed.
 enum Obstacle {
-    /// The account hasn't got its allowance in this period.
+    /// The account hasn't received its allowance for this period.
     AllowanceDue,
-    /// Expired holds. Either the hold with the same idempotency key has expired, or the account has
-    /// too few credits or too many holds and all its expired holds can be released.
+    /// These holds have expired. They are either the hold with the same idempotency key, or all
+    /// expired holds if the account has too few credits or too many holds.
     ExpiredHolds(BTreeMap<String, StoredHold>),
     /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
     /// this Unix time.
     OutdatedId(u64),
     /// The limit of closed ids is reached, but some of the closed ids are outdated.
     TooManyClosedIds,
-    /// The account has no map of minutes, because it was created before minutes were counted, or no
-    /// map of purses, because it was restored to a time before the API key was created.
+    /// A map is missing from the account. An account that was created before minutes were counted
+    /// has no map of minutes; an account that was restored to a time before the API key was created
+    /// may have no map of purses.
     MissingMaps,
 }
 
 impl Store {
-    /// Takes a chat's credits from the balance in one conditional write. The write also checks the
-    /// caller. It limits how many of an account's chats may wait at a time, and how many may begin
-    /// in a minute. Idempotent.
+    /// Reserves a chat's credits in one conditional write. The write also checks the caller, and
+    /// enforces the limits on how many of the account's chats may wait at a time and begin in a
+    /// minute. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
     /// [`Error::TooManyRefunds`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after these
-    /// errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains unknown;
-    /// credits that were taken are returned after the lease ends.
+    /// errors, no credits are held. [`StoreError::Unavailable`] if the outcome remains unknown; if
+    /// the credits were reserved, they are returned after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -231,7 +232,7 @@ impl Store {
         }
     }
 
-    /// Removes an obstacle from the account. A refused reserve has just returned this account.
+    /// Removes an obstacle from `account`, which the refused reserve has just returned.
     async fn clear(
         &self,
         obstacle: Obstacle,
@@ -249,11 +250,12 @@ impl Store {
         }
     }
 
-    /// Closes the id of a refused hold, so that no late copy of its reserves takes credits. If a
-    /// copy has already taken credits, returns them. Idempotent.
+    /// Closes the id of a refused hold, so that delayed copies of its reserves have no effect. If a
+    /// copy has already reserved credits, returns them. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; credits that were taken are returned after the lease ends.
+    /// [`StoreError::Unavailable`]. If a copy has reserved credits, they are returned after the
+    /// lease ends.
     pub async fn abandon(&self, hold: &Hold, now: u64) -> Result<()> {
         let mut backoff = Backoff::new();
         loop {
@@ -283,8 +285,7 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Removes the outdated closed ids from the account, if the account's closed ids haven't
-    /// changed since `closed` was read.
+    /// Removes the outdated ids from the account's closed ids, if these still equal `closed`.
     async fn drop_outdated_ids(
         &self,
         hold: &Hold,
@@ -322,7 +323,7 @@ impl Store {
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. Its outcome contains the account, after the change if the write was
+    /// The write of a reserve. Its outcome contains the account: after the change if the write was
     /// applied, otherwise unchanged.
     fn take_credits(
         &self,
@@ -387,9 +388,10 @@ impl Store {
     }
 }
 
-/// Finds the reason for a refused reserve in the account. A reserve that was applied before isn't
-/// reported as refused, and an invalid caller learns nothing else. A shortage is reported before
-/// the limits on chats. If two limits are reached, the limit that lasts longer is reported.
+/// Finds the reason for a refused reserve in the account. A reserve that was already applied isn't
+/// reported as refused. If the caller isn't accepted, no other reason is revealed. A shortage is
+/// reported before the limits on chats. If several limits are reached, the one that lasts longest
+/// is reported.
 fn reason_of_refusal(
     account: &Account,
     caller: &Credential,
@@ -455,7 +457,8 @@ fn too_many_chats(account: &Account, limits: ChatLimits, now: u64) -> Option<Ref
     Some(unless_expired(account, Refusal::Refuse(Error::TooManyChats(limit)), now))
 }
 
-/// Returns the refusal, unless the release of the account's expired holds may make it superfluous.
+/// Returns the refusal. If the account has expired holds, returns them as the obstacle instead,
+/// because releasing them may be enough.
 fn unless_expired(account: &Account, refusal: Refusal, now: u64) -> Refusal {
     let expired = expired_holds(account, now);
     match expired.is_empty() {
@@ -464,7 +467,7 @@ fn unless_expired(account: &Account, refusal: Refusal, now: u64) -> Refusal {
     }
 }
 
-/// Returns the obstacle if the account lacks a map that the reserve changes.
+/// Returns the obstacle if a map that the reserve changes is missing from the account.
 fn missing_maps(account: &Account, hold: &Hold) -> Option<Refusal> {
     let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
     let lacks_maps = account.minutes.is_none() || lacks_purses;

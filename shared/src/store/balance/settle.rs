@@ -9,7 +9,7 @@ use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, no_entries, s, to_item};
 use crate::values::{Chat, Entry};
 
-/// The condition that the chat's hold exists, and its lease hasn't ended.
+/// The condition that the chat's hold exists and its lease hasn't ended.
 const SPEND_CONDITION: &str =
     "id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now";
 
@@ -22,7 +22,8 @@ const EARN_UPDATE: &str = ", free_work.#earned = if_not_exists(free_work.#earned
 pub enum SettleOutcome {
     /// The chat is stored and paid for.
     Stored,
-    /// The lease has ended. The chat isn't stored, and the credits are or will be returned.
+    /// The lease has ended. The chat isn't stored, and the credits are returned, now or by the
+    /// sweep.
     TooLate,
     /// The conversation was deleted in the meantime. The chat isn't stored, and the credits are
     /// still held.
@@ -33,8 +34,9 @@ pub enum SettleOutcome {
 }
 
 impl Store {
-    /// Adds the map of free work to the account, if the settle of this hold needs it and the
-    /// account lacks it. Call this before the clock is read for the settle. Idempotent.
+    /// Adds the map of free work to the account, if the settle of this hold needs the map and the
+    /// account doesn't have one. Must be called before the clock is read for the settle.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
@@ -123,8 +125,8 @@ impl Store {
             values.extend([(":work", n(free_work.counted(hold.free_work))), (":nothing", n(0))]);
         }
         // Always close a hold id that is an idempotency key's id. Another request with the same
-        // idempotency key may have looked for the key's record before this settle writes it, and
-        // may try to reserve afterwards.
+        // idempotency key may look for the record before this settle writes it, and try to reserve
+        // afterwards.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));

@@ -12,21 +12,21 @@ pub enum StopOutcome {
     Marked(String),
     /// The chat was settled before.
     Settled(String),
-    /// No chat with this idempotency key holds credits, and no such chat was settled.
+    /// No chat with this idempotency key is in progress or was settled.
     Unknown,
 }
 
 impl Store {
     /// Marks the hold of the chat with this idempotency key, if the chat is in progress. `account`
-    /// is the account as just read. The chat's function [looks for the mark](Store::is_stopped),
-    /// ends the answer, and settles or releases the hold as usual. The mark moves no credits.
+    /// must be freshly read. The chat's function [looks for the mark](Store::is_stopped), ends the
+    /// answer, and settles or releases the hold as usual. The mark doesn't move credits.
     /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The chat may have been
-    /// stopped then.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). In this case, the chat
+    /// may or may not have been stopped.
     pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<StopOutcome> {
-        // No function answers a chat after the lease of the chat's hold has ended.
+        // After the lease of its hold has ended, a chat can no longer be answered.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
         if let Some(held) = held {
             // Compare the hold's owner, which is the chat's id, so that a later chat with the same

@@ -1,4 +1,4 @@
-//! Lifting the lock of an account whose free work is used up.
+//! Unlocks accounts whose free work is used up.
 
 use crate::store::balance::limits::FreeWork;
 use crate::store::ledger::interventions::CONTENDED;
@@ -23,8 +23,9 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Like [`Store::forget_free_work`], but on behalf of an administrator, with a record of the
-    /// act. Returns the account without these counts. Writes nothing if the account has no counts.
+    /// Like [`Store::forget_free_work`], but on behalf of an administrator, and records the act.
+    /// Returns the account without these counts. Doesn't write anything if the account has no
+    /// counts.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].
@@ -51,7 +52,7 @@ impl Store {
     }
 }
 
-/// Returns the names and keys of the counts in [`FORGET_UPDATE`].
+/// Returns the attribute names and keys that [`FORGET_UPDATE`] uses.
 fn counts(now: u64) -> [(&'static str, String); 2] {
     [("#own", false), ("#of_keys", true)]
         .map(|(name, is_limited)| (name, FreeWork::at(now, is_limited).key()))

@@ -1,15 +1,15 @@
-//! Branches of conversations. A chat begins a branch if its user has edited an earlier message or
-//! asked for another answer. The chat then doesn't follow the newest chat.
+//! Branches of conversations. A chat begins a branch if the user has edited an earlier message or
+//! requested another answer to it. Such a chat doesn't follow the newest chat.
 //!
-//! A chat's sort key in the index by_conversation contains its parent:
-//! `<conversation>#<chat id>#<after>`, where `after` is a chat's id or `start`. Chats without an
-//! `after` form the main line, in which each chat follows the chat before it. Each new chat reads
-//! these keys anyway, so finding its branch takes no further read. A conversation without branches
-//! stores no extra data.
+//! A chat's sort key in the `by_conversation` index contains its parent: `<conversation>#<chat
+//! id>#<after>`, where `after` is a chat's id or `start`. Chats without an `after` form the main
+//! line, in which each chat follows the chat before it. Each new chat reads these keys anyway, so
+//! finding its branch doesn't cost another read. A conversation without branches doesn't need extra
+//! data.
 //!
-//! A chat whose `after` was deleted follows the newest chat in the main line that is older than the
-//! deleted chat. The new parent is correct if the deleted chat was in the main line. Before a chat
-//! in a branch is deleted, the chats that follow it get another `after`.
+//! If the chat in `after` was deleted, its follower counts as following the newest chat in the main
+//! line that is older than the deleted chat. This is correct if the deleted chat was in the main
+//! line. Before a chat in a branch is deleted, its followers therefore get a new `after`.
 
 use futures_util::future::try_join_all;
 
@@ -20,12 +20,12 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The maximum number of additional runs of a conversation that are read for a chat. Whenever the
-/// chat's branch leads to a chat outside the runs read so far, another run is read. Chats outside
-/// these runs aren't part of the prompt.
+/// How many additional runs of a conversation are read for a chat at most. Another run is read
+/// whenever the branch leads to a chat outside the runs that were already read. Chats that aren't
+/// reached within this limit aren't part of the prompt.
 const MORE_RUNS: usize = 8;
 
-/// The number of keys that are read at a time to find the chats that follow a chat.
+/// How many keys are read at a time to find a chat's followers.
 const FOLLOWING: usize = 1000;
 
 /// The part of a branch that precedes a chat.
@@ -37,7 +37,7 @@ pub struct Branch {
     pub after: Option<ParentChat>,
 }
 
-/// Successive chats in a conversation, from all its branches, newest first.
+/// Consecutive chats in a conversation, from all its branches, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct ChatRun {
     chats: Vec<ChatLink>,
@@ -68,8 +68,8 @@ enum Predecessor {
 enum SearchOutcome {
     /// The run contains the chat.
     Found(ChatLink),
-    /// The conversation doesn't contain the chat, because it was deleted or never belonged to the
-    /// conversation.
+    /// The conversation doesn't contain the chat: either the chat was deleted, or it never belonged
+    /// to the conversation.
     Missing,
     /// The run doesn't contain the chat, but another part of the conversation may.
     Elsewhere,
@@ -109,8 +109,8 @@ impl ChatRun {
         }
     }
 
-    /// Returns true if the run would contain the chat with this id. If it doesn't, the chat isn't
-    /// in the conversation.
+    /// Returns true if the run covers the position of this id. If such a run doesn't contain the
+    /// chat, the conversation doesn't contain it either.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
         let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
@@ -121,15 +121,15 @@ impl ChatRun {
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // The main line ends outside the run, or contains no chat at all.
+            // The main line ends outside the run, or doesn't contain any chat.
             None => parent.is_none() && !self.more,
         }
     }
 }
 
 impl Store {
-    /// Returns the newest `count` chats of a conversation, or the newest chat if `count` is 0. The
-    /// result is an input of [`Store::branch`].
+    /// Returns the newest `count` chats of a conversation, or the newest chat if `count` is 0, as
+    /// input for [`Store::branch`].
     pub async fn newest_chats(
         &self,
         user_id: &str,
@@ -141,9 +141,9 @@ impl Store {
     }
 
     /// Returns at most `count` chats that precede a new chat in its branch. The new chat follows
-    /// `after`, by default the newest chat in the conversation. Returns `None` if the conversation
-    /// doesn't contain `after`. Starts with the [newest chats](Store::newest_chats), and reads
-    /// other chats only if the branch leads to them.
+    /// `after`, or the newest chat in the conversation if `after` is `None`. Returns `None` if the
+    /// conversation doesn't contain `after`. Starts with the [newest chats](Store::newest_chats),
+    /// and reads other chats only if the branch leads to them.
     pub async fn branch(
         &self,
         user_id: &str,
@@ -188,8 +188,8 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// Returns the next run in which the wanted chat may be. The run begins at that chat's id, or
-    /// where the known run ends.
+    /// Returns the next run that may contain the wanted chat. It begins at that chat's id, or where
+    /// the known run ends.
     async fn next_chat_run(
         &self,
         user_id: &str,
@@ -226,8 +226,8 @@ impl Store {
         Ok(ChatRun { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
-    /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of the
-    /// chats that follow it. Chats that follow a chat in the main line need no change. Idempotent.
+    /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of its
+    /// followers. The followers of a chat in the main line don't need to change. Idempotent.
     pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
         let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };
@@ -271,7 +271,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Builds a run from pairs of a chat's id and parent, newest first.
+    /// Builds a run from chats, given as ids with parents, newest first.
     fn run(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> ChatRun {
         let linked = |(id, after): &(&str, Option<ParentChat>)| ChatLink {
             id: (*id).to_owned(),

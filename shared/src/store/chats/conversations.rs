@@ -32,8 +32,8 @@ use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
-/// A character that sorts after every character in keys. Appended to a prefix, the character ends
-/// the range of keys with that prefix.
+/// A character that sorts after every character in keys. A prefix and this character together sort
+/// after all keys with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
 /// The maximum length of a title that is taken from a message, in characters.
@@ -46,7 +46,7 @@ pub struct Conversation {
     user_id: String,
     /// `c#<id>`.
     chat_id: String,
-    /// The sort key in the index by_conversation.
+    /// The sort key in the `by_conversation` index.
     thread: String,
     /// The title.
     pub title: String,
@@ -54,15 +54,15 @@ pub struct Conversation {
     pub created: u64,
     /// When the conversation's newest stored chat began, in milliseconds since 1970.
     pub used: u64,
-    /// The user's instructions for the AI in this conversation. The instructions are part of this
-    /// item, because every chat in the conversation reads it.
+    /// The user's instructions for the AI in this conversation. They are stored in this item,
+    /// because every chat in the conversation reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// The sort key in the index by_conversation while the conversation is pinned. New chats don't
-    /// change this key.
+    /// The sort key in the `by_conversation` index while the conversation is pinned. New chats
+    /// don't change this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned: Option<String>,
-    /// True if the conversation was deleted and awaits erasure, so that no chat can be added.
+    /// True if the conversation was deleted and awaits erasure. Chats can't be added to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
@@ -99,7 +99,7 @@ impl Conversation {
     }
 }
 
-/// An item of the index by_conversation.
+/// An item of the `by_conversation` index.
 #[derive(Deserialize)]
 pub(in crate::store) struct IndexedKey {
     /// The item's sort key in the table.
@@ -116,9 +116,9 @@ impl Store {
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// Returns the keys of at most `count` of a user's conversations after the position `before`,
-    /// and whether there are more. Pinned conversations come first, most recently pinned first.
-    /// Other conversations follow, most recently used first.
+    /// Returns the keys of at most `count` of a user's conversations after the position `before`.
+    /// Also returns whether there are more. Pinned conversations come first, most recently pinned
+    /// first. Other conversations follow, most recently used first.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -138,8 +138,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns the ids of at most `count` of a conversation's chats that are older than the chat
-    /// `before`, newest first, and whether there are more.
+    /// Returns the ids of the conversation's chats that are older than the chat `before`, newest
+    /// first and at most `count`. Also returns whether there are more.
     pub async fn thread(
         &self,
         user_id: &str,
@@ -160,8 +160,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether chats were left
-    /// out.
+    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether chats were
+    /// omitted.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,
@@ -181,8 +181,8 @@ impl Store {
         Ok((chats, false))
     }
 
-    /// Resets a conversation's title if the title still comes from `chat`, the conversation's first
-    /// chat.
+    /// Resets a conversation's title, if it is still the title that was taken from the
+    /// conversation's first chat, `chat`.
     pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
@@ -190,16 +190,16 @@ impl Store {
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                // Earlier releases made these titles from the same chat.
+                // The titles that earlier releases would have taken from the same chat.
                 (":fenced", s(cut(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);
         self.send(&forget).await.map(drop)
     }
 
-    /// Deletes one of the caller's conversations. From then on no chat can be added, and no list
-    /// shows the conversation. [`Store::erase_conversation`] erases the chats later; until then the
-    /// account is in the index `erasing`.
+    /// Deletes one of the caller's conversations. From then on, chats can't be added to it, and
+    /// lists don't show it. [`Store::erase_conversation`] erases the chats later; until then, the
+    /// account is in the `erasing` index.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`Error::NoSuchConversation`] if the conversation doesn't
@@ -250,7 +250,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns the ids of some of the user's conversations that await erasure.
+    /// Returns ids of the user's conversations that await erasure. There may be more.
     pub(in crate::store) async fn deleted_conversations(
         &self,
         user_id: &str,
@@ -289,9 +289,9 @@ impl Store {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
-    /// Returns the table's sort keys of at most `count` index items, in descending order, and
-    /// whether there are more. The items' sort keys in the index begin with `prefix` and are less
-    /// than `before`.
+    /// Returns the table's sort keys of at most `count` index items, in descending order. Also
+    /// returns whether there are more. The items' sort keys in the index begin with `prefix` and
+    /// are less than `before`.
     async fn index_keys(
         &self,
         user_id: &str,
@@ -349,10 +349,10 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// Returns the title for a conversation that this chat begins: the message's first line that
-/// contains text, cut between two words if it is too long. `site/chat/sidebar.js` shows the same
-/// title until the API replies. Earlier releases also accepted the fence of a code block, and the
-/// first releases cut the line anywhere.
+/// Returns the title for a conversation that this chat begins: the first line of the message that
+/// contains text, shortened at a word boundary if it is too long. `site/chat/sidebar.js` shows the
+/// same title until the API replies. Earlier releases also used code fences as titles, and the
+/// first releases didn't look for a word boundary.
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));
@@ -365,7 +365,7 @@ fn is_fence(line: &str) -> bool {
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
 }
 
-/// Shortens a line to the length of a title. Cuts between two words.
+/// Shortens a line to the length of a title, at a word boundary.
 fn cut(line: &str) -> String {
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= TITLE {

@@ -12,15 +12,15 @@ use crate::store::timeline::Timeline;
 use crate::store::{DataPeriod, PageStart, Result, Store, Write, from_item};
 use crate::values::Chat;
 
-/// The number of chats of all users that are read at a time. 25 chats of the maximum size are a few
-/// megabytes.
+/// How many chats of all users are read at a time. Even chats of the maximum size take up only a
+/// few megabytes then.
 pub const CHATS: usize = 25;
 
 /// The condition of a put that must not replace a chat or conversation.
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// The attributes of a chat that lists show. Lists don't read a chat's other attributes, because
-/// that would take longer.
+/// The attributes of a chat that lists show. Lists don't read the other attributes, because that
+/// would take longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
 
 /// Placeholders for the attributes in [`SHOWN`] with names that DynamoDB reserves.
@@ -32,7 +32,7 @@ const SHOWN_NAMES: [(&str, &str); 5] = [
     ("#name", "name"),
 ];
 
-/// A chat's primary key, as read from the index by_time.
+/// A chat's primary key, as read from the `by_time` index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct ChatKey {
     user_id: String,
@@ -47,7 +47,7 @@ struct ChatMessage {
 }
 
 impl ChatKey {
-    /// Creates the key of one of this user's chats.
+    /// Creates the key of a user's chat.
     pub fn new(user_id: &str, chat_id: &str) -> Self {
         Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
     }
@@ -74,9 +74,9 @@ impl Store {
         found.into_iter().map(message).collect()
     }
 
-    /// Deletes a chat, and its conversation's title if the title came from this chat. Chats that
-    /// followed the deleted chat follow its parent instead. The ledger keeps the deleted chat's
-    /// cost.
+    /// Deletes a chat. If the conversation's title was taken from this chat, the title is reset.
+    /// Chats that followed the deleted chat follow its parent instead. The ledger keeps the cost of
+    /// the deleted chat.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -86,10 +86,10 @@ impl Store {
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }
 
-    /// Returns at most `count` of the user's chats that are older than the chat `before`, newest
-    /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
-    /// also stops at 1 MB. The chats don't contain attributes that lists don't show, such as the
-    /// balance after the chat and the partition in the index by_time.
+    /// Returns the user's chats that are older than the chat `before`, newest first and at most
+    /// `count`. Also returns whether there may be more. The page may be shorter than `count`,
+    /// because DynamoDB also stops at 1 MB. The chats don't contain attributes that lists don't
+    /// show, such as the balance after the chat and the partition in the `by_time` index.
     pub async fn chats(
         &self,
         user_id: &str,
@@ -107,8 +107,8 @@ impl Store {
         Ok((chats.into_iter().map(of_user).collect(), more))
     }
 
-    /// Returns the keys of at most `count` chats of all users, newest first, from `start`, and
-    /// where the next page begins.
+    /// Returns the keys of at most `count` chats of all users, newest first, from `start`. Also
+    /// returns where the next page begins.
     pub async fn all_chats(
         &self,
         start: Option<&PageStart>,
@@ -119,8 +119,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Returns the chats with these keys, in the same order, up to `size` bytes, and where the next
-    /// page begins if there are more. Skips deleted chats.
+    /// Returns the chats with these keys, in the same order, up to `size` bytes. Also returns where
+    /// the next page begins, if there are more. Skips deleted chats.
     pub async fn chats_within(
         &self,
         keys: &[ChatKey],
@@ -141,8 +141,8 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// Returns the keys of some of a day's chats, oldest first and after the id `after`. Also
-    /// returns the last id, if there may be more chats.
+    /// Returns a page of the keys of a day's chats, oldest first, starting after the id `after`.
+    /// Also returns the page's last id, if there may be more chats.
     pub async fn chats_of_day(
         &self,
         day: Day,

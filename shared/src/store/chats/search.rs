@@ -1,4 +1,4 @@
-//! A search in the messages of all users, or of one user, for administrators.
+//! Lets administrators search the messages of all users or of one user.
 
 use std::ops::ControlFlow;
 
@@ -7,8 +7,7 @@ use crate::store::chats::items::CHATS;
 use crate::store::{DataPeriod, PageStart, Result, Span, Store};
 use crate::values::Chat;
 
-/// The maximum number of chats that a search reads for one page, and their maximum total size in
-/// bytes.
+/// How many chats a search reads for one page at most, and their maximum total size in bytes.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 
@@ -53,8 +52,8 @@ struct ChatSearchPage<'f> {
 }
 
 impl ChatSearchPage<'_> {
-    /// Adds the chat if the filter accepts it. Breaks with the position of the next page when the
-    /// page is complete, or without a position if no page can follow.
+    /// Adds the chat if the filter accepts it. When the page is complete, breaks with the position
+    /// of the next page, or with `None` if there can't be another page.
     fn consider(&mut self, chat: Chat) -> ControlFlow<Option<PageStart>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);
@@ -75,10 +74,10 @@ impl ChatSearchPage<'_> {
 }
 
 impl Store {
-    /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
-    /// where the next page begins. Searches the chats of `user`, or of all users if `user` is
-    /// `None`, newest first from `start`. The search reads a bounded number of chats, so a page may
-    /// be short or empty; the next page continues where this page ended.
+    /// Returns at most `count` chats that the filter accepts, of about `size` bytes together. Also
+    /// returns where the next page begins. Searches the chats of `user`, or of all users if `user`
+    /// is `None`, newest first from `start`. The search reads a bounded number of chats, so a page
+    /// may be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,
@@ -87,8 +86,8 @@ impl Store {
         period: DataPeriod,
         (count, size): (usize, usize),
     ) -> Result<(Vec<Chat>, Option<PageStart>)> {
-        // First read only `count` chats: if the filter accepts most chats, the page then costs as
-        // much as a page without a filter.
+        // First read only `count` chats. If the filter accepts most chats, the page then costs no
+        // more than a page without a filter.
         let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
         let mut page =
@@ -103,8 +102,8 @@ impl Store {
         Ok((page.found, start))
     }
 
-    /// Reads `count` chats. If the page isn't complete, continues with the position of further
-    /// chats. Otherwise breaks with the position of the next page.
+    /// Reads `count` chats. If the page isn't complete afterwards, continues with the position of
+    /// further chats; otherwise breaks with the position of the next page.
     async fn search_from(
         &self,
         user: Option<&str>,
@@ -135,7 +134,7 @@ impl Store {
                 }
             }
         }
-        // Months before the filter's first day contain no matching chats.
+        // The months before the filter's first day can't contain matching chats.
         let first = millis_of(&page.least).map_or_else(String::new, month);
         let next = next.filter(|next| !matches!(next, PageStart::In(of) if *of < first));
         Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))

@@ -1,5 +1,5 @@
-//! API keys in the Tokens table, and their number, which the account stores. A key and the number
-//! are written together, so parallel requests can't create more keys than an account may have.
+//! API keys in the Tokens table. The account stores how many keys it has. A key and this count are
+//! written together, so parallel requests can't create more keys than an account may have.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -20,7 +20,7 @@ use crate::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
 
-/// The maximum number of purses that one write removes. DynamoDB limits an expression to 4 KB.
+/// How many purses one write removes at most. DynamoDB limits an expression to 4 KB.
 const DEAD_PURSES: usize = 40;
 
 impl StoredApiKey {
@@ -77,7 +77,7 @@ impl Store {
                 .names(names)
                 .values(values)
                 .values([(":most", n(API_KEYS))]);
-            // If the key has no limit, all attempts send the same bytes.
+            // Without a limit, all attempts send the same bytes.
             let request = match key.limit() {
                 None => key.id().to_owned(),
                 Some(_) => Uuid::new_v4().to_string(),
@@ -86,7 +86,7 @@ impl Store {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
             };
-            // An earlier copy stored the key, and only its reply was lost.
+            // An earlier copy stored the key, but the reply was lost.
             if refusals.read::<StoredApiKey>(0)?.as_ref() == Some(key) {
                 return Ok(());
             }
@@ -129,7 +129,7 @@ impl Store {
         };
         let mut new = NewPurse {
             set: ", purses.#purse = :none".into(),
-            // A revoked key's purse remains, so a late copy of this write is refused.
+            // The purse of a revoked key is kept, so a delayed copy of this write is refused.
             condition: " AND size(purses) = :purses AND attribute_not_exists(purses.#purse)".into(),
             names: vec![("#purse".into(), purse)],
             values: vec![(":purses".into(), n(purses.len()))],
@@ -188,8 +188,7 @@ impl Store {
         }
     }
 
-    /// Records the day as the day of the key's last use. Writes nothing if the key was used earlier
-    /// on this day. Idempotent.
+    /// Records the day as the day of the key's last use, unless it is already recorded. Idempotent.
     pub async fn note_use(&self, key: &StoredApiKey, millis: u64) -> Result<()> {
         let today = Day::from_millis(millis).number();
         if key.used >= Some(today) {
@@ -202,8 +201,8 @@ impl Store {
     }
 
     /// Deletes one of the caller's API keys, which is invalid from then on. A key that became
-    /// invalid when the account's address was verified isn't counted; this call treats it as
-    /// missing.
+    /// invalid when the account's address was verified is treated as missing, because it is no
+    /// longer counted.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`Error::NoSuchApiKey`] if the caller has no key with this
@@ -213,9 +212,9 @@ impl Store {
             self.account_of(caller).await?;
             return Err(StoreError::Refused(Error::NoSuchApiKey));
         }
-        // Most keys have the caller's epoch. If the key has an older epoch, the first write is
-        // refused, and the refusal shows the key's epoch. The next write then requires that the
-        // account still accepts keys of this epoch.
+        // Most keys have the caller's epoch. If a key has an older epoch, the first write is
+        // refused, and the refusal shows this epoch. The next write then requires that the account
+        // still accepts keys from this epoch.
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
@@ -255,8 +254,8 @@ impl Store {
     }
 
     /// Deletes API keys of a user on behalf of an administrator: the key with the id `only`, or all
-    /// keys. Deleted keys are invalid from then on. Returns the number of deleted keys; writes
-    /// nothing if there are no keys. Idempotent.
+    /// keys if `only` is `None`. Deleted keys are invalid from then on. Returns the number of
+    /// deleted keys. Doesn't write anything if the user has no keys. Idempotent.
     ///
     /// # Errors
     /// [`Error::NoSuchApiKey`] if the user has no key with the id `only`, and the errors of
@@ -279,7 +278,7 @@ impl Store {
             match only {
                 Some(_) if keys.is_empty() => return Err(StoreError::Refused(Error::NoSuchApiKey)),
                 None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
-                // The index lags, and shows fewer keys than the account has.
+                // The index lags and shows fewer keys than the account has.
                 None if found < seen.api_keys => seen = self.reread(&seen).await?,
                 _ => {
                     let count = self
@@ -306,8 +305,8 @@ impl Store {
     }
 
     /// Deletes the API keys that became invalid when the account changed from `seen` to `after`.
-    /// Keys that the index doesn't show yet remain. A failure is only logged. Remaining keys do no
-    /// harm, because they are neither valid nor counted.
+    /// Keys that the index doesn't show yet aren't deleted. A failure is only logged. Remaining
+    /// keys do no harm, because they are neither valid nor counted.
     pub(in crate::store) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
         if seen.api_keys == after.api_keys {
             return;
@@ -349,7 +348,7 @@ impl Store {
     /// Returns the ids of the user's API keys, newest first. The ids come from an index, which may
     /// lag by a moment.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
-        // One page can contain more keys than an account may have.
+        // One page has room for more keys than an account may have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
@@ -373,7 +372,7 @@ impl Store {
     }
 }
 
-/// The part of an API key's creation that adds its purse to the account.
+/// The part of an API key's creation that adds a purse to the account.
 #[derive(Default)]
 struct NewPurse {
     set: String,

@@ -1,5 +1,5 @@
-//! E-mailed links: items in the Tokens table whose pks contain the hashes of the link tokens. The
-//! transaction that uses a link marks the link as used, so that each link works only once. The mark
+//! E-mailed links, stored in the Tokens table under the hashes of their link tokens. The
+//! transaction that uses a link also marks it as used, so that each link works only once. The mark
 //! contains the request's id, so that a retried request recognises its own mark.
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub enum Purpose {
     Verify,
     /// Resets a password.
     Reset,
-    /// A purpose that a later release has added. This release treats the link as invalid.
+    /// A purpose that a later release has added. The link is treated as invalid.
     #[serde(other)]
     Other,
 }
@@ -90,7 +90,7 @@ impl Link {
         Self { expires_at: now + INVITES, ..self }
     }
 
-    /// Returns in words how long the link is still valid at the Unix time `now`.
+    /// Returns the link's remaining validity at the Unix time `now`, in words.
     pub fn life_in_words(&self, now: u64) -> String {
         in_words(self.expires_at.saturating_sub(now))
     }
@@ -119,10 +119,11 @@ impl Store {
         self.send(&put).await.map(drop)
     }
 
-    /// Returns the link with this token.
+    /// Returns the link that belongs to this token.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] unless the link has this purpose, is unused, and is valid at `now`.
+    /// [`Error::InvalidLink`] unless the link has this purpose, is unused, and hasn't expired at
+    /// `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
         let link: Option<Link> = self.get(&self.tables.tokens, pk(link_pk(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
@@ -138,8 +139,7 @@ impl Store {
     }
 }
 
-/// Returns true if an earlier copy of this request has used the link, so that only its reply was
-/// lost.
+/// Returns true if an earlier copy of this request has used the link, and only the reply was lost.
 pub(in crate::store) fn was_used_by(refusals: &Refusals, request: &str) -> Result<bool> {
     let link: Option<Link> = refusals.read(0)?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))

@@ -1,11 +1,10 @@
-//! The outbox in the Tokens table, which contains the e-mails to send. A request writes an outgoing
-//! e-mail in the same transaction as its other changes. The function `mail` reads the item from the
+//! The outbox: e-mails in the Tokens table that wait to be sent. A request writes an outgoing
+//! e-mail in the same transaction as its other changes. The `mail` function reads the item from the
 //! table's stream, creates the link, sends the e-mail and deletes the item.
 //!
 //! Requests therefore don't wait for a mail server, and the timing of a reply doesn't reveal
-//! whether an e-mail was sent. The store never contains a link token, because an outgoing e-mail
-//! contains only the purpose of its link, and the function creates the link token when it sends the
-//! e-mail.
+//! whether an e-mail was sent. The store never contains a link token: an outgoing e-mail contains
+//! only the purpose of its link, and the function creates the link token when it sends the e-mail.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,7 +33,7 @@ pub enum OutgoingEmail {
         user_id: String,
         /// The key form of the account's username.
         name: String,
-        /// The address as it was typed.
+        /// The address as the user typed it.
         address: String,
         /// The account's epoch when the e-mail was written.
         auth_epoch: u64,
@@ -45,7 +44,7 @@ pub enum OutgoingEmail {
         /// The key form of the address.
         address: String,
         /// True if the link sets the first password of an account that an administrator has
-        /// created. Earlier releases ignore this field, and send an e-mail about a password reset.
+        /// created. Earlier releases ignore this field and send a password-reset e-mail.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
     },
@@ -69,7 +68,7 @@ pub enum OutgoingEmail {
         /// The currency, in three capital letters.
         currency: String,
     },
-    /// A notice to the address that an account has replaced.
+    /// A notice to an account's old address that it was replaced.
     AddressChanges {
         /// The replaced address.
         address: String,
@@ -87,7 +86,7 @@ impl OutgoingEmail {
         }
     }
 
-    /// Returns the notice that the balance of the account with this id and name is low.
+    /// Returns the low-balance notice for the account with this id and name.
     pub(in crate::store) fn low_balance(user_id: &str, name: &str) -> Self {
         Self::LowBalance { user_id: user_id.to_owned(), name: name.to_owned() }
     }
@@ -100,12 +99,12 @@ struct OutboxItem {
     /// The e-mail, stored under the attribute name that earlier releases read.
     #[serde(rename = "letter")]
     email: OutgoingEmail,
-    /// The Unix time from which the e-mail isn't sent anymore. DynamoDB deletes the expired item
+    /// The Unix time after which the e-mail is no longer sent. DynamoDB deletes the expired item
     /// some time later.
     expires_at: u64,
 }
 
-/// A pause after an e-mail, which protects the recipient from a flood.
+/// A pause after an e-mail, which protects the recipient from a flood of e-mails.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pause {
     /// `mailed:<account's id, or hash of an address>`.
@@ -130,8 +129,8 @@ impl Store {
 
     /// Writes an outgoing e-mail with a link that resets the password of the account with this
     /// address. An address gets at most one such e-mail a minute, and a limited number per hour and
-    /// per day. The write is the same for an address without an account, so neither the reply nor
-    /// its timing reveals whether an account exists.
+    /// per day. The write is the same whether or not an account has the address, so neither the
+    /// reply nor its timing reveals whether one exists.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let email = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
@@ -162,8 +161,8 @@ impl Store {
     /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
     ///
     /// # Errors
-    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last e-mail
-    /// or after too many e-mails to the address.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] if the last e-mail was sent less
+    /// than a minute ago or if the address has received too many e-mails.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
         let address = account.unverified().ok_or(StoreError::Refused(Error::NothingToVerify))?;
         let request = Uuid::new_v4().to_string();
@@ -189,8 +188,8 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(&posted)?).condition(NEW).shows_item())
     }
 
-    /// A write that allows one e-mail to `whom` and refuses further e-mails for a minute. `whom` is
-    /// an account's id or the hash of an address.
+    /// A write that allows an e-mail to `whom` and refuses others for a minute. `whom` is an
+    /// account's id or the hash of an address.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
             Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + MAIL_PAUSE };
@@ -201,11 +200,11 @@ impl Store {
     }
 }
 
-/// Checks whether the pause at `index` in a transaction's writes caused the refusal.
+/// Checks whether a transaction was refused because of the pause at `index` in its writes.
 ///
 /// # Errors
-/// [`Error::TooManyMails`], unless an earlier copy of this request began the pause and only its
-/// reply was lost.
+/// [`Error::TooManyMails`], unless an earlier copy of this request began the pause and the reply
+/// was lost.
 pub(in crate::store) fn pause_allows(
     refusals: &Refusals,
     index: usize,

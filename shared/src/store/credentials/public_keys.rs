@@ -15,8 +15,8 @@ pub struct PublicKey {
     pub x: String,
     /// The Unix time at which the key was published.
     pub from: u64,
-    /// The Unix time at which the key expires. `None` for the public key that belongs to the
-    /// current signing key.
+    /// The Unix time at which the key expires. `None` for the public key of the current signing
+    /// key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
@@ -29,9 +29,9 @@ impl PublicKey {
 }
 
 impl Store {
-    /// Returns all public keys. The table contains at most a handful of keys, because expired keys
-    /// are deleted. Skips a key that can't be read, for example a type of key that a later release
-    /// has added. In this release, JWTs signed with such a key are invalid.
+    /// Returns all public keys. The table contains only a few keys, because expired keys are
+    /// deleted. Skips keys that can't be read, for example keys of a type that a later release has
+    /// added. JWTs that were signed with a skipped key are invalid.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// Publishes a public key without an expiry. Idempotent: publishing a key again doesn't change
-    /// its `from`.
+    /// `from`.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
         let publish = Write::update(
             &self.tables.keys,

@@ -18,8 +18,8 @@ use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device}
 pub enum Rotation {
     /// The refresh token is the session's current or next refresh token.
     Current(Session),
-    /// The refresh token is dead, because a later token of its session was redeemed, or because
-    /// this token was redeemed too long ago. Another client probably has a copy of the token.
+    /// The refresh token is dead: either a later token of its session was redeemed, or this token
+    /// was redeemed too long ago. Another client probably has a copy of the token.
     Dead(Session),
     /// The session has ended, or never existed.
     Gone,
@@ -39,8 +39,8 @@ pub enum Ending<'s> {
     All,
 }
 
-/// The number of revoked sessions that an account stores. Each revoked session makes every write to
-/// the account larger.
+/// How many revoked sessions an account stores at most. Each of them makes every write to the
+/// account larger.
 const REVOKED: usize = 50;
 
 impl Session {
@@ -74,9 +74,9 @@ impl Store {
     /// session's, the session advances to that generation and records `now` as its last use.
     /// Idempotent.
     ///
-    /// The refresh token of the current generation can be redeemed again for a while, because the
-    /// reply may have been lost, or other tabs may share the token. The refresh token of the first
-    /// generation can be redeemed again as long as this generation is current, because some clients
+    /// The current generation's refresh token can be redeemed again for a while, because the reply
+    /// may have been lost, or several tabs may share the token. The first generation's refresh
+    /// token can be redeemed again as long as this generation is current, because some clients
     /// never replace their refresh token.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
@@ -126,8 +126,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(session_pk(id))).await
     }
 
-    /// Returns the account and the session of a refresh token. Reads the account and the session at
-    /// the same time, strongly consistent.
+    /// Returns the account and the session of a refresh token. Reads both in parallel. Strongly
+    /// consistent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept the
@@ -141,8 +141,9 @@ impl Store {
         opened.ok_or(StoreError::NotAccepted)
     }
 
-    /// Returns a page of the user's session ids, newest first and older than the session `before`,
-    /// and whether there may be more. The ids come from an index, which may lag by a moment.
+    /// Returns a page of the user's session ids, newest first and older than the session `before`.
+    /// Also returns whether there may be more. The ids come from an index, which may lag by a
+    /// moment.
     pub async fn session_ids(
         &self,
         user_id: &str,
@@ -157,8 +158,8 @@ impl Store {
         self.with_ids(SESSION, ids).await
     }
 
-    /// Returns at most 100 of the sessions whose JWTs the account accepts at the Unix time `now`,
-    /// newest first.
+    /// Returns the account's sessions whose JWTs are valid at the Unix time `now`, newest first and
+    /// at most 100.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
         let mut sessions = self.sessions(&ids).await?;
@@ -166,7 +167,7 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Deletes a session of this user, so that it can't be refreshed anymore.
+    /// Deletes one of the user's sessions, so that it can no longer be refreshed.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
         let delete = Write::delete(&self.tables.tokens, pk(session_pk(id)))
             .condition("attribute_not_exists(pk) OR user_id = :user")
@@ -174,8 +175,8 @@ impl Store {
         self.send(&delete).await.map(drop)
     }
 
-    /// Ends one session of the caller's account. Deletes the session last, because a retry must
-    /// find the session if an earlier step fails.
+    /// Ends one session of the caller's account. Deletes the session last, so that a retry still
+    /// finds it if an earlier step fails.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions`].
@@ -264,7 +265,7 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// An update of the caller's account on condition of [`CALLER`].
+    /// An update of the caller's account, with the condition [`CALLER`].
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
             .condition(CALLER)

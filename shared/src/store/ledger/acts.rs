@@ -52,7 +52,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the word that the trail shows for this entry.
+    /// Returns the name that the trail shows for this entry.
     pub fn word(&self) -> &str {
         match self {
             Self::Adjustment(entry) => entry.kind.word(),
@@ -60,7 +60,8 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the credits that an adjustment gave or took, or that a new account was granted.
+    /// Returns the signed amount of an adjustment, or the credits that were granted to a new
+    /// account.
     pub fn amount(&self) -> Option<i64> {
         match self {
             Self::Adjustment(entry) => Some(entry.amount),
@@ -68,7 +69,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the role that the act has given the account.
+    /// Returns the role that the account received by this act.
     pub fn role(&self) -> Option<&Role> {
         match self {
             Self::Adjustment(_) => None,
@@ -100,7 +101,8 @@ pub struct ActFilter {
     pub act: Option<String>,
     /// Accepts only acts that affect the account with this id.
     pub user_id: Option<String>,
-    /// Accepts only acts by this actor: the id of an account, or `manage` for the command line.
+    /// Accepts only acts by this actor, which is the id of an account or `manage` for the command
+    /// line.
     pub actor: Option<String>,
     /// Accepts only acts on these days.
     pub span: Span,
@@ -118,7 +120,7 @@ impl ActFilter {
 }
 
 impl Store {
-    /// A write that adds an act, with the attributes of every row in the table.
+    /// A write that adds an act, with the attributes that all rows in the table have.
     pub(in crate::store) fn put_act(&self, act: &AdminAct) -> Result<Write> {
         let mut row = to_item(act)?;
         row.insert("user_id".into(), s(standing_of(&act.user_id)));
@@ -141,8 +143,9 @@ impl Store {
         Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
-    /// Returns at most `count` of the administrators' acts, newest first, from `start`, and where
-    /// the next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
+    /// Returns at most `count` acts of administrators, newest first, starting at `start`. Also
+    /// returns where the next page begins. `now` is in milliseconds. With a filter, a page may be
+    /// short or empty.
     pub async fn trail(
         &self,
         filter: &ActFilter,

@@ -1,6 +1,6 @@
-//! The costs and the income of models, by day, model and user. Like the figures, they are counted
-//! from the ledger and stored for each closed day. Only chats that were priced by a price list are
-//! counted.
+//! The costs and the income of models, by day, model and user. Like the figures, they are computed
+//! from the ledger and stored for each closed day. They include only chats that were priced by a
+//! price list.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -15,32 +15,32 @@ use crate::store::timeline::DataPeriod;
 use crate::store::{PriceVersions, Result, Store, StoredPrices};
 use crate::values::{Receipt, Usage};
 
-/// The number of users that are stored for each day.
+/// How many users are stored for each day.
 const KEPT: usize = 250;
 
-/// The figures about a model's or a user's chats.
+/// The figures for the chats of one model or one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostFigures {
-    /// The number of chats.
+    /// How many chats were paid for.
     pub chats: u64,
-    /// The credits that were spent on the chats.
+    /// How many credits were spent on these chats.
     pub spent: u64,
-    /// The number of model tokens in the prompts.
+    /// How many model tokens the prompts contained.
     pub prompt_tokens: u64,
-    /// The number of these model tokens that the provider read from its cache.
+    /// How many of these model tokens the provider read from its cache.
     pub cached_tokens: u64,
-    /// The number of model tokens in the answers.
+    /// How many model tokens the answers contained.
     pub completion_tokens: u64,
-    /// The provider's price, in millionths of the currency's unit. `None` if a price list contains
-    /// no cost for its model.
+    /// The provider's price, in millionths of the currency's unit. `None` if the cost of one of the
+    /// chats' models is missing from its price list.
     pub cost: Option<u64>,
     /// The price that buyers pay for the spent credits, in millionths of the currency's unit.
-    /// `None` if a price list contains no price of credits.
+    /// `None` if the price of credits is missing from one of the price lists.
     pub income: Option<u64>,
 }
 
 impl CostFigures {
-    /// Adds the `other` figures. A sum of money is `None` if one of its parts is.
+    /// Adds the `other` figures. A sum of money is `None` if either summand is `None`.
     fn add(&mut self, other: &Self) {
         let is_first = self.chats == 0;
         let sum = |one: Option<u64>, other: Option<u64>| match is_first {
@@ -59,12 +59,13 @@ impl CostFigures {
     }
 }
 
-/// The chats to which figures belong: the chats with one model or of one user, in one currency.
+/// Identifies the chats to which figures belong: the chats of one model or one user, in one
+/// currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CostKey {
     /// The model's name in the price list, or the user's id.
     pub of: String,
-    /// The currency of the price list. Empty if the list contains no money.
+    /// The currency of the price list. Empty if the list doesn't contain amounts of money.
     pub currency: String,
 }
 
@@ -82,14 +83,14 @@ pub struct CostLine {
 /// The figures of one day or several days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
-    /// The figures of each model, sorted by spent credits, largest amount first.
+    /// The figures for each model, sorted by spent credits, largest amount first.
     pub models: Vec<CostLine>,
-    /// The figures of the users who spent the most, largest amount first.
+    /// The figures for the users who spent the most, largest amount first.
     pub users: Vec<CostLine>,
 }
 
 impl Costs {
-    /// Returns the sum of several days.
+    /// Returns the sum over several days.
     pub fn sum<'c>(days: impl IntoIterator<Item = &'c Self>) -> Self {
         let (mut models, mut users) = (HashMap::new(), HashMap::new());
         for day in days {
@@ -116,7 +117,7 @@ fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
     lines
 }
 
-/// The attributes of a ledger row that the figures need.
+/// The ledger row attributes that the figures need.
 #[derive(Deserialize)]
 struct PricedRow {
     user_id: String,
@@ -127,7 +128,7 @@ struct PricedRow {
     usage: Option<Usage>,
 }
 
-/// The key of a sum: a user's chats with one model under one version of the price list.
+/// Identifies a sum: a user's chats with one model under one version of the price list.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     user_id: String,
@@ -135,7 +136,7 @@ struct Kind {
     model: String,
 }
 
-/// Computes the cost and the income for these figures from a price list.
+/// Returns the figures with the cost and the income that follow from a price list.
 fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> CostFigures {
     let list = prices.map(|prices| &prices.list);
     let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
@@ -192,12 +193,12 @@ impl Daily for Costs {
 }
 
 impl Store {
-    /// Returns the costs and the income of models on each of `days` days from `first`. Closed days
-    /// that were never counted are counted and stored.
+    /// Returns the costs and the income of models on each of `days` days from `first`. Computes and
+    /// stores closed days that weren't computed before.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't
-    /// finished at `until`. Days that were counted are stored, so the next call continues.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the computation isn't
+    /// complete at `until`. Completed days are stored, so the next call continues.
     pub async fn costs(
         &self,
         first: Day,

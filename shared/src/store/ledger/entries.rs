@@ -12,7 +12,7 @@ use crate::values::{Entry, EntryKind, Payment, charges};
 /// A string that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// The attributes of a ledger row that the daily figures need.
+/// The ledger row attributes that the daily figures need.
 #[derive(Deserialize)]
 pub(in crate::store) struct CountedRow {
     pub(in crate::store) user_id: String,
@@ -26,12 +26,12 @@ pub(in crate::store) struct CountedRow {
 }
 
 impl CountedRow {
-    /// A projection expression for the attributes that the daily figures need.
+    /// The projection expression for these attributes.
     pub(in crate::store) const ATTRIBUTES: &str =
         "user_id, entry_id, kind, amount, chat_id, payment";
 
-    /// Returns true if the row changed a balance. The index `trail` also contains rows for
-    /// administrators' acts, which move no credits.
+    /// Returns true if the row changed a balance. The `trail` index also contains rows for
+    /// administrators' acts, which don't move credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
     }
@@ -42,15 +42,15 @@ impl CountedRow {
     }
 }
 
-/// Returns true if a row with this partition key changed a balance. All other rows are
+/// Returns true if rows with this partition key record changes of a balance. All other rows are
 /// administrators' acts.
 fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
-/// Returns an entry's partition in the index `trail`. Administrators' adjustments are in a
-/// partition for the month, together with their other acts. All other entries are in partitions for
-/// the day. The partition depends on the time in the id, because readers search by that time.
+/// Returns an entry's partition in the `trail` index. Adjustments by administrators are in a
+/// partition for the month, together with other acts. All other entries are in partitions for the
+/// day. The month or day is taken from the id, because lists are searched by id.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {
@@ -62,7 +62,7 @@ fn trail_partition(entry: &Entry) -> String {
 }
 
 impl Store {
-    /// A write that adds an entry, with its partition in the index `trail`.
+    /// A write that adds an entry, with its partition in the `trail` index.
     pub(in crate::store) fn put_entry(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(trail_partition(entry)));
@@ -86,8 +86,8 @@ impl Store {
         self.get(&self.tables.ledger, entry_key(user_id, entry_id)).await
     }
 
-    /// Returns some of a day's entries, oldest first and after the id `after`. Also returns the
-    /// last id, if there may be more entries.
+    /// Returns a page of a day's entries, oldest first, starting after the id `after`. Also returns
+    /// the page's last id, if there may be more entries.
     pub async fn entries_of_day(
         &self,
         day: Day,
@@ -99,15 +99,15 @@ impl Store {
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 
-    /// Returns all partitions of the index `trail` that can contain rows from this day.
+    /// Returns all partitions of the `trail` index that can contain rows from this day.
     pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
         let mut places = self.partitions_of(day);
         places.push(day.month());
         places
     }
 
-    /// Returns the partitions of the index `trail` for this day. Adjustments and other acts of
-    /// administrators aren't in these partitions, but in the partition for the month.
+    /// Returns the partitions of the `trail` index for this day. Administrators' adjustments and
+    /// other acts are in the partition for the month instead.
     pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
         self.trail_index().partitions(&day.to_string())
     }
@@ -122,9 +122,9 @@ impl Store {
         }
     }
 
-    /// Returns at most `count` of the user's entries that are older than the entry `before`, newest
-    /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
-    /// also stops at 1 MB.
+    /// Returns the user's entries that are older than the entry `before`, newest first and at most
+    /// `count`. Also returns whether there may be more. The page may be shorter than `count`,
+    /// because DynamoDB also stops at 1 MB.
     pub async fn entries(
         &self,
         user_id: &str,

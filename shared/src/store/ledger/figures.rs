@@ -1,5 +1,5 @@
-//! Figures per day, counted in the ledger. Ledger entries never change, so the figures of a closed
-//! day are counted once and stored under `figures:<day>` in the Tokens table.
+//! Daily figures, computed from the ledger. Ledger entries never change, so the figures of a closed
+//! day are computed once and stored in the Tokens table under `figures:<day>`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -17,14 +17,14 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// The time between a day's end and its closing, in milliseconds. No chat and no update of an index
-/// takes that long.
+/// How long the figures of a day can still change after its end, in milliseconds. Neither a chat
+/// nor an index update takes this long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
-/// The number of days that are counted at a time.
+/// How many days are computed at a time.
 const AT_A_TIME: usize = 4;
 
-/// The number of items that one `BatchGetItem` accepts.
+/// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
 /// The statistics of one day or several days.
@@ -80,14 +80,14 @@ pub fn is_closed(day: Day, now: u64) -> bool {
     day.after(1).begins() + CLOSED_AFTER <= now
 }
 
-/// Data that is counted for each day, and stored under a separate pk once the day is closed.
+/// Data that is computed for each day, and stored under its own pk once the day is closed.
 pub(in crate::store) trait Daily:
     Default + Serialize + DeserializeOwned + Send + Sync
 {
     /// Returns the pk of the day's item.
     fn key(day: Day) -> String;
 
-    /// Counts the ledger rows of a day.
+    /// Computes the data from the day's ledger rows.
     fn count(store: &Store, day: Day) -> impl Future<Output = Result<Self>> + Send;
 }
 
@@ -107,12 +107,12 @@ impl Daily for Figures {
 }
 
 impl Store {
-    /// Returns the figures of `days` days from `first`. Closed days that were never counted are
-    /// counted and stored.
+    /// Returns the figures of `days` days from `first`. Computes and stores closed days that
+    /// weren't computed before.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if counting isn't finished at `until`. Days that were counted
-    /// are stored, so the next call continues.
+    /// [`StoreError::Unavailable`] if the computation isn't complete at `until`. Completed days are
+    /// stored, so the next call continues.
     pub async fn figures(
         &self,
         first: Day,
@@ -161,8 +161,8 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Folds a day's rows with `add`, separately for each of these partitions of the index `trail`.
-    /// Reads only the `attributes` of each row.
+    /// Combines a day's rows with `add`, separately for each of these partitions of the `trail`
+    /// index. Reads only the `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,

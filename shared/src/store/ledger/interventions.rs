@@ -1,8 +1,10 @@
-//! Interventions: administrators' acts on accounts that don't change a role, a state or a balance.
+//! Interventions: all administrators' acts on accounts except changes to a role, a state or a
+//! balance.
 //!
 //! The transaction of an intervention also checks that the caller is still an administrator, and
-//! writes a ledger row beside the rows about roles and states. The row's id is fixed before the
-//! first send. If the row exists, the transaction was applied and only its reply was lost.
+//! writes a ledger row into the partition for changes to roles and states. The row's id is fixed
+//! before the first attempt. If a refused transaction's row exists, an earlier attempt was applied
+//! but the reply was lost.
 
 use uuid::Uuid;
 
@@ -12,13 +14,13 @@ use crate::store::schema::pk;
 use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
-/// An administrator's intervention in another account. All values in the intervention's ledger row
-/// are fixed before the first send, so that a retry sends the same row.
+/// An administrator's intervention in another account. All values in its ledger row are fixed
+/// before the first attempt, so that a retry sends the same row.
 #[derive(Clone, Debug)]
 pub struct PlannedIntervention<'a> {
     /// The administrator.
     pub by: &'a Administrator,
-    /// The account, as it was just read or as it will be created.
+    /// The account: either freshly read, or about to be created.
     pub account: &'a Account,
     pub(in crate::store) what: Intervention,
     /// The id of the intervention's row.
@@ -31,7 +33,7 @@ impl<'a> PlannedIntervention<'a> {
     /// Creates an intervention with a new id and the current time.
     ///
     /// # Errors
-    /// [`Error::OwnAccount`] if the account is the administrator's own.
+    /// [`Error::OwnAccount`] if administrators try to change their own account.
     pub fn new(
         by: &'a Administrator,
         account: &'a Account,
@@ -45,7 +47,7 @@ impl<'a> PlannedIntervention<'a> {
         Ok(Self { by, account, what, id: clock.id().to_string(), reason, time: clock.millis() })
     }
 
-    /// Returns the act that records the intervention.
+    /// Returns the act that records this intervention.
     pub(in crate::store) fn act(&self) -> AdminAct {
         AdminAct {
             user_id: self.account.id.clone(),
@@ -70,8 +72,8 @@ impl Store {
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors
-    /// [`Error::NoSuchUser`] if the account was deleted since it was read,
-    /// [`StoreError::NotAccepted`] and [`Error::Forbidden`] if the caller is no longer an
+    /// [`Error::NoSuchUser`] if the account was deleted since it was read, and
+    /// [`StoreError::NotAccepted`] or [`Error::Forbidden`] if the caller is no longer an
     /// administrator.
     pub async fn end_sessions_of_user(&self, doing: &PlannedIntervention<'_>) -> Result<()> {
         let mut seen = doing.account.clone();
@@ -86,7 +88,7 @@ impl Store {
         }
     }
 
-    /// An update of an account on condition of [`UNCHANGED`].
+    /// An update of an account, with the condition [`UNCHANGED`].
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
             .condition(UNCHANGED)
@@ -94,8 +96,8 @@ impl Store {
     }
 
     /// Sends an intervention's writes together with its row, on condition that the caller is still
-    /// an administrator. Returns `None` if the transaction was applied. If one of the writes was
-    /// refused, returns the current account.
+    /// an administrator. Returns `None` if the transaction was applied, and the current account if
+    /// one of the writes was refused.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].
@@ -108,7 +110,7 @@ impl Store {
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
         // Each attempt needs a new request token, because the transaction's bytes depend on the
-        // account as it was read.
+        // account that was just read.
         if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied)
         {
             return Ok(None);
@@ -124,7 +126,7 @@ impl Store {
     }
 }
 
-/// The cause that is logged if other writes changed the account before each attempt at an
-/// intervention.
+/// The logged cause if all attempts at an intervention failed because other writes changed the
+/// account.
 pub(in crate::store) const CONTENDED: &str =
     "the account kept changing while an administrator changed it";

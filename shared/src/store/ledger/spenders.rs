@@ -1,4 +1,4 @@
-//! The users who spent the most, by day. Like the figures, this list is counted from the ledger,
+//! The users who spent the most, by day. Like the figures, this list is computed from the ledger
 //! and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +15,7 @@ use crate::store::timeline::DataPeriod;
 use crate::clock::Day;
 use crate::store::Result;
 
-/// The number of users that are stored for each day.
+/// How many users are stored for each day.
 const KEPT: usize = 250;
 
 /// A user's paid chats on one day or several days.
@@ -23,9 +23,9 @@ const KEPT: usize = 250;
 pub struct Spender {
     /// The account's id.
     pub id: String,
-    /// The number of paid chats.
+    /// How many chats the user paid for.
     pub chats: u64,
-    /// The credits that these chats cost.
+    /// How many credits these chats cost.
     pub spent: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Spender {
 pub struct Spenders {
     /// The users, sorted by the credits that they spent, largest amount first.
     pub users: Vec<Spender>,
-    /// True if no user is missing. Only a limited number of users is stored for each day.
+    /// True if the list contains all users. Only a limited number of users is stored for each day.
     pub complete: bool,
 }
 
@@ -83,7 +83,7 @@ impl Daily for Spenders {
         };
         let places = store.partitions_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
-        // All of a user's rows of one day are in one partition.
+        // All rows that a user has on one day are in the same partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= KEPT;
         spenders.users.truncate(KEPT);
@@ -92,12 +92,12 @@ impl Daily for Spenders {
 }
 
 impl Store {
-    /// Returns the users who spent the most on `days` days from `first`, largest sum first. Closed
-    /// days that were never counted are counted and stored.
+    /// Returns the users who spent the most on `days` days from `first`, largest sum first.
+    /// Computes and stores closed days that weren't computed before.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't
-    /// finished at `until`. Days that were counted are stored, so the next call continues.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the computation isn't
+    /// complete at `until`. Completed days are stored, so the next call continues.
     pub async fn spenders(
         &self,
         first: Day,

@@ -1,6 +1,7 @@
-//! The census, which reads every account once a day and stores totals and rankings. No index sorts
-//! users by balance or last chat, because every chat would then write to the index. The census
-//! therefore stores the first users in each order, and a page reads their accounts again.
+//! The census, which reads every account once a day and stores totals and rankings. Users can't be
+//! sorted by balance or last chat with an index, because every chat would have to update it.
+//! Instead, the census stores the first users in each order, and a page of the list reads their
+//! current accounts.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +16,17 @@ use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Imports, Role};
 
-/// The number of users that are stored for each order.
+/// How many users are stored for each order.
 const RANKED: usize = 1000;
 
-/// The number of users in one item of a ranking.
+/// How many users one item of a ranking contains.
 const CHUNK: usize = 100;
 
-/// The number of accounts in a batch, and the number of batches that are read at the same time.
+/// How many accounts a batch contains, and how many batches are read in parallel.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
-/// The number of accounts that a census reads at the same time.
+/// How many accounts a census reads in parallel.
 pub const CENSUS_AT_ONCE: usize = BATCH * AT_ONCE;
 
 /// The figure by which an order sorts.
@@ -36,7 +37,7 @@ enum Figure {
     LastMessage,
 }
 
-/// An order of all users. The census stores the first users in each order.
+/// A sort order for all users. The census stores the first users in each order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserOrder {
     figure: Figure,
@@ -54,8 +55,8 @@ impl UserOrder {
         Self { figure: Figure::LastMessage, falling: true },
     ];
 
-    /// Returns the order's name: a field's name, with a `-` before it if the largest value comes
-    /// first.
+    /// Returns the order's name: the name of a field, with a preceding `-` if the largest value
+    /// comes first.
     pub fn word(self) -> &'static str {
         match (self.figure, self.falling) {
             (Figure::Balance, false) => "tokens",
@@ -72,8 +73,8 @@ impl UserOrder {
         Self::ALL.into_iter().find(|order| order.word() == word)
     }
 
-    /// Returns the account's rank; the lowest rank comes first. A user who never sent a message is
-    /// ranked as if the last message had been sent in 1970.
+    /// Returns the account's rank; the lowest rank comes first. Users who never sent a message are
+    /// ranked as if they had sent one in 1970.
     fn rank(self, account: &Account, now: u64) -> u64 {
         let figure = match self.figure {
             Figure::Balance => account.balance(now).get(),
@@ -89,13 +90,13 @@ impl UserOrder {
 pub struct Census {
     /// When the census began, in milliseconds since 1970.
     pub made: u64,
-    /// The number of accounts.
+    /// How many accounts there are.
     pub users: u64,
-    /// The number of administrators' accounts, active or not.
+    /// How many accounts belong to administrators, including deactivated accounts.
     pub administrators: u64,
-    /// The number of deactivated accounts.
+    /// How many accounts are deactivated.
     pub deactivated: u64,
-    /// The number of accounts that never sent a message.
+    /// How many accounts never sent a message.
     pub silent: u64,
     /// The sum of all balances.
     pub tokens: u64,
@@ -122,7 +123,7 @@ impl Census {
     }
 }
 
-/// The first users in an order, while the census collects them.
+/// The first users in an order, as far as the census has collected them.
 struct Ranking {
     order: UserOrder,
     /// Each user's rank, and the user's id with the key form of the username.
@@ -153,7 +154,7 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// Returns all items of this order, even items without users, so that no item remains from an
+    /// Returns all items of this order, including empty ones, so that they replace all items of an
     /// earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
@@ -181,8 +182,8 @@ struct StoredRanking {
 impl Store {
     /// Reads every account, and replaces the previous census with the new totals and the first
     /// users in each order. Also counts the remaining imported hashes, if there is a record of
-    /// imports. `now` is in milliseconds. Idempotent. An account that can't be read is skipped, and
-    /// the census returns an error at the end.
+    /// imports. `now` is in milliseconds. Idempotent. If an account can't be read, the census skips
+    /// it and returns an error at the end.
     pub async fn take_census(&self, now: u64, imports: Option<&Imports>) -> Result<Census> {
         let mut census = Census { made: now, ..Census::default() };
         let mut rankings = UserOrder::ALL.map(Ranking::new);
@@ -212,7 +213,7 @@ impl Store {
     }
 
     /// Calls `see` for every account that isn't deleted. Skips accounts that can't be read, and
-    /// returns the error of the last of them.
+    /// then returns the last error.
     pub(in crate::store) async fn each_account(
         &self,
         mut see: impl FnMut(&Account),
@@ -241,7 +242,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of accounts' pks, and where the next page begins.
+    /// Returns a page of accounts' pks. Also returns where the next page begins.
     async fn keys_of_users(&self, start: Option<Item>) -> Result<(Vec<String>, Option<Item>)> {
         let scan = self
             .client
@@ -261,8 +262,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(CENSUS)).await
     }
 
-    /// Returns at most `count` users in an order, from `position` on, and the position of the next
-    /// page if there may be one.
+    /// Returns at most `count` users in an order, starting at `position`. Also returns the position
+    /// of the next page, if there may be one.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] if `position` doesn't exist in any order.

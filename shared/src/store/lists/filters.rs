@@ -1,6 +1,6 @@
-//! Filtered lists of users, for administrators. A filter compares data that the index contains, or
-//! data that only the account contains. Each page reads a bounded number of accounts, and the next
-//! page continues where the previous page ended.
+//! Filtered lists of users, for administrators. Some filters only need data from the index; others
+//! need the whole account. Each page reads a bounded number of accounts, and the next page
+//! continues where the previous one ended.
 
 use crate::store::lists::users::PlacedAccount;
 use crate::store::{
@@ -9,10 +9,10 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
-/// The number of accounts that are read at a time if the first `count` accounts don't fill a page.
+/// How many accounts are read at a time if the first `count` accounts don't fill a page.
 const BATCH: usize = 100;
 
-/// The maximum number of batches of accounts that are read for one page.
+/// How many batches of accounts are read for one page at most.
 const BATCHES: usize = 3;
 
 /// A filter for a list of users. The default accepts all users.
@@ -20,19 +20,19 @@ const BATCHES: usize = 3;
 pub struct UserFilter {
     /// Accepts only accounts with this role.
     pub role: Option<Role>,
-    /// True accepts only active accounts, and false only deactivated accounts.
+    /// `true` accepts only active accounts, and `false` only deactivated accounts.
     pub active: Option<bool>,
     /// Accepts only accounts with at least this balance.
     pub least_balance: Option<u64>,
     /// Accepts only accounts with at most this balance.
     pub most_balance: Option<u64>,
-    /// Accepts only accounts whose last message was sent on these days. Without a first day, also
-    /// accepts accounts that never sent a message.
+    /// Accepts only accounts that sent their last message on these days. If the first day is
+    /// missing, also accepts accounts that never sent a message.
     pub last_message: Span,
 }
 
 impl UserFilter {
-    /// Returns true if the filter compares data that the index doesn't contain.
+    /// Returns true if the filter needs data that the index doesn't contain.
     pub fn asks_the_account(&self) -> bool {
         Self { role: None, active: None, ..self.clone() } != Self::default()
     }
@@ -68,8 +68,8 @@ pub enum UserSource {
 }
 
 impl Store {
-    /// Returns at most `count` accounts that the filter accepts by their data in the index, newest
-    /// first, from `start`, and where the next page begins.
+    /// Returns at most `count` accounts that the filter accepts according to the index, newest
+    /// first, starting at `start`. Also returns where the next page begins.
     pub async fn users_of(
         &self,
         filter: &UserFilter,
@@ -87,8 +87,8 @@ impl Store {
         self.newest_of(self.users_by_time(), start, period, "", count, read).await
     }
 
-    /// Returns at most `count` of the source's accounts that the filter accepts, from `position`,
-    /// and where the next page begins. Strongly consistent.
+    /// Returns at most `count` of the source's accounts that the filter accepts, starting at
+    /// `position`. Also returns where the next page begins. Strongly consistent.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) if `position` doesn't belong to the
@@ -102,8 +102,8 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<Account>, Option<String>)> {
         let (mut position, mut found) = (position.map(str::to_owned), Vec::new());
-        // First read only `count` accounts: if the filter accepts most accounts, the page then
-        // costs as much as a page without a filter.
+        // First read only `count` accounts. If the filter accepts most accounts, the page then
+        // costs no more than a page without a filter.
         for size in [count].into_iter().chain([BATCH; BATCHES - 1]) {
             let (candidates, next) =
                 self.candidates(source, filter, position.as_deref(), period, size).await?;
@@ -125,8 +125,8 @@ impl Store {
         Ok((found, position))
     }
 
-    /// Returns some of the source's accounts from `position`, each with its position, and where the
-    /// next accounts begin.
+    /// Returns some of the source's accounts, starting at `position`, each with its position. Also
+    /// returns where the next accounts begin.
     async fn candidates(
         &self,
         source: &UserSource,

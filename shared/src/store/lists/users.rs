@@ -20,7 +20,7 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// The greatest character. Appended to a prefix, the character ends the range of strings with that
+/// The greatest character. A prefix and this character together sort after all strings with that
 /// prefix.
 const LAST: char = '\u{10ffff}';
 
@@ -30,15 +30,15 @@ const LABEL_LENGTH: usize = 1020;
 /// A string that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// How often a search for labels that contain a string reads all partitions for one page, and how
-/// many labels it reads from each partition at a time.
+/// In a search for labels that contain a string: how many times all partitions are read for one
+/// page at most, and how many labels are read from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
-/// The number of usernames that are read at a time.
+/// How many usernames are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The position of a username or address in the index by_label.
+/// The position of a username or address in the `by_label` index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Label {
     label: String,
@@ -54,7 +54,7 @@ impl Label {
 }
 
 /// An account in a list, with its position. A page that begins at this position shows the accounts
-/// after it.
+/// that follow.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,
@@ -63,8 +63,8 @@ pub(in crate::store) struct PlacedAccount {
 }
 
 impl Store {
-    /// Returns at most `count` accounts, newest first, from `start`, and where the next page
-    /// begins.
+    /// Returns at most `count` accounts, newest first, starting at `start`. Also returns where the
+    /// next page begins.
     pub async fn users(
         &self,
         start: Option<&PageStart>,
@@ -75,8 +75,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Returns some of the accounts that were created on a day, oldest first and after the id
-    /// `after`. Also returns the last id, if there may be more accounts.
+    /// Returns a page of the accounts that were created on a day, oldest first, starting after the
+    /// id `after`. Also returns the page's last id, if there may be more accounts.
     pub async fn users_of_day(
         &self,
         day: Day,
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Returns at most `count` usernames and addresses that begin with `prefix`, in alphabetical
-    /// order after the position `after`, and where the next page begins.
+    /// order, starting after the position `after`. Also returns where the next page begins.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] if `after` isn't a position in this search.
@@ -130,8 +130,8 @@ impl Store {
             })
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // Read two more labels: the label after which the page begins, and one label that shows
-        // whether there are more.
+        // Read two extra labels: the one after which the page begins, and one that shows whether
+        // there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
         let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
@@ -143,9 +143,10 @@ impl Store {
         Ok((labels, next))
     }
 
-    /// Returns at most `count` usernames and addresses that contain `text`, in alphabetical order
-    /// after the position `after`, and where the next page begins. Reads a bounded number of
-    /// labels, so a page may be short or empty; the next page continues where this page ended.
+    /// Returns at most `count` usernames and addresses that contain `text`, in alphabetical order,
+    /// starting after the position `after`. Also returns where the next page begins. Reads a
+    /// bounded number of labels, so a page may be short or empty; the next page continues where
+    /// this page ended.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] if `after` isn't a position in this index.
@@ -159,9 +160,9 @@ impl Store {
         let mut after = after
             .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::Refused(Error::InvalidCursor)))
             .transpose()?;
-        // Read a few more labels: the label after which the page begins, the label at which the
-        // partition's result is truncated, and one more label, because a username and an address
-        // may be the same label.
+        // Read three extra labels: the one after which the page begins, the one at which the
+        // partition's result is truncated, and one in case a username and an address are the same
+        // label.
         let (mut found, mut limit) = (Vec::new(), count + 3);
         for _ in 0..LABEL_ROUNDS {
             let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
@@ -222,7 +223,7 @@ impl Store {
     }
 
     /// Returns the accounts with these usernames and addresses, which begin with `prefix`, in the
-    /// same order, strongly consistent. An account whose username and address both begin with
+    /// same order. Strongly consistent. An account whose username and address both begin with
     /// `prefix` is listed only under its username, so it never appears on two pages.
     pub async fn users_labelled(
         &self,
@@ -235,8 +236,8 @@ impl Store {
     }
 
     /// Like [`Store::users_labelled`], but returns the stored accounts, each with the position of
-    /// the username or address under which the account was found. `matches` returns true for a
-    /// username that the search finds.
+    /// the username or address that was found. `matches` returns true if the search finds the
+    /// username.
     pub(in crate::store) async fn accounts_labelled(
         &self,
         labels: Vec<Label>,
@@ -298,8 +299,7 @@ impl Store {
             .collect())
     }
 
-    /// Returns the account with this id. The account comes from an index, which may lag by a
-    /// moment.
+    /// Returns the account with this id. Reads an index, which may lag by a moment.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`] if the index contains no account with this id.
@@ -308,14 +308,14 @@ impl Store {
         self.listed(id).await?.ok_or(StoreError::Refused(Error::NoSuchUser))
     }
 
-    /// Returns the accounts that each of these strings may identify: the account with this id, or
-    /// the accounts with this username and with this address.
+    /// Returns, for each of these strings, the accounts that it may identify: the account with this
+    /// id, or otherwise the accounts with this username or address.
     pub async fn accounts_matching_each(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
         iter(texts)
             .map(|text| async move {
-                // A string that is an id, in any notation, never counts as a username. Otherwise a
-                // user could choose a username that looks like another account's id, and be
-                // mistaken for that account.
+                // A string that is an id, in any notation, never counts as a username. Otherwise, a
+                // user could choose another account's id as a username and be mistaken for that
+                // account.
                 if let Ok(id) = Uuid::try_parse(&text) {
                     let found = self.account_with_id(&id.to_string()).await?;
                     return Ok(found.into_iter().collect());

@@ -1,5 +1,5 @@
-//! The list of orders that an administrator should look at, because they owe credits, are stranded
-//! or are disputed. Administrators get an e-mail about each dispute.
+//! The list of orders that need an administrator's attention, because they owe credits, are
+//! stranded, or are disputed. Administrators receive an e-mail about each dispute.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,26 +12,26 @@ use crate::store::schema::{ATTENTION, attention_pk, pk};
 use crate::store::{Result, Store, StoreError, Transaction, Write, n, to_item};
 use crate::values::Account;
 
-/// The item that lists an order which an administrator should look at.
+/// The item that lists an order in need of attention.
 #[derive(Serialize)]
 struct Attention<'a> {
     pk: String,
     user_id: &'a str,
 }
 
-/// The orders that wait for an administrator.
+/// The results of a run of [`Store::tell_disputes`].
 #[derive(Debug, Default)]
 pub struct WaitingOrders {
-    /// The number of orders that are stranded or disputed.
+    /// How many orders are stranded or disputed.
     pub orders: u64,
-    /// The number of disputes for which this run wrote e-mails to administrators.
+    /// How many disputes this run notified administrators of.
     pub disputes: u64,
     /// The first failure to tell administrators about a dispute.
     pub failure: Option<StoreError>,
 }
 
 impl Order {
-    /// Returns true if an administrator should look at the order.
+    /// Returns true if the order needs an administrator's attention.
     pub(super) fn needs_attention(&self) -> bool {
         self.owed > Credits::ZERO || self.waits() || self.untold_disputes().is_some()
     }
@@ -42,7 +42,8 @@ impl Order {
         self.stranded.is_some() || self.facts.is_disputed()
     }
 
-    /// Returns the number of disputes if administrators haven't been told about all of them.
+    /// Returns how many disputes the order has, if administrators haven't been notified of all of
+    /// them.
     fn untold_disputes(&self) -> Option<u64> {
         let disputes = u64::try_from(self.facts.disputes.len()).unwrap_or(u64::MAX);
         (disputes > self.disputes_told).then_some(disputes)
@@ -50,8 +51,8 @@ impl Order {
 }
 
 impl Store {
-    /// Adds an order to the list of orders that an administrator should look at. If the order no
-    /// longer needs attention, the next collection removes it from the list. Idempotent.
+    /// Adds an order to the list of orders that need attention. The next collection removes it from
+    /// the list once it no longer needs attention. Idempotent.
     pub async fn list_order(&self, order: &Order) -> Result<()> {
         self.send(&self.list_for_attention(order)?).await.map(drop)
     }
@@ -65,9 +66,9 @@ impl Store {
         Write::delete(&self.tables.tokens, pk(attention_pk(order.id())))
     }
 
-    /// Removes an order that needs no attention from the list. `order` is the order as just read.
-    /// An earlier release may have left the order on the list, because it didn't consider disputes.
-    /// Returns false if the order has changed since it was read.
+    /// Removes an order from the list, because it doesn't need attention. `order` must be freshly
+    /// read. Earlier releases, which ignored disputes, may have left it on the list. Returns false
+    /// if the order has changed since it was read.
     pub(super) async fn stop_listing(&self, order: &Order) -> Result<bool> {
         let unchanged = Write::check(&self.tables.tokens, pk(&order.pk))
             .condition("version = :seen")
@@ -77,10 +78,10 @@ impl Store {
         Ok(matches!(sent, Transaction::Applied))
     }
 
-    /// Writes an outgoing e-mail to each administrator with a verified address, for each order with
-    /// new disputes. Each dispute causes e-mails only once. Also counts the orders that wait for an
-    /// administrator. If an order fails, the function continues with the other orders, and the next
-    /// run tries again.
+    /// Writes outgoing e-mails about orders with new disputes, to each administrator with a
+    /// verified address. E-mails are written only once for each dispute. Also counts the orders
+    /// that wait for an administrator. If an order fails, the run continues with the other orders,
+    /// and the next run tries again.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
         let (mut waiting, mut pages) = (WaitingOrders::default(), self.all_orders_to_look_at());
         let mut administrators = None;
@@ -106,9 +107,9 @@ impl Store {
         Ok(waiting)
     }
 
-    /// Writes the e-mails about an order that was just read, and records the number of disputes
-    /// that they cover. If nothing else needs attention, removes the order from the list. Returns
-    /// false if the order has changed, or the e-mails were written before. Idempotent.
+    /// Writes the e-mails about a freshly read order, and records the number of disputes that they
+    /// cover. If the order doesn't need attention otherwise, removes it from the list. Returns
+    /// false if the order has changed, or if the e-mails were already written. Idempotent.
     async fn tell(
         &self,
         order: &Order,

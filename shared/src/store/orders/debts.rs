@@ -1,5 +1,5 @@
-//! The daily collection. It takes owed credits from accounts that have got credits since, and
-//! retries grants that failed before.
+//! The daily collection. It deducts owed credits from accounts that have received credits in the
+//! meantime, and retries grants that failed before.
 
 use crate::Credits;
 use crate::clock::Clock;
@@ -7,7 +7,7 @@ use crate::store::{Result, Store};
 use crate::values::PaymentFacts;
 
 impl Store {
-    /// Takes the credits that an account owes, up to its balance.
+    /// Deducts the credits that an account owes, up to its balance.
     pub(in crate::store) async fn collect_owed(&self, user_id: &str, clock: &Clock) -> Result<()> {
         let mut pages = self.all_purchases(user_id);
         while let Some(orders) = pages.next().await? {
@@ -18,8 +18,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes owed credits from all accounts that have got credits, and tries again to move stranded
-    /// credits. Returns the number of orders that still need an administrator's attention. If an
+    /// Deducts owed credits from all accounts that have received credits, and retries moving
+    /// stranded credits. Returns how many orders still need an administrator's attention. If an
     /// order fails, the collection continues with the other orders.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
         let (mut pages, mut left) = (self.all_orders_to_look_at(), 0);

@@ -1,4 +1,4 @@
-//! Merging of a payment's facts into its order. Refunds and disputes refer only to the payment, so
+//! Merges a payment's facts into its order. Refunds and disputes refer only to the payment, so
 //! their facts are kept until the payment's order is known.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
@@ -15,7 +15,7 @@ use crate::store::{
 use crate::values::PaymentFacts;
 
 /// How long facts about a payment without a known order are kept, in seconds. Most such payments
-/// belong to another product with the same account at the payment provider.
+/// belong to a different product that uses the same account at the payment provider.
 const UNCLAIMED: u64 = 90 * 86_400;
 
 /// The item of a payment. It contains the order's id, or the payment's facts until the order is
@@ -29,7 +29,7 @@ struct StoredPayment {
 }
 
 impl Store {
-    /// Merges facts into an order that was just read, and moves its credits. Idempotent.
+    /// Merges facts into a freshly read order, and moves its credits. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown. The facts can be merged again.
@@ -47,8 +47,8 @@ impl Store {
         self.merge_into_order(order, &facts, clock).await
     }
 
-    /// Merges facts into the order of a payment, and returns the order. Returns `None` if no order
-    /// is known yet, and keeps the facts for it. Idempotent.
+    /// Merges facts into a payment's order, and returns the order. If the order isn't known yet,
+    /// keeps the facts for it and returns `None`. Idempotent.
     ///
     /// # Errors
     /// The errors of [`Store::merge_facts`].
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Returns the order of a payment. `None` if no order is known.
+    /// Returns a payment's order. `None` if the order isn't known.
     pub async fn order_of_payment(&self, payment: &str) -> Result<Option<Order>> {
         let stored: Option<StoredPayment> =
             self.get(&self.tables.tokens, pk(payment_pk(payment))).await?;
@@ -104,8 +104,8 @@ impl Store {
         }
     }
 
-    /// Records that a payment belongs to an order, unless it belongs to another order. Returns the
-    /// facts that were kept for the order.
+    /// Records that a payment belongs to an order, unless it already belongs to another order.
+    /// Returns the facts that were kept for the order.
     async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
         let claim = Write::update(
             &self.tables.tokens,
@@ -125,8 +125,8 @@ impl Store {
         }
     }
 
-    /// Merges facts into an order that was just read. Credits that the account owes for other
-    /// orders are taken from this order's credits first.
+    /// Merges facts into a freshly read order. If the account owes credits for other orders, they
+    /// are deducted from the credits that this order grants.
     async fn merge_into_order(
         &self,
         order: Order,

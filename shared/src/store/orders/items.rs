@@ -1,4 +1,4 @@
-//! The stored order, and the item that lists it among its buyer's items.
+//! The stored order, and the item that lists it under its buyer.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +7,12 @@ use crate::clock::Clock;
 use crate::store::schema::{ORDER, order_pk};
 use crate::values::{Account, Pack, PaymentFacts, Stranded, credits_for};
 
-/// An order of a pack.
+/// An order for a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// `order:<id>`, where the id is a UUIDv7.
     pub(super) pk: String,
-    /// The partition of all orders in the index `by_user`. An order isn't listed under its buyer,
+    /// The partition of all orders in the `by_user` index. An order isn't in its buyer's partition,
     /// because it isn't erased with the account.
     pub(super) user_id: String,
     /// The id of the buyer's account.
@@ -21,7 +21,7 @@ pub struct Order {
     pub pack: String,
     /// The name of the pack at the time of the order.
     pub name: String,
-    /// The credits of the pack at the time of the order.
+    /// How many credits the pack contained at the time of the order.
     pub tokens: Credits,
     /// The price in the currency's smallest unit.
     pub price: u64,
@@ -29,33 +29,33 @@ pub struct Order {
     pub currency: String,
     /// When the pack was ordered, in milliseconds since 1970.
     pub time: u64,
-    /// The id of the payment page: a Checkout Session of Stripe.
+    /// The id of the payment page, which is a Stripe Checkout Session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// The facts about the payment.
     #[serde(flatten)]
     pub facts: PaymentFacts,
-    /// The credits that the buyer has got, without the credits that were taken back.
+    /// The credits that the buyer has received, minus those that were taken back.
     #[serde(rename = "given")]
     pub granted: Credits,
-    /// The money in the order's ledger rows, in the currency's smallest unit.
+    /// The sum of the money in the order's ledger rows, in the currency's smallest unit.
     pub money: u64,
     /// The credits that must still be taken back.
     pub owed: Credits,
-    /// The reason why the credits can't be moved. `None` if they can be moved.
+    /// Why the credits can't be moved. `None` if they can be moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranded: Option<Stranded>,
     /// The id of the order's last ledger row. `None` if neither credits nor money have moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) row: Option<String>,
-    /// The number of disputes about which administrators were told by e-mail.
+    /// How many disputes administrators were notified of.
     #[serde(rename = "told", default, skip_serializing_if = "is_zero")]
     pub(super) disputes_told: u64,
-    /// The number of changes since the order was created.
+    /// How many times the order was changed since it was created.
     pub version: u64,
 }
 
-/// The item that lists an order among its buyer's items. These items are erased with the account.
+/// The item that lists an order under its buyer. It is erased with the account.
 #[derive(Serialize, Deserialize)]
 pub(super) struct BuyerListing {
     pub(super) pk: String,
@@ -65,7 +65,7 @@ pub(super) struct BuyerListing {
 }
 
 impl Order {
-    /// Creates an order of this pack.
+    /// Creates an order for this pack.
     pub fn new(account: &Account, pack: &Pack, clock: &Clock) -> Self {
         Self {
             pk: order_pk(&clock.id().to_string()),
@@ -89,7 +89,8 @@ impl Order {
         }
     }
 
-    /// Returns the order with another id, for example an id that the payment provider has kept.
+    /// Returns the order with a different id, for example an id that the payment provider has
+    /// stored.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         self.pk = order_pk(id);

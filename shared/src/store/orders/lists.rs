@@ -1,5 +1,5 @@
-//! Reads of orders: a single order by its id, and the lists of all orders, of a buyer's purchases,
-//! and of orders that an administrator should look at.
+//! Reads orders: a single order by its id, all orders, a buyer's purchases, and the orders that
+//! need an administrator's attention.
 
 use crate::store::orders::Order;
 use crate::store::schema::{ATTENTION, ORDER, PURCHASE, order_pk, pk};
@@ -8,7 +8,7 @@ use crate::store::{Item, Result, Store, from_item, is_id, text};
 /// Reads a list of orders page by page, newest first.
 pub struct OrderPages<'s> {
     store: &'s Store,
-    /// The kind of the list's items, and the user id under which the index has them.
+    /// The kind of the list's items, and the user id under which the index lists them.
     list: (&'s str, &'s str),
     /// The id of the last order that was read.
     before: Option<String>,
@@ -37,8 +37,8 @@ impl Store {
         }
     }
 
-    /// Returns at most a hundred orders that are older than the order `before`, newest first, and
-    /// whether there may be more.
+    /// Returns the orders that are older than the order `before`, newest first and at most a
+    /// hundred. Also returns whether there may be more.
     pub async fn orders(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
         self.orders_in((ORDER, ORDER), before).await
     }
@@ -94,8 +94,8 @@ impl Store {
         loop {
             let (ids, more) = self.ids_of_user(kind, user_id, before.as_deref()).await?;
             let orders = self.with_ids(ORDER, &ids).await?;
-            // The index may still list orders that were just deleted. The caller continues at the
-            // page's last order, so only the last page may be empty.
+            // The index may still list orders that were just deleted. Callers continue at the last
+            // order of a page, so a page must not be empty unless it is the last one.
             if !orders.is_empty() || !more {
                 return Ok((orders, more));
             }

@@ -1,5 +1,5 @@
 //! The steps of an order. One transaction merges facts into the order, and moves the difference
-//! between the credits that the buyer has got and the credits that the facts require.
+//! between the credits that the buyer has received and the credits that the facts require.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, s,
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
-    /// Returns the order with these facts merged, and with all credits moved that can be moved.
+    /// Returns the order after these facts are merged and all credits that can be moved are moved.
     /// `account` is the buyer's account, or `None` if it was deleted.
     fn with_facts(&self, facts: &PaymentFacts, account: Option<&Account>) -> Self {
         let facts = self.facts.clone().merged(facts);
@@ -27,7 +27,7 @@ impl Order {
                 Some(_) => next.granted = target,
                 None => next.stranded = Some(Stranded::GrantTooLarge),
             },
-            // A deleted account owes nothing.
+            // A deleted account doesn't owe credits.
             (None, None) => {}
             (None, Some(account)) => {
                 let due = self.granted.checked_sub(target).unwrap_or_default();
@@ -45,8 +45,8 @@ impl Order {
         next
     }
 
-    /// Returns the ledger entry for the step from `earlier` to this order. `None` if neither
-    /// credits nor money moved.
+    /// Returns the ledger entry for the step from `earlier` to this order. `None` if the step moved
+    /// neither credits nor money.
     fn entry_since(&self, earlier: &Self, clock: &Clock) -> Option<Entry> {
         let amount = self.granted.signed() - earlier.granted.signed();
         let signed = |money: u64| i64::try_from(money).unwrap_or(i64::MAX);
@@ -54,7 +54,8 @@ impl Order {
         if amount == 0 && money == 0 {
             return None;
         }
-        // The entry isn't listed among administrators' acts, because the buyer's payments cause it.
+        // The entry isn't listed among administrators' acts, because it results from the buyer's
+        // payment.
         let entry = Entry::new(
             &self.account,
             clock.id().to_string(),
@@ -79,8 +80,8 @@ impl Order {
 }
 
 impl Store {
-    /// Merges facts into an order that was just read, and moves its credits. Also returns whether
-    /// the account owes credits for other orders.
+    /// Merges facts into a freshly read order, and moves its credits. Also returns whether the
+    /// account owes credits for other orders.
     pub(super) async fn apply_facts(
         &self,
         mut order: Order,
@@ -96,8 +97,8 @@ impl Store {
             if next == order {
                 return Ok((order, owes));
             }
-            // Each attempt gets a new row and a new request token. Of all attempts at the same
-            // version, only one can be applied.
+            // Each attempt uses a new row and a new request token. Only one attempt can be applied
+            // to the same version.
             let entry = next.entry_since(&order, clock);
             if let Some(entry) = &entry {
                 next.row = Some(entry.entry_id.clone());
@@ -108,7 +109,7 @@ impl Store {
                 Transaction::Refused(_) => backoff.try_again(CONTENDED).await?,
             }
             // An unpaid order may just have been deleted. When the payment provider repeats the
-            // event, no order is found.
+            // event, the order won't be found.
             let gone = || StoreError::Unavailable(format!("the order {} is gone", order.id()));
             order = self.order(order.id()).await?.ok_or_else(gone)?;
         }
@@ -152,8 +153,8 @@ impl Store {
         Ok(writes)
     }
 
-    /// A write that turns `order` into `next`, if its version hasn't changed. Keeps attributes that
-    /// later releases have added.
+    /// A write that turns `order` into `next`, if the order's version hasn't changed. Keeps
+    /// attributes that later releases have added.
     pub(super) fn update_of(&self, order: &Order, next: &Order) -> Result<Write> {
         let (before, mut after) = (to_item(order)?, to_item(next)?);
         let gone: Vec<String> =
@@ -197,5 +198,5 @@ impl Store {
     }
 }
 
-/// The cause that is logged if other writes changed the order before each attempt at a step.
+/// The logged cause if all attempts at a step failed because other writes changed the order.
 pub(super) const CONTENDED: &str = "an order kept changing while facts were merged into it";

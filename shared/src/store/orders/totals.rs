@@ -1,5 +1,5 @@
-//! The totals of orders' ledger rows. The audit compares orders with these totals. After a restore
-//! of the tables, orders get these totals.
+//! The totals of orders' ledger rows. The audit compares orders with these totals, and a restore
+//! sets orders to them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::store::orders::Order;
 use crate::store::{Result, Store, StoreError, from_item};
 use crate::values::{Account, Entry, Payment, PaymentFacts};
 
-/// The totals of the ledger rows of an account's orders, by order.
+/// The totals of an account's orders, by order.
 #[derive(Default)]
 pub(in crate::store) struct OrderTotals(BTreeMap<String, Totals>);
 
@@ -37,7 +37,7 @@ impl OrderTotals {
 }
 
 impl Order {
-    /// Returns the order with the credits and the money that its ledger rows add up to.
+    /// Returns the order with the totals of its ledger rows.
     fn with_totals(&self, totals: &OrderTotals) -> Self {
         let Totals { granted, money, step, row } =
             totals.0.get(self.id()).cloned().unwrap_or_default();
@@ -53,8 +53,8 @@ impl Order {
 
 impl Store {
     /// Compares orders with their ledger rows. Returns the ids of orders that differ from their
-    /// rows, and the credits that all orders together owe. The orders of a deleted account move no
-    /// more credits.
+    /// rows, and how many credits all orders together owe. The orders of a deleted account no
+    /// longer move credits.
     pub(in crate::store) async fn audit_orders(
         &self,
         is_deleted: bool,
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Changes the restored orders of an account so that they match their ledger rows. Returns
-    /// descriptions of the repairs, and the credits that the account owes.
+    /// descriptions of the repairs, and how many credits the account owes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if an order changes at the same time.
@@ -114,8 +114,8 @@ impl Store {
         Ok((repairs, owed))
     }
 
-    /// Moves the missing credits of a restored order whose payment is stored. Returns a description
-    /// of the repair.
+    /// Moves the credits that a restored order hasn't moved yet although its payment is stored.
+    /// Returns a description of the repair.
     pub(in crate::store) async fn move_missing_credits(
         &self,
         id: &str,
@@ -128,8 +128,7 @@ impl Store {
             .then(|| format!("the purchase {id} has given {} tokens now", order.granted)))
     }
 
-    /// Stores an order that a restore of the tables has lost, with the credits and the money in its
-    /// ledger rows. Idempotent.
+    /// Stores an order that was lost in a restore, with the totals of its ledger rows. Idempotent.
     pub async fn restore_order(&self, account: &Account, order: &Order) -> Result<()> {
         let mut totals = OrderTotals::default();
         let mut rows =

@@ -1,5 +1,5 @@
-//! The beginning of an order, which is counted, stored, and linked to its payment page. Orders that
-//! stay unpaid are deleted.
+//! Unpaid orders. A new order is counted, stored, and linked to its payment page. If it isn't paid
+//! in time, it is deleted.
 
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -13,23 +13,23 @@ use crate::store::{NEW, Result, Store, StoreError, Transaction, Write, n, s, to_
 use crate::values::limit::HOUR;
 use crate::values::{Account, Limit, ORDERS_AN_HOUR, PaymentFacts, Progress};
 
-/// How long an unpaid order is kept, in milliseconds. Its payment page expires after a day, and the
+/// How long an unpaid order is kept, in milliseconds. The payment page expires after a day, and the
 /// payment provider repeats an event for at most three days.
 const UNPAID: u64 = 7 * 86_400_000;
 
-/// The age up to which each run searches for unpaid orders, in milliseconds. The daily runs find
+/// The maximum age of the orders that each run inspects, in milliseconds. The daily runs inspect
 /// each order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
-/// The length of the period of older orders in which a run searches, in days.
+/// Each run also inspects older orders, from a period of this many days.
 const PERIOD: u64 = 28;
 
-/// The number of orders that are deleted at a time.
+/// How many orders are deleted at a time.
 const AT_A_TIME: usize = 10;
 
-/// Returns the first day of the period of older orders in which a run on this day searches. The
-/// daily runs take the periods in turn, the oldest first. The number of turns is a power of two, so
-/// it stays the same for many rounds.
+/// Returns the first day of the older period that a run on this day inspects. The daily runs take
+/// turns at the periods, starting with the oldest. The number of turns is a power of two, so that
+/// it rarely changes as periods are added.
 fn older_period(today: Day) -> Day {
     let age = today.number().saturating_sub(FIRST_DAY.number());
     let turns = (age / PERIOD + 1).next_power_of_two();
@@ -37,7 +37,7 @@ fn older_period(today: Day) -> Day {
 }
 
 impl Order {
-    /// Returns true if the buyer never completed the payment page, and no payment is known.
+    /// Returns true if the buyer didn't complete the payment page, and no payment is known.
     fn is_unpaid(&self) -> bool {
         let progress = self.facts.progress;
         let nothing = PaymentFacts { progress, ..PaymentFacts::default() };
@@ -86,9 +86,9 @@ impl Store {
     }
 
     /// Deletes the orders that weren't paid within a week. Returns the number of deleted orders. A
-    /// run searches in the second last week and in one earlier period, so that its work doesn't
-    /// grow with the number of orders. The earlier periods contain unpaid orders only if runs
-    /// failed or were missed.
+    /// run inspects the week before last and one earlier period, so that its work doesn't grow with
+    /// the number of orders. Earlier periods contain unpaid orders only if runs failed or were
+    /// missed.
     pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
         let now = clock.millis();
         let (end, recent) = (now.saturating_sub(UNPAID), now.saturating_sub(LOOKED_FOR));
@@ -98,8 +98,8 @@ impl Store {
         Ok(deleted + self.delete_unpaid_between(older.begins(), older_end).await?)
     }
 
-    /// Deletes the unpaid orders from `first` on and before `end`, in milliseconds since 1970.
-    /// Returns the number of deleted orders. May also delete some older unpaid orders.
+    /// Deletes the unpaid orders from `first` until before `end`, which are in milliseconds since
+    /// 1970. Returns how many orders were deleted. May also delete some older unpaid orders.
     async fn delete_unpaid_between(&self, first: u64, end: u64) -> Result<usize> {
         if first >= end {
             return Ok(0);
@@ -119,8 +119,8 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Deletes an unpaid order that was just read. Returns false if the order has changed since
-    /// then. Every release changes the version when it stores a fact about a payment.
+    /// Deletes a freshly read unpaid order. Returns false if the order has changed since it was
+    /// read: all releases change the version when they store facts about a payment.
     async fn delete_unpaid(&self, order: &Order) -> Result<bool> {
         let writes = vec![
             Write::delete(&self.tables.tokens, pk(&order.pk))

@@ -1,12 +1,12 @@
-//! Attempts to log in, which are counted in the Tokens table. The counts limit how often an
-//! account's password may be guessed, and how often one network may guess.
+//! Counts of log-in attempts in the Tokens table, which limit how often an account's password can
+//! be guessed and how often one network can guess.
 //!
-//! A log-in is counted before its password is checked, in the write that admits it, so parallel
-//! guesses can't exceed a limit. A successful log-in is removed from the count. Each attempt has a
-//! random id, so an attempt whose write the SDK repeats counts only once.
+//! An attempt is counted before its password is checked, by the same write that admits it, so
+//! parallel guesses can't exceed a limit. A successful attempt is removed from the count. Each
+//! attempt has a random id, so it counts only once even if the SDK repeats the write.
 //!
 //! A client that logged in or registered before, from the same device or network, has a separate
-//! count. An attacker who uses up the count for unknown clients therefore locks out only unknown
+//! count. Therefore, an attacker who uses up the count for unknown clients locks out only unknown
 //! clients
 //! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
@@ -28,46 +28,44 @@ use crate::values::idempotency::fingerprint;
 use crate::values::limit::{DAY, HOUR};
 use crate::values::{Account, DeviceToken, Email, Limit};
 
-/// The number of days that a network stays known after its last log-in.
+/// How many days after its last log-in a network counts as known.
 const KNOWN_DAYS: u64 = 90;
 
-/// The maximum number of networks that a login remembers as known. The login keeps the most recent
-/// networks.
+/// How many known networks are stored for a login at most. The most recent ones are kept.
 const KNOWN: usize = 20;
 
-/// The number of guesses at one login that are checked even if their network has too many failures.
-/// A user with the right password can then still log in, while a network that tries every account
-/// gets only a few guesses at each.
+/// How many guesses at one login are checked even if the network has too many failures. Users with
+/// the right password can then still log in, while a network that tries every account has only a
+/// few guesses at each.
 const FEW: usize = 3;
 
 /// A log-in in progress, with the counts that include it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
-    /// The pk of the count for unknown clients. The pk depends on the typed login, not on the
-    /// account, because a refused client must not learn which usernames and addresses exist or
-    /// belong together.
+    /// The pk of the count for unknown clients. It depends on the typed login and not on the
+    /// account, so that a refusal doesn't reveal which usernames and addresses exist or belong
+    /// together.
     login: String,
     pace: Pace,
     own_pace: Pace,
     /// True if the attempt checks the current password of a session's owner.
     is_owners: bool,
-    /// The typed login, which identifies known clients if no account was found.
+    /// The typed login. It identifies known clients if no account is found.
     who: String,
-    /// The client's network, if a successful log-in makes the network known.
+    /// The client's network, if a successful log-in makes this network known.
     place: Option<String>,
     /// The mark that identifies the client's network for this login.
     network: Option<String>,
     /// The pk and the limit of the count for the client's network, if networks are limited.
     address: Option<(String, u32)>,
-    /// The number of seconds for which the client's network stays over its limit.
+    /// How long the client's network will exceed its limit, in seconds. `None` if it doesn't.
     address_full: Option<u64>,
     /// The pk of the count that admitted the attempt, and the attempt's slot in that count.
     held: Option<(String, Slot)>,
     /// The networks from which clients have logged in with this login.
     known: BTreeSet<String>,
-    /// The Unix time at which the count for unknown clients would have been reset without this
-    /// attempt.
+    /// The Unix time at which the count for unknown clients would be reset without this attempt.
     forgotten: u64,
     now: u64,
 }
@@ -86,8 +84,8 @@ impl Attempt {
     }
 
     /// Creates an attempt to confirm the current password, for a client with an access token of
-    /// this session. Attempts to confirm the password have a separate count for each session, so
-    /// neither log-ins nor a thief with another session's access token can use up this count.
+    /// this session. Each session has a separate count of such attempts, so neither log-ins nor a
+    /// thief with another session's access token can use it up.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -136,8 +134,8 @@ impl Attempt {
         }
     }
 
-    /// Returns the error for a wrong password: `wrong`, or another error if too many attempts from
-    /// the client's network have failed.
+    /// Returns the error for a wrong password: `wrong`, or a different error if too many attempts
+    /// from the client's network have failed.
     pub fn refused<E: From<StoreError>>(&self, wrong: E) -> E {
         self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset).into())
     }
@@ -153,8 +151,9 @@ impl Attempt {
     }
 
     /// Returns the pk of the client's separate count, if the client logged in or registered before.
-    /// A client is identified by its device token, or by its network if it has no device token. A
-    /// client has the same count whether it logs in with an account's username or with its address.
+    /// A client is identified by its device token, or by its network if it has no device token. The
+    /// count is the same whether the client logs in with the account's username or with its
+    /// address.
     fn known_client_count(
         &self,
         device: Option<&DeviceToken>,
@@ -187,7 +186,7 @@ impl Attempt {
             .any(|(day, known)| known == mark && day >= since)
     }
 
-    /// Returns the Unix time at which the most recent network stops being known.
+    /// Returns the Unix time until which the most recent network counts as known.
     fn known_until(&self) -> u64 {
         self.now + (KNOWN_DAYS + 1) * DAY
     }
@@ -213,8 +212,8 @@ impl Attempt {
     }
 }
 
-/// Returns the mark of the network from which an account is registered. The mark is shorter than
-/// other marks, because the account stores it.
+/// Returns the mark of the network from which an account is registered. It is shorter than other
+/// marks, because it is stored in the account.
 pub fn registered_from(user_id: &str, network: &str) -> String {
     let mut mark = mark(user_id, "network", network);
     mark.truncate(10);
@@ -235,13 +234,13 @@ fn mark(login: &str, kind: &str, id: &str) -> String {
     mark
 }
 
-/// Returns the pk of a login's count. The login is hashed, because the typed string may be long, or
-/// a password in the wrong field.
+/// Returns the pk of a login's count. The login is hashed, because the typed string may be long or
+/// may be a password that was typed into the wrong field.
 fn login_key(login: &str) -> String {
     login_attempts_pk(&fingerprint(login))
 }
 
-/// The result of counting an attempt. At this time its account isn't known.
+/// The result of counting an attempt, whose account isn't known at this point.
 #[derive(Debug)]
 pub struct Counts {
     by_login: CountOutcome,
@@ -266,13 +265,13 @@ impl Store {
         Ok(Counts { by_login, address_full })
     }
 
-    /// Decides whether a counted log-in's password may be checked. If unknown clients are locked
-    /// out, a client that logged in before uses its separate count. `device` is the client's device
-    /// token, which is ignored unless it belongs to `account`.
+    /// Decides whether the password of a counted attempt may be checked. If unknown clients are
+    /// locked out, a client that logged in before uses its separate count. `device` is the client's
+    /// device token; it is ignored unless it belongs to `account`.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if the password must not be checked, after too many failures for
-    /// this login or from this network.
+    /// [`Error::TooManyAttempts`] if the password must not be checked, because there were too many
+    /// failures for this login or from this network.
     pub async fn admit_attempt(
         &self,
         attempt: &mut Attempt,
@@ -293,8 +292,8 @@ impl Store {
                 if few || attempt.known_client_count(device, account).is_some() {
                     return Ok(());
                 }
-                // A network that is over its limit must not use up the counts for other people's
-                // logins.
+                // A network that has exceeded its limit must not use up the counts for other
+                // people's logins.
                 self.take_back(attempt).await?;
                 Err(attempt.too_many_from_address(reset))
             }
@@ -317,8 +316,8 @@ impl Store {
     }
 
     /// Records that the password was right. The attempt no longer counts, and its network is known
-    /// from now on. A known client's earlier failures are forgotten. The failures of unknown
-    /// clients and of the network stay counted.
+    /// from now on. The earlier failures of a known client are removed from its count. The failures
+    /// of unknown clients and of the network still count.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -334,8 +333,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Delete the count only while it contains this attempt. Otherwise, a late copy
-                    // of the delete could remove failures after this attempt.
+                    // Delete the count only while it contains this attempt. Otherwise, a delayed
+                    // copy of the delete could remove later failures.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);

@@ -1,5 +1,5 @@
-//! Limits per hour and day on registrations from a network and on e-mails to an address. The counts
-//! are part of the transactions that they limit.
+//! Hourly and daily limits on registrations from a network and on e-mails to an address. Their
+//! counts are written in the transactions that they limit.
 
 use crate::Error;
 use crate::config::AccountConfig;
@@ -9,12 +9,12 @@ use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
 use crate::values::limit::{DAY, HOUR};
 
-/// The number of e-mails to an unverified address in an hour: enough for its owner, but too few for
-/// a flood caused by many accounts.
+/// How many e-mails an unverified address may receive in an hour: enough for its owner, but too few
+/// for a flood that many accounts cause.
 const MAILS: u32 = 10;
 
-/// The numbers of password-reset e-mails to an address in an hour and in a day: enough for an owner
-/// who looks in the wrong folder, but too few for a flood.
+/// How many password-reset e-mails an address may receive in an hour and in a day: enough for
+/// owners who look in the wrong folder, but too few for a flood.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 
@@ -27,7 +27,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Returns the network's quota. `None` if registrations aren't limited, or the network is
+    /// Returns the network's quota. `None` if registrations aren't limited or the network is
     /// unknown.
     pub fn of(network: Option<&str>, config: &AccountConfig, now: u64) -> Option<Self> {
         let network = network.filter(|_| config.registrations_per_address > 0)?;
@@ -42,22 +42,22 @@ impl Quota {
 }
 
 impl Store {
-    /// A write that counts a registration. The transaction's request token prevents counting the
-    /// registration twice.
+    /// A write that counts a registration. The transaction's request token prevents it from being
+    /// counted twice.
     pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_pk(&quota.network, quota.now / HOUR);
         self.count_within(key, quota.most, HOUR, quota.now)
     }
 
-    /// A write that counts an e-mail to the address with this key form. The address may belong to a
-    /// person who isn't the account's user.
+    /// A write that counts an e-mail to the address whose key form is `address_key`. The address
+    /// may belong to a person other than the account's user.
     pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_pk(&fingerprint(address_key), now / HOUR);
         self.count_within(key, MAILS, HOUR, now)
     }
 
-    /// Returns writes that count a reset e-mail to the address with this key form, for this hour
-    /// and this day.
+    /// Returns writes that count a reset e-mail to the address whose key form is `address_key`, for
+    /// this hour and this day.
     pub(in crate::store) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
         let address = fingerprint(address_key);
         let (hour, day) =

@@ -1,5 +1,5 @@
-//! Records of idempotency keys in the Tokens table. A record points to the chat or the adjustment
-//! that resulted from the request with the key.
+//! Records of idempotency keys, stored in the Tokens table. A record refers to the chat or the
+//! adjustment that resulted from the request with the key.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::store::schema::{IDEMPOTENCY, pk, record_pk};
 use crate::store::{Result, Store, Write, n, to_item};
 
-/// The number of records that are read at a time.
+/// How many records are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The record of an idempotency key whose request has finished. The record points to the result. It
-/// contains no part of the reply, which may contain a credential.
+/// The record of an idempotency key whose request has finished. The record refers to the result. It
+/// doesn't contain any of the reply, because the reply may include a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
@@ -44,11 +44,11 @@ impl Record {
 }
 
 impl Store {
-    /// Returns the record of an idempotency key. `None` if no request with the key has finished, or
+    /// Returns the record of an idempotency key. `None` if no request with the key has finished or
     /// the record has expired.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
-        // DynamoDB may delete an expired record only days later.
+        // DynamoDB may delete expired records only days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
 

@@ -1,6 +1,6 @@
-//! Retries without an idempotency key, from clients that only indicate that a request is a retry. A
-//! *call* is a request together with its retries. For each payload, an item in the Tokens table
-//! stores the idempotency key of the last call.
+//! Retries from clients that don't send an idempotency key, but only indicate that a request is a
+//! retry. A *call* is a request together with its retries. For each payload, an item in the Tokens
+//! table stores the idempotency key that was generated for the last call.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -9,8 +9,8 @@ use crate::store::schema::{call_pk, pk};
 use crate::store::{Backoff, Outcome, Result, Store, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
-/// How long a call can be retried, in seconds. OpenAI's SDKs wait ten minutes for a reply by
-/// default.
+/// How long a call can be retried, in seconds. By default, OpenAI's SDKs wait ten minutes for a
+/// reply.
 const AGAIN: u64 = 900;
 
 /// A request that a client sent without an idempotency key.
@@ -36,15 +36,15 @@ struct LastCall {
 }
 
 impl Store {
-    /// Returns the id of a call's idempotency key. A retry gets the key of the last call with the
-    /// same payload, so that the call takes effect once. A first request gets `fresh`, or the key
-    /// of its own retry if the retry has arrived earlier.
+    /// Returns the id of a call's idempotency key. For a retry, this is the key of the last call
+    /// with the same payload, so that the call takes effect once. For a first request, it is
+    /// `fresh`, or the key of its retry if the retry arrived first.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The request has had no
-    /// effect then.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). In this case, the
+    /// request hasn't had any effect.
     pub async fn key_of(&self, request: UnkeyedRequest<'_>, fresh: &str) -> Result<String> {
-        // The pk contains only a hash, because the item may outlive the account for a while.
+        // The pk contains only a hash, because the item may outlive the account.
         let key = call_pk(&fingerprint(format!("{} {}", request.user_id, request.payload)));
         let mut backoff = Backoff::new();
         loop {
@@ -63,7 +63,7 @@ impl Store {
             {
                 return Ok(if other.again { other.key } else { fresh.to_owned() });
             }
-            // Between the two writes, another call was recorded, or the last call's record expired.
+            // Between the two writes, another call was recorded or the last call's record expired.
             backoff.try_again("the record of the call kept changing").await?;
         }
     }
@@ -74,7 +74,7 @@ impl Store {
             .condition("expires_at > :now")
     }
 
-    /// A write that records a new call, in place of an earlier call with the payload.
+    /// A write that records a new call in place of an earlier call with the same payload.
     fn begins(&self, key: &str, request: UnkeyedRequest<'_>, fresh: &str) -> Write {
         let replaced = if request.again { "" } else { " OR came < :came" };
         self.update_call(

@@ -1,5 +1,5 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
-//! the ledger. The audit writes nothing, and its memory use is bounded.
+//! the ledger. The audit doesn't write anything, and its memory use is bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -20,30 +20,28 @@ use crate::store::{Item, Order, PriceVersions, Result, Store, StoreError, from_i
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
-/// The maximum number of times that an account is read. It is read again if it changes during a
-/// reading.
+/// How many times an account is audited at most. It is audited again if it changes in the meantime.
 const READINGS: usize = 10;
 
-/// The pause before an account is read again. Within this time, all items of a transaction become
-/// visible.
+/// The pause before an account is audited again. Within this time, all items of a transaction
+/// become visible.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The number of ledger rows in a batch, and the number of batches that are read at the same time.
-/// More batches could use up the tables' capacity, which running functions need.
+/// How many ledger rows a batch contains, and how many batches are read in parallel. More batches
+/// could use up capacity of the tables that functions in operation need.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
 /// The result of auditing one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditReport {
-    /// The number of ledger rows.
+    /// How many ledger rows the account has.
     pub rows: u64,
     /// All differences that were found.
     pub differences: Vec<Difference>,
 }
 
-/// Two values that differ although they should match. `Display` describes the difference in a
-/// sentence.
+/// An inconsistency. `Display` describes it in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The account's own numbers don't add up.
@@ -55,14 +53,14 @@ pub enum Difference {
     },
     /// The account's granted credits differ from the ledger's.
     Granted {
-        /// The account's number.
+        /// The value in the account.
         account: i128,
         /// The sum of the ledger's grants and adjustments.
         ledger: i128,
     },
     /// The account's spent credits differ from the ledger's.
     Spent {
-        /// The account's number.
+        /// The value in the account.
         account: i128,
         /// The sum of the ledger's charges for chats.
         ledger: i128,
@@ -99,7 +97,7 @@ pub enum Difference {
         /// The model's name.
         model: String,
     },
-    /// A stored chat's receipt or numbers of model tokens differ from its ledger row's.
+    /// A stored chat's receipt or numbers of model tokens differ from those in its ledger row.
     Receipt {
         /// The chat's id.
         chat_id: String,
@@ -116,33 +114,33 @@ pub enum Difference {
         /// The source.
         source: String,
     },
-    /// An order's credits and money differ from its ledger rows, or from what its payment requires.
+    /// An order's credits or money differ from its ledger rows, or from what its payment requires.
     Order {
         /// The order's id.
         order: String,
     },
-    /// The credits that the account owes differ from the sum of the credits that its orders owe.
+    /// The credits that the account owes differ from the sum that its orders owe.
     Owed {
-        /// The account's number.
+        /// The value in the account.
         account: i128,
-        /// The sum of the credits that its orders owe.
+        /// The sum that its orders owe.
         orders: i128,
     },
     /// The purse of an API key differs from the sum of the key's charges and holds in the period.
     Purse {
         /// The key's id and the period.
         purse: String,
-        /// The purse's number.
+        /// The value of the purse.
         account: i128,
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account has got an allowance twice in a period, or hasn't recorded it.
+    /// The account received an allowance twice in a period, or hasn't recorded its period.
     Allowance {
         /// The first day of the period.
         period: Day,
     },
-    /// A source's ledger row is missing, or contains another amount.
+    /// A source's ledger row is missing, or contains a different amount.
     Rowless {
         /// The source.
         source: String,
@@ -246,7 +244,7 @@ struct Cost {
 }
 
 impl Store {
-    /// Returns a page of usernames in key form, and where the next page begins.
+    /// Returns a page of usernames in key form. Also returns where the next page begins.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
         let scan = self
             .client
@@ -267,11 +265,10 @@ impl Store {
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Recomputes the account with this username. Reads the account before and after its ledger and
-    /// chats, and reads everything again if the account has changed in between. A difference counts
-    /// only if a second reading also finds it, because the items of a transaction don't become
-    /// visible at the same time. If the account no longer exists, the report contains no
-    /// differences.
+    /// Audits the account with this username. Reads the account before and after its ledger and
+    /// chats, and starts again if the account has changed in between. A difference is reported only
+    /// if a second audit also finds it, because the items of a transaction don't become visible at
+    /// the same time. If the account no longer exists, the report doesn't contain any differences.
     pub async fn audit(&self, name_key: &str) -> Result<AuditReport> {
         let mut last = None;
         for _ in 0..READINGS {
@@ -311,8 +308,8 @@ impl Store {
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Reads the ledger and the chats side by side. Entries and chats are both sorted by id, and a
-    /// chat's entry has the same id as the chat.
+    /// Reads the ledger and the chats side by side. Both are sorted by id, and a chat's entry has
+    /// the same id as the chat.
     async fn compare(&self, account: &Account) -> Result<AuditReport> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
@@ -391,7 +388,7 @@ impl Store {
     }
 
     /// Compares the purses of the account's API keys with the ledger and the holds. If a key with a
-    /// limit was used, its purse must exist. Revoked keys' purses are ignored.
+    /// limit was used, its purse must exist. The purses of revoked keys are ignored.
     async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
         if account.api_keys == 0 {
             return Ok(Vec::new());
@@ -442,9 +439,10 @@ impl Store {
     }
 
     /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
-    /// difference for each source without its entry and each order without its last entry, and
-    /// where the next page begins. A difference counts only if a second reading also finds it,
-    /// because a transaction's items in two tables don't become visible at the same time.
+    /// difference for each source whose entry is missing, and for each order whose last entry is
+    /// missing. Also returns where the next page begins. A difference is reported only if a second
+    /// read also finds it, because a transaction's items in two tables don't become visible at the
+    /// same time.
     pub async fn audit_sources(
         &self,
         after: Option<&str>,
@@ -460,7 +458,8 @@ impl Store {
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Returns the demands without their row in the ledger, in the same order. Strongly consistent.
+    /// Returns the demands whose row is missing from the ledger, in the same order. Strongly
+    /// consistent.
     async fn unmet<'d>(&self, demands: Vec<&'d Demand>) -> Result<Vec<&'d Demand>> {
         let batches: Vec<Vec<&'d Demand>> =
             demands.chunks(BATCH).map(<[&Demand]>::to_vec).collect();
@@ -546,13 +545,13 @@ impl Demand {
     }
 }
 
-/// The last allowance among the ledger's rows, which sort by time.
+/// The period of the last allowance among the rows so far. Rows are sorted by time.
 #[derive(Default)]
 struct SeenAllowances(Option<u64>);
 
 impl SeenAllowances {
-    /// Returns a difference if the period of the row's allowance isn't later than the last row's
-    /// period, or is later than the account's period.
+    /// Returns a difference if the row is an allowance whose period isn't later than the previous
+    /// allowance's, or is later than the account's.
     fn check(&mut self, account: &Account, entry: &Entry) -> Option<Difference> {
         let period = entry.allowance?;
         let is_twice = self.0.replace(period) >= Some(period);
@@ -581,7 +580,7 @@ fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     }
 }
 
-/// Compares the account's numbers with one another and with the ledger's totals.
+/// Compares the account's values with one another and with the ledger's totals.
 fn sums(
     account: &Account,
     ledger_granted: i128,

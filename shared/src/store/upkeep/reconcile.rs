@@ -1,8 +1,8 @@
-//! Makes restored tables consistent. Each table is restored to the same second, but DynamoDB may
-//! split a transaction that was in progress then, within a table or between two tables. Every write
-//! in the restored tables belongs to a transaction that was applied. A split transaction is
-//! completed or undone. For balances, the ledger decides which. For claims to addresses, the list
-//! of administrators and the number of API keys, the account decides.
+//! Makes restored tables consistent. All tables are restored to the same point in time, but the
+//! restore may split a transaction that was in progress then, within a table or between tables:
+//! only some of its writes are in the restored tables. Such a transaction is completed or undone.
+//! For balances, the ledger is authoritative. For claims to addresses, the list of administrators
+//! and the number of API keys, the account is authoritative.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -16,23 +16,23 @@ use crate::store::vouchers::RestoredVouchers;
 use crate::store::{Item, Result, Store, Write, from_item, n, s, text};
 use crate::values::{Account, StoredApiKey};
 
-/// The number of accounts that are reconciled at a time.
+/// How many accounts are reconciled at a time.
 const AT_A_TIME: usize = 8;
 
-/// How far a function's clock may be ahead of the store's, in seconds.
+/// How far a function's clock may be ahead of the store's clock, in seconds.
 const SKEW: u64 = 60;
 
 /// The results of a reconciliation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// The number of accounts.
+    /// How many accounts were reconciled.
     pub accounts: usize,
     /// A sentence for each repair.
     pub repairs: Vec<String>,
 }
 
-/// Returns true if a session or API key with this id began after `second`, to which the tables were
-/// restored.
+/// Returns true if the session or API key with this id was created after `second`, the point in
+/// time to which the tables were restored.
 pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
     millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
 }
@@ -45,18 +45,19 @@ struct RestoredTokens {
     /// All sources of named grants.
     sources: Vec<StoredSource>,
     vouchers: RestoredVouchers,
-    /// The orders of packs, by buyer.
+    /// All orders, by buyer.
     orders: HashMap<String, Vec<Order>>,
 }
 
 impl Store {
-    /// Makes restored tables consistent, before any function uses them. `second` is the second to
-    /// which the tables were restored. Afterwards the audit finds no differences that the restore
-    /// has caused. Idempotent. Returns `None` and repairs nothing if the tables are already in use,
-    /// that is, if they contain a session or an API key created after `second`.
+    /// Makes restored tables consistent, before any function uses them. `second` is the point in
+    /// time to which the tables were restored. Afterwards, the audit doesn't find any differences
+    /// that result from the restore. Returns `None` and doesn't repair anything if the tables are
+    /// already in use, that is, if they contain a session or an API key created after `second`.
+    /// Idempotent.
     ///
     /// # Errors
-    /// Fails if the store fails, or contains an item that can't be read.
+    /// Fails if the store fails or contains an item that can't be read.
     pub async fn reconcile(&self, second: u64, clock: &Clock) -> Result<Option<ReconcileReport>> {
         let Some(tokens) = self.restored_tokens(second).await? else { return Ok(None) };
         let RestoredTokens { keys, mut sources, vouchers, orders } = tokens;
@@ -106,8 +107,8 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
-        // Do this after the sources were checked: a step of an order writes a source, which must
-        // not exist already because of a step that was undone.
+        // Do this after the sources were checked. A step of an order writes a source, which must
+        // not be left over from a step that was undone.
         for order in orders.values().flatten() {
             done.repairs.extend(self.move_missing_credits(order.id(), clock).await?);
         }
@@ -137,8 +138,8 @@ impl Store {
         }
     }
 
-    /// Reconciles one account: its balance, its orders, its API keys and their purses. `import` is
-    /// the source of an imported account's balance.
+    /// Reconciles one account: its balance, orders, API keys and purses. `import` is the source of
+    /// an imported account's balance.
     async fn reconcile_account(
         &self,
         account: &Account,
@@ -193,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of a table, strongly consistent, and where the next page begins.
+    /// Returns a page of a table, strongly consistent. Also returns where the next page begins.
     pub(in crate::store) async fn page(
         &self,
         table: &str,

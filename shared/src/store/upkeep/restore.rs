@@ -1,11 +1,11 @@
-//! Repeats deletions, revocations and other changes of access in restored tables.
+//! Repeats deletions, revocations and other changes to access in restored tables.
 //!
-//! A restore brings back everything that existed at the restored second, including accounts that
-//! were deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords.
-//! The newer tables, if they can be read, still show what has ended. Afterwards an account, a
-//! session, an API key or a right exists only if it existed at the restored second and exists in
-//! the newer tables. Passwords and addresses come from the newer tables, because changing either
-//! requires a proof of identity.
+//! A restore brings back everything that existed at the restored point in time, including accounts
+//! that were deleted later, revoked sessions and API keys, used links, withdrawn keys and old
+//! passwords. The newer tables, if they can be read, still show what was ended since then. After
+//! this module's repairs, an account, a session, an API key or a right exists only if it existed at
+//! the restored point in time and still exists in the newer tables. Passwords and addresses are
+//! taken from the newer tables, because changing them requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,10 +21,10 @@ use crate::store::{
 };
 use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
-/// The number of items that one `BatchGetItem` accepts.
+/// How many items one `BatchGetItem` accepts.
 const GET: usize = 100;
 
-/// The newer tables, and which of them are read. Damaged tables aren't read.
+/// The newer tables, and which of them to read. Damaged tables aren't read.
 #[derive(Clone, Debug)]
 pub struct NewerTables {
     /// A store that uses the newer tables.
@@ -37,18 +37,18 @@ pub struct NewerTables {
     pub keys: bool,
 }
 
-/// The input of [`Store::reapply`]: the restored second, and the sources of information about later
+/// The input of [`Store::reapply`]: the restored point in time, and what is known about later
 /// deletions and revocations.
 #[derive(Clone, Debug)]
 pub struct ReapplyInput<'a> {
-    /// The second to which the tables were restored.
+    /// The point in time to which the tables were restored, as a Unix time.
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of all accounts that were deleted after the restored second, if another source lists
-    /// them.
+    /// The ids of all accounts that were deleted after the restored point in time, if they are
+    /// known from another source.
     pub deleted: Option<&'a HashSet<String>>,
-    /// True if chats are missing from the newer Chats table only because their owners deleted them.
+    /// True if every chat that is missing from the newer Chats table was deleted by its owner.
     pub messages: bool,
     /// A hash that no password matches.
     pub no_password: &'a str,
@@ -57,33 +57,32 @@ pub struct ReapplyInput<'a> {
 /// The results of [`Store::reapply`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReapplyReport {
-    /// The number of accounts that were deleted.
+    /// How many accounts were deleted.
     pub deleted: usize,
-    /// The number of restored accounts that are kept although the newer table lacks them, because
-    /// no user deleted these accounts.
+    /// How many restored accounts are kept although they are missing from the newer table, because
+    /// they weren't deleted by a user.
     pub returned: usize,
-    /// The ids and usernames of accounts that are missing from the newer table, and may have been
-    /// deleted or lost. These accounts were left unchanged.
+    /// The ids and usernames of accounts that are missing from the newer table and may have been
+    /// either deleted or lost. These accounts weren't changed.
     pub unclear: Vec<String>,
-    /// The number of accounts whose password, address, rights or ended sessions were changed.
+    /// How many accounts' passwords, addresses, rights or ended sessions were changed.
     pub changed: usize,
-    /// The number of sessions that were ended, or that advanced to the generation of newer refresh
-    /// tokens.
+    /// How many sessions were ended, or advanced to the generation of newer refresh tokens.
     pub sessions: usize,
-    /// The number of API keys that were revoked.
+    /// How many API keys were revoked.
     pub api_keys: usize,
-    /// The number of links that were marked as used.
+    /// How many links were marked as used.
     pub links: usize,
-    /// The number of vouchers that were voided.
+    /// How many vouchers were voided.
     pub vouchers: usize,
-    /// The number of public keys that were withdrawn or got an expiry.
+    /// How many public keys were withdrawn or given an expiry.
     pub public_keys: usize,
-    /// The number of chats and conversations that were deleted.
+    /// How many chats and conversations were deleted.
     pub messages: usize,
 }
 
 impl ReapplyReport {
-    /// Returns the numbers of what was ended or changed, each with its noun.
+    /// Returns the counts of ended and changed items, each with its noun.
     pub fn ended(&self) -> [(usize, &'static str); 8] {
         [
             (self.deleted, "deleted account"),
@@ -99,13 +98,13 @@ impl ReapplyReport {
 }
 
 impl Store {
-    /// Ends again, in these restored tables, everything that ended after the restored second.
-    /// [`Store::reconcile`] must follow. Idempotent. Returns `None` and changes nothing if the
-    /// tables are already in use, that is, if they contain a session or an API key created after
-    /// the restored second.
+    /// Ends again, in these restored tables, everything that ended after the restored point in
+    /// time. [`Store::reconcile`] must be called afterwards. Returns `None` and doesn't change
+    /// anything if the tables are already in use, that is, if they contain a session or an API key
+    /// created after the restored point in time. Idempotent.
     ///
     /// # Errors
-    /// Fails if one of the stores fails, or contains an item that can't be read.
+    /// Fails if one of the stores fails or contains an item that can't be read.
     pub async fn reapply(
         &self,
         since: &ReapplyInput<'_>,
@@ -125,7 +124,7 @@ impl Store {
         Ok(Some(done))
     }
 
-    /// Reapplies changes of sessions, API keys, links and vouchers. Returns `false` if the tables
+    /// Reapplies changes to sessions, API keys, links and vouchers. Returns `false` if the tables
     /// are in use.
     async fn reapply_tokens(
         &self,
@@ -161,11 +160,11 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one item. If the newer table no longer contains the item, it ended
-    /// after the restored second, and is deleted from the restored table. A session advances to the
-    /// generation of its newer refresh tokens, because a stolen token could otherwise be used
-    /// again. A link that was used after the restored second is marked as used. Vouchers that were
-    /// voided are voided again.
+    /// Reapplies the changes to one item. If the newer table no longer contains the item, it ended
+    /// after the restored point in time, and is deleted from the restored table. A session advances
+    /// to the generation of its newer refresh tokens, because a stolen token could otherwise be
+    /// used again. A link that was used since then is marked as used, and vouchers that were voided
+    /// are voided again.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -253,7 +252,7 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one account. `later` is the newer account with the same username.
+    /// Reapplies the changes to one account. `later` is the newer account with the same username.
     async fn reapply_account(
         &self,
         account: &Account,
@@ -272,8 +271,8 @@ impl Store {
         let deleted = match &later {
             Some(later) => later.deleted.or(listed.then_some(now)),
             None if listed => Some(now),
-            // This account wasn't deleted. Otherwise its deletion would be listed, or would have
-            // left a tombstone, which remains for a day.
+            // This account wasn't deleted: otherwise, its deletion would be listed, or its
+            // tombstone would still exist, because tombstones are kept for a day.
             None if since.deleted.is_some() || (since.newer.users && is_recent) => {
                 done.returned += usize::from(since.newer.users);
                 return Ok(());
@@ -296,8 +295,8 @@ impl Store {
         self.set_access(account, &after, clock).await
     }
 
-    /// Stores all fields of `after` that [`has_same_access`] compares. A ledger row records a
-    /// change of the role or state.
+    /// Stores all fields of `after` that [`has_same_access`] compares. If the role or state
+    /// changes, a ledger row records it.
     async fn set_access(&self, seen: &Account, after: &Account, clock: &Clock) -> Result<()> {
         let mut set = String::from(
             "SET active = :active, #role = :role, auth_epoch = :next, #password = :password, revoked = :revoked, email_verified = :verified",
@@ -394,7 +393,7 @@ impl Store {
         }
     }
 
-    /// Returns the items in this store's table with the same pks as these items.
+    /// Returns the items in this store's table that have the same pks as these items.
     async fn with_keys_of(&self, table: &str, items: &[Item]) -> Result<Vec<Item>> {
         self.items(table, items.iter().map(|item| pk(text(item, "pk"))).collect()).await
     }
@@ -404,8 +403,7 @@ fn by_key(items: Vec<Item>) -> HashMap<String, Item> {
     items.into_iter().map(|item| (text(&item, "pk").to_owned(), item)).collect()
 }
 
-/// Returns true if both accounts accept the same callers, and the same password and addresses as a
-/// proof of identity.
+/// Returns true if both accounts accept the same callers, passwords and addresses.
 fn has_same_access(one: &Account, other: &Account) -> bool {
     one.active == other.active
         && one.role == other.role
@@ -418,8 +416,9 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
         && one.pending_email == other.pending_email
 }
 
-/// Returns the restored account, reduced to the access that the newer account also gives. The
-/// password and the address come from the newer account, because their changes were authorized.
+/// Returns the restored account, reduced to the access that the newer account also allows. The
+/// password and the address are taken from the newer account, because their changes were
+/// authorized.
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;

@@ -1,7 +1,8 @@
-//! The sweep, which returns the credits that were held for chats when their function died.
+//! The sweep returns credits that were held for chats when their function died.
 //!
-//! A reserve adds the account to the sparse index `due`, under the time at which the hold's lease
-//! ends. A sweep reads only that index, so its cost doesn't grow with the number of idle accounts.
+//! A reserve adds the account to the sparse index `due`, keyed by the time at which the hold's
+//! lease ends. A sweep reads only that index, so its cost doesn't grow with the number of idle
+//! accounts.
 
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, Write, n};
@@ -9,18 +10,18 @@ use crate::store::{Item, Result, Store, StoreError, Write, n};
 /// The results of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// The number of accounts that were inspected.
+    /// How many accounts were inspected.
     pub accounts: usize,
-    /// The number of holds that were released.
+    /// How many holds were released.
     pub released: usize,
-    /// The credits that the released holds contained.
+    /// How many credits the released holds contained.
     pub credits: u64,
 }
 
 impl Store {
     /// Releases every expired hold, and removes idle accounts from the index. Parallel and
-    /// interrupted sweeps are safe, because every write is conditional. An account that can't be
-    /// read is skipped, and the sweep returns an error at the end.
+    /// interrupted sweeps are safe, because every write is conditional. If an account can't be
+    /// read, the sweep skips it and returns an error at the end.
     pub async fn sweep(&self, now: u64) -> Result<SweepReport> {
         let mut swept = SweepReport::default();
         let mut unreadable = None;
@@ -45,9 +46,9 @@ impl Store {
         }
     }
 
-    /// Reads a page of a sparse index. Its key is a Unix time in the attribute with the same name
-    /// as the index. Returns the accounts whose time isn't after `now`, and where the next page
-    /// begins.
+    /// Reads a page of a sparse index whose key is a Unix time, stored in the attribute with the
+    /// same name as the index. Returns the accounts whose time has come at `now`. Also returns
+    /// where the next page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,
@@ -90,8 +91,8 @@ impl Store {
             self.release_expired(key, &account.id, rid, held).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // If a reserve is applied in between, it adds a hold and leaves `due` unchanged. The next
-        // sweep inspects the account again.
+        // A reserve that is applied in between adds a hold but doesn't change `due`. The next sweep
+        // then inspects the account again.
         let update = match live.iter().map(|(_, held)| held.expires_at).min() {
             None => update("REMOVE due")
                 .condition("due = :due AND size(reservations) = :none")

@@ -10,8 +10,7 @@ use crate::store::{Result, Store, StoreError};
 use crate::values::limit::HOUR;
 use crate::values::{GUESSES_AN_HOUR, Limit};
 
-/// The number of wrong codes that a network may send in an hour. Several users may share the
-/// network.
+/// How many wrong codes a network may send in an hour. Several users may share a network.
 const FROM_NETWORK: u32 = 50;
 
 /// A guess at a voucher's code, with the counts that include it.

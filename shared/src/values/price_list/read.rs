@@ -1,4 +1,4 @@
-//! Reads a price list from JSON. Each reported problem contains its field.
+//! Reads a price list from JSON. Each reported problem names the field.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -10,17 +10,17 @@ use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
 
-/// The maximum number of models in a list.
+/// How many models a list can contain at most.
 const MODELS: usize = 50;
 
-/// The maximum number of providers for a model.
+/// How many providers a model can have at most.
 const VIA: usize = 5;
 
 /// The maximum length of a name, in characters.
 const NAME: usize = 64;
 
-/// The maximum length of a provider's name for a model, in characters. In Bedrock, the ARN of an
-/// inference profile has over 100 characters.
+/// The maximum length of a provider's name for a model, in characters. The ARN of a Bedrock
+/// inference profile is over 100 characters long.
 const PROVIDER_MODEL: usize = 256;
 
 /// The maximum length of the line about a model, in characters.
@@ -29,11 +29,11 @@ const ABOUT: usize = 200;
 /// The maximum length of a system prompt, in bytes.
 const SYSTEM_PROMPT: usize = 8192;
 
-/// The maximum length of a list as JSON, in bytes. DynamoDB limits an item to 400 KB. Without
-/// system prompts, a list is always shorter.
+/// The maximum length of a list as JSON, in bytes, because DynamoDB limits an item to 400 KB. Only
+/// system prompts can make a list this long.
 const LIST: usize = 262_144;
 
-/// The maximum price of a message. The price is charged up to 4,096 times for a long prompt, and
+/// The maximum price of a message. For a long prompt, the price is charged up to 4,096 times, and
 /// the product must be below [`Credits::MAX`].
 const PRICE: u64 = 200_000_000;
 
@@ -41,7 +41,7 @@ const PRICE: u64 = 200_000_000;
 /// [`Credits::MAX`].
 const RATE: u64 = 10_000_000_000;
 
-/// The maximum number of model tokens in an answer, as for the setting `AI_MAX_TOKENS`.
+/// The maximum number of model tokens in an answer, as for the `AI_MAX_TOKENS` setting.
 const MOST: u64 = 65_536;
 
 /// The maximum number of model tokens in a picture.
@@ -50,7 +50,7 @@ const PICTURE: u64 = 1_000_000;
 /// The providers, by their names in `AI_PROVIDER`.
 const PROVIDERS: [&str; 4] = ["openai", "openai2", "bedrock", "echo"];
 
-/// The provider for tests. No error message mentions it.
+/// The provider for tests, which error messages don't mention.
 const SCRIPTED: &str = "scripted";
 
 impl PriceList {
@@ -290,7 +290,7 @@ impl Problems {
         number
     }
 
-    /// Returns an object's fields, and notes fields that don't exist.
+    /// Returns an object's fields, and reports unknown fields as problems.
     fn object<'v>(
         &mut self,
         value: &'v Value,
@@ -347,7 +347,7 @@ mod tests {
         })
     }
 
-    /// Changes the value at this pointer, and returns the fields with problems.
+    /// Reads the list with this value at `pointer`, and returns the fields with problems.
     fn fields(pointer: &str, value: Value) -> Vec<String> {
         let mut changed = list();
         *changed.pointer_mut(pointer).unwrap() = value;

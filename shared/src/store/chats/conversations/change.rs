@@ -1,4 +1,4 @@
-//! Changes of a conversation by its owner: the title, the instructions, and the pin.
+//! Changes that a conversation's owner makes: title, instructions, and pin.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
@@ -8,10 +8,10 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// The maximum number of attempts to unpin a conversation while chats use it.
+/// How often unpinning a conversation is attempted while chats use it.
 const UNPINNINGS: usize = 10;
 
-/// A change of a conversation. At least one field is set; `None` leaves a field unchanged.
+/// A change to a conversation. At least one field is set; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationChange {
     /// The new title.

@@ -10,25 +10,25 @@ use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 use crate::values::limit::{DAY, HOUR};
 
-/// How many times a write to a count is tried while other log-ins change the count.
+/// How many times a write to a count is attempted while other log-ins change the count.
 const TURNS: u32 = 5;
 
-/// The number of minutes in a day.
+/// How many minutes a day has.
 const MINUTES: u32 = 1440;
 
-/// The pace at which attempts are admitted. Some are admitted immediately, the following ones at
-/// regular intervals. After a day without an attempt, the count starts again.
+/// The pace at which attempts are admitted. The first attempts are admitted immediately, and
+/// further attempts at regular intervals. After a day without an attempt, the count starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// The number of attempts that are admitted without a pause.
+    /// How many attempts are admitted without a pause.
     free: u32,
-    /// The number of further attempts that are admitted, spread evenly over a day.
+    /// How many further attempts are admitted, spread evenly over a day.
     more: u32,
 }
 
 impl Pace {
-    /// Returns the pace for unknown clients that use the same login (a username or an address). The
-    /// paces for an account's username, for its address and for its owner ([`Pace::owner`]) add up
+    /// Returns the pace for unknown clients that use the same login (a username or an address). For
+    /// each account, the paces for its username, its address and its owner ([`Pace::owner`]) add up
     /// to `most` attempts a day.
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
@@ -42,9 +42,9 @@ impl Pace {
     }
 
     /// Returns the pace for a client that logged in before. Many attempts are free, because
-    /// successful log-ins also count while they are in progress, and programs start many log-ins at
-    /// the same time. After the free attempts, one attempt a minute is admitted. The account's
-    /// owner may share an IP address with an attacker, and must not wait longer.
+    /// successful log-ins also count while they are in progress, and programs may start many
+    /// log-ins at the same time. After that, one attempt a minute is admitted, so that an owner who
+    /// shares an IP address with an attacker doesn't have to wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -62,7 +62,7 @@ impl Pace {
         self.free + self.more
     }
 
-    /// Returns the pause between two attempts after the free attempts, in seconds.
+    /// Returns the pause between two attempts once the free attempts are used up, in seconds.
     fn pause(self) -> u64 {
         DAY.div_ceil(u64::from(self.more.max(1)))
     }
@@ -74,13 +74,13 @@ pub(super) struct Count {
     /// The ids of free attempts that failed or are in progress.
     #[serde(default)]
     pub(super) tries: BTreeSet<String>,
-    /// The id of the latest attempt after the free attempts.
+    /// The id of the latest attempt that was admitted after a pause.
     #[serde(default)]
     pub(super) latest: String,
-    /// The Unix time from which another attempt is admitted after the free attempts.
+    /// The Unix time from which another attempt is admitted once the free attempts are used up.
     #[serde(default)]
     pub(super) opens_at: u64,
-    /// The Unix time at which the count is reset, unless another attempt is counted before.
+    /// The Unix time at which the count is reset, unless another attempt is counted before then.
     #[serde(default)]
     pub(super) forgotten: u64,
     /// The networks from which clients have logged in with this login:
@@ -95,13 +95,13 @@ pub(super) struct Count {
 /// The outcome of counting an attempt.
 #[derive(Debug)]
 pub(super) enum CountOutcome {
-    /// The attempt is admitted. `before` is the count without the attempt.
+    /// The attempt is admitted. `before` is the count without it.
     In { slot: Slot, before: Count },
     /// The attempt is refused. The next attempt is admitted after `reset` seconds.
     Full { reset: u64, known: BTreeSet<String> },
 }
 
-/// The way in which an attempt is added to a count that was just read.
+/// How an attempt is added to a count.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
     /// The attempt is one of the free attempts.
@@ -113,7 +113,7 @@ enum Admission {
 }
 
 impl Count {
-    /// Returns the way in which the next attempt is admitted. `None` if it is refused.
+    /// Returns how the next attempt is admitted. `None` if it is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// A write that adds an attempt to a count, if the count still allows this admission. `seen` is
-    /// the count as just read.
+    /// the count, which must be freshly read.
     fn take(
         &self,
         admission: Admission,
@@ -229,7 +229,7 @@ impl Store {
     }
 
     /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
-    /// of seconds until the next hour.
+    /// of seconds until the next hour begins.
     pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
@@ -259,7 +259,7 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // This attempt must not change the time at which other failures are forgotten.
+        // This attempt must not change when other failures are forgotten.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {
@@ -288,8 +288,8 @@ impl Store {
         self.send(&update).await.map(drop)
     }
 
-    /// Resets the count and records the known networks, if this attempt is the only one in the
-    /// count. Otherwise changes nothing and returns `false`.
+    /// Resets the count and records the known networks, if the count contains only this attempt.
+    /// Otherwise changes nothing and returns `false`.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
