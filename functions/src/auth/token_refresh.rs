@@ -37,8 +37,8 @@ struct Body {
     refresh: Option<String>,
 }
 
-/// Advances the session by one conditional write, at the same time as it reads the account. An
-/// outdated token ends its session, because a thief may have a copy of it.
+/// Advances the session with one conditional write, and reads the account in parallel. An outdated
+/// token ends its session, because a thief may have a copy of the token.
 #[utoipa::path(
     post,
     path = super::path::token_refresh,
