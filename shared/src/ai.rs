@@ -174,9 +174,10 @@ impl Ai {
     /// connection to the provider is closed, and the text delivered so far also becomes the answer.
     ///
     /// # Errors
-    /// If all providers fail, returns the last one's failure. A refusal is returned only if every
-    /// called provider refused a feature of the prompt. Returns [`Failure::Stopped`] if the prompt
-    /// is short, the answer is streamed, and `stop` completes before any part of it was delivered.
+    /// If all providers fail, returns the last provider's failure. A refusal is returned only if
+    /// every called provider refused a feature of the prompt. Returns [`Failure::Stopped`] if the
+    /// prompt is short, the answer is streamed, and `stop` completes before any part of it was
+    /// delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -461,7 +462,7 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // No part of the answer to a short prompt was delivered, so there is no answer.
+        // The prompt is short and no part of the answer was delivered, so the chat isn't charged.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;

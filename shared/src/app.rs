@@ -217,7 +217,7 @@ pub struct HistoryApp {
 extends!(HistoryApp, app: App);
 
 impl HistoryApp {
-    /// Returns the period that can contain data.
+    /// Returns the period for which the store may contain data.
     ///
     /// # Errors
     /// Returns the errors of [`Cached::current`].

@@ -66,7 +66,7 @@ impl<V: Cacheable> Cached<V> {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Returns the same cache with another connection to the same store.
+    /// Returns the same cache with a different connection to the store.
     #[must_use]
     pub fn over(&self, store: Store) -> Self {
         Self { store, ..self.clone() }

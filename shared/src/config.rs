@@ -75,7 +75,7 @@ pub(crate) const HEADER_LIMIT: usize = 8192;
 pub struct Config {
     /// The names of the five tables.
     pub tables: Tables,
-    /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
+    /// `DYNAMODB_ENDPOINT`: DynamoDB's URL, or `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<ServiceUrl>,
     /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,

@@ -119,7 +119,7 @@ pub enum TokenFault {
     Unknown,
     /// The token has expired.
     Expired,
-    /// The token's type isn't the one that the endpoint needs.
+    /// The endpoint needs a different type of token.
     OtherType,
     /// The refresh token's session has ended, or a later refresh token has replaced it.
     Ended,

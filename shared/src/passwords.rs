@@ -84,10 +84,10 @@ pub struct Passwords {
 pub enum Verdict {
     /// The password is wrong, or the account doesn't exist.
     Wrong,
-    /// The password is right.
+    /// The password is correct.
     Right,
-    /// The password is right, and a new hash should replace the stored hash, which is weaker or was
-    /// imported.
+    /// The password is correct, but the stored hash is weak or was imported, so a new hash should
+    /// replace it.
     Outdated,
 }
 

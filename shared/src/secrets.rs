@@ -24,7 +24,7 @@ const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secret
 /// retried, in seconds.
 const AGAIN: u64 = 60;
 
-/// The minimum time before a refusal causes another read if the last read failed, in seconds.
+/// The minimum time between a failed read and the next read due to a refusal, in seconds.
 const SOON: u64 = 5;
 
 /// Why a secret can't be read or replaced. The message doesn't contain the secret.

@@ -18,11 +18,11 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// How many times the first page is read at most. It is read again if the account changes during
-/// the read.
+/// The maximum number of attempts to read the first page. It is read again if the account changes
+/// during the read.
 const READINGS: usize = 10;
 
-/// How many rows a request reads at most just to compute a balance or totals.
+/// The maximum number of rows that a request reads just to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -93,7 +93,7 @@ pub struct Statement {
     next: Option<String>,
 }
 
-/// Ledger entries as they were read, newest first.
+/// Ledger entries, newest first, with the account and the balance.
 struct Rows {
     /// The account. It was read together with the entries.
     account: Account,

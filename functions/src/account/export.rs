@@ -57,8 +57,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The schema of the document: all of an account's data, with the fields of [`Head`] first,
-/// followed by the lists, newest first.
+/// The schema of the document, which contains all of an account's data: the fields of [`Head`],
+/// followed by the lists. Each list is sorted newest first.
 #[derive(Debug)]
 pub struct Export;
 

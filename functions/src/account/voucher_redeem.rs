@@ -34,7 +34,7 @@ struct Body {
     code: Option<String>,
 }
 
-/// Counts the attempt as a guess before it looks up the code. Grants the tokens in one transaction,
+/// Counts the attempt as a guess, and then looks up the code. Grants the tokens in one transaction,
 /// which also counts the use of the code.
 #[utoipa::path(
     post,

@@ -156,7 +156,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// The messages that a request asks for.
+/// The messages that a request selects.
 struct ChatQuery {
     user: Option<String>,
     chat: Option<ChatKey>,

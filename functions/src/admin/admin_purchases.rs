@@ -30,7 +30,7 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
-/// How often a request with `state` reads a hundred orders.
+/// How many times a request with `state` may read a hundred orders.
 const READS: usize = 5;
 
 /// Reads the orders' ids from an index, then the orders with strong consistency, and then the

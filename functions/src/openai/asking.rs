@@ -15,8 +15,8 @@ use shared::{App, Error, Reply, Request, Result, auth};
 
 use crate::openai::CompletionApp;
 
-/// How the clients of one API call the AI. A value contains the request's options that determine
-/// the form of the answer.
+/// The API through which some clients call the AI. A value contains those options of a request that
+/// determine the form of the answer.
 ///
 /// To add a dialect, create a folder with an endpoint's file, which calls [`answer`], and a type
 /// that implements this trait:
@@ -70,7 +70,7 @@ pub(crate) trait AnswerWriter: Send {
     fn fail(&mut self, error: &Error) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// The model, the message and the whole prompt of a request.
+/// The parts of a request: the model, the message and the whole prompt.
 pub(crate) struct Asked {
     pub(crate) model: Option<String>,
     pub(crate) message: Message,

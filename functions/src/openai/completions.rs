@@ -1,8 +1,8 @@
 //! `POST /v1/chat/completions` - a message in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
-//! In: an API key or an access token, and `messages`, of which the history shows the user's last
-//! one. These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
+//! In: an API key or an access token, and `messages`. The history shows the user's last message.
+//! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
 //! `response_format`, and the older `functions` and `function_call`. `model` chooses a model from
 //! the price list; without a list, the operator's settings determine the model. `n` above 1 and

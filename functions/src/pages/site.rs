@@ -1,9 +1,10 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. They contain no data, and call
-//! the API like every other client. The binary embeds the pages' files from `site/`. All links are
-//! relative, so the pages work under a stage, under a custom domain and on the local server.
+//! The pages are the chat, the administration and the documentation. They don't contain any data,
+//! and call the API like every other client. The binary embeds the pages' files from `site/`. All
+//! links are relative, so the pages work under a stage, under a custom domain and on the local
+//! server.
 
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};

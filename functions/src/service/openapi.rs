@@ -7,8 +7,8 @@
 //!
 //! Five extensions in the endpoints' descriptions are instructions for this file. It removes them
 //! from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may also
-//! be a form. `x-gives` lists the values in the reply that other requests need; the reply's links
-//! are made from it. `x-narrow` adds constraints to the body. `x-status` says that the operator
+//! be a form. `x-gives` lists the values in the reply that other requests need; it is converted to
+//! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
 //! chooses the reply's status. The document itself contains one extension, `x-price`, which the
 //! documentation page shows: the price of a message if there is no price list, in tokens.
 
@@ -310,8 +310,8 @@ fn with_form(operation: &mut Map<String, Value>) {
     }
 }
 
-/// Sets the status of the reply to a message to the one that the operator has chosen. Applies to
-/// operations that contain `x-status`.
+/// If the operation contains `x-status`, gives its successful reply the status that the operator
+/// has chosen.
 fn with_status(operation: &mut Map<String, Value>, statuses: ClientStatuses) {
     if operation.remove("x-status").is_some()
         && let Some(Value::Object(replies)) = operation.get_mut("responses")

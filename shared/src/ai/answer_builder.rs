@@ -391,7 +391,7 @@ impl<'l> AnswerBuilder<'l> {
             (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
         };
         let closed = cut.is_some() && self.ended.is_none();
-        // No client can run a function without its name.
+        // Without the name, clients couldn't run the function.
         if cut.is_none() && self.calls.iter().any(|builder| builder.call.name.is_empty()) {
             return Err(self.failed(Failure::failed("a function call without a name"), prompt));
         }

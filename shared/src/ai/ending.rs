@@ -26,7 +26,7 @@ const WORDS: &[(&str, Ending)] = &[
     // OpenAI, Azure, xAI, Groq (https://platform.openai.com/docs/api-reference/chat/object)
     ("length", LENGTH),
     ("content_filter", FILTER),
-    // OpenAI's responses, whose status some servers send as the reason
+    // OpenAI's Responses API; some servers send a response's status as the reason
     // (https://platform.openai.com/docs/api-reference/responses/object)
     ("incomplete", LENGTH),
     ("max_output_tokens", LENGTH),

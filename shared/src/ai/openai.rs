@@ -35,8 +35,8 @@ use crate::secrets::{Bearer, CachedSecret};
 /// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
 
-/// How many bytes of a reply are read at most for each byte of the answer. The JSON around a piece
-/// of a few characters may be several hundred bytes long.
+/// The maximum number of bytes that are read from a reply for each byte of the answer. The JSON
+/// around a piece of a few characters may be several hundred bytes long.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {

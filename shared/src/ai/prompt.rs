@@ -38,7 +38,7 @@ pub struct Prompt {
     pub top_p: Option<f64>,
     /// The maximum number of model tokens in the answer, if it is less than the settings allow.
     pub max_tokens: Option<u32>,
-    /// The stop sequences, before which the answer ends.
+    /// The stop sequences. The answer ends before the first of them.
     pub stop: Vec<String>,
     /// The functions that the model may call.
     pub tools: Vec<Tool>,

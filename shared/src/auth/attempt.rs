@@ -6,7 +6,7 @@ use crate::store::Attempt;
 use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
 
-/// The account at whose password an attempt is made, if it exists.
+/// The account that a password attempt is for, if it exists.
 pub enum PasswordOwner {
     /// The account with this login.
     Account(Box<Account>),

@@ -1,6 +1,6 @@
-//! Signed calls to AWS services with JSON APIs, for services of which Farebox needs only one or two
-//! operations. An SDK crate contains all of a service's operations, and needs up to two minutes of
-//! processor time to compile.
+//! Signed calls to AWS services with JSON APIs. Farebox needs only one or two operations of each of
+//! these services. An SDK crate contains all of a service's operations, and needs up to two minutes
+//! of processor time to compile.
 //!
 //! The SDK's runtime performs these calls, as it does for DynamoDB: it signs each attempt
 //! ([Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)),

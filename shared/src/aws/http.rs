@@ -31,7 +31,7 @@ pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 /// Returns a client that trusts certificates that are signed under these root certificates.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let tls = ClientConfig::builder_with_provider(Arc::new(provider))

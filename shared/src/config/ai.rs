@@ -143,7 +143,7 @@ impl AiConfig {
     /// Reads the settings of the AI.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             providers: settings.ai_providers()?,
@@ -166,7 +166,7 @@ impl AiConfig {
     /// This function is for endpoints that don't call providers.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
         settings.ai_models()
     }
@@ -219,7 +219,7 @@ impl CatalogConfig {
     /// Reads the settings.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             models: settings.ai_models()?,

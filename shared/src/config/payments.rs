@@ -26,7 +26,7 @@ impl StripeMode {
     }
 }
 
-/// The settings for the client for Stripe's API.
+/// The settings for calling Stripe's API.
 #[derive(Clone, Debug)]
 pub struct StripeConfig {
     /// `STRIPE_URL`: the URL of Stripe's API, without a trailing slash.

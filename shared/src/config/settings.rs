@@ -176,7 +176,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads the URL of DynamoDB. The error doesn't contain the value, which may include a secret.
+    /// Reads DynamoDB's URL. The error doesn't contain the value, which may include a secret.
     pub(super) fn endpoint(&self, setting: Text) -> Result<Option<ServiceUrl>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };

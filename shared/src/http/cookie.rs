@@ -8,9 +8,9 @@
 //! gets the tokens, but not the key, because `localStorage` belongs to one origin.
 //!
 //! Cookies are read only in requests with `X-Refresh-Token`. Only pages of the same origin can send
-//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If another site
-//! makes a browser send a request with cookies, the cookies are ignored, because the request lacks
-//! `X-Refresh-Token`.
+//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If a different
+//! site makes a browser send a request with cookies, the cookies are ignored, because the request
+//! lacks `X-Refresh-Token`.
 
 use std::net::IpAddr;
 

@@ -16,7 +16,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json;
 
 const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The content security policy of the page, which has no script.
+/// The content security policy of the 404 page. The page doesn't contain scripts.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

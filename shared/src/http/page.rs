@@ -20,7 +20,7 @@ pub fn invalid_limit() -> Error {
     Error::field("limit", format!("A page can have 1 to {LARGEST_PAGE} items."))
 }
 
-/// The page that a request asks for, as its query parameters describe it.
+/// The page that a request's query parameters describe.
 ///
 /// Until [`Paging::prove`] accepts the cursor, it may be forged. An endpoint may nevertheless read
 /// the page and the account in parallel, because every position is within the data that the caller

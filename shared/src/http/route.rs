@@ -70,9 +70,9 @@ pub fn pattern<'p>(
     literal.or_else(|| patterns.find(|pattern| matches(pattern, path)))
 }
 
-/// Returns the undecoded values of `pattern`'s parameters in `path`, or `None` if the path doesn't
-/// match. A parameter matches one non-empty segment; a greedy parameter matches all remaining
-/// segments.
+/// Returns the values that `pattern`'s parameters have in `path`, without decoding them, or `None`
+/// if the path doesn't match. A parameter matches one non-empty segment; a greedy parameter matches
+/// all remaining segments.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = without_slash(path);
     if !matches(pattern, path) {

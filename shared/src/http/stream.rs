@@ -100,7 +100,7 @@ impl Body {
         Self::Pieces(Box::pin(pieces.inspect(log)))
     }
 
-    /// Runs the body's writer within a trace. When the body ends, ends the trace and sends it.
+    /// Runs the body's writer as part of a trace. When the body ends, ends the trace and sends it.
     pub(crate) async fn traced(self, trace: Trace, root: Root) -> Self {
         let mut ending = Ending { trace, root: Some(root) };
         let Self::Pieces(pieces) = self else {

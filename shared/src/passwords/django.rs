@@ -47,7 +47,7 @@ const SCRYPT_FRAME: u64 = 16;
 /// store.
 const BCRYPT_HASH: usize = 23;
 
-/// How many bytes of a password bcrypt reads at most.
+/// The maximum number of bytes that bcrypt reads from a password.
 const BCRYPT_PASSWORD: usize = 72;
 
 /// The alphabet in which bcrypt writes its salt and its hash.
@@ -449,7 +449,7 @@ mod tests {
             assert_eq!(parse(n, r, p), Ok(()), "{n}, {r}, {p}");
         }
         for (n, r, p) in [
-            // A large p alone results in 128 MiB, and in seconds of PBKDF2.
+            // With a large p, a check needs 128 MiB, and several seconds for PBKDF2.
             (2, 8, 131_072),
             (2, 8, 65_000),
             (2, 131_072, 8),

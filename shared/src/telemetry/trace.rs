@@ -144,7 +144,7 @@ pub struct Root {
 
 impl Root {
     /// Creates the span for a run that is started by a schedule or a stream. `trigger` is the kind
-    /// of event that started the run, and `failure` is the code if the run failed.
+    /// of event that started the run. If the run failed, `failure` is the failure's code.
     pub fn of_work(function: &str, trigger: &str, failure: Option<&str>) -> Self {
         let mut attributes = vec![("faas.trigger", trigger.into())];
         attributes.extend(failure.map(|code| ("error.type", code.into())));
@@ -195,8 +195,8 @@ impl Trace {
         &self.0.id
     }
 
-    /// Adds a span for a call to a different service. The span ends now. `failure` is the code if
-    /// the call failed.
+    /// Adds a span for a call to a different service. The span ends now. If the call failed,
+    /// `failure` is the failure's code.
     pub fn call(
         &self,
         name: String,

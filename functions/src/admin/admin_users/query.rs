@@ -30,7 +30,7 @@ const ANYWHERE: &str = "anywhere";
 /// The maximum length of a search string, in characters.
 const SEARCH_LENGTH: usize = 254;
 
-/// The users that a request asks for.
+/// The users that a request selects, and how they are listed.
 #[derive(Default, PartialEq)]
 pub(super) struct UserQuery<'r> {
     /// The search string.

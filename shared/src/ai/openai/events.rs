@@ -142,7 +142,7 @@ mod tests {
                 "event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n",
                 &["add=73857293", "remove=2153"],
             ),
-            // An event without data has no effect, and its name is dropped.
+            // An event without data is ignored, and its name is dropped.
             ("event: error\n\ndata: a\n\n", &["=a"]),
             ("data\n\ndata\ndata\n\n", &["=", "=\n"]),
             // If an event contains two names, the last one counts.

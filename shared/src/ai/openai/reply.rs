@@ -295,8 +295,8 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads a function call or a part of one. `place` is the call's index in the reply. It
-    /// replaces the call's number, which whole replies and some servers omit.
+    /// Reads a whole function call, or a part of a streamed call. `place` is the call's index in
+    /// the reply. It replaces the call's number, which whole replies and some servers omit.
     fn read_call(
         &mut self,
         call: &Object<'_>,

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use crate::aws;
 use crate::aws::http::Https;
 
-/// How long an invocation waits at most until its spans are sent. A collector on the same machine
-/// needs about a millisecond.
+/// The maximum time that an invocation waits for its spans to be sent. A collector on the same
+/// machine needs about a millisecond.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// The time-out for sending spans. Lambda freezes a function's process between two invocations.
@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The maximum number of concurrent requests to the collector.
 const AT_ONCE: usize = 16;
 
-/// How many bytes of the collector's reply are read at most. The connection can be reused only
-/// after the reply is read.
+/// The maximum number of bytes that are read from the collector's reply. The connection can be
+/// reused only after the reply is read.
 const REPLY: usize = 65_536;
 
 /// A function that posts a body. It is boxed, so that binaries without traces, such as the one that
