@@ -1,5 +1,4 @@
-//! Endpoints for administrators. These endpoints accept an administrator's access token, but no API
-//! keys.
+//! Endpoints for administrators. They accept an administrator's access token, but not API keys.
 
 pub mod admin_adjustment;
 pub mod admin_api_keys;

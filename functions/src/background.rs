@@ -20,11 +20,12 @@ pub struct Background {
     pub name: &'static str,
     /// The Lambda function.
     pub lambda: Lambda,
-    /// The names of the settings that the function reads, besides the settings of every function.
+    /// The names of the settings that the function reads, in addition to those that every function
+    /// reads.
     pub settings: &'static [Names],
 }
 
-/// Defines the table of background functions from their names and the types of their parameters.
+/// Defines the table of background functions from their names and parameter types.
 macro_rules! rows {
     ($($name:ident($needs:ty);)+) => {
         /// The background functions.

@@ -1,4 +1,4 @@
-//! Messages to the AI, and the conversations that they belong to.
+//! Endpoints for messages to the AI and for conversations.
 
 pub mod chat;
 pub mod chat_delete;

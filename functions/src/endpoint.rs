@@ -1,5 +1,5 @@
-//! A uniform type for endpoints, so that one table can hold endpoints whose handlers have different
-//! parameters. Servers that run every endpoint in one process use this table.
+//! A uniform type for endpoints whose handlers have different parameters, so that one table can
+//! list them all. Servers that run every endpoint in one process use this table.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -16,10 +16,10 @@ use crate::ROUTES;
 use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
-/// that its routes share, such as their format of failures
-/// ([`Route::without_path`](shared::http::Route::without_path)). After a row's routes, `=>` lists
-/// the functions in the endpoint's file that describe the endpoint's other routes. The function
-/// `handle` describes the first route.
+/// that its routes share, such as the failure format
+/// ([`Route::without_path`](shared::http::Route::without_path)). The function `handle` describes a
+/// row's first route. For each further route, the list after `=>` names a function in the
+/// endpoint's file that describes it.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -56,7 +56,7 @@ macro_rules! endpoints {
             $($group => { $($name: $($method $path),+ $(=> $($more),+)?;)+ })+
         }
 
-        /// The first path of each endpoint, under which the OpenAPI document describes it.
+        /// Each endpoint's first path. The OpenAPI document describes the endpoint under this path.
         #[allow(non_upper_case_globals)]
         pub(crate) mod path {
             #[allow(unused_imports)]
@@ -90,17 +90,18 @@ pub struct Endpoint {
     pub name: &'static str,
     /// The Lambda function.
     pub lambda: Lambda,
-    /// The names of the settings that the endpoint reads, besides the settings of every function.
+    /// The names of the settings that the endpoint reads, in addition to those that every function
+    /// reads.
     pub settings: &'static [Names],
-    /// Whether this endpoint publishes the public key with which other endpoints verify JWTs.
-    /// Endpoints that publish the public key must start before all other endpoints.
+    /// Whether this endpoint publishes the public key with which other endpoints verify JWTs. Such
+    /// endpoints must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }
 
 impl Endpoint {
     /// # Errors
-    /// Fails if a setting is invalid, or a connection can't be set up.
+    /// Returns an error if a setting is invalid or a connection can't be set up.
     pub async fn start(
         &self,
         settings: &Settings<'_>,
@@ -139,7 +140,7 @@ impl Function {
         edge::answer(ROUTES, |req| self.handler.call(req), edge, traces, req).await
     }
 
-    /// Returns the handler's first parameter if its type is `A`.
+    /// Returns the handler's first parameter if it is of type `A`.
     pub fn needs<A: 'static>(&self) -> Option<&A> {
         self.handler.needs().downcast_ref()
     }
@@ -149,7 +150,7 @@ impl Function {
         self.handler.app()
     }
 
-    /// Returns this endpoint with another `App` in the handler's first parameter.
+    /// Returns this endpoint with a different `App` in the handler's first parameter.
     pub fn with_app(&self, app: App) -> Self {
         let (edge, traces) = (self.edge.clone(), app.traces.clone());
         Self { edge, traces, handler: self.handler.with_app(app) }
@@ -191,8 +192,8 @@ impl<A: HandlerState, F: Future<Output = Reply> + Send + 'static> Handler for Bo
     }
 }
 
-/// Makes an endpoint's row. The type of the handler's first parameter decides which settings and
-/// connections the endpoint gets.
+/// Creates an endpoint's row. The type of the handler's first parameter determines which settings
+/// and connections the endpoint gets.
 pub(crate) const fn row<A: HandlerState, F>(
     module: &'static str,
     name: &'static str,

@@ -1,13 +1,13 @@
-//! The replies that the gateway itself sends. `cargo xtask generate` writes them into
-//! `template.yaml`, and the local gateway sends those that it needs.
+//! The replies that API Gateway itself sends. `cargo xtask generate` writes them into
+//! `template.yaml`, and the local gateway sends the same replies where it needs them.
 
-/// A reply from the gateway itself, in the form of a function's reply.
+/// A reply that the gateway itself sends, in the same form as a function's reply.
 #[derive(Debug)]
 pub struct Refusal {
     /// The kind of reply in API Gateway
     /// ([kinds](https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html)).
     pub kind: &'static str,
-    /// The status. `None` for the kind that covers refusals with different statuses.
+    /// The status, or `None` for the kind that covers refusals with different statuses.
     pub status: Option<u16>,
     /// The status in words.
     pub title: &'static str,
@@ -15,7 +15,7 @@ pub struct Refusal {
     pub detail: &'static str,
     /// The code for programs.
     pub code: &'static str,
-    /// The seconds after which a retry makes sense.
+    /// The number of seconds after which a retry may succeed.
     pub retry_after: Option<u32>,
 }
 
@@ -29,8 +29,8 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("Referrer-Policy", "no-referrer"),
 ];
 
-/// The reply for refusals without a specific reply. API Gateway keeps the status of each refusal,
-/// so the sentence must be true for all of them.
+/// The reply for all refusals that don't have a specific reply. API Gateway keeps each refusal's
+/// own status, so the sentence must be true for all of them.
 pub const REFUSED: Refusal = Refusal {
     kind: "DEFAULT_4XX",
     status: None,
@@ -64,7 +64,7 @@ pub const BLOCKED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// The reply if a function failed, or didn't answer in time.
+/// The reply if a function fails or doesn't answer in time.
 pub const UNAVAILABLE: Refusal = Refusal {
     kind: "DEFAULT_5XX",
     status: Some(503),
@@ -75,10 +75,11 @@ pub const UNAVAILABLE: Refusal = Refusal {
     retry_after: Some(5),
 };
 
-/// The reply to a method or path without a function, in a request with an `Authorization` header.
+/// The reply to a request with an `Authorization` header whose method or path isn't served by any
+/// function.
 pub const NOT_FOUND_WITH_TOKEN: Refusal = Refusal { kind: "INVALID_SIGNATURE", ..NOT_FOUND };
 
-/// The reply to a method or path without a function.
+/// The reply to a request whose method or path isn't served by any function.
 pub const NOT_FOUND: Refusal = Refusal {
     kind: "MISSING_AUTHENTICATION_TOKEN",
     status: Some(404),

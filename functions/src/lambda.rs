@@ -1,7 +1,7 @@
-//! How AWS runs a function, and what the function may do there.
+//! How AWS runs a function, and the permissions that it gives the function.
 //!
-//! Each function's file contains these facts as the constant `LAMBDA`. `cargo xtask generate`
-//! writes them into `template.yaml`. No function's binary contains them.
+//! Each function's file declares these facts in the constant `LAMBDA`. `cargo xtask generate`
+//! writes them into `template.yaml`. The functions' binaries don't contain them.
 
 #[macro_use]
 pub mod permit;
@@ -18,20 +18,20 @@ pub struct Lambda {
     /// True if a new version first gets a share of the requests, and is rolled back if an alarm
     /// fires. API Gateway then calls the function's alias `live`.
     pub canary: bool,
-    /// The time-out in seconds. `None` for the time-out of most functions.
+    /// The time-out in seconds, or `None` for the usual time-out.
     pub timeout: Option<u32>,
-    /// The memory in MB, which also determines the function's share of a processor. `None` for the
-    /// memory of most functions.
+    /// The memory in MB, which also determines the function's share of a processor, or `None` for
+    /// the usual memory.
     pub memory: Option<u32>,
-    /// The parameter with the function's reserved concurrency.
+    /// The template parameter that sets the function's reserved concurrency.
     pub concurrency: Option<&'static str>,
     /// True if API Gateway streams the reply.
     pub streams: bool,
     /// True if the function's routes accept only `AccountRate` requests per second.
     pub throttled: bool,
-    /// The trigger of a function without routes.
+    /// What invokes the function, if it doesn't have routes.
     pub trigger: Option<Trigger>,
-    /// The permissions in the store and at AWS.
+    /// The permissions for the store and for AWS services.
     pub permits: &'static [Permit],
 }
 
@@ -63,8 +63,8 @@ impl Schedule {
         })
     }
 
-    /// Returns the schedule in EventBridge's form
-    /// ([forms](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html)).
+    /// Returns the schedule as an EventBridge [rate
+    /// expression](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html).
     pub const fn rate(self) -> &'static str {
         match self {
             Self::FiveMinutes => "rate(5 minutes)",
@@ -73,8 +73,8 @@ impl Schedule {
         }
     }
 
-    /// Returns the logical id of the rule in the template. The id must not change, because a new
-    /// rule would begin a new interval.
+    /// Returns the rule's logical id in the template. The id must not change, because a new rule
+    /// would begin a new interval.
     pub const fn rule(self) -> &'static str {
         match self {
             Self::FiveMinutes => "SweepFunctionOften",
@@ -85,7 +85,7 @@ impl Schedule {
 }
 
 impl Lambda {
-    /// A function with the usual time-out and memory, and without permissions at AWS.
+    /// Creates a function with the usual time-out and memory, and without permissions.
     pub const fn new(about: &'static str) -> Self {
         Self {
             about,
@@ -100,8 +100,8 @@ impl Lambda {
         }
     }
 
-    /// Moves requests to a new version step by step, because money, log-ins or most requests depend
-    /// on this function.
+    /// Shifts requests to a new version step by step, because money, log-ins or most requests
+    /// depend on this function.
     pub const fn canary(self) -> Self {
         Self { canary: true, ..self }
     }
@@ -117,13 +117,13 @@ impl Lambda {
         Self { memory: Some(megabytes), ..self }
     }
 
-    /// Gives the function a whole processor, and the reserved concurrency of the functions that
-    /// hash passwords.
+    /// Gives the function a whole processor, and the reserved concurrency for functions that hash
+    /// passwords.
     pub const fn hashes_passwords(self) -> Self {
         Self { memory: Some(1769), concurrency: Some("HashConcurrency"), ..self }
     }
 
-    /// Gives the function the reserved concurrency of the functions that ask the AI.
+    /// Gives the function the reserved concurrency for functions that call the AI.
     pub const fn asks_ai(self) -> Self {
         Self { concurrency: Some("AskConcurrency"), ..self }
     }
@@ -133,13 +133,14 @@ impl Lambda {
         Self { streams: true, ..self.timeout(seconds) }
     }
 
-    /// Limits the function's routes to the parameter `AccountRate`, because they are expensive.
+    /// Limits the rate of requests to the function's routes to the parameter `AccountRate`, because
+    /// the routes are expensive.
     pub const fn throttled(self) -> Self {
         Self { throttled: true, ..self }
     }
 
-    /// Invokes the function by a schedule. Lambda doesn't retry a failed run, because the next one
-    /// begins the same work.
+    /// Invokes the function on a schedule. Lambda doesn't retry a failed run, because the next run
+    /// does the same work.
     pub const fn scheduled(self, schedule: Schedule) -> Self {
         Self { trigger: Some(Trigger::Schedule(schedule)), ..self }
     }

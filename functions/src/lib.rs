@@ -1,10 +1,10 @@
-//! The endpoints of the API and the functions that run in the background. Each endpoint or function
-//! is one file and one Lambda binary.
+//! The API's endpoints and the background functions. Each of them is one file and one Lambda
+//! binary.
 //!
 //! Each folder is a room. The file with the folder's name contains a row for each endpoint in the
-//! room: the name, the methods and paths, and the format of failures. Each endpoint's own file
-//! contains its permissions. From both, `cargo xtask generate` writes binaries, events, the routes
-//! of `cargo lambda watch`, alarms, and the functions in `template.yaml`.
+//! room, with its name, methods, paths and failure format. Each endpoint's own file contains its
+//! permissions. From these files, `cargo xtask generate` writes binaries, events, the routes for
+//! `cargo lambda watch`, alarms, and the functions in `template.yaml`.
 
 #[macro_use]
 mod endpoint;
@@ -40,7 +40,7 @@ const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
 ];
 
 /// Every route, without the optional trailing slash. Each binary contains all routes, but serves
-/// one endpoint.
+/// only one endpoint.
 pub const ROUTES: &[Route] = &concat::<_, { length(ROUTES_OF_ROOMS) }>(ROUTES_OF_ROOMS);
 
 const ROUTES_OF_ROOMS: &[&[Route]] = &[

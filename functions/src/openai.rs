@@ -1,5 +1,5 @@
-//! The endpoints for OpenAI's clients, and the code that they share: settings, the steps of a
-//! request that asks the AI, and the functions, formats and messages in it.
+//! The endpoints for OpenAI's clients, and the code that these endpoints share: their settings, the
+//! steps of a request to the AI, and the functions, formats and messages in such a request.
 
 pub mod completions;
 pub mod models;
@@ -38,7 +38,7 @@ const fn v1(failures: FailureFormat) -> Route {
     Route { body_limit: BodyLimit::Conversation, ..Route::without_path(failures) }
 }
 
-/// An [`AiApp`], and the status of a reply to a caller with an empty balance.
+/// An [`AiApp`], together with the status that callers with an empty balance get.
 #[derive(Clone)]
 pub struct CompletionApp {
     asking: AiApp,
@@ -71,7 +71,7 @@ pub(crate) fn number_up_to(number: Option<f64>, most: f64) -> Result<Option<f64>
     }
 }
 
-/// Checks the limit of model tokens in an answer. Some clients send -1 for no limit.
+/// Validates the limit on an answer's model tokens. Some clients send -1 for no limit.
 pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
@@ -80,13 +80,13 @@ pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, Strin
     }
 }
 
-/// Returns the constraints of [`max_model_tokens`] for the OpenAPI document.
+/// Returns the constraints that [`max_model_tokens`] checks, for the OpenAPI document.
 pub(crate) fn model_token_limits() -> Value {
     json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })
 }
 
 /// Returns the schema of a field that is always null here, but may be a string on other servers.
-/// Generators of clients don't support a type that is only null.
+/// Client generators don't support a type that is only null.
 pub(crate) fn null() -> Object {
     Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
 }

@@ -1,5 +1,5 @@
-//! The pages for browsers, and the 404 for all unknown paths. The OpenAPI document doesn't list the
-//! pages.
+//! The pages for browsers, and the 404 reply for unknown paths. The OpenAPI document doesn't list
+//! the pages.
 
 pub mod not_found;
 pub mod site;

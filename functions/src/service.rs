@@ -1,5 +1,5 @@
-//! Endpoints that need no account: health, the OpenAPI document, Stripe's events, public keys,
-//! discovery.
+//! Endpoints that don't need an account: health, the OpenAPI document, Stripe's events, public
+//! keys, discovery.
 
 pub mod discovery;
 pub mod health;

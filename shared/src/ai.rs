@@ -1,7 +1,8 @@
-//! Asks the AI to answer a conversation, either as a whole or piece by piece.
+//! Calls AI providers to answer a conversation. The answer is delivered as a whole or piece by
+//! piece.
 //!
-//! Providers are called in the order of the settings until one answers. As soon as a listener has
-//! received a piece of an answer, no other provider is called.
+//! Providers are called in the order of the settings until one answers. Once a listener has
+//! received a piece of an answer, no further provider is called.
 
 mod answer;
 mod answer_builder;
@@ -47,7 +48,7 @@ use crate::ai::failure::Refusal;
 pub use crate::ai::failure::{AnswerFailure, Failure};
 use crate::ai::provider::Provider;
 
-/// The maximum time for opening a connection at the start.
+/// The maximum time for opening a connection when the function starts.
 const OPENING: Duration = Duration::from_secs(1);
 
 /// The configured providers. Cloning is cheap.
@@ -69,7 +70,7 @@ impl Ai {
     /// Secrets Manager.
     ///
     /// # Errors
-    /// Fails if an API key can't be read or a URL is invalid.
+    /// Returns an error if an API key can't be read or a URL is invalid.
     pub async fn connect(config: AiConfig, clock: &Clock) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
         for provider in &config.providers {
@@ -84,9 +85,9 @@ impl Ai {
         })
     }
 
-    /// Returns a copy for a model in the price list: with the model's providers in its order, its
-    /// maximum answer length, and its system prompt. Providers that the settings don't list are
-    /// left out.
+    /// Returns a copy for a model in the price list. The copy uses the model's providers in the
+    /// model's order, its maximum answer length, and its system prompt. Providers that aren't in
+    /// the settings are left out.
     #[must_use]
     pub fn through(&self, list: &PriceList, model: &Model) -> Self {
         let provider = |via: &Via| {
@@ -103,7 +104,7 @@ impl Ai {
         }
     }
 
-    /// Returns true if there is no provider to ask.
+    /// Returns true if there is no provider to call.
     pub fn has_no_provider(&self) -> bool {
         self.providers.is_empty()
     }
@@ -118,9 +119,9 @@ impl Ai {
         prompt.and_then(|prompt| prompt.max_tokens).unwrap_or(u32::MAX).min(self.most)
     }
 
-    /// Opens the connection to the first provider, so that the first chat doesn't wait for it.
-    /// Gives up after [`OPENING`], so that a provider that is down can't prevent a function from
-    /// starting.
+    /// Opens the connection to the first provider, so that the first chat doesn't have to wait for
+    /// it. Gives up after [`OPENING`], so that an unavailable provider can't prevent the function
+    /// from starting.
     pub async fn open(&self) {
         let Some(provider) = self.providers.first() else { return };
         if timeout(OPENING, provider.open()).await.is_err() {
@@ -128,16 +129,17 @@ impl Ai {
         }
     }
 
-    /// Reads the providers' API keys again if it's time. Call this beside other work.
+    /// Reads the providers' API keys again if they are due for renewal. Call this in parallel with
+    /// other work.
     pub async fn renew_keys(&self) {
         join_all(self.providers.iter().map(Provider::renew_key)).await;
     }
 
-    /// Checks whether a provider may be asked to answer this prompt.
+    /// Checks whether at least one provider may be called with this prompt.
     ///
     /// # Errors
-    /// Returns [`Error::PromptTooLong`] if the prompt is over the limit, and [`Error::Invalid`] if
-    /// no provider supports everything that the prompt demands.
+    /// Returns [`Error::PromptTooLong`] if the prompt exceeds the limit, and [`Error::Invalid`] if
+    /// no provider supports all features that the prompt uses.
     pub fn check(&self, prompt: &Prompt) -> Result<()> {
         let (bytes, most) = (prompt.size(), self.config.prompt_limit);
         if bytes > most {
@@ -149,7 +151,8 @@ impl Ai {
         self.capable(prompt).map(drop).map_err(Into::into)
     }
 
-    /// Returns the providers that support the prompt's demands, as far as is known before the call.
+    /// Returns the providers that support the prompt's features, as far as is known before the
+    /// call.
     fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
         let mut refused = None;
         let able = |provider: &&Provider| {
@@ -164,16 +167,17 @@ impl Ai {
         }
     }
 
-    /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
-    /// share of `patience` to begin an answer. A listener receives each piece immediately. When the
-    /// time is over or the answer reaches its maximum length, the text delivered so far becomes the
-    /// answer, [cut off](crate::values::CutReason). When `stop` completes, the connection to the
-    /// provider is closed, and the text delivered so far also becomes the answer.
+    /// Calls the providers until one answers, for at most `patience`. Each provider gets an equal
+    /// share of `patience` to begin an answer. A listener receives each piece immediately. If the
+    /// time runs out or the answer reaches its maximum length, the text delivered so far becomes
+    /// the answer, marked as [cut off](crate::values::CutReason). If `stop` completes, the
+    /// connection to the provider is closed, and the text delivered so far also becomes the answer.
     ///
     /// # Errors
-    /// Returns the last provider's failure. A refusal is returned only if every called provider
-    /// refused the prompt's demands. Returns [`Failure::Stopped`] if `stop` completes before any
-    /// part of the streamed answer to a short prompt was delivered.
+    /// If all providers fail, returns the last provider's failure. A refusal is returned only if
+    /// every called provider refused a feature of the prompt. Returns [`Failure::Stopped`] if the
+    /// prompt is short, the answer is streamed, and `stop` completes before any part of it was
+    /// delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -222,9 +226,9 @@ impl Ai {
                 }
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
-                    // A refusal doesn't count as the provider's failure, because the model can't
-                    // answer such a request. A refusal for an unknown reason does count, because a
-                    // wrong setting may be the cause.
+                    // A refusal doesn't count as the provider's failure, because the request is the
+                    // cause. A refusal for an unknown reason does count, because a wrong setting
+                    // may be the cause.
                     let failed = u64::from(!failure.is_refusal());
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     if failure == Failure::Unfunded {
@@ -235,8 +239,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the failure of an earlier provider, because a busy provider may support
-                    // a prompt that its backup refuses.
+                    // A refusal doesn't replace an earlier provider's failure, because a busy
+                    // provider may support a prompt that its backup refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)
@@ -253,8 +257,7 @@ impl Ai {
         Err(AnswerFailure { failure, worked })
     }
 
-    /// Asks one provider. Returns the provider's answer, and true if the listener received any part
-    /// of the answer.
+    /// Calls one provider. Returns its answer, and whether the listener received any part of it.
     async fn ask(
         &self,
         provider: &Provider,
@@ -280,7 +283,8 @@ impl Ai {
             });
             match select(in_time, stop).await {
                 Either::Left((close, _)) => close,
-                // An answer that has ended can't be stopped. Its token counts arrive soon.
+                // An answer that has ended can't be stopped. Wait for its token counts, which
+                // arrive soon.
                 Either::Right(((), in_time)) if progress.has_ended() => in_time.await,
                 Either::Right(_) => Close::Stopped,
             }
@@ -293,7 +297,7 @@ impl Ai {
 /// arrived.
 ///
 /// # Errors
-/// Returns the failure with which the reply ends.
+/// Returns the failure if the reply ends with one.
 pub fn replay<'p>(
     prompt: &Prompt,
     limit: usize,
@@ -334,7 +338,7 @@ mod tests {
             .map_err(Error::from)
     }
 
-    /// Asks for an answer with a listener.
+    /// Requests an answer with a listener.
     async fn answer_to_listener(
         providers: &'static str,
         message: &str,
@@ -458,14 +462,14 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // No part of the answer to a short prompt was delivered, so there is no answer.
+        // The prompt is short and no part of the answer was delivered, so the chat isn't charged.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
         let unanswered = silent.unwrap_err();
         assert_eq!((unanswered.failure, unanswered.worked.len()), (Failure::Stopped, 1));
-        // If the prompt is long or no client reads the stream, a stop before the first piece gives
-        // an empty answer.
+        // If the prompt is long or the answer isn't streamed, stopping it before the first piece
+        // results in an empty answer.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
         let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();
@@ -483,8 +487,8 @@ mod tests {
     #[tokio::test]
     async fn a_provider_that_has_begun_may_exceed_its_time_share() {
         let (sender, _pieces) = unbounded_channel();
-        // The answer takes 2.4 seconds, and the provider's share is 2. On a busy machine the answer
-        // may take longer.
+        // The answer takes 2.4 seconds, and the provider's share of the time is 2 seconds. On a
+        // busy machine the answer may take longer.
         let slow = "!words 300 one two three four five six seven eight";
         let whole = answer_to_listener("scripted,echo", slow, 4000, &sender).await.unwrap();
         assert_eq!(whole.model, "scripted");

@@ -1,6 +1,6 @@
-//! The types of a handler's first parameter, and of the parameters of background work: `()`,
-//! [`App`], and types that extend an [`App`] for some endpoints, such as [`HistoryApp`],
-//! [`IssuerApp`] and [`AiApp`]. The parameter is created once, before the first request.
+//! The types of the first parameter of handlers and background functions: `()`, [`App`], and types
+//! that extend an [`App`] for some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`].
+//! The parameter is created once, before the first request.
 //!
 //! | trait | what it says about a type | implemented for |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //! | [`HandlerState`] | how it starts before the first request | types of endpoints |
 //! | [`Scheduled`] | how it connects for scheduled work | [`App`] and [`PaymentsApp`] |
 //!
-//! [`extends!`](crate::extends) also dereferences a type to its [`App`]. [`MailApp`] has a function
-//! of its own that connects, because it must be inlined.
+//! [`extends!`](crate::extends) also dereferences a type to its [`App`]. [`MailApp`] has its own
+//! function for connecting, because that function must be inlined.
 
 use std::sync::Arc;
 
@@ -33,21 +33,21 @@ use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
 
-/// The settings that a type reads when it is created. From these lists `cargo xtask generate`
-/// writes the environment of each function in `template.yaml`.
+/// The settings that a type reads when it is created. From these lists, `cargo xtask generate`
+/// writes each function's environment in `template.yaml`.
 pub trait UsesSettings {
-    /// The names of the settings, besides [`COMMON`](crate::config::COMMON).
+    /// The names of the settings, in addition to [`COMMON`](crate::config::COMMON).
     const SETTINGS: &'static [Names] = &[];
 }
 
 /// The [`App`] inside a parameter.
 pub trait HasApp {
-    /// Returns the [`App`]. `None` for an endpoint without a store.
+    /// Returns the [`App`], or `None` for an endpoint without a store.
     fn app(&self) -> Option<&App> {
         None
     }
 
-    /// Like [`HasApp::app`], for a server that replaces the [`App`].
+    /// Like [`HasApp::app`], but mutable, for a server that replaces the [`App`].
     fn app_mut(&mut self) -> Option<&mut App> {
         None
     }
@@ -55,7 +55,7 @@ pub trait HasApp {
 
 /// The type of a handler's first parameter. Cloning is cheap.
 pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
-    /// True if starting publishes the public key, with which all functions verify JWTs.
+    /// True if `start` publishes the public key. All functions verify JWTs with this key.
     const PUBLISHES: bool = false;
 
     /// True if the endpoint replies with [`ClientStatuses`].
@@ -64,8 +64,8 @@ pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
     /// Reads the settings, connects, and does other slow work before the first request.
     ///
     /// # Errors
-    /// Fails if a setting can't be used or a client can't be created. If the store doesn't answer,
-    /// `start` still succeeds, and the first request tries again.
+    /// Returns an error if a setting is invalid or a client can't be created. If the store doesn't
+    /// answer, `start` still succeeds, and the first request tries again.
     fn start(
         settings: &Settings<'_>,
         clock: Clock,
@@ -75,7 +75,7 @@ pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
 /// Reads the settings of the checks that every request of an endpoint passes.
 ///
 /// # Errors
-/// Fails at the first setting that can't be used.
+/// Returns an error for the first invalid setting.
 pub fn edge_config<A: HandlerState>(settings: &Settings<'_>) -> Result<EdgeConfig, ConfigError> {
     let mut edge = EdgeConfig::read(settings)?;
     if A::CHOOSES_STATUSES {
@@ -88,7 +88,7 @@ impl UsesSettings for () {}
 
 impl HasApp for () {}
 
-/// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
+/// For an endpoint without settings or connections. Its binary doesn't contain an AWS client.
 impl HandlerState for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
@@ -112,15 +112,15 @@ pub struct App {
     pub imports: Cached<Imports>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
-    /// Records and sends traces. `None` if the operator has set no collector.
+    /// Records and sends traces. `None` if the operator hasn't configured a collector.
     pub traces: Option<Traces>,
 }
 
 impl App {
-    /// Connects without reading anything. Use this function for work that verifies no JWTs.
+    /// Connects without reading anything. Use this function for work that doesn't verify JWTs.
     ///
     /// # Errors
-    /// Fails if a setting can't be used or TLS can't be configured.
+    /// Returns an error if a setting is invalid or TLS can't be configured.
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         Self::connect_with_aws(settings, clock).await.map(|(app, _)| app)
     }
@@ -207,7 +207,7 @@ macro_rules! extends {
     };
 }
 
-/// An [`App`] that lists data of all users by time.
+/// An [`App`] that lists all users' data by time.
 #[derive(Clone)]
 pub struct HistoryApp {
     /// The settings and connections that all endpoints with a store share.
@@ -217,7 +217,7 @@ pub struct HistoryApp {
 extends!(HistoryApp, app: App);
 
 impl HistoryApp {
-    /// Returns the period that can contain data.
+    /// Returns the period for which the store may contain data.
     ///
     /// # Errors
     /// Returns the errors of [`Cached::current`].
@@ -282,14 +282,15 @@ impl UsesSettings for IssuerApp {
 impl HandlerState for IssuerApp {
     const PUBLISHES: bool = true;
 
-    /// Connects and publishes the public key. Fails if the secret is missing or isn't random.
+    /// Connects and publishes the public key. Returns an error if the secret is missing or doesn't
+    /// look random.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         Self::start_with(settings, clock, async |_: &App| ()).await
     }
 }
 
 impl IssuerApp {
-    /// Starts like [`HandlerState::start`], and runs `also` while the connections are opened.
+    /// Like [`HandlerState::start`], but also runs `also` while the connections are opened.
     async fn start_with(
         settings: &Settings<'_>,
         clock: Clock,
@@ -297,7 +298,7 @@ impl IssuerApp {
     ) -> Result<Self, ConfigError> {
         let (app, aws) = App::connect_with_aws(settings, clock.clone()).await?;
         let accounts = AccountConfig::read(settings)?;
-        // Open the connections to DynamoDB and Secrets Manager at the same time.
+        // Open the connections to DynamoDB and Secrets Manager in parallel.
         let (signer, known, ()) = tokio::join!(
             Signer::new(settings.signing_secret()?, &aws, clock),
             app.keyring.read(),
@@ -323,7 +324,7 @@ impl IssuerApp {
     }
 }
 
-/// An [`IssuerApp`] that checks passwords for names that may have no account.
+/// An [`IssuerApp`] that checks passwords for logins that may not belong to an account.
 #[derive(Clone)]
 pub struct LoginApp {
     /// The settings and connections that all endpoints with a store share, and the signer.
@@ -341,15 +342,15 @@ impl HandlerState for LoginApp {
     const PUBLISHES: bool = true;
     const CHOOSES_STATUSES: bool = true;
 
-    /// Starts like [`IssuerApp`], and reads the record of imports.
+    /// Starts like an [`IssuerApp`], and also reads the record of imports.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let read = async |app: &App| app.imports.read_at_start().await;
         Ok(Self { app: IssuerApp::start_with(settings, clock, read).await? })
     }
 }
 
-/// An [`App`] that asks the AI. Only the binaries of endpoints with this type contain the
-/// providers.
+/// An [`App`] that calls the AI. Only the binaries of endpoints with this type contain the code for
+/// the providers.
 #[derive(Clone)]
 pub struct AiApp {
     /// The settings and connections that all endpoints with a store share.
@@ -365,8 +366,9 @@ impl UsesSettings for AiApp {
 }
 
 impl HandlerState for AiApp {
-    /// Connects, opens the connection to the first provider and reads the price list. Fails if a
-    /// provider's settings can't be used, its API key can't be read, or the list can't be used.
+    /// Connects, opens the connection to the first provider and reads the price list. Returns an
+    /// error if a provider's settings are invalid, its API key can't be read, or the list is
+    /// invalid.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = AiConfig::read(settings)?;
         let ai = async {
@@ -396,15 +398,15 @@ impl HandlerState for AiApp {
     }
 }
 
-/// An [`App`] that opens payment pages. Only the binaries of endpoints with this type contain
-/// Stripe's API key.
+/// An [`App`] that opens payment pages. Only the functions of endpoints with this type get Stripe's
+/// API key.
 #[derive(Clone)]
 pub struct CheckoutApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The client of Stripe's API. `None` if the operator sells nothing.
+    /// The client for Stripe's API, or `None` if the operator doesn't sell packs.
     pub stripe: Option<Stripe>,
-    /// The page to which buyers return. `None` for the pages of this server.
+    /// The page to which buyers return, or `None` for this server's pages.
     pub back: Option<String>,
 }
 
@@ -428,7 +430,7 @@ impl HandlerState for CheckoutApp {
 pub struct PaymentsApp {
     /// The settings and connections that all functions with a store share.
     pub app: App,
-    /// The client of Stripe's API. `None` if the operator sells nothing.
+    /// The client for Stripe's API, or `None` if the operator doesn't sell packs.
     pub stripe: Option<Stripe>,
 }
 
@@ -436,11 +438,11 @@ extends!(PaymentsApp, app: App);
 
 /// The type of a scheduled function's parameter. Cloning is cheap.
 pub trait Scheduled: UsesSettings + HasApp + Clone + Send + Sync + 'static {
-    /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are
-    /// read.
+    /// Reads the settings and connects. Doesn't read the public keys, because scheduled work
+    /// doesn't verify JWTs.
     ///
     /// # Errors
-    /// Fails if a setting can't be used or a client can't be created.
+    /// Returns an error if a setting is invalid or a client can't be created.
     fn connect(
         settings: &Settings<'_>,
         clock: Clock,
@@ -470,7 +472,7 @@ impl Scheduled for PaymentsApp {
 pub struct WebhookApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The secrets that sign events. `None` if the operator sells nothing.
+    /// The secrets that sign events, or `None` if the operator doesn't sell packs.
     pub secrets: Option<CachedSecret<Secrets>>,
     /// The mode of the events that are accepted.
     pub mode: StripeMode,
@@ -503,7 +505,7 @@ pub struct MailApp {
     pub app: App,
     /// Sends the e-mails.
     pub transport: MailTransport,
-    /// The web page that links lead to. `None` if e-mails contain the bare link token.
+    /// The web page to which links lead, or `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
 
@@ -517,8 +519,8 @@ impl MailApp {
     /// Reads the settings and connects.
     ///
     /// # Errors
-    /// Fails if a setting can't be used or TLS can't be configured.
-    // `crate::mail` says why this function is inlined.
+    /// Returns an error if a setting is invalid or TLS can't be configured.
+    // The documentation of `crate::mail` explains why this function is inlined.
     #[inline]
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;

@@ -1,10 +1,10 @@
-//! Connections to AWS. The region and the credentials are from Lambda's environment.
+//! Connections to AWS. The region and the credentials are read from Lambda's environment.
 //!
 //! For a fast start, profile files and the metadata service aren't read. The only trusted
 //! certificates are the roots under which [Amazon Trust
 //! Services](https://www.amazontrust.com/repository/) signs the certificates of all AWS endpoints.
-//! Loading the hundreds of certificates of an operating system would take longer than everything
-//! else that a function does before its first request.
+//! Loading an operating system's hundreds of certificates would take longer than everything else
+//! that a function does before its first request.
 
 mod api;
 pub(crate) mod http;
@@ -46,7 +46,7 @@ impl std::error::Error for TlsError {}
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 
-/// The URL of a service, with an access key if the service is an emulator that requires a key:
+/// The URL of a service. For an emulator that requires an access key, the URL contains the key:
 /// `http://ID:SECRET@127.0.0.1:8000`. `Debug` hides the access key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceUrl {
@@ -57,9 +57,9 @@ pub struct ServiceUrl {
 }
 
 impl ServiceUrl {
-    /// Parses a URL. `None` unless the string is an `http://` or `https://` URL. Only an `http://`
-    /// URL may contain an access key, because clients of AWS get their credentials from the
-    /// environment.
+    /// Parses a URL that begins with `http://` or `https://`. Returns `None` for any other string.
+    /// Only an `http://` URL may contain an access key, because AWS clients get their credentials
+    /// from the environment.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(rest) = text.strip_prefix("http://") else {
             return (text.starts_with("https://") && !text.contains('@'))
@@ -74,7 +74,8 @@ impl ServiceUrl {
         Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
     }
 
-    /// Returns true if the endpoint is an emulator. The services of AWS require TLS.
+    /// Returns true if the endpoint is an emulator. AWS services require TLS, and emulators don't
+    /// use it.
     pub fn is_emulator(&self) -> bool {
         self.url.starts_with("http://")
     }
@@ -87,10 +88,10 @@ impl fmt::Debug for ServiceUrl {
 }
 
 /// Returns the configuration for all AWS clients. `dynamodb` is the endpoint that replaces
-/// DynamoDB, if there is one.
+/// DynamoDB, if any.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub async fn connect(dynamodb: Option<&ServiceUrl>) -> Result<SdkConfig, TlsError> {
     match dynamodb {
         Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
@@ -98,19 +99,19 @@ pub async fn connect(dynamodb: Option<&ServiceUrl>) -> Result<SdkConfig, TlsErro
     }
 }
 
-/// Returns the configuration for clients of AWS, even if an emulator replaces DynamoDB.
+/// Returns the configuration for AWS clients, even if an emulator replaces DynamoDB.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     amazon_with(EnvironmentVariableRegionProvider::new().region().await, credentials)
 }
 
-/// Returns the configuration for clients of AWS in this region, with these credentials.
+/// Returns the configuration for AWS clients in this region, with these credentials.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub fn amazon_with(
     region: Option<Region>,
     credentials: SharedCredentialsProvider,
@@ -122,7 +123,7 @@ pub fn amazon_with(
 /// Returns the HTTP client for AWS clients. It trusts certificates from Amazon Trust Services.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub fn http_client() -> Result<SharedHttpClient, TlsError> {
     client().map(http::for_sdk)
 }
@@ -130,7 +131,7 @@ pub fn http_client() -> Result<SharedHttpClient, TlsError> {
 /// Returns an HTTP client that trusts certificates from Amazon Trust Services.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub(crate) fn client() -> Result<Https, TlsError> {
     let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
     let mut roots = RootCertStore::empty();
@@ -143,8 +144,7 @@ pub(crate) fn client() -> Result<Https, TlsError> {
 /// Returns the configuration for clients of an emulator, which accepts any region and any
 /// credentials.
 pub fn emulated() -> SdkConfig {
-    // Emulators don't use TLS. If TLS can't be configured, calls fail because there is no HTTP
-    // client.
+    // Emulators don't use TLS. If TLS can't be configured, calls fail for lack of an HTTP client.
     let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     let mut builder = configured(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
@@ -156,7 +156,7 @@ pub fn emulated() -> SdkConfig {
 }
 
 /// Returns the settings that all clients share. The SDK's check for stalled bodies is disabled,
-/// because the time-outs include the bodies. Bedrock's callers have separate time-outs.
+/// because the time-outs include the bodies. Callers of Bedrock use separate time-outs.
 fn configured(timeouts: TimeoutConfig) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -171,8 +171,8 @@ pub(crate) fn credentials(endpoint: &ServiceUrl) -> Option<SharedCredentialsProv
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// Returns `aws` with a time-out of a minute, for commands in a terminal, which can wait longer
-/// than functions.
+/// Returns `aws` with a time-out of a minute. It is for commands in a terminal, which can wait
+/// longer than functions.
 pub fn patient(aws: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     aws.into_builder().timeout_config(timeouts).build()
@@ -188,17 +188,17 @@ pub fn emulated_at(endpoint: &ServiceUrl) -> SdkConfig {
     }
 }
 
-/// The time-out of one attempt at a call to AWS. Calls normally take milliseconds.
+/// The time-out for one attempt at an AWS call. Calls normally take milliseconds.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
-/// The time-out of a call with all retries by the SDK.
+/// The time-out for a call, including the SDK's retries.
 pub const OPERATION: Duration = Duration::from_secs(5);
 
-/// The time-out of one attempt at a call to an emulator, which shares a laptop's processors with
-/// other programs.
+/// The time-out for one attempt at a call to an emulator. An emulator shares a laptop's processors
+/// with other programs.
 const EMULATED_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// Returns the time-outs of calls to AWS.
+/// Returns the time-outs for AWS calls.
 pub fn timeouts() -> TimeoutConfig {
     timeouts_of(ATTEMPT, OPERATION)
 }

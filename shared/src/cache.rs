@@ -8,16 +8,16 @@ use crate::error::Error;
 use crate::store::{self, Store, StoredPrices};
 use crate::values::Imports;
 
-/// The maximum age of a value, in seconds. A container may be frozen for hours between two
+/// The maximum age of a value, in seconds. Lambda may freeze a function for hours between two
 /// requests, so the age is checked before each use.
 const MAX_AGE: u64 = 60;
 
-/// A value that functions cache: a single item that rarely changes.
+/// A value that functions cache. It is stored in a single item that rarely changes.
 pub trait Cacheable: Sized + Send + Sync {
     /// The value's name in the log.
     const NAME: &'static str;
 
-    /// Reads the value. `None` if the store doesn't contain it.
+    /// Reads the value. Returns `None` if the store doesn't contain it.
     fn read(store: &Store) -> impl Future<Output = store::Result<Option<Self>>> + Send;
 }
 
@@ -47,7 +47,7 @@ pub struct Cached<V> {
 /// The current price list.
 pub type Prices = Cached<StoredPrices>;
 
-/// A value with the time at which it was read, in seconds since 1970.
+/// A value, and when it was read, in seconds since 1970.
 struct Known<V> {
     /// `None` if the store didn't contain the value.
     value: Option<Arc<V>>,
@@ -66,7 +66,7 @@ impl<V: Cacheable> Cached<V> {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Returns the same cache with another connection to the same store.
+    /// Returns the same cache with a different connection to the store.
     #[must_use]
     pub fn over(&self, store: Store) -> Self {
         Self { store, ..self.clone() }
@@ -75,8 +75,8 @@ impl<V: Cacheable> Cached<V> {
     /// Reads the value.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store doesn't answer, and [`Error::Internal`] if this release
-    /// can't read the value.
+    /// Returns [`Error::Unavailable`] if the store doesn't answer, and [`Error::Internal`] if this
+    /// release can't read the value.
     pub async fn read(&self) -> Result<Option<Arc<V>>> {
         let read_at = self.clock.seconds();
         let value = V::read(&self.store).await?.map(Arc::new);
@@ -85,7 +85,7 @@ impl<V: Cacheable> Cached<V> {
         Ok(value)
     }
 
-    /// Reads the value at a function's start. If that fails, the first request reads it.
+    /// Reads the value when a function starts. If that fails, the first request reads it.
     pub(crate) async fn read_at_start(&self) {
         if let Err(error) = self.read().await {
             tracing::warn!(
@@ -96,12 +96,12 @@ impl<V: Cacheable> Cached<V> {
         }
     }
 
-    /// Returns the value, which may be a minute old. `None` if the store doesn't contain it. If the
-    /// value can't be read again, the last one stays in use. Without the price list, for example,
-    /// messages would cost the flat price, which could be far too low.
+    /// Returns the value, which may be a minute old, or `None` if the store doesn't contain it. If
+    /// the value can't be read again, the last one is used. Without the last price list, for
+    /// example, messages would cost the flat price, which could be far too low.
     ///
     /// # Errors
-    /// The errors of [`Cached::read`], if the value was never read.
+    /// Returns the errors of [`Cached::read`], but only if the value was never read.
     pub async fn current(&self) -> Result<Option<Arc<V>>> {
         let last = self.last();
         match last {
@@ -122,7 +122,7 @@ impl<V: Cacheable> Cached<V> {
     }
 }
 
-/// Returns true if the value was read, but can't be used.
+/// Returns true if the value was read, but is unusable.
 pub(crate) fn is_unusable(error: &Error) -> bool {
     matches!(error, Error::Internal(_))
 }

@@ -18,16 +18,16 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The fixed time in milliseconds since 1970. `None` if the clock runs.
+    /// The time at which the clock is stopped, in milliseconds since 1970, or `None` if it runs.
     fixed_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
-    /// Orders the ids that one process creates within the same millisecond.
+    /// Orders the ids that this process creates within the same millisecond.
     order: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
     /// Creates a clock that is stopped at this time, in milliseconds since 1970. Only
-    /// [`Clock::advance`] moves the clock. For reproducible tests.
+    /// [`Clock::advance`] moves the clock. It is for reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { fixed_at: Some(millis), ..Self::default() }
     }
@@ -70,7 +70,7 @@ pub fn rfc3339(millis: u64) -> String {
         .unwrap_or_default()
 }
 
-/// Formats a time's month as in `2026-11`, the partition of the indexes by time.
+/// Formats a time's month, such as `2026-11`. The indexes by time are partitioned by month.
 pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
@@ -82,34 +82,35 @@ pub fn previous_month(month: &str) -> String {
     Day(first.0.saturating_sub(1)).month()
 }
 
-/// Returns the time at which [`Clock::id`] created this id, in milliseconds since 1970. `None` if
-/// the string isn't a UUIDv7.
+/// Returns when [`Clock::id`] created this id, in milliseconds since 1970, or `None` if the string
+/// isn't a UUIDv7.
 pub fn millis_of(id: &str) -> Option<u64> {
     let id = Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7)?;
     u64::try_from(id.as_u128() >> 80).ok()
 }
 
-/// Returns an id that sorts before every id from this millisecond and after every earlier id.
+/// Returns an id that sorts before every id that is created in this millisecond, and after every
+/// earlier id.
 pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// Creates an id of this millisecond. Unlike [`Clock::id`], this function doesn't order the ids of
-/// one millisecond.
+/// Creates an id for this millisecond. Unlike [`Clock::id`], this function doesn't order ids within
+/// a millisecond.
 pub fn id_at(millis: u64) -> Uuid {
     let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1000, nanos))
 }
 
-/// The first day that can contain data without an import. An import may bring older data.
+/// The first day on which Farebox itself may have stored data. Imported data may be older.
 pub const FIRST_DAY: Day = Day(20_758);
 
-/// Returns the id of an item that another system made in this millisecond. `hash` is a hash of the
-/// item's key there, and `order` orders the items of the same millisecond.
+/// Returns the id for an item that a different system created in this millisecond. `hash` is a hash
+/// of the item's key in that system, and `order` orders the items within the millisecond.
 ///
-/// The id is a UUIDv7 whose
-/// [random bits](https://www.rfc-editor.org/rfc/rfc9562#name-monotonicity-and-counters) are `order`
-/// and the hash, so the same item always gets the same id.
+/// The id is a UUIDv7. Its [random
+/// bits](https://www.rfc-editor.org/rfc/rfc9562#name-monotonicity-and-counters) are `order` and the
+/// hash, so the same item always gets the same id.
 pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
     let random = (u128::from(order) << 64 | u128::from(hash)).to_be_bytes();
     let [.., a, b, c, d, e, f, g, h, i, j] = random;
@@ -117,15 +118,15 @@ pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// Returns the 62 bits of the hash in an id of [`foreign_id`]. `None` if the string isn't an id.
+/// Returns the 62 hash bits of an id from [`foreign_id`], or `None` if the string isn't an id.
 pub fn foreign_hash(id: &str) -> Option<u64> {
     u64::try_from(Uuid::try_parse(id).ok()?.as_u128() & FOREIGN_HASH).ok()
 }
 
-/// The mask of the hash's bits in an id.
+/// The mask for the hash's bits in an id.
 const FOREIGN_HASH: u128 = (1 << 62) - 1;
 
-/// Returns true if [`foreign_id`] made the id from this hash.
+/// Returns true if [`foreign_id`] created the id from this hash.
 pub fn is_foreign_id(id: &str, hash: u64) -> bool {
     foreign_hash(id).map(u128::from) == Some(u128::from(hash) & FOREIGN_HASH)
 }
@@ -142,8 +143,8 @@ impl Day {
         Self(millis / MILLIS_OF_A_DAY)
     }
 
-    /// Parses a day such as `2026-11-20`. `None` if the string isn't a day or the day is before
-    /// 1970.
+    /// Parses a day such as `2026-11-20`. Returns `None` if the string isn't a day, or the day is
+    /// before 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str, count: usize| {
             text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -158,8 +159,8 @@ impl Day {
             .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
-    /// Parses a day, and returns the second at which it ends. `None` if the string isn't a day, or
-    /// the day is over at the second `now`.
+    /// Parses a day, and returns when it ends, in seconds since 1970. Returns `None` if the string
+    /// isn't a day, or the day has ended at the time `now`.
     pub fn end_of(text: &str, now: u64) -> Option<u64> {
         let end = Self::parse(text)?.after(1).begins() / 1000;
         (end > now).then_some(end)
@@ -170,7 +171,7 @@ impl Day {
         self.0
     }
 
-    /// Returns the day with this number of days since 1970.
+    /// Returns the day that is this many days after the first day of 1970.
     pub fn from_number(days: u64) -> Self {
         Self(days)
     }
@@ -180,19 +181,20 @@ impl Day {
         self.0 * MILLIS_OF_A_DAY
     }
 
-    /// Returns the day this many days later.
+    /// Returns the day that is this many days later.
     #[must_use]
     pub fn after(self, days: u64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
-    /// Returns the day this many days earlier.
+    /// Returns the day that is this many days earlier.
     #[must_use]
     pub fn before(self, days: u64) -> Self {
         Self(self.0.saturating_sub(days))
     }
 
-    /// Returns the number of days from this day to `last`, including both. 0 if `last` is earlier.
+    /// Returns the number of days from this day to `last`, including both, or 0 if `last` is
+    /// earlier.
     pub fn days_to(self, last: Self) -> u64 {
         (last.0 + 1).saturating_sub(self.0)
     }
@@ -237,7 +239,8 @@ impl Serialize for Day {
 /// The numbers from two to nine in words.
 const WORDS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// Returns a time in words, in the largest unit that measures it exactly: `an hour`, `two days`.
+/// Returns a duration in words, such as `an hour` or `two days`. The unit is the largest in which
+/// the duration is a whole number.
 pub fn in_words(seconds: u64) -> String {
     let (number, unit) = match seconds {
         seconds if seconds.is_multiple_of(24 * 3600) => (seconds / (24 * 3600), "day"),

@@ -1,6 +1,6 @@
-//! The settings of all functions. The settings are read once, at the start, from a lookup that the
-//! caller passes in. Each setting has its row in [`rows`]. An endpoint reads only the settings that
-//! it needs.
+//! The settings of all functions. They are read once, when a function starts, from a lookup that
+//! the caller passes in. Each setting is defined by a row in [`rows`]. An endpoint reads only the
+//! settings that it needs.
 
 mod ai;
 mod choices;
@@ -36,21 +36,21 @@ pub use traces::TraceConfig;
 /// The names of settings.
 pub type Names = &'static [&'static str];
 
-/// The settings that are in every function's environment. A setting that only some functions read
-/// is in their environment alone, so that an invalid value doesn't stop the other functions.
+/// The settings in every function's environment. A setting that only some functions read is only in
+/// those functions' environments, so that an invalid value doesn't stop the others.
 pub const COMMON: &[Names] = &[LogConfig::SETTINGS, EdgeConfig::SETTINGS, Config::SETTINGS];
 
-/// The settings of logs and metrics, which every function writes.
+/// The settings for the logs and metrics that every function writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// `LOG_LEVEL`: the least severe level that is logged. Levels below `info` aren't compiled in.
     pub level: Level,
-    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without this setting, no metrics are
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without this setting, metrics aren't
     /// written.
     pub metrics: Option<String>,
 }
 
-/// The settings of the checks that every request passes.
+/// The settings for the checks that every request passes.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
     /// `BODY_LIMIT`: the maximum size of a request's body, in bytes.
@@ -60,7 +60,7 @@ pub struct EdgeConfig {
     pub v1_body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
-    /// The statuses in which the clients of older systems differ. Endpoints that never reply with
+    /// The statuses that differ between clients of older systems. Endpoints that never reply with
     /// these statuses use the defaults.
     pub statuses: ClientStatuses,
 }
@@ -69,13 +69,13 @@ pub struct EdgeConfig {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
-/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
+/// The settings for accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
 /// local server uses the template's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The names of the five tables.
     pub tables: Tables,
-    /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
+    /// `DYNAMODB_ENDPOINT`: DynamoDB's URL, or `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<ServiceUrl>,
     /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
@@ -84,58 +84,57 @@ pub struct Config {
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
-    /// How users get more credits. `None` if the operator hasn't set this.
+    /// How users get more credits, or `None` if the operator hasn't set this.
     pub top_up: Option<TopUp>,
-    /// `ALLOWANCE`: the credits up to which balances are filled in each period.
+    /// `ALLOWANCE`: the balance up to which accounts are topped up in each period.
     pub allowances: Allowances,
-    /// `PARALLEL_CHATS`: the maximum number of an account's chats that wait for the AI at the same
-    /// time.
+    /// `PARALLEL_CHATS`: how many of an account's chats may wait for the AI at the same time.
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: the maximum number of chats that an account may send in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: the maximum number of an account's failed chats that are refunded in a
-    /// minute, on average.
+    /// `REFUNDS_PER_MINUTE`: how many of an account's failed chats may be refunded in a minute, on
+    /// average.
     pub refunds_per_minute: u32,
-    /// `FREE_WORK`: the free work, in credits, that an account gets in a day even if it has earned
-    /// less. Free work is the AI's work that no user pays for.
+    /// `FREE_WORK`: the minimum limit on an account's free work in a day, in credits. Free work is
+    /// AI usage that no user pays for.
     pub free_work: Credits,
     /// `MESSAGE_LIMIT`: the maximum length of a message, in characters.
     pub message_limit: usize,
     /// `AWS_SAM_LOCAL`: true if SAM CLI runs this function.
     pub sam_local: bool,
-    /// The destination of traces. `None` if no traces are sent.
+    /// The destination of traces, or `None` if traces aren't sent.
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, log-in and the JWTs that they issue. These settings are only in
-/// the environments of functions that create accounts, check passwords or issue JWTs.
+/// The settings for registration, log-in and the JWTs that are issued. They are only in the
+/// environments of functions that create accounts, check passwords or issue JWTs.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
     pub access_token_life: Duration,
     /// `FIRST_GRANT`: the balance of a new account.
     pub first_grant: Credits,
-    /// `LOGIN_ATTEMPTS`: the number of wrong passwords per day that an account accepts from unknown
-    /// clients. Wrong passwords in requests with a valid access token are counted separately, with
-    /// the same limit.
+    /// `LOGIN_ATTEMPTS`: how many wrong passwords per day unknown clients may send for an account.
+    /// Wrong passwords in requests with a valid access token are counted separately, with the same
+    /// limit.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one IP address that may fail in
-    /// an hour. 0 means no limit.
+    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one IP address may fail in an hour. 0
+    /// means no limit.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one IP address may create in an
-    /// hour. 0 means no limit.
+    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one IP address may create in an hour. 0 means
+    /// no limit.
     pub registrations_per_address: u32,
 }
 
 /// The settings of the function that sends e-mail.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
-    /// `MAIL_FROM`: the sender's address. Without this setting, no e-mail is sent.
+    /// `MAIL_FROM`: the sender's address. Without this setting, e-mails aren't sent.
     pub from: Option<String>,
     /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. Without this setting, SES
     /// uses the sender's default configuration set.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page that links lead to. Without this setting, e-mails contain the bare
+    /// `MAIL_URL`: the web page to which links lead. Without this setting, e-mails contain the bare
     /// link token.
     pub url: Option<String>,
 }
@@ -147,7 +146,7 @@ impl ChatAccess {
     /// Reads `ADMIN_CHATS`: `off`, `read` or `search`.
     ///
     /// # Errors
-    /// Fails if the setting has another value.
+    /// Returns an error for any other value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         settings.choice(rows::ADMIN_CHATS)
     }
@@ -160,7 +159,7 @@ impl EmptyBalance {
     /// Reads `EMPTY_BALANCE_STATUS`: `402` or `429`.
     ///
     /// # Errors
-    /// Fails if the setting has another value.
+    /// Returns an error for any other value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         settings.choice(rows::EMPTY_BALANCE_STATUS)
     }
@@ -173,7 +172,7 @@ impl UnknownModels {
     /// Reads `UNKNOWN_MODELS`: `default` or `refuse`.
     ///
     /// # Errors
-    /// Fails if the setting has another value.
+    /// Returns an error for any other value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         settings.choice(rows::UNKNOWN_MODELS)
     }
@@ -182,7 +181,7 @@ impl UnknownModels {
 /// Reads `CURRENCY`: the pages' word for the product's tokens, in the plural.
 ///
 /// # Errors
-/// Fails unless the word consists of 1 to 20 letters, with spaces in between.
+/// Returns an error unless the word consists of 1 to 20 letters, possibly with spaces in between.
 pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
     let word = settings.text(rows::CURRENCY);
     let is_word = (1..=20).contains(&word.chars().count())
@@ -201,7 +200,7 @@ pub const DEFAULT_CURRENCY: &str = rows::CURRENCY.default;
 /// `LEDGER_TABLE`.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Accounts and the claims of e-mail addresses.
+    /// Accounts, and their claims to e-mail addresses.
     pub users: String,
     /// Sessions, API keys, idempotency keys, attempts, links and the outbox.
     pub tokens: String,
@@ -213,7 +212,7 @@ pub struct Tables {
     pub ledger: String,
 }
 
-/// An error for a setting that can't be used. The message contains the setting's name.
+/// An error for a missing or invalid setting. The message contains the setting's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
 
@@ -241,7 +240,7 @@ impl LogConfig {
     /// Reads the settings of logs and metrics.
     ///
     /// # Errors
-    /// Fails at the first setting that can't be used.
+    /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             level: settings.choice(rows::LOG_LEVEL)?,
@@ -258,7 +257,7 @@ impl EdgeConfig {
     /// Reads the settings of the checks that every request passes.
     ///
     /// # Errors
-    /// Fails at the first setting that can't be used.
+    /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             body_limit: settings.number(rows::BODY_LIMIT)?,
@@ -296,7 +295,7 @@ impl Config {
     /// Reads the settings of accounts, JWTs and charges.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     ///
     /// ```
     /// use shared::config::{Config, Settings};
@@ -337,7 +336,7 @@ impl Config {
         })
     }
 
-    /// Returns one line that says how to get more credits.
+    /// Returns a single line of advice on getting more credits.
     pub fn advice(&self) -> Option<String> {
         self.top_up.as_ref().map(TopUp::line)
     }
@@ -356,7 +355,7 @@ impl AccountConfig {
     /// Reads the settings of registration and log-in.
     ///
     /// # Errors
-    /// Fails at the first setting that can't be used.
+    /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             access_token_life: settings.seconds(rows::ACCESS_TOKEN_SECONDS)?,
@@ -376,7 +375,7 @@ impl MailConfig {
     /// Reads the settings of e-mail.
     ///
     /// # Errors
-    /// Fails at the first setting that can't be used.
+    /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             from: settings.address(rows::MAIL_FROM)?,
@@ -409,7 +408,7 @@ mod tests {
         })
     }
 
-    /// Returns the error of the only reader that fails with these settings.
+    /// Returns the error from the only reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
         let read: [fn(&Settings<'_>) -> Option<ConfigError>; 11] = [
             |settings| LogConfig::read(settings).err(),

@@ -1,8 +1,8 @@
-//! Every failure that a client can get, with its status, its code for programs and its sentence for
-//! people.
+//! Every failure that can be returned to a client, with its status, its code for programs and its
+//! message for people.
 //!
-//! A handler returns a failure where it happens. [`crate::http::edge`] logs the failure and
-//! [`crate::http`] renders it, each in one place.
+//! A handler returns a failure where it occurs. All failures are logged in [`crate::http::edge`]
+//! and rendered in [`crate::http`].
 
 mod failures;
 mod sentences;
@@ -24,19 +24,19 @@ use crate::values::{CostsMore, Credits, Invalid, Limit, Problem};
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// For each invalid field, sentences that say what to change in the request.
+/// The invalid fields, each with sentences that say what to change in the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
-    /// Returns the value if it is valid. If the value is invalid, notes the reason for the field
-    /// and returns `None`.
+    /// Returns the value if it is valid. Otherwise adds the reason to the field's errors and
+    /// returns `None`.
     pub fn check<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
 
-    /// Converts the problems of a list into errors of the request's field `within`.
+    /// Converts a list's problems into errors for the request field `within`.
     pub fn of(problems: Vec<Problem>, within: &str) -> Self {
         let mut errors = Self::default();
         for Problem { field, sentence } in problems {
@@ -46,22 +46,22 @@ impl FieldErrors {
         errors
     }
 
-    /// Returns the error of a single field.
+    /// Creates an error for a single field.
     fn one(field: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self(BTreeMap::from([(field.into(), vec![sentence.into()])]))
     }
 
-    /// Notes what is wrong with a field.
+    /// Adds an error for a field.
     pub fn note(&mut self, field: &str, sentence: impl Into<String>) {
         self.0.entry(field.to_owned()).or_default().push(sentence.into());
     }
 
-    /// Returns all noted fields as a failure.
+    /// Converts the errors into a failure that contains all of them.
     pub fn into_error(self) -> Error {
         Error::Invalid(self)
     }
 
-    /// Returns true if no field was noted.
+    /// Returns true if there are no errors.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -82,12 +82,13 @@ impl FieldErrors {
     }
 }
 
-/// Returns the value of a required field. Fails if the field is missing or empty.
+/// Returns the value of a required field. Returns an error if the field is missing or empty.
 pub fn required(value: Option<String>) -> Result<String, Invalid> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
-/// Parses the last day on which something is valid, and returns the second at which the day ends.
+/// Parses the last day on which something is valid. Returns when the day ends, in seconds since
+/// 1970.
 pub fn last_day(text: &str, now: u64) -> Result<u64, Invalid> {
     let end = Day::end_of(text, now);
     end.ok_or_else(|| "Enter today or a later day, such as 2027-03-31.".into())
@@ -102,23 +103,23 @@ pub struct TooLong {
     pub most: usize,
 }
 
-/// The next time at which a balance is filled up.
+/// When a balance is topped up next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAllowance {
-    /// The credits up to which the balance is filled.
+    /// The balance to which the account is topped up.
     pub tokens: Credits,
     /// The first day of the next period.
     pub day: Day,
 }
 
-/// Why a token is invalid. Only clients of djangorestframework-simplejwt are told.
+/// Why a token is invalid. Only clients of djangorestframework-simplejwt get this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// The token isn't one of this API's, or the reason isn't known.
+    /// This API didn't issue the token, or the reason is unknown.
     Unknown,
     /// The token has expired.
     Expired,
-    /// The token is of another type than the endpoint needs.
+    /// The endpoint needs a different type of token.
     OtherType,
     /// The refresh token's session has ended, or a later refresh token has replaced it.
     Ended,
@@ -143,7 +144,7 @@ impl Failure {
         Self::VARIANTS
     }
 
-    /// Returns the failure's name, by which the examples in the OpenAPI document are sorted.
+    /// Returns the failure's name. The examples in the OpenAPI document are sorted by it.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -168,7 +169,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Converts a price that is above the request's `max_cost`.
+/// Converts the error for a price above the request's `max_cost`.
 impl From<CostsMore> for Error {
     fn from(CostsMore { cost, most }: CostsMore) -> Self {
         Self::CostsMore { cost, most }
@@ -188,7 +189,7 @@ impl Error {
         Self::Invalid(FieldErrors::one(name, sentence))
     }
 
-    /// Adds the operator's advice to [`Error::InsufficientTokens`]. Other failures stay unchanged.
+    /// Adds the operator's advice to [`Error::InsufficientTokens`]. Other failures aren't changed.
     #[must_use]
     pub fn advised(self, advice: Option<String>) -> Self {
         match self {
@@ -222,7 +223,7 @@ impl Error {
         self.sentence().into_owned()
     }
 
-    /// Returns the seconds to wait before a retry. `None` if a retry wouldn't help.
+    /// Returns how many seconds to wait before a retry, or `None` if a retry wouldn't help.
     pub fn retry_after(&self) -> Option<u32> {
         let of_limit = |limit: &Limit| u32::try_from(limit.reset).unwrap_or(u32::MAX);
         self.retry().or_else(|| self.limit().map(of_limit))

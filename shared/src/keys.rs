@@ -1,11 +1,11 @@
-//! The Ed25519 keys for all JWTs. Functions that issue JWTs load the signing key; every function
+//! The Ed25519 keys for all JWTs. Functions that issue JWTs derive the signing key; every function
 //! verifies JWTs with the published public keys.
 //!
 //! The signing key is derived from one random secret. Before a function signs anything, it
 //! publishes the public key in the Keys table, under the key's thumbprint. All other functions read
-//! that table. A new secret creates a new signing key without a restart: the functions that issue
-//! JWTs read the secret every five minutes, publish the new public key, and set the end of the
-//! earlier public keys.
+//! that table. A new secret results in a new signing key without a restart, because the functions
+//! that issue JWTs read the secret every five minutes. They then publish the new public key, and
+//! set when the earlier public keys expire.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,7 +36,8 @@ const JWT_LENGTH: usize = 4096;
 /// How long the public keys and the secret are cached, in seconds.
 const KEPT: u64 = 300;
 
-/// The minimum time between two reads of the Keys table that unknown key ids cause, in seconds.
+/// The minimum time between two reads of the Keys table that are caused by unknown key ids, in
+/// seconds.
 const MISS: u64 = 60;
 
 /// The maximum number of verified JWTs that are cached for each public key. A full cache is
@@ -86,7 +87,7 @@ impl Keyring {
         Ok(published)
     }
 
-    /// Returns the public keys that are valid now.
+    /// Returns the public keys that are currently valid.
     pub async fn published(&self) -> Result<Vec<PublicKey>> {
         let now = self.clock.seconds();
         if self.is_stale(now) {
@@ -100,7 +101,7 @@ impl Keyring {
     /// caller must check the claims.
     ///
     /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)). The
-    /// JWT's header can't choose another algorithm, or a URL to load keys from.
+    /// JWT's header can't specify a different algorithm, or a URL from which keys are loaded.
     pub(crate) async fn verify<T: DeserializeOwned>(&self, jwt: &str, typ: &str) -> Result<T> {
         let unknown = || Error::InvalidToken(TokenFault::Unknown);
         if jwt.len() > JWT_LENGTH {
@@ -108,7 +109,7 @@ impl Keyring {
         }
         let header = jsonwebtoken::decode_header(jwt).map_err(|_| unknown())?;
         let kid = header.kid.ok_or_else(unknown)?;
-        // Refuse `crit`, because no extension is supported ([RFC
+        // Refuse `crit`, because extensions aren't supported ([RFC
         // 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
         if header.alg != Algorithm::EdDSA || header.crit.is_some() {
             return Err(unknown());
@@ -158,10 +159,10 @@ impl Keyring {
     }
 }
 
-/// A published public key, with a cache of JWTs that are known to be signed with it.
+/// A published public key, with a cache of the JWTs whose signatures it has already verified.
 ///
-/// Verifying a signature takes a third of the CPU instructions of a cheap request, and clients send
-/// each access token many times. Reading the Keys table again clears the cache.
+/// Verifying a signature accounts for a third of the CPU instructions of a cheap request, and
+/// clients send each access token many times. Reading the Keys table again clears the cache.
 struct VerifyingKey {
     decoding: DecodingKey,
     /// The SHA-256 hash of each verified JWT, including its signature.
@@ -200,8 +201,8 @@ impl VerifyingKey {
 pub struct Signer {
     key: CachedSecret<SigningKey>,
     clock: Clock,
-    /// The id of the signing key whose public key is known to be in the table. Until the public key
-    /// is in the table, no JWT must be signed, because no function could verify the JWT.
+    /// The id of the signing key whose public key is known to be in the table. JWTs must not be
+    /// signed before then, because functions couldn't verify them.
     published: Arc<RwLock<Option<String>>>,
 }
 
@@ -215,8 +216,8 @@ impl Signer {
     /// Reads the secret and derives the signing key.
     ///
     /// # Errors
-    /// Fails if the secret can't be read, or is too short to be random. A function that issues JWTs
-    /// must not start without a signing key.
+    /// Returns an error if the secret can't be read or is too short to be random. A function that
+    /// issues JWTs must not start without a signing key.
     pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
         let key = CachedSecret::read("SIGNING_SECRET", secret, aws, clock.clone()).await?;
         Ok(Self { key, clock, published: Arc::default() })
@@ -227,21 +228,21 @@ impl Signer {
         self.key.current().kid.clone()
     }
 
-    /// Publishes the public key without ending the earlier public keys. The first function that
-    /// signs with the new signing key ends the earlier public keys.
+    /// Publishes the public key. The earlier public keys are kept until a function signs with the
+    /// new signing key for the first time.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.key.current();
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)
     }
 
-    /// Publishes the public key and sets the end of the earlier public keys to the time when the
-    /// last JWT that they verify has ended. Idempotent, and can be retried after a failure.
+    /// Publishes the public key. Makes each earlier public key expire as soon as the last JWT that
+    /// it verifies has expired. Idempotent, and can be retried after a failure.
     pub async fn publish(&self, keyring: &Keyring, session_life: Duration) -> Result<()> {
         self.publish_beside(keyring.read().await?, keyring, session_life).await
     }
 
-    /// Publishes the public key like [`publish`](Self::publish), given the public keys that were
-    /// just read from the table.
+    /// Like [`publish`](Self::publish), but takes the public keys that were just read from the
+    /// table.
     pub(crate) async fn publish_beside(
         &self,
         mut known: Vec<PublicKey>,
@@ -267,8 +268,8 @@ impl Signer {
         Ok(())
     }
 
-    /// Signs `claims` as a JWT of the type `typ`. Equal claims give equal strings, because Ed25519
-    /// is deterministic.
+    /// Signs `claims` as a JWT of the type `typ`. Equal claims result in equal strings, because
+    /// Ed25519 is deterministic.
     pub(crate) async fn sign<T: Serialize>(
         &self,
         claims: &T,

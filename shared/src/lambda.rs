@@ -1,8 +1,9 @@
-//! The start of a Lambda function: it reads the settings, connects, and then handles one request
-//! after another.
+//! Runs a Lambda function: reads the settings, connects, and then handles one request after
+//! another.
 //!
 //! Every request gets a reply, even after a failure. If the invocation itself failed, API Gateway
-//! would send a 503 without a code. Invocations without a request report their failures to Lambda.
+//! would send a 503 reply without a code. Invocations without a request report their failures to
+//! Lambda.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,9 +29,10 @@ use crate::telemetry::trace::{self, Parent, Trace, Traces};
 use crate::{Error, Result};
 
 /// Serves one endpoint until Lambda stops the process. Each function's `main` consists of this
-/// call. The type of `handle`'s first parameter decides which settings and clients are loaded.
+/// call. The type of `handle`'s first parameter determines which settings are read and which
+/// clients are created.
 ///
-/// If a setting can't be used, the exit code is a failure, and the log contains the setting's name.
+/// If a setting is invalid, the exit code is a failure, and the log contains the setting's name.
 pub fn serve<A: HandlerState, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -38,8 +40,8 @@ where
     serve_whole(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
-/// Serves one endpoint like [`serve`], but can stream replies. The endpoint's `LAMBDA` must say
-/// that it streams. SAM CLI can't stream, so it gets each reply as a whole.
+/// Like [`serve`], but can stream replies. The endpoint's `LAMBDA` must say that it streams. SAM
+/// CLI can't stream, so it gets each reply as a whole.
 pub fn serve_streaming<A: HandlerState, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
@@ -50,8 +52,8 @@ where
     serve_pieces(StartedEndpoint::start(routes, handle).boxed_local())
 }
 
-/// A future that starts an endpoint. The future is boxed because each function would otherwise
-/// compile the whole Lambda runtime for the types of its endpoint.
+/// A future that starts an endpoint. The future is boxed, because otherwise the whole Lambda
+/// runtime would be compiled again for each endpoint's types.
 type EndpointFuture = LocalBoxFuture<'static, Result<StartedEndpoint, ConfigError>>;
 
 fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
@@ -113,8 +115,8 @@ impl StartedEndpoint {
     }
 }
 
-/// A reply with a UTF-8 body. For replies of any other type, `lambda_http` decodes the body by its
-/// content type, so the binary would contain the tables of all encodings.
+/// A reply with a UTF-8 body. For any other reply type, `lambda_http` decodes the body according to
+/// its content type, so the binary would contain the tables for all encodings.
 struct TextReply(Response<String>);
 
 impl IntoResponse for TextReply {
@@ -123,8 +125,9 @@ impl IntoResponse for TextReply {
     }
 }
 
-/// Runs `work` for each scheduled event. If `work` fails, the invocation fails: Lambda counts the
-/// error and reports it to the function's destination. The next scheduled event runs `work` again.
+/// Runs `work` for each scheduled event. If `work` fails, the invocation fails, so Lambda counts
+/// the error and reports it to the function's destination. The next scheduled event runs `work`
+/// again.
 pub fn serve_schedule<A: Scheduled, F>(work: fn(A) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -144,8 +147,8 @@ where
     })
 }
 
-/// Runs `work` for the key of each new item in the outbox, which the stream of the Tokens table
-/// reports. Lambda delivers items again if their work failed. If all of an event's items failed,
+/// Runs `work` with the key of each new outbox item that the stream of the Tokens table reports. If
+/// `work` fails for an item, Lambda delivers the item again. If it fails for all items of an event,
 /// the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(MailApp, String) -> F) -> ExitCode
 where
@@ -156,7 +159,7 @@ where
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
             let Invocation { function, trace, span } = Invocation::of(&event, mailing.app());
             let done = process(work, mailing.clone(), event.payload.records).instrument(span);
-            // Without the box, this future's type is too deep for the compiler.
+            // Without the box, this future's type is nested too deeply for the compiler.
             let done = done.boxed();
             async move {
                 let what = (function.as_str(), "datasource");
@@ -180,7 +183,7 @@ where
     for record in records {
         let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
             Ok(StreamRecord { dynamodb }) => dynamodb,
-            // Skip the record, because it would be unreadable in each retry and would block all
+            // Skip the record. It would be just as unreadable in each retry, and would block all
             // later records.
             Err(error) => {
                 tracing::error!(%error, "a record of the stream can't be read and is skipped");
@@ -229,8 +232,8 @@ impl Invocation {
     }
 }
 
-/// The failure of an invocation that isn't a request to an endpoint. The runtime logs the failure's
-/// `Debug` text once.
+/// The failure of an invocation that isn't a request to an endpoint. The runtime logs its `Debug`
+/// output once.
 struct Failed {
     what: &'static str,
     error: Error,
@@ -243,14 +246,14 @@ impl fmt::Debug for Failed {
     }
 }
 
-/// The error that Lambda puts into its record of the failed invocation.
+/// Creates the error that Lambda adds to its record of the failed invocation.
 impl From<Failed> for Diagnostic {
     fn from(failed: Failed) -> Self {
         Self { error_type: failed.error.code().to_owned(), error_message: format!("{failed:?}") }
     }
 }
 
-/// The parts of a stream event that are read
+/// The parts of a stream event that Farebox reads
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html)).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -301,8 +304,8 @@ fn start<A>(
     serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
 ) -> ExitCode {
     let log = LogConfig::read(&Settings::from_env());
-    // Log one line of JSON per event, which CloudWatch can query. A filter with patterns isn't
-    // used, because its regular expressions would be a tenth of the binary.
+    // Log one line of JSON per event, because CloudWatch can query JSON. A filter with patterns
+    // isn't used, because its regular expressions would account for a tenth of the binary.
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -316,7 +319,7 @@ fn start<A>(
         Ok(LogConfig { metrics: None, .. }) => {}
         Err(error) => return refuse(&error),
     }
-    // One thread is enough: a function handles one request at a time, and has less than two
+    // One thread is enough, because a function handles one request at a time and has fewer than two
     // processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -327,7 +330,7 @@ fn start<A>(
             Ok(app) => app,
             Err(error) => return refuse(&error),
         };
-        // One line per instance tells the release, so the lines of requests needn't.
+        // One line per instance contains the release, so that the requests' lines don't have to.
         tracing::info!(version = crate::VERSION, "started");
         match serve(app).await {
             Ok(()) => ExitCode::SUCCESS,

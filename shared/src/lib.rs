@@ -1,6 +1,7 @@
-//! The code that several endpoints share. This crate defines no routes and no endpoints.
+//! The code that several endpoints share. This crate doesn't define routes or endpoints.
 //!
-//! ARCHITECTURE.md orders these modules in floors; each imports only from the floors below.
+//! ARCHITECTURE.md assigns these modules to floors. A module imports only from the floors below its
+//! own.
 
 pub mod ai;
 pub mod app;

@@ -1,8 +1,9 @@
 //! Sends e-mail. Only the function `mail` uses this module.
 //!
-//! All code that calls the client of Amazon SES is `#[inline]`, so that it is compiled into the
-//! binaries that call it. Without `#[inline]`, every binary would include tables for dropping the
-//! client in a panic. The linker removes functions that aren't called, but keeps their tables.
+//! All code that calls the Amazon SES client is `#[inline]`, so that it is compiled only into the
+//! binaries that use it. Without `#[inline]`, every binary would include tables for dropping the
+//! client during a panic, because the linker removes functions that aren't called, but keeps their
+//! tables.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::ErrorMetadata;
@@ -38,7 +39,7 @@ pub enum MailTransport {
         client: JsonApi,
         /// The sender's address.
         from: String,
-        /// The configuration set. `None` for the sender's default.
+        /// The configuration set, or `None` for the sender's default.
         configuration_set: Option<String>,
     },
     /// Passes e-mails to a channel. The local server shows e-mails instead of sending them.
@@ -56,8 +57,8 @@ impl MailTransport {
         Self::Ses { client: JsonApi::new(&SES, aws), from, configuration_set }
     }
 
-    /// Sends an e-mail. An e-mail that can never be delivered is dropped with a log line, as are
-    /// all e-mails if `MAIL_FROM` isn't set. The log line contains no address.
+    /// Sends an e-mail. If the e-mail can never be delivered, or `MAIL_FROM` isn't set, logs that
+    /// and drops the e-mail. The log line doesn't contain an address.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if a later attempt may succeed, and [`Error::Internal`] if an
@@ -120,22 +121,22 @@ async fn send_by_ses(
     }
 }
 
-/// The reason why an e-mail wasn't sent.
+/// Why an e-mail wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The e-mail's text or recipient. No attempt will succeed, for example if the address contains
-    /// non-ASCII characters before its `@`.
+    /// The e-mail's text or recipient is the cause. Retries never succeed, for example if the
+    /// address contains non-ASCII characters before its `@`.
     Mail,
-    /// The configuration or the status of the AWS account. All e-mails fail until an operator
-    /// removes the cause.
+    /// The AWS account's configuration or status is the cause. All e-mails fail until an operator
+    /// fixes it.
     Operator,
-    /// Throttling, or a failure of SES or the network. A later attempt may succeed.
+    /// The cause is throttling, or a failure of SES or the network. A later attempt may succeed.
     Moment,
 }
 
-/// Classifies an error by the [documented
+/// Classifies an error according to the [documented
 /// errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors)
-/// of `SendEmail` and by SES's [common
+/// of `SendEmail` and SES's [common
 /// errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html).
 #[inline]
 fn fault_of(error: &CallError) -> Fault {
@@ -149,8 +150,8 @@ fn fault_of(error: &CallError) -> Fault {
     let status = service.raw().status();
     match service.err().code() {
         Some("MessageRejected" | "BadRequestException") => Fault::Mail,
-        // A later attempt may succeed: the daily quota or the rate is exceeded only for a while,
-        // and the next instance has new credentials.
+        // A later attempt may succeed, because the daily quota or the rate is exceeded only for a
+        // while, and the next instance gets new credentials.
         Some(
             "TooManyRequestsException"
             | "LimitExceededException"
@@ -163,13 +164,12 @@ fn fault_of(error: &CallError) -> Fault {
         ) => Fault::Moment,
         _ if status.is_server_error() || status.as_u16() == 429 => Fault::Moment,
         // The other errors are AccountSuspended, SendingPaused, MailFromDomainNotVerified, NotFound
-        // (the configuration set), AccessDenied, and any error that SES may add.
+        // (for the configuration set), AccessDenied, and any error that SES may add.
         _ => Fault::Operator,
     }
 }
 
-/// Returns the code or the kind of a failure. SES's messages are left out, because they contain
-/// addresses.
+/// Returns a failure's code or kind. SES's messages are left out, because they contain addresses.
 #[inline]
 fn cause(error: &CallError) -> String {
     match error.as_service_error().and_then(ErrorMetadata::code) {

@@ -1,5 +1,5 @@
 //! The parts of the OpenAPI document that several endpoints share: strings with their limits, and
-//! parameters. The limits are the same constants that the code checks.
+//! parameters. The limits are the same constants that the code enforces.
 //!
 //! Only the function `openapi` uses this module. The linker removes the module from all other
 //! binaries.
@@ -25,14 +25,14 @@ use crate::values::{
 };
 use crate::{BalanceChange, Credits};
 
-/// Unicode's white space, written for a character class in a regex, because regex engines disagree
-/// about `\s`.
+/// Unicode's white space, written for a regex character class, because regex engines disagree about
+/// `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// Control characters, written for a character class in a regex.
+/// Control characters, written for a regex character class.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
-/// Implements a schema for a type: a string with limits.
+/// Implements the schema of a type that is a string with limits.
 macro_rules! text {
     ($type:ty, $schema:expr) => {
         impl PartialSchema for $type {
@@ -54,8 +54,8 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }
 
-/// Describes one line of `least` to `most` characters. The pattern contains the maximum length
-/// because white space around the line isn't counted. A pattern can't say which characters are
+/// Describes one line of `least` to `most` characters. The maximum length is in the pattern,
+/// because white space around the line isn't counted. A pattern can't express which characters are
 /// visible.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
@@ -75,7 +75,7 @@ fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder 
 text!(Username, {
     let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are the same name.";
     // The pattern is exact for ASCII and allows all other characters, because not all regex engines
-    // support Unicode's classes.
+    // support Unicode classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
     text(about, "ann").min_length(Some(1)).max_length(Some(NAME_LENGTH)).pattern(Some(pattern))
 });
@@ -162,8 +162,8 @@ text!(Role, {
     Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
 });
 
-// Statements don't contain acts that move no credits. The schema has no `enum`, because replies may
-// contain kinds from later releases, which write to the same store.
+// Statements don't contain actions that leave the balance unchanged. The schema doesn't contain an
+// `enum`, because replies may contain kinds from later releases that write to the same store.
 text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
     let kinds = kinds.map(|kind| format!("`{}`", kind.word())).join(", ");
@@ -229,14 +229,14 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A string that must not be empty. The endpoint only compares the string with stored values, so it
-/// has no other limits.
+/// A string that must not be empty. It isn't limited otherwise, because the endpoint only compares
+/// it with stored values.
 #[derive(Debug)]
 pub struct Given;
 
 text!(Given, Object::builder().min_length(Some(1)));
 
-/// The query parameters for lists with pages.
+/// The query parameters for lists that are read page by page.
 #[derive(Debug)]
 pub struct PageQuery;
 
@@ -246,7 +246,7 @@ impl IntoParams for PageQuery {
     }
 }
 
-/// The query parameters of the history, whose `limit` has no default unless the request searches.
+/// The query parameters of the history. Its `limit` has a default only in searches.
 #[derive(Debug)]
 pub struct HistoryPage;
 
@@ -392,8 +392,8 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// Describes an event in a stream: its name, if it has one, and its data. The data is JSON with one
-/// of these schemas, or the string in `or`.
+/// Describes an event in a stream by its name, if any, and its data. The data is JSON in one of
+/// these schemas, or the string `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()

@@ -1,5 +1,5 @@
-//! Passwords, which are hashed with argon2id. Accounts that were imported from Django keep Django's
-//! hash until their first log-in.
+//! Password hashing with argon2id. Accounts that were imported from Django keep Django's hash until
+//! their first log-in.
 
 mod django;
 
@@ -27,7 +27,7 @@ pub(crate) const LEAST: usize = 8;
 pub const MOST: usize = 256;
 
 /// The most common passwords, one per line. Only [`NewPassword::parse`] refers to this list, so
-/// that only the binaries that set passwords contain it.
+/// only the binaries that set passwords contain it.
 const COMMON: &str = include_str!("passwords/common.txt");
 
 /// Common passwords that are allowed because the documentation of existing clients uses them.
@@ -38,9 +38,9 @@ const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", 
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// Parses a password of at least 8 characters and at most 256 bytes. The most common passwords
-    /// are refused, and so are the user's `names` (the username and the address) and the part of an
-    /// address before its `@`. There are no composition rules.
+    /// Parses a password of at least 8 characters and at most 256 bytes. Refuses the most common
+    /// passwords, the user's `names` (the username and the address), and the part of an address
+    /// before its `@`. The password doesn't have to contain certain kinds of characters.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, Invalid> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
@@ -67,7 +67,8 @@ impl NewPassword {
     }
 }
 
-/// Returns the form in which passwords are hashed. Keyboards compose accents in different ways.
+/// Returns the form in which passwords are hashed. It is the same no matter how a keyboard composes
+/// accents.
 fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
@@ -83,10 +84,10 @@ pub struct Passwords {
 pub enum Verdict {
     /// The password is wrong, or the account doesn't exist.
     Wrong,
-    /// The password is right.
+    /// The password is correct.
     Right,
-    /// The password is right, and a new hash should replace the stored hash, which is weaker or was
-    /// imported.
+    /// The password is correct, but the stored hash is weak or was imported, so a new hash should
+    /// replace it.
     Outdated,
 }
 
@@ -102,15 +103,15 @@ impl Passwords {
         self.in_slot(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Hashes an existing password, which may break the rules for new passwords.
+    /// Hashes an existing password. It may violate the rules for new passwords.
     pub async fn hash_again(&self, password: &str) -> Result<String> {
         let password = composed(password);
         self.in_slot(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Compares a password with a stored hash: a PHC string, or a hash that Django made. If
-    /// `stored` is `None`, hashes the password anyway, so that the check takes as long as with a
-    /// current hash, and returns [`Verdict::Wrong`].
+    /// Compares a password with a stored hash, which is a PHC string or was created by Django. If
+    /// `stored` is `None`, returns [`Verdict::Wrong`], but first hashes the password, so that the
+    /// check takes as long as for a current hash.
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
@@ -125,9 +126,9 @@ impl Passwords {
                 Ok(if stored.verify(&sent, blocks)? {
                     Verdict::Outdated
                 } else if trimmed != sent && stored.verify(trimmed, blocks)? {
-                    // Django REST framework removes blanks around a password. The stored hash
-                    // stays, because a new hash would match the password either only with the
-                    // blanks or only without them.
+                    // Django REST framework removes blanks around a password. Keep the stored hash,
+                    // because a new hash would match the password only with the blanks, or only
+                    // without them.
                     Verdict::Right
                 } else {
                     Verdict::Wrong
@@ -159,13 +160,12 @@ impl Default for Passwords {
     }
 }
 
-/// Limits the number of hashes that this process computes at a time to one per processor.
+/// Limits how many hashes this process computes at the same time to one per processor.
 static HASH_SLOTS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// The memory blocks for computing hashes, one for each concurrent computation. The blocks are
-/// reused, because the allocator would otherwise keep a block for each thread that has ever
-/// computed a hash.
+/// The memory for computing hashes, one vector for each concurrent computation. It is reused,
+/// because otherwise the allocator would keep memory for each thread that has ever computed a hash.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 /// Runs `work` in memory that only `work` uses, and then clears the memory.
@@ -174,16 +174,17 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     let mut blocks = kept().pop().unwrap_or_default();
     let done = work(&mut blocks);
     blocks.fill(Block::default());
-    // A hash that Django made may have needed five times as much memory.
+    // A hash from Django may have needed five times as much memory.
     blocks.truncate(Params::DEFAULT.block_count());
     blocks.shrink_to_fit();
     kept().push(blocks);
     done
 }
 
-/// Hashes with argon2id in 19 MiB, with two passes and one lane. These parameters are the minimum
-/// that [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
-/// recommends and the crate's defaults.
+/// Hashes with argon2id in 19 MiB, with two passes and one lane. These parameters are the crate's
+/// defaults, and the minimum that
+/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
+/// recommends.
 fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     let (algorithm, version, params) =
         (Algorithm::default(), Version::default(), Params::default());
@@ -222,7 +223,7 @@ fn unusable(error: impl Display) -> Error {
     Error::Internal(format!("a stored hash: {error}"))
 }
 
-/// Returns true if `password` matches the stored hash. The comparison takes constant time.
+/// Returns true if `password` matches the stored hash. Compares in constant time.
 fn verify(
     password: &str,
     stored: &PasswordHash,
@@ -262,15 +263,15 @@ fn fill(
     hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
-/// Returns a hash for deleted accounts. No password matches the hash, and checking it takes as long
-/// as checking a current hash.
+/// Returns a hash for deleted accounts. It doesn't match any password, and checking it takes as
+/// long as checking a current hash.
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
     rand::fill(&mut bytes)?;
     Ok(phc_of(&bytes))
 }
 
-/// Returns the hash that the account's password is compared with.
+/// Returns the hash with which a password for this account is compared.
 pub(crate) fn hash_of(account: &Account) -> &str {
     account.imported_hash().unwrap_or(&account.password)
 }
@@ -310,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_of_django_are_replaced_after_a_right_password() {
-        // Django 5.2 made this hash from a password in decomposed form.
+        // Django 5.2 created this hash from a password in decomposed form.
         let django = "pbkdf2_sha256$1000$9wCTRPjNRTt2cbzy1pR3zP$Sgu5F/s75+v5cbWZBCbNT5N4Za70JwTg6AXG+xzODts=";
         let passwords = Passwords::new();
         let check = |password: &'static str, hash: &str| {
@@ -402,7 +403,7 @@ mod tests {
         );
         assert!(kept.iter().all(|blocks| blocks.len() == Params::default().block_count()));
         assert!(kept.iter().flatten().all(|block| block.as_ref().iter().all(|word| *word == 0)));
-        // Another implementation computed this hash.
+        // This hash was computed by a different implementation.
         assert_eq!(Argon2::default().verify_password(b"secret123", &*hash), Ok(()));
     }
 

@@ -1,6 +1,6 @@
 //! The payments that Stripe reports in events and in lists. The facts in events are merged into the
-//! orders. The orders are also compared with the lists, to find payments that no event has
-//! reported.
+//! orders. The orders are also compared with the lists, to find payments that weren't reported by
+//! an event.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use crate::values::{Pack, Packs, PaymentFacts, Progress};
 use crate::view::Purchase;
 use crate::{App, Credits, Error, Result};
 
-/// The lists of Stripe that are compared. Sessions come first, because they link payments to
-/// orders, and refunds and disputes contain only the payment.
+/// The Stripe lists that are compared. Sessions come first, because they link payments to orders.
+/// Refunds and disputes contain only the payment.
 const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
-/// The minimum number of days for which disputes are compared. A bank decides weeks after a dispute
-/// was opened, and Stripe lists a dispute by the day on which it was opened.
+/// The minimum number of days for which disputes are compared. A bank may decide weeks after a
+/// dispute was opened, but Stripe lists the dispute under the day on which it was opened.
 const DISPUTES: u64 = 180;
 
-/// The subject of a report from Stripe, with the reported facts.
+/// The order or payment that a Stripe report is about, with the reported facts.
 enum Subject {
     /// A stored order.
     Order(Box<Order>, PaymentFacts),
     /// A payment whose order may not be known.
     Payment(String, PaymentFacts),
-    /// An order that isn't stored. `None` if the report contains only the order's id.
+    /// An order that isn't stored. Contains `None` if the report contains only the order's id.
     MissingOrder(Option<SessionReport>),
-    /// An order that wasn't paid in time. Such orders are deleted after a week, and Stripe can
+    /// An order that wasn't paid in time. Such orders are deleted after a week, but Stripe may
     /// repeat older events.
     ExpiredOrder,
 }
@@ -59,11 +59,11 @@ impl Subject {
     }
 }
 
-/// Merges the facts in a report into its order, and returns the order. Returns `None` if the
-/// payment's order isn't known yet, or the order was deleted because it stayed unpaid.
+/// Merges a report's facts into the order, and returns the order. Returns `None` if the payment's
+/// order isn't known yet, or was deleted because it wasn't paid.
 ///
 /// # Errors
-/// [`Error::UnknownOrder`] if the order is missing, and the errors of the store.
+/// Returns [`Error::UnknownOrder`] if the order is missing, or an error from the store.
 pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     let (store, clock) = (&app.store, &app.clock);
     match Subject::of(report, store).await? {
@@ -76,16 +76,16 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     }
 }
 
-/// The orders that a comparison may change. Every comparison may list disputed orders for
-/// administrators.
+/// Which orders a comparison may change. Apart from that, every comparison may add disputed orders
+/// to the administrators' list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair<'a> {
     /// No orders.
     Nothing,
-    /// Merge the facts that no event has reported into these orders.
+    /// Merge the facts that weren't reported by an event into these orders.
     Merge(&'a HashSet<String>),
-    /// Merge such facts into all orders, and restore the orders that a restore of the tables has
-    /// lost.
+    /// Merge such facts into all orders, and recreate the orders that were lost in a restore of the
+    /// tables.
     Restore,
 }
 
@@ -94,20 +94,20 @@ pub enum Repair<'a> {
 pub struct Difference {
     /// The order's id, or the id of Stripe's object if the object can't be read.
     pub order: String,
-    /// The difference, or what was done about it.
+    /// A line that describes the difference, or what was done about it.
     pub line: String,
-    /// True if money has moved or is disputed. False if a payment page only expired.
+    /// True if money was paid, refunded or disputed. False if only a payment page expired.
     pub is_about_money: bool,
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that no difference is lost if the comparison fails
+/// each difference as soon as it is found, so that it is reported even if the comparison fails
 /// later. Adds each disputed order to the list of orders that need attention, because releases
 /// before 0.14.0 don't.
 ///
 /// # Errors
-/// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
-/// that can't be changed is reported as a difference.
+/// Returns [`Error::PaymentsUnavailable`] if Stripe doesn't answer, or an error from the store. An
+/// order that can't be changed is reported as a difference.
 pub async fn compare_and_repair(
     app: &App,
     stripe: &Stripe,
@@ -133,7 +133,7 @@ pub async fn compare_and_repair(
             }
         }
     }
-    // The page of an order in the first hour may be older than the listed pages.
+    // For an order in the first hour, the payment page may be older than the listed pages.
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
             let line = "paid here, but Stripe doesn't list the payment".to_owned();
@@ -143,12 +143,12 @@ pub async fn compare_and_repair(
     Ok(())
 }
 
-/// Like [`compare_and_repair`], for a check that runs while events arrive. Merges only differences
-/// about money that still exist after `grace`, because an event may be on its way. Calls `each` for
-/// each of these differences.
+/// Like [`compare_and_repair`], but for a check that runs while events arrive. Merges only
+/// differences about money that still exist after `grace`, because an event may be on its way.
+/// Calls `each` for each of these differences.
 ///
 /// # Errors
-/// The errors of [`compare_and_repair`].
+/// Returns the errors of [`compare_and_repair`].
 pub async fn check(
     app: &App,
     stripe: &Stripe,
@@ -218,15 +218,15 @@ impl Comparison<'_> {
         }
     }
 
-    /// Restores the order of a session, if that is allowed and possible. Otherwise, the missing
-    /// order is the difference.
+    /// Restores a session's order, if that is allowed and possible. Otherwise, reports the missing
+    /// order as a difference.
     async fn missing(&self, session: &SessionReport) -> Result<Option<Difference>> {
         if let Some(order) = self.restored(&session.order).await? {
             let facts = session.facts(order.price, &order.currency);
             return self.merge(order, &facts, Some("restored from Stripe")).await;
         }
         let line = match self.repair {
-            // The page may belong to another stack that uses the same Stripe account.
+            // The page may belong to a different stack that uses the same Stripe account.
             _ if !session.is_paid() => return Ok(None),
             Repair::Restore => "Stripe lists this purchase, and it can't be restored",
             Repair::Nothing | Repair::Merge(_) => {
@@ -254,7 +254,7 @@ impl Comparison<'_> {
         if merges {
             match self.app.store.merge_facts(after, facts, &self.app.clock).await {
                 Ok(merged) => after = merged,
-                // Report the difference, so that the other orders are still compared.
+                // Report the error as a difference, so that the other orders are still compared.
                 Err(error) => {
                     let line = format!("can't be changed: {error}");
                     return Ok(Some(Difference { order: id, line, is_about_money: true }));
@@ -279,8 +279,8 @@ impl Comparison<'_> {
         Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
-    /// Restores an order that a restore of the tables has lost. `None` if that isn't allowed, or
-    /// its account is unknown.
+    /// Recreates an order that was lost in a restore of the tables. Returns `None` if that isn't
+    /// allowed, or if the order's account is unknown.
     async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
         if self.repair != Repair::Restore {
             return Ok(None);
@@ -300,7 +300,7 @@ impl Comparison<'_> {
             price,
             currency: of.currency.clone(),
         };
-        // Restore only values that this product could have written into the metadata.
+        // Accept only values that this product could have written into the metadata.
         if Packs::new(vec![pack.clone()]).is_err() {
             return Ok(None);
         }

@@ -1,5 +1,5 @@
-//! Secrets in files and in AWS Secrets Manager. Functions cache a secret for some minutes and then
-//! read it again, so they use a replaced secret without a restart.
+//! Secrets in files and in AWS Secrets Manager. Functions cache a secret for a few minutes and then
+//! read it again, so that a replaced secret takes effect without a restart.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -20,14 +20,14 @@ use crate::config::{ConfigError, Secret};
 /// ([reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html)).
 const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secretsmanager" };
 
-/// The minimum time between two reads that follow refusals, and the time after which a failed read
-/// is repeated, in seconds.
+/// The minimum time between two reads due to refusals, and the time before a failed read is
+/// retried, in seconds.
 const AGAIN: u64 = 60;
 
-/// The time after which a refusal leads to another read if the last read has failed, in seconds.
+/// The minimum time between a failed read and the next read due to a refusal, in seconds.
 const SOON: u64 = 5;
 
-/// The reason why a secret can't be read or replaced. The message doesn't contain the secret.
+/// Why a secret can't be read or replaced. The message doesn't contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(pub String);
 
@@ -55,7 +55,7 @@ impl From<serde_json::Error> for SecretError {
 /// Reads a secret's current text.
 ///
 /// # Errors
-/// Fails if the secret can't be read.
+/// Returns an error if the secret can't be read.
 pub async fn read(secret: &Secret, aws: &SdkConfig) -> Result<String, SecretError> {
     match secret {
         Secret::Value(secret) => Ok(secret.clone()),
@@ -84,10 +84,10 @@ async fn get(arn: &str, aws: &SdkConfig) -> Result<String, SecretError> {
 
 /// Replaces a secret in Secrets Manager
 /// ([`PutSecretValue`](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html)).
-/// The call can safely be sent twice, because it contains a request token.
+/// The call contains a request token, so it can safely be retried.
 ///
 /// # Errors
-/// Fails if Secrets Manager refuses the call or doesn't answer.
+/// Returns an error if Secrets Manager refuses the call or doesn't answer.
 pub async fn put(arn: &str, secret: &str, aws: &SdkConfig) -> Result<(), SecretError> {
     let token = Uuid::new_v4().to_string();
     let asked = json!({ "SecretId": arn, "SecretString": secret, "ClientRequestToken": token });
@@ -111,8 +111,8 @@ pub trait FromSecret: Sized {
     /// Reads the value from the secret's text.
     ///
     /// # Errors
-    /// Fails with the name of the `setting` if the text can't be used. The error doesn't contain
-    /// the text.
+    /// Returns an error with the name of the `setting` if the text is invalid. The error doesn't
+    /// contain the text.
     fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError>;
 }
 
@@ -133,15 +133,16 @@ impl FromSecret for Bearer {
     }
 }
 
-/// A secret's value, which is read again from time to time and after a refusal. If it can't be
-/// read, the last value stays in use. Clones share the value.
+/// A secret's value. It is read again from time to time, and after a refusal. If it can't be read,
+/// the last value is still used. Clones share the value.
 pub struct CachedSecret<V>(Arc<Shared<V>>);
 
 struct Shared<V> {
     /// The setting's name.
     setting: String,
     secret: Secret,
-    /// A client that makes one attempt at a call, because a request may wait for it.
+    /// The configuration for clients that don't retry, because a request may be waiting for the
+    /// call.
     aws: SdkConfig,
     clock: Clock,
     known: RwLock<Known<V>>,
@@ -152,9 +153,9 @@ struct Shared<V> {
 struct Known<V> {
     text: String,
     value: Arc<V>,
-    /// The second from which the secret is read again.
+    /// When the secret is due to be read again, in seconds since 1970.
     due: u64,
-    /// The second of the last read that followed a refusal.
+    /// When the secret was last read after a refusal, in seconds since 1970.
     refused_at: Option<u64>,
 }
 
@@ -175,7 +176,8 @@ impl<V: FromSecret> CachedSecret<V> {
     /// Reads the secret that the setting contains or points to.
     ///
     /// # Errors
-    /// Fails if the secret can't be read or used. The error contains the setting's name.
+    /// Returns an error if the secret can't be read or is invalid. The error contains the setting's
+    /// name.
     pub async fn read(
         setting: &str,
         secret: Secret,
@@ -201,8 +203,9 @@ impl<V: FromSecret> CachedSecret<V> {
         self.known().value.clone()
     }
 
-    /// Reads the secret again if it's time, or a minute after a failure. Does nothing while another
-    /// request reads it. Call this beside other work, so that no request waits for it.
+    /// Reads the secret again if it is due for renewal, or a minute after a failure. Does nothing
+    /// while another request is reading it. Call this in parallel with other work, so that requests
+    /// don't wait for it.
     pub async fn renew(&self) {
         let Ok(_reading) = self.0.reading.try_lock() else { return };
         if self.0.clock.seconds() >= self.known().due {
@@ -210,8 +213,8 @@ impl<V: FromSecret> CachedSecret<V> {
         }
     }
 
-    /// Returns a newer value, after `refused` was refused. `None` if there is no newer value.
-    /// Refusals lead to at most one read of the secret per minute.
+    /// Returns a newer value after `refused` was refused, or `None` if there is no newer one.
+    /// Refusals cause at most one read of the secret per minute.
     pub async fn renew_refused(&self, refused: &Arc<V>) -> Option<Arc<V>> {
         let _reading = self.0.reading.lock().await;
         // Another request may have read a new value during the wait.
@@ -234,7 +237,7 @@ impl<V: FromSecret> CachedSecret<V> {
     async fn read_again(&self) {
         let Shared { setting, secret, aws, clock, known, .. } = &*self.0;
         let now = clock.seconds();
-        // Boxed because the future is large, and all outer futures would contain it.
+        // Boxed, because the future is large and every outer future would contain it.
         let text = Box::pin(read(secret, aws)).await.map_err(|SecretError(cause)| cause);
         let is_known = |text: &String| *text == self.known().text;
         let renewed = text.and_then(|text| match is_known(&text) {
@@ -246,7 +249,7 @@ impl<V: FromSecret> CachedSecret<V> {
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         known.due = now.saturating_add(if renewed.is_ok() { V::KEPT } else { AGAIN });
         if renewed.is_err() {
-            // The next refusal doesn't wait for a minute, because this read has failed.
+            // After this failed read, the next refusal doesn't have to wait for a minute.
             known.refused_at = known.refused_at.map(|at| at.saturating_sub(AGAIN - SOON));
         }
         match renewed {

@@ -1,6 +1,6 @@
 //! Statements: the entries in an account's ledger, newest first, and totals per month. Each row
-//! shows the balance after its entry, which is computed backwards from the newest balance.
-//! Administrators also see the actor of each row.
+//! shows the balance after its entry, computed backwards from the newest balance. Administrators
+//! also see each row's actor.
 
 mod months;
 
@@ -18,11 +18,11 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// The maximum number of times that the first page is read. The page is read again if the account
-/// has changed in the meantime.
+/// The maximum number of attempts to read the first page. It is read again if the account changes
+/// during the read.
 const READINGS: usize = 10;
 
-/// The maximum number of rows that a request reads only to compute a balance or totals.
+/// The maximum number of rows that a request reads just to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -48,7 +48,7 @@ pub struct StatementRow<'a> {
     key_name: Option<&'a str>,
 }
 
-/// The longest excerpt of a message, in characters.
+/// The maximum length of a message's excerpt, in characters.
 const EXCERPT: usize = 60;
 
 /// Returns the beginning of a message, on one line.
@@ -66,7 +66,7 @@ fn excerpt(message: &str) -> String {
 /// The owner of a statement.
 #[derive(Clone, Copy, Debug)]
 pub enum StatementOwner<'a> {
-    /// The caller, if the account accepts the access token.
+    /// The caller, if the access token is valid for the account.
     Caller(&'a AccessToken),
     /// This account, which was just read for an administrator.
     Account(&'a Account),
@@ -79,9 +79,9 @@ pub struct Period {
     to: Option<Day>,
 }
 
-/// A page of a statement: some ledger entries, and the balance after the first of them.
+/// A page of a statement: ledger entries, and the balance after the first of them.
 pub struct Statement {
-    /// The account, which was read together with the entries.
+    /// The account. It was read together with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
@@ -89,13 +89,13 @@ pub struct Statement {
     messages: HashMap<String, String>,
     /// The names of the entries' API keys, by id.
     key_names: HashMap<String, String>,
-    /// The position of the next page. `None` if no page can follow.
+    /// The position of the next page, or `None` if this is the last page.
     next: Option<String>,
 }
 
-/// Ledger entries as they were read, newest first.
+/// Ledger entries, newest first, with the account and the balance.
 struct Rows {
-    /// The account, which was read together with the entries.
+    /// The account. It was read together with the entries.
     account: Account,
     /// The balance after the first entry.
     balance: i64,
@@ -129,16 +129,16 @@ impl StatementOwner<'_> {
 }
 
 impl Period {
-    /// Reads the query parameters `from` and `to`: days in UTC, both included.
+    /// Reads the query parameters `from` and `to`, the first and last day in UTC.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// Returns [`Error::Invalid`].
     pub fn from_query(req: &Request) -> Result<Self> {
         let (from, to) = http::query_days(req)?;
         Ok(Self { from, to })
     }
 
-    /// Returns the scope of the cursors of a list for these days.
+    /// Returns the cursor scope of a list for these days.
     pub fn scope(self, list: &str) -> String {
         let text = |day: Option<Day>| day.map(|day| day.to_string()).unwrap_or_default();
         match self {
@@ -147,17 +147,17 @@ impl Period {
         }
     }
 
-    /// Returns an id that sorts before the rows of these days, and after all older rows.
+    /// Returns an id that sorts before the rows in this period, and after all older rows.
     fn first(self) -> Option<String> {
         self.from.map(|day| least_id(day.begins()))
     }
 
-    /// Returns an id that sorts after the rows of these days, and before all newer rows.
+    /// Returns an id that sorts after the rows in this period, and before all newer rows.
     fn end(self) -> Option<String> {
         self.to.map(|day| least_id(day.after(1).begins()))
     }
 
-    /// Returns true if there may be rows that are newer than these days and older than the row
+    /// Returns true if there may be rows that are newer than this period and older than the row
     /// `before`. `now` is in milliseconds.
     fn is_past(self, before: Option<&str>, now: u64) -> bool {
         let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
@@ -170,8 +170,8 @@ impl Rows {
     /// the given row's id and the balance before that row.
     ///
     /// # Errors
-    /// The errors of reading the account; [`Error::Unavailable`] if the account kept changing while
-    /// it was read.
+    /// Returns the errors of reading the account, or [`Error::Unavailable`] if the account kept
+    /// changing while it was read.
     async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -199,8 +199,8 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the rows that are older than the row `before`, and the account at the same time.
-    /// `balance` is the balance before the row `before`.
+    /// Reads the account, and in parallel the rows that are older than the row `before`. `balance`
+    /// is the balance before that row.
     async fn older(
         app: &App,
         owner: StatementOwner<'_>,
@@ -233,14 +233,14 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 }
 
 impl Statement {
-    /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
-    /// forged. Rows that are newer than the days of `period` are read only to compute the balance.
-    /// If one request can't read all of these rows, the page is empty, and a next page follows.
-    /// Reads the rows' messages only if `with_messages`.
+    /// Reads the statement page that `paging` describes. Its cursor may still be forged. Rows that
+    /// are newer than `period` are read only to compute the balance. If one request can't read all
+    /// of these rows, the page is empty, and a next page follows. Reads the rows' messages only if
+    /// `with_messages` is true.
     ///
     /// # Errors
-    /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
-    /// account kept changing while it was read.
+    /// Returns the errors of reading the account, [`Error::InvalidCursor`], or
+    /// [`Error::Unavailable`] if the account kept changing while it was read.
     pub async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -273,10 +273,11 @@ impl Statement {
         Ok(Self { account, balance, entries, messages, key_names, next })
     }
 
-    /// Returns the page as JSON or CSV, as the request asks. `actors` adds the actors.
+    /// Returns the page as JSON or CSV, as the client prefers. If `actors` is true, the rows
+    /// contain their actors.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// Returns [`Error::Internal`].
     pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
         let rows = self.rows(actors);
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };

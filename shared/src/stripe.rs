@@ -1,9 +1,9 @@
 //! Payments with [Stripe Checkout](https://docs.stripe.com/payments/checkout): the pages on which
 //! users pay, and the events that Stripe sends about payments.
 //!
-//! Every object that Stripe sends, in an event or in a list, reports facts about one payment as a
-//! [`StripeReport`]. Facts are merged in [`PaymentFacts`](crate::values::PaymentFacts), so the
-//! order of events doesn't matter.
+//! Every object that Stripe sends, in an event or in a list, is converted to a [`StripeReport`]
+//! with facts about one payment. Facts are merged in [`PaymentFacts`](crate::values::PaymentFacts),
+//! so the order in which events arrive doesn't matter.
 
 mod client;
 mod reports;
@@ -13,8 +13,8 @@ pub use client::{Listed, Page, Stripe};
 pub use reports::{Event, OrderMetadata, PaymentRef, SessionReport, StripeReport};
 pub use signature::{Secrets, SignatureError};
 
-/// The version of Stripe's API that this release uses in requests. The webhook's endpoint must be
-/// created with the same version for its events.
+/// The version of Stripe's API that this release uses in requests. The webhook endpoint must be
+/// created with the same version, so that its events use it too.
 pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// The types of events that the webhook handles. Events of other types are confirmed and ignored.

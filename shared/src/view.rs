@@ -114,7 +114,7 @@ pub struct AdjustedBalance<'a> {
 }
 
 impl<'a> AdjustedBalance<'a> {
-    /// Shows the adjustment's row, and the balance afterwards.
+    /// Creates the view of this adjustment's ledger entry, with the balance afterwards.
     pub fn of(entry: &'a Entry, balance: Credits) -> Self {
         Self {
             entry: AdjustmentRow {
@@ -142,7 +142,7 @@ pub struct CurrentBalance {
 }
 
 impl CurrentBalance {
-    /// Creates the view of this account's balance at the second `now`.
+    /// Creates the view of this account's balance at the time `now`, in seconds since 1970.
     pub fn of(account: &Account, now: u64) -> Self {
         Self { balance: Balance::of(account.balance(now)), tokens_held: account.held(now) }
     }
@@ -176,7 +176,7 @@ struct OwnAllowance {
 }
 
 impl OwnBalance {
-    /// Creates the view of this account's balance at the second `now`.
+    /// Creates the view of this account's balance at the time `now`, in seconds since 1970.
     pub fn of(account: &Account, allowances: Allowances, now: u64) -> Self {
         let allowance = allowances.of(&account.role).map(|allowance| OwnAllowance {
             tokens: allowance.tokens,
@@ -245,8 +245,8 @@ struct FreeWorkOfDay {
 }
 
 impl FreeWorkOfDay {
-    /// Reads the counts for the day that contains the second `now`. `least` is the free work that
-    /// every account gets.
+    /// Creates the view of the day that contains the time `now`, in seconds since 1970. `least` is
+    /// the free work that every account gets.
     fn of(account: &Account, least: Credits, now: u64) -> Self {
         let of = |is_limited| FreeWork::at(now, is_limited).shown(account, least);
         let ([used, most], [used_by_limited_keys, most_for_limited_keys]) = (of(false), of(true));
@@ -279,8 +279,8 @@ struct HeldTokens<'a> {
 }
 
 impl<'a> UserDetails<'a> {
-    /// Creates the view of this account and its sessions at the second `now`. `free_work` is the
-    /// free work that every account gets in a day.
+    /// Creates the view of this account and its sessions at the time `now`, in seconds since 1970.
+    /// `free_work` is the free work that every account gets in a day.
     pub fn of(
         account: &'a Account,
         sessions: &'a [values::Session],
@@ -400,7 +400,8 @@ pub struct SpendingLimit {
 
 impl<'a> ApiKey<'a> {
     /// Creates the view of this API key, at this time in milliseconds since 1970. `account` is the
-    /// owner's. A key that was just created has spent nothing, so its `account` is `None`.
+    /// owner's. For a key that was just created, `account` is `None`, because the key hasn't spent
+    /// anything yet.
     pub fn of(key: &'a values::StoredApiKey, account: Option<&Account>, now: u64) -> Self {
         let Restrictions { expires, models, limit, .. } = key.restrictions();
         let limit = limit.map(|KeyLimit { tokens, per }| SpendingLimit {
@@ -664,7 +665,7 @@ pub struct LedgerRowOfUser<'a> {
 }
 
 impl<'a> LedgerRowOfUser<'a> {
-    /// Creates the view of this ledger entry, with the usernames that are known.
+    /// Creates the view of this ledger entry, with the usernames that `name` returns.
     pub fn of(entry: &'a values::Entry, name: impl Fn(&str) -> Option<&'a str>) -> Self {
         Self {
             row: LedgerRow::of(entry),

@@ -56,7 +56,8 @@ struct Limit {
     per: Option<String>,
 }
 
-/// Creates the key in one transaction, which also checks the account and its number of keys.
+/// Creates the key in one transaction. The transaction also checks the account and how many keys it
+/// has.
 #[utoipa::path(
     post,
     path = super::path::api_key_create,
@@ -86,7 +87,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field. Reads the price list only if the
+    /// Validates the body. An error lists every invalid field. The price list is read only if the
     /// key is restricted to models.
     async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
         let mut invalid = FieldErrors::default();
@@ -118,7 +119,7 @@ impl Limit {
     }
 }
 
-/// Returns the names of the models in the price list. `None` if there is no list.
+/// Returns the names of the models in the price list, or `None` if there is no list.
 async fn listed_models(app: &App) -> Result<Option<Vec<String>>> {
     let prices = app.prices.current().await?;
     let names = prices.map(|prices| {

@@ -26,7 +26,8 @@ struct Body {
     name: Option<String>,
 }
 
-/// Changes the name by one conditional write, after the account has accepted the caller's token.
+/// Changes the name with one conditional write, once the caller's token has been checked against
+/// the account.
 #[utoipa::path(
     patch,
     path = super::path::api_key_rename,

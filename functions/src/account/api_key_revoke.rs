@@ -16,8 +16,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Revokes API keys").permits(permit
     delete(Tokens(&["apikey:*"])),
 ]);
 
-/// Deletes the key in one transaction, which also checks the account and updates its number of
-/// keys.
+/// Deletes the key in one transaction. The transaction also checks the account and updates its key
+/// count.
 #[utoipa::path(
     delete,
     path = super::path::api_key_revoke,

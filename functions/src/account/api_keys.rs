@@ -1,7 +1,8 @@
 //! `GET /api/user/api-keys` - all of the caller's API keys, newest first, as a bare list.
 //!
 //! Out: `id`, `name`, `hint` (the key's last four characters), `created`, `expires`, `models`,
-//! `limit` and `last_used` of each key. An account has at most 50 keys, so the list has no pages.
+//! `limit` and `last_used` of each key. An account has at most 50 keys, so the list isn't split
+//! into pages.
 
 use shared::values::api_key::API_KEYS;
 use shared::view::ApiKey;
@@ -15,8 +16,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits!
     get_many(Tokens(&["apikey:*"])),
 ]);
 
-/// Reads the keys' ids from an index, at the same time as the account, and then the keys. Unlike
-/// the index, the keys are read with strong consistency.
+/// Reads the account and the ids of its keys in parallel, and then the keys. The ids come from an
+/// index. Unlike the index, the keys are read with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::api_keys,

@@ -2,8 +2,8 @@
 //!
 //! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
 //! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data
-//! page by page while the client reads the reply, so only Lambda limits the size (200 MB). If the
-//! function fails in the middle, the document is cut off and isn't valid JSON.
+//! page by page while the client reads the reply, so only Lambda's limit of 200 MB applies to the
+//! document. If the function fails midway, the document is cut off and isn't valid JSON.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ pub(crate) const LAMBDA: Lambda =
         get_many(Tokens(&["session:*", "apikey:*", "order:*"])),
     ]);
 
-/// The number of messages or rows that are read at a time. DynamoDB returns at most 1 MB.
+/// How many messages or rows are read at a time. DynamoDB returns at most 1 MB per read.
 const PAGE: usize = 100;
 
 /// Checks the caller's token before sending the first byte.
@@ -57,8 +57,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The schema of the document: all data of an account, with the fields of [`Head`] and then the
-/// lists, newest first.
+/// The schema of the document, which contains all of an account's data: the fields of [`Head`],
+/// followed by the lists. Each list is sorted newest first.
 #[derive(Debug)]
 pub struct Export;
 
@@ -126,7 +126,7 @@ const LISTS: [(&str, List); 6] = [
     ("purchases", List::Purchases),
 ];
 
-/// Reads each page only after sending the previous page, so at most two pages are in memory.
+/// Reads a page only after sending the previous one, so at most two pages are in memory.
 async fn write(
     app: App,
     caller: AccessToken,
@@ -165,14 +165,14 @@ async fn write(
         }
         before_list = "]".into();
     }
-    // If the account was deleted in the meantime, messages may be missing, so the document must not
-    // look complete.
+    // If the account was deleted during the export, messages may be missing, so the document must
+    // not look complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// Returns the name of an item's schema in the OpenAPI document.
+    /// Returns the name that an item's schema has in the OpenAPI document.
     fn schema(self) -> Cow<'static, str> {
         match self {
             Self::Sessions => OwnSession::name(),
@@ -184,8 +184,8 @@ impl List {
         }
     }
 
-    /// Reads the page that follows the item at the position `before`. Returns the page's items, the
-    /// position of the last item read, and whether more items may follow.
+    /// Reads the page that follows the item at position `before`. Returns the page's items, the
+    /// position of the last item that was read, and whether more items may follow.
     async fn page(
         self,
         app: &App,

@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits!
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the account with strong consistency. Fills the balance up first if an allowance is due.
+/// Reads the account with strong consistency. If an allowance is due, tops the balance up first.
 #[utoipa::path(
     get,
     path = super::path::profile,
@@ -69,7 +69,7 @@ struct MoreTokens<'a> {
 }
 
 impl<'a> Profile<'a> {
-    /// Returns an account's profile. `instructions` are a separate item in the store.
+    /// Returns an account's profile. The store keeps the `instructions` in a separate item.
     pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),

@@ -1,8 +1,8 @@
 //! `PATCH /api/user/profile` - change the caller's names, e-mail address and AI instructions.
 //!
 //! In: any of `{first_name, last_name, email, instructions}`; a new address also needs
-//! `current_password`. Missing fields change nothing. An empty name or empty instructions are
-//! removed, but an empty `email` changes nothing. Out: the profile.
+//! `current_password`. Missing fields are left unchanged. An empty string removes a name or the
+//! instructions, but an empty `email` changes nothing. Out: the profile.
 
 use super::profile::Profile;
 use serde::Deserialize;

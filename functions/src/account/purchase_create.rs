@@ -1,8 +1,8 @@
 //! `POST /api/user/purchases` - order a pack of tokens, and open the page on which it is paid.
 //!
-//! In: `{pack}`, the id of a pack in the list of `GET`. Out: 201 with the purchase and the `url` of
-//! the payment page. The tokens are granted when the payment provider confirms the payment. A
-//! purchase that is never paid costs nothing.
+//! In: `{pack}`, the id of a pack that `GET` lists. Out: 201 with the purchase and the `url` of the
+//! payment page. The tokens are granted when the payment provider confirms the payment. A purchase
+//! that is never paid costs nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::CheckoutApp;

@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permi
 /// The scope of this list's cursors.
 const SCOPE: &str = "purchases";
 
-/// Reads the packs and the ids of the purchases, and then the purchases with strong consistency.
+/// Reads the packs and the purchases' ids first, and then the purchases with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::purchases,

@@ -1,10 +1,10 @@
 //! `POST /api/user/vouchers` - exchange a voucher's code for tokens.
 //!
 //! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
-//! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`); the same
-//! row if this account has redeemed the code before. 404 for a wrong code, 409 for a used code, 410
-//! for a code that has expired or was voided. After ten wrong codes in an hour, an account gets
-//! 429, and codes aren't looked up.
+//! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
+//! account has redeemed the code before, the reply shows the same row again. The reply is 404 for
+//! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
+//! ten unknown codes in an hour, an account gets 429 without a lookup.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -34,8 +34,8 @@ struct Body {
     code: Option<String>,
 }
 
-/// Counts a guess before the code is looked up. Grants the tokens in one transaction, which also
-/// counts the use of the code.
+/// Counts the attempt as a guess, and then looks up the code. Grants the tokens in one transaction,
+/// which also counts the use of the code.
 #[utoipa::path(
     post,
     path = super::path::voucher_redeem,
@@ -92,13 +92,13 @@ async fn redeem(
         }
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::InvalidToken(TokenFault::Unknown)),
-        // An adjustment that gives credits can't fail for lack of credits, and this one has no
-        // idempotency key.
+        // An adjustment that adds credits can't fail because the balance is too low, and this
+        // adjustment doesn't use an idempotency key.
         AdjustOutcome::TooLittle(_) | AdjustOutcome::KeyUsed => Err(no_row(account)),
     }
 }
 
-/// Replies with the row of an earlier request. Writes nothing.
+/// Replies with the row that an earlier request wrote. Writes nothing.
 async fn earlier(app: &App, account: &Account, row: &str) -> Reply {
     let entry = app.store.entry(&account.id, row).await?.ok_or_else(|| no_row(account))?;
     shown(app, account, &entry).await

@@ -45,8 +45,8 @@ struct Body {
     chat_id: Option<String>,
 }
 
-/// The time for which earlier releases remember a returned price, in seconds: ten years. Those
-/// releases don't support sources, and may run beside this release.
+/// How long earlier releases remember that a price was returned, in seconds: ten years. During a
+/// deployment, those releases may run beside this one, and they don't support sources.
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
 /// The requested change to the balance.
@@ -127,7 +127,7 @@ impl AdjustmentRequest {
     /// Returns the change to the balance.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the account didn't pay for the message.
+    /// Returns [`Error::Invalid`] if the account didn't pay for the message.
     async fn change(&self, app: &App, account: &Account) -> Result<BalanceChange> {
         let chat_id = match self {
             Self::Change(change) => return Ok(*change),
@@ -140,7 +140,8 @@ impl AdjustmentRequest {
             .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))
     }
 
-    /// Returns a string that identifies this adjustment, for the fingerprint of an idempotency key.
+    /// Returns a string that identifies this adjustment. It is part of the idempotency key's
+    /// fingerprint.
     fn text(&self, account: &Account, reason: &Reason) -> String {
         let asked = match self {
             Self::Change(change) => {
@@ -179,7 +180,8 @@ impl AdjustmentKey {
     }
 }
 
-/// Replies with the adjustment that was made under an idempotency key. Writes nothing.
+/// Replies with the adjustment that an earlier request made under the same idempotency key. Writes
+/// nothing.
 async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Record) -> Reply {
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
@@ -196,7 +198,7 @@ async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field.
+    /// Validates the body. An error lists every invalid field.
     fn validate(self) -> Result<(AdjustmentRequest, Reason)> {
         let mut invalid = FieldErrors::default();
         let asked = match self.chat_id {
@@ -216,7 +218,8 @@ impl Body {
     }
 }
 
-/// Reads a balance change from a JSON number. Whole numbers may be written as 5.0.
+/// Reads a balance change from a JSON number. Whole numbers may have a fraction of zero, as in
+/// `5.0`.
 pub(crate) fn change(amount: Option<f64>) -> Result<BalanceChange, Invalid> {
     let amount = amount.ok_or(REQUIRED)?;
     let change = if amount.fract() == 0.0 { BalanceChange::new(amount as i64) } else { None };

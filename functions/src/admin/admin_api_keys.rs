@@ -21,8 +21,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the API keys
         get_many(Tokens(&["apikey:*"])),
     ]);
 
-/// Reads the keys' ids from an index, and then the keys. Unlike the index, the keys are read with
-/// strong consistency.
+/// Reads the keys' ids from an index first, and then the keys. Unlike the index, the keys are read
+/// with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::admin_api_keys,

@@ -31,8 +31,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the AP
 /// The path for revoking one key.
 pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
 
-/// Deletes the keys in one transaction. The transaction also updates the account's number of keys
-/// and checks that the caller is still an administrator.
+/// Deletes the keys in one transaction. The transaction also updates the account's key count and
+/// checks that the caller is still an administrator.
 #[utoipa::path(
     delete,
     path = super::path::admin_api_keys_revoke,

@@ -2,12 +2,12 @@
 //! For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for the messages of one user, `user_id` and `chat_id` for one message, `q` for a search in
-//! messages and answers, `from` and `to` for a range of days. Out: the messages and answers as the
-//! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
-//! takes at most about a megabyte, and a request searches a limited number of messages. A page may
-//! therefore contain few items or no items, and still have a next page. The reply is 403 if the
-//! operator has closed the list or the search to administrators.
+//! for one user's messages, `user_id` and `chat_id` for one message, `q` for a search in messages
+//! and answers, `from` and `to` for a range of days. Out: the messages and answers as the history
+//! shows them, with `user_id` and `username`, and a `Link` header to the next page. A page is at
+//! most about a megabyte long, and a request searches a limited number of messages. Therefore a
+//! page may contain few messages, or even none, although a next page exists. The reply is 403 if
+//! the operator has closed the list or the search to administrators.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
@@ -37,8 +37,8 @@ pub(crate) const LAMBDA: Lambda =
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`] or [`HistoryApp`], and the access to users' messages that the operator gives
-/// administrators.
+/// An [`App`] or [`HistoryApp`], together with the setting that says which of the users' messages
+/// administrators may read.
 #[derive(Clone)]
 pub struct ChatReader<A> {
     pub(crate) app: A,
@@ -47,7 +47,8 @@ pub struct ChatReader<A> {
 
 impl<A> ChatReader<A> {
     /// # Errors
-    /// [`Error::ChatsClosed`] if the operator doesn't give administrators this access to messages.
+    /// Returns [`Error::ChatsClosed`] if the operator doesn't let administrators access messages in
+    /// this way.
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
         if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
     }
@@ -77,15 +78,15 @@ impl<A: HandlerState> HandlerState for ChatReader<A> {
     }
 }
 
-/// The messages that are read together with the administrator's account. A filter may need many
-/// reads, so filtered messages are read only after the caller is checked.
+/// The messages that are read in parallel with the administrator's account. A filter may need many
+/// reads, so filtered messages are read only after the caller's role is checked.
 enum Chats {
     OfAll(Vec<ChatKey>),
     OfOne(Vec<Chat>),
     Unread,
 }
 
-/// Reads the page and the administrator's account at the same time.
+/// Reads the page and the administrator's account in parallel.
 #[utoipa::path(
     get,
     path = super::path::admin_chats,
@@ -155,7 +156,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// The messages that a request asks for.
+/// The messages that a request selects.
 struct ChatQuery {
     user: Option<String>,
     chat: Option<ChatKey>,

@@ -1,12 +1,12 @@
 //! `GET /api/admin/export/{list}` - all users, all messages or the whole ledger as a CSV file,
 //! oldest first. For administrators.
 //!
-//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
-//! (`2026-11-20`), both included, by default all days; `names=true` for usernames in the ledger.
-//! Out: the file, whose first line contains the names of the columns. The function reads the list
-//! page by page while the client reads the reply. If the function fails in the middle, the file is
-//! cut off, and its last line has no line break. The list of messages gets 403 if the operator has
-//! closed the messages to administrators.
+//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, the first and last
+//! day in UTC (`2026-11-20`), by default all days; `names=true` for usernames in the ledger. Out: a
+//! file whose first line contains the column names. The function reads the list page by page while
+//! the client reads the reply. If the function fails midway, the file is cut off, and its last line
+//! doesn't end with a line break. The reply to `chats.csv` is 403 if the operator has closed the
+//! messages to administrators.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -52,13 +52,13 @@ enum List {
     NamedLedger,
 }
 
-/// The number of usernames that an export caches, because looking up a name takes a query.
+/// How many usernames an export caches. Without the cache, each name would need a query.
 const CACHED_USERNAMES: usize = 10_000;
 
-/// The number of accounts that are read at a time.
+/// How many accounts are read at a time.
 const ACCOUNTS: usize = 100;
 
-/// Each list's name in the path, and the name of its file.
+/// For each list, its name in the path and its file name.
 const LISTS: [(&str, List, &str); 3] = [
     ("users.csv", List::Users, "farebox-users.csv"),
     ("chats.csv", List::Chats, "farebox-chats.csv"),
@@ -108,8 +108,8 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     http::csv_download(file, |pieces| write_file(app, administrator, list, from, to, pieces))
 }
 
-/// Writes the file. Each line break is sent before the next line. The last line break is sent only
-/// when the file is complete.
+/// Writes the file. A line break is sent together with the line that follows it. The last line
+/// break is sent only when the file is complete.
 async fn write_file(
     app: App,
     administrator: Administrator,
@@ -127,13 +127,14 @@ async fn write_file(
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write_day(&app, day, &mut usernames, &pieces).await?;
     }
-    // If the caller's role was removed in the meantime, the file must not look complete.
+    // If the caller lost the administrator's role during the export, the file must not look
+    // complete.
     app.store.administrator(administrator.caller()).await?;
     pieces.send("\r\n").await
 }
 
 impl List {
-    /// Returns the list with this name, and the name of its file.
+    /// Returns the list with this name, and its file name.
     fn named(name: &str) -> Option<(Self, &'static str)> {
         LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
     }
@@ -205,7 +206,8 @@ impl List {
         }
     }
 
-    /// Writes a page of users, and returns the position after which the day's next page begins.
+    /// Writes a page of users. Returns the position after which the next page of the same day
+    /// begins.
     async fn write_users(
         self,
         app: &App,
@@ -277,12 +279,12 @@ impl List {
     }
 }
 
-/// The usernames of accounts, by id; `None` for deleted accounts.
+/// The accounts' usernames by account id, or `None` for deleted accounts.
 #[derive(Default)]
 struct Usernames(HashMap<String, Option<String>>);
 
 impl Usernames {
-    /// Looks up the usernames of the accounts in these entries, unless the usernames are cached.
+    /// Looks up the usernames of the entries' accounts, unless they are cached.
     async fn learn(&mut self, app: &App, entries: &[Entry]) -> Result<()> {
         if self.0.len() > CACHED_USERNAMES {
             self.0.clear();

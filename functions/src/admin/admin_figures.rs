@@ -1,12 +1,12 @@
 //! `GET /api/admin/figures` - the statistics of each day. For administrators.
 //!
-//! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
-//! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
-//! `spent` (tokens) and `closed` (whether the day's numbers are final), and their `totals`. With
-//! `accounts=true` the reply also contains totals of all accounts, with `top=spent` or `top=chats`
-//! the most active users, and with `models=true` the costs and the income of models. A closed day
-//! is counted once and stored. If many days must be counted first, the reply is 503; a retry
-//! continues with the stored counts.
+//! In: `from` and `to`, the first and last day in UTC (`2026-11-20`), at most 366 days, by default
+//! the last 30. Out: `days`, oldest first, each with `users` (registered), `chats` (paid messages),
+//! `granted` and `spent` (tokens) and `closed` (whether the day's numbers are final), and their
+//! `totals`. With `accounts=true` the reply also contains totals of all accounts, with `top=spent`
+//! or `top=chats` the most active users, and with `models=true` each model's costs and income. A
+//! closed day is counted once, and its counts are stored. If too many days must be counted first,
+//! the reply is 503; a retry continues from the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -49,10 +49,10 @@ const TOPS: [&str; 2] = ["spent", "chats"];
 /// The maximum time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The part of the function's time that is left for the reply.
+/// How much of the function's time is kept for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
-/// Reads the stored figures, and counts the days without stored figures.
+/// Reads the stored figures, and counts the days that don't have stored figures yet.
 #[utoipa::path(
     get,
     path = super::path::admin_figures,
@@ -332,7 +332,7 @@ pub struct FiguresOfDay {
     models: Option<Vec<ModelFigures>>,
 }
 
-/// Returns the first requested day, and the number of days.
+/// Returns the first requested day and how many days are requested.
 fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::from_millis(app.clock.millis()));
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));

@@ -5,10 +5,10 @@
 //! `user` is an id, username or e-mail address. A request without `id` is a preview: it changes
 //! nothing, and its reply contains an `id`. The same request with that `id` makes each grant as a
 //! separate adjustment. Out: the outcome of each grant. Under one `id`, each user gets at most one
-//! grant, no matter how often or by which administrator the request is sent. An `id` can be used
+//! grant, no matter how often the request is sent or by which administrator. An `id` can be used
 //! for twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted
-//! the same amount with the same reason again, under any `id`. If a request fails, some of its
-//! grants may have been made.
+//! the same amount for the same reason again, not even under a different `id`. If a request fails,
+//! some of its grants may already have been made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -40,18 +40,19 @@ pub(crate) const LAMBDA: Lambda =
         update(Tokens(&["order:*"])),
     ]);
 
-/// The maximum number of grants that fit into a request's body and time.
+/// The maximum number of grants in a request. More might not fit into the body or the function's
+/// time.
 const MOST: usize = 50;
 
 /// The maximum difference between the time in a preview's id and the current time, in seconds.
-/// Grants are remembered for twice this time, so the records of a preview's grants outlast its id
-/// even if the clocks of two instances differ.
+/// Grants are remembered for twice as long, so their records outlast the preview's id even if the
+/// clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
 
 /// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
 const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
-/// The part of the function's time that is left for the reply and for the grant in progress.
+/// How much of the function's time is kept for finishing the current grant and sending the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize, ToSchema)]
@@ -168,7 +169,7 @@ struct Grant {
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field.
+    /// Validates the body. An error lists every invalid field.
     fn validate(self, now: u64) -> Result<File> {
         let mut invalid = FieldErrors::default();
         let id = self.id.and_then(|id| invalid.check("id", usable(&id, now)));
@@ -197,8 +198,8 @@ impl Body {
     }
 }
 
-/// Returns `id` if it is the id of a preview, and so recent that the records of the preview's
-/// grants can't have expired yet. `now` is in milliseconds.
+/// Returns `id` if it is the id of a recent preview. The id of an older preview is rejected,
+/// because the records of its grants may have expired. `now` is in milliseconds.
 fn usable(id: &str, now: u64) -> Result<String, Invalid> {
     let lasts = |id: &String| millis_of(id).is_some_and(|made| made.abs_diff(now) < LASTS * 1000);
     let hours = LASTS / 3600;
@@ -209,7 +210,7 @@ fn usable(id: &str, now: u64) -> Result<String, Invalid> {
 }
 
 impl Grant {
-    /// Returns the outcome that the grant would have now, without looking for earlier grants.
+    /// Returns the outcome that the grant would currently have. Earlier grants aren't looked up.
     fn preview(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
             BalanceChange::Debit(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
@@ -220,15 +221,15 @@ impl Grant {
         }
     }
 
-    /// Returns the id under which the grant is remembered by user, amount and reason. Every request
-    /// for the same grant gets the same id.
+    /// Returns an id that is derived from the grant's user, amount and reason. The grant is
+    /// remembered under this id, so every request for the same grant finds it.
     fn content_key(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
     }
 
-    /// Makes the grant, unless this account got a grant under the same id, or the same amount with
-    /// the same reason under another id.
+    /// Makes the grant. Does nothing if this account already got a grant under the same id, or the
+    /// same amount for the same reason under a different id.
     async fn make(
         &self,
         app: &App,
@@ -243,7 +244,8 @@ impl Grant {
         let earlier = async || {
             let (made, same) =
                 tokio::try_join!(app.store.record(&key, now), app.store.record(&same, now))?;
-            // A parallel copy of this request may have stored both records between the two reads.
+            // Between the two reads, a concurrent copy of this request may have stored both
+            // records.
             let made = match (made, &same) {
                 (None, Some(_)) => app.store.record(&key, now).await?,
                 (made, _) => made,
@@ -272,7 +274,8 @@ impl Grant {
             AdjustOutcome::TooLittle(_) => GrantResult::of(Outcome::BalanceTooLow),
             AdjustOutcome::TooMuch => GrantResult::of(Outcome::GrantTooLarge),
             AdjustOutcome::Gone => GrantResult::of(Outcome::NoSuchUser),
-            // Of these, only `KeyUsed` can occur, because the adjustment contains no source.
+            // Of these outcomes, only `KeyUsed` can occur, because the adjustment doesn't contain a
+            // source.
             AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
                 earlier().await?.ok_or_else(|| {
                     Error::Unavailable("the record of a key appeared and disappeared".into())
@@ -288,8 +291,8 @@ fn key_of(account: &Account) -> Result<Key> {
     Key::parse(&account.id).ok_or_else(|| Error::Internal("the id of an account is no key".into()))
 }
 
-/// Returns the outcome of a grant that was already made under another id. `record` contains the id
-/// of that grant's ledger row.
+/// Returns the outcome for a grant that was already made under a different id. `record` contains
+/// the id of that grant's ledger row.
 async fn granted_before(app: &App, account: &Account, record: Record) -> Result<GrantResult> {
     // After a restore, the ledger may no longer contain the earlier grant's row.
     let row = app.store.entry(&account.id, &record.result_id).await?;

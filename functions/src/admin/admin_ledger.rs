@@ -1,9 +1,9 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
-//! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the rows as the user sees
-//! them, each with its `actor`, which is an account's id or `manage`. Rows contain no `excerpt` if
-//! the operator has closed the messages to administrators.
+//! `to`, the first and last day in UTC; `Accept: text/csv` for CSV. Out: the rows as the user sees
+//! them, each with its `actor`, which is an account's id or `manage`. If the operator has closed
+//! the messages to administrators, rows don't contain an `excerpt`.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;
@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda =
         get_many(Tokens(&["apikey:*"])),
     ]);
 
-/// Reads the account and the administrator's account at the same time, and then the page.
+/// Reads the user's account and the administrator's account in parallel, and then the page.
 #[utoipa::path(
     get,
     path = super::path::admin_ledger,

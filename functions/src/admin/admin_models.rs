@@ -1,7 +1,7 @@
 //! `GET /api/admin/models` - the price list, or an earlier version of it. For administrators.
 //!
-//! In: `version`, for an earlier version. Out: the list with its version, author and time; all null
-//! if there is no list.
+//! In: `version`, for an earlier version. Out: the list with its version, author and time. If there
+//! is no list, all fields are null.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"]))]);
 
-/// Reads the list as it is stored, without the functions' cache.
+/// Reads the list from the store, bypassing the functions' cache.
 #[utoipa::path(
     get,
     path = super::path::admin_models,
@@ -33,7 +33,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         match version {
             None => Ok(app.store.prices().await?),
             Some(version) => {
-                // Versions are hashes. Other values could address other items in the store.
+                // A version is a hash. Any other value could be the key of a different item in the
+                // store.
                 if !version.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     return Err(Error::NoSuchPriceList);
                 }

@@ -1,9 +1,9 @@
 //! `PUT /api/admin/models` - set or remove the price list. For administrators.
 //!
-//! In: `{list, version}`: the new list, or null to remove it, and the version that the
-//! administrator has seen, or null if there was no list. Out: the list, as `GET` shows it.
-//! Functions use a new list within a minute. Messages that were sent before the change are priced
-//! by the earlier list.
+//! In: `{list, version}`. `list` is the new list, or null to remove the current one. `version` is
+//! the version that the administrator has seen, or null if there was no list. Out: the list, as
+//! `GET` shows it. Functions use a new list within a minute. Messages that were sent before the
+//! change are priced by the earlier list.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,8 +35,8 @@ struct Body {
     version: Option<String>,
 }
 
-/// Sets the list in one transaction, which also checks that the caller is still an administrator,
-/// and records the act.
+/// Sets the list in one transaction. The transaction also checks that the caller is still an
+/// administrator, and records the action.
 #[utoipa::path(
     put,
     path = super::path::admin_models_change,

@@ -1,6 +1,6 @@
 //! `GET /api/admin/packs` - the packs that users can buy. For administrators.
 //!
-//! Out: the packs with their version, author and time; all null if nothing is sold.
+//! Out: the packs with their version, author and time. If nothing is sold, all fields are null.
 
 use serde::Serialize;
 use shared::store::StoredList;

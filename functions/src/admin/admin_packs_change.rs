@@ -1,8 +1,8 @@
 //! `PUT /api/admin/packs` - set or remove the packs that users can buy. For administrators.
 //!
-//! In: `{packs, version}`: the new packs, or null to sell nothing, and the version that the
-//! administrator has seen, or null if there were no packs. Out: the packs, as `GET` shows them.
-//! Earlier orders keep their tokens and prices.
+//! In: `{packs, version}`. `packs` are the new packs, or null to sell nothing. `version` is the
+//! version that the administrator has seen, or null if there were no packs. Out: the packs, as
+//! `GET` shows them. Earlier orders keep their tokens and prices.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -30,8 +30,8 @@ struct Body {
     version: Option<String>,
 }
 
-/// Sets the packs in one transaction, which also checks that the caller is still an administrator,
-/// and records the act.
+/// Sets the packs in one transaction. The transaction also checks that the caller is still an
+/// administrator, and records the action.
 #[utoipa::path(
     put,
     path = super::path::admin_packs_change,

@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 /// Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
-/// an administrator. The function `mail` creates the link, so no administrator sees it.
+/// an administrator. The function `mail` creates the link later, so administrators never see it.
 #[utoipa::path(
     post,
     path = super::path::admin_password_reset,

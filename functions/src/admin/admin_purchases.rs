@@ -1,10 +1,10 @@
 //! `GET /api/admin/purchases` - all purchases, newest first, as a bare list. For administrators.
 //!
 //! In: `attention=true` for the purchases that owe tokens, are stranded or are disputed, `state`
-//! for the purchases in some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of
-//! the previous page. Out: the fields of a purchase, and `user_id`, `username`, `stranded`,
-//! `disputed`, `session` and `payment`, and a `Link` header to the next page. With `state`, a page
-//! may contain few purchases or no purchases, and still have a next page.
+//! for the purchases in the given states, `limit` (1 to 100, by default 20), `cursor` from the
+//! `Link` of the previous page. Out: the fields of a purchase, and `user_id`, `username`,
+//! `stranded`, `disputed`, `session` and `payment`, and a `Link` header to the next page. With
+//! `state`, a page may contain few purchases, or even none, although a next page exists.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -30,12 +30,12 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
-/// The number of reads of a hundred orders that a request with `state` makes.
+/// How many times a request with `state` may read a hundred orders.
 const READS: usize = 5;
 
-/// Reads the ids of the orders from an index, then the orders with strong consistency, and then the
-/// buyers' names. A filter may need many reads, so a filtered page is read only after the caller is
-/// checked.
+/// Reads the orders' ids from an index, then the orders with strong consistency, and then the
+/// buyers' names. A filter may need many reads, so a filtered page is read only after the caller's
+/// role is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_purchases,
@@ -114,7 +114,7 @@ async fn chosen(
     Ok((chosen, before))
 }
 
-/// Reads the query parameter `state`. `None` if it is missing.
+/// Reads the query parameter `state`. Returns `None` if it is missing.
 fn states(req: &Request) -> Result<Option<Vec<&str>>> {
     let Some(text) = http::query(req, "state") else { return Ok(None) };
     let states: Vec<&str> = text.split(',').collect();

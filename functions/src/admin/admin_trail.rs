@@ -2,11 +2,11 @@
 //! For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; the
-//! filters `act`, `user_id`, `actor`, `from` and `to` (days in UTC); `Accept: text/csv` for CSV.
-//! Out: for each action, `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or
-//! `sessions`), the affected user (`user_id`, `username`), the administrator (`actor`,
-//! `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to the next
-//! page. The usernames of deleted accounts are null.
+//! filters `act`, `user_id`, `actor`, `from` and `to` (the first and last day in UTC); `Accept:
+//! text/csv` for CSV. Out: for each action, `id`, `timestamp`, `act` (such as `adjustment`,
+//! `deactivation` or `sessions`), the affected user (`user_id`, `username`), the administrator
+//! (`actor`, `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to
+//! the next page. The usernames of deleted accounts are null.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,8 +44,8 @@ const COLUMNS: [&str; 10] = [
     "reason",
 ];
 
-/// Reads the page and the administrator's account at the same time, and then the usernames. A
-/// filter may need many queries, so a filtered page is read only after the caller is checked.
+/// Reads the page and the administrator's account in parallel, and then the usernames. A filter may
+/// need many queries, so a filtered page is read only after the caller's role is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_trail,
@@ -185,7 +185,8 @@ fn row<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> TrailRo
         id: entry.id(),
         timestamp: clock::rfc3339(entry.time()),
         act: entry.word(),
-        // For an act that affects no account, a word takes the place of the account's id.
+        // If an action doesn't affect an account, its entry contains a word instead of an account
+        // id.
         user_id: Some(entry.user_id()).filter(|id| http::id(id).is_some()),
         username: names.get(entry.user_id()).map(String::as_str),
         actor: entry.actor(),

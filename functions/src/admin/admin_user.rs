@@ -2,8 +2,9 @@
 //! administrators.
 //!
 //! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
-//! and `spent`, `reservations` (the tokens held for unfinished messages), the newest
-//! `sessions`, the number of `api_keys`, and the day's `free_work`; 404 if no account has this id.
+//! and `spent`, `reservations` (the tokens held for unfinished messages), the newest `sessions`,
+//! the number of `api_keys`, and the day's `free_work`. The reply is 404 if there is no account
+//! with this id.
 
 use serde::Deserialize;
 use shared::error::Failure;
@@ -22,7 +23,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators a user").per
     get_many(Tokens(&["session:*"])),
 ]);
 
-/// Reads the account and the administrator's account at the same time.
+/// Reads the user's account and the administrator's account in parallel.
 #[utoipa::path(
     get,
     path = super::path::admin_user,
@@ -39,10 +40,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     details(&app, &account).await
 }
 
-/// Returns the administrator, and the account whose id is in the path.
+/// Returns the administrator, and the account with the id in the path.
 ///
 /// # Errors
-/// [`Error::NoSuchUser`], and the errors of [`auth::administrator`].
+/// Returns [`Error::NoSuchUser`], or the errors of [`auth::administrator`].
 pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, Account)> {
     let id = http::path_id(req);
     let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
@@ -68,7 +69,7 @@ pub(crate) struct ActReason {
 
 impl ActReason {
     /// # Errors
-    /// [`Error::Invalid`] if the reason is invalid.
+    /// Returns [`Error::Invalid`] if the reason is invalid.
     pub(crate) fn validate(self) -> Result<Option<Reason>> {
         let reason = self.reason.filter(|reason| !reason.trim().is_empty());
         let reason = reason.map(|reason| Reason::parse(&reason)).transpose();

@@ -2,9 +2,9 @@
 //! a user whose messages failed too often. For administrators.
 //!
 //! In: `{active, role, unlock, reason}`, at least one of the first three; `role` is `user` or
-//! `admin`, `unlock` is `true`, `reason` a line for the audit log. Out: the user, as `GET` shows
-//! it. A change of the state or role ends all of the user's sessions at once. Administrators can't
-//! deactivate, demote or unlock themselves (409).
+//! `admin`, `unlock` is `true`, and `reason` is a line for the audit log. Out: the user, as `GET`
+//! shows it. Changing `active` or `role` ends all of the user's sessions at once. Administrators
+//! can't deactivate, demote or unlock themselves (409).
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -42,7 +42,7 @@ struct Body {
 }
 
 /// Changes the account in one transaction, which also checks that the caller is still an
-/// administrator. If nothing would change, nothing is written.
+/// administrator. If the request wouldn't change anything, nothing is written.
 #[utoipa::path(
     patch,
     path = super::path::admin_user_change,

@@ -139,8 +139,8 @@ fn created(account: &Account) -> Reply {
 }
 
 impl Creation {
-    /// Returns the id under which the request's idempotency key is remembered. A request with
-    /// different content gets a different id, even with the same key.
+    /// Returns the id under which the request's idempotency key is remembered. Requests with the
+    /// same key but different content get different ids.
     fn key(&self, key: &Key, administrator: &str) -> String {
         let email = self.email.as_ref().map(Email::shown);
         let asked = json!([
@@ -156,7 +156,7 @@ impl Creation {
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field.
+    /// Validates the body. An error lists every invalid field.
     fn validate(self, first_grant: Credits) -> Result<Creation> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();
@@ -182,7 +182,7 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // An invalid address counts as an address here, because it is already reported as invalid.
+        // An invalid address counts as an address here, because the error already reports it.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");
@@ -202,7 +202,8 @@ impl Body {
     }
 }
 
-/// Reads an amount of credits from a JSON number. Whole numbers may be written as 5.0.
+/// Reads an amount of credits from a JSON number. Whole numbers may have a fraction of zero, as in
+/// `5.0`.
 fn credits(amount: f64) -> Option<Credits> {
     whole(amount).and_then(Credits::new)
 }

@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 /// Ends the account in one transaction, which also checks that the caller is still an
-/// administrator. Callers can't delete themselves here, so at least one administrator, the caller,
+/// administrator. Callers can't delete their own accounts here, so at least one administrator
 /// always remains.
 #[utoipa::path(
     delete,

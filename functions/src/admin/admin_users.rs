@@ -3,11 +3,11 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `q` for a
 //! search at the beginning of names and addresses, or with `match=anywhere` anywhere in them;
-//! `sort` for another order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
+//! `sort` for a different order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
 //! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
 //! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
 //! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
-//! few users or no users, and still have a next page.
+//! few users, or even none, although a next page exists.
 
 mod query;
 
@@ -30,17 +30,18 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists users for administrators").
     query(UsersByLabel),
 ]);
 
-/// The users that are read together with the administrator's account.
+/// The users that are read in parallel with the administrator's account.
 enum Users {
     /// The names and addresses that a search found.
     Found(Vec<Label>, Option<String>),
     /// The listed users.
     Listed(Vec<ListedAccount>, Option<String>),
-    /// No users were read yet. Filtering may need many reads, so the caller is checked first.
+    /// No users have been read yet. Filtering may need many reads, so the caller's role is checked
+    /// first.
     Unread,
 }
 
-/// Reads the page and the administrator's account at the same time, unless the page is filtered.
+/// Reads the page and the administrator's account in parallel, unless the page is filtered.
 #[utoipa::path(
     get,
     path = super::path::admin_users,

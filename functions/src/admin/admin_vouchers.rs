@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits!
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/vouchers";
 
-/// Reads the ids of the batches from an index, and then the batches with strong consistency.
+/// Reads the batches' ids from an index first, and then the batches with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::admin_vouchers,

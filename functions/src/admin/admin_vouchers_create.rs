@@ -2,8 +2,8 @@
 //! administrators.
 //!
 //! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`. No other reply
-//! shows the codes, because the store contains only their hashes. Under one `Idempotency-Key`
-//! vouchers are created once; a retry gets 409 `codes_shown`.
+//! shows the codes, because the store contains only their hashes. A request with an
+//! `Idempotency-Key` creates vouchers only once; a retry gets 409 `codes_shown`.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, REQUIRED, last_day, required};
@@ -46,7 +46,8 @@ struct Body {
     ends: Option<String>,
 }
 
-/// Stores the codes' hashes, and then the batch, without which no code is valid.
+/// Stores the codes' hashes first, and then the batch. Codes are valid only once their batch is
+/// stored.
 #[utoipa::path(
     post,
     path = super::path::admin_vouchers_create,
@@ -102,13 +103,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
 }
 
-/// Returns the failure for an idempotency key with a record.
+/// Returns the error for an idempotency key that already has a record.
 fn used(record: &Record, payload: &str) -> Error {
     if record.fingerprint == payload { Error::CodesShown } else { Error::KeyReused }
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field.
+    /// Validates the body. An error lists every invalid field.
     fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
         let mut invalid = FieldErrors::default();
         let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));

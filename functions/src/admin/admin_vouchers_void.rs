@@ -1,7 +1,7 @@
 //! `DELETE /api/admin/vouchers/{id}` - end a batch of vouchers. For administrators.
 //!
-//! Out: the batch with `voided`; 404 for an unknown id. From then on, the codes are refused. Tokens
-//! that were already granted stay with their users.
+//! Out: the batch with `voided`; 404 for an unknown id. From then on, the codes are refused. Users
+//! keep the tokens that they were already granted.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

@@ -1,8 +1,8 @@
 //! `POST /api/user/email/verify` - verify an e-mail address with the token that was sent to it.
 //!
-//! In: `{token}` with an access token of the account, or `{token, password}` with a new password.
-//! Out: the address, which now belongs to the account. The first verification of an address
-//! invalidates every other session and every API key and e-mailed link of the account.
+//! In: `{token}` with the account's access token, or `{token, password}` with a new password. Out:
+//! the address, which now belongs to the account. The first verification of an address invalidates
+//! every other session and every API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -39,10 +39,11 @@ struct Body {
     password: Option<String>,
 }
 
-/// Verifies the address in one transaction. The transaction uses up the link, and takes the address
-/// from an account that hasn't verified it. A first verification also invalidates the account's
-/// other sessions, its API keys and its links. An attacker may have registered the account with
-/// this address and may know its password, so a caller who isn't logged in must set a new password.
+/// Verifies the address in one transaction. The transaction invalidates the link, and removes the
+/// address from any other account that hasn't verified it. A first verification also invalidates
+/// the account's other sessions, its API keys and its links. An attacker who knows the account's
+/// password may have registered it with this address. Therefore a caller who isn't logged in must
+/// set a new password.
 #[utoipa::path(
     post,
     path = super::path::email_verify,

@@ -3,7 +3,7 @@
 //!
 //! In: `{username, password}` as JSON or as a form. `username` may be an e-mail address; `email` is
 //! an alias of `username`. Out: `token`, `access`, `refresh` and the balance. With
-//! `X-Refresh-Token: cookie` the refresh token is in a cookie, and there is no `token`.
+//! `X-Refresh-Token: cookie` the refresh token is in a cookie, and `token` is missing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::LoginApp;
@@ -46,8 +46,8 @@ struct Body {
     password: Option<String>,
 }
 
-/// Logs in. An unknown user, a wrong password and a deactivated user get the same failure after the
-/// same time. After too many failures the password is no longer checked, whether or not the account
+/// Logs in. Unknown users, wrong passwords and deactivated users get the same error after the same
+/// time. After too many failures the password is no longer checked, whether or not the account
 /// exists.
 #[utoipa::path(
     post,
@@ -81,7 +81,7 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
     };
 
     let strong = match checked.verdict {
-        // If too many requests are hashing passwords, the next log-in tries again.
+        // If too many requests are hashing passwords now, the next log-in tries again.
         Verdict::Outdated => app.passwords.hash_again(&password).await.ok(),
         Verdict::Right | Verdict::Wrong => None,
     };
@@ -125,7 +125,8 @@ struct LoggedIn<'a> {
     session: SessionTokens,
 }
 
-/// Finds the account. At the same time, reads the record of imports if it is older than a minute.
+/// Finds the account. If the cached record of imports is older than a minute, reads it again in
+/// parallel.
 async fn find(app: &App, key: Option<&str>, login: &str) -> Result<PasswordOwner> {
     let account = async {
         match key {
@@ -143,8 +144,8 @@ async fn find(app: &App, key: Option<&str>, login: &str) -> Result<PasswordOwner
     })
 }
 
-/// Records that this attempt had the right password. If the record can't be written, the attempt
-/// still counts as a failure, but the log-in succeeds.
+/// Records that this attempt's password was correct. If the record can't be written, the attempt
+/// counts as a failure, but the log-in still succeeds.
 async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     if let Err(error) = checked.pass(app).await {
         tracing::warn!(

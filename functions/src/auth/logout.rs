@@ -26,7 +26,7 @@ struct Body {
     all: Option<bool>,
 }
 
-/// Updates the account and deletes the session at the same time. Idempotent.
+/// Updates the account and deletes the session in parallel. Idempotent.
 #[utoipa::path(
     post,
     path = super::path::logout,

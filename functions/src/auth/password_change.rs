@@ -2,7 +2,7 @@
 //!
 //! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
 //! all other sessions end. With `X-Refresh-Token: cookie` the refresh token is in a cookie, and
-//! there is no `token`.
+//! `token` is missing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;

@@ -1,6 +1,6 @@
 //! `POST /api/password/reset` - request an e-mail that lets the user replace a forgotten password.
 //!
-//! In: `{email}`. Out: 202, whether or not an account has the address.
+//! In: `{email}`. Out: 202, whether or not the address belongs to an account.
 
 use serde::Deserialize;
 use shared::error::required;
@@ -25,9 +25,9 @@ struct Body {
     email: Option<String>,
 }
 
-/// Writes the request without looking up the address, which the function `mail` does later. An
-/// address gets at most one e-mail a minute, five an hour and ten a day. Further requests get the
-/// same reply.
+/// Stores the request without looking up the address; the function `mail` looks it up later. An
+/// address gets at most one e-mail a minute, five an hour and ten a day. Requests above these
+/// limits get the same reply.
 #[utoipa::path(
     post,
     path = super::path::password_reset,

@@ -38,9 +38,9 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Sets the password. The link is looked up before the password is hashed, so that a guessed token
-/// costs little. One transaction uses up the link, sets the password, and ends all sessions. If the
-/// address wasn't verified before, the transaction also invalidates the API keys.
+/// Sets the password. The link is looked up before the password is hashed, so that rejecting a
+/// guessed token is cheap. One transaction invalidates the link, sets the password, and ends all
+/// sessions. If the address wasn't verified before, the transaction also invalidates the API keys.
 #[utoipa::path(
     post,
     path = super::path::password_reset_confirm,

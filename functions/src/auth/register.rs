@@ -130,9 +130,9 @@ struct OpenedAccount<'a> {
     session: SessionTokens,
 }
 
-/// Replies to a registration whose username is taken. If the idempotency key and the password match
-/// the account, this is a retry of its registration. A wrong password counts as a guess, as in a
-/// log-in.
+/// Replies to a registration with a username that is already taken. If the idempotency key and the
+/// password match the account, the request is a retry of the account's registration. A wrong
+/// password counts as a guess, as in a log-in.
 async fn answer_retry(
     app: &IssuerApp,
     req: &Request,
@@ -175,7 +175,7 @@ async fn welcome(app: &IssuerApp, req: &Request, account: &Account, session: &Se
 }
 
 impl Body {
-    /// Validates the body. The failure lists every invalid field.
+    /// Validates the body. An error lists every invalid field.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();
@@ -206,8 +206,8 @@ impl Body {
     }
 }
 
-/// Validates the username and address of a new account. `email` must not be blank. If a field is
-/// invalid, notes the reason in `invalid` and returns `None`.
+/// Validates a new account's username and address. `email` must not be blank. If a field is
+/// invalid, adds the reason to `invalid` and returns `None`.
 pub(crate) fn named(
     invalid: &mut FieldErrors,
     username: &str,

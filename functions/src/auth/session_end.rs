@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Ends one session of the caller").
     allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
 ]);
 
-/// Reads the session and the account at the same time, and then ends the session.
+/// Reads the session and the account in parallel, and then ends the session.
 #[utoipa::path(
     delete,
     path = super::path::session_end,

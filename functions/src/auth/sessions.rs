@@ -2,8 +2,8 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
 //! `device`, `began`, `last_used`, `ends` and `current` of each session, and a `Link` header to the
-//! next page. A request reads a limited number of sessions, so a page may contain few sessions or
-//! no sessions, and still have a next page.
+//! next page. A request reads a limited number of sessions, so a page may contain few sessions, or
+//! even none, although a next page exists.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
@@ -21,8 +21,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists sessions").permits(permits!
 /// The scope of this list's cursors.
 const SCOPE: &str = "sessions";
 
-/// Reads the sessions' ids from an index, at the same time as the account, and then the sessions.
-/// Unlike the index, the sessions are read with strong consistency.
+/// Reads the account and the ids of its sessions in parallel, and then the sessions. The ids come
+/// from an index. Unlike the index, the sessions are read with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::sessions,

@@ -31,8 +31,9 @@ struct Body {
     refresh: Option<String>,
 }
 
-/// Reads the session and the account at the same time, and then ends the session as a log-out does.
-/// An outdated token is refused, but also ends its session, because a thief may have a copy of it.
+/// Reads the session and the account in parallel, and then ends the session as a log-out does. An
+/// outdated token is refused, but also ends its session, because a thief may have a copy of the
+/// token.
 #[utoipa::path(
     post,
     path = super::path::token_blacklist,

@@ -37,8 +37,8 @@ struct Body {
     refresh: Option<String>,
 }
 
-/// Advances the session by one conditional write, at the same time as it reads the account. An
-/// outdated token ends its session, because a thief may have a copy of it.
+/// Advances the session with one conditional write, and reads the account in parallel. An outdated
+/// token ends its session, because a thief may have a copy of the token.
 #[utoipa::path(
     post,
     path = super::path::token_refresh,
@@ -84,8 +84,8 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// Returns the refresh token in the body. If the body contains no token and the request contains
-/// `X-Refresh-Token: cookie`, returns the token in the cookie.
+/// Returns the refresh token in the body. If the body doesn't contain a token, but the request
+/// contains `X-Refresh-Token: cookie`, returns the token in the cookie.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
     let nothing = in_cookie && req.body().is_empty();

@@ -1,8 +1,8 @@
 //! `POST /api/token/verify` - check a token, like djangorestframework-simplejwt's endpoint.
 //!
-//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the account
-//! accepts the token now, or 401 with the code `token_not_valid`. A refresh token gets 400 if its
-//! session has ended or the token was replaced.
+//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the token is
+//! currently valid for its account, otherwise 401 with the code `token_not_valid`. A refresh token
+//! gets 400 if its session has ended or the token was replaced.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -56,8 +56,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await;
     let presented = presented.map_err(|error| match error {
-        // This endpoint accepts access tokens and refresh tokens. A token of any other type is
-        // reported as invalid, not as the wrong type.
+        // This endpoint accepts access tokens and refresh tokens. For a token of any other type,
+        // the error says that the token is invalid, not that its type is wrong.
         Error::InvalidToken(TokenFault::OtherType) => Error::InvalidToken(TokenFault::Unknown),
         error => error,
     })?;

@@ -1,5 +1,5 @@
-//! Every day - count the accounts, find the first users in each order of the administrators' list,
-//! collect the tokens that are owed for refunded purchases, and delete unpaid purchases.
+//! Every day - count the accounts, find the first users for each sort order of the administrators'
+//! list, collect the tokens that are owed for refunded purchases, and delete unpaid purchases.
 
 use shared::{App, Result};
 
@@ -23,14 +23,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes ow
         allow(&[UpdateItem, ConditionCheckItem], Tokens(&["order:*"])),
     ]);
 
-/// Collects owed credits, and takes the census even if that fails. The census reads every account
-/// once, so its time grows with the number of accounts.
+/// Collects owed credits, and then takes the census even if the collection fails. The census reads
+/// every account once, so its running time grows with the number of accounts.
 pub async fn work(app: App) -> Result<()> {
     let collected = app.store.collect(&app.clock).await;
     let imports = app.imports.current().await?;
     let census = app.store.take_census(app.clock.millis(), imports.as_deref()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");
-    // This step is last, because its time depends on how many orders users leave unpaid.
+    // This step is last, because its running time depends on how many orders users leave unpaid.
     let expired = app.store.expire_orders(&app.clock).await?;
     tracing::info!(expired, "deleted unpaid orders");
     collected?;

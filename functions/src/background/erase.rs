@@ -22,11 +22,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accoun
         ),
     ]);
 
-/// The maximum time of one run. The function's time-out leaves additional time for the longest call
-/// to the store.
+/// The maximum duration of one run. The function's time-out is longer, so that the slowest call to
+/// the store can still finish.
 pub const TIME: Duration = Duration::from_secs(270);
 
-/// Erases data. Reads only the deleted accounts whose data may not be erased yet.
+/// Erases the data of deleted accounts. Accounts whose data was already erased aren't read again.
 pub async fn work(app: App) -> Result<()> {
     let erased = app.store.erase(app.clock.seconds(), TIME).await?;
     tracing::info!(accounts = erased.accounts, items = erased.items, gone = erased.gone, "erased");

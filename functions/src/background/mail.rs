@@ -1,8 +1,8 @@
 //! For each new e-mail in the outbox - create its link and send it.
 //!
-//! An e-mail is deleted from the outbox after it was sent, so no e-mail is lost. If this function
-//! dies before the deletion, the e-mail is sent again with a new link. No e-mail contains a
-//! username or other text that a user chose, because such text could look like a link.
+//! An e-mail is deleted from the outbox only after it was sent, so it can't get lost. If this
+//! function dies before the deletion, the e-mail is sent again with a new link. E-mails never
+//! contain a username or other text that a user chose, because such text could look like a link.
 
 use shared::app::MailApp;
 use shared::mail::Mail;
@@ -21,22 +21,22 @@ pub(crate) const LAMBDA: Lambda =
         Permit::Statements("SendEmail"),
     ]);
 
-/// Sends the e-mail with this key in the outbox. If the outbox no longer contains the e-mail, it
-/// was already sent.
+/// Sends the outbox's e-mail with this key. If the outbox no longer contains the e-mail, it was
+/// already sent.
 ///
 /// # Errors
-/// Returns an error only if another attempt may succeed. An e-mail that no attempt can send, such
-/// as an unreadable e-mail, is logged and skipped, so that it doesn't block the e-mails behind it.
-/// It stays in the outbox until it expires, so an operator can fix the cause and send it.
+/// Returns an error only if a retry may succeed. An e-mail that can never be sent, such as an
+/// unreadable one, is logged and skipped, so that it doesn't block the e-mails behind it. It
+/// remains in the outbox until it expires, so an operator can fix the cause and send it.
 // This function isn't an `async fn`, because the compiler would then generate its code in this
 // crate, for every binary. `send_or_skip` is inlined, so only the binary that calls `work` contains
-// it. `shared::mail` says what the code would add to the other binaries.
+// it. The documentation of `shared::mail` describes what the code would add to the other binaries.
 #[inline]
 pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Send {
     send_or_skip(app, key)
 }
 
-/// Sends the e-mail. Logs and skips an e-mail that no attempt can send.
+/// Sends the e-mail. If it can never be sent, logs and skips it.
 #[inline]
 async fn send_or_skip(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
@@ -63,8 +63,8 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     Ok(app.store.take_from_outbox(key).await?)
 }
 
-/// Writes the text of an outgoing e-mail, and stores its link first. Returns `None` if no account
-/// needs the e-mail any more.
+/// Stores the link of an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the
+/// e-mail is no longer needed.
 async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     match email {
         OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
@@ -138,7 +138,7 @@ async fn password_link(app: &MailApp, address: &str, invites: bool) -> Result<Op
 /// Writes the notice that an account's balance is low.
 async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<Mail>> {
     let account = app.store.account_named(name).await?;
-    // The user may have received credits since the e-mail was written.
+    // The user may have received credits since the notice was added to the outbox.
     let is_low = |account: &Account| {
         account.id == user_id && account.active && account.alerted == Some(account.granted)
     };
@@ -174,15 +174,15 @@ async fn dispute(
     Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
 }
 
-/// Writes the notice to the address that an account has replaced.
+/// Writes the notice to the previous address of an account whose address was changed.
 fn address_change(address: String) -> Mail {
     let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
                 If you didn't request this, someone else may know your password. Log in and change it right away.\n";
     Mail { to: address, subject: "Your e-mail address is being changed".into(), text: text.into() }
 }
 
-/// Returns the link for an e-mail: a page at `MAIL_URL`, which posts the token. If `MAIL_URL` isn't
-/// set, returns only the token.
+/// Returns the link for an e-mail. It opens a page at `MAIL_URL` that posts the token. If
+/// `MAIL_URL` isn't set, returns only the token.
 fn link(app: &MailApp, page: &str, token: &LinkToken) -> String {
     match &app.url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),

@@ -1,9 +1,9 @@
 //! Every hour - compare the orders with Stripe's lists, merge the payments, refunds and disputes
-//! that no event has reported, and tell administrators about new disputes.
+//! that weren't reported by an event, and notify administrators of new disputes.
 //!
 //! Events are lost if the webhook's secret or address is wrong, or if this product is down for
-//! longer than Stripe repeats them. Then buyers have paid but received nothing, and no request
-//! shows the failure.
+//! longer than Stripe retries. Then buyers have paid but received nothing, and no failed request
+//! reveals it.
 
 use std::time::Duration;
 
@@ -30,32 +30,33 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
         update(Tokens(&["order:*", "payment:*"])),
     ]);
 
-/// The number of days that are compared. Stripe lists refunds and disputes by their own dates, so
-/// those of older payments are also compared.
+/// How many days are compared. Stripe lists refunds and disputes by their own dates, so those for
+/// older payments are also compared.
 const DAYS: u64 = 3;
 
-/// The number of days that one run each day compares instead. Some payments take days.
+/// How many days the nightly run compares instead. Some payments take days to complete.
 const DAYS_AT_NIGHT: u64 = 14;
 
-/// The hour of this run, in UTC.
+/// The hour of the nightly run, in UTC.
 const NIGHT: u64 = 3;
 
-/// The time in which an event that is on its way must arrive.
+/// How long the comparison waits for events that are still on their way.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// The time for the comparison. The function's time-out leaves two minutes for disputes.
+/// The maximum duration of the comparison. The function's time-out leaves two more minutes for
+/// disputes.
 const COMPARISON: Duration = Duration::from_secs(780);
 
-/// Runs once, and gives events a minute to arrive.
+/// Performs one run, with a minute for delayed events to arrive.
 pub async fn work(payments: PaymentsApp) -> Result<()> {
     run(&payments, GRACE).await
 }
 
-/// Compares the orders with Stripe's lists, and tells administrators about disputes, even if Stripe
-/// doesn't answer. An event that is on its way must arrive within `grace`.
+/// Compares the orders with Stripe's lists, and notifies administrators of disputes. The notices
+/// are sent even if Stripe doesn't answer. Events that are on their way must arrive within `grace`.
 ///
 /// # Errors
-/// Fails with the errors of the store. If Stripe doesn't answer, the run isn't counted as a check.
+/// Returns the store's errors. If Stripe doesn't answer, the run isn't counted as a check.
 pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
     let mut missed = 0;
     let compared = tokio::time::timeout(COMPARISON, compare(payments, grace, &mut missed)).await;
@@ -79,7 +80,7 @@ pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Merges the facts that no event has reported, and counts the differences.
+/// Merges the facts that weren't reported by an event, and counts the differences.
 async fn compare(
     PaymentsApp { app, stripe }: &PaymentsApp,
     grace: Duration,

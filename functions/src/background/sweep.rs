@@ -10,7 +10,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Releases holds whose lease has en
     .timeout(240)
     .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"]))]);
 
-/// Releases expired holds. Reads only the accounts that may contain a hold whose lease has ended.
+/// Releases expired holds. Reads only the accounts that may contain expired holds.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");

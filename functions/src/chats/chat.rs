@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI")
     .timeout(28)
     .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
 
-/// An [`AiApp`], and the statuses that clients expect.
+/// An [`AiApp`], together with the statuses that clients expect.
 #[derive(Clone)]
 pub struct ChatApp {
     /// The AI, and everything else that a charge needs.

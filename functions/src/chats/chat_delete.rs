@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permit
     allow(&[GetItem, UpdateItem, DeleteItem], Chats),
 ]);
 
-/// Checks the owner before the delete. The delete has no condition, so the SDK can retry it.
+/// Checks the owner first, and then deletes unconditionally, so that the SDK can retry the delete.
 #[utoipa::path(
     delete,
     path = super::path::chat_delete,

@@ -3,9 +3,9 @@
 //! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search in
 //! messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
 //! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
-//! searches a limited number of messages. A page may therefore contain few messages or no messages,
-//! and still have a next page. Without `limit`, `q` and `conversation_id`, a page is as long as
-//! possible, because old clients don't read further pages. With `q` or `conversation_id`, the
+//! searches a limited number of messages. Therefore a page may contain few messages, or even none,
+//! although a next page exists. Without `limit`, `q` and `conversation_id`, a page is as long as
+//! possible, because old clients read only the first page. With `q` or `conversation_id`, the
 //! default of `limit` is 20.
 
 use shared::charge::conversation_id;
@@ -25,23 +25,23 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists messages").canary().permits
     query(ChatsByConversation),
 ]);
 
-/// The number of messages that a search reads per request.
+/// How many messages a search reads per request.
 const SEARCHED: usize = 200;
 
-/// The maximum size of a page in a conversation, in bytes of messages and answers. DynamoDB limits
-/// pages of the whole history to the same size. A hundred messages of the maximum length would
-/// exceed Lambda's limit for replies.
+/// The maximum size of the messages and answers on one page of a conversation, in bytes. DynamoDB
+/// limits pages of the whole history to the same size. A hundred messages of the maximum length
+/// would exceed Lambda's limit for replies.
 const SIZE: usize = 1_000_000;
 
-/// The data that is read together with the account: messages, or the ids of one conversation's
+/// The data that is read in parallel with the account: messages, or the ids of one conversation's
 /// messages. The `bool` is true if more messages follow.
 enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),
 }
 
-/// Reads the page and the account at the same time, and shows the page only if the account accepts
-/// the caller's token.
+/// Reads the page and the account in parallel, and returns the page only if the caller's token is
+/// valid for the account.
 #[utoipa::path(
     get,
     path = super::path::chat_history,

@@ -12,8 +12,8 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats)]);
 
-/// Reads the message and the account at the same time, and shows the message only if the account
-/// accepts the caller's token.
+/// Reads the message and the account in parallel, and returns the message only if the caller's
+/// token is valid for the account.
 #[utoipa::path(
     get,
     path = super::path::chat_read,

@@ -50,7 +50,7 @@ enum Status {
     Ended,
 }
 
-/// Marks the message's hold as stopped, if the caller owns the message.
+/// If the caller owns the message, marks its hold as stopped.
 #[utoipa::path(
     post,
     path = super::path::chat_stop,

@@ -2,9 +2,9 @@
 //!
 //! In: as for `POST /api/chat`. Out: server-sent events
 //! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` events with
-//! a `text`, then `done` with the reply of `POST /api/chat`. A failure before the first piece is an
-//! ordinary reply. A later failure is an `error` event, whose data says whether the tokens were
-//! returned.
+//! a `text`, then `done` with the reply of `POST /api/chat`. A failure before the first piece is
+//! sent as an ordinary reply. A later failure is sent as an `error` event, whose data says whether
+//! the tokens were returned.
 
 use serde::Serialize;
 use shared::app::AiApp;

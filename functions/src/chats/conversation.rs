@@ -14,8 +14,8 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows a conversation").permits(permits![VERIFY_TOKENS, get(Chats)]);
 
-/// Reads the conversation and the account at the same time, and shows the conversation only if the
-/// account accepts the caller's token.
+/// Reads the conversation and the account in parallel, and returns the conversation only if the
+/// caller's token is valid for the account.
 #[utoipa::path(
     get,
     path = super::path::conversation,

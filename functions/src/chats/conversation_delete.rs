@@ -1,8 +1,8 @@
 //! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all messages in
 //! it.
 //!
-//! Out: 202. Lists no longer show the conversation, and new messages in it are refused. If a
-//! message is still being answered, it is charged, and is stored without a conversation. The
+//! Out: 202. Lists no longer show the conversation, and new messages in it are refused. A message
+//! that is still being answered is charged, and is stored without a conversation. The
 //! conversation's other messages are erased within minutes; the statement keeps their prices.
 
 use shared::error::Failure;

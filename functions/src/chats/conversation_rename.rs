@@ -1,9 +1,9 @@
 //! `PATCH /api/conversations/{id}` - change the title or the AI instructions of one of the caller's
 //! conversations, or pin or unpin it.
 //!
-//! In: `{title, instructions, pinned}`, at least one of them: a title of 1 to 100 characters,
-//! instructions of at most 2,000 bytes, true or false. Empty instructions are removed. Out: the
-//! conversation; 404 if it doesn't belong to the caller or was deleted.
+//! In: at least one of `title` (1 to 100 characters), `instructions` (at most 2,000 bytes) and
+//! `pinned` (true or false). An empty string removes the instructions. Out: the conversation; 404
+//! if it doesn't belong to the caller or was deleted.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -35,8 +35,8 @@ struct Body {
     pinned: Option<bool>,
 }
 
-/// Changes the conversation by one conditional write, after the account has accepted the caller's
-/// token. Unpinning reads the conversation first.
+/// Changes the conversation with one conditional write, once the caller's token has been checked
+/// against the account. To unpin a conversation, the function reads it first.
 #[utoipa::path(
     patch,
     path = super::path::conversation_rename,

@@ -4,8 +4,8 @@
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
 //! search in titles. Out: a bare list with `id`, `title`, `created`, `last_used`, `pinned` and
 //! `instructions` of each conversation, and a `Link` header to the next page. A request searches a
-//! limited number of conversations, so a page may contain few matches or no matches, and still have
-//! a next page.
+//! limited number of conversations, so a page may contain few matches, or even none, although a
+//! next page exists.
 
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, PageQuery};
@@ -23,15 +23,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists conversations").permits(per
     query(ChatsByConversation),
 ]);
 
-/// The scope of this list's cursors. For a search, the scope of the cursors also includes the
-/// search string.
+/// The scope of this list's cursors. In a search, the scope also includes the search string.
 const SCOPE: &str = "conversations";
 
-/// The number of conversations that a search reads per request.
+/// How many conversations a search reads per request.
 const SEARCHED: usize = 100;
 
-/// Reads the conversations' keys from an index, at the same time as the account, and then the
-/// conversations.
+/// Reads the account and the conversations' keys in parallel, and then the conversations. The keys
+/// come from an index.
 #[utoipa::path(
     get,
     path = super::path::conversations,

@@ -1,13 +1,13 @@
-//! `GET /api/models` - the models that answer, and their prices.
+//! `GET /api/models` - the models that users can choose, and their prices.
 //!
 //! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits of a
-//! conversation's context, and the `models`, the default one first. Without a price list there is
-//! one model, and `version` is null.
+//! conversation's context, and the `models`, the default one first. Without a price list, the list
+//! contains a single model, and `version` is null.
 //!
-//! From `prompt_overhead`, a page computes the highest possible price of a message. It is the price
-//! of a prompt with `prompt_overhead` model tokens plus those of the message and the conversation,
-//! and of an answer with `most` model tokens. A string never takes more model tokens than the
-//! largest of three byte counts: as it is, in the form NFC and in the form NFKC.
+//! From `prompt_overhead`, a page computes the highest possible price of a message. The prompt
+//! consists of `prompt_overhead` model tokens plus those of the message and the conversation, and
+//! the answer of at most `most` model tokens. A string never needs more model tokens than its
+//! length in bytes, unnormalized, in NFC or in NFKC, whichever is longest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,7 +62,8 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
         Some(prices) => {
             let list = &prices.list;
             let models = list.models.iter().enumerate();
-            // Most models use the list's system prompt, which may be long.
+            // Most models share the list's system prompt, which may be long, so its overhead is
+            // computed once.
             let mut overheads = HashMap::new();
             models
                 .map(|(index, model)| {
@@ -83,8 +84,8 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     })
 }
 
-/// An [`App`], the settings for computing the highest possible price of a message, and the pages'
-/// word for the product's tokens.
+/// An [`App`], with the settings from which the highest possible price of a message is computed,
+/// and the pages' word for the product's tokens.
 #[derive(Clone)]
 pub struct PriceApp {
     app: App,

@@ -1,7 +1,7 @@
-//! The permissions of functions in the store and at AWS.
+//! The functions' permissions for the store and for AWS services.
 //!
 //! Permissions are written by hand, not recorded from calls. `tests/proofs/permissions.rs` makes
-//! every call of every function, and finds missing and unneeded permissions.
+//! each function perform all its calls, and finds missing and unneeded permissions.
 
 pub use Action::{
     BatchGetItem, BatchWriteItem, ConditionCheckItem, DeleteItem, GetItem, PutItem, Query, Scan,
@@ -12,7 +12,7 @@ pub use Resource::{
     TokensByUser, Users, UsersByLabel, UsersByTime, UsersDue, UsersErasing,
 };
 
-/// Lists permissions. Inside, the names of this module need no import.
+/// Lists permissions. Inside the macro, this module's names can be used without an import.
 macro_rules! permits {
     ($($permit:expr),+ $(,)?) => {{
         #[allow(unused_imports)]
@@ -27,26 +27,26 @@ macro_rules! permits {
 pub enum Permit {
     /// Actions on one table or index.
     Items {
-        /// The actions. In a transaction, AWS checks the action of each single operation, such as
+        /// The actions. In a transaction, AWS checks each operation's own action, such as
         /// `UpdateItem` for an update.
         actions: &'static [Action],
-        /// The table or index, with the kinds of items.
+        /// The table or index, and the kinds of items in it.
         on: Resource,
-        /// The template's condition under which the function needs this permission.
+        /// The template condition under which the function needs this permission.
         when: Option<&'static str>,
     },
-    /// All permissions of a policy that several functions share.
+    /// All permissions in a policy that several functions share.
     Policy(&'static Policy),
     /// Several permissions that functions need together.
     Group(&'static [Self]),
-    /// Reading the secret whose ARN is in this parameter, if the parameter is set.
+    /// Permission to read the secret whose ARN is in this parameter, if the parameter is set.
     Secret(&'static str),
     /// The statements with this name in `functions/statements.yaml`.
     Statements(&'static str),
 }
 
 impl Permit {
-    /// Allows this only under a condition of the template.
+    /// Allows this only under the given template condition.
     #[expect(clippy::panic, reason = "the compiler evaluates it")]
     pub const fn when(self, condition: &'static str) -> Self {
         match self {
@@ -61,13 +61,13 @@ impl Permit {
 pub struct Policy {
     /// The policy's logical id.
     pub id: &'static str,
-    /// What the policy lets a function do.
+    /// What the policy allows a function to do.
     pub about: &'static str,
     /// The permissions.
     pub permits: &'static [Permit],
 }
 
-/// An action of DynamoDB. The names are AWS's
+/// A DynamoDB action. The names are AWS's
 /// ([list](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the list of AWS describes them")]
@@ -83,7 +83,7 @@ pub enum Action {
     UpdateItem,
 }
 
-/// A table or an index. For a table with several kinds of items, the value contains the key
+/// A table or an index. If a table contains several kinds of items, the variant lists the key
 /// prefixes that the permission covers.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource {
@@ -91,13 +91,13 @@ pub enum Resource {
     Keys,
     /// Items in the Users table.
     Users(&'static [&'static str]),
-    /// The index of all accounts by the time of registration.
+    /// The index of all accounts by registration time.
     UsersByTime,
-    /// The index of all accounts by their names and addresses.
+    /// The index of all accounts by name and address.
     UsersByLabel,
     /// The index of accounts with overdue holds.
     UsersDue,
-    /// The index of deleted accounts whose data await erasure.
+    /// The index of deleted accounts whose data isn't erased yet.
     UsersErasing,
     /// Items in the Tokens table.
     Tokens(&'static [&'static str]),
@@ -111,7 +111,7 @@ pub enum Resource {
     ChatsByTime,
     /// The ledger.
     Ledger,
-    /// The part of the ledger that records administrators' actions on accounts.
+    /// The ledger rows that record administrators' actions on accounts.
     Standing,
     /// The index of the ledger by time.
     LedgerTrail,
@@ -132,17 +132,17 @@ pub const fn get_many(on: Resource) -> Permit {
     allow(&[BatchGetItem], on)
 }
 
-/// Allows writing new items, also in a transaction.
+/// Allows writing new items, alone or in a transaction.
 pub const fn put(on: Resource) -> Permit {
     allow(&[PutItem], on)
 }
 
-/// Allows changing items, also in a transaction.
+/// Allows changing items, alone or in a transaction.
 pub const fn update(on: Resource) -> Permit {
     allow(&[UpdateItem], on)
 }
 
-/// Allows deleting items, also in a transaction.
+/// Allows deleting items, alone or in a transaction.
 pub const fn delete(on: Resource) -> Permit {
     allow(&[DeleteItem], on)
 }
@@ -162,14 +162,14 @@ pub const fn scan(on: Resource) -> Permit {
     allow(&[Scan], on)
 }
 
-/// Allows reading the secret whose ARN is in this parameter, and decrypting it if a KMS key of the
-/// operator encrypts it.
+/// Allows reading the secret whose ARN is in this parameter, and decrypting it if the operator
+/// encrypted it with a KMS key.
 pub const fn read_secret(parameter: &'static str) -> Permit {
     Permit::Secret(parameter)
 }
 
-/// Verifying the caller's token: reading the public keys and the caller's account. A function that
-/// doesn't read the account uses `scan(Keys)` instead.
+/// Permission to verify the caller's token: to read the public keys and the caller's account. A
+/// function that doesn't read the account uses `scan(Keys)` instead.
 pub const VERIFY_TOKENS: Permit = Permit::Policy(&VERIFY_TOKENS_POLICY);
 
 const VERIFY_TOKENS_POLICY: Policy = Policy {
@@ -178,8 +178,8 @@ const VERIFY_TOKENS_POLICY: Policy = Policy {
     permits: &[scan(Keys), get(Users(&["user:*"]))],
 };
 
-/// Sending messages to the AI: charging the account, writing the message with its answer, its
-/// ledger row and its idempotency key, and calling a provider.
+/// Permission to send messages to the AI: to charge the account, to write the message with its
+/// answer, its ledger row and its idempotency key, and to call a provider.
 pub const ASK_AI: Permit = Permit::Policy(&ASK_AI_POLICY);
 
 const ASK_AI_POLICY: Policy = Policy {
@@ -198,7 +198,7 @@ const ASK_AI_POLICY: Policy = Policy {
     ],
 };
 
-/// Signing tokens: reading the secret that the signing key is derived from.
+/// Permission to sign tokens: to read the secret from which the signing key is derived.
 pub const READ_SIGNING_SECRET: Permit = Permit::Policy(&READ_SIGNING_SECRET_POLICY);
 
 const READ_SIGNING_SECRET_POLICY: Policy = Policy {
@@ -211,24 +211,24 @@ const READ_SIGNING_SECRET_POLICY: Policy = Policy {
 pub const POLICIES: [&Policy; 3] =
     [&VERIFY_TOKENS_POLICY, &ASK_AI_POLICY, &READ_SIGNING_SECRET_POLICY];
 
-/// Counting log-ins: the attempts of unknown and of known clients.
+/// Permission to count log-in attempts by unknown and by known clients.
 pub const COUNT_LOG_INS: Permit =
     allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["attempt:login:*", "attempt:known:*"]));
 
-/// Counting checks of the current password.
+/// Permission to count checks of the current password.
 pub const COUNT_PASSWORD_CHECKS: Permit =
     allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["attempt:login:owner:*"]));
 
-/// Counting failed attempts from a network.
+/// Permission to count failed attempts from a network.
 pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
 
-/// Recording an administrator's action, and checking in the same transaction that the caller is
-/// still an administrator.
+/// Permission to record an administrator's action, and to check in the same transaction that the
+/// caller is still an administrator.
 pub const RECORD_ACTION: Permit =
     Permit::Group(&[check(Users(&["user:*"])), allow(&[GetItem, PutItem], Standing)]);
 
-/// Reading the conversation that a message continues, the user's instructions, and the record of an
-/// earlier attempt.
+/// Permission to read the conversation that a message continues, the user's instructions, and the
+/// record of an earlier attempt.
 pub const CONTINUE_CONVERSATION: Permit = Permit::Group(&[
     allow(&[BatchGetItem, UpdateItem], Chats),
     query(ChatsByConversation),
@@ -236,12 +236,13 @@ pub const CONTINUE_CONVERSATION: Permit = Permit::Group(&[
     get(Tokens(&["instructions:*"])),
 ]);
 
-/// Reading an API key and the record of an earlier attempt, and recording the key's last use.
+/// Permission to read an API key and the record of an earlier attempt, and to record the key's last
+/// use.
 pub const ACCEPT_PROGRAMS: Permit =
     Permit::Group(&[get(Tokens(&["idem:*", "apikey:*"])), update(Tokens(&["idem:*", "apikey:*"]))]);
 
-/// Finding the purchases for which an account owes credits, and removing them from the list of
-/// purchases that need attention.
+/// Permission to find the purchases for which an account owes credits, and to remove them from the
+/// list of purchases that need attention.
 pub const COLLECT_OWED: Permit = Permit::Group(&[
     query(TokensByUser),
     get_many(Tokens(&["order:*"])),

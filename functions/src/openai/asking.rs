@@ -1,5 +1,5 @@
-//! The steps of a request that asks the AI, for every API: the caller, the charge, and the stored
-//! answer to a retry. A [`Dialect`] reads the request and writes the answer.
+//! The steps of a request to the AI that all APIs share: verifying the caller, charging, and
+//! answering a retry from the store. A [`Dialect`] reads the request and writes the answer.
 
 use serde::de::DeserializeOwned;
 use shared::ai::{CallPiece, Piece, Prompt};
@@ -15,11 +15,11 @@ use shared::{App, Error, Reply, Request, Result, auth};
 
 use crate::openai::CompletionApp;
 
-/// How the clients of one API ask the AI. A value contains the options of a request that decide the
-/// form of its answer.
+/// The API through which some clients call the AI. A value contains those options of a request that
+/// determine the form of the answer.
 ///
-/// A new dialect is a folder with an endpoint's file, which calls [`answer`], and a type that
-/// implements this trait:
+/// To add a dialect, create a folder with an endpoint's file, which calls [`answer`], and a type
+/// that implements this trait:
 ///
 /// | to provide | in |
 /// |---|---|
@@ -29,9 +29,9 @@ use crate::openai::CompletionApp;
 /// | the format of all other failures, as in the endpoint's row | [`FAILURES`](Self::FAILURES) |
 /// | a word that no other dialect uses, for idempotency keys | [`FORM`](Self::FORM) |
 ///
-/// Dialects don't handle credits.
+/// Dialects don't need to handle credits.
 pub(crate) trait Dialect: Send + Sized + 'static {
-    /// The form of the answers. A retry gets a stored answer only if it asks for the same form.
+    /// The form of the answers. A retry gets the stored answer only if it requests the same form.
     const FORM: AnswerForm;
 
     /// The format of failures.
@@ -43,10 +43,11 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// Writes the events of a streamed answer.
     type Writer: AnswerWriter;
 
-    /// Reads a request. The message for the history is cut to `message_limit` characters.
+    /// Reads a request. The message that is stored in the history is cut to `message_limit`
+    /// characters.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names each invalid field.
+    /// Returns [`Error::Invalid`] with each invalid field.
     fn read(body: Self::Body, message_limit: usize) -> Result<(Asked, Self)>;
 
     /// Returns the reply with a stored answer.
@@ -62,14 +63,14 @@ pub(crate) trait AnswerWriter: Send {
     /// Sends a piece of the answer.
     fn send_piece(&mut self, piece: &Piece) -> impl Future<Output = Result<()>> + Send;
 
-    /// Ends the stream after the last piece of this answer, which has been stored.
+    /// Ends the stream after the answer's last piece. The answer is already stored.
     fn end(&mut self, chat: &Chat) -> impl Future<Output = Result<()>> + Send;
 
     /// Ends the stream with a failure, and [notes](Events::note) the failure.
     fn fail(&mut self, error: &Error) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// The model, the message and the whole prompt of a request.
+/// The parts of a request: the model, the message and the whole prompt.
 pub(crate) struct Asked {
     pub(crate) model: Option<String>,
     pub(crate) message: Message,
@@ -78,7 +79,7 @@ pub(crate) struct Asked {
     pub(crate) streamed: bool,
 }
 
-/// Returns the failures of a dialect's endpoint, for the OpenAPI document.
+/// Returns the failures that a dialect's endpoint can reply with, for the OpenAPI document.
 pub(crate) fn failures() -> Vec<Failure> {
     use Failure::{ApiKeyExpired, KeyLimitReached, NoSuchModel, OutOfQuota};
     [charge::FAILURES, &[ApiKeyExpired, KeyLimitReached, OutOfQuota, NoSuchModel]].concat()
@@ -87,8 +88,8 @@ pub(crate) fn failures() -> Vec<Failure> {
 /// Answers a request: holds the tokens, calls the AI, and then stores the answer or returns the
 /// tokens. A retry gets the stored answer.
 ///
-/// Fails if the request is refused, or if there is no answer. Failures after the first event are
-/// sent as events.
+/// Returns an error if the request is refused or can't be answered. Failures after the first event
+/// are sent as events.
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, D::Body) = read(&app, &req).await?;
@@ -126,28 +127,27 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
     }
 }
 
-/// Verifies the caller's credential, and then reads the body. Bodies may be large, so the bodies of
-/// unknown callers aren't read.
+/// Verifies the caller's credential, and then reads the body. Bodies may be large, so an unknown
+/// caller's body isn't read.
 ///
 /// # Errors
-/// Fails if the credential or the body is invalid.
+/// Returns an error if the credential or the body is invalid.
 async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credential, T)> {
     http::require_json(req)?;
     let caller = auth::program(app, req).await?;
     Ok((caller, http::json(req)?))
 }
 
-/// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
-/// request is running. The time is longer than most answers take, because OpenAI's SDKs give up
-/// after two retries.
+/// The value of `Retry-After`, in seconds, if a retry arrives while the first request is still
+/// running. It is longer than most answers take, because OpenAI's SDKs give up after two retries.
 const COME_AGAIN: u32 = 10;
 
 /// Begins to charge a message, or returns the stored answer to an earlier request with the same
 /// idempotency key.
 ///
 /// # Errors
-/// Fails if the model's providers don't support what the prompt demands, or if [`Charge::begin`]
-/// fails.
+/// Returns an error if the model's providers don't support a feature that the prompt needs, or if
+/// [`Charge::begin`] fails.
 async fn begin(
     app: &CompletionApp,
     req: &Request,
@@ -156,8 +156,8 @@ async fn begin(
     form: AnswerForm,
     Asked { model, message, prompt, .. }: Asked,
 ) -> Result<BeginOutcome> {
-    // A retry of a request that has finished gets its answer, even if the model was removed or can
-    // do less in the meantime.
+    // A retry of a finished request gets the stored answer, even if the model has since been
+    // removed or supports fewer features.
     let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
     let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
@@ -174,7 +174,7 @@ async fn begin(
     })
 }
 
-/// Returns a stored answer as pieces of a stream: the text is one piece, and so is each call.
+/// Returns a stored answer as stream pieces: one for the text, and one for each call.
 fn pieces(chat: &Chat) -> Vec<Piece> {
     let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
     let text = text.map(|text| Piece { text, ..Piece::default() });

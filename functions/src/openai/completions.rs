@@ -1,17 +1,17 @@
 //! `POST /v1/chat/completions` - a message in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
-//! In: an API key or an access token, and `messages`; the history shows the user's last message.
+//! In: an API key or an access token, and `messages`. The history shows the user's last message.
 //! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
 //! `response_format`, and the older `functions` and `function_call`. `model` chooses a model from
-//! the price list; without a list, the operator's settings choose the model. `n` above 1 and
+//! the price list; without a list, the operator's settings determine the model. `n` above 1 and
 //! `audio` are refused. Other fields are ignored; for example, `logprobs` is null in every answer.
 //! Out: a completion, or its chunks. A completion that calls functions ends with the calls: the
 //! client runs the functions, and sends the results with its next request. The request costs the
-//! price of a message for every 64 KB of its prompt, rounded up. A retry that identifies itself as
-//! a retry (`x-stainless-retry-count`), or belongs to the same turn of Codex
-//! (`x-codex-turn-metadata`), gets the completion that was already paid for.
+//! price of a message for every 64 KB of its prompt, rounded up. A request gets the completion that
+//! was already paid for if it says that it is a retry (`x-stainless-retry-count`) or belongs to the
+//! same Codex turn (`x-codex-turn-metadata`).
 
 mod reply;
 mod request;

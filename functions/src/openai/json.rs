@@ -1,6 +1,6 @@
-//! Deserializes values that may be a string or another type, and lists with a limit. An `untagged`
-//! enum would first buffer the JSON, and a list without a limit would keep all elements. Such a
-//! buffer or list would take many times as much memory as the body.
+//! Deserializes values that may be a string or a different type, and lists with a limited length.
+//! An `untagged` enum would first buffer the JSON, and an unlimited list would keep all elements.
+//! Such a buffer or list could need many times as much memory as the body.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ where
     json.deserialize_seq(List { most, of, element: PhantomData })
 }
 
-/// Reads a string, or a list with at most `most` elements.
+/// Reads a string or a list. A list may contain at most `most` elements.
 pub(crate) fn text_or_list<'de, D, T, V>(
     json: D,
     (most, of): (usize, &'static str),

@@ -4,9 +4,9 @@
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which the models are called, or one model. If the operator has
-//! changed the maximum length of a prompt, each model contains this length in tokens as
-//! `max_model_len`. If there is a price list, the models are the list's, with their fares. With an
-//! API key that is restricted to some models, only these are listed.
+//! changed the maximum prompt length, each model contains this length in tokens as `max_model_len`.
+//! If there is a price list, the reply contains the list's models with their fares. If the API key
+//! is restricted to certain models, only these are listed.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) const KEY_PATH: &str = "/v1/key";
 /// The path of the caller's credits.
 pub(crate) const CREDITS_PATH: &str = "/v1/credits";
 
-/// Shows the models only if the account accepts the caller's credential.
+/// Returns the models only if the caller's credential is valid for the account.
 #[utoipa::path(
     get,
     path = super::path::models,
@@ -92,7 +92,7 @@ pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &s
     http::ok(&models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?)
 }
 
-/// Shows what the caller's credential may spend.
+/// Returns how much the caller's credential may spend.
 #[utoipa::path(
     get,
     path = KEY_PATH,
@@ -132,7 +132,7 @@ pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Rep
     })
 }
 
-/// Shows the account's balance as the difference of two totals.
+/// Returns the account's balance as two totals; their difference is the balance.
 #[utoipa::path(
     get,
     path = CREDITS_PATH,
@@ -149,7 +149,7 @@ pub(crate) fn show_credits(app: &App, account: &Account) -> Reply {
     http::ok(&Totals { data: TotalFacts { total_credits: account.granted, total_usage } })
 }
 
-/// Returns the credits that the account has spent or holds.
+/// Returns the credits that the account has spent, plus those that are held.
 fn used(account: &Account, now: u64) -> Credits {
     account.granted.checked_sub(account.balance(now / 1000)).unwrap_or_default()
 }
@@ -220,7 +220,7 @@ struct TotalFacts {
     total_usage: Credits,
 }
 
-/// An [`App`], and the names of the models. Listing the models calls no provider.
+/// An [`App`], together with the models' names. Listing the models doesn't call a provider.
 #[derive(Clone)]
 pub struct Catalog {
     app: App,

@@ -1,15 +1,15 @@
 //! `POST /v1/responses` - a message in the format of OpenAI's Responses API
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 //!
-//! In: an API key or an access token, and `input`: a string, or a list of messages, function calls
-//! and their results; the history shows the user's last message. These fields take effect:
-//! `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`, `tool_choice`,
-//! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. `model`
-//! chooses a model from the price list; without a list, the operator's settings choose it. No
-//! response is stored for later requests, as with `store: false`. Therefore `previous_response_id`,
-//! `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions.
-//! Other fields are ignored. Out: a response, or its events. Prices, retries and function calls
-//! work as in a completion.
+//! In: an API key or an access token, and `input`, which is a string, or a list of messages,
+//! function calls and their results. The history shows the user's last message. These fields take
+//! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
+//! `tool_choice`, `parallel_tool_calls` and `text.format`. The response repeats `metadata` and
+//! `user`. `model` chooses a model from the price list; without a list, the operator's settings
+//! determine the model. Responses aren't stored for later requests, as if `store` were false.
+//! Therefore `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools
+//! that aren't functions are also refused. Other fields are ignored. Out: a response, or its
+//! events. Prices, retries and function calls work as for completions.
 
 mod events;
 mod items;

@@ -47,8 +47,7 @@ pub(crate) struct OfferedFunction {
     pub(crate) strict: Option<bool>,
 }
 
-/// Returns the valid functions of a list. Each function comes with the name of its field in the
-/// request.
+/// Returns the valid functions. `functions` pairs each function with its field name in the request.
 pub(crate) fn functions(
     functions: Vec<(String, OfferedFunction)>,
     errors: &mut FieldErrors,
@@ -74,20 +73,21 @@ pub(crate) enum Wish {
     Word(String),
     /// The model must call this function.
     Function(String),
-    /// `mode` applies to the functions with these names, and the model may call no others.
+    /// `mode` applies to the functions with these names. The model must not call any other
+    /// functions.
     Allowed { mode: String, names: HashSet<String> },
     /// A value that this API doesn't support.
     Unknown,
 }
 
-/// The functions that a request offers, and the choice between them.
+/// The functions that a request offers, and whether the model must call one of them.
 pub(crate) struct Tools {
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: ToolChoice,
 }
 
 impl Tools {
-    /// Converts the `wish` in this field of the request to a choice between the offered functions.
+    /// Converts the `wish` in this request field to a [`ToolChoice`] between the offered functions.
     pub(crate) fn choose(
         mut tools: Vec<Tool>,
         field: &str,

@@ -11,8 +11,8 @@ pub(crate) const PARTS: usize = 2048;
 /// The rule for the kinds of parts, for error messages.
 pub(crate) const KINDS: &str = "Only texts are supported, and pictures in messages of the user.";
 
-/// Joins the parts of a message. If all parts are text, they become one string, because some
-/// providers support only that form.
+/// Joins a message's parts. If all parts are text, they become one string, because some providers
+/// only accept a string.
 pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
     let texts: Option<Vec<&str>> = parts.iter().map(Part::as_text).collect();
     match texts {
@@ -21,9 +21,9 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
     }
 }
 
-/// The calls in the assistant's last turn that have no results yet.
+/// The calls in the assistant's last turn that don't have results yet.
 pub(crate) struct OpenCalls {
-    /// Makes the error message for a call without a result. The parameter is the call's id.
+    /// Creates the error message for a call without a result. The parameter is the call's id.
     unanswered: fn(&str) -> String,
     /// All calls in the assistant's last turn, in order.
     calls: Vec<OpenCall>,
@@ -45,7 +45,7 @@ impl OpenCalls {
         Self { unanswered, calls, ids, of_function }
     }
 
-    /// Adds the call in this field of the request. Returns false if another call has the same id.
+    /// Adds the call in this request field. Returns false if another call uses the same id.
     pub(crate) fn add(&mut self, field: &str, call: &ToolCall, errors: &mut FieldErrors) -> bool {
         let is_new = self.ids.insert(call.id.clone());
         if is_new {
@@ -57,7 +57,8 @@ impl OpenCalls {
         is_new
     }
 
-    /// Marks a call as answered. Returns the call's id, or `None` if no open call has this id.
+    /// Marks a call as answered. Returns the call's id, or `None` if there is no open call with
+    /// this id.
     pub(crate) fn answer(&mut self, id: &str) -> Option<String> {
         self.ids.take(id)
     }
@@ -73,7 +74,7 @@ impl OpenCalls {
         None
     }
 
-    /// Ends the turn, in which each call must have a result.
+    /// Ends the turn. Each call without a result becomes an error.
     pub(crate) fn close(&mut self, errors: &mut FieldErrors) {
         if let Some(call) = self.calls.iter().find(|call| self.ids.contains(&call.id)) {
             let id: String = call.id.chars().take(100).collect();
@@ -108,7 +109,7 @@ pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
 mod tests {
     use super::*;
 
-    /// Returns open calls of these functions. The ids of the calls are 0, 1 and so on.
+    /// Returns open calls to these functions. The calls' ids are 0, 1 and so on.
     fn calls(functions: &[&str]) -> OpenCalls {
         let (mut open, mut errors) = (OpenCalls::new(str::to_owned), FieldErrors::default());
         for (number, name) in functions.iter().enumerate() {

@@ -1,9 +1,10 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. They contain no data, and call
-//! the API like every other client. The binary embeds the pages' files from `site/`. All links are
-//! relative, so the pages work under a stage, under a custom domain and on the local server.
+//! The pages are the chat, the administration and the documentation. They don't contain any data,
+//! and call the API like every other client. The binary embeds the pages' files from `site/`. All
+//! links are relative, so the pages work under a stage, under a custom domain and on the local
+//! server.
 
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};
@@ -22,8 +23,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
 
-/// The permissions policy. The policy disables features of the browser that the pages don't use,
-/// and allows writing to the clipboard.
+/// The permissions policy. It disables the browser features that the pages don't use, and allows
+/// writing to the clipboard.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
      fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
@@ -34,8 +35,8 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// Serves a page or a file. A page's path without a trailing slash is redirected to the path with
-/// the slash, because the page's links are relative to that path.
+/// Serves a page or a file. If a page's path lacks the trailing slash, redirects to the path with
+/// the slash, because the page's links are relative to it.
 pub async fn handle((): (), req: Request) -> Reply {
     let path = http::path(&req);
     match (path.trim_matches('/'), path.ends_with('/')) {
@@ -53,20 +54,20 @@ pub async fn handle((): (), req: Request) -> Reply {
     }
 }
 
-/// Redirects an e-mailed link to the chat. The token moves behind the `#`, because browsers don't
-/// send that part of a URL.
+/// Redirects an e-mailed link to the chat page. The redirect puts the token after the `#`, because
+/// browsers don't send that part of a URL to the server.
 fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
     let token = http::query(req, "token").unwrap_or_default();
     http::see_other(&format!("{base}#/{name}?token={}", http::escaped(token)))
 }
 
-/// Replies with a page whose links point to this version of its files.
+/// Replies with a page. Its links point to this version of the files.
 fn page(name: &str) -> Reply {
     let text = file(name)?.replace("assets/", &format!("assets/{VERSION}/"));
     let mut response = http::text("text/html; charset=utf-8", text);
     response.headers_mut().insert("content-security-policy", POLICY);
     response.headers_mut().insert("permissions-policy", PERMISSIONS);
-    // Pages of other origins that open this page can't access its window.
+    // A page from a different origin that opens this page can't access its window.
     response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     Ok(response)
@@ -92,7 +93,7 @@ fn file(name: &str) -> Result<&'static str> {
 /// forward binary data.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
-        // Libraries that are modules end in `mjs`.
+        // File names of libraries that are modules end in `mjs`.
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "txt" => "text/plain; charset=utf-8",

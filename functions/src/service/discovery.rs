@@ -1,10 +1,10 @@
 //! `GET /.well-known/openid-configuration`, `GET /.well-known/oauth-authorization-server` - where
 //! services that verify access tokens find the public keys.
 //!
-//! Out: the issuer of the tokens and the URL of the public keys, in the format that authorization
-//! servers publish ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document lists no
-//! other endpoints of an authorization server, because this API offers no OAuth flow and issues no
-//! ID tokens. Many libraries request only the first path.
+//! Out: the tokens' issuer and the URL of the public keys, in the format of an authorization
+//! server's metadata ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document doesn't
+//! list any OAuth endpoints, because this API doesn't offer OAuth flows or issue ID tokens. Many
+//! libraries request only the first path.
 
 use serde::Serialize;
 use shared::{Error, Reply, Request, http};
@@ -15,7 +15,7 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Says where the public signing keys are");
 
-/// Lets clients cache the reply for as long as the public keys.
+/// Allows clients to cache the reply for as long as the public keys.
 #[utoipa::path(
     get,
     path = super::path::discovery,
@@ -28,8 +28,8 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     let host = || Error::Malformed("The request names no host.".into());
     let base = http::base_url(&req).ok_or_else(host)?;
     let issuer = stated.issuer();
-    // An `https` issuer is the base URL of this API. Otherwise the base URL comes from the
-    // request's `Host`, which the client chose.
+    // If the issuer begins with `https`, it is this API's base URL. Otherwise the base URL is
+    // derived from the request's `Host` header, which the client controls.
     let at = if issuer.starts_with("https://") { issuer.trim_end_matches('/') } else { &base };
     let document = Discovery {
         issuer,

@@ -16,7 +16,8 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Reports whether the store answers").permits(permits![scan(Keys)]);
 
-/// Reads the smallest table, because a reply without a call to the store would prove nothing.
+/// Reads an item from the smallest table, because a reply without a call to the store wouldn't
+/// prove anything.
 #[utoipa::path(
     get,
     path = super::path::health,

@@ -11,8 +11,8 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows the public signing keys").permits(permits![scan(Keys)]);
 
-/// Lists every key whose JWTs may still be valid. Clients may cache the reply for as long as this
-/// API caches keys.
+/// Lists every key that may have signed a JWT that is still valid. Clients may cache the reply for
+/// as long as this API caches keys.
 #[utoipa::path(
     get,
     path = super::path::jwks,

@@ -2,15 +2,15 @@
 //! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
-//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds the
-//! parts that are common to all endpoints or can be derived.
+//! settings. Each endpoint's file describes the endpoint, above its `handle` function. This file
+//! adds the parts that are common to all endpoints or can be derived.
 //!
-//! Five extensions in the endpoints' descriptions are instructions for this file, which removes
-//! them from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may
-//! also be a form. `x-gives` lists the values in the reply that other requests need, and becomes
+//! Five extensions in the endpoints' descriptions are instructions for this file. It removes them
+//! from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may also
+//! be a form. `x-gives` lists the values in the reply that other requests need; it is converted to
 //! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
-//! chooses the reply's status. The document itself contains one extension, `x-price`: the price of
-//! a message without a price list, in tokens. The documentation page shows it.
+//! chooses the reply's status. The document itself contains one extension, `x-price`, which the
+//! documentation page shows: the price of a message if there is no price list, in tokens.
 
 mod header;
 
@@ -73,7 +73,7 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     http::tagged(&req, http::cached(response))
 }
 
-/// The failures that every operation may return. Some of them come from the gateway, which
+/// The failures that every operation may return. The gateway sends some of them, because it
 /// throttles requests and rejects malformed ones.
 const EVERYWHERE: [Failure; 6] = [
     Failure::Malformed,
@@ -84,7 +84,7 @@ const EVERYWHERE: [Failure; 6] = [
     Failure::Unavailable,
 ];
 
-/// A base path, and the document whose paths begin with it.
+/// A base path, and the document with this base path before each path.
 type Written = (String, Arc<str>);
 
 /// The settings that the document mentions. The endpoint doesn't use the store.
@@ -99,7 +99,7 @@ pub struct DocumentSettings {
 
 impl DocumentSettings {
     /// # Errors
-    /// Fails if a setting is missing or invalid.
+    /// Returns an error if a setting is missing or invalid.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::read(settings)?.into(),
@@ -109,11 +109,11 @@ impl DocumentSettings {
         })
     }
 
-    /// Returns the document as text, with `base` before each path. The text is cached, because it
+    /// Returns the document as JSON, with `base` before each path. The JSON is cached, because it
     /// is large and the same for every request.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the document can't be built.
+    /// Returns [`Error::Internal`] if the document can't be built.
     pub fn text(&self, base: &str) -> Result<Arc<str>> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, text)) = written.as_ref().filter(|(known, _)| known == base) {
@@ -129,7 +129,7 @@ impl DocumentSettings {
         &self.config.issuer
     }
 
-    /// Returns an example of a failure of this route.
+    /// Returns an example of how this route reports a failure.
     pub fn example(&self, failure: Failure, route: &Route) -> Error {
         let Self { config, accounts, edge, .. } = self;
         match failure {
@@ -179,8 +179,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        // Write `security` for each operation, because the document has no default for all
-        // operations.
+        // Write `security` for each operation, because the document doesn't define a default.
         operation.entry("security").or_insert_with(|| json!([]));
         let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
@@ -210,12 +209,12 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     Ok(document)
 }
 
-/// Simplifies schemas for generators of clients, without changing their meaning.
+/// Simplifies schemas for client generators without changing their meaning.
 ///
-/// Most generators support `enum` better than `const`. An `anyOf` beside `properties` makes
-/// generators lose the properties, so the cases of the `anyOf` become nested `if`s: the last case
-/// must apply if no earlier case applies. If a schema describes an object or null, and the object
-/// may have unknown fields, OpenAPI Generator fails unless the schema allows such fields
+/// Most generators support `enum` better than `const`. If a schema contains both `anyOf` and
+/// `properties`, generators lose the properties, so the `anyOf` is rewritten as nested `if`s in
+/// which the last case must apply if no earlier case does. OpenAPI Generator fails on a schema for
+/// an object or null that may contain unknown fields, unless the schema allows such fields
 /// explicitly.
 fn simplify(part: &mut Value) {
     match part {
@@ -296,8 +295,8 @@ fn without_null(operation: &mut Map<String, Value>) {
     }
 }
 
-/// A sentence for the description of an operation that also takes its body as a form. If the form
-/// were a second media type of the body, some generated clients would send forms, and others would
+/// A sentence for the descriptions of operations that also accept the body as a form. If the form
+/// were declared as a second media type, some generated clients would send forms, and others would
 /// fail.
 pub const FORM: &str =
     "The body may also be a form (`application/x-www-form-urlencoded` or `multipart/form-data`).";
@@ -311,8 +310,8 @@ fn with_form(operation: &mut Map<String, Value>) {
     }
 }
 
-/// Gives the reply to a message the status that the operator has chosen. `x-status` marks the
-/// operation.
+/// If the operation contains `x-status`, gives its successful reply the status that the operator
+/// has chosen.
 fn with_status(operation: &mut Map<String, Value>, statuses: ClientStatuses) {
     if operation.remove("x-status").is_some()
         && let Some(Value::Object(replies)) = operation.get_mut("responses")
@@ -337,7 +336,7 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     }
 }
 
-/// Returns the failures of an operation, one reply per status. Each contains the status, the
+/// Returns an operation's failures, as one reply per status. Each tuple contains the status, the
 /// reply's name in the document, and the reply.
 fn failing(
     operation: &mut Map<String, Value>,
@@ -398,8 +397,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// The names that a client writes into a request: the fields of its body, the required ones first,
-/// or the parameters of its query.
+/// The names of a request's inputs: the fields of its body, with the required ones first, or the
+/// parameters of its query.
 struct Inputs<'d> {
     /// The name of the body's schema, or `Query`.
     name: &'d str,
@@ -430,8 +429,8 @@ impl<'d> Inputs<'d> {
     }
 }
 
-/// Describes a reply with one of these failures. The code that renders failures also renders the
-/// examples. `fields` are the fields of the body for which an old client gets a list of sentences.
+/// Describes a reply with one of these failures. The examples are rendered by the same code as real
+/// failures. `fields` are the body's fields for which older clients get a list of sentences.
 fn failure(
     shape: FailureFormat,
     failures: &BTreeMap<&str, Error>,
@@ -498,7 +497,7 @@ fn failure(
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
 }
 
-/// Returns true if problem documents contain a member with this name.
+/// Returns true if this is the name of a member in problem documents.
 fn is_of_problem(name: &str) -> bool {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         serde_json::to_value(<Problem as PartialSchema>::schema()).unwrap_or_default()
@@ -506,8 +505,8 @@ fn is_of_problem(name: &str) -> bool {
     SCHEMA.pointer(&format!("/properties/{name}")).is_some()
 }
 
-/// Returns the schemas of an example's members that problem documents don't contain: sentences,
-/// lists of sentences, and lists of objects.
+/// Returns the schemas of those members of an example that problem documents don't contain:
+/// sentences, lists of sentences, and lists of objects.
 fn members_beside_problem(example: &Value) -> Map<String, Value> {
     let text = || json!({ "type": "string" });
     let schema = |value: &Value| match value {
@@ -537,8 +536,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Adds the headers of an operation's successful reply: the headers that the endpoint's file names,
-/// and the headers that follow from the operation's parameters.
+/// Adds the headers of an operation's successful reply: those that the endpoint's file lists, and
+/// those that follow from the operation's parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
@@ -567,7 +566,7 @@ fn add_headers(operation: &mut Map<String, Value>) {
     }
 }
 
-/// Turns each operation's `x-gives` into links in its successful reply.
+/// Converts each operation's `x-gives` into links in its successful reply.
 fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
     let named = paths.iter().flat_map(|(path, methods)| {
         let operations = methods.as_object().into_iter().flatten();
@@ -596,10 +595,10 @@ fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// Returns links, with their names, to the operations that need the value at this JSON pointer in a
-/// reply. `target` is a path that ends with a parameter, for the operations at and below this path;
-/// or an operation and a field that its body must contain, such as `voucher_redeem.code`. `named`
-/// contains each operation's path and name.
+/// Returns named links to the operations that need the value at this JSON pointer in a reply.
+/// `target` takes one of two forms. A path that ends with a parameter means the operations at and
+/// below this path. An operation and a field, such as `voucher_redeem.code`, mean that the
+/// operation's body must contain the field. `named` contains each operation's path and name.
 fn links_to(target: &str, pointer: &str, named: &[(String, String)]) -> Vec<(String, Value)> {
     let value = format!("$response.body#{pointer}");
     let parameter = target.strip_suffix('}').and_then(|path| path.rsplit_once('{'));

@@ -1,8 +1,9 @@
 //! `POST /api/stripe/webhook` - receive an event that Stripe has signed.
 //!
 //! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or its shape
-//! is unknown. 400 for a wrong signature, 500 if an event about a payment can't be read, and 503 if
-//! it couldn't be handled. After a failure, Stripe sends the event again for three days.
+//! is unknown. The reply is 400 for an invalid signature, 500 if an event about a payment can't be
+//! read, and 503 if the event couldn't be processed. After a failure, Stripe retries the event for
+//! three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -47,8 +48,8 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
     verify(&app, &secrets, &req).await?;
     let event = Event::read(req.body());
     if event.livemode().is_some_and(|livemode| !mode.accepts(livemode)) {
-        // Confirm the event, because a repetition wouldn't help. A test card must not buy real
-        // tokens.
+        // Don't grant tokens, because a test card must not buy real ones. Confirm the event,
+        // because a retry wouldn't help.
         tracing::error!(kind = event.kind(), "an event of Stripe's other mode was ignored");
         metrics::record(&[(Metric::EventsFailed, 1)]);
         return http::ok(&EventReceipt { received: true });
@@ -59,7 +60,7 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
     http::ok(&EventReceipt { received: true })
 }
 
-/// Handles an event whose signature was checked.
+/// Processes an event after its signature was verified.
 async fn receive(app: &App, event: Event) -> Result<()> {
     let kind = event.kind().to_owned();
     let Some(report) = event.report().map_err(Error::Internal)? else {
@@ -77,9 +78,9 @@ async fn receive(app: &App, event: Event) -> Result<()> {
     Ok(())
 }
 
-/// Checks the signature. A replaced secret must not be accepted for long, so the check waits for
-/// the new secrets if it's time to read them. A wrong signature may come from a new secret or from
-/// an attacker, so it causes at most one read per minute.
+/// Verifies the signature. A replaced secret must not be accepted for long. Therefore, if it is
+/// time to read the secrets again, the check waits for them. An invalid signature may be due to a
+/// new secret or to an attacker, so it causes at most one read per minute.
 async fn verify(app: &App, secrets: &CachedSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
     let check = |secrets: &Secrets| {

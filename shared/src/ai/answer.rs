@@ -1,4 +1,4 @@
-//! An answer: its text, the reason why it ends, and its token counts.
+//! A provider's answer: its text, why it ended, and its token counts.
 
 use crate::values::{CutReason, ToolCall, Usage};
 
@@ -15,8 +15,8 @@ pub struct Answer {
     pub cut: Option<CutReason>,
     /// True if the user stopped the answer.
     pub stopped: bool,
-    /// True if the answer was cut off before its provider ended it: the user stopped it, its time
-    /// was over, or it was too long.
+    /// True if the answer was cut off before its provider ended it, because the user stopped it,
+    /// its time ran out, or it was too long.
     pub closed: bool,
     /// The numbers of model tokens.
     pub usage: Usage,

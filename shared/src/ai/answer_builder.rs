@@ -12,11 +12,12 @@ use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, Estimates, Final, ReportedUsage, TokenEstimate, ToolCall, Usage};
 
-/// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
-/// it begins. A picture adds as many bytes to this size as to the size that decides the price.
+/// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
+/// it begins. For each picture, the size includes the same number of bytes as the size that
+/// determines the price.
 const LONG_PROMPT: usize = 32_768;
 
-/// A piece of a streamed answer. A piece with neither text nor a call only shows that the model has
+/// A piece of a streamed answer. A piece without text and without a call means that the model has
 /// begun to reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
@@ -31,7 +32,7 @@ pub struct Piece {
 /// A channel that receives each piece of an answer immediately.
 pub type Listener = UnboundedSender<Piece>;
 
-/// An answer's progress, for the function that waits for the answer.
+/// An answer's progress. The function that waits for the answer reads it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// True if the listener received any part of the answer.
@@ -52,7 +53,7 @@ impl Progress {
 
 /// Why an answer is no longer read.
 pub(super) enum Close {
-    /// The reply was read to its end, or reading it failed.
+    /// The reply was read completely, or reading it failed.
     Read(Result<(), Failure>),
     /// The time for the answer is over.
     TimeOver,
@@ -64,12 +65,12 @@ pub(super) enum Close {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
-    /// The model tokens that the provider has used, as far as is known. `None` if it probably did
-    /// no work.
+    /// The model tokens that the provider has used, as far as is known, or `None` if it probably
+    /// hasn't done any work.
     pub(super) worked: Option<Usage>,
 }
 
-/// The answer that a provider has sent so far, and its listener.
+/// The answer that a provider has sent so far, and the listener for its pieces.
 pub(super) struct AnswerBuilder<'l> {
     text: String,
     /// True if the text contains more than white space.
@@ -81,21 +82,21 @@ pub(super) struct AnswerBuilder<'l> {
     left_out: HashSet<u64>,
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
-    /// The number of bytes of the text that have been delivered. Leading white space is held back
-    /// until visible text follows. An answer of only white space is delivered at its end, unless it
-    /// is refused as empty.
+    /// How many bytes of the text have been delivered. Leading white space is held back until
+    /// visible text follows. An answer that is only white space is delivered when it ends, unless
+    /// it is refused as empty.
     delivered: usize,
     progress: &'l Progress,
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the
-    /// answer is complete.
+    /// `None` until the provider ends the answer. Then `Some` with the reason if the answer is cut
+    /// off, or with `None` if it is complete.
     ended: Option<Option<CutReason>>,
     /// The token counts that the provider has reported so far.
     usage: ReportedUsage,
-    /// An estimate of the text, the calls and the visible reasoning that the provider has sent so
-    /// far.
+    /// The estimated model tokens in the text, the calls and the visible reasoning that the
+    /// provider has sent so far.
     received: TokenEstimate,
     /// The estimate at the time of the provider's last report.
     received_at_number: Option<usize>,
@@ -109,14 +110,15 @@ struct CallBuilder {
     /// The number that the provider gave to the call. Some providers give all calls the same
     /// number.
     number: u64,
-    /// The number of bytes of the arguments that have been delivered. `None` until the start of the
-    /// call has been delivered.
+    /// How many bytes of the arguments have been delivered. `None` until the start of the call has
+    /// been delivered.
     delivered: Option<usize>,
 }
 
 impl CallBuilder {
     /// Returns true if a part with the same number belongs to this call. `id` and `name` are empty
-    /// if the part lacks them. Some providers send a new id with each part of a call, or no ids.
+    /// if the part lacks them. Some providers send a new id with each part of a call, and some
+    /// don't send ids.
     fn continues(&self, id: &str, name: &str) -> bool {
         match (id, name) {
             (_, "") => true,
@@ -171,7 +173,7 @@ impl<'l> AnswerBuilder<'l> {
     /// Records how the provider ended the answer. Only the first call has an effect.
     ///
     /// # Errors
-    /// Fails if the provider says that the answer has failed.
+    /// Returns an error if the provider says that the answer has failed.
     pub(super) fn end(&mut self, ending: Ending) -> Result<(), Failure> {
         let cut = match ending {
             _ if self.has_ended() => return Ok(()),
@@ -189,8 +191,8 @@ impl<'l> AnswerBuilder<'l> {
         self.ended.is_some()
     }
 
-    /// Records the token counts that the provider reports. Call this after adding the parts of the
-    /// answer that they count.
+    /// Records the token counts that the provider reports. Before this call, add the parts of the
+    /// answer that the counts include.
     pub(super) fn count(&mut self, usage: ReportedUsage) {
         self.usage.replace_with(usage);
         if usage.completion.is_some_and(|number| number > 0) {
@@ -203,13 +205,13 @@ impl<'l> AnswerBuilder<'l> {
         self.received.tokens()
     }
 
-    /// Returns true if the provider's last report counts everything that has arrived.
+    /// Returns true if the provider's last report includes everything that has arrived.
     pub(super) fn has_final_numbers(&self) -> bool {
         self.received_at_number == Some(self.received())
     }
 
-    /// Counts a piece of the model's reasoning, which isn't kept. The first piece tells the
-    /// listener that the model has begun.
+    /// Counts a piece of the model's reasoning, and drops its text. With the first piece, the
+    /// listener learns that the model has begun.
     pub(super) fn count_reasoning(&mut self, piece: &str) {
         if let Some(listener) = self.listener
             && !self.has_reasoned
@@ -295,7 +297,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(self.calls.len() - 1)
     }
 
-    /// Sets the name of a call that has no name yet.
+    /// Sets the name of a call that doesn't have a name yet.
     fn name(&mut self, index: usize, name: &str) -> Result<(), Failure> {
         let room = self.room();
         let Some(builder) = self.calls.get_mut(index) else { return Ok(()) };
@@ -309,7 +311,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(())
     }
 
-    /// Returns true if the answer contains only white space and no calls so far.
+    /// Returns true if the answer doesn't contain visible text or calls so far.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_visible && self.calls.is_empty()
     }
@@ -350,7 +352,7 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Waits until the listener has disconnected. Waits forever if there is no listener.
+    /// Completes when the listener has disconnected. If there is no listener, never completes.
     pub(super) async fn disconnected(&self) {
         match self.listener {
             Some(listener) => listener.closed().await,
@@ -358,20 +360,21 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Returns the finished answer. If the provider has ended it, later events don't change it.
-    /// Otherwise the answer is the text delivered until the connection was closed.
+    /// Returns the finished answer. If the provider has ended the answer, later events don't change
+    /// it. Otherwise the answer is the text that was delivered before the connection was closed.
     ///
-    /// A partial answer is charged if any of it was delivered. Otherwise clients could have answers
-    /// cut off or stop them, and pay nothing. A stopped answer is charged even if nothing was
-    /// delivered in two cases: the request waits for the whole answer, so its client never receives
-    /// a part early; or the prompt is long, so reading it is most of the provider's work.
+    /// A partial answer is charged if any part of it was delivered. Otherwise clients could have
+    /// their answers cut off, or stop them, without paying. In two cases, a stopped answer is
+    /// charged even if nothing was delivered. In the first, the request waits for the whole answer,
+    /// so its client never receives a part early. In the second, the prompt is long, so reading it
+    /// is most of the provider's work.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
     /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.
     ///
     /// # Errors
-    /// Returns the reason why there is no answer. A part that was delivered before the provider
-    /// failed isn't an answer.
+    /// Otherwise returns why there is no answer. A part that was delivered before the provider
+    /// failed doesn't count as an answer.
     pub(super) fn answer(mut self, close: Close, prompt: &Prompt) -> Result<Answer, Unanswered> {
         let is_delivered = self.progress.is_delivered();
         let length = Some(CutReason::Length);
@@ -382,13 +385,13 @@ impl<'l> AnswerBuilder<'l> {
             (Close::Read(Err(failure)), None) => return Err(self.failed(failure, prompt)),
             (Close::TimeOver, None) if is_delivered => (length, false),
             (Close::TimeOver, None) => return Err(self.failed(Failure::TimedOut, prompt)),
-            // Use `Length`, because earlier releases also read stored chats and have no better
-            // reason for a stopped answer.
+            // Use `Length`, because earlier releases also read stored chats, and it is the closest
+            // reason that they support.
             (Close::Stopped, None) if is_delivered || self.pays_when_stopped => (length, true),
             (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
         };
         let closed = cut.is_some() && self.ended.is_none();
-        // No client can run a function without its name.
+        // Without the name, clients couldn't run the function.
         if cut.is_none() && self.calls.iter().any(|builder| builder.call.name.is_empty()) {
             return Err(self.failed(Failure::failed("a function call without a name"), prompt));
         }
@@ -420,16 +423,16 @@ impl<'l> AnswerBuilder<'l> {
         Ok(Answer { text, calls, model, cut, stopped, closed, usage })
     }
 
-    /// Returns the failure, with the token counts if the provider may have worked.
+    /// Returns the failure. If the provider may have done any work, adds the token counts.
     fn failed(&self, failure: Failure, prompt: &Prompt) -> Unanswered {
         let has_worked = failure.may_have_worked() || self.received() > 0;
         let worked = has_worked.then(|| self.usage(prompt));
         Unanswered { failure, worked }
     }
 
-    /// Returns the token counts. The provider's counts are right if they arrived after the last
-    /// part of the answer. If more has arrived since, they are too low, and the estimate is used if
-    /// it is higher.
+    /// Returns the token counts. The provider's counts are exact if they arrived after the last
+    /// part of the answer. If more parts have arrived since, the counts are too low, and the
+    /// estimate is used if it is higher.
     fn usage(&self, prompt: &Prompt) -> Usage {
         let received = self.received();
         let (numbers, estimate) = match (self.usage.completion, self.received_at_number) {
@@ -440,13 +443,13 @@ impl<'l> AnswerBuilder<'l> {
     }
 }
 
-/// The estimate, in model tokens, from which on a provider's own count shows how far the estimate
-/// is off.
+/// The smallest estimate, in model tokens, that is long enough to compare with the provider's own
+/// count.
 const ENOUGH: usize = 64;
 
-/// Scales the estimate by the provider's rate so far, if that lowers it, so that a part of an
-/// answer never costs more than the whole would have. The provider counted `number` model tokens
-/// when the estimate was `at`.
+/// If the provider has counted fewer tokens than the estimate so far, scales the estimate down at
+/// the same rate. Thus a part of an answer never costs more than the whole answer would have cost.
+/// The provider counted `number` model tokens when the estimate was `at`.
 fn at_rate(estimate: usize, number: u64, at: usize) -> usize {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     match at {
@@ -465,7 +468,7 @@ mod tests {
     use crate::ai::Tool;
 
     /// Builds an answer from parts of calls, each with its number, id, name and arguments. Returns
-    /// the calls, and asserts that a listener receives the same calls and each call's name first.
+    /// the calls. Asserts that a listener receives the same calls, and each call's name first.
     fn put_together(most: Option<bool>, parts: &[(u64, &str, &str, &str)]) -> Vec<[String; 2]> {
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };

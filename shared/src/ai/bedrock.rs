@@ -1,6 +1,6 @@
 //! Amazon Bedrock, through its Converse API
-//! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
-//! which is the same for all of its models.
+//! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)).
+//! The API is the same for all Bedrock models.
 
 mod document;
 mod reply;
@@ -34,9 +34,9 @@ use crate::aws;
 use crate::config::ConfigError;
 use crate::values::{CacheCount, Picture, ReportedUsage};
 
-/// Returns a demand of the prompt that no model on Bedrock can meet. Bedrock can't fetch pictures.
-/// Bedrock also can't combine function calls with an answer that may be any JSON object, because
-/// such an answer is itself returned as a function call.
+/// Returns a feature of the prompt that Bedrock doesn't support for any model. Bedrock can't fetch
+/// pictures. Bedrock also can't combine function calls with an answer that may be any JSON object,
+/// because such an answer is itself returned as a function call.
 pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     if prompt.pictures().any(Picture::is_linked) {
         return Some(Refusal::PicturesByUrl);
@@ -56,8 +56,8 @@ impl Bedrock {
             Some(endpoint) if endpoint.starts_with("http://") => aws::emulated(),
             _ => aws::amazon().await?,
         };
-        // The caller limits the time for an answer. Requests aren't retried, because Bedrock also
-        // bills a request whose reply is lost.
+        // The caller limits the time for an answer. Requests aren't retried, because Bedrock bills
+        // a request even if its reply is lost.
         let mut config = Builder::from(&aws)
             .timeout_config(TimeoutConfig::disabled())
             .retry_config(RetryConfig::disabled());
@@ -75,9 +75,9 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Asks the model for an answer. Some models support formats for answers. The other models
-    /// answer in a format only by calling a function whose arguments are the answer. The format is
-    /// tried first, because only a refusal shows that a model doesn't support formats.
+    /// Calls the model for an answer. Some models support answer formats. Other models answer in a
+    /// format only by calling a function; the call's arguments are the answer. The format is tried
+    /// first, because only a refusal reveals that a model doesn't support formats.
     pub async fn answer(
         &self,
         model: &str,
@@ -199,7 +199,8 @@ impl Reply for ArrivingReply<'_> {
     async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
         let event =
             self.stream.recv().await.map_err(|error| match failure(&error, self.prompt) {
-                // A request that the model has begun to answer isn't sent again in another form.
+                // Once the model has begun to answer a request, the request isn't sent again in a
+                // different form.
                 Failure::Refused(_) | Failure::Denied(_) => {
                     Failure::failed("an exception in the middle")
                 }
@@ -270,8 +271,8 @@ fn number(of_block: i32) -> u64 {
 }
 
 /// Builds a `HEAD` request without a signature. The request uses the same HTTP client and time-outs
-/// as the other operations, so that they share its connection. A `HEAD` is sent because the API has
-/// no operation that every caller may use.
+/// as the other operations, so that they share its connection. A `HEAD` is sent because the API
+/// doesn't offer an operation that every caller may use.
 fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
     let mut opening = Operation::builder()
         .service_name("bedrock")
@@ -298,12 +299,12 @@ fn ending(reason: &StopReason) -> Ending {
     Ending::of(reason.as_str()).unwrap_or(Ending::Complete)
 }
 
-/// Returns the token counts that Bedrock reports. Bedrock counts cached tokens separately from the
-/// prompt's, except for OpenAI's models, where the prompt's count includes them as in OpenAI's API
-/// ([pi#8752](https://github.com/earendil-works/pi/issues/8752)).
+/// Returns the token counts that Bedrock reports. Bedrock doesn't include cached tokens in the
+/// prompt's count. The exception is OpenAI's models, for which the prompt's count includes them, as
+/// in OpenAI's API ([pi#8752](https://github.com/earendil-works/pi/issues/8752)).
 fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
     let count = |number: i32| u64::try_from(number).ok();
-    // The id of an inference profile begins with a region, such as `us.openai.gpt-oss-120b-1:0`.
+    // The id of an inference profile begins with a region, as in `us.openai.gpt-oss-120b-1:0`.
     let is_openai = model.starts_with("openai.") || model.contains(".openai.");
     ReportedUsage {
         prompt: count(counted.input_tokens),
@@ -316,12 +317,12 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
     }
 }
 
-/// The maximum length of an error message that is read as a reason, in characters. The rest of a
+/// How much of an error message is read as the reason for a refusal, in characters. The rest of a
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// The fields of Bedrock's API that its error messages mention, each with the field of OpenAI's API
-/// that it is made from.
+/// The Bedrock fields that error messages mention. Each is paired with the corresponding field in
+/// OpenAI's API.
 const FIELDS: [(&str, &str); 5] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
@@ -330,7 +331,7 @@ const FIELDS: [(&str, &str); 5] = [
     ("outputConfig", "response_format"),
 ];
 
-/// Converts an error. Only the error's code or kind is kept, because its message may contain the
+/// Converts an error. Keeps only the error's code or kind, because its message may contain the
 /// prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
     let service = error.as_service_error();

@@ -1,33 +1,33 @@
-//! Upper bounds for the number of model tokens in a prompt, including everything that servers add
+//! Upper bounds for how many model tokens a prompt contains, including everything that servers add
 //! to it.
 //!
-//! A tokenizer that works on bytes makes at most one token of each byte. A bound therefore counts
-//! the bytes of the longest form in which a known server writes a string.
+//! A tokenizer that works on bytes produces at most one token per byte. Therefore a bound counts
+//! the bytes of the longest form in which any known server writes a string.
 
 use crate::values::text::bound;
 
-/// The number of model tokens around a prompt: templates' preambles, such as gpt-oss's, and the
+/// How many model tokens are added to a prompt: templates' preambles, such as gpt-oss's, and the
 /// instructions about functions that providers give their models. Anthropic's are the longest: 530
 /// model tokens for Claude 3 Opus
 /// ([pricing](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing)).
 pub const OVERHEAD: usize = 1024;
 
-/// The number of model tokens that a template adds to a turn: its role, and the marks of its
+/// How many model tokens a template adds to a turn, for its role and for the markers of its
 /// beginning and end.
 pub const OF_TURN: usize = 16;
 
-/// The number of model tokens around a function's or a schema's name and description.
+/// How many model tokens are added around the name and description of a function or schema.
 pub(super) const OF_TOOL: usize = 160;
 
-/// The number of bytes by which servers indent each level of JSON. Llama's template uses four
-/// spaces.
+/// By how many bytes servers indent each JSON level. Llama's template uses four spaces.
 const INDENT: usize = 4;
 
 /// The longest form of a number in JSON, in bytes: Python writes `1e15` as `1000000000000000.0`.
 const NUMBER: usize = 26;
 
 /// Returns the bound for text that a server writes as a JSON string. By default, Python escapes all
-/// characters outside ASCII, and needs twelve bytes for a character outside the basic plane.
+/// non-ASCII characters, and needs twelve bytes for a character outside the Basic Multilingual
+/// Plane.
 pub(super) fn text_in_json(text: &str) -> usize {
     let of_char = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,
@@ -39,9 +39,9 @@ pub(super) fn text_in_json(text: &str) -> usize {
     text.chars().map(of_char).sum::<usize>().max(bound(text)) + 2
 }
 
-/// Returns the bound for JSON that a server may read and write again: with other white space and
-/// indentation, all characters outside ASCII escaped, and numbers in their longest form. Some
-/// templates show a function twice. The bound also holds for a string that isn't JSON, because
+/// Returns the bound for JSON that a server may parse and write again, with different white space
+/// and indentation, with all non-ASCII characters escaped, and with numbers in their longest form.
+/// Some templates show a function twice. The bound also holds for a string that isn't JSON, because
 /// every character counts.
 pub(super) fn json_bound(json: &str) -> usize {
     let mut written = 0;

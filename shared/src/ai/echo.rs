@@ -1,5 +1,5 @@
-//! The default provider, which works offline. The provider repeats the message, so that Farebox can
-//! be tried without an AI.
+//! The default provider. It works offline and repeats the message, so that Farebox can be tried
+//! without an AI.
 
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 

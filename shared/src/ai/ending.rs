@@ -1,4 +1,4 @@
-//! How an answer ends, in the words of each provider.
+//! Each provider's words for how an answer ended.
 
 use crate::values::CutReason;
 
@@ -9,7 +9,8 @@ pub(super) enum Ending {
     Complete,
     /// The provider cut the answer off.
     Cut(CutReason),
-    /// The provider failed, so the part that it sent isn't an answer. Contains the provider's word.
+    /// The provider failed, so the part that it sent doesn't count as an answer. Contains the
+    /// provider's word.
     Failed(&'static str),
 }
 
@@ -18,14 +19,14 @@ const FILTER: Ending = Ending::Cut(CutReason::ContentFilter);
 const FAILED: Ending = Ending::Failed("");
 
 /// The words for an answer that isn't complete, by provider. Gateways forward the original
-/// provider's word, so each word has one meaning for all providers. A word is listed under the
-/// first provider that uses it.
+/// provider's word, so a word has the same meaning for all providers. A word that several providers
+/// use is listed under the first of them.
 #[rustfmt::skip]
 const WORDS: &[(&str, Ending)] = &[
     // OpenAI, Azure, xAI, Groq (https://platform.openai.com/docs/api-reference/chat/object)
     ("length", LENGTH),
     ("content_filter", FILTER),
-    // OpenAI's responses, whose status some servers send as the reason
+    // OpenAI's Responses API; some servers send a response's status as the reason
     // (https://platform.openai.com/docs/api-reference/responses/object)
     ("incomplete", LENGTH),
     ("max_output_tokens", LENGTH),
@@ -83,14 +84,14 @@ const WORDS: &[(&str, Ending)] = &[
     ("malformed_tool_use", FAILED),
 ];
 
-/// The values that servers send instead of a reason while the answer goes on: placeholders, and
+/// The values that servers send instead of a reason while the answer continues: placeholders, and
 /// Python's notation for a missing value.
 const GOES_ON: [&str; 6] = ["", "0", "null", "none", "not_finished", "finish_reason_unspecified"];
 
 impl Ending {
-    /// Returns the meaning of a provider's word, in any case. `None` if the answer goes on. An
-    /// unknown word means that the answer is complete, because many servers have their own words
-    /// for that, such as `eos` and `end_turn`.
+    /// Returns the meaning of a provider's word, in upper or lower case, or `None` if the answer
+    /// continues. An unknown word means that the answer is complete, because many servers use their
+    /// own words for that, such as `eos` and `end_turn`.
     pub(super) fn of(word: &str) -> Option<Self> {
         if GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;

@@ -1,4 +1,5 @@
-//! The reasons why a provider didn't answer, and how the log, traces and clients see them.
+//! The reasons why a provider didn't answer, and how they appear in the log, in traces and to
+//! clients.
 
 use crate::Error;
 use crate::ai::Prompt;
@@ -18,17 +19,17 @@ pub enum Failure {
     Denied(String),
     /// The provider is overloaded.
     Overloaded,
-    /// The operator's account at the provider has no money.
+    /// The operator's account at the provider has run out of money.
     Unfunded,
     /// The provider was too slow.
     TimedOut,
-    /// The answer is over the limit.
+    /// The answer exceeds the limit.
     TooLong,
     /// The provider's filter removed the whole answer.
     Filtered,
     /// The user stopped the answer.
     Stopped,
-    /// The model can't answer the prompt, for a reason that its sender can change.
+    /// The model can't answer the prompt for a reason that the prompt's sender can change.
     Refused(Refusal),
 }
 
@@ -41,7 +42,7 @@ pub struct AnswerFailure {
     pub worked: Vec<Usage>,
 }
 
-/// The demand that a prompt's sender must change, because the model can't meet it.
+/// The part of a prompt that its sender must change, because the model doesn't support it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The model doesn't support a limit of one function call per answer.
@@ -78,40 +79,40 @@ pub(super) struct Reason {
 }
 
 impl Reason {
-    /// Returns true if the provider's code says that the operator's account has no money.
+    /// Returns true if the provider's code says that the operator's account has run out of money.
     pub(super) fn is_unfunded(&self) -> bool {
         let codes = self.codes.to_lowercase();
         UNFUNDED_CODES.iter().any(|code| codes.contains(code))
     }
 
-    /// Returns true if the sentence is about the API key. Gemini and xAI refuse a wrong key with
-    /// 400, as they refuse a wrong request. If the sentence only quotes the request, the secret is
-    /// read needlessly.
+    /// Returns true if the sentence mentions the API key. Gemini and xAI refuse an invalid key with
+    /// 400, the same status as for an invalid request. If the sentence only quotes the request, the
+    /// secret is read again needlessly.
     pub(super) fn names_key(&self) -> bool {
         self.words.to_lowercase().contains("api key")
     }
 
-    /// Returns true if the provider's code or sentence says that the operator's account has no
-    /// money. A sentence may quote the request, so this check comes after all others.
+    /// Returns true if the provider's code or sentence says that the operator's account has run out
+    /// of money. A sentence may quote the request, so this check comes after all others.
     fn says_unfunded(&self) -> bool {
         let words = self.words.to_lowercase();
         self.is_unfunded() || UNFUNDED_WORDS.iter().any(|part| words.contains(part))
     }
 }
 
-/// The codes for an account without money: OpenAI's
+/// OpenAI's codes for an account without money
 /// ([errors](https://platform.openai.com/docs/guides/error-codes)).
 const UNFUNDED_CODES: [&str; 2] = ["insufficient_quota", "billing_hard_limit"];
 
-/// The sentences for an account without money, of Anthropic, DeepSeek and OpenRouter. OpenAI's
-/// sentence isn't here, because Gemini uses the same one for a limit per minute.
+/// The sentences with which Anthropic, DeepSeek and OpenRouter report an account without money.
+/// OpenAI's sentence isn't listed, because Gemini uses the same one for a limit per minute.
 const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
 impl Refusal {
     /// Recognizes a refusal by the provider's words, because providers don't share error codes. If
-    /// the words don't show the reason, uses the field that the provider names, provided that the
-    /// request contains this field.
+    /// the words don't reveal the reason, uses the field that the provider mentions, provided that
+    /// the request contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
         let words = reason.words.to_lowercase();
         Self::from_words(&words, prompt)
@@ -123,7 +124,7 @@ impl Refusal {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];
         if has(&context) || has(&["context_length", "is too long"]) {
-            // The user can't shorten the operator's system prompt.
+            // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
@@ -215,8 +216,8 @@ impl Failure {
     }
 
     /// Creates the failure for a provider that refuses a prompt for this reason. If Farebox doesn't
-    /// recognize the reason, the cause may be a wrong setting, so the failure is the provider's.
-    /// `cause` is the HTTP status or the error code.
+    /// recognize the reason, the cause may be a wrong setting, so it counts as the provider's
+    /// failure. `cause` is the HTTP status or the error code.
     pub(super) fn refused(reason: &Reason, prompt: &Prompt, cause: &str) -> Self {
         match Refusal::recognize(reason, prompt) {
             _ if reason.is_unfunded() => Self::Unfunded,
@@ -226,8 +227,8 @@ impl Failure {
         }
     }
 
-    /// Returns true if the provider may have worked on the chat even if it has sent no part of the
-    /// answer. A refused request costs nothing, and neither does a failed connection.
+    /// Returns true if the provider may have worked on the chat even though it hasn't sent any part
+    /// of the answer. A refused request or a failed connection doesn't cost anything.
     pub(super) fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_)
@@ -244,7 +245,7 @@ impl Failure {
         }
     }
 
-    /// Returns true if the request is the cause.
+    /// Returns true if the request caused the failure.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }

@@ -35,8 +35,8 @@ use crate::secrets::{Bearer, CachedSecret};
 /// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
 
-/// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
-/// piece of a few characters takes several hundred bytes.
+/// The maximum number of bytes that are read from a reply for each byte of the answer. The JSON
+/// around a piece of a few characters may be several hundred bytes long.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
@@ -81,15 +81,15 @@ impl OpenAi {
         }
     }
 
-    /// Reads the API key again if it's time.
+    /// Reads the API key again if it is due for renewal.
     pub async fn renew_key(&self) {
         if let Some(key) = &self.key {
             key.renew().await;
         }
     }
 
-    /// Asks the server for an answer. If the server refuses the API key and the secret now contains
-    /// another key, the server is asked again with that key.
+    /// Calls the server for an answer. If the server refuses the API key and the secret now
+    /// contains a different key, calls the server again with that key.
     pub async fn answer(
         &self,
         model: &str,
@@ -139,8 +139,8 @@ impl OpenAi {
                 let reason = reason(reply.into_body()).await;
                 (refused(status, &reason, prompt), status == 400 && reason.names_key())
             }
-            // Some servers reply with 404, 500 or 501 if the model doesn't support a demand of the
-            // prompt. Usually these statuses have another cause.
+            // Some servers reply with 404, 500 or 501 if the model doesn't support a feature of the
+            // prompt. Usually these statuses have a different cause.
             404 | 500 | 501 if prompt.given && prompt.demands_more_than_words() => {
                 let reason = reason(reply.into_body()).await;
                 match refused(status, &reason, prompt) {
@@ -173,7 +173,7 @@ impl OpenAi {
     }
 }
 
-/// A request that got no answer.
+/// A request that didn't get an answer.
 struct NoAnswer {
     failure: Failure,
     /// True if the server may have refused the API key.
@@ -223,13 +223,13 @@ pub fn read_pieces<'p>(
     reader.finish(builder)
 }
 
-/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as an
-/// answer that is too long, because the provider has worked for it.
+/// Returns why the rest of a reply can't be read. A reply above the limit counts as an answer that
+/// is too long, because the provider has done the work for it.
 fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
 
-/// Returns the failure of a server that refuses a prompt for this reason.
+/// Returns the failure for a server that refuses a prompt for this reason.
 fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
     Failure::refused(reason, prompt, &format!("status {status}"))
 }

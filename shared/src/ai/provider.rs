@@ -1,4 +1,4 @@
-//! A provider with its model and its protocol.
+//! An AI provider, with its model and its protocol.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Provider {
         Ok(Self { name: provider.name().to_owned(), model: provider.model().to_owned(), wire })
     }
 
-    /// Returns the same provider with another of its models.
+    /// Returns the same provider with a different model.
     pub(super) fn with_model(&self, model: Option<&str>) -> Self {
         match model {
             Some(model) => Self { model: model.to_owned(), ..self.clone() },
@@ -57,15 +57,15 @@ impl Provider {
         }
     }
 
-    /// Reads the API key again if it's time.
+    /// Reads the API key again if it is due for renewal.
     pub(super) async fn renew_key(&self) {
         if let Wire::OpenAi(server) = self.wire.as_ref() {
             server.renew_key().await;
         }
     }
 
-    /// Returns a demand of the prompt that this provider doesn't support, as far as is known before
-    /// the call. `None` if no such demand is known.
+    /// Returns a feature of the prompt that this provider doesn't support, or `None` if no such
+    /// feature is known before the call.
     pub(super) fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
         match self.wire.as_ref() {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
@@ -75,9 +75,9 @@ impl Provider {
         }
     }
 
-    /// Asks the provider for an answer. If the model refuses a limit of one function call per
-    /// answer, it is asked again without the limit. If the model doesn't support functions and the
-    /// answer doesn't have to call one, the model is asked again without functions.
+    /// Calls the provider for an answer. If the model refuses a limit of one function call per
+    /// answer, the call is repeated without the limit. If the model doesn't support functions, and
+    /// the answer doesn't have to call one, the call is repeated without functions.
     pub(super) async fn answer(
         &self,
         prompt: &Prompt,
@@ -102,7 +102,7 @@ impl Provider {
         match self.wire.as_ref() {
             Wire::Echo => echo::answer(prompt, builder),
             Wire::Scripted => scripted::answer(prompt, builder).await,
-            // The providers' futures are boxed because they are large, and all outer futures would
+            // The providers' futures are boxed because they are large, and every outer future would
             // contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(&self.model, prompt, builder)).await,

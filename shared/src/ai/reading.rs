@@ -1,4 +1,4 @@
-//! Reads a provider's reply to its end, or for a moment after the end of its answer.
+//! Reads a provider's reply until it ends, or until shortly after the end of its answer.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ai::{AnswerBuilder, Failure};
 
-/// How long a reply is read after the end of its answer if the token counts haven't arrived.
+/// How long a reply is still read after the end of its answer if the token counts haven't arrived.
 const FOR_NUMBERS: Duration = Duration::from_secs(2);
 
-/// How long a reply is read after the end of its answer if the token counts have arrived. Some
-/// servers leave the connection open.
+/// How long a reply is still read after the end of its answer if the token counts have arrived.
+/// Some servers leave the connection open.
 const FOR_THE_END: Duration = Duration::from_secs(1);
 
 /// A provider's reply, which arrives in parts.
@@ -22,7 +22,7 @@ pub(super) trait Reply {
 /// Reads a reply.
 ///
 /// # Errors
-/// Returns the provider's failure, unless its answer has ended. A failure after the end is ignored.
+/// Returns the provider's failure. A failure after the end of the answer is ignored.
 pub(super) async fn read(
     reply: &mut impl Reply,
     builder: &mut AnswerBuilder<'_>,

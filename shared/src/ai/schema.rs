@@ -11,18 +11,18 @@ use crate::values::Invalid;
 /// The maximum number of levels in a schema.
 const DEPTH: usize = 50;
 
-/// A JSON Schema as the client wrote it. Models follow the order of the properties, which is kept
-/// for all providers except Bedrock.
+/// A JSON Schema as the client wrote it. The order of the properties is kept, because models follow
+/// it. Only for Bedrock, it gets lost.
 #[derive(Clone, Debug)]
 pub struct JsonSchema(Box<RawValue>);
 
 impl JsonSchema {
-    /// Checks the schema without building a JSON value, because small objects would take a hundred
-    /// times the memory of their text.
+    /// Checks the schema without building a JSON value. As JSON values, small objects would need a
+    /// hundred times the memory of their source.
     ///
-    /// Fails if the schema isn't an object, is nested too deeply, contains text that JSON parsers
-    /// can't read, or contains references that only lead to each other in a circle. A schema may
-    /// contain itself.
+    /// Returns an error if the schema isn't an object, is nested too deeply, contains text that
+    /// JSON parsers can't read, or contains references that only lead to each other in a circle. A
+    /// schema may contain itself.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {
             return Err("A schema must be a JSON object.".into());
@@ -50,7 +50,7 @@ impl JsonSchema {
     }
 }
 
-/// The hash of the location of the schema itself.
+/// The hash of the root schema's location.
 const ROOT: u64 = 0;
 
 /// The location of a value in a schema.
@@ -58,13 +58,13 @@ const ROOT: u64 = 0;
 struct Location {
     /// A hash of the JSON Pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
     hash: u64,
-    /// The value's level, which is 1 for the schema itself.
+    /// The value's level. The root schema's level is 1.
     level: usize,
-    /// The hash of the location of the object whose `$ref` is this value.
+    /// If this value is a `$ref`, the hash of the surrounding object's location.
     referring: Option<u64>,
 }
 
-/// The location of each object with a `$ref`, and the location that the reference leads to. Both
+/// The location of each object with a `$ref`, and the location to which the reference points. Both
 /// are hashes.
 #[derive(Default)]
 struct References {

@@ -1,12 +1,12 @@
 //! A provider for tests. The first word of a message is a command:
 //!
 //! - `!fail` fails, `!overloaded` fails as overloaded, and `!hang` never answers.
-//! - `!empty` answers only white space, and `!long` answers more than the limit.
+//! - `!empty` answers with white space only, and `!long` answers with more than the limit.
 //! - `!slow <ms>` echoes the message after a pause.
 //! - `!words [<ms>] <words>` says the words with a pause after each.
-//! - `!cut <words>` fails before the last word.
-//! - `!hold <words>` says the last word when the listener has disconnected. Without a listener,
-//!   `!hold` never finishes.
+//! - `!cut <words>` says the words, but fails before the last one.
+//! - `!hold <words>` says the last word only after the listener has disconnected. Without a
+//!   listener, `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these token counts.
@@ -94,7 +94,7 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
     }
 }
 
-/// Returns the token counts at the beginning of a message: for the prompt, its cached part and the
+/// Returns the token counts at the beginning of a message, for the prompt, its cached part and the
 /// answer.
 fn usage(message: &str) -> ReportedUsage {
     let mut numbers = message.split(' ').map_while(|word| word.parse().ok());

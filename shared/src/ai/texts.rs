@@ -1,31 +1,33 @@
-//! Finds strings in JSON by their places, without building the values around them.
+//! Finds strings in JSON by their positions, without building the values around them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Receives the strings in a JSON value.
+/// Receives the strings that [`find_texts`] finds in a JSON value.
 pub trait TextFinder {
-    /// The place of a value.
+    /// The position of a value.
     type Place: Copy;
 
-    /// Returns the place of a field's value.
+    /// Returns the position of a field's value.
     fn field(&self, object: Self::Place, name: &str) -> Self::Place;
 
-    /// Returns the place of a list's element.
+    /// Returns the position of a list's element.
     fn element(&self, list: Self::Place, index: usize) -> Self::Place;
 
-    /// Returns true if the value at this place is read, and false if it is skipped.
+    /// Returns true if the value at this position should be read, and false if it should be
+    /// skipped.
     fn reads(&mut self, place: Self::Place) -> bool;
 
-    /// Receives the string at this place.
+    /// Receives the string at this position.
     fn text(&mut self, place: Self::Place, text: &str);
 }
 
-/// Passes the strings in a JSON value to `finder`. `place` is the place of the whole value.
+/// Passes the strings in a JSON value to `finder`. `place` is the position of the whole value.
 ///
 /// # Errors
-/// Fails where the JSON can't be read, after `finder` has received the strings that precede it.
+/// Returns an error if the JSON is invalid. `finder` has then received the strings before the
+/// invalid part.
 pub fn find_texts<F: TextFinder>(
     json: &[u8],
     place: F::Place,

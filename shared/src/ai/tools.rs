@@ -16,7 +16,7 @@ pub struct Tool {
     pub strict: Option<bool>,
 }
 
-/// Says whether a model may, must or must not call a function.
+/// Whether a model may, must or must not call a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
     /// The model may call functions.
@@ -57,7 +57,7 @@ pub struct AnswerSchema {
 pub struct CallPiece {
     /// The index of the call in the answer.
     pub index: usize,
-    /// The call's id and the function's name. `None` except in the first part of a call.
+    /// The call's id and the function's name. Only a call's first part contains them.
     pub begins: Option<(String, String)>,
     /// The next part of the arguments.
     pub arguments: String,

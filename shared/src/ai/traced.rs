@@ -8,7 +8,7 @@ use crate::ai::{Answer, Failure, Prompt, Provider};
 use crate::telemetry::trace::{Attributes, Trace, Value};
 
 impl Provider {
-    /// Adds the span of a call that ends now to the given trace.
+    /// Adds the span of a call to the given trace. The span ends now.
     pub(super) fn record(
         &self,
         trace: &Trace,

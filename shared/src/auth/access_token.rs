@@ -12,24 +12,24 @@ const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
 #[derive(Debug, Serialize, Deserialize)]
 struct AccessClaims {
-    /// The time of issue, the token's id and its client, which this type of token must contain
-    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read
-    /// `iat`, `jti` and `client_id`, and older access tokens lack them.
+    /// The time of issue, the token's id and its client. [RFC
+    /// 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2) requires these claims. Farebox
+    /// doesn't read them, and older access tokens lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// Copies of `typ` and `sub` under the names that clients of djangorestframework-simplejwt
-    /// expect ([its
-    /// claims](https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html)).
+    /// Copies of `typ` and `sub` under the
+    /// [names](https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html) that
+    /// clients of djangorestframework-simplejwt expect.
     #[serde(skip_deserializing)]
     token_type: &'static str,
     #[serde(skip_deserializing)]
     user_id: String,
     epoch: u64,
-    /// The second at which the session ends. A log-out must be remembered until the session ends.
+    /// When the session ends, in seconds since 1970. A log-out must be remembered until then.
     #[serde(default)]
     session_exp: Option<u64>,
 }
@@ -42,8 +42,8 @@ impl AccessToken {
         let own = AccessClaims {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
-            // Farebox doesn't register clients, so `client_id` is the issuer's name for all of
-            // them.
+            // Farebox doesn't register clients, so all clients get the issuer's name as their
+            // `client_id`.
             client_id: Some(issuing.config.issuer.clone()),
             token_type: "access",
             user_id: user_id.clone(),
@@ -61,8 +61,8 @@ impl AccessToken {
         let claims: Claims<AccessClaims> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
         let AccessClaims { epoch, session_exp, .. } = claims.kind;
-        // An access token without this claim belongs to a session that began before the token was
-        // signed.
+        // Older access tokens lack this claim. Such a session can't end later than this, because it
+        // began before the token was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
         Ok(Self {
             user_id: claims.sub,

@@ -6,34 +6,34 @@ use crate::store::Attempt;
 use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
 
-/// The account whose password an attempt guesses, if there is one.
+/// The account that a password attempt is for, if it exists.
 pub enum PasswordOwner {
     /// The account with this login.
     Account(Box<Account>),
     /// No account has this login.
     Unknown {
-        /// A hash that no password matches. Its check takes as long as the check of an account's
-        /// hash might. If it is `None`, the check takes as long as with a current hash.
+        /// A hash that doesn't match any password. Checking it takes as long as checking an
+        /// account's hash might. With `None`, the check takes as long as for a current hash.
         decoy: Option<String>,
     },
 }
 
-/// An attempt at a password, after the store has counted it and the password has been checked.
+/// An attempt at a password that was counted in the store, and whose password was checked.
 pub struct CheckedAttempt {
-    /// The account. `None` if no account has this login. The check takes equally long with and
-    /// without an account.
+    /// The account, or `None` if no account has this login. The check takes equally long in both
+    /// cases.
     pub account: Option<Account>,
     /// The result of the check.
     pub verdict: Verdict,
     attempt: Attempt,
 }
 
-/// Counts an attempt while the owner is read, and checks the password if the limits admit the
-/// attempt. A client with a `device` token for the account has a separate limit.
+/// Reads the owner and counts the attempt in parallel. If the limits allow the attempt, checks the
+/// password. A client with a `device` token for the account has a separate limit.
 ///
 /// # Errors
-/// Returns [`Error::TooManyAttempts`] or [`Error::TooManyConfirmations`] without checking the
-/// password.
+/// If a limit is exceeded, returns [`Error::TooManyAttempts`] or [`Error::TooManyConfirmations`]
+/// without checking the password.
 pub async fn attempt(
     app: &App,
     mut attempt: Attempt,
@@ -57,13 +57,13 @@ pub async fn attempt(
 }
 
 impl CheckedAttempt {
-    /// Returns `wrong`, the failure for a wrong password. If too many attempts from the client's
-    /// network have failed, returns the failure for this limit instead.
+    /// Returns `wrong`, the error for a wrong password. If too many attempts from the client's
+    /// network have failed, returns the error for that limit instead.
     pub fn refused(&self, wrong: Error) -> Error {
         self.attempt.refused(wrong)
     }
 
-    /// Records that the attempt had the right password, so that the attempt no longer counts.
+    /// Records that the attempt's password was correct, so that the attempt no longer counts.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`].

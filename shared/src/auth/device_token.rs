@@ -1,8 +1,8 @@
 //! Device tokens, which clients keep beyond their sessions. At the next log-in, a device token
 //! proves that the client has logged in to this account before. A client with a device token can't
-//! be locked out by wrong passwords from other clients. A device token grants no access.
+//! be locked out by wrong passwords from other clients. A device token doesn't grant access.
 //!
-//! All events that end all sessions at once also invalidate device tokens: a changed or reset
+//! An event that ends all sessions at once also invalidates device tokens: a changed or reset
 //! password, or a log-out everywhere.
 
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,8 @@ impl DeviceToken {
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
-    /// Returns a request's device token. `None` if the device token is missing or invalid; the
-    /// client then counts as unknown.
+    /// Returns a request's device token, or `None` if it is missing or invalid. The client then
+    /// counts as unknown.
     pub async fn from_request(app: &App, req: &Request) -> Option<Self> {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);

@@ -10,8 +10,8 @@ use crate::store::Attempt;
 use crate::values::{AccessToken, Account, Administrator, ApiKey, Credential};
 use crate::{App, Error, Request, Result, http};
 
-/// Returns the access token in the `Authorization` header. This function doesn't read the account.
-/// Each endpoint checks the account when it reads or writes other data.
+/// Returns the access token in the `Authorization` header. This function doesn't read the account;
+/// each endpoint checks the account when it reads or writes other data.
 ///
 /// # Errors
 /// Returns [`Error::NotAuthenticated`] if the header is missing, and [`Error::InvalidToken`] if its
@@ -21,11 +21,11 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, bearer).await
 }
 
-/// Like [`caller`], for the routes of old clients. There the header may also be only the token,
-/// without a scheme.
+/// Like [`caller`], but for routes that old clients use. On these routes, the header may also
+/// contain only the token, without a scheme.
 ///
 /// # Errors
-/// The errors of [`caller`].
+/// Returns the errors of [`caller`].
 pub async fn caller_of_old_client(app: &App, req: &Request) -> Result<AccessToken> {
     let bearer = http::authorization_or_token(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, bearer).await
@@ -53,11 +53,11 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     Ok(Credential::ApiKey(stored))
 }
 
-/// Requires that the caller is an administrator. `read` runs at the same time, and its result is
-/// dropped if the check fails.
+/// Requires that the caller is an administrator. `read` runs in parallel, and its result is dropped
+/// if the check fails.
 ///
 /// # Errors
-/// Returns the errors of [`caller`], [`Error::Forbidden`], or an error of `read`.
+/// Returns the errors of [`caller`], [`Error::Forbidden`], or an error from `read`.
 pub async fn administrator<T>(
     app: &App,
     req: &Request,
@@ -70,7 +70,7 @@ pub async fn administrator<T>(
 
 /// Requires the account's current password in addition to a valid access token. The number of
 /// attempts is limited as for log-ins. The attempts are counted per session, so that a thief with a
-/// stolen access token blocks neither the owner's log-ins nor the owner's other sessions.
+/// stolen access token can't block the owner's log-ins or other sessions.
 ///
 /// # Errors
 /// Returns [`Error::WrongPassword`], [`Error::TooManyConfirmations`] or [`Error::TooManyAttempts`].

@@ -52,8 +52,8 @@ pub async fn issue(
 }
 
 /// Issues an access token and a refresh token. The body contains both tokens, unless the client
-/// wants the refresh token in a cookie. A refresh token in a cookie is bound to the origin of the
-/// client's page.
+/// requests the refresh token in a cookie. A refresh token in a cookie is bound to the origin of
+/// the client's page.
 pub async fn issue_pair(
     app: &IssuerApp,
     req: &Request,

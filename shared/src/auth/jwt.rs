@@ -1,5 +1,5 @@
-//! The claims, the signing and the verification that access, refresh and device tokens share ([RFC
-//! 7519](https://www.rfc-editor.org/rfc/rfc7519)).
+//! The claims that access, refresh and device tokens share, and how these tokens are signed and
+//! verified ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,27 +15,28 @@ use crate::{App, Error, Result};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims<T> {
     pub(super) iss: String,
-    /// The audience. In access tokens, the audience is the issuer's name. In every other kind of
-    /// JWT, the audience is longer: it begins with the issuer's name, but doesn't equal it. A
-    /// verifier of access tokens therefore refuses these JWTs even if it doesn't compare `typ`.
+    /// The audience. In access tokens, it is the issuer's name. In every other kind of JWT, it is
+    /// the issuer's name with a suffix. Therefore a verifier of access tokens refuses these JWTs
+    /// even if it doesn't compare `typ`.
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,
-    /// The key form of the username, by which the account is found.
+    /// The key form of the username, which is the key for finding the account.
     pub(super) name: String,
     /// The id of the session or device.
     pub(super) sid: String,
-    /// The second at which the JWT ends.
+    /// When the JWT expires, in seconds since 1970.
     pub(super) exp: u64,
-    /// The second from which the JWT is valid. JWTs that Farebox issues don't contain `nbf`.
+    /// When the JWT becomes valid, in seconds since 1970. JWTs that Farebox issues don't contain
+    /// `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]
     pub(super) kind: T,
 }
 
-/// A kind of JWT: its `typ`, and the suffix that its audience adds to the issuer's name. Without a
-/// suffix, the audience is the issuer.
+/// A kind of JWT: its `typ`, and the suffix that follows the issuer's name in its audience. Without
+/// a suffix, the audience is the issuer's name.
 pub(super) struct Kind {
     pub(super) typ: &'static str,
     pub(super) audience: Option<&'static str>,
@@ -57,8 +58,8 @@ pub(super) struct Subject<'a> {
     pub(super) session: &'a str,
 }
 
-/// Signs a JWT of this kind that ends at the second `exp`. `own` contains the claims that only this
-/// kind contains.
+/// Signs a JWT of this kind that expires at `exp`, in seconds since 1970. `own` contains the claims
+/// that are specific to this kind.
 pub(super) async fn sign<T: Serialize>(
     issuing: &IssuerApp,
     kind: &Kind,
@@ -80,8 +81,7 @@ pub(super) async fn sign<T: Serialize>(
     issuing.signer.sign(&claims, kind.typ, &issuing.keyring, issuing.config.session_life).await
 }
 
-/// Returns a JWT's claims if its signature and times are valid, this issuer issued it, and it is
-/// for one of these audiences.
+/// Returns a JWT's claims if its signature and times are valid, and its issuer and audience match.
 pub(super) async fn verify<T: DeserializeOwned>(
     app: &App,
     kind: &Kind,

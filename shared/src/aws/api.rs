@@ -1,11 +1,10 @@
-//! Signed calls of JSON APIs of AWS, for services of which Farebox calls one or two operations. An
-//! SDK crate contains all operations of its service, and takes up to two minutes of processor time
-//! to compile.
+//! Signed calls to AWS services with JSON APIs. Farebox needs only one or two operations of each of
+//! these services. An SDK crate contains all of a service's operations, and needs up to two minutes
+//! of processor time to compile.
 //!
-//! The SDK's runtime carries these calls out, as it does for DynamoDB: it signs each attempt
-//! ([Signature Version
-//! 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)), limits the time, and
-//! decides about retries ([retry
+//! The SDK's runtime performs these calls, as it does for DynamoDB: it signs each attempt
+//! ([Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)),
+//! limits the time, and decides about retries ([retry
 //! behavior](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html)). This
 //! module writes the requests and reads the errors.
 
@@ -45,10 +44,10 @@ use serde_json::Value;
 /// A service with a JSON API.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
-    /// The first label of the service's hosts: `email` for Amazon SES
+    /// The first label of the service's host names, such as `email` for Amazon SES
     /// ([endpoints](https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html)).
     pub host: &'static str,
-    /// The service's name in signatures: `ses`.
+    /// The service's name in signatures, such as `ses`.
     pub name: &'static str,
 }
 
@@ -61,23 +60,20 @@ pub struct Call {
 }
 
 impl Call {
-    /// Creates a request of the protocol
-    /// [restJson1](https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html), in which the
-    /// path names the operation.
+    /// Creates a [restJson1](https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html)
+    /// request, in which the path specifies the operation.
     pub(crate) fn rest(path: &'static str, body: String) -> Self {
         Self { path, content_type: "application/json", target: None, body }
     }
 
-    /// Creates a request of the protocol
-    /// [awsJson1_0](https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html), in which the
-    /// header `X-Amz-Target` names the operation.
+    /// Creates an [awsJson1_0](https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html)
+    /// request, in which the header `X-Amz-Target` specifies the operation.
     pub fn rpc_1_0(target: &'static str, body: String) -> Self {
         Self { path: "/", content_type: "application/x-amz-json-1.0", target: Some(target), body }
     }
 
-    /// Creates a request of the protocol
-    /// [awsJson1_1](https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html), which is
-    /// awsJson1_0 with another media type.
+    /// Creates an [awsJson1_1](https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html)
+    /// request, which differs from awsJson1_0 in its media type.
     pub(crate) fn rpc_1_1(target: &'static str, body: String) -> Self {
         Self { content_type: "application/x-amz-json-1.1", ..Self::rpc_1_0(target, body) }
     }
@@ -118,9 +114,9 @@ pub struct JsonApi {
 }
 
 impl JsonApi {
-    /// Creates a client. Like the SDK's clients, it makes at most three attempts, unless `aws` has
-    /// another configuration of retries.
-    // Inlined for the reason in `crate::mail`.
+    /// Creates a client. Like the SDK's clients, it makes at most three attempts, unless the retry
+    /// configuration in `aws` differs.
+    // The documentation of `crate::mail` explains why this function is inlined.
     #[inline]
     pub fn new(service: &Service, aws: &SdkConfig) -> Self {
         let region = aws.region().map_or("", |region| region.as_ref());
@@ -152,11 +148,11 @@ impl JsonApi {
         Self { operation: operation.serializer(Call::request).deserializer(read).build() }
     }
 
-    /// Carries out a call, and returns the body of the reply.
+    /// Performs a call, and returns the reply's body.
     ///
     /// # Errors
-    /// Returns the service's refusal with its code, or the failure to get a reply. The error's
-    /// [`cause`](super::cause) is for the log.
+    /// Returns an error if the service refuses the call, or if there is no reply. Log the error's
+    /// [`cause`](super::cause).
     pub async fn call(&self, call: Call) -> Result<Vec<u8>, CallError> {
         self.operation.invoke(call).await.map(|Reply(body)| body)
     }
@@ -185,7 +181,7 @@ fn signer(service: &Service, aws: &SdkConfig) -> StaticRuntimePlugin {
     StaticRuntimePlugin::new().with_config(settings.freeze()).with_runtime_components(components)
 }
 
-/// The domains of AWS's partitions, each with the beginning of its regions' names
+/// The domains of AWS partitions, each with the prefix of its region names
 /// ([list](https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json)). All other
 /// regions use the domain `amazonaws.com`.
 const PARTITIONS: [(&str, &str); 6] = [
@@ -197,7 +193,7 @@ const PARTITIONS: [(&str, &str); 6] = [
     ("us-isof-", "csp.hci.ic.gov"),
 ];
 
-/// Returns the domain of the services in a region.
+/// Returns the domain of a region's services.
 fn domain(region: &str) -> &'static str {
     let partition = PARTITIONS.iter().find(|(begins, _)| region.starts_with(begins));
     partition.map_or("amazonaws.com", |(_, domain)| domain)
@@ -212,15 +208,15 @@ fn read(reply: &HttpResponse) -> Result<Reply, OrchestratorError<ErrorMetadata>>
     Err(OrchestratorError::operation(refusal(reply.headers().get("x-amzn-errortype"), body)))
 }
 
-/// Reads the code and the message of a service's refusal. The code is in the header
-/// `X-Amzn-Errortype` or in the body
+/// Reads the code and message of a service's refusal. The code is in the header `X-Amzn-Errortype`
+/// or in the body
 /// ([restJson1](https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization)).
 fn refusal(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let field = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
     let mut refusal = ErrorMetadata::builder();
     if let Some(code) = header.or_else(|| field(&["code", "__type"])) {
-        // A namespace before `#` and a URL after `:` may surround the code.
+        // The code may be preceded by a namespace and `#`, and followed by `:` and a URL.
         let code = code.split(':').next().unwrap_or_default();
         refusal = refusal.code(code.rsplit('#').next().unwrap_or_default());
     }

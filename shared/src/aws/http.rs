@@ -1,7 +1,8 @@
-//! The HTTP client for the AWS SDK and for AI providers: HTTP/1.1 and TLS, with hyper and rustls.
+//! The HTTP client for the AWS SDK and for AI providers. It supports HTTP/1.1 and TLS, and is built
+//! on hyper and rustls.
 //!
 //! All services that Farebox calls support HTTP/1.1. The client that AWS maintains for the SDK also
-//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary. Lambda reads
+//! supports HTTP/2 and proxies, which would add a megabyte to each function's binary. Lambda loads
 //! the binary at each start.
 
 use std::error::Error;
@@ -27,10 +28,10 @@ use super::TlsError;
 /// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// Returns a client that trusts certificates signed under these root certificates.
+/// Returns a client that trusts certificates that are signed under these root certificates.
 ///
 /// # Errors
-/// Fails if TLS can't be configured.
+/// Returns an error if TLS can't be configured.
 pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let tls = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -40,7 +41,7 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // Without this option, a request that is sent in two writes would wait for the receiver's
+    // Without this option, a request that is sent in two parts would wait for the receiver's
     // delayed acknowledgement.
     tcp.set_nodelay(true);
     let connector =

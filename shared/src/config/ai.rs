@@ -10,22 +10,22 @@ use crate::config::Secret;
 /// How often a function checks whether the user has stopped its chat.
 pub const STOP_PACE: Duration = Duration::from_secs(1);
 
-/// The longest time for which a stream sends nothing. Proxies cut off streams that are silent for a
+/// The maximum time between two events of a stream. Proxies cut off streams that are silent for a
 /// minute.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The settings of the functions that ask the AI.
+/// The settings of the functions that call the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
-    /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is asked.
+    /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is called.
     pub providers: Vec<AiProvider>,
-    /// `AI_SYSTEM_PROMPT`: the system prompt for models without one in the price list.
+    /// `AI_SYSTEM_PROMPT`: the system prompt for models that don't have one in the price list.
     pub system_prompt: Option<String>,
-    /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
+    /// `AI_TEMPERATURE`: the temperature, from 0 to 2, or `None` for the provider's default.
     pub temperature: Option<f64>,
     /// `AI_MAX_TOKENS`: the maximum number of model tokens in an answer.
     pub max_tokens: u32,
-    /// `AI_TIMEOUT_SECONDS`: the total time that all providers may take.
+    /// `AI_TIMEOUT_SECONDS`: the total time that all providers together may take.
     pub timeout: Duration,
     /// `ANSWER_LIMIT`: the maximum size of an answer, in bytes. A longer answer counts as a
     /// failure.
@@ -33,20 +33,20 @@ pub struct AiConfig {
     /// `PROMPT_LIMIT`: the maximum size of a prompt under `/v1` with its functions and schemas, in
     /// bytes.
     pub prompt_limit: usize,
-    /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat
-    /// covers. A longer prompt costs the price once for each started block of this size.
+    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of one chat covers. A
+    /// longer prompt costs that price for each block of this size, rounded up.
     pub priced_bytes: usize,
-    /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits than this. 0 turns these
-    /// e-mails off.
+    /// `LOW_BALANCE`: users get an e-mail when a chat reduces their balance below this value. 0
+    /// turns these e-mails off.
     pub low_balance: Credits,
-    /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
+    /// `CONTEXT_CHATS`: how many of the conversation's earlier chats a prompt may include.
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the maximum total size of the earlier chats in a prompt, in bytes.
     pub context_bytes: usize,
-    /// How often a function checks whether its chat was stopped: [`STOP_PACE`]. No setting changes
-    /// it.
+    /// How often a function checks whether its chat was stopped: [`STOP_PACE`]. It can't be changed
+    /// by a setting.
     pub stop_pace: Duration,
-    /// The longest time for which a stream sends nothing. No setting changes it.
+    /// The maximum time between two events of a stream. It can't be changed by a setting.
     pub silence: Duration,
 }
 
@@ -61,11 +61,11 @@ pub enum AiProvider {
     Bedrock {
         /// `BEDROCK_MODEL`: the id of a model or an inference profile.
         model: String,
-        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for the AWS endpoint.
+        /// `BEDROCK_ENDPOINT`: Bedrock's URL, or `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: fails, hangs or answers too much if the message contains such a command. For
-    /// tests.
+    /// `scripted`: for tests. Fails, hangs or answers too much if the message contains such a
+    /// command.
     Scripted,
 }
 
@@ -143,7 +143,7 @@ impl AiConfig {
     /// Reads the settings of the AI.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             providers: settings.ai_providers()?,
@@ -162,28 +162,28 @@ impl AiConfig {
         })
     }
 
-    /// Returns the names of the providers' models, in the order in which the providers are asked.
-    /// Only endpoints that ask no provider need this function.
+    /// Returns the names of the providers' models, in the order in which the providers are called.
+    /// This function is for endpoints that don't call providers.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
         settings.ai_models()
     }
 
-    /// Returns `AI_MAX_TOKENS`, for endpoints that ask no provider.
+    /// Returns `AI_MAX_TOKENS`, for endpoints that don't call providers.
     ///
     /// # Errors
-    /// Fails if the setting can't be used.
+    /// Returns an error if the setting is invalid.
     pub fn longest_answer(settings: &Settings<'_>) -> Result<u32, ConfigError> {
         settings.number(rows::AI_MAX_TOKENS)
     }
 
-    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None`
-    /// for the default, which doesn't depend on the models.
+    /// Returns the maximum size of a prompt in bytes, for endpoints that don't call providers.
+    /// Returns `None` for the default, which doesn't depend on the models.
     ///
     /// # Errors
-    /// Fails if the setting can't be used.
+    /// Returns an error if the setting is invalid.
     pub fn chosen_prompt_limit(settings: &Settings<'_>) -> Result<Option<usize>, ConfigError> {
         let limit = settings.number(rows::PROMPT_LIMIT)?;
         let default = usize::try_from(rows::PROMPT_LIMIT.default).ok();
@@ -191,10 +191,11 @@ impl AiConfig {
     }
 }
 
-/// The settings from which endpoints that ask no provider compute the highest price of a message.
+/// The settings for endpoints that don't call providers, but compute the highest possible price of
+/// a message.
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
-    /// The names of the providers' models, in the order in which the providers are asked.
+    /// The names of the providers' models, in the order in which the providers are called.
     pub models: Vec<String>,
     /// `AI_SYSTEM_PROMPT`, as in [`AiConfig`].
     pub system_prompt: Option<String>,
@@ -207,7 +208,7 @@ pub struct CatalogConfig {
 }
 
 impl CatalogConfig {
-    /// The names of the settings, besides [`AiConfig::MODELS`].
+    /// The names of the settings, in addition to [`AiConfig::MODELS`].
     pub const SETTINGS: Names = &[
         rows::AI_SYSTEM_PROMPT.name,
         rows::AI_MAX_TOKENS.name,
@@ -218,7 +219,7 @@ impl CatalogConfig {
     /// Reads the settings.
     ///
     /// # Errors
-    /// Fails at the first setting that is missing or can't be used.
+    /// Returns an error for the first missing or invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             models: settings.ai_models()?,
@@ -236,7 +237,7 @@ impl Settings<'_> {
         names.split(',').map(str::trim).map(|provider| self.ai_provider(provider)).collect()
     }
 
-    /// Reads the models of the providers, but not their other settings.
+    /// Reads the providers' models, but not their other settings.
     fn ai_models(&self) -> Result<Vec<String>, ConfigError> {
         let names = self.text(rows::AI_PROVIDER);
         names.split(',').map(str::trim).map(|provider| self.ai_model(provider)).collect()
@@ -262,8 +263,8 @@ impl Settings<'_> {
                 rows::OPENAI_API_KEY,
                 rows::OPENAI_MODEL,
             ),
-            // `openai2` has no default URL: otherwise another server's API key could be sent to
-            // OpenAI.
+            // `openai2` doesn't have a default URL, because a key for a different server could then
+            // be sent to OpenAI.
             "openai2" => self.openai(
                 provider,
                 rows::OPENAI2_BASE_URL,

@@ -1,6 +1,6 @@
 //! The types of settings that accept a few words.
 
-/// The access that administrators have to users' messages.
+/// Which access administrators have to users' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChatAccess {
     /// No access.
@@ -11,7 +11,7 @@ pub enum ChatAccess {
     Search,
 }
 
-/// The status with which the endpoints of OpenAI's API refuse a chat that costs more than the
+/// The status with which the endpoints for OpenAI's clients refuse a chat that costs more than the
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
@@ -32,9 +32,9 @@ pub enum UnknownModels {
     Refuse,
 }
 
-/// Whether money moves. Stripe keeps the payments of both modes apart
+/// Whether payments use real money. Stripe keeps the payments of both modes apart
 /// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a
-/// deployment accepts keys and events of one mode only.
+/// deployment accepts only the keys and events of one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StripeMode {
     /// Buyers pay with money.

@@ -1,12 +1,11 @@
-//! The statuses in which the clients of older systems differ.
+//! The statuses that differ between clients of older systems.
 
 use std::collections::BTreeSet;
 
 use super::{ConfigError, Names, Settings, rows};
 
-/// The statuses that the clients of older systems expect. Clients of different systems expect
-/// different statuses. Only the endpoints for messages and for log-ins have this setting in their
-/// environment.
+/// The statuses that clients of older systems expect. They differ from system to system. Only the
+/// environments of the endpoints for messages and log-ins contain this setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientStatuses {
     /// `message`: the status of a message and its answer, 200 or 201.
@@ -32,8 +31,8 @@ impl ClientStatuses {
     /// their defaults.
     ///
     /// # Errors
-    /// Fails if the setting is written in another way, or contains a status that no client of these
-    /// systems expects.
+    /// Returns an error if the setting's syntax is invalid, or if it contains a status that none of
+    /// these clients expects.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         let text = settings.text(rows::CLIENT_STATUSES);
         let mut statuses = Self::default();

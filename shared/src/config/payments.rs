@@ -7,12 +7,12 @@ impl StripeMode {
     /// Reads `STRIPE_MODE`: `live` or `test`.
     ///
     /// # Errors
-    /// Fails if the setting has another value.
+    /// Returns an error for any other value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         settings.choice(rows::STRIPE_MODE)
     }
 
-    /// Returns false if this is an API key of the other mode.
+    /// Returns false if this API key belongs to the other mode.
     pub fn accepts_key(self, key: &str) -> bool {
         match self {
             Self::Live => !key.contains("_test_"),
@@ -26,14 +26,14 @@ impl StripeMode {
     }
 }
 
-/// The settings of the client of Stripe's API.
+/// The settings for calling Stripe's API.
 #[derive(Clone, Debug)]
 pub struct StripeConfig {
     /// `STRIPE_URL`: the URL of Stripe's API, without a trailing slash.
     pub url: String,
-    /// `STRIPE_MODE`: whether money moves.
+    /// `STRIPE_MODE`: whether payments use real money.
     pub mode: StripeMode,
-    /// `STRIPE_API_KEY`: the API key. `None` if nothing is sold.
+    /// `STRIPE_API_KEY`: the API key, or `None` if nothing is sold.
     pub key: Option<Secret>,
 }
 
@@ -51,7 +51,7 @@ impl StripeConfig {
     /// Reads the settings.
     ///
     /// # Errors
-    /// Fails at the first setting that can't be used.
+    /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         let url = settings.url(rows::STRIPE_URL)?.unwrap_or_default();
         Ok(Self {
@@ -61,20 +61,20 @@ impl StripeConfig {
         })
     }
 
-    /// Reads `STRIPE_RETURN_URL`: the web page to which buyers return. `None` for the pages of this
-    /// server.
+    /// Reads `STRIPE_RETURN_URL`, the web page to which buyers return. Returns `None` for this
+    /// server's pages.
     ///
     /// # Errors
-    /// Fails if the setting can't be used.
+    /// Returns an error if the setting is invalid.
     pub fn return_url(settings: &Settings<'_>) -> Result<Option<String>, ConfigError> {
         settings.url(rows::STRIPE_RETURN_URL)
     }
 
-    /// Reads `STRIPE_WEBHOOK_SECRET`: the secrets that sign Stripe's events. `None` if no events
-    /// are accepted.
+    /// Reads `STRIPE_WEBHOOK_SECRET`, the secrets that sign Stripe's events. Returns `None` if
+    /// events aren't accepted.
     ///
     /// # Errors
-    /// Fails if the setting can't be used.
+    /// Returns an error if the setting is invalid.
     pub fn webhook_secret(settings: &Settings<'_>) -> Result<Option<Secret>, ConfigError> {
         settings.secret(rows::STRIPE_WEBHOOK_SECRET)
     }

@@ -1,10 +1,9 @@
-//! Every setting, in one row each: its name, type, range and default, its parameter on AWS, and its
-//! description in the documents. A row that begins with `=>` is a parameter that only the template
-//! uses.
+//! The table of all settings. A row contains a setting's name, type, range and default, its
+//! parameter on AWS, and its description in the documents. A row that begins with `=>` is a
+//! parameter that only the template uses.
 //!
 //! From these rows, `cargo xtask generate` writes the parameters and their groups in
-//! `template.yaml`, the environment of each function, and the tables in
-//! docs/operate/configuration.md.
+//! `template.yaml`, each function's environment, and the tables in docs/operate/configuration.md.
 
 use tracing::Level;
 
@@ -262,8 +261,8 @@ settings! {
             parameter("ChatsPerMinute", "How many messages per minute an account may send")
             .docs("how many messages one account may send in a minute");
 
-        // With a limit of 1, the refunds of more earlier minutes would have to be checked, and an
-        // expression can't contain that many conditions.
+        // With a limit of 1, the refunds of more earlier minutes would have to be checked, which
+        // would need more conditions than an expression can contain.
         REFUNDS_PER_MINUTE: Number = Number::new(20, 2, 10_000) =>
             parameter("RefundsPerMinute", "How many refunds per minute an account may get")
             .docs("how many failed messages of one account are refunded in a minute, on average. \
@@ -502,8 +501,8 @@ settings! {
             .docs("the largest request body in bytes, except on `/v1`, and except for Stripe's \
                 events, which may be 512 KB long");
 
-        // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
-        // request's body takes two bytes.
+        // Lambda accepts events of up to 6 MB. In an event, each quotation mark and line break in
+        // the request's body needs two bytes.
         V1_BODY_LIMIT: Number = Number::new(2_097_152, 1024, 4_194_304) =>
             parameter("V1BodyLimit", "The maximum size of a body under /v1, in bytes; Lambda \
                 accepts 6 MB")

@@ -1,9 +1,9 @@
-//! Settings that are secrets or tell where a secret is stored.
+//! Settings that contain a secret, or say where it is stored.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A secret, or the place to read it from ([`crate::secrets`]).
+/// A secret, or the place from which it is read ([`crate::secrets`]).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The secret itself.

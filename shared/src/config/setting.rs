@@ -1,8 +1,8 @@
-//! The form of a setting's row in [`rows`](super::rows).
+//! The types for a setting's row in [`rows`](super::rows).
 //!
-//! The first part of a row becomes a small constant with which functions read the setting. The
-//! second part describes the setting for `template.yaml` and the documents. No function's binary
-//! contains the second part.
+//! The first part of a row becomes a small constant, with which functions read the setting. The
+//! second part describes the setting for `template.yaml` and the documents, and isn't included in
+//! the functions' binaries.
 
 /// A setting that is a whole number.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl Number {
 pub struct Text {
     /// The environment variable.
     pub name: &'static str,
-    /// The value if the variable isn't set. Empty if the setting then has no value.
+    /// The value if the variable isn't set. Empty if the setting doesn't have a default.
     pub default: &'static str,
 }
 
@@ -111,14 +111,14 @@ pub struct Group {
 /// A setting's row.
 #[derive(Debug)]
 pub struct Setting {
-    /// How functions read the setting. `None` for a parameter that only the template uses.
+    /// How functions read the setting, or `None` for a parameter that only the template uses.
     pub variable: Option<Variable>,
     /// Where the setting comes from, and its description in the documents.
     pub described: Described,
 }
 
 impl Setting {
-    /// Returns the stack's parameter. `None` if the setting isn't a parameter.
+    /// Returns the stack's parameter, or `None` if the setting isn't a parameter.
     pub fn parameter(&self) -> Option<&Parameter> {
         match &self.described.source {
             Source::Parameter(parameter) => Some(parameter),
@@ -165,7 +165,7 @@ pub enum DefaultValue {
 /// The values that a setting accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// The whole numbers of a range.
+    /// The whole numbers in a range.
     Range {
         /// The smallest number.
         least: u64,
@@ -187,7 +187,7 @@ pub enum Values {
 pub struct Described {
     /// Where the setting comes from on AWS.
     pub source: Source,
-    /// The default as the documents show it. `None` to show the value.
+    /// The default as the documents show it, or `None` to show the value.
     pub shown: Option<&'static str>,
     /// The setting's description in the documents, in Markdown. Its links are relative to
     /// `docs/operate`.
@@ -216,7 +216,7 @@ pub enum Source {
     LocalOnly,
 }
 
-/// A parameter of the stack
+/// A stack parameter
 /// ([properties](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html)).
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -230,16 +230,16 @@ pub struct Parameter {
     pub values: Option<Values>,
     /// The minimum length, in characters.
     pub shortest: Option<usize>,
-    /// The maximum length, in characters. Lengths are limited because all variables of a function
-    /// together must not exceed 4,096 bytes.
+    /// The maximum length, in characters. Lengths are limited because a function's variables must
+    /// not exceed 4,096 bytes in total.
     pub longest: Option<usize>,
     /// The regular expression that matches every accepted string.
     pub pattern: Option<&'static str>,
-    /// CloudFormation's `ConstraintDescription`: what a value must be.
+    /// CloudFormation's `ConstraintDescription`, which describes a valid value.
     pub must_be: Option<&'static str>,
 }
 
-/// Describes a setting that is a parameter of the stack.
+/// Describes a setting that is a stack parameter.
 pub(super) const fn parameter(name: &'static str, about: &'static str) -> Described {
     described_by(Source::Parameter(Parameter {
         name,
@@ -253,7 +253,7 @@ pub(super) const fn parameter(name: &'static str, about: &'static str) -> Descri
     }))
 }
 
-/// Describes a setting that no stack changes.
+/// Describes a setting that uses its default in every stack.
 pub(super) const fn as_by_default() -> Described {
     described_by(Source::AsByDefault)
 }
@@ -268,7 +268,7 @@ pub(super) const fn by_reply(whole: &'static str, streamed: &'static str) -> Des
     described_by(Source::ByReply { whole, streamed })
 }
 
-/// Describes a setting whose value is an expression of CloudFormation.
+/// Describes a setting whose value is a CloudFormation expression.
 pub(super) const fn expression(yaml: &'static str) -> Described {
     described_by(Source::Expression(yaml))
 }
@@ -340,7 +340,7 @@ impl Described {
         self.with(Parameter { pattern: Some(pattern), ..self.parameter() })
     }
 
-    /// Sets the description of a valid value, which CloudFormation shows when it refuses a value.
+    /// Sets the description of a valid value. CloudFormation shows it when it refuses a value.
     pub(super) const fn must_be(self, what: &'static str) -> Self {
         self.with(Parameter { must_be: Some(what), ..self.parameter() })
     }
@@ -356,7 +356,7 @@ impl Described {
     }
 }
 
-/// Defines the constants with which functions read settings, and the table [`GROUPS`] of all rows.
+/// Defines the constants with which functions read settings, and [`GROUPS`], the table of all rows.
 ///
 /// A row without a name is a parameter that only the template uses.
 ///
@@ -370,7 +370,7 @@ macro_rules! settings {
             pub const $name: $type = $facts.named(stringify!($name));
         )?)+)+
 
-        /// Every setting and every parameter of the stack.
+        /// Every setting and every stack parameter.
         pub const GROUPS: &[Group] = &[$(Group {
             label: $label,
             settings: &[$(

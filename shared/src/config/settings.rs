@@ -28,8 +28,8 @@ impl Settings<'static> {
     }
 }
 
-/// Reads a variable of this process's environment. Bytes that aren't UTF-8 become U+FFFD, so that a
-/// check refuses the value instead of treating it as missing.
+/// Reads a variable from this process's environment. Bytes that aren't UTF-8 become U+FFFD, so that
+/// the setting is reported as invalid, not treated as missing.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -40,8 +40,8 @@ impl<'a> Settings<'a> {
         Self(Box::new(lookup))
     }
 
-    /// Reads `SIGNING_SECRET`, the secret that the signing key is derived from. Fails if the secret
-    /// is missing or too short to be random.
+    /// Reads `SIGNING_SECRET`, the secret from which the signing key is derived. Returns an error
+    /// if the secret is missing or too short to be random.
     pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
         let setting = rows::SIGNING_SECRET;
         match self.secret(setting)? {
@@ -52,17 +52,17 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads `AWS_SAM_LOCAL`, which is `true` if SAM CLI runs this function. SAM CLI doesn't stream
-    /// replies, and reports the time of its start with every request.
+    /// replies, and with every request it reports the time at which it started.
     pub fn sam_local(&self) -> bool {
         self.0("AWS_SAM_LOCAL").as_deref() == Some("true")
     }
 
-    /// Looks a setting up. An empty value counts as missing.
+    /// Looks up a setting. An empty value counts as missing.
     fn value(&self, name: &str) -> Option<String> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the setting's value, or its default. An empty string means no value.
+    /// Returns the setting's value or its default, or `None` if that is empty.
     pub(super) fn optional(&self, Text { name, default }: Text) -> Option<String> {
         self.value(name).or_else(|| (!default.is_empty()).then(|| default.to_owned()))
     }
@@ -108,7 +108,7 @@ impl<'a> Settings<'a> {
         credits.ok_or_else(|| ConfigError(format!("{} is too large", setting.name)))
     }
 
-    /// Reads the allowances of all roles.
+    /// Reads every role's allowance.
     pub(super) fn allowances(&self) -> Result<Allowances, ConfigError> {
         let setting = rows::ALLOWANCE;
         let text = self.text(setting);
@@ -120,8 +120,8 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// Reads a name for an AWS service, which may contain ASCII letters, digits and the characters
-    /// in `marks`.
+    /// Reads a name that is passed to an AWS service. It may contain ASCII letters, digits and the
+    /// characters in `marks`.
     pub(super) fn name(
         &self,
         setting: Text,
@@ -176,7 +176,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads the URL of DynamoDB. The error doesn't contain the value, which may include a secret.
+    /// Reads DynamoDB's URL. The error doesn't contain the value, which may include a secret.
     pub(super) fn endpoint(&self, setting: Text) -> Result<Option<ServiceUrl>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };
@@ -224,8 +224,8 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads the base URL of a collector, without a trailing slash. URLs with a password or a query
-    /// are refused, because neither would be sent. The error doesn't contain the value, which may
-    /// include a secret.
+    /// are refused, because these parts wouldn't be sent. The error doesn't contain the value,
+    /// which may include a secret.
     pub(super) fn collector(&self, setting: Text) -> Result<Option<String>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };

@@ -5,12 +5,12 @@ use super::{ConfigError, Settings, rows};
 /// The destination of traces, and the share of requests that are traced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceConfig {
-    /// `TRACES_ENDPOINT`: the base URL of an OpenTelemetry collector, which receives the traces by
-    /// OTLP over HTTP.
+    /// `TRACES_ENDPOINT`: the base URL of an OpenTelemetry collector, which receives the traces
+    /// through OTLP over HTTP.
     pub endpoint: String,
     /// `TRACES_SAMPLING`: the share of requests and scheduled runs that are traced, from 0 to 1.
     pub share: f64,
-    /// `METRICS_NAMESPACE`: the name of the service in traces, which is also the namespace of the
+    /// `METRICS_NAMESPACE`: the service's name in traces, which is also the namespace of the
     /// metrics.
     pub service: String,
 }

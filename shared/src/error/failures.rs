@@ -31,8 +31,9 @@ macro_rules! column {
 ///   the request exceeded, which the reply's headers show,
 /// - its status, and its code for programs,
 /// - its sentence for people, which can use the details,
-/// - `example`: the details of the example in the OpenAPI document, if the failure has details,
-/// - `retry`: the seconds to wait before a retry, if a retry helps and there is no limit,
+/// - `example`: the details for the example in the OpenAPI document, if the failure has details,
+/// - `retry`: the seconds to wait before a retry, if a retry helps and the row doesn't contain a
+///   limit,
 /// - `logs`: the cause, which only the log contains.
 macro_rules! failures {
     (
@@ -91,7 +92,7 @@ macro_rules! failures {
             }
         }
 
-        // Some columns use a row's details, which are bound for all columns.
+        // A row's details are bound for all columns, although only some columns use them.
         #[allow(unused_variables)]
         impl Error {
             /// Returns the sentence for people.
@@ -105,7 +106,7 @@ macro_rules! failures {
                 }
             }
 
-            /// Returns the limit that the request exceeded. `None` for all other failures.
+            /// Returns the limit that the request exceeded, or `None` for all other failures.
             pub fn limit(&self) -> Option<&Limit> {
                 match self {
                     $(

@@ -8,8 +8,7 @@ use crate::clock::Day;
 use crate::values::limit::MINUTE;
 use crate::values::{KeyLimit, Limit, LimitPeriod, turns_text};
 
-/// The maximum length of a model's name in a sentence, in characters. Names in a price list are
-/// shorter.
+/// How many characters of a model's name a sentence shows. Names in a price list are shorter.
 const MODEL_NAME: usize = 100;
 
 /// Returns the sentences for `Error::NoSuchModel`. Clients recognize the failure by its first

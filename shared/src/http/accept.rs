@@ -1,4 +1,4 @@
-//! The content type that a client prefers ([RFC
+//! Reads which content type a client prefers ([RFC
 //! 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 
 use lambda_http::http::header;
@@ -18,7 +18,7 @@ pub(crate) fn wants_html(req: &Request) -> bool {
     html > 0.0 && json.iter().all(|json| html > *json)
 }
 
-/// Returns the media type's weight in the `Accept` header. Zero if the header doesn't list the
+/// Returns the media type's weight in the `Accept` header, or zero if the header doesn't list the
 /// type.
 fn weight(req: &Request, media_type: &str) -> f32 {
     let headers =
@@ -27,8 +27,8 @@ fn weight(req: &Request, media_type: &str) -> f32 {
     ranges.filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
 }
 
-/// Returns the media type's weight in one range of an `Accept` header. `None` if the range is for
-/// other types or the weight is invalid.
+/// Returns the media type's weight in one range of an `Accept` header. Returns `None` if the range
+/// is for a different type or the weight is invalid.
 fn quality(range: &str, media_type: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(media_type) {

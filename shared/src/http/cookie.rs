@@ -4,13 +4,13 @@
 //!
 //! The page also sends `X-Page-Key`, a random value from its `localStorage`. The refresh token and
 //! the device token contain a hash of the page's key, and are invalid without the key. The key is
-//! needed because a browser sends cookies to every port of a host: a server on another port gets
-//! the tokens, but not the key, which belongs to one origin.
+//! needed because a browser sends cookies to every port of a host. A server on a different port
+//! gets the tokens, but not the key, because `localStorage` belongs to one origin.
 //!
 //! Cookies are read only in requests with `X-Refresh-Token`. Only pages of the same origin can send
-//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If another site
-//! makes a browser send a request with cookies, the cookies are ignored, because the request lacks
-//! `X-Refresh-Token`.
+//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If a different
+//! site makes a browser send a request with cookies, the cookies are ignored, because the request
+//! lacks `X-Refresh-Token`.
 
 use std::net::IpAddr;
 
@@ -29,11 +29,11 @@ const PAGE_KEY: HeaderName = HeaderName::from_static("x-page-key");
 /// A reply header that the client must store: a cookie or the device token.
 pub struct StoredHeader(HeaderName, HeaderValue);
 
-/// The allowed lengths of a page's key. 32 hexadecimal digits are 128 bits.
+/// The permitted lengths of a page's key. 32 hexadecimal digits are 128 bits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Returns true if the client wants its refresh token in a cookie. A page that was loaded before
-/// page keys existed sends no key. A page without a key gets a cookie, except on a loopback
+/// Returns true if the client requests its refresh token in a cookie. Pages from releases before
+/// page keys don't send a key. A page without a key still gets a cookie, except on a loopback
 /// address, where other ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
@@ -41,15 +41,15 @@ pub fn is_wanted(req: &Request) -> bool {
     is_wished && page_key(req).map_or(!is_loopback(req), is_key)
 }
 
-/// Returns a hash of the page's key, which binds tokens to the page's origin. `None` if the request
-/// contains no valid key.
+/// Returns a hash of the page's key, which binds tokens to the page's origin. Returns `None` if the
+/// request doesn't contain a valid key.
 pub fn origin(req: &Request) -> Option<String> {
     let key = page_key(req).filter(|key| is_wanted(req) && is_key(key))?;
     Some(fingerprint(format!("origin {key}")))
 }
 
-/// Returns the header `X-Page-Key`. If the header's value isn't text, returns an empty, invalid
-/// key.
+/// Returns the value of the header `X-Page-Key`. If the value isn't text, returns an empty key,
+/// which is invalid.
 fn page_key(req: &Request) -> Option<&str> {
     Some(req.headers().get(PAGE_KEY)?.to_str().unwrap_or_default())
 }
@@ -59,8 +59,7 @@ fn is_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// Returns the refresh token in the cookie. Call this function only if the request wants cookies
-/// ([`is_wanted`]).
+/// Returns the refresh token in the cookie. Call this function only if [`is_wanted`] is true.
 pub fn refresh_token(req: &Request) -> Option<&str> {
     cookie(req, "refresh")
 }
@@ -82,13 +81,13 @@ fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
         .filter(|token| !token.is_empty())
 }
 
-/// Returns a cookie that stores this refresh token for this many seconds.
+/// Returns a cookie that stores this refresh token for the given number of seconds.
 pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<StoredHeader> {
     keeping_as(req, "refresh", refresh, seconds)
 }
 
-/// Returns a cookie that stores this device token for this many seconds. For clients without
-/// cookies, returns a header instead.
+/// Returns a cookie that stores this device token for the given number of seconds. For clients
+/// without cookies, returns a header instead.
 pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<StoredHeader> {
     if is_wanted(req) {
         return keeping_as(req, "device", device, seconds);
@@ -109,7 +108,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<St
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Adds to a reply the headers that the client must store.
+/// Adds headers that the client must store to a reply.
 pub fn set(
     mut reply: Response<Body>,
     kept: impl IntoIterator<Item = StoredHeader>,
@@ -120,7 +119,7 @@ pub fn set(
     reply
 }
 
-/// Deletes the cookie with the refresh token, if the browser may store one.
+/// Deletes the cookie with the refresh token, if the browser may have stored one.
 pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     let kept = is_wanted(req) || refresh_token(req).is_some();
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))

@@ -9,7 +9,7 @@ use crate::http::stream::Pieces;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
-/// Returns a 200 with rows of cells as CSV. The first row contains the names of the columns.
+/// Returns a 200 reply with rows of cells as CSV. The first row contains the column names.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
     let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
     Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
@@ -23,7 +23,7 @@ pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
 /// Quotes a cell so that spreadsheets don't read it as a formula
 /// ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)). An apostrophe is written
 /// before each character that could begin a formula: at the start of the cell, and after characters
-/// that some programs treat as separators. Numbers stay numbers.
+/// that some programs treat as separators. Numbers aren't changed.
 fn csv_cell(text: &str) -> String {
     let number = text.parse::<i64>().is_ok();
     let mut cell = String::from('"');
@@ -40,8 +40,8 @@ fn csv_cell(text: &str) -> String {
     cell
 }
 
-/// Streams a CSV file like [`download`](super::download). `write` sends a line break before each
-/// row except the first, so that a file that was cut off doesn't end with a line break.
+/// Streams a CSV file, like [`download`](super::download). `write` sends a line break before each
+/// row except the first, so that a file that is cut off doesn't end with a line break.
 pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,

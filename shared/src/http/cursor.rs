@@ -1,9 +1,9 @@
-//! Page cursors, which are opaque, bound to one user and one list, and can't be forged. Cursors
-//! need no additional secret.
+//! Page cursors. They are opaque, bound to one user and one list, can't be forged, and don't need
+//! an additional secret.
 //!
-//! A cursor is a position and a MAC. The MAC's key is the account's random nonce, which never
-//! leaves the store. Every endpoint with a list reads the account anyway, so checking a cursor
-//! costs no additional read. The endpoint may read the page at the same time, because every
+//! A cursor consists of a position and a MAC. The MAC's key is the account's random nonce, which is
+//! never sent to clients. Every endpoint with a list reads the account anyway, so checking a cursor
+//! doesn't need an additional read. The endpoint may read the page in parallel, because every
 //! position is within the data that the caller may see.
 
 use aws_lc_rs::hmac;
@@ -19,14 +19,14 @@ const MAC_LENGTH: usize = 16;
 /// of an e-mail address.
 const POSITION_LENGTH: usize = 1024;
 
-/// A cursor from a client, before [`UnverifiedCursor::prove`] has verified that [`seal`] made it.
+/// A cursor from a client. [`UnverifiedCursor::prove`] verifies that [`seal`] created it.
 #[derive(Debug)]
 pub struct UnverifiedCursor {
     position: String,
     mac: Vec<u8>,
 }
 
-/// Returns the cursor for `position` in this account's list `scope`.
+/// Returns the cursor for `position` in the list `scope` of this account.
 pub fn seal(account: &Account, scope: &str, position: &str) -> String {
     let mut bytes = position.as_bytes().to_vec();
     bytes.extend_from_slice(
@@ -53,7 +53,7 @@ impl UnverifiedCursor {
         &self.position
     }
 
-    /// Fails unless [`seal`] made this cursor for this account and list.
+    /// Returns an error unless [`seal`] created this cursor for this account and list.
     pub fn prove(&self, account: &Account, scope: &str) -> Result<()> {
         let expected = mac(account, scope, &self.position);
         let expected = expected.as_ref().get(..MAC_LENGTH).unwrap_or_default();

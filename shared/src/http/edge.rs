@@ -1,5 +1,5 @@
-//! The checks and steps that every request passes: method, size, panics, failures, headers and the
-//! log line.
+//! The steps that are common to all requests: checking the method and size, catching panics,
+//! rendering failures, setting headers, and writing the log line.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,8 +21,8 @@ use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};
 use crate::{Error, Result};
 
-/// Answers one request. Lambda and the local server run the same code. If `traces` is given, the
-/// request is recorded as a trace.
+/// Answers one request, on Lambda and on the local server. If `traces` is given, records the
+/// request as a trace.
 pub async fn answer<F>(
     routes: &'static [Route],
     handle: impl FnOnce(Request) -> F,
@@ -43,9 +43,9 @@ where
     let trace = traces.map(|traces| traces.begin(parent(&req)));
     let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
 
-    // Every line that is logged during the request has these fields. The field for the account's id
-    // is filled in when the credential is read. The span's level is `error`, because a span with a
-    // lower level would be disabled if only errors are logged.
+    // Every line that is logged during the request contains these fields. The account's id is
+    // filled in when the credential is read. The span's level is `error`, because a span with a
+    // lower level would be disabled if only errors were logged.
     let span = tracing::error_span!(
         "request",
         request_id,
@@ -139,8 +139,8 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// Returns the first route with this pattern. For a path without a route, returns the first route
-/// with the same first segment.
+/// Returns the first route with this pattern. If there is none, returns the first route with the
+/// same first path segment.
 fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
@@ -151,7 +151,7 @@ fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
 }
 
 /// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.
-/// `None` for other clients.
+/// Returns `None` for other clients.
 fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     if !wants_html(req) {
         return None;
@@ -160,7 +160,7 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
 }
 
 /// Checks a request before the handler runs. Answers `OPTIONS`. Refuses methods that the path
-/// doesn't accept, and headers and bodies over the limit.
+/// doesn't accept, and headers and bodies above the limits.
 fn gate(
     routes: &[Route],
     pattern: Option<&str>,
@@ -185,7 +185,7 @@ fn gate(
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
-    // Browsers send forms to any origin without a preflight. JSON needs a preflight.
+    // Browsers send forms to any origin without a preflight, whereas JSON needs a preflight.
     let is_of_a_page = req.headers().contains_key(header::ORIGIN);
     if is_of_a_page && is_form(req) && allowed_origin(config, req).is_none() {
         return Err(Error::UnsupportedMediaType);
@@ -204,8 +204,8 @@ fn accepted_with(method: &'static str) -> impl Iterator<Item = &'static str> {
     [method].into_iter().chain((method == "GET").then_some("HEAD"))
 }
 
-/// Prepares the request for the handler. `HEAD` becomes `GET`; the reply's body is dropped later.
-/// Sets the path parameters, because some gateways don't.
+/// Prepares the request for the handler. Converts `HEAD` to `GET`; the reply's body is dropped
+/// later. Sets the path parameters, because some gateways don't.
 fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
     if req.method() == Method::HEAD {
         *req.method_mut() = Method::GET;
@@ -216,7 +216,7 @@ fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
     req.with_path_parameters(found)
 }
 
-/// Returns the 204 for an `OPTIONS` request, such as a browser's CORS preflight.
+/// Returns the 204 reply to an `OPTIONS` request, such as a browser's CORS preflight.
 /// [`set_common_headers`] adds the origin if it is allowed.
 fn preflight(allow: &str, failures: FailureFormat) -> Reply {
     let mut response = Response::new(Body::Empty);
@@ -251,7 +251,7 @@ fn set_common_headers(headers: &mut HeaderMap, request_id: &str, origin: Option<
     }
 }
 
-/// The reply headers that pages of other origins may read, in addition to the headers that CORS
+/// The reply headers that pages from other origins may read, in addition to the headers that CORS
 /// always allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, \
@@ -267,7 +267,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// Returns the request's `Origin` if it is exactly one of the allowed origins.
+/// Returns the request's `Origin` if it equals one of the allowed origins.
 fn allowed_origin(config: &EdgeConfig, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
     config

@@ -18,12 +18,12 @@ use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
-/// A comment, which clients ignore. It shows proxies that the stream is alive.
+/// A comment. Clients ignore it, and proxies see that the stream is alive.
 const COMMENT: &str = ":\n\n";
 
-/// Returns a 200 with the server-sent events that `write` sends. `write` proceeds as fast as the
-/// client reads. [`Events::fail`] writes failures in the format `failures`. A comment is sent if
-/// the first event isn't ready, and after each `silence` without an event.
+/// Returns a 200 reply with the server-sent events that `write` sends. `write` proceeds as fast as
+/// the client reads. [`Events::fail`] writes failures in the format `failures`. A comment is sent
+/// at the start if the first event isn't ready, and whenever `silence` has passed without an event.
 pub fn events<F>(
     req: &Request,
     failures: FailureFormat,
@@ -51,7 +51,7 @@ impl Events {
     /// Sends an event.
     ///
     /// # Errors
-    /// Fails if the client has disconnected.
+    /// Returns an error if the client has disconnected.
     pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
         self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
@@ -60,7 +60,7 @@ impl Events {
     /// Sends an event without a name. The data must be on one line.
     ///
     /// # Errors
-    /// Fails if the client has disconnected.
+    /// Returns an error if the client has disconnected.
     pub async fn send_data(&self, data: impl Display) -> Result<()> {
         self.pieces.send(format!("data: {data}\n\n")).await
     }
@@ -68,7 +68,7 @@ impl Events {
     /// Sends an event without a name, with data as JSON.
     ///
     /// # Errors
-    /// Fails if the client has disconnected.
+    /// Returns an error if the client has disconnected.
     pub async fn send_json(&self, data: &impl Serialize) -> Result<()> {
         self.send_data(to_json(data)?).await
     }
@@ -76,7 +76,7 @@ impl Events {
     /// Sends a failure in the format of a failed reply's body, and [notes](Self::note) it.
     ///
     /// # Errors
-    /// Fails if the client has disconnected.
+    /// Returns an error if the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
         match self.failures {
@@ -94,7 +94,7 @@ impl Events {
         }
     }
 
-    /// Logs and counts a failure that the caller sends in a different format.
+    /// Logs and counts a failure. Call this for a failure that is sent in a different format.
     pub fn note(&self, error: &Error) {
         let trace = trace::current();
         let trace_id = trace.as_ref().map(Trace::id);

@@ -1,4 +1,4 @@
-//! Renders failures in the format that a route's clients read.
+//! Renders failures in the format that a route's clients expect.
 
 pub(super) mod django;
 
@@ -16,7 +16,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json;
 
 const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The content security policy of the page, which has no script.
+/// The content security policy of the 404 page. The page doesn't contain scripts.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
@@ -30,28 +30,29 @@ pub enum FailureFormat {
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
     Responses,
-    /// Problem documents with the members that clients of Django read, for routes on which a client
-    /// registers, or exchanges credentials for tokens. The code for an invalid token comes from
+    /// Problem documents with the members that Django clients read. This format is for routes with
+    /// which a client registers or exchanges credentials for tokens. The code for an invalid token
+    /// comes from
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt).
     Simplejwt,
-    /// Problem documents with the members that clients of Django read, for routes that they call
-    /// with an access token.
+    /// Problem documents with the members that Django clients read. This format is for routes that
+    /// they call with an access token.
     SimplejwtGuarded,
 }
 
 impl FailureFormat {
-    /// Returns true if the route belongs to OpenAI's API.
+    /// Returns true if the route serves OpenAI's clients.
     pub fn is_openai(self) -> bool {
         matches!(self, Self::OpenAi | Self::Responses)
     }
 
-    /// Returns true if the route's failures contain the members that clients of Django read.
+    /// Returns true if the route's failures contain the members that Django clients read.
     pub fn is_django(self) -> bool {
         matches!(self, Self::Simplejwt | Self::SimplejwtGuarded)
     }
 
-    /// Returns the request headers that web pages of other origins may send. In a browser, the SDKs
-    /// of OpenAI, Anthropic and OpenRouter send additional headers.
+    /// Returns the request headers that web pages from other origins may send. In a browser, the
+    /// SDKs of OpenAI, Anthropic and OpenRouter send additional headers.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded => {
@@ -75,11 +76,11 @@ impl FailureFormat {
             Self::Simplejwt => django::document(problem(), error),
             Self::SimplejwtGuarded => django::guarded(problem(), error),
         };
-        // All types of failures can be written as JSON.
+        // Every failure type can be written as JSON.
         document.unwrap_or_default()
     }
 
-    /// Returns the status of the reply. Some statuses differ on the paths of older systems.
+    /// Returns the reply's status. On the paths for clients of older systems, some statuses differ.
     fn status(self, error: &Error, statuses: ClientStatuses) -> StatusCode {
         let other = match (self, error) {
             // Django refuses a taken name like any other invalid field.
@@ -127,7 +128,7 @@ impl FailureFormat {
         response
     }
 
-    /// Returns the name of a prompt's field in the API of these failures.
+    /// Returns the name of a prompt's field in the API that uses this failure format.
     fn field(self, name: &str) -> &str {
         match name {
             "messages" if self == Self::Responses => "input",
@@ -137,10 +138,10 @@ impl FailureFormat {
     }
 }
 
-/// Returns the 404 with this page from [`Route::page`](super::Route::page). `base` is the prefix of
-/// this API's paths.
+/// Returns the 404 reply with this page from [`Route::page`](super::Route::page). `base` is the
+/// prefix of this API's paths.
 pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
-    // `base` is from the gateway and contains the name of the stage.
+    // `base` comes from the gateway and contains the stage name.
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     let base = if base.bytes().all(is_path) { base } else { "" };
     let page = page.replace("\"./", &format!("\"{base}/"));
@@ -264,8 +265,8 @@ pub struct OpenAiError {
 }
 
 impl OpenAiFailure {
-    /// Creates a failure in OpenAI's format. The `code` is OpenAI's if OpenAI has a code for this
-    /// failure, otherwise Farebox's. Invalid fields are named as in the API whose format is
+    /// Creates a failure in OpenAI's format. The `code` is OpenAI's if there is one for this
+    /// failure, otherwise Farebox's. Invalid fields are named as in the API that uses the format
     /// `failures`.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
@@ -276,8 +277,8 @@ impl OpenAiFailure {
             status if status.is_server_error() => ("server_error", error.code()),
             _ => ("invalid_request_error", error.code()),
         };
-        // Clients recognize some failures by the first words of OpenAI's messages, so these
-        // messages begin with the same words.
+        // Clients recognize some failures by the first words of OpenAI's messages, so the messages
+        // here begin with the same words.
         let (message, param) = match error {
             Error::NotAuthenticated => {
                 let how = "Send one in the header `Authorization: Bearer sk-…`.";
@@ -293,7 +294,7 @@ impl OpenAiFailure {
             }
             Error::NoSuchModel(_) => (error.detail(), Some("model".into())),
             Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
-            // OpenAI's format has room for only one field.
+            // OpenAI's format can report only one invalid field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),
                 |(field, sentence)| {
@@ -328,7 +329,7 @@ mod tests {
         serde_json::from_str(&format.document(error, "r", ClientStatuses::default())).unwrap()
     }
 
-    /// Returns the failure for a message that the balance doesn't cover.
+    /// Returns the failure for a message that costs more than the balance.
     fn out_of_tokens(advice: Option<String>) -> Error {
         Error::InsufficientTokens {
             cost: Credits::new(100).unwrap(),

@@ -15,16 +15,16 @@ pub(crate) const PAGE: usize = 20;
 /// The maximum number of items on a page.
 pub(crate) const LARGEST_PAGE: usize = 100;
 
-/// Returns the error of a request whose `limit` can't be used.
+/// Returns the error for a request with an invalid `limit`.
 pub fn invalid_limit() -> Error {
     Error::field("limit", format!("A page can have 1 to {LARGEST_PAGE} items."))
 }
 
-/// The page that a request asks for.
+/// The page that a request's query parameters describe.
 ///
-/// The cursor may be forged until [`Paging::prove`] accepts it. An endpoint may read the page and
-/// the account at the same time, before the proof, because every position is within the data that
-/// the caller may see.
+/// Until [`Paging::prove`] accepts the cursor, it may be forged. An endpoint may nevertheless read
+/// the page and the account in parallel, because every position is within the data that the caller
+/// may see.
 pub struct Paging<'r> {
     req: &'r Request,
     /// The query parameters that the link to the next page repeats, in addition to `limit`.
@@ -43,11 +43,11 @@ impl<'r> Paging<'r> {
         Self::with_default(req, kept, PAGE)
     }
 
-    /// Like [`Paging::from_request`], but without `limit` a page has no maximum number of items.
-    /// The store then ends the page at about 1 MB.
+    /// Like [`Paging::from_request`], but without `limit` the number of items isn't limited. The
+    /// store then ends the page at about 1 MB.
     ///
     /// # Errors
-    /// The errors of [`Paging::from_request`].
+    /// Returns the errors of [`Paging::from_request`].
     pub fn whole_from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
         Self::with_default(req, kept, usize::MAX)
     }
@@ -71,14 +71,14 @@ impl<'r> Paging<'r> {
         self.limit
     }
 
-    /// Returns the position at which the page begins. The position may be forged. `None` for the
-    /// first page.
+    /// Returns the position at which the page begins, or `None` for the first page. The position
+    /// may be forged.
     pub fn position(&self) -> Option<&str> {
         self.cursor.as_ref().map(UnverifiedCursor::position)
     }
 
-    /// Shortens `items` to the page's limit. The flag is true if more items follow, either in
-    /// `items` or in the store (`more`).
+    /// Shortens `items` to the page's limit. The returned flag is true if more items follow, either
+    /// in `items` or in the store (`more`).
     pub fn cut<T>(&self, mut items: Vec<T>, more: bool) -> (Vec<T>, bool) {
         let more = more || items.len() > self.limit;
         items.truncate(self.limit);
@@ -86,7 +86,7 @@ impl<'r> Paging<'r> {
     }
 
     /// Returns the items in `read` for which `matches` returns true, up to the page's limit. If
-    /// more items follow, in `read` or in the store (`more`), also returns the place of the last
+    /// more items follow, in `read` or in the store (`more`), also returns the position of the last
     /// compared item.
     pub fn found<T>(
         &self,
@@ -98,7 +98,7 @@ impl<'r> Paging<'r> {
         found(read, more, self.limit, matches, place)
     }
 
-    /// Verifies that the cursor was made for this account and the list `scope`.
+    /// Verifies that the cursor was created for this account and the list `scope`.
     ///
     /// # Errors
     /// Returns [`Error::InvalidCursor`].
@@ -110,7 +110,7 @@ impl<'r> Paging<'r> {
     }
 }
 
-/// A page with a verified cursor, which may be shown to the caller.
+/// A page with a verified cursor. It may be shown to the caller.
 pub struct ProvenPage<'p> {
     paging: &'p Paging<'p>,
     account: &'p Account,
@@ -118,14 +118,14 @@ pub struct ProvenPage<'p> {
 }
 
 impl ProvenPage<'_> {
-    /// Returns a 200 with `items` as a JSON array, and a link to the page that begins at `next`, if
-    /// there is one.
+    /// Returns a 200 reply with `items` as a JSON array. If `next` is given, the reply links to the
+    /// page that begins there.
     pub fn reply(&self, items: &[impl Serialize], next: Option<&str>) -> Reply {
         self.linked(ok(&items)?, next)
     }
 
-    /// Adds a link to the page that begins at `next`, if there is one ([RFC
-    /// 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, because many
+    /// If `next` is given, adds a link to the page that begins there ([RFC
+    /// 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a complete URL, because many
     /// clients don't resolve relative links. If the gateway doesn't report its host, the link is a
     /// path.
     pub fn linked(&self, mut response: Response<Body>, next: Option<&str>) -> Reply {

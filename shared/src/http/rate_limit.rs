@@ -1,6 +1,6 @@
-//! The reply headers that show a rate limit
-//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)), also in the
-//! form of OpenAI's API
+//! The reply headers that show a rate limit, in the standard form
+//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)) and in
+//! OpenAI's
 //! ([reference](https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)).
 
 use super::{HeaderMap, HeaderValue};
@@ -20,7 +20,7 @@ pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
     );
 }
 
-/// Writes the headers that clients of OpenAI's API read.
+/// Writes the headers that OpenAI's clients read.
 pub(super) fn show_as_openai(limit: &Limit, headers: &mut HeaderMap) {
     write(
         headers,
@@ -40,7 +40,7 @@ fn write(headers: &mut HeaderMap, shown: impl IntoIterator<Item = (&'static str,
     }
 }
 
-/// Writes a time as OpenAI does: `1s`, `6m0s`, `1h0m0s`.
+/// Formats a duration as OpenAI does: `1s`, `6m0s`, `1h0m0s`.
 fn duration(seconds: u64) -> String {
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {

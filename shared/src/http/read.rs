@@ -32,8 +32,8 @@ use crate::{Error, Result};
 /// # Errors
 /// Returns [`Error::UnsupportedMediaType`].
 pub fn require_json(req: &Request) -> Result<()> {
-    // Pages of other origins can send a body without a preflight if the body has no content type or
-    // one of a few simple content types.
+    // Pages from other origins can send a body without a preflight if its content type is missing
+    // or is one of a few simple ones.
     let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -44,8 +44,8 @@ pub fn require_json(req: &Request) -> Result<()> {
     }
 }
 
-/// Parses the body as JSON. A byte order mark is ignored. The error names the field if a field has
-/// the wrong type.
+/// Parses the body as JSON. A byte order mark is ignored. If a field's type is wrong, the error
+/// contains the field's name.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     require_json(req)?;
     let text = without_byte_order_mark(text_of(req)?);
@@ -58,8 +58,8 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// Parses the body as JSON, or as one of the two kinds of forms with text fields. The edge refuses
-/// forms from pages of other origins.
+/// Parses the body as JSON, or as one of the two kinds of forms with text fields. Forms from pages
+/// of other origins were already refused at the edge.
 pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     let fields = match media_type(req).as_deref() {
         Some(URL_ENCODED) => url_encoded(req)?,
@@ -70,7 +70,7 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     typed(MapDeserializer::new(fields), "a valid form")
 }
 
-/// A form field's text. A whole number's text contains its digits.
+/// The text of a form field. For a whole number, the text consists of its digits.
 struct FormText(String);
 
 impl IntoDeserializer<'_, serde_json::Error> for FormText {
@@ -106,11 +106,11 @@ impl<'de> Deserializer<'de> for FormText {
     }
 }
 
-/// The media type of forms as HTML sends them
+/// The media type of ordinary HTML forms
 /// ([standard](https://url.spec.whatwg.org/#application/x-www-form-urlencoded)).
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 
-/// The media type of forms in parts ([RFC 7578](https://www.rfc-editor.org/rfc/rfc7578)).
+/// The media type of multipart forms ([RFC 7578](https://www.rfc-editor.org/rfc/rfc7578)).
 const MULTIPART: &str = "multipart/form-data";
 
 fn url_encoded(req: &Request) -> Result<Vec<(String, String)>> {
@@ -141,12 +141,12 @@ fn multipart(req: &Request) -> Result<Vec<(String, String)>> {
         }
         Ok(fields)
     };
-    // The whole body has arrived, so this never waits.
+    // The whole body has arrived, so the future is ready at once.
     read.now_or_never().unwrap_or_else(|| Err(broken(&"it doesn't end")))
 }
 
-/// Deserializes a body. The error names a field with the wrong type, or says why the body doesn't
-/// have its declared type.
+/// Deserializes a body. If a field's type is wrong, the error contains the field's name. If the
+/// body isn't of its declared type, the error says why.
 fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
 where
     T: Deserialize<'de>,
@@ -164,12 +164,13 @@ where
     })
 }
 
-/// Returns true if the body is declared as a form, as HTML forms and Python's requests send it.
+/// Returns true if the body is declared as a form. HTML forms and Python's requests library send
+/// such bodies.
 pub(crate) fn is_form(req: &Request) -> bool {
     media_type(req).is_some_and(|essence| [URL_ENCODED, MULTIPART].contains(&essence.as_str()))
 }
 
-/// Returns the body's media type in lower case, without parameters. `None` if the header is
+/// Returns the body's media type in lower case, without parameters. Returns `None` if the header is
 /// missing.
 fn media_type(req: &Request) -> Option<String> {
     let value = req.headers().get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
@@ -186,9 +187,9 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
     if req.body().is_empty() { Ok(T::default()) } else { json(req) }
 }
 
-/// Returns the token in the `Authorization` header, whose scheme must be `Bearer`, `Token` or `JWT`
-/// in any case. `None` if the header is missing. A header with any other scheme, or without a
-/// token, is an error.
+/// Returns the token in the `Authorization` header, or `None` if the header is missing. The scheme
+/// must be `Bearer`, `Token` or `JWT`, in upper or lower case. Any other scheme, or a header
+/// without a token, is an error.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let mut words = value.to_str().unwrap_or_default().split_ascii_whitespace();
@@ -202,8 +203,8 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns the token in the `Authorization` header like [`authorization`], or the whole header if
-/// it is a JWT without a scheme, as some clients send it.
+/// Like [`authorization`], but also accepts a header that contains only a JWT, without a scheme,
+/// because some clients send it.
 pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     let value = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match value.map(str::trim).filter(|value| is_jwt(value)) {
@@ -212,8 +213,8 @@ pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns true if the string has the form of a JWT: three parts that dots separate
-/// ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)).
+/// Returns true if the string has the form of a JWT: three parts, separated by dots ([RFC
+/// 7515](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)).
 fn is_jwt(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
@@ -221,10 +222,11 @@ fn is_jwt(text: &str) -> bool {
     text.split('.').count() == 3 && text.split('.').all(is_part)
 }
 
-/// The accepted schemes. Clients of different APIs use different schemes, which all mean the same.
+/// The accepted schemes. Clients of different APIs use different schemes, but all of them mean the
+/// same.
 const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
-/// Returns the idempotency key in the `Idempotency-Key` header. `None` if the header is missing.
+/// Returns the idempotency key in the `Idempotency-Key` header, or `None` if the header is missing.
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
@@ -233,8 +235,8 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     })
 }
 
-/// Returns the time at which the gateway received the request, in milliseconds since 1970. Returns
-/// `now` if the gateway doesn't report the time in milliseconds.
+/// Returns when the gateway received the request, in milliseconds since 1970. Returns `now` if the
+/// gateway doesn't report this time in milliseconds.
 pub fn received_at(req: &Request, now: u64) -> u64 {
     let said = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
@@ -244,7 +246,7 @@ pub fn received_at(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// Returns the number of times that an OpenAI client has already sent this request, from the header
+/// Returns how many times an OpenAI client has already sent this request, from the header
 /// `x-stainless-retry-count` ([the
 /// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None` if
 /// the header is missing.
@@ -255,8 +257,8 @@ pub fn retry_count(req: &Request) -> Option<u32> {
 /// Returns the id of the turn in which Codex sends this request, from the JSON in the header
 /// `x-codex-turn-metadata`
 /// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). A retry
-/// by Codex repeats both the id and the body; other requests in the turn have other bodies. `None`
-/// if the header is missing or contains no UUID.
+/// by Codex repeats both the id and the body; other requests in the same turn contain different
+/// bodies. Returns `None` if the header is missing or doesn't contain a UUID.
 pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
     let CodexMetadata { turn_id } = serde_json::from_slice(metadata).ok()?;
@@ -268,8 +270,8 @@ struct CodexMetadata<'h> {
     turn_id: &'h str,
 }
 
-/// Returns the client's `User-Agent` as one line of at most 200 characters. `None` if the header is
-/// missing or blank.
+/// Returns the client's `User-Agent` as one line of at most 200 characters, or `None` if the header
+/// is missing or blank.
 pub fn device(req: &Request) -> Option<String> {
     let header =
         req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -285,14 +287,13 @@ pub fn device(req: &Request) -> Option<String> {
 /// The maximum length of a stored `User-Agent`, in characters.
 const DEVICE_LENGTH: usize = 200;
 
-/// Returns the path as the client sent it, without the stage.
+/// Returns the path as the client sent it, but without the stage.
 pub fn path(req: &Request) -> &str {
     req.raw_http_path()
 }
 
-/// Returns the name of the stage if the whole path is only that name, such as `/live`. The gateway
-/// treats `/live` like `/live/`, but browsers resolve the relative links of these two paths
-/// differently.
+/// Returns the stage name if the path consists only of it, such as `/live`. The gateway treats
+/// `/live` like `/live/`, but browsers resolve relative links differently at these two paths.
 pub fn bare_stage(req: &Request) -> Option<&str> {
     let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
         return None;
@@ -301,7 +302,7 @@ pub fn bare_stage(req: &Request) -> Option<&str> {
     (path.strip_prefix('/') == Some(stage)).then_some(stage)
 }
 
-/// Returns a path parameter as the client sent it, without decoding.
+/// Returns a path parameter as the client sent it, undecoded.
 pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
     req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
 }
@@ -311,20 +312,19 @@ pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if the parameter isn't a
-/// UUID.
+/// Returns the path parameter `id` as a hyphenated lower-case UUID, or `None` if it isn't a UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
 
-/// Converts a UUID in any notation to the hyphenated lower-case form. `None` if the string isn't a
-/// UUID.
+/// Converts a UUID in any notation to the hyphenated lower-case form. Returns `None` if the string
+/// isn't a UUID.
 pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())
 }
 
-/// Returns the prefix of this API's paths at the request's host. The prefix is the stage under
-/// AWS's host name, and empty under a custom domain.
+/// Returns the prefix of this API's paths at the request's host. At AWS's host name, the prefix is
+/// the stage. At a custom domain, it is empty.
 pub fn base_path(req: &Request) -> &str {
     let whole = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
@@ -333,9 +333,9 @@ pub fn base_path(req: &Request) -> &str {
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
 }
 
-/// Returns the URL of this API's root, without a trailing slash. The gateway reports the host, so
-/// that a client can't choose it. If the request is for a loopback host, where TLS isn't used, the
-/// client's `Host` header is used instead. `None` if the host is unknown.
+/// Returns the URL of this API's root, without a trailing slash. The host comes from the gateway,
+/// so that a client can't choose it. For a loopback host, where TLS isn't used, the client's `Host`
+/// header is used instead. Returns `None` if the host is unknown.
 pub fn base_url(req: &Request) -> Option<String> {
     let base = base_path(req);
     if is_loopback(req) {
@@ -348,13 +348,13 @@ pub fn base_url(req: &Request) -> Option<String> {
         RequestContext::ApiGatewayV2(context) => context.domain_name.as_deref(),
         _ => None,
     }?;
-    // SAM CLI reports the `Host` header including the port.
+    // SAM CLI reports the `Host` header, which includes the port.
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
     (!domain.is_empty() && domain.bytes().all(is_name)).then(|| format!("https://{domain}{base}"))
 }
 
 /// Returns the time until the invocation's deadline in the Lambda context. A deadline in the past
-/// is ignored, because emulators report wrong deadlines.
+/// is ignored, because emulators report incorrect deadlines.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
@@ -364,10 +364,11 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
-/// Returns the id that users quote to report this request and operators search for. The id is API
-/// Gateway's `extendedRequestId`, which is also in the gateway's access log, its failures and its
-/// header `x-amz-apigw-id`. `requestId` isn't used, because clients can choose it by a header.
-/// Emulators send no `extendedRequestId`; then Lambda's request id is returned.
+/// Returns the id that users quote when they report this request, and for which operators search.
+/// The id is API Gateway's `extendedRequestId`, which is also in the gateway's access log, its
+/// failures and its header `x-amz-apigw-id`. `requestId` isn't used, because clients can set it
+/// with a header. Emulators don't send an `extendedRequestId`, so Lambda's request id is returned
+/// instead.
 pub(crate) fn request_id(req: &Request) -> String {
     let gateways = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => {
@@ -381,7 +382,7 @@ pub(crate) fn request_id(req: &Request) -> String {
     }
 }
 
-/// Returns Lambda's id for this invocation, which is also in the log lines that Lambda writes.
+/// Returns Lambda's id for this invocation. Lambda's own log lines also contain it.
 pub(crate) fn function_request_id(req: &Request) -> String {
     req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
@@ -403,8 +404,8 @@ pub(crate) fn source_address(req: &Request) -> String {
     .unwrap_or_default()
 }
 
-/// Returns the network of the request's source. One customer usually has an IPv4 address or an IPv6
-/// network with a prefix of 64 bits.
+/// Returns the network from which the request was sent: an IPv4 address, or an IPv6 network with a
+/// 64-bit prefix. Usually a network of this size belongs to one customer.
 pub fn source_network(req: &Request) -> Option<String> {
     network(&source_address(req))
 }

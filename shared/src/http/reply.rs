@@ -10,42 +10,42 @@ use crate::http::stream::Pieces;
 use crate::values::Limit;
 use crate::{Error, Result};
 
-/// The result of a handler: a reply, or a failure that the edge renders.
+/// The result of a handler: a reply, or a failure that is rendered at the edge.
 pub type Reply = Result<Response<Body>>;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// Returns a 200 with `body` as JSON.
+/// Returns a 200 reply with `body` as JSON.
 pub fn ok(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, body)
 }
 
-/// Returns a reply with this status, which the operator has chosen, and with `body` as JSON.
+/// Returns a reply with `body` as JSON, and with a status that the operator has chosen.
 pub fn chosen(status: u16, body: &impl Serialize) -> Reply {
     reply(StatusCode::from_u16(status).unwrap_or_default(), body)
 }
 
-/// Returns a 201 with `body` as JSON.
+/// Returns a 201 reply with `body` as JSON.
 pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)
 }
 
-/// Returns a 202 with `body` as JSON. The request is accepted and takes effect later.
+/// Returns a 202 reply with `body` as JSON: the request was accepted, and takes effect later.
 pub fn accepted(body: &impl Serialize) -> Reply {
     reply(StatusCode::ACCEPTED, body)
 }
 
-/// Returns a 200 with this text and content type.
+/// Returns a 200 reply with this text and content type.
 pub fn text(content_type: &'static str, text: String) -> Response<Body> {
     response(StatusCode::OK, HeaderValue::from_static(content_type), text)
 }
 
-/// Returns a 308: the resource has moved permanently to `location`.
+/// Returns a 308 reply: the resource has moved permanently to `location`.
 pub fn moved(location: &str) -> Reply {
     redirect(StatusCode::PERMANENT_REDIRECT, location)
 }
 
-/// Returns a 303: the client can read the result at `location`.
+/// Returns a 303 reply: the client can read the result at `location`.
 pub fn see_other(location: &str) -> Reply {
     redirect(StatusCode::SEE_OTHER, location)
 }
@@ -59,8 +59,9 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a 200 with a JSON file of this name. `write` sends the JSON piece by piece, as fast as
-/// the client reads. Do all checks before this call, because the reply is cut off if `write` fails.
+/// Returns a 200 reply with a JSON file of this name. `write` sends the JSON piece by piece, as
+/// fast as the client reads. Perform all checks before this call, because the reply is cut off if
+/// `write` fails.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -88,7 +89,7 @@ fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
     Ok(response(status, JSON, to_json(body)?))
 }
 
-/// Serializes a value as JSON, in the same way for every reply.
+/// Serializes a reply's value as JSON.
 ///
 /// # Errors
 /// Returns [`Error::Internal`] if the value can't be represented in JSON.
@@ -107,20 +108,20 @@ pub(super) fn response(
     response
 }
 
-/// Lets clients cache a reply for five minutes, which is also how long Farebox caches public keys.
+/// Allows clients to cache a reply for five minutes, as long as Farebox caches public keys.
 pub fn cached(mut response: Response<Body>) -> Response<Body> {
     let public = HeaderValue::from_static("public, max-age=300");
     response.headers_mut().insert(header::CACHE_CONTROL, public);
     response
 }
 
-/// Marks a reply as a repetition of an earlier reply: this request had no effect.
+/// Marks a reply as a repetition of an earlier one, because this request didn't have an effect.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
 }
 
-/// Adds an `ETag` with a hash of the body. If the client already has this body, returns a 304
+/// Adds an `ETag` with a hash of the body. If the client already has this body, returns a 304 reply
 /// without a body ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)). The tag is
 /// weak, because the gateway compresses bodies without changing the tag.
 pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
@@ -146,13 +147,13 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds headers with a limit and its remaining quota to a reply.
+/// Adds headers to a reply that show a limit and the remaining quota.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     rate_limit::show(limit, response.headers_mut());
     response
 }
 
-/// Adds the headers of [`limited`], and the headers that clients of OpenAI's API read.
+/// Adds the headers from [`limited`], and the headers that OpenAI's clients read.
 pub fn limited_as_openai(response: Response<Body>, limit: &Limit) -> Response<Body> {
     let mut response = limited(response, limit);
     rate_limit::show_as_openai(limit, response.headers_mut());

@@ -15,33 +15,34 @@ pub struct Route {
     pub endpoint: &'static str,
     /// The format of the route's failures.
     pub failures: FailureFormat,
-    /// The limit on the bodies of the route's requests.
+    /// The maximum size of the route's request bodies.
     pub body_limit: BodyLimit,
-    /// On a route of the pages, the page that browsers get instead of
+    /// On routes for browsers, the page that they get instead of
     /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which means
     /// the API's root.
-    // A thin pointer keeps the table of routes small: every binary contains it.
+    // The pointer is thin to keep the table of routes small, because every binary contains the
+    // table.
     pub page: Option<&'static &'static str>,
 }
 
 impl Route {
-    /// Returns a route without a method, a path and an endpoint, which a group of routes adds. The
-    /// route has the usual limit on bodies, and no page.
+    /// Returns a route without a method, a path or an endpoint; these are added for each route in a
+    /// group. The route uses the usual limit on bodies, and doesn't have a page.
     pub const fn without_path(failures: FailureFormat) -> Self {
         let body_limit = BodyLimit::Usual;
         Self { method: "", path: "", endpoint: "", failures, body_limit, page: None }
     }
 }
 
-/// The limit on the bodies of a route's requests.
+/// The maximum size of the request bodies on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLimit {
     /// `BODY_LIMIT`.
     Usual,
     /// `V1_BODY_LIMIT`, for requests that contain whole conversations.
     Conversation,
-    /// 512 KiB, for events of Stripe. Events contain whole objects: a dispute with its evidence can
-    /// be larger than any client's request.
+    /// 512 KiB, for Stripe's events. Events contain whole objects, and a dispute with its evidence
+    /// can be larger than any client's request.
     Event,
 }
 
@@ -63,22 +64,22 @@ pub fn pattern<'p>(
     path: &str,
 ) -> Option<&'p str> {
     let path = without_slash(path);
-    // Try patterns without parameters first: they match most requests, and comparing whole paths is
-    // cheap.
+    // Try patterns without parameters first, because they match most requests, and comparing whole
+    // paths is cheap.
     let literal = patterns.clone().find(|pattern| *pattern == path && !pattern.contains('{'));
     literal.or_else(|| patterns.find(|pattern| matches(pattern, path)))
 }
 
-/// Returns the values of `pattern`'s parameters in `path`, undecoded. `None` if the path doesn't
-/// match. A parameter matches one segment that isn't empty; a greedy parameter matches all
-/// remaining segments.
+/// Returns the values that `pattern`'s parameters have in `path`, without decoding them, or `None`
+/// if the path doesn't match. A parameter matches one non-empty segment; a greedy parameter matches
+/// all remaining segments.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = without_slash(path);
     if !matches(pattern, path) {
         return None;
     }
     // If the pattern ends with a greedy parameter, the last part of the split path contains all
-    // segments that the parameter matches.
+    // remaining segments.
     let segments = path.splitn(pattern.split('/').count(), '/');
     let parameter = |(expected, segment)| Some((name(expected)?, segment));
     Some(pattern.split('/').zip(segments).filter_map(parameter).collect())
@@ -88,8 +89,8 @@ fn without_slash(path: &str) -> &str {
     if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
-/// Returns true if each segment matches. Allocates nothing, because a request may be compared with
-/// all routes.
+/// Returns true if each segment matches. Doesn't allocate memory, because a request may be compared
+/// with all routes.
 fn matches(pattern: &str, path: &str) -> bool {
     // `/{proxy+}` is the gateway's resource for paths without a route.
     if pattern == "/{proxy+}" {

@@ -1,4 +1,5 @@
-//! The body of a reply, either whole or written piece by piece while the client reads.
+//! A reply's body, which is either sent as a whole or written piece by piece while the client
+//! reads.
 
 use std::convert::Infallible;
 use std::mem;
@@ -23,8 +24,8 @@ pub enum Body {
     Empty,
     /// A string that is sent as a whole.
     Text(String),
-    /// A stream of pieces. A failure cuts the body off, because the status and the headers have
-    /// already been sent, and no platform lets a function report a failure afterwards.
+    /// A stream of pieces. A failure cuts the body off, because the status and headers have already
+    /// been sent, and the platform doesn't let a function report a failure afterwards.
     Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
 }
 
@@ -32,7 +33,7 @@ pub enum Body {
 pub struct Pieces(mpsc::Sender<String>);
 
 impl Pieces {
-    /// Sends a piece. Waits until the client has taken the previous piece, so that at most two
+    /// Sends a piece. Waits until the client has received the previous piece, so that at most two
     /// pieces are in memory.
     pub async fn send(&self, piece: impl Into<String>) -> Result<()> {
         self.0
@@ -44,7 +45,7 @@ impl Pieces {
 
 impl Body {
     /// Creates a body from the pieces that `write` sends. `write` runs only while the client reads,
-    /// and is dropped with the body.
+    /// and is dropped together with the body.
     pub fn written_by<F>(write: impl FnOnce(Pieces) -> F) -> Self
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -64,8 +65,8 @@ impl Body {
         })))
     }
 
-    /// Sends `sign` at once if the first piece isn't ready, and again after each `silence` without
-    /// a piece.
+    /// Sends `sign` at once if the first piece isn't ready, and then whenever `silence` has passed
+    /// without a piece.
     pub(crate) fn kept_alive(self, sign: &'static str, silence: Duration) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let state = (pieces, Duration::ZERO);
@@ -77,7 +78,7 @@ impl Body {
         })))
     }
 
-    /// Turns panics in the body's writer into failures, and logs failures with this request id.
+    /// Converts panics in the body's writer into failures, and logs failures with this request id.
     pub(crate) fn watched(self, request_id: &str) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let request_id = request_id.to_owned();
@@ -99,7 +100,7 @@ impl Body {
         Self::Pieces(Box::pin(pieces.inspect(log)))
     }
 
-    /// Runs the body's writer within a trace, and ends and sends the trace when the body ends.
+    /// Runs the body's writer as part of a trace. When the body ends, ends the trace and sends it.
     pub(crate) async fn traced(self, trace: Trace, root: Root) -> Self {
         let mut ending = Ending { trace, root: Some(root) };
         let Self::Pieces(pieces) = self else {
@@ -124,7 +125,7 @@ impl Body {
         })))
     }
 
-    /// Returns the whole body, up to the first failure.
+    /// Returns the body's text, up to the first failure.
     pub async fn text(self) -> String {
         match self {
             Self::Empty => String::new(),

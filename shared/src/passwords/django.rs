@@ -1,7 +1,7 @@
-//! Password hashes that Django made. An import stores them unchanged, and the first log-in with the
-//! right password replaces them.
+//! Password hashes that were created by Django. An import stores them unchanged, and the first
+//! log-in with the correct password replaces them.
 //!
-//! The formats are those of
+//! The formats are those in
 //! [`django.contrib.auth.hashers`](https://github.com/django/django/blob/5.2/django/contrib/auth/hashers.py).
 
 use std::num::NonZeroU32;
@@ -21,40 +21,39 @@ use crate::{Error, Result};
 /// The maximum length of a hash in bytes. Django's field holds 128 characters.
 const LONGEST: usize = 512;
 
-/// The maximum number of PBKDF2's iterations. Django 6.1 uses 1,500,000.
+/// The maximum number of PBKDF2 iterations. Django 6.1 uses 1,500,000.
 const MOST_ITERATIONS: u32 = 2_000_000;
 
-/// The maximum memory of argon2 in KiB. Django uses 102,400.
+/// The maximum memory for argon2, in KiB. Django uses 102,400.
 const MOST_MEMORY: u32 = 131_072;
 
-/// The maximum number of argon2's passes. Django uses 2.
+/// The maximum number of argon2 passes. Django uses 2.
 const MOST_PASSES: u32 = 8;
 
-/// The maximum cost of bcrypt, as a power of two. Django uses 12.
+/// The maximum bcrypt cost, as a power of two. Django uses 12.
 const MOST_ROUNDS: u32 = 14;
 
-/// The maximum work of scrypt, as [`scrypt_work`] computes it. Django's parameters result in
-/// 656,000.
+/// The maximum scrypt work, as [`scrypt_work`] computes it. Django's parameters result in 656,000.
 const MOST_SCRYPT_WORK: u64 = 2_200_000;
 
-/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks.
+/// The maximum memory for scrypt, in bytes: a table of 64 MiB, and 1 MiB for the other blocks.
 /// Django's parameters need 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
 
-/// The time in which PBKDF2 fills and hashes the mixed blocks, in steps of scrypt's mixing.
+/// How long PBKDF2 takes to fill and hash one block of size r = 1, in steps of scrypt's mixing.
 const SCRYPT_FRAME: u64 = 16;
 
-/// The number of bytes in a hash of bcrypt. The crate computes one more byte, which bcrypt doesn't
+/// The number of bytes in a bcrypt hash. The crate computes one more byte, which bcrypt doesn't
 /// store.
 const BCRYPT_HASH: usize = 23;
 
-/// The maximum number of a password's bytes that bcrypt reads.
+/// The maximum number of bytes that bcrypt reads from a password.
 const BCRYPT_PASSWORD: usize = 72;
 
 /// The alphabet in which bcrypt writes its salt and its hash.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD);
 
-/// A password hash that Django made, and that this server can check.
+/// A password hash that was created by Django, and that this server can check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DjangoHash {
     text: String,
@@ -72,7 +71,7 @@ enum Scheme {
     },
     /// The hash is a PHC string.
     Argon2(String),
-    /// With `sha256`, bcrypt hashes the SHA-256 of the password in hexadecimal digits.
+    /// With `sha256`, bcrypt hashes the hexadecimal digits of the password's SHA-256 hash.
     Bcrypt {
         sha256: bool,
         cost: u32,
@@ -123,17 +122,17 @@ impl DjangoHash {
         &self.text
     }
 
-    /// Returns the algorithm with its parameters, which decide what a check costs, such as
+    /// Returns the algorithm and the parameters that determine how expensive a check is, such as
     /// `pbkdf2_sha256$1000000`.
     pub fn kind(&self) -> String {
         hash_kind(&self.text)
     }
 
-    /// Returns a hash of the same kind that no password matches. Checking it costs as much as
-    /// checking this hash.
+    /// Returns a hash of the same kind that doesn't match any password. Checking it is as expensive
+    /// as checking this hash.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the system can't provide random numbers.
+    /// Returns [`Error::Internal`] if the system can't provide random numbers.
     pub fn decoy(&self) -> Result<String> {
         let algorithm = self.algorithm();
         Ok(match &self.scheme {
@@ -142,7 +141,7 @@ impl DjangoHash {
                 format!("{algorithm}${iterations}${salt}${}", BASE64_STANDARD.encode(hash))
             }
             Scheme::Argon2(phc) => {
-                // Four characters are three bytes.
+                // In base64, four characters encode three bytes.
                 let new =
                     |part: &str| Ok(BASE64_STANDARD_NO_PAD.encode(random(part.len() * 3 / 4)?));
                 let parts: Vec<&str> = phc.split('$').skip(4).collect();
@@ -166,7 +165,7 @@ impl DjangoHash {
     }
 
     /// Returns true if `password` matches this hash. Django hashes the bytes that the client sent,
-    /// in whatever Unicode form. The comparison takes constant time.
+    /// in any Unicode form. Compares in constant time.
     pub(super) fn verify(&self, password: &str, blocks: &mut Vec<Block>) -> Result<bool> {
         let is = |computed: &[u8], hash: &[u8]| {
             constant_time::verify_slices_are_equal(computed, hash).is_ok()
@@ -213,7 +212,7 @@ impl DjangoHash {
     }
 }
 
-/// Returns the error for a hash that isn't written as Django writes it.
+/// Returns the error for a hash that isn't in Django's format.
 fn malformed() -> Invalid {
     "The password's hash is damaged.".into()
 }
@@ -228,7 +227,7 @@ fn number<N: std::str::FromStr>(text: Option<&str>) -> Result<N, Invalid> {
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(malformed)
 }
 
-/// Parses a salt. Django's are ASCII letters and digits.
+/// Parses a salt. Django's salts consist of ASCII letters and digits.
 fn salt_of(text: Option<&str>) -> Result<String, Invalid> {
     text.filter(|salt| !salt.is_empty()).map(str::to_owned).ok_or_else(malformed)
 }
@@ -307,20 +306,21 @@ fn scrypt_of<'t>(mut parts: impl Iterator<Item = &'t str>) -> Result<Scheme, Inv
     Ok(Scheme::Scrypt { n, r, p, salt, hash })
 }
 
-/// Returns the memory of a check in bytes: N blocks of 128·r bytes for the table, p blocks that are
-/// mixed, and one block to work in ([RFC 7914](https://www.rfc-editor.org/rfc/rfc7914#section-5)).
-/// `None` if it overflows.
+/// Returns the memory that a check needs, in bytes: N blocks of 128·r bytes for the table, p blocks
+/// that are mixed, and one working block ([RFC
+/// 7914](https://www.rfc-editor.org/rfc/rfc7914#section-5)). Returns `None` on overflow.
 fn scrypt_memory(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(u64::from(p))?.checked_add(1)?.checked_mul(128)?.checked_mul(u64::from(r))
 }
 
-/// Returns a number to which the time of a check is proportional: N steps for each of p blocks of
-/// size r, and PBKDF2 over these blocks, which dominates if N is small. `None` if it overflows.
+/// Returns a number that is proportional to the duration of a check. It consists of N steps for
+/// each of p blocks of size r, and of PBKDF2 over these blocks, which dominates if N is small.
+/// Returns `None` on overflow.
 fn scrypt_work(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(SCRYPT_FRAME)?.checked_mul(u64::from(r))?.checked_mul(u64::from(p))
 }
 
-/// Returns scrypt's parameters. `None` if scrypt doesn't allow them, or `n` isn't a power of two.
+/// Returns scrypt's parameters, or `None` if scrypt doesn't allow them or `n` isn't a power of two.
 fn scrypt_params(n: u64, r: u32, p: u32) -> Option<scrypt::Params> {
     let log_n = n.is_power_of_two().then(|| n.ilog2())?;
     scrypt::Params::new(u8::try_from(log_n).ok()?, r, p).ok()
@@ -332,7 +332,7 @@ fn random(length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a random string of this length, which contains no `$`.
+/// Returns a random string of this length without a `$`.
 fn random_text(length: usize) -> Result<String> {
     let mut text = BASE64_STANDARD_NO_PAD.encode(random(length)?);
     text.truncate(length);
@@ -347,8 +347,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Hashes that Django 5.2 made, with few iterations. The first six are hashes of `secret123`,
-    /// the others of `cafe\u{301} cre\u{300}me 🐕`, which isn't in the composed form.
+    /// Hashes that were created by Django 5.2 with few iterations. The first six are hashes of
+    /// `secret123`. The others are hashes of `cafe\u{301} cre\u{300}me 🐕`, which isn't in composed
+    /// form.
     const MADE_BY_DJANGO: [&str; 12] = [
         "pbkdf2_sha256$1000$ughDLyFihs0RmEU0WQfF20$B55Uyh15iWuvAB5T76VHBTvC9c0cGCJLwytOjz0W/H4=",
         "pbkdf2_sha1$1000$7PVyXRm5juZJAqhWh0xc2L$7mgkf2JieR3sBfwrqZ6pCP7gK78=",
@@ -437,7 +438,7 @@ mod tests {
         for (n, r, p) in [
             // Django's own parameters.
             (16_384, 8, 5),
-            // The parameters in RFC 7914 for a log-in, and OWASP's alternatives.
+            // The parameters that RFC 7914 uses for a log-in, and OWASP's alternatives.
             (16_384, 8, 1),
             (32_768, 8, 3),
             (65_536, 8, 2),
@@ -448,11 +449,11 @@ mod tests {
             assert_eq!(parse(n, r, p), Ok(()), "{n}, {r}, {p}");
         }
         for (n, r, p) in [
-            // With p alone: 128 MiB, and seconds in PBKDF2.
+            // With a large p, a check needs 128 MiB, and several seconds for PBKDF2.
             (2, 8, 131_072),
             (2, 8, 65_000),
             (2, 131_072, 8),
-            // The table takes 49 MiB, and the other blocks 24.
+            // The table needs 49 MiB, and the other blocks need 24 MiB.
             (4, 100_000, 1),
             (131_072, 8, 1),
             (16_384, 8, 17),

@@ -1,5 +1,5 @@
-//! A statement's totals per month in UTC, newest first. A request reads a bounded number of rows.
-//! If these rows end within a month, the cursor carries the month's totals so far, and another
+//! A statement's totals per month in UTC, newest first. A request reads a limited number of rows.
+//! If these rows end within a month, the cursor contains the month's totals so far, and the next
 //! request completes them.
 
 use serde::Serialize;
@@ -35,10 +35,10 @@ pub struct MonthTotals {
 
 /// A page of a statement by month.
 pub struct Months {
-    /// The account, read together with the months.
+    /// The account. It was read together with the months.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// The position of the next page. `None` if no page can follow.
+    /// The position of the next page, or `None` if this is the last page.
     next: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl MonthTotals {
         format!("{month} {chats} {spent} {granted} {balance}")
     }
 
-    /// Parses the string that [`MonthTotals::text`] writes. `None` for an empty string.
+    /// Parses the string that [`MonthTotals::text`] writes. Returns `None` for an empty string.
     fn parse(text: &str) -> Result<Option<Self>> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let &[month, chats, spent, granted, balance] = words.as_slice() else {
@@ -81,12 +81,12 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// Reads the page of months that `paging` asks for. The cursor in `paging` may still be forged.
-    /// The page may be short or empty and still have a next page.
+    /// Reads the page of months that `paging` describes. Its cursor may still be forged. The page
+    /// may be short or empty although a next page exists.
     ///
     /// # Errors
-    /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
-    /// account kept changing while it was read.
+    /// Returns the errors of reading the account, [`Error::InvalidCursor`], or
+    /// [`Error::Unavailable`] if the account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
         let after = place.map(|(before, balance, _)| (before, balance));
@@ -101,15 +101,16 @@ impl Months {
     /// Returns the page.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// Returns [`Error::Internal`].
     pub fn reply(&self, page: &ProvenPage<'_>) -> Reply {
         page.reply(&self.months, self.next.as_deref())
     }
 }
 
-/// Computes the totals of at most `limit` months from these rows, and where the next page begins.
-/// The first month is `open`, if an earlier request has begun it. `place` contains the id of the
-/// row before these rows, and the balance after the first of these rows.
+/// Computes the totals of at most `limit` months from these rows, and the position of the next
+/// page. If an earlier request has begun the first month, `open` contains its totals so far.
+/// `place` contains the id of the row before these rows, and the balance after the first of these
+/// rows.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],

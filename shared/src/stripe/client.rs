@@ -24,13 +24,14 @@ use crate::{Error, Result};
 /// The time-out of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(7);
 
-/// The number of attempts. A second attempt is safe, because both contain the same idempotency key.
+/// The maximum number of attempts. A second attempt is safe, because both contain the same
+/// idempotency key.
 const ATTEMPTS: u32 = 2;
 
-/// The maximum size of a reply, in bytes. A list of a hundred sessions takes half a megabyte.
+/// The maximum size of a reply, in bytes. A list of a hundred sessions is half a megabyte long.
 const LIMIT: usize = 4 << 20;
 
-/// A client of Stripe's API. Cloning is cheap.
+/// A client for Stripe's API. Cloning is cheap.
 #[derive(Clone)]
 pub struct Stripe {
     http: Https,
@@ -39,7 +40,7 @@ pub struct Stripe {
     key: CachedSecret<Bearer>,
 }
 
-/// A page on which a user pays: a Checkout Session.
+/// A payment page: a Stripe Checkout Session.
 #[derive(Debug, Deserialize)]
 pub struct Page {
     /// The session's id.
@@ -61,7 +62,7 @@ impl Stripe {
     /// Reads the API key. Returns `None` if the operator hasn't set an API key.
     ///
     /// # Errors
-    /// Fails if the API key can't be read, or a setting can't be used.
+    /// Returns an error if the API key can't be read or a setting is invalid.
     pub async fn connect(config: &StripeConfig, clock: Clock) -> Result<Option<Self>, ConfigError> {
         let Some(key) = config.key.clone() else { return Ok(None) };
         let aws = aws::amazon().await?;
@@ -71,7 +72,7 @@ impl Stripe {
         Ok(Some(Self { http: aws::http::client(roots)?, url, mode, key }))
     }
 
-    /// Reads the API key again if it's time. Call this beside other work.
+    /// Reads the API key again if it is due for renewal. Call this in parallel with other work.
     pub async fn renew_key(&self) {
         self.key.renew().await;
     }
@@ -80,7 +81,7 @@ impl Stripe {
     /// the payment, the page leads to `back`.
     ///
     /// # Errors
-    /// [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
+    /// Returns [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
     pub async fn open_page(&self, order: &Order, back: &str) -> Result<Page> {
         let form = form_of(order, back);
         let build = |key: &Bearer| {
@@ -92,19 +93,19 @@ impl Stripe {
         self.send(build).await
     }
 
-    /// Returns a page of a list, such as `refunds`: the objects that were created since the second
-    /// `since` and are older than the object `after`.
+    /// Returns a page of a list, such as `refunds`. The page contains objects that were created at
+    /// or after `since` (in seconds since 1970) and are older than the object `after`.
     ///
     /// # Errors
-    /// The errors of [`Stripe::open_page`].
+    /// Returns the errors of [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
         let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());
         self.send(build).await
     }
 
-    /// Sends a request, and repeats it if there was no reply. If Stripe refuses the API key and the
-    /// secret now contains another key, the request is repeated with that key.
+    /// Sends a request, and retries it if there was no reply. If Stripe refuses the API key and the
+    /// secret now contains a different key, retries the request with that key.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
         build: impl Fn(&Bearer) -> Result<Request<SdkBody>, lambda_http::http::Error>,
@@ -147,7 +148,7 @@ impl Stripe {
         Err(Error::PaymentsUnavailable(format!("Stripe: {cause}")))
     }
 
-    /// Refuses an API key of the other mode.
+    /// Returns an error for an API key that belongs to the other mode.
     fn accepts(&self, Bearer(authorization): &Bearer) -> Result<(), String> {
         let key = authorization.to_str().unwrap_or_default();
         match self.mode {
@@ -157,7 +158,7 @@ impl Stripe {
         }
     }
 
-    /// Returns the body of a successful reply. Otherwise, returns the kind of failure, and the
+    /// Returns the body of a successful reply. Otherwise returns the kind of failure, with the
     /// cause for the log.
     async fn answer(&self, request: Request<SdkBody>) -> Result<Vec<u8>, (Fault, String)> {
         let moment = |cause: String| (Fault::Moment, cause);
@@ -179,9 +180,9 @@ impl Stripe {
 
 /// Why a request failed.
 enum Fault {
-    /// Stripe was overloaded or couldn't be reached. Another attempt may succeed.
+    /// Stripe was overloaded or couldn't be reached. A retry may succeed.
     Moment,
-    /// The API key is wrong, has expired or lacks a permission
+    /// The API key is invalid, has expired or lacks a permission
     /// ([Stripe](https://docs.stripe.com/api/errors)).
     Key,
     /// Stripe doesn't accept the request.
@@ -203,7 +204,7 @@ fn page_query(since: u64, after: Option<&str>) -> String {
 }
 
 /// Returns the form that creates a Checkout Session
-/// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). A lost order can be restored
+/// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). A lost order can be recreated
 /// from the metadata.
 fn form_of(order: &Order, back: &str) -> String {
     let (id, price) = (order.id(), order.price.to_string());
@@ -237,7 +238,7 @@ fn form_of(order: &Order, back: &str) -> String {
 }
 
 /// Returns Stripe's type and code for a failure, for the log. The message is left out, because it
-/// may contain a part of the API key.
+/// may contain part of the API key.
 fn told(status: u16, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let field = |name: &str| {
@@ -251,7 +252,7 @@ fn told(status: u16, body: &[u8]) -> String {
     )
 }
 
-/// Returns true if the string is a URL with TLS, or the URL of a server on this machine.
+/// Returns true if the string is an `https` URL, or the URL of a server on this machine.
 pub(crate) fn is_safe_url(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     uri.is_some_and(|uri| match uri.scheme_str() {

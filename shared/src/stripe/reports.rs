@@ -1,4 +1,4 @@
-//! The facts that Stripe's objects report about payments.
+//! The facts that Stripe's objects contain about payments.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Event {
     body: Value,
 }
 
-/// The parts of an event of a handled type.
+/// The parts of an event, if its type is handled.
 #[derive(Deserialize)]
 struct Snapshot {
     /// When the event happened, in seconds since 1970.
@@ -29,7 +29,7 @@ struct EventData {
     object: Value,
 }
 
-/// The facts that an object reports about a payment.
+/// The facts that an object contains about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StripeReport {
     /// A Checkout Session, which belongs to an order.
@@ -47,7 +47,7 @@ pub enum PaymentRef {
     Payment(String),
 }
 
-/// The facts in a Checkout Session. Whether it was paid depends on the order's price.
+/// The facts in a Checkout Session. Whether it counts as paid depends on the order's price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionReport {
     /// The order.
@@ -128,7 +128,7 @@ struct DisputeObject {
     payment_intent: Option<Reference>,
 }
 
-/// Another object: its id, or the object itself.
+/// A reference to a different object: its id, or the object itself.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Reference {
@@ -153,23 +153,23 @@ impl Event {
         Self { body: serde_json::from_slice(body).unwrap_or_default() }
     }
 
-    /// Returns the type, such as `checkout.session.completed`. Empty if the event has no type.
+    /// Returns the type, such as `checkout.session.completed`, or an empty string if it is missing.
     pub fn kind(&self) -> &str {
         self.body.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Returns true if money moves in the event's mode. `None` if the event doesn't contain its
-    /// mode.
+    /// Returns true if payments in the event's mode use real money. Returns `None` if the event
+    /// doesn't contain its mode.
     pub fn livemode(&self) -> Option<bool> {
         self.body.get("livemode").and_then(Value::as_bool)
     }
 
-    /// Returns the event's report. `None` if the event has another type, or is about a payment that
-    /// this product didn't make.
+    /// Returns the event's report. Returns `None` if the event's type isn't handled, or if the
+    /// event is about a payment that this product didn't create.
     ///
     /// # Errors
-    /// Fails if an event of a handled type differs from Stripe's documentation, because ignoring
-    /// the event could lose a payment. The message is for the log.
+    /// Returns an error if the event's type is handled, but its shape differs from Stripe's
+    /// documentation. Ignoring such an event could lose a payment. The message is for the log.
     pub fn report(self) -> Result<Option<StripeReport>, String> {
         if !super::EVENTS.contains(&self.kind()) {
             return Ok(None);
@@ -187,11 +187,11 @@ impl Event {
 }
 
 impl StripeReport {
-    /// Returns an object's report at the time `at`, in milliseconds since 1970. `None` if the
-    /// object is about a payment that this product didn't make.
+    /// Returns an object's report at the time `at`, in milliseconds since 1970. Returns `None` if
+    /// the object is about a payment that this product didn't create.
     ///
     /// # Errors
-    /// The errors of [`Event::report`].
+    /// Returns the errors of [`Event::report`].
     pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
         let report = match kind.as_str() {
@@ -209,8 +209,8 @@ fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(object).map_err(|error| format!("Stripe's object: {error}"))
 }
 
-/// Returns the order in an object's metadata. Another product's metadata may also contain an
-/// `order`, but not a UUID.
+/// Returns the order in an object's metadata. A different product's metadata may also contain an
+/// `order`, but it isn't a UUID.
 fn order_metadata(metadata: Value) -> Option<OrderMetadata> {
     let of: OrderMetadata = serde_json::from_value(metadata).ok()?;
     let is_id = Uuid::try_parse(&of.order).is_ok_and(|id| id.to_string() == of.order);
@@ -236,7 +236,7 @@ fn session(session: Session, at: u64) -> Option<StripeReport> {
 }
 
 impl SessionReport {
-    /// Returns true if the session ended before the buyer finished the payment page. Nothing was
+    /// Returns true if the session ended before the buyer completed the payment page. Nothing was
     /// paid or will be paid.
     pub fn has_expired(&self) -> bool {
         self.is_expired && !self.is_paid
@@ -268,13 +268,13 @@ impl SessionReport {
     }
 }
 
-/// Returns a charge's facts: its payment, and the URL of the buyer's receipt. `None` unless the
-/// charge is for an order.
+/// Returns a charge's facts: its payment, and the URL of the buyer's receipt. Returns `None` if the
+/// charge isn't for an order.
 fn charge(charge: Charge) -> Option<StripeReport> {
     let OrderMetadata { order, .. } = order_metadata(charge.metadata)?;
     let facts = PaymentFacts {
         payment: charge.payment_intent.map(Reference::id),
-        // Pages link to this URL.
+        // The pages link to this URL, so it must be safe.
         receipt: charge.receipt_url.filter(|url| is_safe_url(url)),
         ..PaymentFacts::default()
     };
@@ -296,7 +296,7 @@ fn dispute(dispute: DisputeObject) -> Option<StripeReport> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
-        // A closed inquiry has moved no money.
+        // When an inquiry is closed, no money was returned.
         "won" | "prevented" | "warning_closed" => Dispute::Won,
         _ => Dispute::Open,
     };

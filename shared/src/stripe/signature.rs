@@ -1,5 +1,5 @@
-//! The signatures of events
-//! ([Stripe](https://docs.stripe.com/webhooks?verify=verify-manually)).
+//! The signatures of Stripe's events
+//! ([reference](https://docs.stripe.com/webhooks?verify=verify-manually)).
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use crate::secrets::FromSecret;
 /// The maximum age of a signature, in seconds. Stripe's own libraries use the same limit.
 const TOLERANCE: u64 = 300;
 
-/// The maximum number of secrets that are accepted. Two are valid while one replaces the other.
+/// The maximum number of secrets that are accepted. While one secret replaces another, both are
+/// valid.
 const SECRETS: usize = 2;
 
 /// The secrets that sign events.
@@ -25,7 +26,7 @@ pub enum SignatureError {
     Malformed,
     /// The signature was made too long ago, or in the future.
     Outdated,
-    /// No secret has signed this body.
+    /// None of the secrets has signed this body.
     Wrong,
 }
 
@@ -37,20 +38,22 @@ impl Secrets {
         if secrets.len() > SECRETS || !secrets.iter().all(is_secret) {
             return None;
         }
-        // The key is the whole string, with its prefix.
+        // The key is the whole string, including its prefix.
         Some(Self(secrets.iter().map(|text| Key::new(HMAC_SHA256, text.as_bytes())).collect()))
     }
 
-    /// Checks the header `Stripe-Signature` of a body.
+    /// Verifies the `Stripe-Signature` header for a body.
     ///
     /// # Errors
-    /// Fails unless one of the secrets has signed exactly this body in the last five minutes.
+    /// Returns an error unless one of the secrets has signed exactly this body in the last five
+    /// minutes.
     pub fn verify(&self, header: &str, body: &[u8], now: u64) -> Result<(), SignatureError> {
         let (mut time, mut signatures) = (None, Vec::new());
         for part in header.split(',') {
             match part.trim().split_once('=') {
                 Some(("t", text)) => time = Some(text),
-                // Stripe signs with at most two secrets, and each check reads the whole body.
+                // Limit the number of checks, because each of them reads the whole body. Stripe
+                // signs with at most two secrets.
                 Some(("v1", hex)) if hex.len() == 64 && signatures.len() < SECRETS => {
                     signatures.extend(from_hex(hex));
                 }
@@ -102,7 +105,7 @@ mod tests {
     const SECRET: &str = "whsec_0123456789abcdef0123456789abcdef";
     const BODY: &[u8] = br#"{"id": "evt_1", "object": "event"}"#;
 
-    /// Made for this body at the second 1764000000 by npm's stripe 23.1.0.
+    /// Created for this body and the timestamp 1764000000 by the npm package stripe 23.1.0.
     const BY_SDK: &str =
         "t=1764000000,v1=81431147caf3c4af0e15a96a743cc17312c9756378f880be817280862e56d4ef";
 
@@ -124,7 +127,7 @@ mod tests {
         assert_eq!(verify(&good, BODY, 1_764_000_300), Ok(()));
         assert_eq!(verify(&good, BODY, 1_764_000_301), Err(SignatureError::Outdated));
         assert_eq!(verify(&good, BODY, 1_763_999_699), Err(SignatureError::Outdated));
-        // The same JSON in other bytes.
+        // The same JSON in different bytes.
         let other = br#"{"id":"evt_1","object":"event"}"#;
         assert_eq!(verify(&good, other, 1_764_000_000), Err(SignatureError::Wrong));
         let foreign = header(1_764_000_000, "whsec_another_secret_0123456789");

@@ -1,7 +1,7 @@
 //! The product's metrics. Each metric is a line of JSON on the standard output, from which
 //! CloudWatch Logs extracts the metric ([embedded metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)).
-//! Recording a metric costs no network call, and no request waits for it.
+//! Recording a metric doesn't need a network call, and requests don't wait for it.
 //!
 //! Metrics are written only after a call of [`start`]. Functions call `start` when they start; the
 //! local server calls it only if `METRICS_NAMESPACE` is set.
@@ -33,7 +33,7 @@ macro_rules! metrics {
                 }
             }
 
-            /// Returns the metric's unit, by CloudWatch's name.
+            /// Returns CloudWatch's name for the metric's unit.
             pub fn unit(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($unit),)+
@@ -51,7 +51,7 @@ macro_rules! metrics {
     };
 }
 
-// CloudWatch bills each value of a dimension as a separate metric. Dimensions therefore have only a
+// CloudWatch bills each value of a dimension as a separate metric. Therefore dimensions have only a
 // few values, which come from the code and never from requests.
 metrics! {
     /// Chats that were answered, stored and charged.
@@ -62,49 +62,50 @@ metrics! {
     StrandedOrders: Count;
     /// Orders that are stranded or disputed, counted every hour.
     OrdersToLookAt: Count;
-    /// Disputes about which administrators got an e-mail.
+    /// Disputes of which administrators were notified by e-mail.
     Disputes: Count;
-    /// Payments, refunds and disputes in Stripe's lists that no event has reported.
+    /// Payments, refunds and disputes in Stripe's lists that weren't reported by an event.
     MissedPayments: Count;
     /// Finished comparisons with Stripe's lists.
     PaymentsChecked: Count;
     /// Requests that Stripe refused because of the API key.
     StripeKeyRefused: Count;
-    /// Events with a valid signature that couldn't be handled.
+    /// Events with a valid signature that couldn't be processed.
     EventsFailed: Count;
     /// Events whose signature was refused. Anyone can send such requests.
     SignaturesRefused: Count;
-    /// Credits of failed chats that stay held until the lease ends, because the store didn't
+    /// Credits of failed chats that remain held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;
-    /// The credits by which answered chats' prices by usage exceeded their holds. These credits are
-    /// never charged.
+    /// How many credits answered chats should have cost above their holds, according to their
+    /// usage. These credits are never charged.
     Uncovered: Count;
     /// Answered chats that the store refused to settle, because the lease had ended, the
     /// conversation was deleted, or the idempotency key already had a record.
     SettleConflicts: Count;
-    /// Log-ins with the right password.
+    /// Log-ins with the correct password.
     LogIns: Count;
     /// Requests that failed or were refused, by the failure's code.
     Failures: Count by Code;
-    /// The time until a provider's answer is complete.
+    /// How long a provider takes to complete an answer.
     AiLatency: Milliseconds by Provider;
     /// 1 if a provider fails to answer, otherwise 0. The average is the share of failed calls.
     AiFailures: Count by Provider;
-    /// Calls that a provider refused because the operator's account there has no money.
+    /// Calls that a provider refused because the operator's account has run out of money.
     AiUnfunded: Count by Provider;
-    /// Accounts that a sweep has inspected. A failed sweep records nothing.
+    /// Accounts that a sweep has inspected. A failed sweep doesn't record this metric.
     SweptAccounts: Count;
     /// Credits from expired holds that a sweep has returned.
     TokensReturned: Count;
-    /// Deleted accounts whose data was erased completely. A failed erasure records nothing.
+    /// Deleted accounts whose data was erased completely. A failed erasure doesn't record this
+    /// metric.
     ErasedAccounts: Count;
     /// E-mails that Amazon SES has accepted.
     MailsSent: Count;
     /// Failed attempts to send an e-mail. The kind is `temporary` if the attempt is retried,
     /// otherwise `permanent`.
     MailsFailed: Count by Kind;
-    /// The number of differences that `manage audit` has found.
+    /// How many differences `manage audit` has found.
     AuditDifferences: Count;
 }
 
@@ -121,31 +122,32 @@ struct Sink {
 
 static SINK: OnceLock<Sink> = OnceLock::new();
 
-/// Starts the recording of metrics in this CloudWatch namespace. `write` gets a line for each
-/// record. Only the first call in a process has an effect.
+/// Starts recording metrics in this CloudWatch namespace. `write` gets a line for each record. Only
+/// the first call in a process has an effect.
 pub fn start(namespace: String, write: fn(&str)) {
     let _ = SINK.set(Sink { namespace, write });
 }
 
-/// Writes a line to the standard output in one call. If writing fails, the line is lost, as a log
-/// line would be.
+/// Writes a line to the standard output in one call. If the write fails, the line is lost, like a
+/// log line.
 pub fn to_stdout(line: &str) {
     let _ = std::io::stdout().write_all(line.as_bytes());
 }
 
-/// Records metrics without a dimension on one line.
+/// Records metrics without a dimension in one line.
 pub fn record(values: &[(Metric, u64)]) {
     write(None, values);
 }
 
-/// Records metrics that share a dimension on one line. `value` is the dimension's value.
+/// Records metrics that share a dimension in one line. `value` is the dimension's value.
 pub fn record_by(value: &str, values: &[(Metric, u64)]) {
     write(Some(value), values);
 }
 
 fn write(by: Option<&str>, values: &[(Metric, u64)]) {
     if let Some(Sink { namespace, write }) = SINK.get() {
-        // Use the system's clock: a test's clock may be ahead, and CloudWatch refuses future times.
+        // Use the system clock, because a test's clock may be ahead, and CloudWatch refuses
+        // timestamps in the future.
         write(&line(namespace, Clock::default().millis(), by, values));
     }
 }

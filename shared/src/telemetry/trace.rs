@@ -1,9 +1,9 @@
-//! The product's traces: each records a request or a scheduled run and its calls to the store and
-//! the AI, as in [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/). Traces are
-//! recorded and sent only if the operator has set a collector.
+//! The product's [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/) traces. A trace
+//! records a request or a scheduled run, with its calls to the store and the AI. Traces are
+//! recorded and sent only if the operator has configured a collector.
 //!
-//! A span contains times, counts, and names from the code, the settings or the store. A span never
-//! contains text from a request, ids of people or secrets.
+//! A span contains times, counts, and names from the code, the settings or the store. It never
+//! contains text from a request, user ids or secrets.
 
 mod export;
 mod otlp;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::telemetry::trace::export::Exporter;
 pub use crate::telemetry::trace::parent::Parent;
 
-/// The maximum number of spans in one invocation. Calls beyond the maximum are only counted.
+/// The maximum number of spans in one invocation. Further calls are only counted.
 const SPANS: usize = 128;
 
 /// Records and sends traces. Cloning is cheap.
@@ -64,7 +64,7 @@ struct Recording {
     is_recorded: bool,
     is_first: bool,
     began: Instant,
-    /// The start of the invocation, as the time since 1970.
+    /// When the invocation began, as the time since 1970.
     began_at: Duration,
     spans: Mutex<Spans>,
 }
@@ -89,7 +89,7 @@ struct Span {
     has_failed: bool,
 }
 
-/// The kinds of spans, with their numbers in OTLP.
+/// A span's kind, with its OTLP number.
 #[derive(Clone, Copy)]
 enum Kind {
     Internal = 1,
@@ -128,7 +128,7 @@ impl From<u32> for Value {
     }
 }
 
-/// The span for a whole invocation, without its times.
+/// The span of a whole invocation, without its start and end.
 pub struct Root {
     /// The function's name.
     pub function: String,
@@ -143,8 +143,8 @@ pub struct Root {
 }
 
 impl Root {
-    /// Creates the span for a run that a schedule or a stream starts. `trigger` is the kind of the
-    /// event that started the run, and `failure` is the code of the run's failure.
+    /// Creates the span for a run that is started by a schedule or a stream. `trigger` is the kind
+    /// of event that started the run. If the run failed, `failure` is the failure's code.
     pub fn of_work(function: &str, trigger: &str, failure: Option<&str>) -> Self {
         let mut attributes = vec![("faas.trigger", trigger.into())];
         attributes.extend(failure.map(|code| ("error.type", code.into())));
@@ -160,14 +160,15 @@ impl Root {
 
 impl Traces {
     /// Creates a recorder that sends this share of all invocations to the collector at `endpoint`.
-    /// `None` if TLS can't be configured. Without TLS, calls to AWS are also impossible.
+    /// Returns `None` if TLS can't be configured. In that case, calls to AWS are impossible as
+    /// well.
     pub fn for_endpoint(endpoint: &str, service: &str, share: f64) -> Option<Self> {
         let (exporter, service) = (Exporter::for_endpoint(endpoint)?, service.to_owned());
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))
     }
 
-    /// Starts the trace of an invocation. A caller can opt out of recording, but can't request it,
-    /// because an attacker could otherwise have every request recorded at the operator's expense.
+    /// Starts an invocation's trace. A caller can opt out of recording, but can't request it.
+    /// Otherwise an attacker could have every request recorded at the operator's expense.
     pub fn begin(&self, parent: Parent) -> Trace {
         let random = Uuid::new_v4();
         let (drawn, _) = random.as_u64_pair();
@@ -194,8 +195,8 @@ impl Trace {
         &self.0.id
     }
 
-    /// Adds a span for a call to another service. The call ends now. `failure` is the failure's
-    /// code.
+    /// Adds a span for a call to a different service. The span ends now. If the call failed,
+    /// `failure` is the failure's code.
     pub fn call(
         &self,
         name: String,
@@ -248,8 +249,8 @@ impl Trace {
         });
     }
 
-    /// Sends the spans that have ended. Waits only for a short time, and not at all while the
-    /// collector is slow.
+    /// Sends the spans that have ended. Waits only briefly, and not at all while the collector is
+    /// slow.
     pub async fn send(&self) {
         if let Some(body) = self.0.take() {
             self.0.traces.0.exporter.send(body).await;
@@ -262,13 +263,13 @@ impl Recording {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Converts an instant to the system clock's time. Durations stay right if the clock is
+    /// Converts an instant to the system clock's time. Durations remain correct if the clock is
     /// adjusted.
     fn nanos(&self, at: Instant) -> u128 {
         (self.began_at + at.saturating_duration_since(self.began)).as_nanos()
     }
 
-    /// Returns the spans that have ended and haven't been sent, as OTLP.
+    /// Returns the ended spans that haven't been sent yet, as OTLP.
     fn take(&self) -> Option<String> {
         let mut spans = self.spans();
         let ended = std::mem::take(&mut spans.ended);
@@ -277,8 +278,8 @@ impl Recording {
     }
 }
 
-/// Sends the spans that end after the invocation, such as the settlement of an answer whose client
-/// has disconnected.
+/// Sends the spans that end after the invocation, for example when an answer is settled after its
+/// client has disconnected.
 impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(body) = self.take() {
@@ -306,7 +307,7 @@ pub async fn scope<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F
     .await
 }
 
-/// Runs work that a schedule or a stream has started, and records it in this trace.
+/// Runs work that was started by a schedule or a stream, and records it in this trace.
 pub async fn of_work<T, E>(
     trace: Option<&Trace>,
     (function, trigger): (&str, &str),
@@ -347,7 +348,7 @@ mod tests {
             assert!(!traces(0.0).begin(Parent::default()).0.is_recorded);
             assert!(!traces(1.0).begin(unrecorded.clone()).0.is_recorded);
         }
-        // 10,000 draws are within five standard deviations of the expected share.
+        // With 10,000 draws, the share is within five standard deviations of the expected one.
         let half = traces(0.5);
         let recorded = (0..10_000).filter(|_| half.begin(Parent::default()).0.is_recorded).count();
         assert!((4750..5250).contains(&recorded), "{recorded}");

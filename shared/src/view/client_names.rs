@@ -1,6 +1,6 @@
-//! The names under which the clients of five older systems read the same value. A reply contains
-//! every name that any of these clients reads at its path, because the clients can't be changed,
-//! and a name costs only a few bytes:
+//! The names under which clients of five older systems read the same value. A reply contains every
+//! name that any of these clients reads at its path, because the clients can't be changed, and an
+//! additional name costs only a few bytes:
 //!
 //! | what | names | read in |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | the session | `token`, `access`, `refresh` | registration, log-in |
 //! | a failure | `detail`, `error`, `message`'s list, `non_field_errors` | each ([`FailureFormat`](crate::http::FailureFormat)) |
 //!
-//! The names `token`, `access` and `refresh` mean different tokens:
-//! [`SessionTokens`](crate::auth::SessionTokens).
+//! In contrast, the names `token`, `access` and `refresh` mean different tokens
+//! ([`SessionTokens`](crate::auth::SessionTokens)).
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -86,7 +86,7 @@ pub struct BalanceOfCaller<'a> {
 }
 
 impl<'a> BalanceOfCaller<'a> {
-    /// Creates the view of this account's balance at the second `now`.
+    /// Creates the view of this account's balance at the time `now`, in seconds since 1970.
     pub fn of(account: &'a Account, allowances: Allowances, now: u64) -> Self {
         Self {
             balance: OwnBalance::of(account, allowances, now),
@@ -132,7 +132,7 @@ pub struct PaidChat<'a> {
 }
 
 impl<'a> PaidChat<'a> {
-    /// Creates the view of this chat, with the balance right after its credits were held.
+    /// Creates the view of this chat, with the balance directly after its credits were held.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: SentChat::of(chat), balance: Balance::of(chat.tokens_left) }
     }

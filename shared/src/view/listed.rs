@@ -67,7 +67,7 @@ impl<'a> ListedUser<'a> {
         self.id
     }
 
-    /// Adds the fields that only the account contains, at the second `now`.
+    /// Adds the fields that only the account contains, at the time `now`, in seconds since 1970.
     #[must_use]
     pub fn detailed(self, account: &Account, now: u64) -> Self {
         Self {

@@ -9,7 +9,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
-/// The query parameters that the link to the next page keeps.
+/// The query parameters that are copied into the link to the next page.
 pub(super) const KEPT: [&str; 10] = [
     "q",
     "match",
@@ -23,21 +23,21 @@ pub(super) const KEPT: [&str; 10] = [
     "details",
 ];
 
-/// The parts of names and addresses that a search may match.
+/// The parts of a name or address that a search can match.
 const MATCHES: [&str; 2] = ["beginning", ANYWHERE];
 const ANYWHERE: &str = "anywhere";
 
 /// The maximum length of a search string, in characters.
 const SEARCH_LENGTH: usize = 254;
 
-/// The users that a request asks for.
+/// The users that a request selects, and how they are listed.
 #[derive(Default, PartialEq)]
 pub(super) struct UserQuery<'r> {
     /// The search string.
     pub(super) search: Option<&'r str>,
-    /// Whether the search string may be anywhere in a name or address.
+    /// Whether the search string may occur anywhere in a name or address.
     anywhere: bool,
-    /// The order, if it differs from newest first.
+    /// The order. `None` means newest first.
     order: Option<UserOrder>,
     /// The filter of users.
     pub(super) filter: UserFilter,
@@ -85,19 +85,20 @@ impl<'r> UserQuery<'r> {
         Ok(Self { search, anywhere: anywhere && search.is_some(), order, filter, details })
     }
 
-    /// Returns true if the query contains no order, no filter and no details: it lists all users,
-    /// or the users whose name or address begins with the search string.
+    /// Returns true if the query doesn't contain an order, a filter or `details`. Such a query
+    /// lists all users, or the users whose name or address begins with the search string.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { search: self.search, ..Self::default() }
     }
 
-    /// Returns true if the index isn't enough to answer this query, so that accounts must be read.
+    /// Returns true if the index doesn't contain enough data for this query, so accounts must be
+    /// read.
     pub(super) fn asks_the_accounts(&self) -> bool {
         let chosen = self.search.is_some() || self.order.is_some();
         self.details || chosen || self.filter.asks_the_account()
     }
 
-    /// Returns the accounts from which the filter selects.
+    /// Returns the set of accounts that the filter is applied to.
     pub(super) fn source(&self) -> UserSource {
         match (self.search, self.order) {
             (Some(search), _) if self.anywhere => UserSource::Containing(search.to_owned()),

@@ -269,7 +269,7 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// The options of a request that decide the form of its answer.
+/// The options of a request that determine the form of its answer.
 pub(super) struct Completions {
     pub(super) calls: Form,
     /// True if a streamed answer ends with its usage.
@@ -332,8 +332,8 @@ fn id(chat_id: &str) -> String {
     format!("chatcmpl-{chat_id}")
 }
 
-/// Returns the model's fingerprint. Some clients refuse an answer whose fingerprint is missing, and
-/// others refuse an answer whose fingerprint is null.
+/// Returns the model's fingerprint. Some clients reject an answer without a fingerprint, and others
+/// reject a null fingerprint.
 fn system_fingerprint(model: &str) -> String {
     let hash = fingerprint(model);
     format!("fp_{}", hash.get(..10).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Requests of `POST /v1/chat/completions`
+//! Requests to `POST /v1/chat/completions`
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 
 mod format;
@@ -22,8 +22,7 @@ use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// Two limits on the number of strings in `stop`: the first doesn't count empty strings, the second
-/// counts all strings.
+/// The maximum number of non-empty strings in `stop`, and of all strings, including empty ones.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -76,7 +75,7 @@ fn read_messages<'de, D: Deserializer<'de>>(
     at_most(json, MESSAGES, "messages")
 }
 
-/// Returns the constraints that [`Body::read`] enforces beyond the fields' types.
+/// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(super) fn limits() -> Value {
     let stop = json!({ "oneOf": [
         { "type": "null" },
@@ -131,7 +130,7 @@ impl Body {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 
-    /// Returns true if function calls in the answer must have the older form.
+    /// Returns true if function calls in the answer must use the older form.
     pub(super) fn is_older(&self) -> bool {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
     }

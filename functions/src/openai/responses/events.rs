@@ -57,7 +57,7 @@ impl ToSchema for ResponseEvent {
     }
 }
 
-/// Returns the schema of the events with these [`Fields`], and the schema's name.
+/// Returns the schema of the events that contain these [`Fields`], and the schema's name.
 fn schema_with(fields: RefOr<Schema>) -> Option<(String, RefOr<Schema>)> {
     let RefOr::T(Schema::Object(fields)) = fields else { return None };
     let RefOr::T(Schema::Object(mut event)) = Event::schema() else { return None };
@@ -77,7 +77,7 @@ fn schema_with(fields: RefOr<Schema>) -> Option<(String, RefOr<Schema>)> {
     Some((schema, event.into()))
 }
 
-/// Returns the pattern of these names, which differ only in their last words.
+/// Returns a pattern that matches these names, which differ only in their last words.
 fn pattern(names: &[&str]) -> String {
     let ends = names.iter().filter_map(|name| name.rsplit_once('.'));
     match (names, ends.clone().next()) {
@@ -206,7 +206,7 @@ enum Fields<'a> {
     },
 }
 
-/// The sending end of a stream, which numbers the events.
+/// The sending end of a stream. It numbers the events.
 struct Numbered {
     events: Events,
     next: u32,
@@ -220,8 +220,8 @@ impl Numbered {
     }
 }
 
-/// Sends a response event by event. An item begins with its first piece. All items end when the
-/// answer ends, because providers may interleave the pieces of several calls.
+/// Sends a response as events. An item begins when its first piece arrives. All items end together
+/// with the answer, because providers may interleave the pieces of several calls.
 pub(super) struct EventWriter {
     stream: Numbered,
     repeated: RepeatedFields,
@@ -274,7 +274,7 @@ impl EventWriter {
         self.stream.send("response.function_call_arguments.delta", fields).await
     }
 
-    /// Returns the index of the message in the output. Begins the message if necessary.
+    /// Returns the message's index in the output. Begins the message if it hasn't begun yet.
     async fn place_of_text(&mut self) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Text);
         if begins {
@@ -285,7 +285,7 @@ impl EventWriter {
         Ok(place)
     }
 
-    /// Returns the index of a call in the output. Begins the call if necessary.
+    /// Returns a call's index in the output. Begins the call if it hasn't begun yet.
     async fn place_of_call(&mut self, piece: &CallPiece) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Call(piece.index));
         if begins {
@@ -297,7 +297,7 @@ impl EventWriter {
         Ok(place)
     }
 
-    /// Returns the index of an item in the output, and whether the item is new.
+    /// Returns an item's index in the output, and whether the item is new.
     fn place_of(&mut self, source: Source) -> (usize, bool) {
         match self.sources.iter().position(|known| *known == source) {
             Some(place) => (place, false),
@@ -362,8 +362,8 @@ impl AnswerWriter for EventWriter {
 
     async fn fail(&mut self, error: &Error) -> Result<()> {
         self.stream.events.note(error);
-        // Clients expect `response.created` before a failure. The model's name comes with the first
-        // piece, so a stream that fails earlier has an empty name.
+        // Clients expect `response.created` before a failure. The model's name arrives with the
+        // first piece. If the stream fails earlier, the name is empty.
         let model = self.model.clone().unwrap_or_default();
         self.begin(&model).await?;
         let failure = OpenAiFailure::of(error, Responses::FAILURES).error;

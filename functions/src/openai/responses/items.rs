@@ -101,8 +101,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Returns the items of a stored answer. An answer without calls contains a text item, which
-    /// may be empty.
+    /// Returns the items of a stored answer. An answer without calls always contains a text item,
+    /// which may be empty.
     pub(super) fn all(chat: &Chat) -> Vec<Self> {
         let has_text = !chat.response.is_empty() || chat.calls.is_empty();
         let calls = (0..chat.calls.len()).map(Self::Call);
@@ -150,7 +150,7 @@ impl<'a> OutputText<'a> {
 }
 
 impl<'a> CallItem<'a> {
-    /// Returns the item of a call that has just begun, without arguments.
+    /// Returns the item for a call that has just begun and doesn't have arguments yet.
     pub(super) fn begun(chat_id: &str, index: usize, call_id: &'a str, name: &'a str) -> Self {
         Self {
             id: call_item_id(chat_id, index),

@@ -216,7 +216,7 @@ impl<'a> Response<'a> {
         Self::in_order(chat, &Source::all(chat), repeated)
     }
 
-    /// Returns the response with a stored answer, with its items in the order of `sources`.
+    /// Returns the response with a stored answer. The items are in the order of `sources`.
     pub(super) fn in_order(
         chat: &'a Chat,
         sources: &[Source],
@@ -231,7 +231,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Returns the response at the beginning of a stream, before any item.
+    /// Returns the response that begins a stream. It doesn't contain any items yet.
     pub(super) fn begun(
         chat_id: &str,
         model: &'a str,

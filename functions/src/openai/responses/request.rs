@@ -1,4 +1,4 @@
-//! Requests of `POST /v1/responses`
+//! Requests to `POST /v1/responses`
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 
 mod input;
@@ -73,7 +73,7 @@ pub(super) struct Body {
     prompt: Option<IgnoredAny>,
 }
 
-/// Returns the constraints that [`Body::read`] enforces beyond the fields' types.
+/// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(super) fn limits() -> Value {
     let (pairs, name, value) = PAIRS;
     let metadata = json!({
@@ -114,8 +114,8 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
-        // Report these errors alone. If the request continues an earlier response, `input` may
-        // contain results of that response's calls, and the next checks would report the calls as
+        // Report only these errors. If the request continues an earlier response, `input` may
+        // contain results for that response's calls, and the next checks would report the calls as
         // missing.
         if !errors.is_empty() {
             return Err(errors.into_error());

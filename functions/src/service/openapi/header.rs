@@ -1,4 +1,4 @@
-//! The headers of replies for the OpenAPI document.
+//! The reply headers in the OpenAPI document.
 
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use aws_smithy_types::{Document, Number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-/// Parses the fields of a JSON object. `None` if the string isn't a JSON object.
+/// Parses the fields of a JSON object. Returns `None` if the string isn't a JSON object.
 pub fn object(text: &str) -> Option<HashMap<String, Document>> {
     match serde_json::from_str(text) {
         Ok(Json(Document::Object(fields))) => Some(fields),
@@ -31,8 +31,8 @@ pub fn to_json(document: &Document) -> Value {
     }
 }
 
-/// Reads JSON directly into a document. An intermediate JSON value would take the same memory
-/// again.
+/// Reads JSON directly into a document. An intermediate JSON value would double the memory that is
+/// needed.
 struct Json(Document);
 
 impl<'de> Deserialize<'de> for Json {
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for Values {
         Ok(Document::Number(Number::PosInt(number)))
     }
 
-    /// Only negative numbers arrive here, because serde_json reads others as `u64`.
+    /// Only negative integers arrive here, because serde_json reads all others as `u64`.
     fn visit_i64<E>(self, number: i64) -> Result<Document, E> {
         Ok(Document::Number(Number::NegInt(number)))
     }

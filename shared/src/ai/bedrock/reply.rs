@@ -1,4 +1,4 @@
-//! Reads the answer from the content blocks in a reply from Bedrock.
+//! Reads the answer from the content blocks in a Bedrock reply.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,12 +26,12 @@ struct WrappedAnswer<'a> {
 /// Reads a reply's content blocks in order.
 pub struct Blocks {
     answer: AnswerIn,
-    /// The text outside the function call that contains the answer. It becomes the answer if the
-    /// model doesn't call the function.
+    /// The text beside the function call that contains the answer. If the model doesn't call the
+    /// function, this text becomes the answer.
     aside: String,
     /// The arguments for [`AnswerIn::Field`].
     wrapped: String,
-    /// The number of a call that has no arguments so far.
+    /// The number of a call that hasn't received arguments so far.
     bare: Option<u64>,
 }
 
@@ -104,7 +104,7 @@ impl Blocks {
     }
 }
 
-/// Appends text unless the kept text is already longer than an answer may be.
+/// Appends text, unless the kept text already exceeds the maximum length of an answer.
 fn keep(kept: &mut String, text: &str, limit: usize) {
     if kept.len() <= limit {
         kept.push_str(text);

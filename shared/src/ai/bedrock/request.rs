@@ -28,7 +28,8 @@ pub struct ConverseRequest {
     pub answer: AnswerIn,
 }
 
-/// The name of the function that a model calls with its answer, if the answer has no schema.
+/// The name of the function that a model calls with its answer, if the request doesn't contain a
+/// schema.
 const ANSWER: &str = "answer";
 
 impl From<BuildError> for Failure {
@@ -38,9 +39,9 @@ impl From<BuildError> for Failure {
 }
 
 impl ConverseRequest {
-    /// Creates a request for this prompt. Converse can't forbid function calls, and refuses earlier
-    /// calls if no functions are declared. If the prompt allows no calls, this function therefore
-    /// drops the prompt's functions and converts earlier calls to text.
+    /// Creates a request for this prompt. Converse can't forbid function calls, and refuses a
+    /// conversation with earlier calls unless functions are declared. Therefore, if the prompt
+    /// forbids calls, its functions are dropped, and earlier calls are converted to text.
     pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
         if prompt.has_tools() && !prompt.offers_calls() {
             return Self::of(&prompt.without_tools());
@@ -55,8 +56,8 @@ impl ConverseRequest {
         Ok(Self { system, messages, inference, tools, output, answer: AnswerIn::Blocks })
     }
 
-    /// Creates a request in which the model answers by calling a function. `None` if the answer is
-    /// plain text or may call other functions.
+    /// Creates a request in which the model answers by calling a function. Returns `None` if the
+    /// answer is plain text or may call other functions.
     pub fn by_function(prompt: &Prompt) -> Result<Option<Self>, Failure> {
         let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
             return Ok(None);
@@ -77,9 +78,9 @@ impl ConverseRequest {
     }
 }
 
-/// Splits turns into the instructions and the conversation. Bedrock requires that the user begins
-/// and that speakers alternate, so turns before the user's first message are left out. Results of
-/// calls count as the user's turns.
+/// Splits turns into the instructions and the conversation. Bedrock requires that the user speaks
+/// first and that speakers alternate, so turns before the user's first message are left out.
+/// Results of calls count as user turns.
 fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
@@ -117,8 +118,8 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Replaces ids of calls with ids that Bedrock accepts. Ids from other providers may be too long
-/// for Bedrock, or contain characters that it refuses.
+/// Replaces call ids with ids that Bedrock accepts. Ids from other providers may be too long for
+/// Bedrock, or contain characters that it refuses.
 #[derive(Default)]
 struct Ids<'p> {
     /// The number of the last call with each id.
@@ -170,7 +171,7 @@ fn image(picture: &Picture) -> Result<ImageBlock, Failure> {
     Ok(ImageBlock::builder().format(ImageFormat::from(kind)).source(source).build()?)
 }
 
-/// Converts the arguments of a call to an object, which Bedrock requires.
+/// Converts a call's arguments to an object, because Bedrock requires one.
 fn arguments(call: &ToolCall) -> Document {
     let whole = || HashMap::from([("arguments".into(), call.arguments.as_str().into())]);
     Document::Object(match object(&call.arguments) {
@@ -197,7 +198,7 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
 /// Returns the output configuration for an answer with a schema.
 fn output(prompt: &Prompt) -> Result<Option<OutputConfig>, Failure> {
     let Some(format) = &prompt.format else { return Ok(None) };
-    // No model supports the other format, which allows any JSON object.
+    // The other format, which allows any JSON object, isn't supported by any model.
     let Format::JsonSchema(AnswerSchema { name, description, schema, .. }) = format else {
         return Err(Failure::Refused(Refusal::Format));
     };
@@ -248,8 +249,8 @@ fn of_object(mut schema: Fields) -> Document {
     Document::Object(schema)
 }
 
-/// Returns the parameters of the function that the model calls with an answer of this schema.
-/// Parameters must be an object, so an answer of another type is put into a field.
+/// Returns the parameters of the function that the model calls with an answer in this schema.
+/// Parameters must be an object, so an answer of a different type is put into a field.
 fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     let mut schema = fields(schema);
     let is_object = match schema.get("type") {
@@ -259,7 +260,7 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     if is_object {
         return (of_object(schema), AnswerIn::Arguments);
     }
-    // References in a schema start at its root, so its definitions must stay at the root.
+    // References in a schema are resolved from its root, so its definitions must stay at the root.
     let defined = ["$defs", "definitions"];
     let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
     let mut outer: Fields = defined.collect();
@@ -269,13 +270,13 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     (of_object(outer), AnswerIn::Field)
 }
 
-/// The keywords in a schema that may describe something other than an object.
+/// The schema keywords that may describe something other than an object.
 const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
 
 fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
-    // Other providers accept temperatures up to 2; Bedrock accepts temperatures up to 1.
+    // Bedrock accepts temperatures up to 1, whereas other providers accept temperatures up to 2.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);

@@ -2,8 +2,8 @@
 //! ([standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation)).
 //!
 //! Like OpenAI's SDKs, the reader is more lenient than the standard in two ways that servers rely
-//! on. The blank line after the last event may be missing. Blank lines between events may also be
-//! missing, if each event's data is one line of JSON.
+//! on. The blank line after the last event may be missing. If each event's data is one line of
+//! JSON, blank lines between events may also be missing.
 
 use serde::de::IgnoredAny;
 
@@ -25,8 +25,8 @@ pub struct Event {
 pub struct EventReader {
     /// The beginning of the current line.
     line: Vec<u8>,
-    /// True if the last byte was a carriage return. A line feed after it belongs to the same end of
-    /// line.
+    /// True if the last byte was a carriage return. A line feed directly after it belongs to the
+    /// same line ending.
     after_return: bool,
     name: String,
     data: Option<Data>,
@@ -61,7 +61,7 @@ impl EventReader {
         }
     }
 
-    /// Ends the stream. The last event may lack its blank line.
+    /// Ends the stream. The blank line after the last event may be missing.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         if !self.line.is_empty() {
             self.end_line(events);
@@ -110,8 +110,8 @@ impl EventReader {
     }
 }
 
-/// Returns true if no further line can belong to this data: it is a whole JSON value, or the mark
-/// of the end.
+/// Returns true if the data is complete, because it is a whole JSON value or the end marker.
+/// Further lines can't belong to it.
 fn is_whole(data: &str) -> bool {
     data.trim() == DONE || serde_json::from_str::<IgnoredAny>(data).is_ok()
 }
@@ -120,7 +120,7 @@ fn is_whole(data: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Reads the events of a stream in pieces of `size` bytes, as `name=data`.
+    /// Reads a stream in pieces of `size` bytes, and returns its events as `name=data`.
     fn read(stream: &[u8], size: usize) -> Vec<String> {
         let (mut reader, mut events) = (EventReader::default(), Vec::new());
         stream.chunks(size).for_each(|piece| reader.push(piece, &mut events));
@@ -142,10 +142,10 @@ mod tests {
                 "event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n",
                 &["add=73857293", "remove=2153"],
             ),
-            // An event without data has no effect, and its name is dropped.
+            // An event without data is ignored, and its name is dropped.
             ("event: error\n\ndata: a\n\n", &["=a"]),
             ("data\n\ndata\ndata\n\n", &["=", "=\n"]),
-            // Two names: the last one counts.
+            // If an event contains two names, the last one counts.
             ("event: a\nevent: b\ndata: c\n\n", &["b=c"]),
             ("data: a\r\rdata: b\r\n\r\ndata: c\n\r", &["=a", "=b", "=c"]),
             ("retry: soon\nkeepalive\ndata: a\n\n", &["=a"]),
@@ -166,7 +166,7 @@ mod tests {
             ("data: {}\ndata: {\"a\": 1}\ndata: [DONE]\n", &["={}", "={\"a\": 1}", "=[DONE]"]),
             // The name after the first line belongs to the second event.
             ("data: {}\nevent: error\ndata: {\"a\": 1}\n\n", &["={}", "error={\"a\": 1}"]),
-            // One event by the standard.
+            // According to the standard, this is one event.
             ("data: {\ndata: \"a\": 1}\n\n", &["={\n\"a\": 1}"]),
         ] {
             for size in 1..=stream.len() {

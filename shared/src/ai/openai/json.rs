@@ -1,5 +1,5 @@
-//! Reads single JSON values whose types can't be relied on. Each value is read separately, so a
-//! value of an unexpected type never makes the rest unreadable.
+//! Reads JSON from servers that may send a value of an unexpected type. Each value is read
+//! separately, so such a value never makes the rest unreadable.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ pub struct Json<'a>(&'a RawValue);
 #[derive(Debug, Default)]
 pub struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 
-/// A JSON string, in which an escaped surrogate may lack its other half, because some servers split
-/// a character between two pieces. A lone surrogate is encoded like any other code point
+/// A JSON string. An escaped surrogate in it may lack its other half, because some servers split a
+/// character between two pieces. A lone surrogate is encoded like any other code point
 /// ([WTF-8](https://simonsapin.github.io/wtf-8/)).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wtf8(pub Vec<u8>);
@@ -31,11 +31,11 @@ impl<'a> Json<'a> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// Returns the first value in a string, and the rest of the string. `None` if the string ends
-    /// before the value does.
+    /// Returns the first value in a string, and the rest of the string. Returns `None` if the
+    /// string ends before the value does.
     ///
     /// # Errors
-    /// Fails if no value can begin with these characters.
+    /// Returns an error if the string can't be the beginning of a value.
     pub fn first(text: &'a str) -> serde_json::Result<Option<(Self, &'a str)>> {
         let mut values = serde_json::Deserializer::from_str(text).into_iter();
         match values.next().transpose() {
@@ -53,7 +53,7 @@ impl<'a> Json<'a> {
         self.0.get()
     }
 
-    /// Returns true for null, false, zero, and for empty strings, lists and objects.
+    /// Returns true for null, false, zero, empty strings, empty lists and empty objects.
     pub fn is_nothing(self) -> bool {
         matches!(self.0.get(), "null" | "false" | "0" | "\"\"")
             || self.list().is_some_and(|list| list.is_empty())
@@ -83,7 +83,7 @@ impl<'a> Json<'a> {
         self.wtf8().map(|text| text.lossy())
     }
 
-    /// Returns a number. A string that contains a number counts as this number.
+    /// Returns a number. A string that contains a number is converted to this number.
     pub fn count(self) -> Option<u64> {
         let text = self.text()?;
         text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
@@ -95,7 +95,7 @@ impl<'a> Object<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the value with this name. `None` for null.
+    /// Returns the value with this name, or `None` if it is null.
     pub fn get(&self, name: &str) -> Option<Json<'a>> {
         self.0.get(name).copied().filter(|value| value.get() != "null").map(Json)
     }
@@ -134,12 +134,12 @@ impl Wtf8 {
             };
             units.extend(valid.encode_utf16());
             rest = rest.get(valid.len()..).unwrap_or_default();
-            // A surrogate has three bytes: 1110_1101, 101x_xxxx, 10xx_xxxx.
+            // A surrogate consists of three bytes: 1110_1101, 101x_xxxx, 10xx_xxxx.
             if let [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, after @ ..] = rest {
                 units.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
                 rest = after;
             } else {
-                // WTF-8 contains no other invalid bytes.
+                // Other than surrogates, WTF-8 doesn't contain any invalid bytes.
                 rest = rest.get(1..).unwrap_or_default();
             }
         }

@@ -1,5 +1,6 @@
 //! Finds a server's reason for refusing a request. Only the known fields for reasons are read. The
-//! rest of the reply may repeat the prompt, whose words could be mistaken for the reason.
+//! rest of the reply may repeat the prompt, and the prompt's words could be mistaken for the
+//! reason.
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -33,10 +34,10 @@ fn reason_in(reply: &[u8]) -> Reason {
     reason
 }
 
-/// The place of a value in a reply.
+/// The position of a value in a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum JsonPlace {
-    /// The reply, or an element of it. Some servers reply with a list.
+    /// The reply itself, or an element of it if the server replies with a list.
     Reply,
     /// The field `error`. Some servers send the reason directly as the value of `error`.
     Error,

@@ -1,8 +1,9 @@
 //! Reads a server's reply, whole or streamed, from the pieces in which it arrives.
 //!
-//! The first character shows a reply's form, because some servers stream although they weren't
-//! asked to, and others don't although they were. Each field is read separately. A field that is
-//! missing, unknown or of another type never makes the rest of an answer unreadable.
+//! The reply's first character determines its form, because some servers stream replies to requests
+//! that don't ask for a stream, and others don't stream when they should. Each field is read
+//! separately. A field that is missing, unknown or of an unexpected type never makes the rest of an
+//! answer unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +20,15 @@ const MODEL: usize = 200;
 #[derive(Default)]
 pub struct ReplyReader {
     form: Form,
-    /// True after the end mark. The rest is ignored.
+    /// True after the end marker. The rest of the reply is ignored.
     is_done: bool,
-    /// True if a JSON value contained a whole message, which is complete even without a reason.
+    /// True if a JSON value contained a whole message. Such an answer is complete even if the
+    /// server doesn't send a reason for its end.
     is_whole: bool,
-    /// The first halves of characters that were split between two pieces: in the text, and in each
+    /// The first halves of characters that were split between two pieces, in the text and in each
     /// call's arguments.
     halves: BTreeMap<StringPart, u16>,
-    /// The fields whose types are unknown. Each is logged once.
+    /// The fields with an unexpected type. Each is logged once.
     ignored: BTreeSet<&'static str>,
 }
 
@@ -42,7 +44,7 @@ enum Form {
     Events(EventReader),
 }
 
-/// Finds the ends of JSON values, so that each byte is parsed once.
+/// Finds the ends of JSON values, so that each byte is parsed only once.
 #[derive(Default)]
 struct Brackets {
     open: usize,
@@ -82,8 +84,8 @@ impl ReplyReader {
     /// Reads a piece of the reply.
     ///
     /// # Errors
-    /// Returns the provider's failure, or [`Failure::TooLong`]. After the end of an answer, the
-    /// only error is an answer that is too long.
+    /// Returns the provider's failure, or [`Failure::TooLong`]. After the end of an answer, only
+    /// [`Failure::TooLong`] can be returned.
     pub fn push(
         &mut self,
         mut piece: &[u8],
@@ -119,7 +121,7 @@ impl ReplyReader {
         }
     }
 
-    /// Returns true if nothing more needs to be read.
+    /// Returns true if the rest of the reply doesn't need to be read.
     pub fn is_done(&self) -> bool {
         self.is_done
     }
@@ -127,7 +129,7 @@ impl ReplyReader {
     /// Ends the reply.
     ///
     /// # Errors
-    /// Returns a failure if the reply ends before the answer does.
+    /// Returns a failure if the reply ends before the answer is complete.
     pub fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match &mut self.form {
             Form::Events(reader) => {
@@ -138,8 +140,8 @@ impl ReplyReader {
             Form::Json { .. } => self.read_values(builder)?,
             Form::Unknown => {}
         }
-        // Some servers never say why an answer ends. A reply that has neither a reason nor any
-        // content isn't an answer.
+        // Some servers never say why an answer ends. A reply without a reason and without content
+        // isn't an answer.
         match &self.form {
             _ if builder.has_ended() => Ok(()),
             _ if self.is_done && !builder.is_empty() => builder.end(Ending::Complete),
@@ -170,8 +172,8 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Any
-    /// other text after a value is ignored, because some servers send the end mark after it.
+    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Text
+    /// after a value that isn't JSON is ignored, because some servers send the end marker there.
     fn read_values(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         let Form::Json { rest, .. } = &mut self.form else { return Ok(()) };
         let text = String::from_utf8_lossy(rest).into_owned();
@@ -189,7 +191,7 @@ impl ReplyReader {
         if let Form::Json { rest, .. } = &mut self.form {
             *rest = after.as_bytes().to_vec();
         }
-        // A whole message needs no reason.
+        // A whole message is complete even without a reason.
         if self.is_whole && !builder.is_empty() { builder.end(Ending::Complete) } else { Ok(()) }
     }
 
@@ -208,7 +210,7 @@ impl ReplyReader {
         }
     }
 
-    /// Reads a whole reply or a piece of one.
+    /// Reads a whole reply, or a piece of a streamed reply.
     fn read_chunk(
         &mut self,
         chunk: &Object<'_>,
@@ -221,7 +223,7 @@ impl ReplyReader {
         }
         let reason = self.field(&choice, "finish_reason", word);
         let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
-            // The original provider's word, which some gateways send beside their own.
+            // Some gateways send the original provider's word beside their own.
             let native = self.field(&choice, "native_finish_reason", word);
             match native.and_then(|word| Ending::of(&word)) {
                 Some(failed @ Ending::Failed(_)) => failed,
@@ -281,8 +283,8 @@ impl ReplyReader {
                 Part::Thought(thought) => builder.count_reasoning(&thought),
             }
         }
-        // The model's explanation if it refuses to answer. OpenAI sends it if the request contains
-        // a schema for the answer.
+        // If the model refuses to answer and the request contains an answer schema, OpenAI sends
+        // the model's explanation here.
         if let Some(refusal) = self.field(&message, "refusal", Json::wtf8) {
             self.push_text(refusal, builder)?;
         }
@@ -293,8 +295,8 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads a function call or a part of one. `place` is the call's index in the reply, and
-    /// replaces the number that whole replies and some servers omit.
+    /// Reads a whole function call, or a part of a streamed call. `place` is the call's index in
+    /// the reply. It replaces the call's number, which whole replies and some servers omit.
     fn read_call(
         &mut self,
         call: &Object<'_>,
@@ -321,8 +323,8 @@ impl ReplyReader {
         builder.push_text(&text)
     }
 
-    /// Returns the text, after the half of a character with which the last piece of this string
-    /// ended.
+    /// Returns the text. If the previous piece of this string ended with half a character, the text
+    /// begins with that character.
     fn join(&mut self, part: StringPart, text: Wtf8) -> String {
         let mut half = self.halves.remove(&part);
         let text = text.join(&mut half);
@@ -347,12 +349,12 @@ impl ReplyReader {
     }
 }
 
-/// Returns true if a value of JSON begins here.
+/// Returns true if a JSON value begins here.
 fn is_value(json: impl AsRef<[u8]>) -> bool {
     matches!(json.as_ref().first(), Some(b'{' | b'['))
 }
 
-/// Fails, unless the answer has ended.
+/// Returns a failure, unless the answer has ended.
 fn fail(cause: &str, builder: &AnswerBuilder<'_>) -> Result<(), Failure> {
     match builder.has_ended() {
         true => Ok(()),
@@ -394,7 +396,7 @@ fn part(part: Json<'_>) -> Option<Part> {
     }
 }
 
-/// Returns the first object in a list. Empty if the list begins with something else.
+/// Returns the first element of a list, or an empty object if the first element isn't an object.
 fn first_object(list: Json<'_>) -> Option<Object<'_>> {
     let first = list.list()?.into_iter().next();
     Some(first.and_then(Json::object).unwrap_or_default())
@@ -405,18 +407,18 @@ fn objects(list: Json<'_>) -> Option<Vec<Object<'_>>> {
     Some(list.list()?.into_iter().filter_map(Json::object).collect())
 }
 
-/// Returns the word in a string, or in an object's `type`, where SGLang's own API sends it.
+/// Returns the word in a string, or in the `type` of an object, as SGLang's own API sends it.
 fn word(value: Json<'_>) -> Option<String> {
     value.text().or_else(|| value.object()?.get("type").and_then(Json::text))
 }
 
-/// Returns the token counts that the server reports. `None` if it reports none.
+/// Returns the token counts that the server reports, or `None` if it doesn't report any.
 fn usage(counted: &Object<'_>) -> Option<ReportedUsage> {
     let count = |name: &str| counted.get(name).and_then(Json::count);
     let detail = |of: &str, name: &str| counted.get(of)?.object()?.get(name)?.count();
     let usage = ReportedUsage {
         prompt: count("prompt_tokens"),
-        // OpenAI's field, DeepSeek's, Moonshot's, and Mistral's.
+        // The fields are, in this order, OpenAI's, DeepSeek's, Moonshot's and Mistral's.
         cached: detail("prompt_tokens_details", "cached_tokens")
             .filter(|cached| *cached > 0)
             .or_else(|| count("prompt_cache_hit_tokens"))

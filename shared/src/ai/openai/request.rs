@@ -16,7 +16,7 @@ pub struct CompletionRequest<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
-    /// Newer models of OpenAI refuse this field; other servers don't support its newer name,
+    /// Newer OpenAI models refuse this field; other servers don't support its newer name,
     /// `max_completion_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,

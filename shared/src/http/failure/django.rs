@@ -1,6 +1,6 @@
-//! Problem documents as the clients of Django systems read them: with the codes and sentences of
+//! Problem documents for clients of Django systems. They contain the codes and sentences of
 //! [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt), and
-//! with the members that Django REST framework's views write
+//! the members that Django REST framework's views write
 //! ([exceptions](https://www.django-rest-framework.org/api-guide/exceptions/)).
 //!
 //! | member | meaning |
@@ -21,14 +21,14 @@ use crate::error::TokenFault;
 use crate::http::reply::to_json;
 use crate::view::Balance;
 
-/// The members that only some problem documents contain. A list under one of these names would
+/// The members that only some problem documents contain. Using one of these names for a list would
 /// change the member's type.
 const OF_SOME: [&str; 5] = ["errors", "tokens_left", "tokens_held", "cost", "max_cost"];
 
-/// The code of djangorestframework-simplejwt for [`TokenFault::Header`].
+/// The djangorestframework-simplejwt code for [`TokenFault::Header`].
 pub const BAD_HEADER: &str = "bad_authorization_header";
 
-/// Renders a failure of a route on which a client registers, or exchanges credentials for tokens.
+/// Renders a failure for a route with which a client registers or exchanges credentials for tokens.
 pub(super) fn document(mut problem: Problem<'_>, error: &Error) -> crate::Result<String> {
     let mut members = Map::new();
     match error {
@@ -49,7 +49,7 @@ pub(super) fn document(mut problem: Problem<'_>, error: &Error) -> crate::Result
     to_json(&document)
 }
 
-/// Renders a failure of a route that requires an access token in the `Authorization` header.
+/// Renders a failure for a route that requires an access token in the `Authorization` header.
 pub(super) fn guarded(mut problem: Problem<'_>, error: &Error) -> crate::Result<String> {
     let mut members = Map::new();
     match error {
@@ -86,11 +86,11 @@ struct ValidKind {
     message: &'static str,
 }
 
-/// Adds these members to the problem, and each field's sentences under its name.
+/// Adds these members to the problem. Adds each invalid field's sentences under the field's name.
 fn whole(problem: &Problem<'_>, error: &Error, members: Map<String, Value>) -> Map<String, Value> {
     let mut document = match json!(problem) {
         Value::Object(document) => document,
-        // A struct is an object.
+        // A struct always becomes an object.
         _ => Map::new(),
     };
     document.insert("error".into(), json!(problem.detail));

@@ -1,5 +1,5 @@
-//! Sends spans to the collector, as OTLP over HTTP. A failing or slow collector affects requests
-//! only by a wait of at most [`WAIT`].
+//! Sends spans to the collector, as OTLP over HTTP. A failing or slow collector delays requests by
+//! at most [`WAIT`].
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,25 +18,25 @@ use tokio::time::timeout;
 use crate::aws;
 use crate::aws::http::Https;
 
-/// The maximum time that an invocation waits until its spans are sent. A collector beside the
-/// function takes about a millisecond.
+/// The maximum time that an invocation waits for its spans to be sent. A collector on the same
+/// machine needs about a millisecond.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// The time-out for sending spans. Lambda freezes a function's process between two invocations.
 const SEND: Duration = Duration::from_secs(5);
 
-/// The time after a failure in which nothing is sent.
+/// How long nothing is sent after a failure.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The maximum number of concurrent requests to the collector.
 const AT_ONCE: usize = 16;
 
-/// The maximum number of bytes that are read from the collector's reply. Reading the reply lets the
-/// connection be reused.
+/// The maximum number of bytes that are read from the collector's reply. The connection can be
+/// reused only after the reply is read.
 const REPLY: usize = 65_536;
 
-/// A function that posts a body. The function is boxed, so that binaries without traces, such as
-/// the one that serves the pages, don't contain the HTTP client and its TLS.
+/// A function that posts a body. It is boxed, so that binaries without traces, such as the one that
+/// serves the pages, don't contain the HTTP client and its TLS code.
 type Post = Box<dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Sends spans to a collector. Cloning is cheap.
@@ -45,16 +45,16 @@ pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// Becomes true when the collector hasn't answered an invocation in time, and false when the
-    /// collector answers again. No invocation waits while this field is true.
+    /// Becomes true when the collector doesn't answer an invocation in time, and false when it
+    /// answers again. While this field is true, invocations don't wait.
     is_slow: AtomicBool,
     sending: AtomicUsize,
-    /// The time at which sending is tried again. `None` if the last request succeeded.
+    /// When sending is tried again, or `None` if the last request succeeded.
     failed: Mutex<Option<Instant>>,
 }
 
 impl Exporter {
-    /// Creates an exporter. `None` if `endpoint` isn't a URL or TLS can't be configured.
+    /// Creates an exporter. Returns `None` if `endpoint` isn't a URL or TLS can't be configured.
     pub fn for_endpoint(endpoint: &str) -> Option<Self> {
         let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
         let http = aws::client().ok()?;
@@ -70,8 +70,8 @@ impl Exporter {
         }))
     }
 
-    /// Sends a body in a separate task. A task that takes longer than [`WAIT`] continues while the
-    /// reply is sent, or in the next invocation.
+    /// Sends a body in a separate task, and waits for it for at most [`WAIT`]. A slower task
+    /// continues while the reply is sent, or in the next invocation.
     pub async fn send(&self, body: String) {
         if self.0.is_pausing() || self.0.sending.load(Ordering::Relaxed) >= AT_ONCE {
             return;
@@ -84,7 +84,7 @@ impl Exporter {
         }
     }
 
-    /// Sends a body like [`send`](Self::send), for callers that can't wait.
+    /// Like [`send`](Self::send), but for callers that can't wait.
     pub fn send_later(&self, body: String) {
         if let Ok(runtime) = Handle::try_current() {
             let exporter = self.clone();
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns an exporter to a collector with this `reply`, and a counter of its requests.
+    /// Returns an exporter for a collector with this `reply`, and a counter of the requests to it.
     fn exporter<F>(reply: impl Fn() -> F + Send + Sync + 'static) -> (Exporter, Arc<AtomicUsize>)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,

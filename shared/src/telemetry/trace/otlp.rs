@@ -1,6 +1,7 @@
-//! Writes spans as OTLP's JSON
+//! Writes spans as OTLP JSON
 //! ([format](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)). The code is
-//! written by hand, because a crate that generates OTLP would be added to every function's binary.
+//! written by hand, because a crate that generates OTLP would become part of every function's
+//! binary.
 
 use std::fmt::Write;
 
@@ -9,7 +10,7 @@ use crate::telemetry::trace::{Span, Value};
 /// The maximum length of a string, in bytes.
 const TEXT: usize = 256;
 
-/// Returns the body of a request with spans from one trace.
+/// Returns a request's body with spans from one trace.
 pub fn request(service: &str, function: &str, trace: &str, spans: &[Span]) -> String {
     let mut json = String::from(r#"{"resourceSpans":[{"resource":{"attributes":["#);
     attribute(&mut json, "service.name", &service.into());
@@ -28,7 +29,8 @@ pub fn request(service: &str, function: &str, trace: &str, spans: &[Span]) -> St
 
 fn span(json: &mut String, trace: &str, span: &Span) {
     let Span { id, parent, name, kind, from, to, attributes, has_failed } = span;
-    // The ids are hexadecimal digits and need no escaping. Writing to a `String` can't fail.
+    // The ids consist of hexadecimal digits and don't need to be escaped. Writing to a `String`
+    // can't fail.
     let _ = write!(json, r#"{{"traceId":"{trace}","spanId":"{id}","#);
     if let Some(parent) = parent {
         let _ = write!(json, r#""parentSpanId":"{parent}","#);
@@ -36,7 +38,7 @@ fn span(json: &mut String, trace: &str, span: &Span) {
     json.push_str(r#""name":"#);
     quoted(json, name);
     let kind = *kind as u8;
-    // OTLP's JSON writes 64-bit numbers as strings.
+    // In OTLP JSON, 64-bit numbers are written as strings.
     let _ = write!(
         json,
         r#","kind":{kind},"startTimeUnixNano":"{from}","endTimeUnixNano":"{to}","attributes":["#
@@ -73,7 +75,7 @@ fn push_value(json: &mut String, value: &Value) {
             Ok(())
         }
         Value::Number(number) => write!(json, r#"{{"intValue":"{number}""#),
-        // JSON has no infinity and no NaN; no attribute has these values.
+        // JSON can't represent infinity or NaN, but attributes never have these values.
         Value::Fraction(number) => write!(json, r#"{{"doubleValue":{number}"#),
         Value::Flag(flag) => write!(json, r#"{{"boolValue":{flag}"#),
     };

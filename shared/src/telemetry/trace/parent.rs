@@ -1,5 +1,5 @@
-//! The trace that a caller asks to continue. Callers aren't trusted: an invalid id is ignored, and
-//! the request starts a new trace.
+//! The trace that a caller asks this invocation to continue. Callers aren't trusted: if an id is
+//! invalid, it is ignored, and the request starts a new trace.
 
 /// The caller's trace and span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,10 +45,10 @@ impl Parent {
         })
     }
 
-    /// Reads the trace that Lambda reports for an invocation
+    /// Reads the trace from the header that Lambda sends with an invocation
     /// ([format](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
     /// The span in Lambda's header exists only if X-Ray records the trace. If X-Ray is off, the
-    /// header always says that the trace isn't sampled. Lambda's header therefore doesn't decide
+    /// header always says that the trace isn't sampled. Therefore Lambda's header doesn't determine
     /// whether Farebox records the trace.
     pub fn of_lambda(header: Option<&str>) -> Self {
         let Some(header) = header.filter(|header| header.len() <= LAMBDA_LENGTH) else {

@@ -150,14 +150,14 @@ fn turn(
         let calls: Result<Vec<ToolCall>, Invalid> = calls.chain(older).collect();
         let field = field("tool_calls");
         turn.calls = errors.check(&field, calls)?;
-        // Report only the first of several calls with the same id.
+        // If several calls use the same id, only the first duplicate is reported.
         let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
     }
     Some(turn)
 }
 
 impl Content {
-    /// Returns the text parts, and in a user's message also the pictures.
+    /// Returns the text parts. For a user's message, returns the pictures as well.
     fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
@@ -194,7 +194,7 @@ impl CallOfTool {
 
 impl CalledFunction {
     /// # Errors
-    /// Fails if the name is invalid, because no provider would accept it.
+    /// Returns an error if the name is invalid, because no provider would accept it.
     fn call(self, id: String) -> Result<ToolCall, Invalid> {
         let Self { name, arguments } = self;
         if is_name(&name) { Ok(ToolCall { id, name, arguments }) } else { Err(NAME.into()) }

@@ -12,7 +12,7 @@ use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
-/// The maximum number of items in a request. The limit is higher than the limit of messages in a
+/// The maximum number of items in a request. The limit is higher than the one for messages in a
 /// completion, because each call is a separate item here.
 const ITEMS: usize = 4096;
 
@@ -156,7 +156,7 @@ impl History {
         Some(())
     }
 
-    /// Adds a message. A message that the assistant writes next to its calls belongs to the same
+    /// Adds a message. If the assistant writes a message next to its calls, both belong to the same
     /// turn.
     fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
         if role == Speaker::Assistant
@@ -193,7 +193,7 @@ fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     }
 }
 
-/// Returns the text parts, and in a user's message also the pictures.
+/// Returns the text parts. For a user's message, returns the pictures as well.
 fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),

@@ -1,4 +1,4 @@
-//! The `metadata` of a request: pairs of strings that the response repeats.
+//! A request's `metadata`: pairs of strings that the response repeats.
 
 use std::collections::BTreeMap;
 use std::fmt;
