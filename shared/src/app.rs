@@ -182,8 +182,8 @@ impl HandlerState for App {
     }
 }
 
-/// Implements [`Deref`](std::ops::Deref) and [`HasApp`](crate::app::HasApp) for a type that
-/// contains the app in one of its fields: `extends!(PasswordApp, app: App)`.
+/// Implements [`Deref`](std::ops::Deref) and [`HasApp`] for a type that contains the app in one of
+/// its fields: `extends!(PasswordApp, app: App)`.
 #[macro_export]
 macro_rules! extends {
     ($outer:ty, $field:ident: $inner:ty) => {
