@@ -373,7 +373,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
 }
 
 #[test]
-fn some_schedules_start_just_before_a_day_a_week_or_a_month_ends() {
+fn some_schedules_pass_the_end_of_a_day_a_week_or_a_month() {
     // Schedules that start in the last five minutes of a day run into the next day.
     let passed: Vec<Day> = (0..SCHEDULES)
         .map(first_minute)

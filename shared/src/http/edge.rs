@@ -139,8 +139,8 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// Returns the first route with this pattern. If there is none, returns the first route with the
-/// same first path segment.
+/// Returns the first route with this pattern, or else the first route with the same first path
+/// segment.
 fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {

@@ -149,7 +149,7 @@ async fn paid_packs_grant_their_tokens_once() {
 }
 
 #[tokio::test]
-async fn simulated_payments_have_a_secret_page_and_refuse_other_origins() {
+async fn simulated_payments_have_a_secret_page_and_check_origins() {
     // Earlier releases used this word.
     let api = Api::own(&[("PAYMENTS", "played")]).await;
     let ann = api.person("ann").await;
