@@ -104,8 +104,8 @@ impl Server {
         let checkout = simulated_stripe(&payments, &url, &clock).await?;
         let providers = environment("AI_PROVIDER").filter(|names| !names.is_empty());
         let without_found_model = |function: &template::Function, name: &str| {
-            let simulated = checkout.as_ref().and_then(|checkout| simulated(checkout, name));
-            simulated
+            let of_checkout = checkout.as_ref().and_then(|checkout| simulated(checkout, name));
+            of_checkout
                 .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };

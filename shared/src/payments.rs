@@ -133,7 +133,8 @@ pub async fn compare_and_repair(
             }
         }
     }
-    // For an order in the first hour, the payment page may be older than the listed pages.
+    // Leave out the orders of the first hour: their payment pages may have been created before
+    // `since`, so that Stripe's list lacks them.
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
             let line = "paid here, but Stripe doesn't list the payment".to_owned();

@@ -98,7 +98,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
             (reader.app.data_period().await?.first, Day::from_millis(app.clock.millis()));
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(first.min(to));
-        if from.days_to(to) == 0 {
+        if to < from {
             return Err(Error::field("to", "The last day must not be before the first."));
         }
         Ok((list, file, from.max(first), to.min(today)))

@@ -595,26 +595,48 @@ fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// Returns named links to the operations that need the value at this JSON pointer in a reply.
-/// `target` takes one of two forms. A path that ends with a parameter means the operations at and
-/// below this path. An operation and a field, such as `voucher_redeem.code`, mean that the
-/// operation's body must contain the field. `named` contains each operation's path and name.
+/// Where a value from a reply is used.
+enum Target<'t> {
+    /// In the last parameter of this path, at all operations at and below the path.
+    Path { path: &'t str, parameter: &'t str },
+    /// In a field of one operation's body, such as `voucher_redeem.code`.
+    Field { operation: &'t str, field: &'t str },
+}
+
+impl<'t> Target<'t> {
+    fn parse(text: &'t str) -> Option<Self> {
+        match text.strip_suffix('}').and_then(|path| path.rsplit_once('{')) {
+            Some((_, parameter)) => Some(Self::Path { path: text, parameter }),
+            None => {
+                let (operation, field) = text.split_once('.')?;
+                Some(Self::Field { operation, field })
+            }
+        }
+    }
+
+    /// Returns the link to the operation `name` at this path, if the operation uses `value`.
+    fn link(&self, path: &str, name: &str, value: &str) -> Option<Value> {
+        match self {
+            Self::Path { path: target, parameter } => {
+                let rest = path.strip_prefix(target)?;
+                let is_below = rest.is_empty() || rest.starts_with('/');
+                is_below
+                    .then(|| json!({ "operationId": name, "parameters": { *parameter: value } }))
+            }
+            Self::Field { operation, field } => (*operation == name)
+                .then(|| json!({ "operationId": name, "requestBody": { *field: value } })),
+        }
+    }
+}
+
+/// Returns named links to the operations that use the value at this JSON pointer in a reply.
+/// `named` contains each operation's path and name.
 fn links_to(target: &str, pointer: &str, named: &[(String, String)]) -> Vec<(String, Value)> {
+    let Some(target) = Target::parse(target) else { return Vec::new() };
     let value = format!("$response.body#{pointer}");
-    let parameter = target.strip_suffix('}').and_then(|path| path.rsplit_once('{'));
-    let link = |path: &str, name: &str| match parameter {
-        Some((_, parameter)) => {
-            let rest = path.strip_prefix(target)?;
-            let is_below = rest.is_empty() || rest.starts_with('/');
-            is_below.then(|| json!({ "operationId": name, "parameters": { parameter: value } }))
-        }
-        None => {
-            let field = target.strip_prefix(name)?.strip_prefix('.')?;
-            Some(json!({ "operationId": name, "requestBody": { field: value } }))
-        }
-    };
-    let links = named.iter().filter_map(|(path, name)| Some((name.clone(), link(path, name)?)));
-    links.collect()
+    let link =
+        |(path, name): &(String, String)| Some((name.clone(), target.link(path, name, &value)?));
+    named.iter().filter_map(link).collect()
 }
 
 fn has_parameter(operation: &Map<String, Value>, name: &str) -> bool {

@@ -240,8 +240,8 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
     replayed.unwrap_or(NoCharge::Failed(Error::KeyRunning { seconds: COME_AGAIN }))
 }
 
-/// Looks for the stored result of an earlier request with this idempotency key. Writes nothing, and
-/// doesn't call the AI.
+/// Looks for the stored result of an earlier request with this idempotency key. Returns `Ok` if no
+/// request with this key has finished. Writes nothing, and doesn't call the AI.
 ///
 /// # Errors
 /// [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't allowed to
@@ -315,7 +315,7 @@ impl<'a> PendingHold<'a> {
             app.store.chats_by_id(caller.user_id(), ids),
             app.ai.renew_keys()
         );
-        let shortage = self.shortage(reserved).await?;
+        let shortage = self.held_or_short(reserved).await?;
         let read = match chats {
             Ok(chats) => own_instructions(app, &self.hold, context).await.map(|own| (chats, own)),
             Err(error) => Err(error.into()),
@@ -331,7 +331,7 @@ impl<'a> PendingHold<'a> {
 
     /// Interprets the outcome of a reserve. Returns `None` if the credits are held, and the
     /// shortage if a smaller hold may be enough for the chat.
-    async fn shortage(
+    async fn held_or_short(
         &self,
         reserved: store::Result<ReserveOutcome>,
     ) -> Result<Option<Shortage>, NoCharge> {
@@ -367,22 +367,28 @@ impl<'a> PendingHold<'a> {
             self.hold.change_amount(amount);
             let store = &self.app.store;
             let reserved = store.reserve(self.caller, &mut self.hold, self.limits, self.now).await;
-            shortage = self.shortage(reserved).await?;
+            shortage = self.held_or_short(reserved).await?;
         }
         let held = self.hold.quote().bound();
         let shortened_to = bound.fit(held);
-        if shortened_to.is_none() || held >= least {
-            return Ok(shortened_to);
+        match shortened_to {
+            Some(_) if held < least => Err(self.return_too_small(least).await.into()),
+            _ => Ok(shortened_to),
         }
-        // The hold can be below `least` only if the first reserve was limited by `max_cost`, before
-        // the prompt was known.
+    }
+
+    /// Returns the held credits, because they don't cover the cheapest answer, which costs `least`.
+    /// Only a first reserve that `max_cost` limited, before the prompt was known, can hold so
+    /// little.
+    async fn return_too_small(&self, least: Credits) -> Error {
+        let held = self.hold.quote().bound();
         let had = Shortage::Balance {
             balance: self.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
             next: self.hold.next_allowance(),
         };
         let error = self.too_little(had, least);
-        Err(refund(self.app, &self.hold, self.limits, Refund::Uncounted, error).await.into())
+        refund(self.app, &self.hold, self.limits, Refund::Uncounted, error).await
     }
 
     /// Returns the amount to reserve after a shortage: enough for the longest answer to the real

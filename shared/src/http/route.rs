@@ -58,7 +58,7 @@ impl BodyLimit {
 }
 
 /// Returns the pattern that matches `path`, with or without a trailing slash. Patterns without
-/// parameters take precedence.
+/// parameters take precedence; among the others, the first that matches.
 pub fn pattern<'p>(
     mut patterns: impl Iterator<Item = &'p str> + Clone,
     path: &str,

@@ -491,6 +491,7 @@ fn limit_reached(account: &Account, hold: &Hold, limits: ChatLimits, now: u64) -
     if account.chats_in(minute(now)) >= limits.per_minute {
         return Some(Refusal::Refuse(Error::TooManyChatsThisMinute(limit)));
     }
+    // Closed ids are removed when they expire. Until then, they fill the account's item.
     if account.closed.len() < MOST_CLOSED {
         return None;
     }

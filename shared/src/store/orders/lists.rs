@@ -5,11 +5,21 @@ use crate::store::orders::Order;
 use crate::store::schema::{ATTENTION, ORDER, PURCHASE, order_pk, pk};
 use crate::store::{Item, Result, Store, from_item, is_id, text};
 
+/// A list of orders.
+#[derive(Clone, Copy)]
+enum OrderList<'s> {
+    /// All orders.
+    All,
+    /// The orders of the buyer with this user id.
+    Buyer(&'s str),
+    /// The orders that need an administrator's attention.
+    Attention,
+}
+
 /// Reads a list of orders page by page, newest first.
 pub struct OrderPages<'s> {
     store: &'s Store,
-    /// The kind of the list's items, and the user id under which the index lists them.
-    list: (&'s str, &'s str),
+    list: OrderList<'s>,
     /// The id of the last order that was read.
     before: Option<String>,
     is_at_end: bool,
@@ -40,7 +50,7 @@ impl Store {
     /// Returns the orders that are older than the order `before`, newest first and at most a
     /// hundred. Also returns whether there may be more.
     pub async fn orders(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
-        self.orders_in((ORDER, ORDER), before).await
+        self.orders_in(OrderList::All, before).await
     }
 
     /// Returns the orders from `since` on, newest first. `since` is in milliseconds since 1970.
@@ -58,17 +68,17 @@ impl Store {
 
     /// Returns all orders that are older than the order `before`.
     pub(super) fn all_orders(&self, before: Option<String>) -> OrderPages<'_> {
-        OrderPages { store: self, list: (ORDER, ORDER), before, is_at_end: false }
+        OrderPages { store: self, list: OrderList::All, before, is_at_end: false }
     }
 
     /// Returns all orders of one buyer.
     pub(super) fn all_purchases<'s>(&'s self, user_id: &'s str) -> OrderPages<'s> {
-        OrderPages { store: self, list: (PURCHASE, user_id), before: None, is_at_end: false }
+        OrderPages { store: self, list: OrderList::Buyer(user_id), before: None, is_at_end: false }
     }
 
     /// Returns all orders that owe credits, are stranded or are disputed.
     pub fn all_orders_to_look_at(&self) -> OrderPages<'_> {
-        OrderPages { store: self, list: (ATTENTION, ATTENTION), before: None, is_at_end: false }
+        OrderPages { store: self, list: OrderList::Attention, before: None, is_at_end: false }
     }
 
     /// Like [`Store::orders`], for one buyer.
@@ -77,19 +87,26 @@ impl Store {
         user_id: &str,
         before: Option<&str>,
     ) -> Result<(Vec<Order>, bool)> {
-        self.orders_in((PURCHASE, user_id), before).await
+        self.orders_in(OrderList::Buyer(user_id), before).await
     }
 
     /// Like [`Store::orders`], for orders that owe credits, are stranded or are disputed.
     pub async fn orders_to_look_at(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
-        self.orders_in((ATTENTION, ATTENTION), before).await
+        self.orders_in(OrderList::Attention, before).await
     }
 
     async fn orders_in(
         &self,
-        (kind, user_id): (&str, &str),
+        list: OrderList<'_>,
         before: Option<&str>,
     ) -> Result<(Vec<Order>, bool)> {
+        // The index lists an item under a kind and a user id. A list of all buyers' orders has its
+        // kind in place of the user id.
+        let (kind, user_id) = match list {
+            OrderList::All => (ORDER, ORDER),
+            OrderList::Buyer(user_id) => (PURCHASE, user_id),
+            OrderList::Attention => (ATTENTION, ATTENTION),
+        };
         let mut before = before.map(str::to_owned);
         loop {
             let (ids, more) = self.ids_of_user(kind, user_id, before.as_deref()).await?;

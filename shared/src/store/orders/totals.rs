@@ -63,14 +63,14 @@ impl Store {
         let (mut unexplained, mut owed) = (Vec::new(), 0);
         for (id, of_rows) in &totals.0 {
             let order = self.order(id).await?;
-            let explains = |order: &Order| {
-                owed += i128::from(order.owed.get());
+            owed += order.as_ref().map_or(0, |order| i128::from(order.owed.get()));
+            let is_explained = order.is_some_and(|order| {
                 let has_target = order.granted.checked_sub(order.owed) == Some(order.target());
                 i128::from(order.granted.get()) == of_rows.granted
                     && i128::from(order.money) == of_rows.money
                     && (has_target || order.stranded.is_some() || is_deleted)
-            };
-            if !order.as_ref().is_some_and(explains) {
+            });
+            if !is_explained {
                 unexplained.push(id.clone());
             }
         }

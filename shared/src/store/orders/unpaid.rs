@@ -28,12 +28,13 @@ const PERIOD: u64 = 28;
 const AT_A_TIME: usize = 10;
 
 /// Returns the first day of the older period that a run on this day inspects. The daily runs take
-/// turns at the periods, starting with the oldest. The number of turns is a power of two, so that
-/// it rarely changes as periods are added.
+/// turns at the periods, starting with the oldest. A run whose turn is at a future period inspects
+/// nothing: the number of turns is a power of two, so that it rarely changes as periods are added.
 fn older_period(today: Day) -> Day {
-    let age = today.number().saturating_sub(FIRST_DAY.number());
-    let turns = (age / PERIOD + 1).next_power_of_two();
-    FIRST_DAY.after(age % turns * PERIOD)
+    let days = today.number().saturating_sub(FIRST_DAY.number());
+    let periods = days / PERIOD + 1;
+    let turn = days % periods.next_power_of_two();
+    FIRST_DAY.after(turn * PERIOD)
 }
 
 impl Order {
