@@ -12,6 +12,7 @@ mod echo;
 mod ending;
 mod failure;
 mod openai;
+mod options;
 mod prompt;
 mod provider;
 mod reading;
@@ -37,8 +38,9 @@ use crate::values::{Model, PriceList, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
-pub use crate::ai::answer_builder::{Listener, Piece};
+pub use crate::ai::answer_builder::{Listener, Piece, ReasoningPiece};
 pub use crate::ai::bound::OF_TURN;
+pub use crate::ai::options::{Effort, Options, Thinking, Verbosity};
 pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};

@@ -158,6 +158,7 @@ impl Charge {
             chat_id,
             message: self.message.text().to_owned(),
             response: answer.text,
+            reasoning: answer.reasoning,
             calls: answer.calls,
             model: answer.model,
             cut: answer.cut,
@@ -309,7 +310,7 @@ impl AnswerStream {
                 Some(first) => first,
                 None => self.pieces.recv().await?,
             };
-            if piece.text.is_empty() && piece.call.is_none() {
+            if piece.is_empty() {
                 continue;
             }
             return Some(match &self.listed {

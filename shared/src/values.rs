@@ -76,7 +76,7 @@ pub use source::Source;
 pub use text::turns_text;
 pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
-pub use turn::{Part, Speaker, ToolCall, Turn};
+pub use turn::{Part, Reasoning, Speaker, ToolCall, Turn};
 pub use usage::{
     CacheCount, CutReason, Estimates, Final, ReportedUsage, Usage, estimate_model_tokens,
 };

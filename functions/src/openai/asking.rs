@@ -2,7 +2,7 @@
 //! answering a retry from the store. A [`Dialect`] reads the request and writes the answer.
 
 use serde::de::DeserializeOwned;
-use shared::ai::{CallPiece, Piece, Prompt};
+use shared::ai::{CallPiece, Piece, Prompt, ReasoningPiece};
 use shared::charge::{
     self, AnswerForm, AnswerStream, BeginOutcome, Charge, ChosenModel, Context, NewChat, RequestKey,
 };
@@ -174,8 +174,20 @@ async fn begin(
     })
 }
 
-/// Returns a stored answer as stream pieces: one for the text, and one for each call.
+/// Returns a stored answer as stream pieces: those of the reasoning, one for the text, and one for
+/// each call.
 fn pieces(chat: &Chat) -> Vec<Piece> {
+    let reasoning = chat.reasoning.iter().flat_map(|part| {
+        let text = Some(part.text.clone()).filter(|text| !text.is_empty());
+        let signature = part.signature.clone();
+        [
+            text.map(ReasoningPiece::Text),
+            signature.map(ReasoningPiece::Signature),
+            part.encrypted.clone().map(ReasoningPiece::Encrypted),
+        ]
+    });
+    let reasoning = reasoning.flatten();
+    let reasoning = reasoning.map(|piece| Piece { reasoning: Some(piece), ..Piece::default() });
     let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
     let text = text.map(|text| Piece { text, ..Piece::default() });
     let calls = chat.calls.iter().enumerate().map(|(index, call)| {
@@ -184,5 +196,5 @@ fn pieces(chat: &Chat) -> Vec<Piece> {
         Piece { call: Some(call), ..Piece::default() }
     });
     let by_model = |piece: Piece| Piece { model: chat.model_name().to_owned(), ..piece };
-    text.into_iter().chain(calls).map(by_model).collect()
+    reasoning.chain(text).chain(calls).map(by_model).collect()
 }

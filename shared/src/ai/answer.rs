@@ -1,12 +1,14 @@
 //! A provider's answer: its text, why it ended, and its token counts.
 
-use crate::values::{CutReason, ToolCall, Usage};
+use crate::values::{CutReason, Reasoning, ToolCall, Usage};
 
 /// A provider's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The text.
     pub text: String,
+    /// The model's reasoning before the answer, up to the answer's maximum length.
+    pub reasoning: Vec<Reasoning>,
     /// The function calls in the answer.
     pub calls: Vec<ToolCall>,
     /// The model that wrote the answer.

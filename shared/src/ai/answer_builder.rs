@@ -10,23 +10,45 @@ use uuid::Uuid;
 use crate::ai::ending::Ending;
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
-use crate::values::{CutReason, Estimates, Final, ReportedUsage, TokenEstimate, ToolCall, Usage};
+use crate::values::{
+    CutReason, Estimates, Final, Reasoning, ReportedUsage, TokenEstimate, ToolCall, Usage,
+};
 
 /// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
 /// it begins. For each picture, the size includes the same number of bytes as the size that
 /// determines the price.
 const LONG_PROMPT: usize = 32_768;
 
-/// A piece of a streamed answer. A piece without text and without a call means that the model has
-/// begun to reason.
+/// A piece of a streamed answer. An empty piece means that the model has begun to reason, or to
+/// answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
     /// The next part of the text.
     pub text: String,
+    /// The next part of the model's reasoning.
+    pub reasoning: Option<ReasoningPiece>,
     /// The next part of a function call.
     pub call: Option<CallPiece>,
     /// The model that writes the answer.
     pub model: String,
+}
+
+/// A piece of a model's reasoning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReasoningPiece {
+    /// The next part of the text.
+    Text(String),
+    /// The signature of the text before it. The next piece begins a new part of the reasoning.
+    Signature(String),
+    /// A whole part of the reasoning, which only the provider can read.
+    Encrypted(String),
+}
+
+impl Piece {
+    /// Returns true if the piece contains nothing of the answer or its reasoning.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.reasoning.is_none() && self.call.is_none()
+    }
 }
 
 /// A channel that receives each piece of an answer immediately.
@@ -35,7 +57,7 @@ pub type Listener = UnboundedSender<Piece>;
 /// An answer's progress. The function that waits for the answer reads it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// True if the listener received any part of the answer.
+    /// True if the listener received any part of the answer. Reasoning isn't a part of the answer.
     delivered: AtomicBool,
     /// True if the provider has ended the answer.
     ended: AtomicBool,
@@ -100,8 +122,16 @@ pub(super) struct AnswerBuilder<'l> {
     received: TokenEstimate,
     /// The estimate at the time of the provider's last report.
     received_at_number: Option<usize>,
-    /// True if the listener was told that the model has begun to reason.
-    has_reasoned: bool,
+    /// The reasoning, up to the limit.
+    reasoning: Vec<Reasoning>,
+    /// True if the last part of the reasoning is complete, so that further text begins a new part.
+    is_reasoned: bool,
+    /// True if some of the reasoning exceeded the limit. Its signature would be invalid.
+    is_reasoning_cut: bool,
+    /// True if the listener was told that the model has begun.
+    has_begun: bool,
+    /// True if the listener received any of the reasoning.
+    has_shown_reasoning: bool,
 }
 
 /// A function call that may not be complete yet.
@@ -166,7 +196,11 @@ impl<'l> AnswerBuilder<'l> {
             usage: ReportedUsage::default(),
             received: TokenEstimate::default(),
             received_at_number: None,
-            has_reasoned: false,
+            reasoning: Vec::new(),
+            is_reasoned: true,
+            is_reasoning_cut: false,
+            has_begun: false,
+            has_shown_reasoning: false,
         }
     }
 
@@ -210,16 +244,68 @@ impl<'l> AnswerBuilder<'l> {
         self.received_at_number == Some(self.received())
     }
 
-    /// Counts a piece of the model's reasoning, and drops its text. With the first piece, the
-    /// listener learns that the model has begun.
-    pub(super) fn count_reasoning(&mut self, piece: &str) {
-        if let Some(listener) = self.listener
-            && !self.has_reasoned
-        {
-            self.has_reasoned = true;
-            let _ = listener.send(Piece { model: self.model.clone(), ..Piece::default() });
+    /// Tells the listener that the model has begun.
+    pub(super) fn begin_reply(&mut self) {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.send(Piece::default());
+        }
+    }
+
+    /// Adds a piece of the model's reasoning. The listener gets all of it. The answer contains the
+    /// beginning, up to the limit.
+    pub(super) fn push_reasoning(&mut self, piece: &str) {
+        self.begin_reply();
+        if piece.is_empty() {
+            return;
         }
         self.received.push(piece);
+        if std::mem::take(&mut self.is_reasoned) {
+            self.reasoning.push(Reasoning::default());
+        }
+        let fits = piece.get(..piece.floor_char_boundary(self.reasoning_room()));
+        let fits = fits.filter(|_| !self.is_reasoning_cut).unwrap_or_default();
+        self.is_reasoning_cut |= fits.len() < piece.len();
+        if let Some(part) = self.reasoning.last_mut() {
+            part.text.push_str(fits);
+        }
+        self.show(ReasoningPiece::Text(piece.to_owned()));
+    }
+
+    /// Adds the signature of the reasoning before it. Some providers sign reasoning without showing
+    /// its text.
+    pub(super) fn sign_reasoning(&mut self, signature: &str) {
+        self.begin_reply();
+        if std::mem::replace(&mut self.is_reasoned, true) {
+            self.reasoning.push(Reasoning::default());
+        }
+        self.is_reasoning_cut |= signature.len() > self.reasoning_room();
+        if let Some(part) = self.reasoning.last_mut().filter(|_| !self.is_reasoning_cut) {
+            part.signature = Some(signature.to_owned());
+        }
+        self.show(ReasoningPiece::Signature(signature.to_owned()));
+    }
+
+    /// Adds a part of the reasoning that only the provider can read.
+    pub(super) fn push_encrypted(&mut self, encrypted: &str) {
+        self.begin_reply();
+        self.is_reasoned = true;
+        self.is_reasoning_cut |= encrypted.len() > self.reasoning_room();
+        if !self.is_reasoning_cut {
+            let encrypted = Some(encrypted.to_owned());
+            self.reasoning.push(Reasoning { encrypted, ..Reasoning::default() });
+        }
+        self.show(ReasoningPiece::Encrypted(encrypted.to_owned()));
+    }
+
+    /// Returns the number of bytes that may still be added to the stored reasoning.
+    fn reasoning_room(&self) -> usize {
+        self.limit.saturating_sub(self.reasoning.iter().map(Reasoning::size).sum())
+    }
+
+    fn show(&mut self, piece: ReasoningPiece) {
+        self.has_shown_reasoning |= self.listener.is_some();
+        self.send(Piece { reasoning: Some(piece), ..Piece::default() });
     }
 
     /// Returns true if there is a listener.
@@ -345,10 +431,14 @@ impl<'l> AnswerBuilder<'l> {
     }
 
     fn deliver(&self, piece: Piece) {
+        self.send(piece);
+        self.progress.delivered.store(self.listener.is_some(), Ordering::Relaxed);
+    }
+
+    fn send(&self, piece: Piece) {
         if let Some(listener) = self.listener {
             // The answer continues even if the listener has disconnected.
             let _ = listener.send(Piece { model: self.model.clone(), ..piece });
-            self.progress.delivered.store(true, Ordering::Relaxed);
         }
     }
 
@@ -364,10 +454,11 @@ impl<'l> AnswerBuilder<'l> {
     /// it. Otherwise the answer is the text that was delivered before the connection was closed.
     ///
     /// A partial answer is charged if any part of it was delivered. Otherwise clients could have
-    /// their answers cut off, or stop them, without paying. In two cases, a stopped answer is
-    /// charged even if nothing was delivered. In the first, the request waits for the whole answer,
-    /// so its client never receives a part early. In the second, the prompt is long, so reading it
-    /// is most of the provider's work.
+    /// their answers cut off, or stop them, without paying. In three cases, a stopped answer is
+    /// charged even if no part of it was delivered. In the first, the listener received reasoning,
+    /// which may contain the answer. In the second, the request waits for the whole answer, so its
+    /// client never receives a part early. In the third, the prompt is long, so reading it is most
+    /// of the provider's work.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
     /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.
@@ -387,7 +478,11 @@ impl<'l> AnswerBuilder<'l> {
             (Close::TimeOver, None) => return Err(self.failed(Failure::TimedOut, prompt)),
             // Use `Length`, because earlier releases also read stored chats, and it is the closest
             // reason that they support.
-            (Close::Stopped, None) if is_delivered || self.pays_when_stopped => (length, true),
+            (Close::Stopped, None)
+                if is_delivered || self.has_shown_reasoning || self.pays_when_stopped =>
+            {
+                (length, true)
+            }
             (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
         };
         let closed = cut.is_some() && self.ended.is_none();
@@ -418,9 +513,9 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_call(index);
         }
         let usage = self.usage(prompt);
-        let Self { text, calls, model, .. } = self;
+        let Self { text, reasoning, calls, model, .. } = self;
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
-        Ok(Answer { text, calls, model, cut, stopped, closed, usage })
+        Ok(Answer { text, reasoning, calls, model, cut, stopped, closed, usage })
     }
 
     /// Returns the failure. If the provider may have done any work, adds the token counts.

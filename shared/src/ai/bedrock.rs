@@ -23,6 +23,8 @@ use aws_sdk_bedrockruntime::types::{
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::ConverseRequest;
@@ -145,9 +147,7 @@ impl Bedrock {
                     let arguments = document::to_json(&call.input).to_string();
                     blocks.push_arguments(number, &arguments, builder)?;
                 }
-                ContentBlock::ReasoningContent(ReasoningContentBlock::ReasoningText(thought)) => {
-                    builder.count_reasoning(&thought.text);
-                }
+                ContentBlock::ReasoningContent(thought) => read_reasoning(thought, builder),
                 _ => {}
             }
         }
@@ -258,11 +258,36 @@ fn read_delta(
         Some(ContentBlockDelta::ToolUse(part)) => {
             blocks.push_arguments(number(block.content_block_index), &part.input, builder)
         }
-        Some(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(thought))) => {
-            builder.count_reasoning(thought);
+        Some(ContentBlockDelta::ReasoningContent(thought)) => {
+            match thought {
+                ReasoningContentBlockDelta::Text(text) => builder.push_reasoning(text),
+                ReasoningContentBlockDelta::Signature(signature) => {
+                    builder.sign_reasoning(signature);
+                }
+                ReasoningContentBlockDelta::RedactedContent(encrypted) => {
+                    builder.push_encrypted(&BASE64_STANDARD.encode(encrypted));
+                }
+                _ => {}
+            }
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Reads a whole block of reasoning. Encrypted reasoning is bytes here, and base64 everywhere else.
+fn read_reasoning(block: &ReasoningContentBlock, builder: &mut AnswerBuilder<'_>) {
+    match block {
+        ReasoningContentBlock::ReasoningText(thought) => {
+            builder.push_reasoning(&thought.text);
+            if let Some(signature) = &thought.signature {
+                builder.sign_reasoning(signature);
+            }
+        }
+        ReasoningContentBlock::RedactedContent(encrypted) => {
+            builder.push_encrypted(&BASE64_STANDARD.encode(encrypted));
+        }
+        _ => {}
     }
 }
 

@@ -4,10 +4,13 @@
 use std::borrow::Cow;
 
 use crate::ai::bound::{OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
+use crate::ai::options::Options;
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::text::bound;
-use crate::values::{Part, Picture, Speaker, TokenEstimate, ToolCall, Turn, estimate_model_tokens};
+use crate::values::{
+    Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn, estimate_model_tokens,
+};
 
 /// How many bytes each picture adds to a prompt's size. Most pictures need about a thousand model
 /// tokens.
@@ -48,6 +51,8 @@ pub struct Prompt {
     pub parallel_calls: Option<bool>,
     /// The format of the answer. `None` for plain text.
     pub format: Option<Format>,
+    /// The parameters that only some providers support.
+    pub options: Options,
     /// True if the first turn is the operator's system prompt or the user's instructions.
     /// [`Ai::answer`](crate::ai::Ai::answer) sets this field.
     pub has_added_turn: bool,
@@ -91,6 +96,10 @@ impl Prompt {
             texts.extend(turn.content.iter().filter_map(Part::as_text));
             for ToolCall { id, name, arguments } in &turn.calls {
                 texts.extend([id.as_str(), name, arguments]);
+            }
+            for Reasoning { text, signature, encrypted } in &turn.reasoning {
+                let hidden = [signature.as_deref(), encrypted.as_deref()];
+                texts.extend(hidden.into_iter().flatten().chain([text.as_str()]));
             }
             texts.extend(turn.answers.as_deref());
         }
@@ -142,8 +151,13 @@ impl Prompt {
                 let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
                 2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments
             });
+            let of_hidden = |text: &Option<String>| text.as_deref().map_or(0, bound);
+            let reasoning = turn.reasoning.iter().map(|part| {
+                OF_TURN + bound(&part.text) + of_hidden(&part.signature) + of_hidden(&part.encrypted)
+            });
             let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
             tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers;
+            tokens += reasoning.sum::<usize>();
         }
         for tool in &self.tools {
             let description = tool.description.as_deref().map_or(0, text_in_json);
@@ -233,6 +247,13 @@ impl Prompt {
             ("tool_choice", self.has_tools()),
             ("parallel_tool_calls", self.parallel_calls.is_some()),
             ("response_format", self.format.is_some()),
+            ("reasoning_effort", self.options.effort.is_some()),
+            ("verbosity", self.options.verbosity.is_some()),
+            ("seed", self.options.seed.is_some()),
+            ("top_k", self.options.top_k.is_some()),
+            ("presence_penalty", self.options.presence_penalty.is_some()),
+            ("frequency_penalty", self.options.frequency_penalty.is_some()),
+            ("logit_bias", !self.options.logit_bias.is_empty()),
         ];
         let named = fields.into_iter().find(|(field, is_sent)| *field == name && *is_sent);
         named.filter(|_| self.given).map(|(field, _)| field)
@@ -270,10 +291,7 @@ impl Prompt {
     }
 
     pub(super) fn pictures(&self) -> impl Iterator<Item = &Picture> {
-        self.turns.iter().flat_map(|turn| &turn.content).filter_map(|part| match part {
-            Part::Picture(picture) => Some(picture),
-            Part::Text(_) => None,
-        })
+        self.turns.iter().flat_map(|turn| &turn.content).filter_map(Part::as_picture)
     }
 
     /// Returns the prompt for a model that doesn't support functions. Earlier calls and their
@@ -288,8 +306,11 @@ impl Prompt {
                 *turn = Turn::new(turn.role, lines.join("\n"));
             }
             if turn.role == Speaker::Tool {
-                let text = format!("The result of the call:\n{}", turn.text());
-                *turn = Turn::new(Speaker::User, text);
+                let text = format!("The result of the call:\n{}", turn.words());
+                let pictures = std::mem::take(&mut turn.content).into_iter();
+                let pictures = pictures.filter(|part| part.as_picture().is_some());
+                let content = [Part::Text(text)].into_iter().chain(pictures).collect();
+                *turn = Turn::of(Speaker::User, content);
             }
         }
         prompt.tools = Vec::new();
@@ -318,7 +339,8 @@ fn bytes_of(turn: &Turn, of_picture: usize) -> usize {
     let of_part = |part: &Part| part.as_text().map_or(of_picture, str::len);
     let content: usize = turn.content.iter().map(of_part).sum();
     let calls: usize = turn.calls.iter().map(ToolCall::size).sum();
-    content + calls + turn.answers.as_ref().map_or(0, String::len)
+    let reasoning: usize = turn.reasoning.iter().map(Reasoning::size).sum();
+    content + calls + reasoning + turn.answers.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
-use crate::values::{CutReason, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
+use crate::values::{CutReason, Invalid, Reasoning, Receipt, Speaker, ToolCall, Turn, Usage};
 
 /// A user's message that was checked and can be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +154,9 @@ pub struct Chat {
     pub message: String,
     /// The text of the answer.
     pub response: String,
+    /// The model's reasoning before the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasoning: Vec<Reasoning>,
     /// The function calls in the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,

@@ -29,9 +29,40 @@ pub struct Turn {
     pub content: Vec<Part>,
     /// The function calls in this turn.
     pub calls: Vec<ToolCall>,
+    /// The model's reasoning before its answer, in order. Empty unless the role is
+    /// [`Speaker::Assistant`].
+    pub reasoning: Vec<Reasoning>,
     /// The id of the function call whose result this turn contains. `None` unless the role is
     /// [`Speaker::Tool`].
     pub answers: Option<String>,
+    /// True if the function call failed, and the turn contains the failure.
+    pub has_failed: bool,
+}
+
+/// A part of a model's reasoning. A client sends it back with the answer that it belongs to,
+/// because some models continue a series of function calls only with their earlier reasoning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reasoning {
+    /// The text that the provider shows, which may be a summary. Empty if the provider shows
+    /// nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The provider's proof that the text is the model's own. `None` if the provider sent none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The reasoning in a form that only the provider can read. `None` if the provider shows the
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<String>,
+}
+
+impl Reasoning {
+    /// Returns an upper bound of its size in the store, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        const FRAME: usize = 40;
+        let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.text.len() + of(&self.signature) + of(&self.encrypted) + FRAME
+    }
 }
 
 /// A part of a turn.
@@ -51,12 +82,32 @@ impl Part {
             Self::Picture(_) => None,
         }
     }
+
+    /// Returns the picture. `None` for a string.
+    pub fn as_picture(&self) -> Option<&Picture> {
+        match self {
+            Self::Picture(picture) => Some(picture),
+            Self::Text(_) => None,
+        }
+    }
 }
 
 impl Turn {
     /// Creates a turn with this text.
     pub fn new(role: Speaker, text: impl Into<String>) -> Self {
-        Self { role, content: vec![Part::Text(text.into())], calls: Vec::new(), answers: None }
+        Self::of(role, vec![Part::Text(text.into())])
+    }
+
+    /// Creates a turn with this content.
+    pub fn of(role: Speaker, content: Vec<Part>) -> Self {
+        Self {
+            role,
+            content,
+            calls: Vec::new(),
+            reasoning: Vec::new(),
+            answers: None,
+            has_failed: false,
+        }
     }
 
     /// Returns the turn as a string, with a note in place of each picture.
@@ -70,6 +121,18 @@ impl Turn {
                     Part::Picture(picture) => picture.to_string(),
                 });
                 Cow::Owned(texts.collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+
+    /// Returns the turn's text without its pictures.
+    pub(crate) fn words(&self) -> Cow<'_, str> {
+        match self.content.as_slice() {
+            [] => Cow::Borrowed(""),
+            [Part::Text(text)] => Cow::Borrowed(text),
+            parts => {
+                let texts: Vec<&str> = parts.iter().filter_map(Part::as_text).collect();
+                Cow::Owned(texts.join("\n"))
             }
         }
     }

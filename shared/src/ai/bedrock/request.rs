@@ -7,16 +7,20 @@ use aws_sdk_bedrockruntime::error::BuildError;
 use aws_sdk_bedrockruntime::types::{
     self, AnyToolChoice, ContentBlock, ConversationRole, ImageBlock, ImageFormat, ImageSource,
     InferenceConfiguration, JsonSchemaDefinition, Message, OutputConfig, OutputFormat,
-    OutputFormatStructure, OutputFormatType, SpecificToolChoice, SystemContentBlock,
-    ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolSpecification,
+    OutputFormatStructure, OutputFormatType, ReasoningContentBlock, ReasoningTextBlock,
+    SpecificToolChoice, SystemContentBlock,
+    ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
+    ToolSpecification,
     ToolUseBlock,
 };
 use aws_smithy_types::{Blob, Document};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::ai::bedrock::document::object;
 use crate::ai::bedrock::reply::AnswerIn;
 use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
-use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
+use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
 
 pub struct ConverseRequest {
     pub system: Vec<SystemContentBlock>,
@@ -141,15 +145,26 @@ impl<'p> Ids<'p> {
 
 fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
-        // Bedrock refuses blank text blocks.
-        let text = Some(turn.text()).filter(|text| !text.trim().is_empty());
-        let text = text.map_or_else(|| "nothing".to_owned(), Cow::into_owned);
-        let result = ToolResultBlock::builder()
-            .tool_use_id(ids.of_result(call))
-            .content(ToolResultContentBlock::Text(text));
+        let mut result = ToolResultBlock::builder().tool_use_id(ids.of_result(call));
+        for picture in turn.content.iter().filter_map(Part::as_picture) {
+            result = result.content(ToolResultContentBlock::Image(image(picture)?));
+        }
+        let text = turn.words();
+        // Bedrock refuses blank text blocks, and results without content.
+        let text = match text.trim().is_empty() {
+            true if result.get_content().is_some() => None,
+            true => Some("nothing".to_owned()),
+            false => Some(text.into_owned()),
+        };
+        if let Some(text) = text {
+            result = result.content(ToolResultContentBlock::Text(text));
+        }
+        if turn.has_failed {
+            result = result.status(ToolResultStatus::Error);
+        }
         return Ok(vec![ContentBlock::ToolResult(result.build()?)]);
     }
-    let mut blocks = Vec::new();
+    let mut blocks = reasoning(&turn.reasoning)?;
     for part in &turn.content {
         match part {
             Part::Text(text) if text.trim().is_empty() => {}
@@ -160,6 +175,26 @@ fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Fa
     for call in &turn.calls {
         let block = ToolUseBlock::builder().tool_use_id(ids.of_call(&call.id)).name(&call.name);
         blocks.push(ContentBlock::ToolUse(block.input(arguments(call)).build()?));
+    }
+    Ok(blocks)
+}
+
+/// Converts the reasoning that a provider has signed or encrypted. Models refuse other reasoning.
+fn reasoning(parts: &[Reasoning]) -> Result<Vec<ContentBlock>, Failure> {
+    let mut blocks = Vec::new();
+    for part in parts {
+        let block = match (&part.signature, &part.encrypted) {
+            (Some(signature), _) => {
+                let text = ReasoningTextBlock::builder().text(&part.text).signature(signature);
+                ReasoningContentBlock::ReasoningText(text.build()?)
+            }
+            (None, Some(encrypted)) => match BASE64_STANDARD.decode(encrypted) {
+                Ok(bytes) => ReasoningContentBlock::RedactedContent(Blob::new(bytes)),
+                Err(_) => continue,
+            },
+            (None, None) => continue,
+        };
+        blocks.push(ContentBlock::ReasoningContent(block));
     }
     Ok(blocks)
 }

@@ -276,11 +276,11 @@ impl ReplyReader {
             .field(&message, "reasoning_content", Json::text)
             .filter(|thought| !thought.is_empty())
             .or_else(|| self.field(&message, "reasoning", Json::text));
-        builder.count_reasoning(thought.as_deref().unwrap_or_default());
+        builder.push_reasoning(thought.as_deref().unwrap_or_default());
         for part in self.field(&message, "content", parts).unwrap_or_default() {
             match part {
                 Part::Text(text) => self.push_text(text, builder)?,
-                Part::Thought(thought) => builder.count_reasoning(&thought),
+                Part::Thought(thought) => builder.push_reasoning(&thought),
             }
         }
         // If the model refuses to answer and the request contains an answer schema, OpenAI sends

@@ -2,12 +2,13 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::ai::{AnswerSchema, Format, JsonSchema, Prompt, Tool, ToolChoice};
-use crate::values::{Part, Speaker, ToolCall, Turn};
+use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
 #[derive(Serialize)]
 pub struct CompletionRequest<'a> {
@@ -36,6 +37,25 @@ pub struct CompletionRequest<'a> {
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verbosity: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    /// An extension of vLLM and Ollama; OpenAI's own API refuses this field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: &'a BTreeMap<String, f64>,
+    /// Sent only to OpenAI itself, because other servers may refuse it, and it doesn't change the
+    /// answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +90,9 @@ struct Message<'a> {
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+    /// The reasoning before an earlier answer, in the field in which most servers send it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
 }
 
 /// A string, or a list of text and picture parts. Some servers accept only strings.
@@ -85,6 +108,13 @@ enum Content<'a> {
 enum ContentPart<'a> {
     Text { text: &'a str },
     ImageUrl { image_url: ImageUrl<'a> },
+}
+
+impl<'a> ContentPart<'a> {
+    fn of_picture(picture: &'a Picture) -> Self {
+        let (url, detail) = (picture.url(), picture.detail());
+        Self::ImageUrl { image_url: ImageUrl { url, detail } }
+    }
 }
 
 #[derive(Serialize)]
@@ -142,7 +172,7 @@ impl<'a> CompletionRequest<'a> {
         let has_tools = !prompt.tools.is_empty();
         Self {
             model,
-            messages: prompt.turns.iter().map(Message::of).collect(),
+            messages: messages(&prompt.turns, is_openai),
             stream,
             stream_options: stream.then_some(StreamOptions { include_usage: true }),
             max_tokens: prompt.max_tokens.filter(|_| !is_openai),
@@ -154,6 +184,14 @@ impl<'a> CompletionRequest<'a> {
             tool_choice: Choice::of(&prompt.tool_choice).filter(|_| has_tools),
             parallel_tool_calls: prompt.parallel_calls.filter(|_| has_tools),
             response_format: prompt.format.as_ref().map(ResponseFormat::of),
+            reasoning_effort: prompt.options.effort.map(Into::into),
+            verbosity: prompt.options.verbosity.map(Into::into),
+            seed: prompt.options.seed,
+            top_k: prompt.options.top_k,
+            presence_penalty: prompt.options.presence_penalty,
+            frequency_penalty: prompt.options.frequency_penalty,
+            logit_bias: &prompt.options.logit_bias,
+            prompt_cache_key: prompt.options.cache_key.as_deref().filter(|_| is_openai),
         }
     }
 }
@@ -171,8 +209,47 @@ impl<'a> ResponseFormat<'a> {
     }
 }
 
+/// Converts the turns. Servers accept pictures only from the user, so a message of the user's with
+/// the pictures follows the results that contain them.
+fn messages(turns: &[Turn], is_openai: bool) -> Vec<Message<'_>> {
+    let mut messages = Vec::new();
+    let mut pictures = Vec::new();
+    for turn in turns {
+        if turn.role != Speaker::Tool {
+            messages.extend(Message::with_pictures(&mut pictures));
+        }
+        messages.push(Message::of(turn, is_openai));
+        if turn.role == Speaker::Tool {
+            pictures.extend(turn.content.iter().filter_map(Part::as_picture));
+        }
+    }
+    messages.extend(Message::with_pictures(&mut pictures));
+    messages
+}
+
+/// The text before the pictures in the results of calls.
+const PICTURES: &str = "The pictures in the results of the calls:";
+
 impl<'a> Message<'a> {
-    fn of(turn: &'a Turn) -> Self {
+    /// Returns a message with these pictures, and removes them from the list. `None` if the list is
+    /// empty.
+    fn with_pictures(pictures: &mut Vec<&'a Picture>) -> Option<Self> {
+        if pictures.is_empty() {
+            return None;
+        }
+        let parts = pictures.drain(..).map(ContentPart::of_picture);
+        let parts = [ContentPart::Text { text: PICTURES }].into_iter().chain(parts).collect();
+        Some(Self {
+            role: "user",
+            content: Some(Content::Parts(parts)),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            reasoning_content: None,
+        })
+    }
+
+    fn of(turn: &'a Turn, is_openai: bool) -> Self {
+        let reasoning: String = turn.reasoning.iter().map(|part| part.text.as_str()).collect();
         Self {
             role: match turn.role {
                 Speaker::System => "system",
@@ -183,22 +260,24 @@ impl<'a> Message<'a> {
             content: Content::of(turn),
             tool_calls: turn.calls.iter().map(Call::of).collect(),
             tool_call_id: turn.answers.as_deref(),
+            // OpenAI's own API refuses this field.
+            reasoning_content: Some(reasoning).filter(|text| !text.is_empty() && !is_openai),
         }
     }
 }
 
 impl<'a> Content<'a> {
     fn of(turn: &'a Turn) -> Option<Self> {
-        if !turn.content.iter().any(|part| matches!(part, Part::Picture(_))) {
-            let text = turn.text();
+        // A result's pictures follow in a message of the user's.
+        if turn.role == Speaker::Tool
+            || !turn.content.iter().any(|part| matches!(part, Part::Picture(_)))
+        {
+            let text = turn.words();
             return (!text.is_empty() || turn.calls.is_empty()).then_some(Self::Text(text));
         }
         let part = |part: &'a Part| match part {
             Part::Text(text) => ContentPart::Text { text },
-            Part::Picture(picture) => {
-                let (url, detail) = (picture.url(), picture.detail());
-                ContentPart::ImageUrl { image_url: ImageUrl { url, detail } }
-            }
+            Part::Picture(picture) => ContentPart::of_picture(picture),
         };
         Some(Self::Parts(turn.content.iter().map(part).collect()))
     }

@@ -140,10 +140,10 @@ fn turn(
         };
         let none = "No message of the assistant before this one makes this call.";
         let answers = errors.check(&field(told_by), answers.ok_or_else(|| none.to_owned()))?;
-        return Some(Turn { role, content: content?, calls: Vec::new(), answers: Some(answers) });
+        return Some(Turn { answers: Some(answers), ..Turn::of(role, content?) });
     }
     open.close(errors);
-    let mut turn = Turn { role, content: content?, calls: Vec::new(), answers: None };
+    let mut turn = Turn::of(role, content?);
     if role == Speaker::Assistant {
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
         let older = function_call.map(|function| function.call(format!("call_{number}")));

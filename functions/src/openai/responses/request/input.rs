@@ -139,7 +139,7 @@ impl History {
                 let answers = errors.check(&of("call_id"), answers)?;
                 let content = errors.check(&of("output"), parts(output, false))?;
                 let role = Speaker::Tool;
-                self.turns.push(Turn { role, content, calls: Vec::new(), answers: Some(answers) });
+                self.turns.push(Turn { answers: Some(answers), ..Turn::of(role, content) });
             }
             "reasoning" => {}
             "item_reference" => {
@@ -169,7 +169,7 @@ impl History {
             return;
         }
         self.open.close(errors);
-        self.turns.push(Turn { role, content, calls: Vec::new(), answers: None });
+        self.turns.push(Turn::of(role, content));
     }
 
     /// Adds a call to the assistant's turn.
