@@ -8,13 +8,14 @@ pub mod responses;
 mod asking;
 mod format;
 mod json;
+mod options;
 mod tools;
 mod turns;
 
 use serde_json::{Value, json};
 use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::clock::Clock;
-use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels};
+use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported};
 use shared::extends;
 use shared::http::{BodyLimit, FailureFormat, Route};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
@@ -44,20 +45,27 @@ pub struct CompletionApp {
     asking: AiApp,
     empty_balance: EmptyBalance,
     unknown_models: UnknownModels,
+    unsupported: Unsupported,
 }
 
 extends!(CompletionApp, asking: AiApp);
 
 impl UsesSettings for CompletionApp {
-    const SETTINGS: &'static [Names] =
-        &[AiConfig::SETTINGS, EmptyBalance::SETTINGS, UnknownModels::SETTINGS];
+    const SETTINGS: &'static [Names] = &[
+        AiConfig::SETTINGS,
+        EmptyBalance::SETTINGS,
+        UnknownModels::SETTINGS,
+        Unsupported::SETTINGS,
+    ];
 }
 
 impl HandlerState for CompletionApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let empty_balance = EmptyBalance::read(settings)?;
         let unknown_models = UnknownModels::read(settings)?;
-        Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance, unknown_models })
+        let unsupported = Unsupported::read(settings)?;
+        let asking = AiApp::start(settings, clock).await?;
+        Ok(Self { asking, empty_balance, unknown_models, unsupported })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::aws::{self, ServiceUrl};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
-pub use choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels};
+pub use choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels, Unsupported};
 pub use client_statuses::ClientStatuses;
 pub use payments::StripeConfig;
 pub use secret::Secret;
@@ -175,6 +175,19 @@ impl UnknownModels {
     /// Returns an error for any other value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         settings.choice(rows::UNKNOWN_MODELS)
+    }
+}
+
+impl Unsupported {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::UNSUPPORTED.name];
+
+    /// Reads `UNSUPPORTED`: `refuse` or `ignore`.
+    ///
+    /// # Errors
+    /// Returns an error for any other value.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        settings.choice(rows::UNSUPPORTED)
     }
 }
 
@@ -410,7 +423,7 @@ mod tests {
 
     /// Returns the error from the only reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 11] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 12] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
@@ -420,6 +433,7 @@ mod tests {
             |settings| ChatAccess::read(settings).err(),
             |settings| EmptyBalance::read(settings).err(),
             |settings| UnknownModels::read(settings).err(),
+            |settings| Unsupported::read(settings).err(),
             |settings| currency(settings).err(),
             |settings| settings.signing_secret().err().filter(|error| error.0 != NO_SECRET),
         ];

@@ -6,7 +6,7 @@ use shared::ai::{CallPiece, Piece, Prompt, ReasoningPiece};
 use shared::charge::{
     self, AnswerForm, AnswerStream, BeginOutcome, Charge, ChosenModel, Context, NewChat, RequestKey,
 };
-use shared::config::EmptyBalance;
+use shared::config::{EmptyBalance, Unsupported};
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
@@ -154,8 +154,9 @@ async fn begin(
     caller: &Credential,
     key: Option<&Key>,
     form: AnswerForm,
-    Asked { model, message, prompt, .. }: Asked,
+    Asked { model, message, mut prompt, .. }: Asked,
 ) -> Result<BeginOutcome> {
+    prompt.options.lenient |= app.unsupported == Unsupported::Ignore;
     // A retry of a finished request gets the stored answer, even if the model has since been
     // removed or supports fewer features.
     let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;

@@ -4,9 +4,12 @@
 //! In: an API key or an access token, and `messages`. The history shows the user's last message.
 //! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
-//! `response_format`, and the older `functions` and `function_call`. `model` chooses a model from
-//! the price list; without a list, the operator's settings determine the model. `n` above 1 and
-//! `audio` are refused. Other fields are ignored; for example, `logprobs` is null in every answer.
+//! `response_format`, `reasoning_effort`, `verbosity`, `seed`, `top_k`, `presence_penalty`,
+//! `frequency_penalty`, `logit_bias`, and the older `functions` and `function_call`. If the model's
+//! provider lacks a parameter that changes the answer, the request is refused. `model` chooses a
+//! model from the price list; without a list, the operator's settings determine the model. `n` above
+//! 1, `audio` and `web_search_options` are refused. Other fields are ignored; for example,
+//! `logprobs` is null in every answer.
 //! Out: a completion, or its chunks. A completion that calls functions ends with the calls: the
 //! client runs the functions, and sends the results with its next request. The request costs the
 //! price of a message for every 64 KB of its prompt, rounded up. A request gets the completion that
@@ -41,8 +44,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
-                   `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
-                   `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
+                   `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `reasoning_effort`, `verbosity`, `seed`, `top_k`, `presence_penalty`, `frequency_penalty`, `logit_bias`, `functions` and \
+                   `function_call` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. `n` above 1, `audio` and `web_search_options` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
                    and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
     security(("api_key" = []), ("access_token" = [])),

@@ -4,7 +4,9 @@
 //! In: an API key or an access token, and `input`, which is a string, or a list of messages,
 //! function calls and their results. The history shows the user's last message. These fields take
 //! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
-//! `tool_choice`, `parallel_tool_calls` and `text.format`. The response repeats `metadata` and
+//! `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `text.format` and `text.verbosity`. If
+//! the model's provider lacks a parameter that changes the answer, the request is refused. The
+//! response repeats `metadata` and
 //! `user`. `model` chooses a model from the price list; without a list, the operator's settings
 //! determine the model. Responses aren't stored for later requests, as if `store` were false.
 //! Therefore `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools
@@ -43,7 +45,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
-                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take effect. No response is stored for later requests: \
+                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `text.format` and `text.verbosity` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. No response is stored for later requests: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \

@@ -47,6 +47,22 @@ pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     (is_any_object && prompt.offers_calls()).then_some(Refusal::Format)
 }
 
+/// Returns true unless it is known that this Bedrock model doesn't have the parameter with this name
+/// in OpenAI's API.
+pub fn supports(model: &str, parameter: &str) -> bool {
+    match parameter {
+        "reasoning_effort" => is_by(model, "anthropic") || is_by(model, "openai"),
+        "top_k" => is_by(model, "anthropic"),
+        _ => false,
+    }
+}
+
+/// Returns true if a model's id names this maker. The id of an inference profile begins with a
+/// region, as in `us.openai.gpt-oss-120b-1:0`.
+fn is_by(model: &str, maker: &str) -> bool {
+    model.split('.').take(2).any(|part| part == maker)
+}
+
 pub struct Bedrock {
     client: Client,
     open: Operation<(), (), Infallible>,
@@ -86,13 +102,13 @@ impl Bedrock {
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let asked = ConverseRequest::of(prompt)?;
+        let asked = ConverseRequest::of(prompt, model)?;
         let has_format = asked.output.is_some();
         match self.ask(model, prompt, asked, builder).await {
             Err(
                 refusal
                 @ (Failure::Refused(Refusal::Format | Refusal::Schema) | Failure::Denied(_)),
-            ) if has_format => match ConverseRequest::by_function(prompt)? {
+            ) if has_format => match ConverseRequest::by_function(prompt, model)? {
                 Some(asked) => self.ask(model, prompt, asked, builder).await,
                 None => Err(refusal),
             },
@@ -121,7 +137,7 @@ impl Bedrock {
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let ConverseRequest { system, messages, inference, tools, output, answer } = asked;
+        let ConverseRequest { system, messages, inference, more, tools, output, answer } = asked;
         let asked = self
             .client
             .converse()
@@ -129,7 +145,8 @@ impl Bedrock {
             .set_system(Some(system))
             .set_messages(Some(messages))
             .set_tool_config(tools)
-            .set_output_config(output);
+            .set_output_config(output)
+            .set_additional_model_request_fields(more);
         let reply = asked
             .inference_config(inference)
             .send()
@@ -168,7 +185,7 @@ impl Bedrock {
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let ConverseRequest { system, messages, inference, tools, output, answer } = asked;
+        let ConverseRequest { system, messages, inference, more, tools, output, answer } = asked;
         let asked = self
             .client
             .converse_stream()
@@ -176,7 +193,8 @@ impl Bedrock {
             .set_system(Some(system))
             .set_messages(Some(messages))
             .set_tool_config(tools)
-            .set_output_config(output);
+            .set_output_config(output)
+            .set_additional_model_request_fields(more);
         let reply = asked
             .inference_config(inference)
             .send()
@@ -329,8 +347,7 @@ fn ending(reason: &StopReason) -> Ending {
 /// in OpenAI's API ([pi#8752](https://github.com/earendil-works/pi/issues/8752)).
 fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
     let count = |number: i32| u64::try_from(number).ok();
-    // The id of an inference profile begins with a region, as in `us.openai.gpt-oss-120b-1:0`.
-    let is_openai = model.starts_with("openai.") || model.contains(".openai.");
+    let is_openai = is_by(model, "openai");
     ReportedUsage {
         prompt: count(counted.input_tokens),
         cached: counted.cache_read_input_tokens.and_then(count),
@@ -348,12 +365,16 @@ const SENTENCE: usize = 500;
 
 /// The Bedrock fields that error messages mention. Each is paired with the corresponding field in
 /// OpenAI's API.
-const FIELDS: [(&str, &str); 5] = [
+const FIELDS: [(&str, &str); 9] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
     ("inferenceConfig.topP", "top_p"),
     ("inferenceConfig.stopSequences", "stop"),
     ("outputConfig", "response_format"),
+    ("output_config", "reasoning_effort"),
+    ("reasoning_effort", "reasoning_effort"),
+    ("thinking", "reasoning_effort"),
+    ("top_k", "top_k"),
 ];
 
 /// Converts an error. Keeps only the error's code or kind, because its message may contain the

@@ -73,6 +73,15 @@ impl OpenAi {
         })
     }
 
+    /// Returns true unless it is known that the server doesn't have this parameter.
+    pub fn supports(&self, parameter: &str) -> bool {
+        match parameter {
+            "web_search_options" => false,
+            "top_k" => !self.is_openai,
+            _ => true,
+        }
+    }
+
     /// Opens a connection for the next request. The server's reply is ignored. If the server can't
     /// be reached, the next request reports the failure.
     pub async fn open(&self) {

@@ -247,16 +247,9 @@ impl Prompt {
             ("tool_choice", self.has_tools()),
             ("parallel_tool_calls", self.parallel_calls.is_some()),
             ("response_format", self.format.is_some()),
-            ("reasoning_effort", self.options.effort.is_some()),
-            ("verbosity", self.options.verbosity.is_some()),
-            ("seed", self.options.seed.is_some()),
-            ("top_k", self.options.top_k.is_some()),
-            ("presence_penalty", self.options.presence_penalty.is_some()),
-            ("frequency_penalty", self.options.frequency_penalty.is_some()),
-            ("logit_bias", !self.options.logit_bias.is_empty()),
         ];
-        let named = fields.into_iter().find(|(field, is_sent)| *field == name && *is_sent);
-        named.filter(|_| self.given).map(|(field, _)| field)
+        let sent = fields.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field));
+        sent.chain(self.options.given()).find(|field| self.given && *field == name)
     }
 
     /// Returns the message to answer.

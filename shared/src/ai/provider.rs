@@ -70,15 +70,57 @@ impl Provider {
         match self.wire.as_ref() {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
             Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
-            Wire::Bedrock(_) => bedrock::refuses(prompt),
-            _ => None,
+            Wire::Bedrock(_) => bedrock::refuses(prompt).or_else(|| self.refused_option(prompt)),
+            _ => self.refused_option(prompt),
+        }
+    }
+
+    /// Returns a parameter that this provider doesn't support, unless it may be left out.
+    fn refused_option(&self, prompt: &Prompt) -> Option<Refusal> {
+        if prompt.options.lenient {
+            return None;
+        }
+        prompt.options.given().find(|name| !self.supports(name)).map(Refusal::Field)
+    }
+
+    /// Returns true unless it is known that this provider's model doesn't have the parameter with
+    /// this name in OpenAI's API.
+    fn supports(&self, name: &str) -> bool {
+        match self.wire.as_ref() {
+            // These providers don't have a model whose answers a parameter could change.
+            Wire::Echo | Wire::Scripted => name != "web_search_options",
+            Wire::OpenAi(server) => server.supports(name),
+            Wire::Bedrock(_) => bedrock::supports(&self.model, name),
         }
     }
 
     /// Calls the provider for an answer. If the model refuses a limit of one function call per
     /// answer, the call is repeated without the limit. If the model doesn't support functions, and
-    /// the answer doesn't have to call one, the call is repeated without functions.
+    /// the answer doesn't have to call one, the call is repeated without functions. If parameters
+    /// may be left out, it is repeated without each parameter that the model refuses.
     pub(super) async fn answer(
+        &self,
+        prompt: &Prompt,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        if !prompt.options.lenient {
+            return self.ask_with_fewer_features(prompt, builder).await;
+        }
+        let mut prompt = prompt.clone();
+        let unsupported: Vec<_> =
+            prompt.options.given().filter(|name| !self.supports(name)).collect();
+        for name in unsupported {
+            prompt.options.remove(name);
+        }
+        loop {
+            match self.ask_with_fewer_features(&prompt, builder).await {
+                Err(Failure::Refused(Refusal::Field(name))) if prompt.options.remove(name) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn ask_with_fewer_features(
         &self,
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,

@@ -32,6 +32,16 @@ pub enum UnknownModels {
     Refuse,
 }
 
+/// What happens to a parameter of a request under `/v1` that changes the answer and that the model's
+/// provider doesn't support.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The request is refused.
+    Refuse,
+    /// The parameter is ignored.
+    Ignore,
+}
+
 /// Whether payments use real money. Stripe keeps the payments of both modes apart
 /// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a
 /// deployment accepts only the keys and events of one mode.

@@ -7,7 +7,7 @@
 
 use tracing::Level;
 
-use super::choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels};
+use super::choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels, Unsupported};
 use super::setting::{
     Choice, Group, Number, Setting, Text, as_by_default, by_reply, expression, fixed, local_only,
     parameter,
@@ -239,6 +239,18 @@ settings! {
             .docs("what happens on `/v1` if the price list lacks the `model` of a request \
                 ([names](prices.md#names)): the list's first model that the API key may use \
                 answers (`default`), or the request gets 404 `model_not_found` (`refuse`)");
+
+        UNSUPPORTED: Choice<Unsupported> = Choice::new(
+            "refuse",
+            &["refuse", "ignore"],
+            &[Unsupported::Refuse, Unsupported::Ignore],
+        ) =>
+            parameter("Unsupported", "Whether requests under /v1 are refused if the model's \
+                provider lacks one of their parameters, such as seed, or the parameter is ignored")
+            .docs("what happens on `/v1` to a parameter that changes the answer and that the \
+                model's provider lacks ([which \
+                provider has what](../use/clients.md#parameters)): the request is refused with a \
+                400 that names the parameter (`refuse`), or the parameter is ignored (`ignore`)");
 
         MESSAGE_LIMIT: Number = Number::new(8000, 1, 32_000) =>
             parameter("MessageLimit", "The maximum length of a message, in characters")

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
-use shared::ai::Prompt;
+use shared::ai::{Effort, Options, Prompt, Verbosity};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
@@ -18,6 +18,9 @@ use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::asking::Asked;
 use crate::openai::json::{at_most, text_or_list};
+use crate::openai::options::{
+    BIAS, BIASES, CACHE_KEY, LogitBias, PENALTY, Sampling, cache_key, effort, one_of, verbosity,
+};
 use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
@@ -67,6 +70,36 @@ pub(super) struct Body {
     response_format: Option<ResponseFormat>,
     #[schema(value_type = Option<Value>)]
     audio: Option<IgnoredAny>,
+    /// How much the model reasons: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
+    /// Which of these words a model knows depends on its provider.
+    #[schema(examples("low"))]
+    reasoning_effort: Option<String>,
+    /// The same as `reasoning_effort`, in OpenRouter's form.
+    reasoning: Option<ReasoningOptions>,
+    /// How long the answer is: `low`, `medium` or `high`.
+    #[schema(examples("low"))]
+    verbosity: Option<String>,
+    /// Requests with the same seed get similar answers.
+    seed: Option<i64>,
+    /// How many of the most likely tokens are considered at each step. 0 sets no limit.
+    top_k: Option<u32>,
+    /// From -2 to 2: by how much tokens that are already in the text become less likely.
+    presence_penalty: Option<f64>,
+    /// From -2 to 2: by how much tokens become less likely each time they occur.
+    frequency_penalty: Option<f64>,
+    /// From -100 to 100: by how much tokens become more likely, by the tokens' ids.
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    logit_bias: Option<LogitBias>,
+    /// Refused, because searches cost money that no price covers.
+    #[schema(value_type = Option<Value>)]
+    web_search_options: Option<IgnoredAny>,
+    /// The name under which the provider caches the beginning of the prompt.
+    prompt_cache_key: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct ReasoningOptions {
+    effort: Option<String>,
 }
 
 fn read_messages<'de, D: Deserializer<'de>>(
@@ -104,6 +137,17 @@ pub(super) fn limits() -> Value {
             "tools": { "maxItems": TOOLS },
             "functions": { "maxItems": TOOLS },
             "audio": { "type": ["object", "null"], "enum": [null] },
+            "reasoning_effort": one_of::<Effort>(),
+            "reasoning": { "properties": { "effort": one_of::<Effort>() } },
+            "verbosity": one_of::<Verbosity>(),
+            "presence_penalty": { "minimum": -PENALTY, "maximum": PENALTY },
+            "frequency_penalty": { "minimum": -PENALTY, "maximum": PENALTY },
+            "logit_bias": {
+                "maxProperties": BIASES.0,
+                "propertyNames": { "maxLength": BIASES.1 },
+                "additionalProperties": { "minimum": -BIAS, "maximum": BIAS },
+            },
+            "prompt_cache_key": { "maxLength": CACHE_KEY },
         },
     })
 }
@@ -164,6 +208,23 @@ impl Body {
         if stop.len() > STOPS.0 {
             errors.note("stop", format!("Send at most {} texts that end an answer.", STOPS.0));
         }
+        let sampling = Sampling {
+            seed: self.seed,
+            top_k: self.top_k,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: self.logit_bias,
+        };
+        let of_router = self.reasoning.and_then(|reasoning| reasoning.effort);
+        let of_router = effort("reasoning.effort", of_router.as_deref(), &mut errors);
+        let effort = effort("reasoning_effort", self.reasoning_effort.as_deref(), &mut errors);
+        let options = Options {
+            effort: effort.or(of_router),
+            verbosity: verbosity("verbosity", self.verbosity.as_deref(), &mut errors),
+            web_search: self.web_search_options.is_some(),
+            cache_key: cache_key(self.prompt_cache_key, &mut errors),
+            ..sampling.read(&mut errors)
+        };
         let tools = self.tools.unwrap_or_default();
         let tools = match self.functions.filter(|functions| !functions.is_empty()) {
             Some(_) if !tools.is_empty() => {
@@ -191,6 +252,7 @@ impl Body {
                     // The older form can represent only one call.
                     parallel_calls: if is_older { Some(false) } else { self.parallel_tool_calls },
                     format,
+                    options,
                     given: true,
                     ..Prompt::default()
                 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::ai::{AnswerSchema, Format, JsonSchema, Tool};
+use shared::ai::{AnswerSchema, Effort, Format, JsonSchema, Tool, Verbosity};
 use shared::values::{Chat, CutReason};
 use utoipa::ToSchema;
 
@@ -20,6 +20,8 @@ pub(super) struct RepeatedFields {
     pub(super) parallel_tool_calls: bool,
     pub(super) temperature: Option<f64>,
     pub(super) format: Option<Format>,
+    pub(super) effort: Option<Effort>,
+    pub(super) verbosity: Option<Verbosity>,
     pub(super) tool_choice: Choice,
     pub(super) tools: Vec<Tool>,
     pub(super) top_p: Option<f64>,
@@ -63,7 +65,7 @@ pub(super) struct Response<'a> {
     /// Always `disabled`: a prompt that is too long is refused.
     #[schema(pattern = "^disabled$", examples("disabled"))]
     truncation: &'static str,
-    /// The model's reasoning options, which the operator's settings determine.
+    /// The model's reasoning options.
     reasoning: Reasoning,
     /// The format of the answer.
     text: TextOptions<'a>,
@@ -161,9 +163,9 @@ struct OutputTokens {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseReasoning)]
 struct Reasoning {
-    /// Always null.
-    #[schema(schema_with = null)]
-    effort: (),
+    /// The value of this field in the request.
+    #[schema(required, examples("low"))]
+    effort: Option<&'static str>,
     /// Always null.
     #[schema(schema_with = null)]
     summary: (),
@@ -174,6 +176,9 @@ struct Reasoning {
 struct TextOptions<'a> {
     /// The value of this field in the request; by default `text`.
     format: TextFormat<'a>,
+    /// The value of this field in the request; by default `medium`.
+    #[schema(pattern = "^(low|medium|high)$", examples("medium"))]
+    verbosity: &'static str,
 }
 
 /// The format of an answer. A `json_schema` format includes the schema.
@@ -251,8 +256,11 @@ impl<'a> Response<'a> {
             store: false,
             previous_response_id: (),
             truncation: "disabled",
-            reasoning: Reasoning { effort: (), summary: () },
-            text: TextOptions { format: TextFormat::of(repeated.format.as_ref()) },
+            reasoning: Reasoning { effort: repeated.effort.map(Into::into), summary: () },
+            text: TextOptions {
+                format: TextFormat::of(repeated.format.as_ref()),
+                verbosity: repeated.verbosity.unwrap_or(Verbosity::Medium).into(),
+            },
             instructions: repeated.instructions.as_deref(),
             max_output_tokens: repeated.max_output_tokens,
             metadata: &repeated.metadata,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use shared::Result;
-use shared::ai::Prompt;
+use shared::ai::{Effort, Options, Prompt, Verbosity};
 use shared::error::FieldErrors;
 use shared::values::{Speaker, Turn};
 use utoipa::ToSchema;
@@ -20,6 +20,7 @@ use self::text::Text;
 use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
 use crate::openai::asking::Asked;
+use crate::openai::options::{CACHE_KEY, cache_key, effort as effort_of, one_of};
 use crate::openai::tools::{TOOLS, Tools, functions_or_null};
 use crate::openai::turns::asked;
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
@@ -64,6 +65,10 @@ pub(super) struct Body {
     metadata: Option<Metadata>,
     /// A string that the response repeats.
     user: Option<String>,
+    /// How much the model reasons.
+    reasoning: Option<ReasoningOptions>,
+    /// The name under which the provider caches the beginning of the prompt.
+    prompt_cache_key: Option<String>,
     background: Option<bool>,
     #[schema(value_type = Option<Value>)]
     conversation: Option<IgnoredAny>,
@@ -71,6 +76,15 @@ pub(super) struct Body {
     previous_response_id: Option<IgnoredAny>,
     #[schema(value_type = Option<Value>)]
     prompt: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ResponseReasoningOptions)]
+struct ReasoningOptions {
+    /// `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Which of these words a model
+    /// knows depends on its provider.
+    #[schema(examples("low"))]
+    effort: Option<String>,
 }
 
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
@@ -89,6 +103,9 @@ pub(super) fn limits() -> Value {
             "tools": { "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
+            "reasoning": { "properties": { "effort": one_of::<Effort>() } },
+            "text": { "properties": { "verbosity": one_of::<Verbosity>() } },
+            "prompt_cache_key": { "maxLength": CACHE_KEY },
             "background": { "not": { "const": true } },
             "conversation": { "type": ["object", "null"], "enum": [null] },
             "previous_response_id": { "type": ["string", "null"], "enum": [null] },
@@ -129,7 +146,17 @@ impl Body {
         if self.user.as_ref().is_some_and(|user| user.chars().count() > USER) {
             errors.note("user", format!("This must have at most {USER} characters."));
         }
-        let format = self.text.and_then(|text| text.format(&mut errors));
+        let (format, verbosity) = match self.text {
+            Some(text) => text.read(&mut errors),
+            None => (None, None),
+        };
+        let effort = self.reasoning.and_then(|reasoning| reasoning.effort);
+        let options = Options {
+            effort: effort_of("reasoning.effort", effort.as_deref(), &mut errors),
+            verbosity,
+            cache_key: cache_key(self.prompt_cache_key, &mut errors),
+            ..Options::default()
+        };
         let offered = tools::offered(self.tools.unwrap_or_default(), &mut errors);
         let choice = self.tool_choice.unwrap_or_default();
         let wish = Some(choice.wish());
@@ -152,6 +179,8 @@ impl Body {
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
             temperature,
             format: format.clone(),
+            effort: options.effort,
+            verbosity,
             tool_choice: choice,
             tools: tools.tools.clone(),
             top_p,
@@ -166,6 +195,7 @@ impl Body {
             tool_choice: tools.choice,
             parallel_calls: self.parallel_tool_calls,
             format,
+            options,
             given: true,
             ..Prompt::default()
         };

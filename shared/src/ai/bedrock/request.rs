@@ -18,14 +18,19 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::ai::bedrock::document::object;
+use crate::ai::bedrock::is_by;
 use crate::ai::bedrock::reply::AnswerIn;
-use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
+use crate::ai::{
+    AnswerSchema, Effort, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
+};
 use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
 
 pub struct ConverseRequest {
     pub system: Vec<SystemContentBlock>,
     pub messages: Vec<Message>,
     pub inference: InferenceConfiguration,
+    /// The parameters in the model's own form.
+    pub more: Option<Document>,
     pub tools: Option<ToolConfiguration>,
     pub output: Option<OutputConfig>,
     /// The part of the reply that will contain the answer.
@@ -46,23 +51,24 @@ impl ConverseRequest {
     /// Creates a request for this prompt. Converse can't forbid function calls, and refuses a
     /// conversation with earlier calls unless functions are declared. Therefore, if the prompt
     /// forbids calls, its functions are dropped, and earlier calls are converted to text.
-    pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
+    pub fn of(prompt: &Prompt, model: &str) -> Result<Self, Failure> {
         if prompt.has_tools() && !prompt.offers_calls() {
-            return Self::of(&prompt.without_tools());
+            return Self::of(&prompt.without_tools(), model);
         }
         if let (Some(Format::JsonObject), Some(asked)) =
-            (&prompt.format, Self::by_function(prompt)?)
+            (&prompt.format, Self::by_function(prompt, model)?)
         {
             return Ok(asked);
         }
         let (system, messages) = split(&prompt.turns)?;
-        let (inference, tools, output) = (inference(prompt), tools(prompt)?, output(prompt)?);
-        Ok(Self { system, messages, inference, tools, output, answer: AnswerIn::Blocks })
+        let (inference, more) = (inference(prompt, model), model_parameters(prompt, model));
+        let (tools, output) = (tools(prompt)?, output(prompt)?);
+        Ok(Self { system, messages, inference, more, tools, output, answer: AnswerIn::Blocks })
     }
 
     /// Creates a request in which the model answers by calling a function. Returns `None` if the
     /// answer is plain text or may call other functions.
-    pub fn by_function(prompt: &Prompt) -> Result<Option<Self>, Failure> {
+    pub fn by_function(prompt: &Prompt, model: &str) -> Result<Option<Self>, Failure> {
         let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
             return Ok(None);
         };
@@ -78,7 +84,7 @@ impl ConverseRequest {
             .tools(specification(name, Some(description), schema)?)
             .tool_choice(required_function(name)?);
         let prompt = Prompt { format: None, ..prompt.without_tools() };
-        Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt)? }))
+        Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt, model)? }))
     }
 }
 
@@ -308,11 +314,74 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
 /// The schema keywords that may describe something other than an object.
 const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
 
-fn inference(prompt: &Prompt) -> InferenceConfiguration {
+/// Returns the parameters that Converse passes to the model unchanged, in the form of the model's
+/// maker: [Anthropic](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html),
+/// or [OpenAI](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-openai.html).
+fn model_parameters(prompt: &Prompt, model: &str) -> Option<Document> {
+    let options = &prompt.options;
+    let mut fields = Fields::new();
+    if is_by(model, "openai") {
+        let effort = options.effort.map(<&str>::from);
+        fields.extend(effort.map(|effort| ("reasoning_effort".into(), effort.into())));
+    } else if is_by(model, "anthropic") {
+        fields.extend(thinking(prompt).map(|thinking| ("thinking".into(), thinking)));
+        let effort = match options.effort {
+            None | Some(Effort::None) => None,
+            Some(Effort::Minimal) => Some(Effort::Low),
+            effort => effort,
+        };
+        let effort = effort.map(<&str>::from);
+        fields.extend(effort.map(|effort| {
+            ("output_config".into(), object_of([("effort", Document::from(effort))]))
+        }));
+        let top_k = options.top_k.filter(|_| !reasons(prompt));
+        fields.extend(top_k.map(|most| ("top_k".into(), u64::from(most).into())));
+    }
+    (!fields.is_empty()).then_some(Document::Object(fields))
+}
+
+/// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
+const LEAST_BUDGET: u32 = 1024;
+
+/// Returns whether one of Anthropic's models reasons, in its own form. An effort without further
+/// words lets the model decide.
+fn thinking(prompt: &Prompt) -> Option<Document> {
+    let kind = |kind: &str| object_of([("type", kind.into())]);
+    match (prompt.options.thinking, prompt.options.effort) {
+        // The budget is part of the answer's maximum length.
+        (Some(Thinking::Enabled { budget }), _)
+            if budget < LEAST_BUDGET || prompt.max_tokens.is_some_and(|most| most <= budget) =>
+        {
+            None
+        }
+        (Some(Thinking::Enabled { budget }), _) => Some(object_of([
+            ("type", "enabled".into()),
+            ("budget_tokens", u64::from(budget).into()),
+        ])),
+        (Some(Thinking::Disabled), _) | (None, Some(Effort::None)) => Some(kind("disabled")),
+        (Some(Thinking::Adaptive), _) | (None, Some(_)) => Some(kind("adaptive")),
+        (None, None) => None,
+    }
+}
+
+/// Returns true if one of Anthropic's models is asked to reason. It then refuses to sample in any
+/// other way than its default.
+fn reasons(prompt: &Prompt) -> bool {
+    let kind = thinking(prompt);
+    let kind = kind.as_ref().and_then(Document::as_object).and_then(|fields| fields.get("type"));
+    kind.and_then(Document::as_string).is_some_and(|kind| kind != "disabled")
+}
+
+fn object_of<const N: usize>(fields: [(&str, Document); N]) -> Document {
+    Document::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn inference(prompt: &Prompt, model: &str) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
     // Bedrock accepts temperatures up to 1, whereas other providers accept temperatures up to 2.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
+    let temperature = temperature.filter(|_| !is_by(model, "anthropic") || !reasons(prompt));
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
     inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()

@@ -2,16 +2,20 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::ai::Format;
+use shared::ai::{Format, Verbosity};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use crate::openai::format::NamedSchema;
+use crate::openai::options::verbosity;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseText)]
 pub(super) struct Text {
     format: Option<TextFormat>,
+    /// How long the answer is: `low`, `medium` or `high`.
+    #[schema(examples("low"))]
+    verbosity: Option<String>,
 }
 
 /// `text`, `json_object`, or a JSON Schema that the answer conforms to.
@@ -31,9 +35,17 @@ struct TextFormat {
 }
 
 impl Text {
-    /// Returns the format. `None` means plain text.
-    pub(super) fn format(self, errors: &mut FieldErrors) -> Option<Format> {
-        let TextFormat { kind, name, description, schema, strict } = self.format?;
+    /// Returns the format, where `None` means plain text, and the length that the answer should
+    /// have.
+    pub(super) fn read(self, errors: &mut FieldErrors) -> (Option<Format>, Option<Verbosity>) {
+        let verbosity = verbosity("text.verbosity", self.verbosity.as_deref(), errors);
+        (self.format.and_then(|format| format.read(errors)), verbosity)
+    }
+}
+
+impl TextFormat {
+    fn read(self, errors: &mut FieldErrors) -> Option<Format> {
+        let Self { kind, name, description, schema, strict } = self;
         match kind.as_str() {
             "text" => None,
             "json_object" => Some(Format::JsonObject),
