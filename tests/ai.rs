@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod converse;
 pub mod endings;
+pub mod parameters;
 pub mod pictures;
 pub mod prompts;
 pub mod providers;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Value, json};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
 use shared::ai::{Effort, Options, Verbosity};
 use shared::error::FieldErrors;
 use shared::values::Invalid;
@@ -28,11 +28,7 @@ pub(crate) fn one_of<T: VariantArray + Into<&'static str> + Copy>() -> Value {
 }
 
 /// Reads a model's effort to reason. `field` is the field's name in the request.
-pub(crate) fn effort(
-    field: &str,
-    word: Option<&str>,
-    errors: &mut FieldErrors,
-) -> Option<Effort> {
+pub(crate) fn effort(field: &str, word: Option<&str>, errors: &mut FieldErrors) -> Option<Effort> {
     let parse = |word: &str| {
         word.parse().map_err(|_| "This must be none, minimal, low, medium, high, xhigh or max.")
     };
@@ -83,7 +79,8 @@ impl Sampling {
         let frequency_penalty = penalty("frequency_penalty", self.frequency_penalty);
         let logit_bias = self.logit_bias.map(|LogitBias(biases)| biases).unwrap_or_default();
         if logit_bias.values().any(|bias| !(-BIAS..=BIAS).contains(bias)) {
-            errors.note("logit_bias", format!("Each bias must be a number from -{BIAS} to {BIAS}."));
+            errors
+                .note("logit_bias", format!("Each bias must be a number from -{BIAS} to {BIAS}."));
         }
         Options {
             seed: self.seed,
