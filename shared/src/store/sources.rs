@@ -8,8 +8,7 @@ use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
 use crate::values::{Entry, Source};
 
 /// A source that has granted credits. The account's id isn't stored in the `user_id` attribute,
-/// because all items in the index over this attribute are erased with the account, and sources must
-/// be kept.
+/// because every item that has this attribute is erased with the account, but sources must be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
@@ -18,7 +17,7 @@ pub(in crate::store) struct StoredSource {
     pub(in crate::store) account: String,
     /// The id of the grant's ledger entry.
     pub(in crate::store) row: String,
-    /// The credits that were granted.
+    /// How many credits were granted.
     pub(in crate::store) amount: i64,
 }
 

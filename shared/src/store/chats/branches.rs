@@ -20,7 +20,7 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// How many additional runs of a conversation are read for a chat at most. Another run is read
+/// The maximum number of additional runs that are read for one chat. An additional run is read
 /// whenever the branch leads to a chat outside the runs that were already read. Chats that aren't
 /// reached within this limit aren't part of the prompt.
 const MORE_RUNS: usize = 8;

@@ -17,8 +17,8 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// How long the figures of a day can still change after its end, in milliseconds. Neither a chat
-/// nor an index update takes this long.
+/// How long a day's figures can still change after the day has ended, in milliseconds. Neither a
+/// chat nor an index update takes this long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are computed at a time.
@@ -107,12 +107,12 @@ impl Daily for Figures {
 }
 
 impl Store {
-    /// Returns the figures of `days` days from `first`. Computes and stores closed days that
-    /// weren't computed before.
+    /// Returns the figures for each of `days` days, starting with `first`. Computes and stores the
+    /// closed days that weren't stored before.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the computation isn't complete at `until`. Completed days are
-    /// stored, so the next call continues.
+    /// stored, so the next call continues from there.
     pub async fn figures(
         &self,
         first: Day,
@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// Combines a day's rows with `add`, separately for each of these partitions of the `trail`
-    /// index. Reads only the `attributes` of each row.
+    /// index. Reads only the given `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,
@@ -173,7 +173,8 @@ impl Store {
         self.count_rows_named(day, places, attributes, &[], add).await
     }
 
-    /// Like [`Store::count_rows`], with placeholders for attribute names that DynamoDB reserves.
+    /// Like [`Store::count_rows`], but accepts placeholders for attribute names that DynamoDB
+    /// reserves.
     pub(in crate::store) async fn count_rows_named<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,

@@ -1,5 +1,5 @@
-//! The users who spent the most, by day. Like the figures, this list is computed from the ledger
-//! and stored for each closed day.
+//! The users who spent the most, by day. Like the daily figures, this list is computed from the
+//! ledger and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -92,12 +92,13 @@ impl Daily for Spenders {
 }
 
 impl Store {
-    /// Returns the users who spent the most on `days` days from `first`, largest sum first.
-    /// Computes and stores closed days that weren't computed before.
+    /// Returns the users who spent the most over `days` days, starting with `first`. The user with
+    /// the largest total comes first. Computes and stores the closed days that weren't stored
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the computation isn't
-    /// complete at `until`. Completed days are stored, so the next call continues.
+    /// complete at `until`. Completed days are stored, so the next call continues from there.
     pub async fn spenders(
         &self,
         first: Day,

@@ -25,7 +25,7 @@ pub struct Order {
     pub tokens: Credits,
     /// The price in the currency's smallest unit.
     pub price: u64,
-    /// The currency, in three capital letters.
+    /// The currency, as three uppercase letters.
     pub currency: String,
     /// When the pack was ordered, in milliseconds since 1970.
     pub time: u64,
@@ -35,7 +35,7 @@ pub struct Order {
     /// The facts about the payment.
     #[serde(flatten)]
     pub facts: PaymentFacts,
-    /// The credits that the buyer has received, minus those that were taken back.
+    /// The credits that the buyer has received, minus the credits that were taken back.
     #[serde(rename = "given")]
     pub granted: Credits,
     /// The sum of the money in the order's ledger rows, in the currency's smallest unit.

@@ -54,7 +54,7 @@ impl Order {
         if amount == 0 && money == 0 {
             return None;
         }
-        // The entry isn't listed among administrators' acts, because it results from the buyer's
+        // The entry isn't listed among administrators' actions, because it results from the buyer's
         // payment.
         let entry = Entry::new(
             &self.account,
@@ -198,5 +198,6 @@ impl Store {
     }
 }
 
-/// The logged cause if all attempts at a step failed because other writes changed the order.
+/// The cause that is logged if all attempts at a step failed because other writes changed the
+/// order.
 pub(super) const CONTENDED: &str = "an order kept changing while facts were merged into it";
