@@ -16,14 +16,14 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// DynamoDB didn't confirm the write in time, so it may or may not have been applied. Contains
-    /// the cause, for the log.
+    /// the cause, which is meant for the log.
     Unavailable(String),
     /// DynamoDB has refused the call because a table, an index or a partition has exceeded its
     /// capacity. Nothing was written, unless an earlier attempt was applied and its reply was lost.
-    /// Contains the cause, for the log.
+    /// Contains the cause, which is meant for the log.
     Throttled(String),
     /// DynamoDB rejected the call permanently, or a stored item can't be read. Contains the cause,
-    /// for the log.
+    /// which is meant for the log.
     Internal(String),
     /// The account doesn't accept the credential, or was deleted. Which failure the client receives
     /// depends on the endpoint.

@@ -167,8 +167,8 @@ impl Store {
         Ok(used)
     }
 
-    /// Returns the accounts with these usernames, by username. `names` are key forms. Includes
-    /// deleted accounts.
+    /// Returns the accounts with these usernames, keyed by username. `names` are key forms.
+    /// Includes deleted accounts.
     pub async fn accounts_with_names(
         &self,
         names: impl Iterator<Item = &str>,
@@ -184,8 +184,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns the ids of the accounts that claim these addresses, by address. `addresses` are key
-    /// forms.
+    /// Returns the ids of the accounts that claim these addresses, keyed by address. `addresses`
+    /// are key forms.
     pub async fn claimants(
         &self,
         addresses: impl Iterator<Item = &str>,

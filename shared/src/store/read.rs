@@ -137,7 +137,7 @@ impl Store {
         self.parts_of_items(table, wanted, None).await
     }
 
-    /// Like [`Store::items`], but reads only these attributes.
+    /// Like [`Store::items`], but reads only the given attributes.
     pub(in crate::store) async fn parts_of_items(
         &self,
         table: &str,

@@ -117,7 +117,7 @@ pub(in crate::store) fn purchase_pk(order: &str) -> String {
     format!("{PURCHASE}{order}")
 }
 
-/// The pk of the item that lists this order as in need of attention.
+/// The pk of the item that lists this order as needing attention.
 pub(in crate::store) fn attention_pk(order: &str) -> String {
     format!("{ATTENTION}{order}")
 }

@@ -69,7 +69,7 @@ impl Store {
         Ok(stored.as_ref() == Some(source))
     }
 
-    /// Returns true if the ledger contains the source's entry, with its account and amount.
+    /// Returns true if the ledger contains the source's entry with the same account and amount.
     pub(in crate::store) async fn has_entry_of(&self, source: &StoredSource) -> Result<bool> {
         let key = entry_key(&source.account, &source.row);
         let entry: Option<Entry> = self.get(&self.tables.ledger, key).await?;

@@ -69,7 +69,7 @@ pub struct DataPeriod {
 }
 
 impl DataPeriod {
-    /// Returns the period of data that isn't imported.
+    /// Returns the period that can contain data other than imported data.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }
@@ -80,7 +80,7 @@ impl DataPeriod {
     }
 }
 
-/// A range of days that includes both ends. `None` leaves an end open.
+/// An inclusive range of days. `None` leaves that end open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The first day.

@@ -144,9 +144,9 @@ impl Store {
     /// Verifies the e-mail address to which the link was sent, and makes it the account's address.
     /// If another account claimed the address without verifying it, that account loses the address.
     /// If two accounts verify the same address at the same time, only one of them succeeds. The
-    /// first verification of an address requires a session of the account or a new password, and
-    /// invalidates all other sessions, API keys and links of the account. Later verifications
-    /// change neither the password nor any sessions, API keys or links.
+    /// first verification of an address requires either one of the account's sessions or a new
+    /// password, and invalidates all of the account's other sessions, API keys and links. Later
+    /// verifications change neither the password nor any sessions, API keys or links.
     ///
     /// # Errors
     /// [`Error::InvalidLink`] if the link was already used or the account's address was changed

@@ -1,5 +1,5 @@
-//! Deletion of accounts. One transaction ends an account. Its data, which may be large, is erased
-//! later by background runs.
+//! Account deletion. One transaction ends an account. Its data, which may be large, is erased later
+//! by background runs.
 //!
 //! The transaction turns the account into a tombstone, which isn't shown in any list of users. The
 //! sparse `erasing` index lists tombstones, sorted by the time of their next inspection.
@@ -152,7 +152,7 @@ impl Store {
         self.send(&end).await.map(drop)
     }
 
-    /// Turns the account into a tombstone. Callers add a condition, which can use the value `:id`.
+    /// Turns the account into a tombstone. Callers add a condition, which can use the `:id` value.
     fn tombstone(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,

@@ -1,4 +1,4 @@
-//! Creating accounts.
+//! Account creation.
 
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ impl NewAccount {
         }
     }
 
-    /// Builds the account, with a new id.
+    /// Builds the account with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         self.open_as(clock.id(), nonce(Uuid::new_v4().as_bytes()))
     }

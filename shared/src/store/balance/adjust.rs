@@ -22,8 +22,8 @@ pub struct Adjustment {
     entry: Entry,
     /// The caller, who must be an administrator when the transaction is applied.
     by: Option<AccessToken>,
-    /// Records that the transaction creates and that must not exist yet, such as the idempotency
-    /// key's record.
+    /// The records that the transaction creates, such as the idempotency key's record. They must
+    /// not exist yet.
     records: Vec<Record>,
     /// Additional writes in the transaction, set by [`Adjustment::using`].
     uses: Vec<(Write, Error)>,

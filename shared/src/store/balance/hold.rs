@@ -1,4 +1,4 @@
-//! A hold, from the reserve to the settlement.
+//! Holds: credits that are reserved for a chat until it is settled or released.
 
 use uuid::Uuid;
 
@@ -26,13 +26,13 @@ pub struct Hold {
     pub(super) rid: String,
     pub(super) quote: Quote,
     pub(super) held: StoredHold,
-    /// The id of the API key with which the chat was sent.
+    /// The id of the API key that was used to send the chat.
     pub(super) key_id: Option<String>,
     /// The limit of this API key.
     pub(super) limit: Option<KeyLimit>,
     pub(super) balance_after: Credits,
-    /// The account's granted credits. `None` if its owner can't be notified of a low balance, or
-    /// doesn't need to be.
+    /// The account's granted credits. `None` if the account's owner can't be notified of a low
+    /// balance, or doesn't need to be.
     pub(super) granted_without_alert: Option<Credits>,
     /// The account's next allowance.
     next_allowance: Option<NextAllowance>,
@@ -175,8 +175,8 @@ impl Hold {
         self.free_work
     }
 
-    /// Returns the account's free work for this chat's kind of caller, on the day that contains the
-    /// Unix time `now`.
+    /// Returns the account's free work on the day that contains the Unix time `now`, for the kind
+    /// of caller that sent the chat.
     pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
         FreeWork::at(now, self.limit.is_some())
     }

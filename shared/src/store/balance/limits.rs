@@ -31,10 +31,11 @@ const EARNS_ONE_OF: u32 = 4;
 /// The limits on a caller's chats, and the account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// How many of the account's chats may be waiting for the AI before the caller can't begin
-    /// another.
+    /// How many of the account's chats may be waiting for the AI at a time. Once this number is
+    /// reached, the caller can't begin another chat.
     pub parallel: u32,
-    /// How many of the account's chats may begin in a minute before the caller can't begin another.
+    /// How many of the account's chats may begin in one minute. Once this number is reached, the
+    /// caller can't begin another chat in that minute.
     pub per_minute: u32,
     /// How many of the account's chats, across all its callers, may wait for the AI at a time.
     pub parallel_of_account: u32,

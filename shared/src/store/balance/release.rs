@@ -104,7 +104,7 @@ impl Store {
     }
 }
 
-/// Returns the account's expired holds, by hold id.
+/// Returns the account's expired holds, keyed by hold id.
 pub(super) fn expired_holds(account: &Account, now: u64) -> BTreeMap<String, StoredHold> {
     let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
     expired.map(|(rid, held)| (rid.clone(), held.clone())).collect()

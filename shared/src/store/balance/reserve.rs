@@ -87,7 +87,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// Returns the shortage of this hold. If both the balance and the API key's limit are too low,
+    /// Returns the shortage for this hold. If both the balance and the API key's limit are too low,
     /// reports the balance.
     fn of(hold: &Hold, account: &Account, limits: ChatLimits, now: u64) -> Option<Self> {
         if account.tokens < hold.held.cost {
@@ -319,7 +319,7 @@ impl Store {
         self.send(&begin).await.map(drop)
     }
 
-    /// An update of the hold's account, with the account's id as the `:id` value.
+    /// An update of the hold's account that can use the account's id as the `:id` value.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])

@@ -24,7 +24,7 @@ impl Store {
     }
 
     /// Like [`Store::forget_free_work`], but on behalf of an administrator, and records the action.
-    /// Returns the account without these counts. Doesn't write anything if the account has no
+    /// Returns the account without the removed counts. Doesn't write anything if the account has no
     /// counts.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Conversations, stored in the Chats table beside their chats: titles, the order by last use,
-//! pins, and deletion.
+//! Conversations, stored in the Chats table next to their chats: titles, sorting by last use, pins,
+//! and deletion.
 //!
 //! A conversation's sort key in the table is `c#<id>`. The `by_conversation` index, whose reads are
 //! strongly consistent, contains these sort keys:
@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// Returns the ids of the conversation's chats that are older than the chat `before`, newest
-    /// first and at most `count`. Also returns whether there are more.
+    /// first (at most `count`). Also returns whether there are more.
     pub async fn thread(
         &self,
         user_id: &str,
@@ -222,7 +222,8 @@ impl Store {
     }
 
     /// Erases the chats of a deleted conversation, and then the conversation itself. Returns
-    /// `false` if the erasure isn't complete at `until`; the next call continues. Idempotent.
+    /// `false` if the erasure isn't complete at `until`; the next call continues from there.
+    /// Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,

@@ -1,5 +1,5 @@
-//! Chats in the Chats table: reading and deleting them. The `balance` module stores chats when it
-//! settles them.
+//! Reads and deletes chats in the Chats table. The `balance` module stores chats when it settles
+//! them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -59,7 +59,8 @@ impl Store {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// Returns the messages of at most 100 of the user's chats, by chat id. Skips deleted chats.
+    /// Returns the messages of at most 100 of the user's chats, keyed by chat id. Skips deleted
+    /// chats.
     pub async fn messages<'a>(
         &self,
         user_id: &str,

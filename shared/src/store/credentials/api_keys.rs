@@ -253,7 +253,7 @@ impl Store {
         }
     }
 
-    /// Deletes API keys of a user on behalf of an administrator: the key with the id `only`, or all
+    /// Deletes a user's API keys on behalf of an administrator: the key with the id `only`, or all
     /// keys if `only` is `None`. Deleted keys are invalid from then on. Returns the number of
     /// deleted keys. Doesn't write anything if the user has no keys. Idempotent.
     ///
@@ -331,7 +331,7 @@ impl Store {
         }
     }
 
-    /// An update of the caller's account, with the `:none` and `:one` values.
+    /// An update of the caller's account that can use the `:none` and `:one` values.
     fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
         self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
     }
@@ -352,7 +352,7 @@ impl Store {
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// Returns the names of at most 100 of the user's API keys, by id. Skips revoked keys.
+    /// Returns the names of at most 100 of the user's API keys, keyed by id. Skips revoked keys.
     pub async fn names_of_keys<'a>(
         &self,
         user_id: &str,

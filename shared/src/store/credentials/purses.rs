@@ -7,7 +7,7 @@ use crate::clock::{month, previous_month};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
 
-/// How many credits each purse should contain, by purse name.
+/// How many credits each purse should contain, keyed by purse name.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Purses(HashMap<String, i128>);
 

@@ -122,8 +122,8 @@ impl Store {
         }
     }
 
-    /// Returns the user's entries that are older than the entry `before`, newest first and at most
-    /// `count`. Also returns whether there may be more. The page may be shorter than `count`,
+    /// Returns the user's entries that are older than the entry `before`, newest first (at most
+    /// `count`). Also returns whether there may be more. The page may be shorter than `count`,
     /// because DynamoDB also stops at 1 MB.
     pub async fn entries(
         &self,

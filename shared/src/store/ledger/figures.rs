@@ -38,7 +38,8 @@ pub struct Figures {
     pub granted: i64,
     /// The tokens that were spent on messages.
     pub spent: i64,
-    /// The money that was paid for packs, minus refunds, by currency and in its smallest unit.
+    /// The money that was paid for packs, minus refunds, by currency. Each amount is in the
+    /// currency's smallest unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(required = false)]
     pub revenue: BTreeMap<String, i64>,
@@ -161,8 +162,8 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Combines a day's rows with `add`, separately for each of these partitions of the `trail`
-    /// index. Reads only the given `attributes` of each row.
+    /// Combines a day's rows with `add`, separately for each of the given `trail` index partitions.
+    /// Reads only the given `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,

@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// An update of an account, with the condition [`UNCHANGED`].
+    /// An update of an account, made under the [`UNCHANGED`] condition.
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
             .condition(UNCHANGED)

@@ -86,7 +86,8 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
-    /// Returns these accounts (at most 100), by id. Skips deleted accounts. Strongly consistent.
+    /// Returns these accounts (at most 100), keyed by id. Skips deleted accounts. Strongly
+    /// consistent.
     pub async fn accounts_listed(
         &self,
         users: &[ListedAccount],
@@ -282,7 +283,7 @@ impl Store {
         Ok(shown)
     }
 
-    /// Returns the items in the Users table with these pks, by pk. Skips deleted items.
+    /// Returns the items in the Users table that have these pks, keyed by pk. Skips deleted items.
     pub(in crate::store) async fn users_with_keys(
         &self,
         keys: BTreeSet<String>,
@@ -355,7 +356,7 @@ impl Store {
         found.into_iter().next().map(from_item).transpose()
     }
 
-    /// Returns the usernames of these accounts, by id. Skips deleted accounts.
+    /// Returns the usernames of these accounts, keyed by id. Skips deleted accounts.
     pub async fn usernames(
         &self,
         ids: impl IntoIterator<Item = &str>,

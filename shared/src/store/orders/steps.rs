@@ -13,7 +13,7 @@ use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, s,
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
-    /// Returns the order after these facts are merged and all credits that can be moved are moved.
+    /// Returns the order after merging these facts and moving all credits that can be moved.
     /// `account` is the buyer's account, or `None` if it was deleted.
     fn with_facts(&self, facts: &PaymentFacts, account: Option<&Account>) -> Self {
         let facts = self.facts.clone().merged(facts);

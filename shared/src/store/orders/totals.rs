@@ -9,7 +9,7 @@ use crate::store::orders::Order;
 use crate::store::{Result, Store, StoreError, from_item};
 use crate::values::{Account, Entry, Payment, PaymentFacts};
 
-/// The totals of an account's orders, by order.
+/// The totals of an account's orders, keyed by order id.
 #[derive(Default)]
 pub(in crate::store) struct OrderTotals(BTreeMap<String, Totals>);
 

@@ -39,7 +39,7 @@ const KNOWN: usize = 20;
 /// few guesses at each.
 const FEW: usize = 3;
 
-/// A log-in in progress, with the counts that include it.
+/// A log-in attempt in progress, and the counts that include it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
@@ -85,9 +85,9 @@ impl Attempt {
         }
     }
 
-    /// Creates an attempt to confirm the current password, for a client with an access token of
-    /// this session. Each session has a separate count of such attempts, so neither log-ins nor a
-    /// thief with another session's access token can use it up.
+    /// Creates an attempt to confirm the current password, for a client that has one of this
+    /// session's access tokens. Each session has a separate count of such attempts, so neither
+    /// log-ins nor a thief with another session's access token can use it up.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -357,8 +357,8 @@ impl Store {
         try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
     }
 
-    /// Resets the counts of attempts to confirm the current password, for all sessions of the
-    /// account.
+    /// Resets the counts of attempts to confirm the current password, across all of the account's
+    /// sessions.
     pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
         let sessions = self.open_sessions(account, now).await?;
         let keys = sessions.iter().map(|session| owner_attempts_pk(&account.id, session.id()));

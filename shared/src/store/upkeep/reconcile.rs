@@ -27,7 +27,7 @@ const SKEW: u64 = 60;
 pub struct ReconcileReport {
     /// How many accounts were reconciled.
     pub accounts: usize,
-    /// A sentence for each repair.
+    /// One sentence for each repair.
     pub repairs: Vec<String>,
 }
 
@@ -40,12 +40,12 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
 /// The items in the Tokens table that [`Store::reconcile`] needs.
 #[derive(Default)]
 struct RestoredTokens {
-    /// All API keys, by user.
+    /// All API keys, grouped by user.
     keys: HashMap<String, Vec<StoredApiKey>>,
     /// All sources of named grants.
     sources: Vec<StoredSource>,
     vouchers: RestoredVouchers,
-    /// All orders, by buyer.
+    /// All orders, grouped by buyer.
     orders: HashMap<String, Vec<Order>>,
 }
 

@@ -13,7 +13,7 @@ use crate::values::limit::{DAY, HOUR};
 /// How many times a write to a count is attempted while other log-ins keep changing the count.
 const TURNS: u32 = 5;
 
-/// How many minutes a day has.
+/// How many minutes there are in a day.
 const MINUTES: u32 = 1440;
 
 /// The pace at which attempts are admitted. The first attempts are admitted immediately, and
@@ -78,7 +78,7 @@ pub(super) struct Count {
     /// The id of the latest attempt that was admitted after a pause.
     #[serde(default)]
     pub(super) latest: String,
-    /// The Unix time from which another attempt is admitted once the free attempts are used up.
+    /// The Unix time at which the next attempt is admitted once the free attempts are used up.
     #[serde(default)]
     pub(super) opens_at: u64,
     /// The Unix time at which the count is reset, unless another attempt is counted before then.
