@@ -40,7 +40,7 @@ const CLOSED: u64 = 60;
 /// to 4 KB.
 const OUTDATED: usize = 60;
 
-/// Returns the account's outdated closed ids, up to the number that one write removes.
+/// Returns the account's outdated closed ids, but no more than one write removes.
 fn outdated(account: &Account, now: u64) -> Vec<String> {
     account
         .closed

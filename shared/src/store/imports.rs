@@ -103,8 +103,8 @@ impl Store {
             return Ok(());
         };
         let counted = self.count_hashes().await?;
-        // The stored numbers were expected before the import began. Some accounts may have been
-        // refused since then.
+        // The stored numbers are the ones that were expected before the import began. Some accounts
+        // may have been refused since then.
         seen.accounts = counted.accounts;
         for hashes in &mut seen.hashes {
             hashes.imported = counted.of(&hashes.kind);

@@ -1,4 +1,4 @@
-//! The periods of allowances.
+//! Allowance periods.
 
 use crate::clock::Day;
 use crate::error::NextAllowance;

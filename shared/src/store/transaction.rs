@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Like [`Store::transact`], but returns [`StoreError::Throttled`] without a retry, for callers
-    /// that can send a smaller transaction.
+    /// that can send a smaller transaction instead.
     pub(in crate::store) async fn transact_unless_throttled(
         &self,
         writes: Vec<Write>,

@@ -150,7 +150,7 @@ impl Hold {
     }
 
     /// Adds the price of work that no user pays for. The settle or the release adds it to the
-    /// account's free work of the day.
+    /// account's free work for the day.
     pub fn add_free_work(&mut self, credits: Credits) {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }

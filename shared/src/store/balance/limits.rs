@@ -49,7 +49,7 @@ pub struct ChatLimits {
     pub allowances: Allowances,
 }
 
-/// Whether a refund counts towards the limit per minute.
+/// Whether a refund counts towards the per-minute limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
     /// The chat was refused before the AI was called, because the credits don't cover an answer.

@@ -70,7 +70,7 @@ pub enum Shortage {
     Balance {
         /// The balance.
         balance: Credits,
-        /// The credits that are held for other chats of the account.
+        /// The credits that are held for the account's other chats.
         held: Credits,
         /// The account's next allowance. `None` if its role has no allowance.
         next: Option<NextAllowance>,

@@ -77,8 +77,8 @@ impl ChatSearchPage<'_> {
 impl Store {
     /// Returns at most `count` chats that the filter accepts, totaling about `size` bytes. Also
     /// returns where the next page begins. Searches the chats of `user`, or of all users if `user`
-    /// is `None`, newest first from `start`. The search reads a bounded number of chats, so a page
-    /// may be short or empty; the next page continues where this page ended.
+    /// is `None`, newest first, starting at `start`. The search reads a bounded number of chats, so
+    /// a page may be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,

@@ -265,7 +265,7 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// An update of the caller's account, made under the [`CALLER`] condition.
+    /// An update of the caller's account, with [`CALLER`] as its condition.
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
             .condition(CALLER)

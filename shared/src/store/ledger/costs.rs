@@ -59,7 +59,7 @@ impl CostFigures {
     }
 }
 
-/// Identifies the chats to which figures belong: the chats with one model or by one user, in one
+/// Identifies the chats that the figures cover: the chats with one model or by one user, in one
 /// currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CostKey {
@@ -80,7 +80,7 @@ pub struct CostLine {
     pub figures: CostFigures,
 }
 
-/// The figures of one day or several days.
+/// The figures for one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
     /// The figures for each model, sorted by spent credits, largest amount first.

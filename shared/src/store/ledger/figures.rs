@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 4;
 /// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// The statistics of one day or several days.
+/// The statistics for one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The number of accounts that were registered.

@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// An update of an account, made under the [`UNCHANGED`] condition.
+    /// An update of an account, with [`UNCHANGED`] as its condition.
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
             .condition(UNCHANGED)

@@ -20,7 +20,7 @@ const BATCHES: usize = 3;
 pub struct UserFilter {
     /// Accepts only accounts with this role.
     pub role: Option<Role>,
-    /// `true` accepts only active accounts, and `false` only deactivated accounts.
+    /// `true` accepts only active accounts, and `false` accepts only deactivated accounts.
     pub active: Option<bool>,
     /// Accepts only accounts with at least this balance.
     pub least_balance: Option<u64>,

@@ -12,8 +12,8 @@ use crate::values::{Account, Pack, PaymentFacts, Stranded, credits_for};
 pub struct Order {
     /// `order:<id>`, where the id is a UUIDv7.
     pub(super) pk: String,
-    /// The partition of all orders in the `by_user` index. An order isn't in its buyer's partition,
-    /// because it isn't erased with the account.
+    /// The partition that contains all orders in the `by_user` index. An order isn't in its buyer's
+    /// partition, because it isn't erased with the account.
     pub(super) user_id: String,
     /// The id of the buyer's account.
     pub account: String,

@@ -431,7 +431,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Compares a ledger entry with the item of its source.
+    /// Compares a ledger entry with its source's item.
     async fn check_source(&self, entry: &Entry) -> Result<Option<Difference>> {
         let Some(source) = StoredSource::of(entry) else { return Ok(None) };
         let is_stored = self.is_stored(&source).await?;
@@ -461,7 +461,7 @@ impl Store {
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Returns the demands whose row is missing from the ledger, in the same order. Strongly
+    /// Returns the demands whose rows are missing from the ledger, in the same order. Strongly
     /// consistent.
     async fn unmet<'d>(&self, demands: Vec<&'d Demand>) -> Result<Vec<&'d Demand>> {
         let batches: Vec<Vec<&'d Demand>> =

@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of a table, strongly consistent. Also returns where the next page begins.
+    /// Returns a page of a table, with strong consistency. Also returns where the next page begins.
     pub(in crate::store) async fn page(
         &self,
         table: &str,
