@@ -51,7 +51,7 @@ impl Store {
         Ok(record.map_or(StopOutcome::Unknown, |record| StopOutcome::Settled(record.result_id)))
     }
 
-    /// Returns true if the user has stopped the chat of this hold.
+    /// Returns true if the user has stopped this hold's chat.
     pub async fn is_stopped(&self, hold: &Hold) -> Result<bool> {
         let account = self.account_at(&hold.account).await?;
         let held = account.as_ref().and_then(|account| account.reservations.get(&hold.rid));

@@ -23,9 +23,9 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Like [`Store::forget_free_work`], but on behalf of an administrator, and records the action.
-    /// Returns the account without the removed counts. Doesn't write anything if the account has no
-    /// counts.
+    /// Like [`Store::forget_free_work`], but does so on behalf of an administrator, and records the
+    /// action. Returns the account without the removed counts. Doesn't write anything if the
+    /// account has no counts.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].

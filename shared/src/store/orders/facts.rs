@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Records that a payment belongs to an order, unless the payment already belongs to another
-    /// order. Returns the facts about the payment that were kept.
+    /// order. Returns the facts that were kept for the payment.
     async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
         let claim = Write::update(
             &self.tables.tokens,
