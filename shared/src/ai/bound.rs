@@ -19,7 +19,8 @@ pub const OF_TURN: usize = 16;
 /// How many model tokens are added around the name and description of a function or schema.
 pub(super) const OF_TOOL: usize = 160;
 
-/// By how many bytes servers indent each JSON level. Llama's template uses four spaces.
+/// How many bytes of indentation servers add for each JSON level. Llama's template uses four
+/// spaces.
 const INDENT: usize = 4;
 
 /// The longest form of a number in JSON, in bytes: Python writes `1e15` as `1000000000000000.0`.

@@ -76,7 +76,7 @@ impl Prompt {
         self.bytes(PRICED_PICTURE)
     }
 
-    /// Estimates the number of model tokens if the provider doesn't report it.
+    /// Estimates the number of model tokens, in case the provider doesn't report it.
     pub(super) fn estimated_tokens(&self) -> usize {
         let mut estimate = TokenEstimate::default();
         self.texts().into_iter().for_each(|text| estimate.push(text));

@@ -69,8 +69,8 @@ pub async fn administrator<T>(
 }
 
 /// Requires the account's current password in addition to a valid access token. The number of
-/// attempts is limited as for log-ins. The attempts are counted per session, so that a thief with a
-/// stolen access token can't block the owner's log-ins or other sessions.
+/// attempts is limited in the same way as for log-ins. The attempts are counted per session, so
+/// that a thief with a stolen access token can't block the owner's log-ins or other sessions.
 ///
 /// # Errors
 /// Returns [`Error::WrongPassword`], [`Error::TooManyConfirmations`] or [`Error::TooManyAttempts`].

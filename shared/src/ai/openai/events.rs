@@ -19,8 +19,8 @@ pub struct Event {
     pub data: String,
 }
 
-/// Reads events from pieces of a stream, wherever they are split. The stream must not begin with a
-/// byte order mark.
+/// Reads events from pieces of a stream, no matter where the stream is split. The stream must not
+/// begin with a byte order mark.
 #[derive(Debug, Default)]
 pub struct EventReader {
     /// The beginning of the current line.
