@@ -18,12 +18,12 @@ use crate::{App, Credits, Error, Request, Result, http};
 /// How much of a function's time is reserved for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long a lease outlasts its function's time limit, in seconds. In this time, the function's
-/// last write may still arrive at the store.
+/// How long a lease outlasts its function's time limit, in seconds. During this time, the
+/// function's last write may still arrive at the store.
 const LEASE_AFTER: u64 = 30;
 
-/// The `Retry-After` header's value, in seconds, if a retry arrives while the first request is
-/// still running.
+/// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
+/// request is still running.
 const COME_AGAIN: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
@@ -267,7 +267,7 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     }
 }
 
-/// A hold that may still be too small for its chat, with the data that is needed to reserve again.
+/// A hold that may still be too small for its chat, with the data needed to reserve credits again.
 struct PendingHold<'a> {
     app: &'a AiApp,
     caller: &'a Credential,
@@ -349,8 +349,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
-    /// If the hold doesn't cover the longest answer, returns the maximum length of the answer that
-    /// it covers, in model tokens.
+    /// If the hold doesn't cover the longest answer, returns how long an answer it does cover, in
+    /// model tokens.
     async fn fit(
         &mut self,
         bound: &Bound,
@@ -378,8 +378,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Returns the held credits, because they don't cover the cheapest answer, which costs `least`.
-    /// Only a first reserve that `max_cost` limited, before the prompt was known, can hold so
-    /// little.
+    /// A hold can be this small only if `max_cost` limited the first reserve, before the prompt was
+    /// known.
     async fn return_too_small(&self, least: Credits) -> Error {
         let held = self.hold.quote().bound();
         let had = Shortage::Balance {
@@ -395,7 +395,7 @@ impl<'a> PendingHold<'a> {
     /// prompt, or all that is available if that is less.
     fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
         let most = match shortage {
-            // Leave half of the balance to the key's owner.
+            // Leave half of the balance for the key's owner.
             Shortage::Balance { balance, .. } if self.hold.is_limited() => {
                 bound.most().min(balance.part_of(2).max(bound.least()))
             }

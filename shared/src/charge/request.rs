@@ -166,7 +166,7 @@ pub struct Body {
     /// if any answer costs more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
     max_cost: Option<Whole<u64>>,
-    /// An access token, for clients that don't send the header `Authorization`.
+    /// An access token, for clients that don't send the `Authorization` header.
     token: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! The table of all settings. A row contains a setting's name, type, range and default, its
-//! parameter on AWS, and its description in the documents. A row that begins with `=>` is a
+//! parameter on AWS, and its description in the documents. A row that begins with `=>` describes a
 //! parameter that only the template uses.
 //!
-//! From these rows, `cargo xtask generate` writes the parameters and their groups in
+//! `cargo xtask generate` uses these rows to write the parameters and their groups in
 //! `template.yaml`, each function's environment, and the tables in docs/operate/configuration.md.
 
 use tracing::Level;
@@ -261,8 +261,8 @@ settings! {
             parameter("ChatsPerMinute", "How many messages per minute an account may send")
             .docs("how many messages one account may send in a minute");
 
-        // With a limit of 1, the refunds of more earlier minutes would have to be checked, which
-        // would need more conditions than an expression can contain.
+        // With a limit of 1, the refunds from more of the preceding minutes would have to be
+        // checked. That would need more conditions than an expression can contain.
         REFUNDS_PER_MINUTE: Number = Number::new(20, 2, 10_000) =>
             parameter("RefundsPerMinute", "How many refunds per minute an account may get")
             .docs("how many failed messages of one account are refunded in a minute, on average. \

@@ -26,7 +26,7 @@ macro_rules! column {
 
 /// Defines [`Error`] and [`Failure`] from a table with a row for each failure:
 ///
-/// - its description, which docs/use/failures.md shows to developers of clients, and its name,
+/// - its description, which docs/use/failures.md shows to client developers, and its name,
 /// - its details, if any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit that
 ///   the request exceeded, which the reply's headers show,
 /// - its status, and its code for programs,
@@ -117,7 +117,7 @@ macro_rules! failures {
                 }
             }
 
-            /// Returns the seconds in the column `retry`.
+            /// Returns the seconds in the `retry` column.
             pub(super) fn retry(&self) -> Option<u32> {
                 match self {
                     $(
@@ -171,7 +171,7 @@ failures! {
     /// endpoint that checks refresh tokens returns this failure.
     TokenBlacklisted: 400 "token_blacklisted",
         "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.";
-    /// No webhook secret has signed this body, or not in the last minutes.
+    /// The body wasn't signed with a webhook secret in the last few minutes.
     InvalidSignature: 400 "invalid_signature",
         "The header Stripe-Signature doesn't have a valid signature of this body from the last five minutes.";
     /// No active account has this username and password. Unknown and deactivated users get the same
@@ -179,8 +179,8 @@ failures! {
     InvalidCredentials: 401 "invalid_credentials", "Incorrect username or password.";
     /// The request has no credential.
     NotAuthenticated: 401 "not_authenticated", "Send a token: `Authorization: Bearer <token>`.";
-    /// The token or API key is malformed, expired, revoked, of another type or signed by another
-    /// key. Some paths send `token_not_valid` instead.
+    /// The token or API key is malformed, expired, revoked, of a different type or signed with a
+    /// different key. Some paths send `token_not_valid` instead.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
     /// The API key has expired. Only a caller with the whole key gets this failure.
@@ -381,10 +381,10 @@ failures! {
         limit: usize,
     }: 431 "header_too_large",
         format!("A header may have at most {limit} bytes."), example { limit: HEADER_LIMIT };
-    /// The body's content type isn't JSON, nor that of a form where forms are accepted.
+    /// The body's content type is neither JSON nor, where forms are accepted, that of a form.
     UnsupportedMediaType: 415 "unsupported_media_type",
         "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.";
-    /// The maximum number of the account's messages are waiting for the AI.
+    /// As many of the account's messages as allowed are already waiting for the AI.
     TooManyChats[limit: Limit]: 429 "too_many_chats",
         "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.",
         example (Limit::at_once("parallel-chats", settings.config.parallel_chats));
@@ -414,8 +414,7 @@ failures! {
     TooManyMails[limit: Limit]: 429 "too_many_mails",
         format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.retry_hint()),
         example (Limit::mail_pause(42));
-    /// Too many codes of vouchers were wrong, by this account or from this IP address, in this
-    /// hour.
+    /// This account or this IP address has sent too many wrong voucher codes in this hour.
     TooManyGuesses[limit: Limit]: 429 "too_many_guesses",
         format!("Too many voucher codes were wrong. Try again {}.", limit.retry_hint()),
         example (Limit::voucher_codes(GUESSES_AN_HOUR, 1800));

@@ -20,7 +20,7 @@ pub fn ok(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, body)
 }
 
-/// Returns a reply with `body` as JSON, and with a status that the operator has chosen.
+/// Returns a reply with `body` as JSON, and with a status that the operator has configured.
 pub fn chosen(status: u16, body: &impl Serialize) -> Reply {
     reply(StatusCode::from_u16(status).unwrap_or_default(), body)
 }
@@ -59,7 +59,7 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a 200 reply with a JSON file of this name. `write` sends the JSON piece by piece, as
+/// Returns a 200 reply with a JSON file named `file`. `write` sends the JSON piece by piece, as
 /// fast as the client reads. Perform all checks before this call, because the reply is cut off if
 /// `write` fails.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
@@ -115,7 +115,7 @@ pub fn cached(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// Marks a reply as a repetition of an earlier one, because this request didn't have an effect.
+/// Marks a reply as a repetition of an earlier one, because this request had no effect.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response

@@ -58,7 +58,7 @@ impl BodyLimit {
 }
 
 /// Returns the pattern that matches `path`, with or without a trailing slash. Patterns without
-/// parameters take precedence; among the others, the first that matches.
+/// parameters take precedence. Among the others, the first match wins.
 pub fn pattern<'p>(
     mut patterns: impl Iterator<Item = &'p str> + Clone,
     path: &str,
