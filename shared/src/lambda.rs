@@ -148,7 +148,7 @@ where
 }
 
 /// Runs `work` with the key of each new outbox item that the stream of the Tokens table reports. If
-/// `work` fails for an item, Lambda delivers the item again. If it fails for all items of an event,
+/// `work` fails for an item, Lambda delivers the item again. If it fails for all items in an event,
 /// the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(MailApp, String) -> F) -> ExitCode
 where

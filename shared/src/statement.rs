@@ -129,7 +129,7 @@ impl StatementOwner<'_> {
 }
 
 impl Period {
-    /// Reads the query parameters `from` and `to`, the first and last day in UTC.
+    /// Reads the `from` and `to` query parameters, the first and last day in UTC.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`].
@@ -199,7 +199,7 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the account, and in parallel the rows that are older than the row `before`. `balance`
+    /// Reads the account and, in parallel, the rows that are older than the row `before`. `balance`
     /// is the balance before that row.
     async fn older(
         app: &App,
@@ -233,7 +233,7 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 }
 
 impl Statement {
-    /// Reads the statement page that `paging` describes. Its cursor may still be forged. Rows that
+    /// Reads the statement page that `paging` describes. The cursor may still be forged. Rows that
     /// are newer than `period` are read only to compute the balance. If one request can't read all
     /// of these rows, the page is empty, and a next page follows. Reads the rows' messages only if
     /// `with_messages` is true.

@@ -349,8 +349,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
-    /// If the hold doesn't cover the longest answer, returns how long an answer it does cover, in
-    /// model tokens.
+    /// If the hold doesn't cover an answer of the maximum length, returns the length of the longest
+    /// answer that it does cover, in model tokens.
     async fn fit(
         &mut self,
         bound: &Bound,

@@ -208,8 +208,8 @@ impl Bound {
         self.rates.bound(self.prompt, self.least)
     }
 
-    /// Returns how long an answer `held` covers, in model tokens. `None` if `held` covers the
-    /// longest answer.
+    /// Returns the length of the longest answer that `held` covers, in model tokens. `None` if
+    /// `held` covers an answer of the maximum length.
     pub(super) fn fit(&self, held: Credits) -> Option<u32> {
         let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))

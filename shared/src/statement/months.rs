@@ -24,7 +24,7 @@ pub struct MonthTotals {
     /// The tokens that the month's messages cost.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if adjustments took more
+    /// All tokens granted in the month, including adjustments. Negative if adjustments took more
     /// tokens than were granted.
     #[schema(examples(500))]
     granted: i64,
@@ -43,7 +43,7 @@ pub struct Months {
 }
 
 impl MonthTotals {
-    /// Creates a month without rows, with the balance at its end.
+    /// Creates a month without rows, given the balance at its end.
     fn ending_with(balance: i64, month: String) -> Self {
         Self { month, chats: 0, spent: 0, granted: 0, balance }
     }
@@ -81,7 +81,7 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// Reads the page of months that `paging` describes. Its cursor may still be forged. The page
+    /// Reads the page of months that `paging` describes. The cursor may still be forged. The page
     /// may be short or empty although a next page exists.
     ///
     /// # Errors
