@@ -114,7 +114,7 @@ impl<'a> Settings<'a> {
         let text = self.text(setting);
         Allowances::parse(&text).ok_or_else(|| {
             ConfigError(format!(
-                "{} must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})",
+                "{} must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})",
                 setting.name
             ))
         })
