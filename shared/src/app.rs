@@ -222,7 +222,7 @@ impl HistoryApp {
     /// Returns the period for which the store may contain data.
     ///
     /// # Errors
-    /// Returns the errors of [`Cached::current`].
+    /// Returns the same errors as [`Cached::current`].
     pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));

@@ -100,9 +100,9 @@ impl Charge {
     /// [stopped](crate::store::Store::stop), the answer is the text that was delivered up to then.
     ///
     /// # Errors
-    /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
-    /// credits couldn't be returned yet, and [`Error::NotCharged`] or [`Error::Unavailable`] if the
-    /// answer couldn't be stored.
+    /// Returns the same errors as [`Ai::answer`](crate::ai::Ai::answer),
+    /// [`Error::AiFailedTokensHeld`] if the credits couldn't be returned yet, and
+    /// [`Error::NotCharged`] or [`Error::Unavailable`] if the answer couldn't be stored.
     pub async fn answer(mut self, listener: Option<Listener>) -> Result<ChargedChat> {
         let answer = self.ask(listener.as_ref()).await?;
         let chat = self.priced(answer, listener.is_some());
@@ -275,7 +275,7 @@ impl AnswerStream {
     /// answer. If the model is slow, returns before proxies would cut off a silent stream.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`], if the answer fails during this wait.
+    /// Returns the same errors as [`Charge::answer`] if the answer fails during this wait.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
@@ -324,14 +324,14 @@ impl AnswerStream {
     /// Waits until the answer is stored, or the credits are returned.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`].
+    /// Returns the same errors as [`Charge::answer`].
     pub async fn end(self) -> Result<ChargedChat> {
         self.outcome.await
     }
 }
 
 fn broken<T>(error: JoinError) -> Result<T> {
-    // The message of a panic may quote a user's text, so it stays out of the log.
+    // A panic's message may quote a user's text, so it stays out of the log.
     let how = if error.is_panic() { "panicked" } else { "was cancelled" };
     Err(Error::Internal(format!("answering {how}; the tokens return when the lease ends")))
 }

@@ -392,8 +392,8 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// Describes an event in a stream by its name, if any, and its data. The data is JSON in one of
-/// these schemas, or the string `or`.
+/// Describes an event in a stream: its name, if any, and its data. The data is JSON that conforms
+/// to one of these schemas, or the string `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()

@@ -149,7 +149,7 @@ pub async fn compare_and_repair(
 /// way. Calls `each` for each of these differences.
 ///
 /// # Errors
-/// Returns the errors of [`compare_and_repair`].
+/// Returns the same errors as [`compare_and_repair`].
 pub async fn check(
     app: &App,
     stripe: &Stripe,

@@ -154,7 +154,7 @@ pub struct OwnBalance {
     /// The balance and the held tokens.
     #[serde(flatten)]
     balance: CurrentBalance,
-    /// The allowance. Missing if the account has none.
+    /// The allowance. Missing if the account doesn't get an allowance.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     allowance: Option<OwnAllowance>,
@@ -482,7 +482,8 @@ pub struct Chat<'a> {
     /// The reason why the answer ends: it is complete, reached its maximum length, was stopped, or
     /// calls functions.
     finish_reason: FinishReason,
-    /// The model that answered, by its name in the price list if there is one.
+    /// The model that answered: its name in the price list if there is one, otherwise the
+    /// provider's name for it.
     #[schema(examples("echo"))]
     model: &'a str,
     /// The price of the message.
@@ -593,8 +594,8 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
-    /// The model that answered, by its name in the price list. Like `usage` and `fare`, missing if
-    /// no price list set the price.
+    /// The price list's name for the model that answered. Like `usage` and `fare`, missing if no
+    /// price list set the price.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("echo"))]
     pub(crate) model: Option<&'a str>,

@@ -18,7 +18,7 @@ const LENGTH: Ending = Ending::Cut(CutReason::Length);
 const FILTER: Ending = Ending::Cut(CutReason::ContentFilter);
 const FAILED: Ending = Ending::Failed("");
 
-/// The words for an answer that isn't complete, by provider. Gateways forward the original
+/// The words for an answer that isn't complete, grouped by provider. Gateways forward the original
 /// provider's word, so a word has the same meaning for all providers. A word that several providers
 /// use is listed under the first of them.
 #[rustfmt::skip]

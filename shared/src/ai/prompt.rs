@@ -29,7 +29,7 @@ pub struct Prompt {
     pub turns: Vec<Turn>,
     /// The user's instructions for all conversations and for this conversation.
     pub instructions: Vec<String>,
-    /// The sampling temperature, or `None` for the temperature in the settings.
+    /// The sampling temperature, or `None` for the configured temperature.
     pub temperature: Option<f64>,
     /// True if the request sets `temperature` itself. [`Ai::answer`](crate::ai::Ai::answer) sets
     /// this field.

@@ -60,14 +60,15 @@ impl Charge {
     /// called after all other checks.
     ///
     /// # Errors
-    /// The error in [`NewChat::model`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
-    /// errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::InsufficientTokens`],
-    /// [`Error::KeyLimitReached`], [`Error::CostsMore`], [`Error::KeyReused`],
-    /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. After an error, no credits are held, with one
-    /// exception: if the error is [`Error::Unavailable`], the credits may be held until the lease
-    /// ends. If the conversation or the user's instructions can't be read after the reserve, the
-    /// credits are returned; if that fails too, the error is [`Error::AiFailedTokensHeld`].
+    /// Returns the error in [`NewChat::model`], such as [`Error::NoSuchModel`] or
+    /// [`Error::AiFailed`], an error from [`Store::reserve`](crate::store::Store::reserve),
+    /// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`], [`Error::CostsMore`],
+    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], or
+    /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error, no
+    /// credits are held, with one exception: if the error is [`Error::Unavailable`], the credits
+    /// may be held until the lease ends. If the conversation or the user's instructions can't be
+    /// read after the reserve, the credits are returned; if that fails too, the error is
+    /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -467,7 +468,7 @@ fn assemble(
     Prompt { instructions, ..Prompt::after(turns, message.text()) }
 }
 
-/// Returns as many of the newest chats as fit into `room` together, as turns, oldest first.
+/// Returns the newest chats whose total size fits into `room`, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {

@@ -46,14 +46,14 @@ impl Listed {
 }
 
 impl ChosenModel {
-    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds by this
-    /// name, or the default model if the request doesn't name one. The default is the first model
-    /// in the list that the caller may use. Without a price list, the name is ignored: the
+    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds under
+    /// this name, or the default model if the request doesn't name one. The default is the first
+    /// model in the list that the caller may use. Without a price list, the name is ignored: the
     /// configured providers answer at the configured price.
     ///
     /// # Errors
     /// [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses such
-    /// names, or if the caller isn't allowed to use the model. Also the errors of
+    /// names, or if the caller isn't allowed to use the model. Also returns the errors from
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,

@@ -158,8 +158,8 @@ pub struct Body {
     /// Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
-    /// The model that answers, by its name in the price list. Without `model`, the list's first
-    /// model answers. Ignored if there is no price list.
+    /// The name, in the price list, of the model that should answer. Without `model`, the list's
+    /// first model answers. Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
     /// The most tokens that the message may cost. If the answer could cost more, it is shortened;
@@ -174,7 +174,7 @@ pub struct Body {
 /// conversations, or begins a new conversation.
 ///
 /// # Errors
-/// The errors of an invalid request or access token.
+/// Returns an error if the request or the access token is invalid.
 pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     asked(app, key, http::json(req)?, http::authorization(req)?).await
@@ -184,7 +184,7 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
 /// `Authorization` header that contains only the token.
 ///
 /// # Errors
-/// The errors of [`read`].
+/// Returns the same errors as [`read`].
 pub async fn read_of_old_client(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     asked(app, key, http::fields(req)?, http::authorization_or_token(req)?).await

@@ -191,14 +191,14 @@ failures! {
         cost: Credits,
         /// The balance.
         balance: Credits,
-        /// The credits that are held for other chats of the account.
+        /// The credits that are held for the account's other chats.
         held: Credits,
         /// True if the price depends on the message and its answer. The price is then the least
         /// that an answer to this message can cost.
         by_usage: bool,
-        /// The account's next allowance. `None` if it has none.
+        /// The account's next allowance. `None` if the account doesn't get an allowance.
         next: Option<NextAllowance>,
-        /// The operator's advice on getting more credits. `None` if the operator has set none.
+        /// The operator's advice on getting more credits. `None` if the operator hasn't set any.
         advice: Option<String>,
     }: 402 "insufficient_tokens",
         too_few(*cost, *balance, *held, *by_usage, *next, advice.as_deref()), example {
@@ -244,8 +244,8 @@ failures! {
     /// No account has this id.
     NoSuchUser: 404 "not_found", "No account has this id.";
     /// The price list has no model with this name, or the API key may not use it.
-    // The name is `None` if the request contains none and the key's models are no longer in the
-    // list.
+    // The name is `None` if the request doesn't contain one and the key's models are no longer in
+    // the list.
     NoSuchModel(name: Option<String>): 404 "model_not_found",
         no_such_model(name.as_deref()), example (Some("gpt-4o".into()));
     /// The price list never had this version.
@@ -362,8 +362,8 @@ failures! {
     ChatDeleted: 410 "chat_deleted",
         "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
-    // Not a 409: clients retry a 409 automatically, and would then ask again after their user has
-    // stopped the message.
+    // Not a 409: clients retry a 409 automatically, and would then send the message again after
+    // their user has stopped it.
     Stopped: 410 "stopped", "The message was stopped before its answer began. Nothing was charged.";
     /// The voucher has expired or was voided.
     VoucherEnded: 410 "voucher_ended",
@@ -384,7 +384,7 @@ failures! {
     /// The body's content type is neither JSON nor, where forms are accepted, that of a form.
     UnsupportedMediaType: 415 "unsupported_media_type",
         "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.";
-    /// As many of the account's messages as allowed are already waiting for the AI.
+    /// The account already has the maximum number of messages that may wait for the AI.
     TooManyChats[limit: Limit]: 429 "too_many_chats",
         "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.",
         example (Limit::at_once("parallel-chats", settings.config.parallel_chats));

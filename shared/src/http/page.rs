@@ -47,7 +47,7 @@ impl<'r> Paging<'r> {
     /// items isn't limited. The store then ends the page at about 1 MB.
     ///
     /// # Errors
-    /// Returns the errors of [`Paging::from_request`].
+    /// Returns the same errors as [`Paging::from_request`].
     pub fn whole_from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
         Self::with_default(req, kept, usize::MAX)
     }

@@ -85,7 +85,7 @@ impl Months {
     /// may be short or empty although a next page exists.
     ///
     /// # Errors
-    /// Returns the errors of reading the account, [`Error::InvalidCursor`], or
+    /// Returns an error if the account can't be read, [`Error::InvalidCursor`], or
     /// [`Error::Unavailable`] if the account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
@@ -109,8 +109,7 @@ impl Months {
 
 /// Computes the totals of at most `limit` months from these rows, and the position of the next
 /// page. If an earlier request has begun the first month, `open` contains its totals so far.
-/// `place` contains the id of the row before these rows, and the balance after the first of these
-/// rows.
+/// `place` contains the id of the row before these rows, and the balance after the first row.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],

@@ -97,7 +97,7 @@ impl Stripe {
     /// or after `since` (in seconds since 1970) and are older than the object `after`.
     ///
     /// # Errors
-    /// Returns the errors of [`Stripe::open_page`].
+    /// Returns the same errors as [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
         let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());

@@ -191,7 +191,7 @@ impl StripeReport {
     /// if the object is about a payment that this product didn't create.
     ///
     /// # Errors
-    /// Returns the errors of [`Event::report`].
+    /// Returns the same errors as [`Event::report`].
     pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
         let report = match kind.as_str() {

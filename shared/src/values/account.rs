@@ -65,8 +65,9 @@ pub struct Account {
     /// low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
-    /// The last period whose allowance was granted, or wasn't needed because the balance was high
-    /// enough. Stored as its first day, in days since 1970. `None` before the first such period.
+    /// The last period for which the allowance was granted, or for which none was needed because
+    /// the balance was high enough. Stored as its first day, in days since 1970. `None` before the
+    /// first such period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
     /// The value of `granted` when the last e-mail about a low balance was written. `None` before
@@ -205,7 +206,7 @@ impl Account {
         ]
     }
 
-    /// Returns the address that the owner hasn't verified yet. `None` if there is none.
+    /// Returns the address that the owner hasn't verified yet. `None` if there is no such address.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)

@@ -52,10 +52,10 @@ pub struct ImportedHashes {
     pub kind: String,
     /// A hash of this kind that no password matches.
     pub decoy: String,
-    /// How many accounts had such a hash after the latest import.
+    /// How many accounts had a hash of this kind after the latest import.
     pub imported: u64,
-    /// How many of these accounts still had such a hash at the latest count. An account's first
-    /// log-in replaces its hash.
+    /// How many of the accounts still had their imported hash at the latest count. An account's
+    /// first log-in replaces its hash.
     pub left: u64,
 }
 

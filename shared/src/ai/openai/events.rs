@@ -13,7 +13,7 @@ pub const DONE: &str = "[DONE]";
 /// An event with data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// The event's name. Empty if the event has none.
+    /// The event's name. Empty if the event has no name.
     pub name: String,
     /// The event's data. Bytes that aren't UTF-8 are replaced by U+FFFD.
     pub data: String,

@@ -223,7 +223,7 @@ impl ReplyReader {
         }
         let reason = self.field(&choice, "finish_reason", word);
         let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
-            // Some gateways send the original provider's word beside their own.
+            // Some gateways send the original provider's word alongside their own.
             let native = self.field(&choice, "native_finish_reason", word);
             match native.and_then(|word| Ending::of(&word)) {
                 Some(failed @ Ending::Failed(_)) => failed,
