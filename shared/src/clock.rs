@@ -240,8 +240,8 @@ impl Serialize for Day {
 /// The numbers from two to nine, written as words.
 const WORDS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// Returns a duration in words, such as `an hour` or `two days`. The unit is the largest in which
-/// the duration is a whole number.
+/// Returns a duration in words, such as `an hour` or `two days`. Uses the largest unit in which the
+/// duration is a whole number.
 pub fn in_words(seconds: u64) -> String {
     let (number, unit) = match seconds {
         seconds if seconds.is_multiple_of(24 * 3600) => (seconds / (24 * 3600), "day"),

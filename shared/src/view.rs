@@ -87,7 +87,7 @@ impl<'a> User<'a> {
     }
 }
 
-/// An adjustment of a balance.
+/// A balance adjustment.
 #[derive(Serialize, ToSchema)]
 struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]

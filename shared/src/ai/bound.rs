@@ -6,9 +6,9 @@
 
 use crate::values::text::bound;
 
-/// How many model tokens are added to a prompt: templates' preambles, such as gpt-oss's, and the
-/// instructions about functions that providers give their models. Anthropic's are the longest: 530
-/// model tokens for Claude 3 Opus
+/// How many model tokens servers may add to a prompt. These are template preambles, such as
+/// gpt-oss's, and the instructions about functions that providers give their models. Anthropic's
+/// are the longest: 530 model tokens for Claude 3 Opus
 /// ([pricing](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing)).
 pub const OVERHEAD: usize = 1024;
 

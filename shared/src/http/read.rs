@@ -254,7 +254,7 @@ pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
-/// Returns the id of the turn in which Codex sends this request. The id is in the JSON in the
+/// Returns the id of the turn in which Codex sends this request. The id is part of the JSON in the
 /// `x-codex-turn-metadata` header
 /// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). A retry
 /// by Codex repeats both the id and the body; other requests in the same turn contain different

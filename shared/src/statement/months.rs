@@ -82,7 +82,7 @@ impl MonthTotals {
 
 impl Months {
     /// Reads the page of months that `paging` describes. The cursor may still be forged. The page
-    /// may be short or empty although a next page exists.
+    /// may be short or empty even if another page follows.
     ///
     /// # Errors
     /// Returns an error if the account can't be read, [`Error::InvalidCursor`], or

@@ -66,7 +66,7 @@ impl AdminAct {
         }
     }
 
-    /// Returns true if the stored kind is a ledger entry's, as in rows from early releases.
+    /// Returns true if the stored kind is that of a ledger entry, as in rows from early releases.
     fn is_like_entry(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
         known.iter().any(|kind| kind.word() == self.kind)

@@ -76,8 +76,8 @@ impl Credential {
         }
     }
 
-    /// Returns the epochs of the account in which this credential is valid. An API key is valid in
-    /// all epochs.
+    /// Returns the account epochs in which this credential is valid. An API key is valid in all
+    /// epochs.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,

@@ -69,7 +69,7 @@ pub struct Entry {
     /// The id of the API key with which the chat was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// The source of the credits, if they are granted at most once. `None` for other entries.
+    /// The source of credits that can be granted only once. `None` for other entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The first day of the allowance's period, in days since 1970. `None` unless the entry grants

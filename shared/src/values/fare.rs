@@ -68,8 +68,8 @@ impl Rates {
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the same rates, but with the higher of the two prompt rates for all tokens in the
-    /// prompt.
+    /// Returns the same rates, except that the higher of the two prompt rates applies to all tokens
+    /// in the prompt.
     fn dearest(self) -> Self {
         let input = self.input.max(self.cached);
         Self { input, cached: input, ..self }
