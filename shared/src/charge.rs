@@ -182,9 +182,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
-        // All attempts use the same time. Otherwise, the second attempt, which follows if the
-        // conversation was deleted or the key was used, would be refused if the lease ended in the
-        // meantime.
+        // All attempts use the same time. A second attempt follows if the conversation was deleted
+        // or the key was used, and must not be refused because the lease ended in the meantime.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;

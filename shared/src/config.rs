@@ -79,14 +79,14 @@ pub struct Config {
     pub dynamodb_endpoint: Option<ServiceUrl>,
     /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
-    /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
-    /// `token`.
+    /// `SESSION_SECONDS`: how long a session, its refresh tokens and its long-lived `token` are
+    /// valid.
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
     /// How users get more credits, or `None` if the operator hasn't set this.
     pub top_up: Option<TopUp>,
-    /// `ALLOWANCE`: the balance up to which accounts are topped up in each period.
+    /// `ALLOWANCE`: the balance to which accounts are topped up in each period.
     pub allowances: Allowances,
     /// `PARALLEL_CHATS`: how many of an account's chats may wait for the AI at the same time.
     pub parallel_chats: u32,

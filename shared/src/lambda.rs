@@ -32,7 +32,8 @@ use crate::{Error, Result};
 /// call. The type of `handle`'s first parameter determines which settings are read and which
 /// clients are created.
 ///
-/// If a setting is invalid, the exit code is a failure, and the log contains the setting's name.
+/// If a setting is invalid, the process exits with a failure code, and the log contains the
+/// setting's name.
 pub fn serve<A: HandlerState, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,

@@ -57,7 +57,7 @@ impl MailTransport {
         Self::Ses { client: JsonApi::new(&SES, aws), from, configuration_set }
     }
 
-    /// Sends an e-mail. If the e-mail can never be delivered, or `MAIL_FROM` isn't set, logs that
+    /// Sends an e-mail. If the e-mail can never be delivered, or `MAIL_FROM` isn't set, logs this
     /// and drops the e-mail. The log line doesn't contain an address.
     ///
     /// # Errors

@@ -76,8 +76,8 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     }
 }
 
-/// Which orders a comparison may change. In any case, a comparison may add disputed orders to the
-/// administrators' list.
+/// Which orders a comparison may change. In addition, every comparison may add disputed orders to
+/// the administrators' list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair<'a> {
     /// No orders.

@@ -92,7 +92,7 @@ impl<'a> User<'a> {
 struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
-    /// The number of tokens that were added, or taken if negative.
+    /// The number of tokens that were added. Negative if tokens were taken.
     #[schema(examples(-50))]
     amount: i64,
     /// The reason for the adjustment.
@@ -469,8 +469,8 @@ pub struct Chat<'a> {
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
     /// The id of the message that this message follows, or `start`. Messages in the main line of
-    /// the conversation follow the message before them and omit this field. If the followed message
-    /// was deleted, the message before it in the main line counts instead.
+    /// the conversation follow the message before them and omit this field. If the message that it
+    /// follows was deleted, the preceding message in the main line counts instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     after: Option<&'a str>,
@@ -594,8 +594,8 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
-    /// The price list's name for the model that answered. Like `usage` and `fare`, missing if no
-    /// price list set the price.
+    /// The price list's name for the model that answered. Like `usage` and `fare`, this field is
+    /// missing if the price wasn't set by a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("echo"))]
     pub(crate) model: Option<&'a str>,

@@ -90,8 +90,8 @@ pub(super) struct AnswerBuilder<'l> {
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    /// `None` until the provider ends the answer. Then `Some` with the reason if the answer is cut
-    /// off, or with `None` if it is complete.
+    /// `None` until the provider ends the answer. Afterwards `Some`, with the reason if the answer
+    /// is cut off, and with `None` if it is complete.
     ended: Option<Option<CutReason>>,
     /// The token counts that the provider has reported so far.
     usage: ReportedUsage,
@@ -191,8 +191,8 @@ impl<'l> AnswerBuilder<'l> {
         self.ended.is_some()
     }
 
-    /// Records the token counts that the provider reports. Before this call, add the parts of the
-    /// answer that the counts include.
+    /// Records the token counts that the provider reports. Call this function only after adding the
+    /// parts of the answer that the counts include.
     pub(super) fn count(&mut self, usage: ReportedUsage) {
         self.usage.replace_with(usage);
         if usage.completion.is_some_and(|number| number > 0) {
@@ -366,8 +366,8 @@ impl<'l> AnswerBuilder<'l> {
     /// A partial answer is charged if any part of it was delivered. Otherwise clients could have
     /// their answers cut off, or stop them, without paying. In two cases, a stopped answer is
     /// charged even if nothing was delivered. In the first, the request waits for the whole answer,
-    /// so its client never receives a part early. In the second, the prompt is long, so reading it
-    /// is most of the provider's work.
+    /// so its client never receives a part early. In the second, the prompt is long, so most of the
+    /// provider's work is reading it.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
     /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.

@@ -1,4 +1,4 @@
-//! Upper bounds for how many model tokens a prompt contains, including everything that servers add
+//! Upper bounds on how many model tokens a prompt contains, including everything that servers add
 //! to it.
 //!
 //! A tokenizer that works on bytes produces at most one token per byte. Therefore a bound counts
@@ -43,7 +43,7 @@ pub(super) fn text_in_json(text: &str) -> usize {
 /// Returns the bound for JSON that a server may parse and write again, with different white space
 /// and indentation, with all non-ASCII characters escaped, and with numbers in their longest form.
 /// Some templates show a function twice. The bound also holds for a string that isn't JSON, because
-/// every character counts.
+/// every character is counted.
 pub(super) fn json_bound(json: &str) -> usize {
     let mut written = 0;
     let mut depth: usize = 0;

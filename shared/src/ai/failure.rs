@@ -1,4 +1,4 @@
-//! The reasons why a provider didn't answer, and how they appear in the log, in traces and to
+//! The reasons why a provider didn't answer, and how they are reported in the log, in traces and to
 //! clients.
 
 use crate::Error;

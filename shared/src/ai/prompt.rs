@@ -115,7 +115,7 @@ impl Prompt {
         self.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(of_answer)
     }
 
-    /// Returns an upper bound for the number of model tokens, including the operator's system
+    /// Returns an upper bound on the number of model tokens, including the operator's system
     /// prompt. `picture` is the maximum for one picture.
     ///
     /// In addition to the strings' [bounds](bound), the result includes everything that servers
@@ -137,7 +137,7 @@ impl Prompt {
             };
             let texts = turn.content.iter().filter_map(Part::as_text).map(|text| of_text(text) + 1);
             // Some templates repeat the function's name with its result. If arguments aren't JSON,
-            // they write them as a string.
+            // these templates write them as a string.
             let calls = turn.calls.iter().map(|call| {
                 let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
                 2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments

@@ -21,7 +21,7 @@ impl JsonSchema {
     /// would need a hundred times the memory of their source.
     ///
     /// Returns an error if the schema isn't an object, is nested too deeply, contains text that
-    /// JSON parsers can't read, or contains references that only lead to each other in a circle. A
+    /// JSON parsers can't read, or contains references that only point to each other in a circle. A
     /// schema may contain itself.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {

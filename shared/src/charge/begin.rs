@@ -30,14 +30,14 @@ const COME_AGAIN: u32 = 5;
 pub enum BeginOutcome {
     /// The credits are held; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished with this chat. No credits are
-    /// reserved.
+    /// An earlier request with the same idempotency key has already produced this chat. No credits
+    /// are reserved.
     Replayed(Box<Chat>),
 }
 
 /// Why a chat isn't charged.
 enum NoCharge {
-    /// An earlier request with the same idempotency key has finished with this chat.
+    /// An earlier request with the same idempotency key has already produced this chat.
     Replayed(Box<Chat>),
     /// The chat has failed.
     Failed(Error),
@@ -245,8 +245,8 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
 /// request with this key has finished. Writes nothing, and doesn't call the AI.
 ///
 /// # Errors
-/// [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't allowed to
-/// use the model that answered, [`Error::KeyReused`], and [`Error::ChatDeleted`].
+/// Returns [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't
+/// allowed to use the model that answered, [`Error::KeyReused`], or [`Error::ChatDeleted`].
 async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), NoCharge> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(());

@@ -11,8 +11,8 @@ use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
-/// The smallest maximum length of an answer, in model tokens. If the credits don't cover an answer
-/// of this length, the chat is refused.
+/// The lowest acceptable limit on an answer's length, in model tokens. If the credits don't cover
+/// an answer of this length, the chat is refused.
 const LEAST_ANSWER: u64 = 64;
 
 /// Like [`LEAST_ANSWER`], but for requests under `/v1`. It is greater, because programs can't use
@@ -52,8 +52,8 @@ impl ChosenModel {
     /// configured providers answer at the configured price.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses such
-    /// names, or if the caller isn't allowed to use the model. Also returns the errors from
+    /// Returns [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses
+    /// such names, or if the caller isn't allowed to use the model. Also returns the errors from
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,

@@ -88,7 +88,7 @@ impl RequestKey {
     /// these applies.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// Returns [`Error::Unavailable`] if the store doesn't answer.
     pub async fn of_program(
         app: &App,
         req: &Request,
@@ -124,7 +124,7 @@ impl RequestKey {
     /// the request as a retry.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// Returns [`Error::Unavailable`] if the store doesn't answer.
     pub async fn of_call(
         app: &App,
         req: &Request,
@@ -162,8 +162,8 @@ pub struct Body {
     /// first model answers. Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
-    /// The most tokens that the message may cost. If the answer could cost more, it is shortened;
-    /// if any answer costs more, the message is refused with `costs_more`.
+    /// The most tokens that the message may cost. If the answer could cost more, it is shortened.
+    /// If even the shortest answer would cost more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
     max_cost: Option<Whole<u64>>,
     /// An access token, for clients that don't send the `Authorization` header.
@@ -225,7 +225,7 @@ async fn asked(
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `text` isn't an id.
+/// Returns [`Error::Invalid`] if `text` isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;

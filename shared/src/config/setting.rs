@@ -359,7 +359,7 @@ impl Described {
 /// Defines the constants that functions use to read settings, and [`GROUPS`], the table of all
 /// rows.
 ///
-/// A row without a name is a parameter that only the template uses.
+/// A row without a name describes a parameter that only the template uses.
 ///
 /// [`GROUPS`]: super::rows::GROUPS
 macro_rules! settings {

@@ -62,7 +62,7 @@ impl<'a> Settings<'a> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the setting's value or its default, or `None` if that is empty.
+    /// Returns the setting's value or, if it isn't set, its default. `None` if the result is empty.
     pub(super) fn optional(&self, Text { name, default }: Text) -> Option<String> {
         self.value(name).or_else(|| (!default.is_empty()).then(|| default.to_owned()))
     }

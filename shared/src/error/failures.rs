@@ -211,7 +211,8 @@ failures! {
         };
     /// The message can cost more than is left of the API key's limit.
     KeyLimitReached {
-        /// The price of the chat, or under a fare by usage the least that an answer can cost.
+        /// The price of the chat. If the model is charged by usage, the least that an answer can
+        /// cost.
         cost: Credits,
         /// The limit.
         limit: KeyLimit,
@@ -234,7 +235,7 @@ failures! {
     /// The access token is valid, but the current password in the request is wrong.
     WrongPassword: 403 "wrong_password",
         "This is not the account's current password. Nothing was changed.";
-    /// The access token is valid, but its account isn't an administrator's.
+    /// The access token is valid, but its account doesn't belong to an administrator.
     Forbidden: 403 "forbidden", "Only administrators may do this.";
     /// The operator doesn't let administrators read or search messages.
     ChatsClosed: 403 "chats_closed",
@@ -314,7 +315,7 @@ failures! {
     /// The price of this answer has already been returned.
     AlreadyRefunded: 409 "already_refunded",
         "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.";
-    /// The voucher was used as often as it can be.
+    /// The voucher has already been used the maximum number of times.
     VoucherUsed: 409 "voucher_used", "This voucher has been used already. Nothing was changed.";
     /// An earlier request with the same `Idempotency-Key` has created the vouchers. Only its reply
     /// contained their codes.

@@ -32,9 +32,9 @@ pub struct StoredHeader(HeaderName, HeaderValue);
 /// The permitted lengths of a page's key. 32 hexadecimal digits are 128 bits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Returns true if the client requests its refresh token in a cookie. Pages from releases before
-/// page keys don't send a key. A page without a key still gets a cookie, except on a loopback
-/// address, where other ports may belong to other users.
+/// Returns true if the client requests its refresh token in a cookie. Pages from releases that
+/// predate page keys don't send a key. A page without a key still gets a cookie, except on a
+/// loopback address, where other ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
     let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
@@ -108,7 +108,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<St
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Adds headers that the client must store to a reply.
+/// Adds to a reply the headers that the client must store.
 pub fn set(
     mut reply: Response<Body>,
     kept: impl IntoIterator<Item = StoredHeader>,

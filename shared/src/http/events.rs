@@ -65,7 +65,7 @@ impl Events {
         self.pieces.send(format!("data: {data}\n\n")).await
     }
 
-    /// Sends an event without a name, with data as JSON.
+    /// Sends an event without a name, and with its data as JSON.
     ///
     /// # Errors
     /// Returns an error if the client has disconnected.

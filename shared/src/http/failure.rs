@@ -266,8 +266,8 @@ pub struct OpenAiError {
 
 impl OpenAiFailure {
     /// Creates a failure in OpenAI's format. The `code` is OpenAI's if there is one for this
-    /// failure, otherwise Farebox's. Invalid fields have the names that they have in the API that
-    /// uses the `failures` format.
+    /// failure, otherwise Farebox's. For invalid fields, uses the names in the API that the
+    /// `failures` format belongs to.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {

@@ -108,7 +108,7 @@ pub(super) fn response(
     response
 }
 
-/// Allows clients to cache a reply for five minutes, as long as Farebox caches public keys.
+/// Allows clients to cache a reply for five minutes, the time for which Farebox caches public keys.
 pub fn cached(mut response: Response<Body>) -> Response<Body> {
     let public = HeaderValue::from_static("public, max-age=300");
     response.headers_mut().insert(header::CACHE_CONTROL, public);
@@ -147,7 +147,7 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds headers to a reply that show a limit and the remaining quota.
+/// Adds the headers that show a limit and the remaining quota to a reply.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     rate_limit::show(limit, response.headers_mut());
     response

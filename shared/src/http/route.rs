@@ -18,8 +18,8 @@ pub struct Route {
     /// The maximum size of the route's request bodies.
     pub body_limit: BodyLimit,
     /// On routes for browsers, the page that they get instead of
-    /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which means
-    /// the API's root.
+    /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which refers
+    /// to the API's root.
     // The pointer is thin to keep the table of routes small, because every binary contains the
     // table.
     pub page: Option<&'static &'static str>,

@@ -24,7 +24,7 @@ pub struct Secrets(Vec<Key>);
 pub enum SignatureError {
     /// The header is missing or can't be read.
     Malformed,
-    /// The signature was made too long ago, or in the future.
+    /// The signature was created too long ago, or in the future.
     Outdated,
     /// The body wasn't signed with any of the secrets.
     Wrong,

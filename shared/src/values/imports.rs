@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Account, Source};
 
-/// What functions need to know about imports: the first day with data, and the kinds of imported
+/// The facts about imports that functions need: the first day with data, and the kinds of imported
 /// password hashes.
 ///
 /// A refused log-in must not reveal whether an account exists. While accounts have imported hashes,

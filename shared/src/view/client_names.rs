@@ -63,7 +63,7 @@ impl<'a> UserOfSession<'a> {
     }
 }
 
-/// An account, as old clients read it alongside its data.
+/// The account's id and username, which old clients read alongside its data.
 #[derive(Serialize, ToSchema)]
 struct Owner<'a> {
     /// The account's id.

@@ -81,7 +81,7 @@ impl EventReader {
         match field {
             "data" => self.push_data(value, events),
             "event" => value.clone_into(&mut self.name),
-            // Comments, `id`, `retry`, and lines that only look like fields.
+            // Ignore comments, `id`, `retry`, and lines that only look like fields.
             _ => {}
         }
     }
