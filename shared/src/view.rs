@@ -160,8 +160,8 @@ pub struct OwnBalance {
     allowance: Option<OwnAllowance>,
 }
 
-/// An account's allowance: once in each period, when the account is first used, a lower balance is
-/// topped up.
+/// An account's allowance: when the account is first used in a period, a lower balance is topped up
+/// to this amount.
 #[derive(Serialize, ToSchema)]
 struct OwnAllowance {
     /// The number of tokens to which a lower balance is topped up.

@@ -154,7 +154,7 @@ failures! {
     /// The prompt is longer than the settings or the model allow.
     PromptTooLong(sizes: Option<TooLong>): 400 "context_length_exceeded",
         prompt_too_long(*sizes), example (None);
-    /// The provider's filter left nothing of the answer.
+    /// The provider's filter removed the whole answer.
     Filtered: 422 "content_filtered",
         "The AI's content filter withheld the whole answer. Nothing was charged; change the message.";
     /// This API didn't issue the `cursor` for this user and this list.
@@ -254,7 +254,7 @@ failures! {
     /// No voucher has this code.
     NoSuchVoucher: 404 "no_such_voucher",
         "No voucher has this code. Check it, or ask the person who gave it to you.";
-    /// No batch of vouchers has this id.
+    /// No voucher batch has this id.
     NoSuchVouchers: 404 "not_found", "No vouchers have this id.";
     /// No pack on sale has this id.
     NoSuchPack: 404 "no_such_pack",

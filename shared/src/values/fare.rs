@@ -84,16 +84,16 @@ pub struct StoredFare {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     message: Option<Credits>,
-    /// The price of a million model tokens in the prompt, in tokens.
+    /// The price, in tokens, of a million model tokens in the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     input: Option<u64>,
-    /// The price of a million model tokens in the prompt that the provider read from its cache, in
-    /// tokens.
+    /// The price, in tokens, of a million model tokens in the prompt that the provider read from
+    /// its cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     cached: Option<u64>,
-    /// The price of a million model tokens in the answer, in tokens.
+    /// The price, in tokens, of a million model tokens in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     output: Option<u64>,

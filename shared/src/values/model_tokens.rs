@@ -26,8 +26,8 @@ struct Table {
     /// The first letters of each later part of a Latin name, such as `Name` in `userName`. This
     /// cost replaces `word`.
     hump: u32,
-    /// Added for each letter after the 16th in a Latin word. Such words are compounds, or words
-    /// without spaces between them.
+    /// Added for each letter after the 16th in a Latin word. Such words are compounds, or several
+    /// words that are written without spaces.
     long: u32,
     /// Added for a Latin word of four or more letters that ends in a, i, o or u. Few English words
     /// have such an ending, but many words do in languages that need more tokens.

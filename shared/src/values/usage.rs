@@ -287,9 +287,9 @@ mod tests {
         assert_eq!(openai(21, 0, 0, Some(60), 81).completion_tokens, 60);
         // fast-agent#276: the sum is 4643 + 1187 + 860.
         assert_eq!(openai(4643, 0, 1187, Some(860), 6690).completion_tokens, 2047);
-        // The excess is greater than the reasoning.
+        // The excess is greater than the number of reasoning tokens.
         assert_eq!(openai(10, 0, 5, Some(3), 99).completion_tokens, 8);
-        // The server doesn't report the reasoning.
+        // The server doesn't report the reasoning tokens.
         assert_eq!(openai(10, 0, 5, None, 99).completion_tokens, 89);
     }
 
