@@ -284,13 +284,13 @@ const MISTAKES: &[Mistake] = &[
         given: &[("Allowance", "1000/day,admin=1000001/day")],
         refused: "Allowance",
         stops: Stopped::StoreUsers,
-        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/day,admin=1000001/day\")",
+        says: "ALLOWANCE must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/day,admin=1000001/day\")",
     },
     Mistake {
         given: &[("Allowance", "1000/year")],
         refused: "Allowance",
         stops: Stopped::StoreUsers,
-        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/year\")",
+        says: "ALLOWANCE must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/year\")",
     },
     Mistake {
         given: &[("TopUpText", "Buy more\nin our shop.")],
