@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 /// The runtime that drives all futures.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// The server, which all inputs of a run share.
+/// The server that all inputs of a run share.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let settings = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
     let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());

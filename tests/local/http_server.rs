@@ -201,7 +201,7 @@ async fn pages_of_other_origins_change_nothing_under_any_host_name() {
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
-    // By DNS rebinding, a page's host name may resolve to this machine. The page's origin then
+    // Through DNS rebinding, a page's host name may resolve to this machine. The page's origin then
     // equals the server's.
     for host in [
         "evil.example",

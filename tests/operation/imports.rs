@@ -364,7 +364,7 @@ async fn an_import_without_progress_says_what_to_do() {
     is_clean(&api).await;
 }
 
-/// Returns all items, without the random values in the record of imports.
+/// Returns all items, without the random values in the import records.
 async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
     let mut items = api.items("").await;
     items.remove("KeysTable");

@@ -22,7 +22,7 @@ const PATH: &str = "/api/chat/stop/";
 /// The longest time between a stop and the end of the answer.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Settings for slow answers. They let many chats wait for their answers at the same time.
+/// Settings for slow answers. They allow many chats to wait for their answers at the same time.
 pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 impl Api {
@@ -35,8 +35,8 @@ impl Api {
     }
 }
 
-/// Returns the sum of the counts of free work whose keys have this prefix: an empty prefix for the
-/// owner's free work, `k` for limited API keys, `e` for earned credits.
+/// Returns the total free work that is counted under keys with this prefix. The prefix is empty for
+/// the owner's free work, `k` for limited API keys, and `e` for earned credits.
 pub fn free_work(account: &Account, prefix: &str) -> u64 {
     let days = account.free_work.iter().flatten();
     let of = days

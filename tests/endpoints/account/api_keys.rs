@@ -281,7 +281,7 @@ async fn fifty_of_sixty_parallel_keys_are_created() {
     assert_eq!(ids(&ann.api_keys().await), made);
     ann.has_keys(API_KEYS).await;
 
-    // A revoked key allows one new key, however often it is revoked.
+    // Revoking a key makes room for one new key, however often the key is revoked.
     let revoked = join_all((0..6).map(|_| ann.revokes(&made[0]))).await;
     assert_eq!(revoked.iter().filter(|answer| answer.status == 200).count(), 1, "{revoked:?}");
     let again = join_all((0..6).map(|_| ann.makes_a_key("x"))).await;

@@ -62,7 +62,7 @@ impl Person {
         (items, pages)
     }
 
-    /// The acts that concern this user, newest first.
+    /// The actions that concern this user, newest first.
     pub async fn trail_of(&self, user: &Person) -> Vec<Value> {
         let (acts, _) = self.every("trail", "?limit=100").await;
         acts.into_iter().filter(|act| act["user_id"] == user.id.as_str()).collect()
@@ -97,7 +97,7 @@ pub fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the status and body of a function's reply to a request that may take this much time.
+/// Returns the status and body of a function's reply to a request with this time limit.
 async fn answer(
     function: &Function,
     name: &str,
@@ -518,7 +518,7 @@ async fn one_of_two_admins_who_demote_each_other_remains() {
 #[tokio::test]
 async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // Like administrators of early releases, these two aren't on the list of administrators.
+    // Like administrators from early releases, these two aren't on the list of administrators.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -728,7 +728,7 @@ async fn answers_are_refunded_once() {
     let root = root.elsewhere("a test").await;
     root.post(&path, refund.clone()).await.expect(409, "already_refunded");
 
-    // A retry under the idempotency key gets the row that was written.
+    // A retry with the idempotency key gets the row that was written.
     let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
     let refund = json!({ "chat_id": second, "reason": "a bad answer" });
     let bearer = root.bearer();
@@ -779,9 +779,9 @@ async fn former_administrators_change_nothing() {
     .await;
 }
 
-/// Ends an administrator's role, account and sessions in the store, one after the other. Each time,
-/// calls `acts` with the administrator as an endpoint has loaded them before the change, and with
-/// the refusal that they must get. Refused acts change nothing.
+/// Takes away an administrator's role, deactivates the account and ends its sessions, one at a time
+/// and directly in the store. After each change, calls `acts` with the administrator as an endpoint
+/// loaded them before the change, and with the expected refusal. Refused actions change nothing.
 pub async fn without_rights(root: &Person, acts: impl AsyncFn(Administrator, StoreError)) {
     let ends = [
         ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),

@@ -238,7 +238,7 @@ async fn registrations_make_a_network_known() {
         assert_eq!(log_in_from(&api, home, login, RIGHT).await.0, 200);
         assert_eq!(log_in_from(&api, away, login, RIGHT).await.0, 429);
     }
-    // A registration counts for 90 days, like a log-in.
+    // A registration makes its network known for 90 days, as a log-in does.
     let clock = &api.server().clock;
     let other = json!({ "username": unique("ben"), "password": RIGHT });
     for (days, status) in [(90, 200), (91, 429)] {
@@ -333,7 +333,7 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// Returns the number of guesses that are checked in a day for these log-in names, from this many
+/// Returns how many guesses against these log-in names are checked in a day, from this many
 /// networks. The networks work together and waste no guess on a locked name. At the end of the day,
 /// each network makes one more guess.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
@@ -808,8 +808,8 @@ async fn retries_after_a_lost_reply_count_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A late copy of a write by a successful log-in doesn't reset the failures that were counted
-    // after it. A log-in may send its two writes in either order.
+    // A late copy of a successful log-in's write doesn't reset the failures that were counted after
+    // the log-in. A log-in may send its two writes in either order.
     let mut wrong = 0;
     for nth in [3, 4] {
         wire.strike_once("UpdateItem", nth, Fault::Again);
@@ -1026,7 +1026,7 @@ async fn holds_returned_by_the_sweep_are_not_refunds() {
     ann.chat("hi").await.is(200);
 }
 
-/// An attribute with `count` closed ids that expire at the second `until`.
+/// An attribute with `count` closed ids that expire at `until`, in seconds since 1970.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
     AttributeValue::M(

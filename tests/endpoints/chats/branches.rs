@@ -224,7 +224,7 @@ async fn keyed_retries_need_the_same_parent() {
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // A retry gets the same reply after the parent is deleted.
+    // A retry gets the same reply even after the parent is deleted.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");

@@ -36,7 +36,7 @@ fn messages(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// Converts a history to the form in an export, without the fields that only old clients read.
+/// Converts a history to the form that exports use, without the fields that only old clients read.
 pub fn exported(mut history: Value) -> Value {
     for chat in history.as_array_mut().unwrap() {
         let chat = chat.as_object_mut().unwrap();

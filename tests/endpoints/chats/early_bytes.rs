@@ -32,7 +32,7 @@ fn refuses() -> Step {
     )
 }
 
-/// Asks for a stream. Returns its status, the time until its headers, and its pieces.
+/// Requests a stream. Returns its status, the time until its headers, and its pieces.
 async fn listens(door: Door, person: &Person, message: &str) -> (u16, Duration, Pieces) {
     let (path, body) = door.request(message);
     let url = person.api.url.clone() + path;
