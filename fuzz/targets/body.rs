@@ -1,5 +1,5 @@
-//! Sends arbitrary bytes as a body, and parses arbitrary text as a field of a body. Each username and
-//! address has one key form, however it is typed.
+//! Sends arbitrary bytes as a body, and parses arbitrary text as a field of a body. Each username
+//! and address has one key form, however it is typed.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The events of a streamed `POST /v1/responses`, assembled as in OpenAI's SDKs.
+//! The events of a streamed `POST /v1/responses`, assembled the way OpenAI's SDKs do it.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The alarms in `template.yaml` and `alarms.yaml`: they watch every function, table and
-//! deployment, and only metrics that exist. `docs/operate/runbooks.md` says what each alarm means
-//! and what to do.
+//! The alarms in `template.yaml` and `alarms.yaml`. Together they cover every function, table and
+//! deployment, and they refer only to metrics that exist. `docs/operate/runbooks.md` says what each
+//! alarm means and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -118,7 +118,7 @@ fn covered(metric: &str) -> Vec<String> {
 fn every_function_has_alarms_for_errors_and_throttles() {
     let template = yaml(TEMPLATE);
     let functions: BTreeSet<String> = of_type(&template, FUNCTION).into_keys().collect();
-    // One more alarm watches the errors of the functions for payments.
+    // An additional alarm watches the errors of the payment functions.
     let payments = ["PurchaseCreateFunction", "StripeWebhookFunction", "PaymentsCheckFunction"];
     for (metric, again) in [("Errors", &payments[..]), ("Throttles", &[])] {
         let mut names = covered(metric);
@@ -307,7 +307,7 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
 }
 
-/// Returns the runbooks of the alarms, and the runbooks without an alarm, each with its anchor.
+/// Returns the alarms' runbooks, and the runbooks that have no alarm, each with its anchor.
 fn runbooks() -> [Vec<(String, &'static str)>; 2] {
     let sections = |text: &'static str, mark: &str| {
         let anchor =
@@ -357,7 +357,7 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
 }
 
 /// Returns true if an alarm fires with these values of its metrics. The alarm's other metrics have
-/// no sample.
+/// no samples.
 fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
     let properties = &alarm["Properties"];
     let metrics = properties["Metrics"].as_sequence().unwrap();

@@ -1,6 +1,6 @@
-//! Checks that imports form no circles: a module imports only from the modules below it. A module
-//! and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared` and of
-//! the folders of `site`.
+//! Checks that there are no circular imports: a module imports only from the modules below it. A
+//! module and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared`
+//! and of the folders of `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,7 +29,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Panics if the picture and the files differ, or if a module imports from its own floor or above.
+/// Panics if the diagram and the files differ, or if a module imports from its own floor or above.
 fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     let floors = floors(heading);
     let (shown, there): (BTreeSet<_>, BTreeSet<_>) =

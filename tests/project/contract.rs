@@ -41,7 +41,7 @@ fn asks(endpoint: &str) -> bool {
         && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp")
 }
 
-/// Returns true if a function has a secret of the payment provider.
+/// Returns true if a function has one of the payment provider's secrets.
 fn sells(function: &str) -> bool {
     function == "payments_check"
         || endpoints().contains(function)
@@ -712,8 +712,8 @@ fn route(endpoint: &str) -> &'static Route {
 }
 
 /// Returns the endpoints in the order in which their events are sent. Creations come before reads
-/// and changes, and deletions come last, the longest paths first. A request that needs a value from
-/// another endpoint's reply follows that endpoint.
+/// and changes, and deletions come last, beginning with the longest paths. A request that needs a
+/// value from another endpoint's reply follows that endpoint.
 fn ordered() -> Vec<&'static str> {
     let place = |endpoint: &str| {
         let route = route(endpoint);
@@ -743,9 +743,9 @@ fn ordered() -> Vec<&'static str> {
 /// The events in `events/`, sent to one server.
 struct Events {
     api: Api,
-    /// The tokens and ids that no link gives. They replace placeholders in all events.
+    /// The tokens and ids that no link provides. They replace placeholders in all events.
     values: BTreeMap<&'static str, String>,
-    /// The values that replies have given to other endpoints' events.
+    /// The values that replies have provided for other endpoints' events.
     given: Vec<(&'static Link, String)>,
 }
 
@@ -835,7 +835,7 @@ impl Events {
 fn expected_status(endpoint: &str) -> u16 {
     match endpoint {
         "not_found" => 404,
-        // Nothing is sold here.
+        // This server doesn't sell anything.
         "purchase_create" | "stripe_webhook" => 404,
         // The document doesn't describe the pages.
         "site" => 200,

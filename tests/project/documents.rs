@@ -1,5 +1,5 @@
-//! Tests of the documents. The requests in the README and the tour are sent, and their replies
-//! compared with the documents. The files that documents link to must exist.
+//! Tests the documents. Sends the requests in the README and the tour, and compares the replies
+//! with the documents. Also checks that the files that documents link to exist.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
-/// Returns the anchors of a document's headings, as GitHub makes them.
+/// Returns the anchors of a document's headings, as GitHub generates them.
 fn anchors(text: &str) -> HashSet<String> {
     let mut is_code = false;
     let mut anchors = HashSet::new();

@@ -12,7 +12,7 @@ use crate::support::django::{self, DumpFile};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
-/// The number of log-ins of each kind that are counted.
+/// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;
 
 /// Returns how many instructions the real binary executes for this many log-ins, including its

@@ -1,6 +1,6 @@
-//! Injects every fault at every call to the store, and checks the product's rules after the
-//! request, after the client's retry, after the lease, after the sweep, and after late copies of
-//! old writes.
+//! Injects every fault at every call to the store. Checks the product's rules after the request,
+//! after the client's retry, after the lease has expired, after the sweep, and after late copies of
+//! old writes have arrived.
 //!
 //! A run has one server and one wire in front of its store. Each case has its own user and function
 //! instance, so that cases run in parallel.
@@ -392,8 +392,8 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// A separate store for a single case, because scheduled work processes a whole store, and the wire
-/// in front of it.
+/// A separate store for a single case, and the wire in front of the store. The case needs its own
+/// store because scheduled work processes a whole store.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,

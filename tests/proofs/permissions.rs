@@ -332,7 +332,7 @@ struct Watched {
     amazon: Amazon,
     clock: Clock,
     instances: BTreeMap<&'static str, Instance>,
-    /// The functions over a store that hides the reasons of refusals.
+    /// The functions over a store that hides the reasons for refusals.
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),
@@ -527,7 +527,7 @@ impl Watched {
 }
 
 /// Publishes the public key of an earlier signing secret. The next function that starts must set
-/// this public key's end.
+/// the time when this public key ends.
 async fn publish_an_older_key(dynamodb: &str, name: &str) {
     let put = dynamo::client(dynamodb)
         .put_item()
@@ -760,8 +760,8 @@ impl Watched {
         self.is(429, delete.blindly()).await;
     }
 
-    /// Sends administrators' requests. The two administrators are stored as in releases that had no
-    /// list of administrators.
+    /// Sends administrators' requests. The two administrators are stored the way they were in
+    /// releases that had no list of administrators.
     async fn administration(&self) {
         let (root, ruth) = (self.register("root").await, self.register("ruth").await);
         for name in ["root", "ruth"] {
@@ -819,7 +819,8 @@ impl Watched {
         self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
     }
 
-    /// Adjusts a user's balance with an idempotency key, for a chat, and by a file of grants.
+    /// Adjusts a user's balance in three ways: with an idempotency key, for a chat, and through a
+    /// file of grants.
     async fn adjustments(&self, root: &User, ida: &User, user: &str) {
         let adjust = format!("{user}/adjustments");
         let adjust = || to("admin_adjustment", &adjust).by(&root.token);
@@ -845,7 +846,8 @@ impl Watched {
         }
     }
 
-    /// Reads the lists of administrators, of all users and of one.
+    /// Reads the lists that administrators see, both those of all users' data and those of one
+    /// user's.
     async fn lists(&self, root: &User, ida: &User, user: &str) {
         let day = Day::from_millis(self.clock.millis());
         let days = format!("?from={day}&to={day}");
@@ -950,7 +952,7 @@ impl Watched {
             self.loses_reply(2, status, ask).await;
             assert_eq!(self.tokens_owed(&lee).await, 0, "{endpoint}");
         }
-        // The tokens of a later purchase also pay the owed tokens.
+        // The tokens of a later purchase also pay off the owed tokens.
         self.owes(&lee).await;
         self.pays(&lee, "pi_later").await;
         assert_eq!(self.tokens_owed(&lee).await, 0);
@@ -1026,8 +1028,8 @@ impl Watched {
     }
 
     /// Compares payments with Stripe's lists. The lists contain a payment, its refund and its
-    /// dispute, which no event has reported. The buyer owes tokens for a different order, and has
-    /// spent the new tokens.
+    /// dispute, none of which an event has reported. The buyer owes tokens for a different order,
+    /// and has spent the new tokens.
     async fn compares_payments(&self) {
         let (root, lee) = (self.log_in("root").await, self.log_in("lee").await);
         let pack =

@@ -68,7 +68,7 @@ struct Client {
     person: usize,
     /// The long-lived access token.
     token: String,
-    /// The API key with which the client's programs chat. `None` if they use the access token.
+    /// The API key that the client's programs use for chats. `None` if they use the access token.
     key: Option<StoredApiKey>,
     /// The refresh tokens that the device received, by generation.
     refresh: Vec<String>,
@@ -120,7 +120,7 @@ struct Schedule<'l> {
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats each person has paid for that were sent by clients that count their retries.
+    /// For each person, how many chats from clients that count their retries were paid.
     calls_paid: Vec<usize>,
     /// How many pauses before retries the faults have caused.
     pauses: u32,
@@ -269,8 +269,8 @@ macro_rules! without {
     };
 }
 
-/// Sabotages that each drop a condition of a write. Without any one of these conditions, a balance
-/// could be wrong or a reply untrue.
+/// Sabotages, each of which drops one condition of a write. Without any one of these conditions, a
+/// balance could be wrong or a reply untrue.
 const SABOTAGES: [(&str, Sabotage); 21] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
@@ -340,7 +340,7 @@ fn are_noticed<M: Copy + Debug>(mistakes: &[M], sabotage: fn(M) -> Sabotage) {
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }
 
-/// Returns true if a schedule finds the sabotage in the store under test. A seed makes the same
+/// Returns true if a schedule finds the sabotage in the store under test. A seed produces the same
 /// schedule in each store, so the function first looks for a seed in the embedded store, which is
 /// the fastest. A schedule doesn't count if the store can't read a rewritten call.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {

@@ -1,4 +1,4 @@
-//! The gateway under test ([`Api`]), its users ([`Person`]), who have a verb for each endpoint, and
+//! The gateway under test ([`Api`]), its users ([`Person`]), with a method for each endpoint, and
 //! the replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
@@ -179,14 +179,14 @@ impl Api {
         Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
-    /// This test's server. Tests move this server's clock and inspect its functions. Panics if
-    /// `API_URL` is set.
+    /// This test's server. Tests can move its clock and inspect its functions. Panics if `API_URL`
+    /// is set.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
     /// Returns true if this test started the server. No other test uses a test's own server, and no
-    /// emulator of Lambda runs in front of it.
+    /// Lambda emulator runs in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -312,8 +312,8 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Makes the test's network unknown to the account, as if its owner had registered from another
-    /// network.
+    /// Makes the test's network unknown to the account, as if its owner had registered from a
+    /// different network.
     pub async fn moves(&self, person: &Person) {
         self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
     }
@@ -436,7 +436,8 @@ impl Api {
         token_in(&self.mails_to(address, 1).await[0])
     }
 
-    /// Stores a link for this account and purpose without an e-mail, and returns the link's token.
+    /// Stores a link for this account and purpose without sending an e-mail, and returns the link's
+    /// token.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
         let link = Link::new(
@@ -477,9 +478,8 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Returns every item in the store that mentions `who`, by table, without the counts of
-    /// attempts. If no other test uses the store, returns all items, because they all belong to
-    /// this test.
+    /// Returns every item in the store that mentions `who`, by table, except the attempt counts. If
+    /// no other test uses the store, returns all items, because they all belong to this test.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
@@ -506,7 +506,7 @@ pub fn token_in(mail: &Mail) -> String {
     link.rsplit('=').next().unwrap().to_owned()
 }
 
-/// Reads the e-mails in the folder `MAIL_FOLDER`, oldest first.
+/// Reads the e-mails in the folder that `MAIL_FOLDER` names, oldest first.
 fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
@@ -678,7 +678,7 @@ impl Person {
         self.get("/api/user/profile/").await
     }
 
-    /// Sends a request with this user's access token and other headers.
+    /// Sends a request with this user's access token and additional headers.
     pub async fn send(
         &self,
         method: Method,

@@ -1,5 +1,5 @@
-//! A provider that counts its requests: the scripted AI behind a server that speaks OpenAI's chat
-//! completions.
+//! A provider that counts its requests: the scripted AI behind a server that implements OpenAI's
+//! chat completions.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,5 +1,6 @@
 //! Protocol mistakes that the tests must find. The product doesn't make these mistakes. The wire
-//! changes calls to the store, so that the store receives the calls of a product with the mistake.
+//! changes calls to the store, so that the store receives the calls that a product with the mistake
+//! would send.
 
 use serde_json::{Value, json};
 
@@ -67,13 +68,13 @@ impl Mistake {
 pub enum PricingMistake {
     /// A settle charges the price of the usage even if the hold is less.
     ChargeAboveHold,
-    /// A settle returns the whole hold, as if nothing was charged.
+    /// A settle returns the whole hold, as if nothing had been charged.
     ReturnWholeHold,
     /// If a reserve finds its own hold with a different amount, it uses the amount that it
     /// requested.
     AdoptNoAmount,
-    /// A settle charges by the price list that is current at that moment. In the product, a chat
-    /// keeps the fare of its reserve.
+    /// A settle charges according to the price list that is current at that moment. In the product,
+    /// a chat keeps the fare of its reserve.
     PriceAtSettle,
     /// A refusal because of the balance doesn't close the hold's id, so a late copy of the reserve
     /// takes credits.
@@ -145,7 +146,7 @@ pub enum FreeWorkMistake {
     EarnNothing,
     /// The free work of an API key with a limit counts as the owner's.
     CountAsOwners,
-    /// A reserve doesn't compare the free work.
+    /// A reserve doesn't compare the account's free work with the limit.
     CompareNothing,
     /// A failure also counts as in earlier releases, so that accounts stay locked after a rollback.
     LockEarlierReleases,
@@ -196,7 +197,7 @@ fn locks_earlier_releases(operation: &str, body: &mut String) {
     }
 }
 
-/// Changes the credits of free work that a write counts.
+/// Changes the amount of free work that a write counts.
 fn changes_work(body: &mut String, change: fn(u64) -> u64) {
     const NUMBER: &str = "{\"N\":\"";
     if let Some((before, rest)) = body.split_once("\":work\":")
@@ -299,7 +300,7 @@ fn keeps_in_purse(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a write that returns credits name the purse of a different period.
+/// Makes a write that returns credits return them to the purse of a different period.
 fn returns_to_other_purse(_: &str, body: &mut String) {
     let in_other = |purse: &mut Value| {
         let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
@@ -315,7 +316,8 @@ fn returns_to_other_purse(_: &str, body: &mut String) {
     }
 }
 
-/// Makes the write that fills a balance up ignore the allowances that the account has already got.
+/// Alters the write that tops up a balance, so that it ignores allowances that the account has
+/// already received.
 fn fills_twice(_: &str, body: &mut String) {
     const KNOWS: &str = "granted = :granted AND spent = :spent AND (attribute_not_exists(allowance) OR allowance < :period)";
     let ignores = format!("(attribute_exists(pk) OR {KNOWS})");
@@ -398,7 +400,7 @@ fn settles_without_owner(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a settle charge the price by the chat's own fare, without the hold as its limit.
+/// Makes a settle charge the price under the chat's own fare, even if the price exceeds the hold.
 fn charges_above_the_hold(operation: &str, body: &mut String) {
     if is_settle_by_usage(operation, body) {
         edit(body, |call| {
@@ -408,8 +410,8 @@ fn charges_above_the_hold(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a settle charge the price by the fare that its model has in the current list. The charge
-/// doesn't exceed the hold.
+/// Makes a settle charge the price under the fare that its model has in the current list. The
+/// charge doesn't exceed the hold.
 fn prices_at_the_settle(operation: &str, body: &mut String, list: &Value) {
     if !is_settle_by_usage(operation, body) {
         return;
@@ -467,7 +469,7 @@ fn shows_the_asked_amount(sent: &str, reply: &mut String) {
     });
 }
 
-/// Makes the write that closes a refused hold's id change another attribute.
+/// Alters the write that closes the id of a refused hold, so that it changes a different attribute.
 fn refuses_without_closing(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         *body = body.replace("\"SET closed.#rid = :closed\"", "\"SET refused = :closed\"");
@@ -494,7 +496,7 @@ fn charge(call: &mut Value, amount: i128) {
     items[2]["Put"]["Item"]["amount"] = number(-amount);
 }
 
-/// Returns the price of a usage by a fare, both in DynamoDB's JSON.
+/// Returns the price of a usage under a fare. Both are in DynamoDB's JSON.
 fn price(fare: &Value, usage: &Value) -> i128 {
     let [input, cached_rate, output] =
         ["input", "cached", "output"].map(|name| self::amount(&fare[name]));

@@ -127,7 +127,7 @@ impl Drop for RunningServer {
     }
 }
 
-/// Returns a command that runs the program with an environment that only chooses the offline echo.
+/// Returns a command that runs the program with an environment that only selects the offline echo.
 /// A server would otherwise query model servers on the machine that runs the tests.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
@@ -139,7 +139,7 @@ pub fn of_release(arguments: &[&str]) -> Command {
     started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
 }
 
-/// Lets a command work on the template's tables in the store at `dynamodb`.
+/// Makes a command work on the template's tables in the store at `dynamodb`.
 pub fn over_tables<'c>(command: &'c mut Command, dynamodb: &str) -> &'c mut Command {
     for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
         command.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));

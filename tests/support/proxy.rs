@@ -33,7 +33,7 @@ const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 /// given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
-/// How often the SDK sends a call before it gives up.
+/// How many times the SDK sends a call before it gives up.
 const ATTEMPTS: usize = 3;
 
 /// A fault that the wire injects into a call.
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// Returns true if a request succeeds in the end when this fault strikes once.
+    /// Returns true if a request eventually succeeds when this fault strikes once.
     pub fn is_done(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
@@ -129,7 +129,7 @@ impl Fault {
 /// The call at which a plan strikes, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
-    /// The n-th call of all.
+    /// The n-th call overall.
     Call(usize),
     /// The n-th call of an operation.
     Operation(&'static str, usize),
@@ -194,8 +194,8 @@ pub struct Proxy {
 
 struct Wire {
     upstream: ServiceUrl,
-    /// A header that replaces each call's `Authorization` header, so that the store sees another
-    /// account.
+    /// A header that replaces each call's `Authorization` header, so that the store sees a
+    /// different account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -274,7 +274,7 @@ impl Proxy {
         Self::sabotaged(upstream, None).await
     }
 
-    /// Starts a wire that changes calls by `sabotage`.
+    /// Starts a wire that rewrites calls with `sabotage`.
     pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
         Self::with_upstream(upstream, None, sabotage).await
     }
@@ -374,15 +374,15 @@ impl Lane {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
-    /// Holds calls of this operation back until `count` of them are under way at the same time.
-    /// From then on all calls pass.
+    /// Holds back calls of this operation until `count` of them are under way at the same time.
+    /// From then on, all calls pass.
     pub fn gathers(&self, operation: &'static str, count: usize) {
         let gathering = Gathering { operation, count, calls: HashSet::new() };
         self.traffic.state.lock().unwrap().gathering = Some(gathering);
     }
 
-    /// Throttles the attempts at transactions that `refuses` selects by the attempt's number,
-    /// counted from 0, and by its number of writes.
+    /// Throttles the attempts at transactions for which `refuses` returns true. Its arguments are
+    /// the attempt's number, counted from 0, and the number of writes.
     pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
         let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
         self.traffic.state.lock().unwrap().throttling = Some(throttling);

@@ -35,7 +35,8 @@ impl Stack {
         resource
     }
 
-    /// Returns for each function its resource's name, its binary's name, and its resource.
+    /// Returns, for each function, the name of its resource, the name of its binary, and the
+    /// resource.
     pub fn functions(&self) -> Vec<(String, String, &Yaml)> {
         let resources = self.template["Resources"].as_mapping().unwrap().iter();
         resources

@@ -30,7 +30,7 @@ enum Administering {
     Keyed,
     /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
     TakingAll,
-    /// Grants by a file.
+    /// Grants credits from a file.
     Granting,
 }
 

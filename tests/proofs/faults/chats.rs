@@ -43,7 +43,7 @@ pub enum Paying {
     StreamedChat,
     /// The connection to the AI breaks after a part of its answer was delivered.
     StreamThatBreaks,
-    /// The AI says at the end of its answer that it has failed.
+    /// The AI reports at the end of its answer that it has failed.
     StreamThatFails,
     /// The AI's filter cuts the answer off.
     FilteredStream,
@@ -67,10 +67,10 @@ pub enum Paying {
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
     LimitedFailingCompletion,
-    /// A chat that fills the balance up to the account's allowance first.
+    /// A chat that first tops up the balance to the account's allowance.
     ChatWithAllowance,
     /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
-    /// AI was called.
+    /// AI has been called.
     StoppedStream,
 }
 
@@ -162,7 +162,7 @@ impl Paying {
         matches!(self, Self::StreamThatBreaks | Self::StreamThatFails)
     }
 
-    /// The replies without a fault.
+    /// The expected replies if there is no fault.
     fn usual(self) -> Vec<(u16, &'static str)> {
         match self {
             Self::StoppedStream => vec![(200, ""), (410, "stopped")],
@@ -171,7 +171,7 @@ impl Paying {
         }
     }
 
-    /// The status without a fault.
+    /// The expected status if there is no fault.
     fn succeeds(self) -> u16 {
         match self {
             Self::FailingChat
@@ -214,8 +214,8 @@ impl Scenario for Paying {
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::Branch => {
-                // If only one chat may be context, the function's first read of the conversation is
-                // too short to include the first chat.
+                // If only one chat may be used as context, the function's first read of the
+                // conversation is too short to include the first chat.
                 let chat = chat_with(case.function(), |ai| ai.context_chats = 1);
                 case.function = Some(chat);
                 case.asks().await;
@@ -330,7 +330,7 @@ impl Case<Paying> {
         wrong
     }
 
-    /// Sends a message, and stops the chat once the AI was called.
+    /// Sends a message, and stops the chat once the AI has been called.
     async fn says_and_stops(&self, message: &str) -> Reply {
         let Own { ai, key, stop, stops, .. } = &self.own;
         let before = ai.times(message);
@@ -355,7 +355,7 @@ impl Case<Paying> {
         reply
     }
 
-    /// Starts a chat that the AI answers slowly, and returns once the AI was called.
+    /// Starts a chat that the AI answers slowly, and returns once the AI has been called.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
         let before = self.own.ai.times(&message);
@@ -470,7 +470,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// The AI gets the account's instructions, and the chats that a chat follows.
+    /// The AI gets the account's instructions, and the chats that precede a chat.
     fn wrong_prompts(&self) -> Vec<String> {
         let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
         match self.case.scenario {
@@ -738,7 +738,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
-/// Lets functions sleep past their leases and wake. Returns the number of cases, and the
+/// Lets functions sleep past their leases and wake up. Returns the number of cases, and the
 /// violations: a function must not store a chat, or return credits that were already returned.
 pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
@@ -752,7 +752,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
     rig.after_the_lease();
-    // Another run under the same idempotency key has a hold when the first run wakes.
+    // Another run under the same idempotency key has a hold when the first run wakes up.
     let second_run = retaken.falls_asleep().await;
 
     for (case, wakes) in

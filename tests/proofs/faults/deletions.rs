@@ -83,8 +83,8 @@ impl Case<Deleting> {
         self.notes(moment, wrong);
     }
 
-    /// Checks that late copies don't affect another user who has registered the name and the
-    /// address after the deletion.
+    /// Checks that late copies don't affect another user who registers the name and the address
+    /// after the deletion.
     async fn is_outlived(&mut self, rig: &Rig) {
         let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();

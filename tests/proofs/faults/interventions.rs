@@ -64,7 +64,7 @@ impl Intervening {
         }
     }
 
-    /// The numbers of API keys that the account has before and after the request.
+    /// How many API keys the account has before and after the request.
     fn keys(self) -> [usize; 2] {
         match self {
             Self::EndingSessions | Self::SendingReset | Self::Deleting => [0, 0],

@@ -18,7 +18,7 @@ const PRICE: u64 = 300;
 /// The event under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Merging {
-    /// The order is paid. A refund of a third of the price was reported before.
+    /// The order is paid after a refund of a third of its price was reported.
     Paid,
     /// The whole price of a paid order is refunded.
     Refunded,
@@ -162,7 +162,7 @@ async fn run(rig: &Rig, matrix: Matrix<Merging>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the event", &world));
 
-    // Stripe sends an event again until it is confirmed. The store forgets the request tokens.
+    // Stripe resends an event until it is confirmed. The store forgets the request tokens.
     side_by_side(&mut cases, async |case| {
         case.lane.calm();
         if case.retries || !case.replies.iter().any(Result::is_ok) {

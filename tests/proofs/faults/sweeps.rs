@@ -10,7 +10,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// The ends of the leases that each user has when the sweep runs.
+/// Each user, with the ends of the leases that the user has when the sweep runs.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 

@@ -1,4 +1,4 @@
-//! Checks after an update. This release must work on the store of an earlier release.
+//! Checks that run after an update. This release must work on the store of an earlier release.
 
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     completes(&revoked, "0").await.expect(401, "invalid_token");
 }
 
-/// Checks that finished idempotency keys are replayed, conversations continue, and the credits of
-/// waiting chats are returned when their leases have ended.
+/// Checks that finished idempotency keys are replayed, that conversations continue, and that the
+/// credits of waiting chats are returned once their leases have expired.
 async fn goes_on(api: &Api, kept: &ClientCredentials) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));
     let (conversation, before) = (kept.said("conversation"), ann.balance().await);

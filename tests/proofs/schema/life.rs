@@ -45,7 +45,7 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
 ];
 
-/// How often a test tries to find an e-mail in the outbox.
+/// How many times a test tries to find an e-mail in the outbox.
 const TURNS: usize = 8;
 
 /// The data that clients keep between requests.
@@ -611,7 +611,7 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// Returns all items in the store, including the hold of a stopped chat. The function `chat`
+/// Returns all items in the store, including the hold of a stopped chat. The `chat` function
 /// notices a stop within a second and releases the hold. If the test misses the hold, it stops
 /// another chat.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {

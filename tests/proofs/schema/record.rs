@@ -1,4 +1,4 @@
-//! A recorded store of a release, in a file of JSON lines: first the clients' credentials, then the
+//! A release's recorded store, in a JSON Lines file: first the clients' credentials, then the
 //! tables, then the items. `scripts/dev/record-store` writes the file.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub const TABLES: [&str; 5] =
 /// The first line of the file.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Head {
-    /// A description of the file, for people.
+    /// A description of the file, for human readers.
     pub note: String,
     /// The release's commit.
     pub release: String,

@@ -19,7 +19,7 @@ pub struct Person {
     pub instructed: bool,
     /// The limit of the person's API keys.
     pub limit: i64,
-    /// The credits up to which the balance is filled in each period.
+    /// The balance to which the account is topped up in each period.
     pub filled_to: i64,
     pub account: Account,
     pub ledger: Ledger,
@@ -289,7 +289,7 @@ impl Person {
     }
 
     /// A task holds credits for its own chat, under an id that isn't closed, and after its account
-    /// got the allowance.
+    /// has received the allowance.
     fn reserves(
         &mut self,
         rid: &str,
@@ -451,8 +451,8 @@ impl Person {
         Ok(())
     }
 
-    /// Checks the new rows that grant credits, and returns their sum. A source grants once, and an
-    /// allowance fills the balance up once in a period.
+    /// Checks the new rows that grant credits, and returns their total. A source grants credits
+    /// once, and an allowance tops up the balance once per period.
     fn grants(&self, change: &Change<'_>) -> Checked<i64> {
         let Change { before, after, rows_before, .. } = change;
         let new = self.ledger.iter().filter(|(id, _)| !rows_before.contains_key(*id));

@@ -35,13 +35,13 @@ pub type Chosen = (Option<&'static str>, &'static str);
 pub const MODELS: [Option<&str>; 5] =
     [None, Some("quick"), Some("deep"), Some("deep"), Some("wide")];
 
-/// The models whose price depends on the usage in every list that contains them.
+/// The models that are charged by usage in every list that contains them.
 pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
 
-/// Commands before a message. They make the provider report the model tokens of the prompt, of its
-/// cached part, and of the answer. Without a command, these counts are estimated. Some counts
-/// exceed the bound of every prompt, or are impossible. Some answers are cut off, some report their
-/// counts too early, some fail at their end, and some are followed by a failure.
+/// Commands that precede a message. They make the provider report the model tokens of the prompt,
+/// of its cached part, and of the answer. Without a command, these counts are estimated. Some
+/// counts exceed the upper bound for every prompt, or are impossible. Some answers are cut off,
+/// some report their counts too early, some fail at their end, and some are followed by a failure.
 pub const USED: [&str; 11] = [
     "",
     "",
@@ -112,14 +112,14 @@ impl Instance {
         }
     }
 
-    /// Returns the versions by which a request that began at the second `since` may be priced.
+    /// Returns the list versions that may price a request that began at the second `since`.
     pub fn known(&self, since: u64) -> Vec<Option<&str>> {
         let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
         kept.map(|(version, _)| version.as_deref()).collect()
     }
 }
 
-/// A chat as its client has requested it.
+/// A chat, as its client has requested it.
 pub struct Asked<'a> {
     pub chat: &'a ChatRequest,
     /// True if the account has instructions for the AI.

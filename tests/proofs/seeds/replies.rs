@@ -191,7 +191,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that a refresh token has one successor, for every client and every retry.
+    /// Checks that a refresh token has the same successor for every client and every retry.
     fn given(&mut self, client: usize, generation: usize, successor: &str) -> Checked {
         let Client { refresh: known, taken, .. } = &mut self.clients[client];
         *taken = generation.max(*taken);
@@ -372,7 +372,8 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that a refusal for the price is true, and that the chat's hold can't be taken later.
+    /// Checks that a refusal because of the price is justified, and that the chat can't get a hold
+    /// later.
     fn judge_price(&mut self, id: usize, body: &Value) -> Checked {
         let task = &self.tasks[id];
         let person = self.person_of(task);
@@ -405,7 +406,7 @@ impl Schedule<'_> {
         )
     }
 
-    /// Checks that the account was closed by refunds, or by free work, while the task ran.
+    /// Checks that refunds or free work blocked the account while the task ran.
     fn judge_refunds(&self, task: &Task) -> Checked {
         let limits = self.limits_of(task, true);
         let is_closed = |account: &Account, at: u64| {

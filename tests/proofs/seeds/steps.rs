@@ -31,7 +31,7 @@ enum Step {
     Purchase(usize),
     /// An administrator changes the price list.
     PriceChange,
-    /// This number of seconds goes by.
+    /// This number of seconds passes.
     Jump(u64),
     /// The function of this task dies.
     Crash(usize),
@@ -205,9 +205,9 @@ impl Schedule<'_> {
         matches!(self.tasks[call.packet.task].action, Action::Sweep) && call.packet.is_write()
     }
 
-    /// Lets all changes of an account by a sweep through, without faults. A sweep releases holds in
-    /// the order of their ids, which are random. With price lists, holds have different amounts, so
-    /// the schedule must not continue between two of the releases.
+    /// Lets through all changes that a sweep makes to an account, without faults. A sweep releases
+    /// holds in the order of their ids, which are random. With price lists, holds have different
+    /// amounts, so the schedule must not continue between two of the releases.
     async fn let_sweep_through(&mut self, call: u64) -> Checked {
         let usual = (self.options.storm, self.options.echoes);
         (self.options.storm, self.options.echoes) = (0, 0);
@@ -419,7 +419,7 @@ impl Schedule<'_> {
         let terms = asked.terms(current.as_deref());
         let price = terms.map(|terms| *asked.least(terms).start());
         let (status, replayed) = self.tasks[probe].told.unwrap();
-        // A reserve fills the balance up first.
+        // A reserve first tops up the balance.
         let after = &self.people[person].account;
         let filled = after.granted - before.granted;
         let expected = match known {
@@ -428,8 +428,8 @@ impl Schedule<'_> {
             Some(false) => (422, false),
             None if price.is_none() => (400, false),
             None if price.is_some_and(|price| before.tokens + filled < price) => (402, false),
-            // After a minute with too many refunds, an account must also wait in the following
-            // minutes.
+            // If an account gets too many refunds within one minute, it must also wait in the
+            // following minutes.
             None if before.is_closed_by_refunds(now / 60, &limits) => (429, false),
             None if before.is_closed_by_free_work(now, &limits) => (429, false),
             // Some price lists have a second provider for the model.

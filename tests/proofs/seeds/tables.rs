@@ -20,7 +20,7 @@ pub enum Tables {
     Emulator { url: String, http: reqwest::Client, _account: Proxy },
 }
 
-/// The key of the current price list in the table Tokens.
+/// The key of the current price list in the Tokens table.
 pub const PRICE_LIST: &str = "models:current";
 
 /// The kind of store that schedules use.
@@ -141,7 +141,7 @@ impl Tables {
         self.remove_from("UsersTable", pk);
     }
 
-    /// Returns the current price list. `None` if there is none.
+    /// Returns the current price list. `None` if no list is set.
     pub fn price_list(&self) -> Option<Value> {
         let item = self.item("TokensTable", &[("pk", PRICE_LIST)])?;
         let Some(AttributeValue::S(list)) = item.get("list") else { panic!("a list is a text") };

@@ -99,7 +99,7 @@ pub enum Action {
     Grant {
         source: usize,
     },
-    /// Replaces the price list of the version `seen`, or removes it.
+    /// Replaces or removes the price list whose version is `seen`.
     ChangePrices {
         list: Option<usize>,
         seen: Option<String>,
@@ -149,7 +149,7 @@ pub struct Task {
     pub seen: Vec<Account>,
     pub receiver: PieceReceiver,
     pub running: Option<Running>,
-    /// The reply's status, and true if the reply was a replay.
+    /// The reply's status, and whether the reply was a replay.
     pub told: Option<(u16, bool)>,
     pub code: String,
 }

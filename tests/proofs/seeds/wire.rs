@@ -100,7 +100,7 @@ pub fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// The way in which a call ends without a reply.
+/// How a call ends without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     Reset,

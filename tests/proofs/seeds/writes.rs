@@ -1,5 +1,5 @@
-//! What the store's writes mean for the model: which task sent a write, and whether each paid chat
-//! is stored, kept and priced as its client has requested it.
+//! Relates the store's writes to the model: which task sent a write, and whether each paid chat is
+//! stored, kept and priced as its client has requested it.
 
 use shared::config::Config;
 
@@ -187,8 +187,8 @@ impl Schedule<'_> {
         )
     }
 
-    /// Checks that a person's clients that count their retries have paid at most once for each
-    /// call.
+    /// Checks that a person's clients that count their retries have paid for each call at most
+    /// once.
     fn counts_a_call(&mut self, person: usize, is_found: bool) -> Checked {
         self.calls_paid[person] += usize::from(is_found);
         let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
@@ -217,7 +217,7 @@ impl Schedule<'_> {
     }
 
     /// Checks the price of a chat that was just paid. A chat that was stopped before its model
-    /// tokens were counted counts a hundredth of the free work.
+    /// tokens were counted adds a hundredth of the free work.
     fn is_priced(&self, person: usize, chat_id: &str, task: usize, work: Option<i64>) -> Checked {
         if !self.features.listed {
             return match work {
