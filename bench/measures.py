@@ -11,7 +11,7 @@ PIECES, PAUSE = 20, 0.02
 
 
 class Loop:
-    """A process that computes bare hashes, as many as are requested."""
+    """A process that computes as many bare hashes as requested."""
 
     def __init__(self, binary):
         self.process = subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

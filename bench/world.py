@@ -1,4 +1,4 @@
-"""The environment of the measured functions: the embedded store, accounts in it, and the events of API Gateway."""
+"""The environment of the measured functions: the embedded store, accounts in it, and API Gateway events."""
 import json, os, pathlib, select, shutil, socket, subprocess, tempfile, threading, time
 
 from runtime_api import Instance

@@ -9,7 +9,7 @@ use shared::ai::{Answer, Failure, Prompt, Tool, replay};
 /// The maximum size of an answer in bytes.
 const LIMIT: usize = 1000;
 
-/// How many pieces get their lengths from the last bytes of an input.
+/// How many pieces have their lengths set by the last bytes of an input.
 const PIECES: usize = 8;
 
 /// Removes the ids of function calls, because a call that arrives without an id gets a random one.

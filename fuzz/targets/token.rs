@@ -1,5 +1,5 @@
-//! Verifies arbitrary strings as JWTs. Only issued JWTs are accepted, and each one only as the kind
-//! that it was issued as.
+//! Verifies arbitrary strings as JWTs. Only issued JWTs are accepted, and only as the kind of token
+//! that they were issued as.
 
 #![no_main]
 

@@ -57,7 +57,7 @@ pub struct Replies {
 #[derive(Clone, Default)]
 pub struct Script {
     steps: Vec<Step>,
-    /// Notified when the reply has reached [`Step::Tells`].
+    /// Notified when the reply reaches [`Step::Tells`].
     pub told: Arc<Notify>,
     /// Notified when the test has stopped the answer.
     pub stopped: Arc<Notify>,

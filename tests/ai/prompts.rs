@@ -43,7 +43,7 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
-/// A request for a completion whose prompt has this many bytes.
+/// A completion request whose prompt has this many bytes.
 fn sized(bytes: usize) -> Value {
     let mut body = asking("hi");
     let context = json!({ "role": "system", "content": text_of(bytes - 2) });

@@ -1,4 +1,4 @@
-//! Refusals of requests under `/v1`, by this API or by a provider, and the errors that clients get.
+//! Requests under `/v1` that this API or a provider refuses, and the errors that clients get.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -33,7 +33,7 @@ fn message(completion: &Value) -> &Value {
     &completion["choices"][0]["message"]
 }
 
-/// The calls in a streamed answer, assembled the way OpenAI's clients do it.
+/// The calls in a streamed answer, assembled the way OpenAI's clients assemble them.
 fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let mut calls: Vec<(String, String, String)> = Vec::new();
     let deltas = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("tool_calls"));
@@ -307,7 +307,7 @@ async fn calls_are_read_in_every_numbering() {
         ),
         // A call without a number or an id. The call's arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
-        // Several whole calls without numbers and ids.
+        // Several complete calls without numbers or ids.
         (
             vec![
                 call(Value::Null, "", "f", json!("{\"x\":1}")),

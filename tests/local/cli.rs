@@ -278,7 +278,7 @@ fn estimates_of_a_price_list_match_the_documentation() {
     let shown = format!("```text\n{section}\n```");
     assert!(prices.contains(&shown), "docs/operate/prices.md needs this example:\n{shown}");
 
-    // docs/operate/prices.md prices this message.
+    // docs/operate/prices.md shows the price of this message.
     let message = ["--prompt-tokens", "1000", "--answer-tokens", "500", "--json"];
     let json = run(&[&arguments[..], &message].concat()).stdout;
     let estimate: Value = serde_json::from_slice(&json).unwrap();

@@ -1,5 +1,5 @@
-//! The ports of the local server and its embedded DynamoDB. Both refuse pages of other origins, and
-//! the store accepts only the run's access key.
+//! The ports of the local server and its embedded DynamoDB. Both refuse pages from other origins,
+//! and the store accepts only the run's access key.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -328,7 +328,7 @@ async fn refunded_customer(api: &Api) -> (Person, String, String) {
     (ann.clone(), row["id"].as_str().unwrap().to_owned(), format!("refund:{}:{chat}", ann.id))
 }
 
-/// The sources without a row in the whole store.
+/// Returns all sources in the store that have no row.
 async fn rowless(api: &Api) -> Vec<Difference> {
     let (differences, next) = api.store().audit_sources(None).await.unwrap();
     assert_eq!(next, None);

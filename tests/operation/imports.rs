@@ -589,7 +589,7 @@ async fn unknown_names_are_checked_against_decoys() {
     api.log_in(wrong).await.expect(401, "invalid_credentials");
 }
 
-/// The previous release ignores the attribute `imported`: it compares passwords only with
+/// The previous release ignores the `imported` attribute: it compares passwords only with
 /// `password`, and leaves `imported` unchanged when it changes the password.
 #[tokio::test]
 async fn a_password_of_the_release_before_is_the_only_one() {

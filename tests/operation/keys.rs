@@ -18,7 +18,7 @@ use crate::support::client::{Api, Person};
 use crate::support::forge;
 use crate::support::program::{self, Folder};
 
-/// The time after which functions read keys and secrets again.
+/// How long functions keep keys and secrets before they read them again.
 const KEPT: Duration = Duration::from_secs(300);
 
 /// Runs `manage` in a separate process. Returns whether the command succeeded, and its output.

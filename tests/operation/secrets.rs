@@ -35,7 +35,7 @@ use crate::support::wait::until;
 const OLD: &str = "whsec_the_old_secret_0123456789";
 const NEW: &str = "whsec_the_new_secret_9876543210";
 
-/// The time after which functions read a secret again.
+/// How long functions keep a secret before they read it again.
 const KEPT: Duration = Duration::from_secs(900);
 
 /// How long functions wait before they repeat a failed read, or read the secret again after another
@@ -82,7 +82,7 @@ struct KeyedServer {
     url: String,
     accepted: Arc<Mutex<Vec<&'static str>>>,
     refusal: Arc<Mutex<(u16, Value)>>,
-    /// The keys of all requests, and whether they were accepted.
+    /// The key of each request, and whether it was accepted.
     asked: Arc<Mutex<Vec<(String, bool)>>>,
 }
 

@@ -312,8 +312,8 @@ async fn stop_bodies_name_the_idempotency_key() {
     }
     let number = json!({ "idempotency_key": 7 });
     assert_eq!(ann.post(PATH, number).await.status, 400);
-    // Behind another gateway another AI may answer, but a stop of a complete answer has the same
-    // result.
+    // Behind a different gateway, a different AI may answer, but stopping a complete answer has the
+    // same result.
     let whole = ann.chat_once("k1", "hi").await.is(200);
     assert_eq!(ann.stops("k1").await.is(200), json!({ "id": whole["id"], "status": "ended" }));
 }

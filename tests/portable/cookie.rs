@@ -31,7 +31,7 @@ impl Page {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
-    /// Sends a refresh with this token in the body, as a page of this origin does.
+    /// Sends a refresh request with this token in the body, as a page of this origin does.
     async fn present(&self, token: &str) -> Answer {
         let body = json!({ "refresh": token });
         self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await

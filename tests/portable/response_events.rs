@@ -1,4 +1,4 @@
-//! The events of a streamed `POST /v1/responses`, assembled the way OpenAI's SDKs do it.
+//! The events of a streamed `POST /v1/responses`, assembled the way OpenAI's SDKs assemble them.
 
 use std::time::Duration;
 

@@ -252,7 +252,7 @@ fn reference(function: &str) -> String {
     panic!("no list has {function}");
 }
 
-/// `!Ref` of a resource.
+/// A `!Ref` to a resource.
 fn tagged(id: &Yaml) -> Yaml {
     serde_norway::from_str(&format!("!Ref {}", id.as_str().unwrap())).unwrap()
 }

@@ -76,7 +76,7 @@ fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
     }
 }
 
-/// Returns the items of a list that `template.yaml` passes to `alarms.yaml`: resources' names, or
+/// Returns the items of a list that `template.yaml` passes to `alarms.yaml`: resource names, or
 /// `unused`.
 fn passed(template: &Yaml, list: &str) -> Vec<String> {
     let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];

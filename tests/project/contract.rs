@@ -74,8 +74,8 @@ fn is_ref(value: &Yaml, name: &str) -> bool {
     matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
 }
 
-/// Returns true if a value is the ARN of the failure queue. SAM lets a function send to the queue
-/// that is its destination.
+/// Returns true if a value is the ARN of the failure queue. SAM lets a function send messages to
+/// the queue that is its destination.
 fn goes_to_the_queue(destination: &Yaml) -> bool {
     let on_failure = &destination["OnFailure"];
     let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
@@ -691,7 +691,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
-/// The requests that create the user and the session of all other requests.
+/// The requests that create the user and the session for all other requests.
 const FIRST: [&str; 2] = ["register", "login"];
 
 /// The requests that end sessions, or change the user's credentials. In this order, all their

@@ -29,7 +29,7 @@ const LEFT: u64 = 10 * PRICE;
 /// The percentage of attempted store calls that get a fault.
 const PERCENT: u64 = 20;
 
-/// How often a client sends a request under one idempotency key.
+/// How many times a client sends a request under one idempotency key.
 const TRIES: usize = 3;
 
 /// A chat to send, with a unique message.
@@ -89,8 +89,7 @@ impl Wish {
     }
 }
 
-/// Runs a `manage` command over the store at `dynamodb`, which must succeed, and returns its
-/// output.
+/// Runs a `manage` command that must succeed, over the store at `dynamodb`. Returns its output.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
     let output = over_tables(&mut command(&["manage", what]), dynamodb).output().unwrap();
@@ -98,9 +97,9 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts repeatedly until all chats have ended, both from the store and, as their
-/// owners, through the API. A fault may prevent a read through the API. Returns how many balances
-/// the owners saw.
+/// Repeatedly reads all accounts until all chats have ended, both directly from the store and
+/// through the API with the owners' credentials. A fault may prevent a read through the API.
+/// Returns how many balances the owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {

@@ -177,7 +177,7 @@ struct Counted {
     meter: Meter,
     /// A header that is added to the requests.
     header: Option<(&'static str, &'static str)>,
-    /// True if the functions must read the price list and the record of imports again.
+    /// True if the functions must read the price list and the import record again.
     is_kept_old: bool,
     /// The allowances of all accounts.
     allowances: Allowances,
@@ -646,7 +646,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of administrators' interventions other than changes of the role, state or
+    /// Records the costs of administrators' interventions other than changes to the role, state or
     /// balance.
     async fn interventions(&mut self, root: &Person) {
         let bob = self.api.person_at("bob", "bob@example.com").await;
@@ -681,7 +681,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of a program's requests for responses.
+    /// Records the costs of a program's requests to `/v1/responses`.
     async fn responses(&mut self) {
         let pam = self.api.person("pam").await;
         // The first chat after an idle period costs more.

@@ -3,7 +3,7 @@
 //! old writes have arrived.
 //!
 //! A run has one server and one wire in front of its store. Each case has its own user and function
-//! instance, so that cases run in parallel.
+//! instance, so that cases can run in parallel.
 
 mod adjustments;
 mod administration;
@@ -97,7 +97,7 @@ fn at_a_time() -> usize {
     at_once(AT_A_TIME)
 }
 
-/// A test run takes every fifth plan. With `FAULTS=whole`, `.ci/nightly` runs them all. Neither the
+/// A test run uses every fifth plan. With `FAULTS=whole`, `.ci/nightly` runs all plans. Neither the
 /// number of strikes per fault nor the number of plans per call is a multiple of five, so every
 /// fault, strike and call is covered in each run.
 const SAMPLE: usize = 5;
@@ -125,7 +125,7 @@ trait Scenario: Copy + Debug {
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
-    /// Returns true if `reply` is the reply that the client gets without a fault.
+    /// Returns true if `reply` is the reply that the client gets when there is no fault.
     fn is_usual(self, reply: &Self::Reply) -> bool;
 }
 
@@ -434,7 +434,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         self.notes("sent again", wrong);
     }
 
-    /// Checks that the API accepts and refreshes the JWTs of every successful reply.
+    /// Checks that the API accepts and refreshes the JWTs in every successful reply.
     async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {

@@ -794,7 +794,7 @@ impl Watched {
         self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
     }
 
-    /// Changes the user Ida's balance and role, and ends her sessions and API keys.
+    /// Changes the user Ida's balance and role, ends her sessions, and revokes her API keys.
     async fn interventions(&self, root: &User, ida: &User, user: &str) {
         let hi = json!({ "message": "hi" });
         self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
@@ -846,8 +846,7 @@ impl Watched {
         }
     }
 
-    /// Reads the lists that administrators see, both those of all users' data and those of one
-    /// user's.
+    /// Reads administrators' lists, both for all users and for a single user.
     async fn lists(&self, root: &User, ida: &User, user: &str) {
         let day = Day::from_millis(self.clock.millis());
         let days = format!("?from={day}&to={day}");

@@ -32,7 +32,7 @@ use crate::support::world::{World, put, scan};
 /// row in the copy.
 const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
 
-/// The prefix of the name of each restored table.
+/// The prefix of the restored tables' names.
 const RESTORED: &str = "restored-";
 
 /// How many users send messages during the copy.
@@ -46,7 +46,7 @@ fn variable(table: &str) -> String {
     format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase())
 }
 
-/// Creates the table `target` with the items and the indexes of `source`, as DynamoDB's restore
+/// Creates the `target` table with the items and the indexes of `source`, as DynamoDB's restore
 /// does.
 async fn restore_table(client: &Client, source: &str, target: &str) {
     let described = client.describe_table().table_name(source).send().await.unwrap();

@@ -201,8 +201,8 @@ UsersTable user: email S sometimes
 UsersTable user: tokens N
 ";
 
-/// Returns the complaints about a change of the schema: `before` is the recorded release's schema,
-/// `listed` the list of attributes, and `now` this release's schema.
+/// Returns the complaints about a schema change: `before` is the recorded release's schema,
+/// `listed` is the list of attributes, and `now` is this release's schema.
 fn said(before: &str, listed: &str, now: &str) -> Vec<String> {
     let [before, listed, now] = [before, listed, now].map(Schema::parse);
     complaints(&before, &listed, &now)

@@ -170,7 +170,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
     // Turns tokio's budget off. With tokio's budget, a task would sometimes yield although the
-    // schedule didn't decide that.
+    // schedule hasn't decided that it should.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -333,7 +333,7 @@ fn every_mistake_of_free_work_is_noticed() {
     are_noticed(&FreeWorkMistake::ALL, FreeWorkMistake::sabotage);
 }
 
-/// Asserts that some schedule finds each of these mistakes.
+/// Asserts that each of these mistakes is found by at least one schedule.
 fn are_noticed<M: Copy + Debug>(mistakes: &[M], sabotage: fn(M) -> Sabotage) {
     let mut unnoticed = mistakes.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), sabotage(*mistake)));

@@ -28,7 +28,7 @@ const SESSION: &str = "a-session-token";
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
-    /// The header `X-Amz-Target`. Empty if it is missing.
+    /// The `X-Amz-Target` header. Empty if it is missing.
     pub target: String,
     pub content_type: String,
     pub body: Value,

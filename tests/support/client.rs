@@ -1,4 +1,4 @@
-//! The gateway under test ([`Api`]), its users ([`Person`]), with a method for each endpoint, and
+//! The gateway under test ([`Api`]), its users ([`Person`]) with a method for each endpoint, and
 //! the replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
@@ -92,9 +92,9 @@ impl Api {
         Self::with_data(&Data::Memory, environment).await
     }
 
-    /// Starts a server for this test whose clock is stopped at the start of an hour, with some
-    /// settings changed, even if `API_URL` is set. Limits by the minute or by the hour then apply
-    /// to the whole test, however long it takes on a busy machine.
+    /// Starts this test's own server with its clock stopped at the start of an hour and with some
+    /// settings changed, even if `API_URL` is set. Per-minute and per-hour limits then apply to the
+    /// whole test, however long it takes on a busy machine.
     pub async fn at_an_hour(environment: &[(&str, &str)]) -> Self {
         const HOUR: u64 = 3_600_000;
         let next = Clock::default().millis().next_multiple_of(HOUR);
@@ -107,7 +107,7 @@ impl Api {
         Self::running(&Data::Memory, clock, environment).await
     }
 
-    /// Starts a server for this test whose store is kept in a folder, even if `API_URL` is set.
+    /// Starts this test's own server with its store in a folder, even if `API_URL` is set.
     pub async fn in_folder(folder: &str) -> Self {
         Self::with_data(&Data::Folder(folder.into()), &[]).await
     }
@@ -395,8 +395,8 @@ impl Api {
         self.server().clock.advance(PRICES_KEPT);
     }
 
-    /// Waits until `count` e-mails were sent to the address, and returns them. E-mails that are
-    /// sent at the same time may arrive in any order.
+    /// Waits until `count` e-mails have been sent to the address, and returns them. E-mails that
+    /// are sent at the same time may arrive in any order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
         let to_it = |mails: &[Mail]| {
             mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>()

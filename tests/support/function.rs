@@ -1,4 +1,4 @@
-//! A server's functions without HTTP. Tests send them API Gateway's events, and can watch and break
+//! A server's functions without HTTP. Tests send them API Gateway events, and can watch and break
 //! their connections to the store.
 
 use std::fmt::{self, Debug};
@@ -55,7 +55,7 @@ fn client() -> aws_sdk_dynamodb::config::Builder {
     client.retry_partition(retries).timeout_config(aws::timeouts())
 }
 
-/// Returns a copy of an `App` that calls the store at `url` through another client.
+/// Returns a copy of an `App` that calls the store at `url` through a different client.
 pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = ServiceUrl::parse(url);

@@ -66,7 +66,7 @@ impl Mistake {
 /// A mistake that the product could make with the amounts of a price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PricingMistake {
-    /// A settle charges the price of the usage even if the hold is less.
+    /// A settle charges the price of the usage even if the price exceeds the hold.
     ChargeAboveHold,
     /// A settle returns the whole hold, as if nothing had been charged.
     ReturnWholeHold,
@@ -76,8 +76,8 @@ pub enum PricingMistake {
     /// A settle charges according to the price list that is current at that moment. In the product,
     /// a chat keeps the fare of its reserve.
     PriceAtSettle,
-    /// A refusal because of the balance doesn't close the hold's id, so a late copy of the reserve
-    /// takes credits.
+    /// A refusal because of the balance doesn't close the hold's id, so that a late copy of the
+    /// reserve takes credits.
     RefuseWithoutClosing,
 }
 
@@ -148,7 +148,8 @@ pub enum FreeWorkMistake {
     CountAsOwners,
     /// A reserve doesn't compare the account's free work with the limit.
     CompareNothing,
-    /// A failure also counts as in earlier releases, so that accounts stay locked after a rollback.
+    /// A failure also counts the way it did in earlier releases, so that accounts stay locked after
+    /// a rollback.
     LockEarlierReleases,
 }
 
@@ -277,8 +278,8 @@ fn takes_again(operation: &str, body: &mut String) {
     }
 }
 
-/// Keeps only the order and the source in the transaction of an order's step, without the credits
-/// and their ledger row.
+/// Removes everything except the order and the source from the transaction of an order's step, so
+/// that the credits and their ledger row are missing.
 fn stores_event_first(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" && body.contains("\"source:stripe:") {
         edit(body, |call| {
@@ -324,7 +325,8 @@ fn fills_twice(_: &str, body: &mut String) {
     *body = body.replace(KNOWS, &ignores);
 }
 
-/// Keeps only the source in the transaction of a grant, if it is an account's second source.
+/// Removes everything except the source from a grant's transaction, if it is an account's second
+/// source.
 fn stores_source_first(operation: &str, body: &mut String) {
     if operation != "TransactWriteItems" || !body.contains("\"source:") {
         return;

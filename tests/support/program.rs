@@ -74,7 +74,8 @@ impl RunningServer {
         Self::run(command, log, String::new)
     }
 
-    /// Starts a server that logs to `log`. If the server doesn't start, `logged` says why.
+    /// Starts a server that logs to `log`. If the server doesn't start, `logged` returns the
+    /// reason.
     fn run(mut command: Command, log: Stdio, logged: impl Fn() -> String) -> Self {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
@@ -133,8 +134,8 @@ pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }
 
-/// Returns a command that runs the release of the program at `FAREBOX`, or this build if the
-/// variable isn't set.
+/// Returns a command that runs the released program at `FAREBOX`, or this build if the variable
+/// isn't set.
 pub fn of_release(arguments: &[&str]) -> Command {
     started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
 }

@@ -59,8 +59,8 @@ pub enum Fault {
     Conflict,
     /// The sender gets a 400: a transaction with this request token is still in progress.
     InProgress,
-    /// The sender gets a 400: an earlier transaction used this request token for other contents.
-    /// The store doesn't get the call.
+    /// The sender gets a 400: an earlier transaction used this request token for different
+    /// contents. The store doesn't get the call.
     Mismatch,
     /// The sender gets a 400: the function's credentials have expired. The store doesn't get the
     /// call.
@@ -100,7 +100,7 @@ impl Fault {
         Self::Unprocessed,
     ];
 
-    /// Returns true if DynamoDB could fail this operation in this way.
+    /// Returns true if this operation could fail in this way in DynamoDB.
     pub fn suits(self, operation: &str) -> bool {
         match self {
             // The reply to a batch lists an item as unprocessed if it conflicts with another call.
@@ -135,7 +135,7 @@ pub enum FaultPoint {
     Operation(&'static str, usize),
 }
 
-/// How often a plan's fault strikes.
+/// How many times a plan's fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultRepeat {
     /// Strikes one attempt: the SDK's next attempt succeeds.
@@ -157,7 +157,7 @@ pub struct Plan {
 /// Random faults: each attempt of each call gets a fault with this probability.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// The seed decides which attempts get a fault, if the calls arrive in the same order.
+    /// The seed decides which attempts get a fault, as long as the calls arrive in the same order.
     pub seed: u64,
     pub percent: u64,
 }
@@ -204,7 +204,7 @@ struct Wire {
     panics: Mutex<Vec<String>>,
 }
 
-/// One attempt of a call, on its way to the store.
+/// One attempt of a call, in transit to the store.
 #[derive(Clone)]
 struct Attempt {
     wire: Arc<Wire>,
@@ -218,8 +218,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck. Some faults strike after the store has applied the
-    /// call, and are counted only then.
+    /// How many times the plan's fault has struck. Some faults strike after the store has applied
+    /// the call, and are counted only then.
     struck: watch::Sender<usize>,
     /// True once the calls that [`Lane::gathers`] holds back may pass.
     gathered: watch::Sender<bool>,

@@ -46,7 +46,7 @@ impl Person {
         self.gets_a_key(json!({ "limit": { "tokens": tokens } })).await
     }
 
-    /// Returns how many credits of its limit a key has spent.
+    /// Returns how much of its limit a key has spent, in credits.
     async fn spent(&self, key: &Key) -> u64 {
         self.shows(key).await["limit"]["spent"].as_u64().unwrap()
     }

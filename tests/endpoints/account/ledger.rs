@@ -47,7 +47,7 @@ impl Person {
     }
 
     /// Writes this many rows with today's date directly to the store. The rows alternate between
-    /// adding and taking one credit.
+    /// adding and deducting one credit.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {

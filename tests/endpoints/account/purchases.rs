@@ -27,7 +27,7 @@ const ORDERS: &str = "/api/admin/purchases/";
 const PACKS: &str = "/api/admin/packs/";
 const SIMULATED: [(&str, &str); 1] = [("PAYMENTS", "simulated")];
 
-/// The tokens and the price of the pack `small`.
+/// The tokens and the price of the `small` pack.
 const TOKENS: u64 = 1000;
 const PRICE: u64 = 299;
 

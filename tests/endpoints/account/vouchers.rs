@@ -1,5 +1,5 @@
 //! Vouchers: `POST /api/user/vouchers`; `GET`, `POST` and `DELETE /api/admin/vouchers`; and the
-//! command `manage vouchers`.
+//! `manage vouchers` command.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ async fn contended_codes_are_used_exactly_as_often_as_allowed() {
     assert_eq!([&batches[0]["redeemed"], &batches[1]["redeemed"]], [&json!(100), &json!(299)]);
 }
 
-/// Sends a code from a network. Returns the status, and true if the function searched the store for
+/// Sends a code from a network. Returns the status, and whether the function searched the store for
 /// a voucher.
 async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, bool) {
     let lane = rig.proxy.lane();
@@ -132,7 +132,7 @@ async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, b
         event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
     event["requestContext"]["identity"]["sourceIp"] = json!(network);
     let reply = Reply::of(invoke(&function, &event, TIME).await).await;
-    // The first read is for the account.
+    // The first read loads the account.
     let reads = lane.calls().into_iter().filter(|call| call.operation == "GetItem").count();
     (reply.status, reads > 1)
 }

@@ -780,8 +780,8 @@ async fn former_administrators_change_nothing() {
 }
 
 /// Takes away an administrator's role, deactivates the account and ends its sessions, one at a time
-/// and directly in the store. After each change, calls `acts` with the administrator as an endpoint
-/// loaded them before the change, and with the expected refusal. Refused actions change nothing.
+/// and directly in the store. After each change, calls `acts` with the expected refusal and with
+/// the administrator as an endpoint loaded them before the change. Refused actions change nothing.
 pub async fn without_rights(root: &Person, acts: impl AsyncFn(Administrator, StoreError)) {
     let ends = [
         ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
@@ -1008,7 +1008,7 @@ async fn figures_have_daily_counts_and_totals() {
             .all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true)
     );
 
-    // On the next day.
+    // Continue on the next day.
     api.server().clock.advance(Duration::from_secs(24 * 3600));
     let root = root.elsewhere("a test").await;
     ann.elsewhere("a test").await.chat("hi").await.is(200);
@@ -1127,7 +1127,7 @@ fn text(reply: &Value, field: &str) -> String {
     reply[field].as_str().unwrap().to_owned()
 }
 
-/// The export of the two users of a test.
+/// The expected export of a test's two users.
 async fn exported_users(root: &Person, ann: &Person) -> String {
     let joined = text(&root.sees(root).await, "date_joined");
     let columns = "id username email role is_staff active date_joined tokens spent last_message";
@@ -1141,7 +1141,7 @@ async fn exported_users(root: &Person, ann: &Person) -> String {
     [csv_columns(columns), of_root, of_ann].concat()
 }
 
-/// The export of Ann's only chat, whose message begins like a formula.
+/// The expected export of Ann's only chat, whose message begins like a formula.
 fn exported_chats(ann: &Person, chat: &Value) -> String {
     let [id, response, model, time] =
         ["id", "response", "model", "timestamp"].map(|field| text(chat, field));
@@ -1155,7 +1155,8 @@ fn exported_chats(ann: &Person, chat: &Value) -> String {
     .concat()
 }
 
-/// The export of the grants of two users, of Ann's chat, and of an adjustment of her balance.
+/// The expected export of the ledger: the grants of two users, Ann's chat, and an adjustment of her
+/// balance.
 async fn exported_ledger(root: &Person, ann: &Person, chat: &Value, adjusted: &Value) -> String {
     let (ann_id, root_id) = (ann.id.as_str(), root.id.as_str());
     let [chat, time] = ["id", "timestamp"].map(|field| text(chat, field));

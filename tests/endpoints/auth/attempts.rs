@@ -37,8 +37,8 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// Returns the parts of a reply that could reveal whether an account exists, without the seconds in
-/// its headers.
+/// Returns the parts of a reply that could reveal whether an account exists, leaving out the
+/// seconds in its headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -53,7 +53,7 @@ fn number(answer: &Answer, header: &str) -> u64 {
     answer.header(header).parse().unwrap()
 }
 
-/// Sends a request to the endpoint `name` from a client at this IP address.
+/// Sends a request to the `name` endpoint from a client at this IP address.
 async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value) {
     let path = format!("/api/{name}");
     let mut event = event(name, &path, &[], body);
@@ -63,7 +63,7 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     (reply.status, reply.body)
 }
 
-/// The number of attempts in each counter, by the counter's key.
+/// The number of attempts in each counter, by counter key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
     let counted = items.iter().filter_map(|item| {
@@ -824,7 +824,7 @@ async fn retries_after_a_lost_reply_count_once() {
     }
 }
 
-/// Returns the limit, the remaining quota and the time until it grows, from OpenAI's headers.
+/// Returns the limit, the remaining quota and the time until it increases, from OpenAI's headers.
 fn openai_limit(answer: &Answer) -> [String; 3] {
     ["limit", "remaining", "reset"]
         .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).to_owned())

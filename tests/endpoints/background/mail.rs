@@ -136,7 +136,7 @@ async fn exists(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
-/// The app of the `mail` function with this transport.
+/// The `mail` function's app, with this transport.
 fn mailing(app: &App, transport: MailTransport) -> MailApp {
     MailApp { app: app.clone(), transport, url: None }
 }

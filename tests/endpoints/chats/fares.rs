@@ -20,7 +20,7 @@ use crate::support::world::put;
 
 const PATH: &str = "/api/chat/";
 
-/// The rates of the model `deep`.
+/// The `deep` model's rates.
 pub const RATES: Rates = Rates { input: 50_000, cached: 5000, output: 400_000 };
 
 /// The default maximum number of model tokens in an answer.
@@ -39,7 +39,7 @@ pub fn list(via: &str) -> Value {
     list_through(&[via])
 }
 
-/// The [`list`] with several providers for each model.
+/// The price list from [`list`], with several providers for each model.
 pub fn list_through(via: &[&str]) -> Value {
     json!({ "models": [
         { "name": "quick", "via": via, "fare": { "message": PRICE } },
@@ -47,7 +47,7 @@ pub fn list_through(via: &[&str]) -> Value {
     ]})
 }
 
-/// A list in which both models cost more than in [`list`].
+/// A price list in which both models cost more than in [`list`].
 fn dear_list(via: &str) -> Value {
     json!({ "models": [
         { "name": "quick", "via": [via], "fare": { "message": 2 * PRICE } },

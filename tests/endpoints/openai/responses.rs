@@ -52,7 +52,7 @@ pub fn text(response: &Value) -> &str {
     content[0]["text"].as_str().unwrap_or_else(|| panic!("{response}"))
 }
 
-/// Asserts that the request is refused for this field. Returns the error message.
+/// Asserts that the request is refused because of this field. Returns the error message.
 fn is_refused(answer: Answer, param: &str) -> String {
     let refused = answer.expect(400, "invalid_fields");
     assert_eq!(refused["error"]["param"], param, "{refused}");

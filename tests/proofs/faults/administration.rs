@@ -69,7 +69,7 @@ impl Administering {
         matches!(self, Self::Keyed | Self::TakingAll | Self::Granting)
     }
 
-    /// The status of the reply without faults.
+    /// The expected status if there is no fault.
     fn status(self) -> u16 {
         if self.adjusts() && self != Self::Granting { 201 } else { 200 }
     }

@@ -157,7 +157,8 @@ impl Paying {
         format!("{message} {}", who.name)
     }
 
-    /// Returns true if each refund also counts as free work: a part of the answer was delivered.
+    /// Returns true if each refund also counts as free work, because a part of the answer was
+    /// delivered.
     fn wastes_work(self) -> bool {
         matches!(self, Self::StreamThatBreaks | Self::StreamThatFails)
     }
@@ -456,7 +457,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// Only a request stops an answer, and an ended answer is stored.
+    /// An answer is stopped only by a request, and is stored once it has ended.
     fn wrong_stops(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let stops = self.case.own.stops.lock().unwrap();
@@ -470,7 +471,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// The AI gets the account's instructions, and the chats that precede a chat.
+    /// For each chat, the AI gets the account's instructions and the preceding chats.
     fn wrong_prompts(&self) -> Vec<String> {
         let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
         match self.case.scenario {
@@ -529,7 +530,7 @@ impl Audit<'_> {
         }
         let work = free_work(self.account, "") + free_work(self.account, "k");
         let wasted = if self.case.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
-        // The answer of a function that wakes too late is free work, if its hold still exists.
+        // The answer of a function that wakes up too late is free work, if its hold still exists.
         let replies = self.case.replies.iter();
         let late = replies.filter(|reply| reply.code() == "not_charged").count();
         let most = wasted + late as u64 * PRICE;

@@ -1,4 +1,4 @@
-//! Administrators' interventions other than changes of the role, state or balance. Each
+//! Administrators' interventions other than changes to the role, state or balance. Each
 //! intervention writes a row on the trail.
 
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -68,7 +68,7 @@ impl Merging {
         }
     }
 
-    /// Brings a user into the state before the event.
+    /// Puts a user into the state before the event.
     async fn prepare(self, rig: &Rig, who: &Person) -> Orders {
         let (store, clock) = (rig.api.store(), &rig.api.server().clock);
         let account = rig.api.account(who).await;
@@ -147,7 +147,7 @@ impl Case<Merging> {
         let state = (account.balance(self.app.clock.seconds()).get(), owed);
         let [before, after] = self.scenario.states();
         let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
-        // The event was stored, but the owed credits weren't taken yet.
+        // The event has been stored, but the owed credits haven't been collected yet.
         let between = self.scenario == Merging::Collecting && state == (TOKENS, 600);
         if state != after && (is_done || (state != before && !between)) {
             wrong.push(format!("the balance and the owed credits are {state:?}"));

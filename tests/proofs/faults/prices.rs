@@ -236,7 +236,7 @@ impl Case<Pricing> {
             ));
         }
 
-        // Refusals hold nothing. Under other replies, credits may be held until the lease ends.
+        // Refusals hold nothing. After other replies, credits may be held until the lease ends.
         let is_open = |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.replies.iter().filter(is_open).count();
         // The wire's own copy of a reserve may place one more hold.

@@ -63,7 +63,7 @@ impl Scenario for Refreshing {
 }
 
 impl Case<Refreshing> {
-    /// Returns a refresh token's successor, without faults.
+    /// Gets a refresh token's successor, with no faults injected.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
             self.function(),

@@ -10,11 +10,11 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// Each user, with the ends of the leases that the user has when the sweep runs.
+/// The users, and the times at which their leases end.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
-/// The end of an expired lease. A lease until [`LASTS`] is valid throughout the test.
+/// The end of an expired lease. A lease that ends at [`LASTS`] is valid throughout the test.
 const OVER: u64 = 1;
 const LASTS: u64 = u32::MAX as u64;
 

@@ -1,6 +1,6 @@
-//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: the
-//! events of payments, and chats with a limited API key whose account gets its allowance first.
-//! Each function is killed before and after each of its calls to the store.
+//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: through
+//! payment events, and through chats with a limited API key whose account first receives its
+//! allowance. Each function is killed before and after each of its calls to the store.
 
 use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};

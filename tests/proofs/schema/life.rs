@@ -181,7 +181,7 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
-/// Sends messages that a price list prices, one of them with a restricted API key, and removes the
+/// Sends messages priced by a price list, one of them with a restricted API key, and removes the
 /// list. The last message is never answered.
 async fn priced(api: &Api) -> JoinHandle<()> {
     let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });

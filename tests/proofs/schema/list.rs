@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The document that describes the steps.
 pub const PROCEDURE: &str = "docs/operate/release.md#schema-changes";
 
-/// The attributes that are maps by id or by currency. In the list, `*` means any key.
+/// The attributes that are maps keyed by id or by currency. In the list, `*` means any key.
 const BY_ID: [&str; 9] = [
     "closed",
     "disputes",

@@ -87,9 +87,9 @@ impl Record {
     /// Writes the items into tables with all indexes of the current template, like the tables after
     /// CloudFormation's update.
     ///
-    /// The items contain the times of the recording. The emulator uses the system's clock, by which
-    /// all items with a time to live have expired, so the tables get no time to live. Functions on
-    /// these tables need a clock that shows the time of the recording.
+    /// The items contain the times of the recording. According to the system clock, which the
+    /// emulator uses, all items with a time to live have expired, so the tables get no time to
+    /// live. Functions on these tables need a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);
         for (table, items) in &self.items {

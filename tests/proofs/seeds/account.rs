@@ -36,7 +36,7 @@ pub struct Account {
     /// The free work of each day. In the keys, the prefix `k` marks the free work of limited API
     /// keys, and `e` marks earned credits.
     pub free_work: BTreeMap<String, i64>,
-    /// True if the account is in the index `due`.
+    /// True if the account is in the `due` index.
     pub due: bool,
     /// The credits that each API key with a limit has spent or holds, by key and period.
     pub purses: BTreeMap<String, i64>,
@@ -111,7 +111,7 @@ impl Account {
         count(format!("{prefix}{day}")) >= limits.free_work.max(count(format!("e{day}")))
     }
 
-    /// How many refunds, in total, earlier minutes have above their limits.
+    /// By how many refunds, in total, earlier minutes exceed their limits.
     pub fn refunds_carried_to(&self, minute: u64, limit: i64) -> i64 {
         let over = self
             .refunds

@@ -67,7 +67,7 @@ impl Lane {
         self.connection.wire().tables.clone()
     }
 
-    /// Returns `app` as it is in a function that signs JWTs.
+    /// Returns `app` in the form that it has in functions that sign JWTs.
     pub fn issuing(&self, app: App) -> IssuerApp {
         IssuerApp { app, accounts: self.accounts.clone(), signer: self.signer.clone() }
     }

@@ -34,7 +34,7 @@ pub struct Person {
     spent_at: HashMap<String, i64>,
 }
 
-/// The model's facts about the task that sent a write.
+/// What the model knows about the task that sent a write.
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
@@ -212,8 +212,8 @@ impl Person {
         }
     }
 
-    /// Reads the account after a write. Checks its state, and that steps of the protocol led to it.
-    /// Returns the ids of the chats that the write paid.
+    /// Reads the account after a write. Checks that its state is valid and that steps of the
+    /// protocol led to it. Returns the ids of the chats that the write paid.
     pub fn observe(
         &mut self,
         tables: &Tables,

@@ -31,7 +31,7 @@ pub const INSTRUCTIONS: &str = "Be brief.";
 /// A chat's model, and the command before its message.
 pub type Chosen = (Option<&'static str>, &'static str);
 
-/// The models that chats name. Some lists lack some of these models.
+/// The models that chats request. Some lists lack some of these models.
 pub const MODELS: [Option<&str>; 5] =
     [None, Some("quick"), Some("deep"), Some("deep"), Some("wide")];
 
@@ -86,7 +86,7 @@ pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
 /// A function instance, which keeps its own copy of the price list.
 pub struct Instance {
     pub app: App,
-    /// The versions that the instance has read, and the second until which it keeps each.
+    /// The versions that the instance has read, and the second until which it keeps each of them.
     reads: Vec<(Option<String>, u64)>,
     /// True if the instance could not read the list at some time, so an older list may be in use.
     has_failed: bool,
@@ -101,7 +101,8 @@ impl Instance {
         Self { app, reads: vec![(version, clock.seconds() + KEPT)], has_failed: false }
     }
 
-    /// Records that the instance has read the list, with the store's reply. `None` for a fault.
+    /// Records that the instance has read the list. `reply` is the store's reply, or `None` for a
+    /// fault.
     pub fn reads(&mut self, reply: Option<&str>, now: u64) {
         match reply {
             None => self.has_failed = true,

@@ -167,8 +167,8 @@ impl Schedule<'_> {
         if is_true { Ok(()) } else { Err(format!("{outcome:?} to a grant from {source:?}")) }
     }
 
-    /// Checks the reply that a conversation doesn't exist. An earlier request must have deleted the
-    /// conversation.
+    /// Checks a reply that says that a conversation doesn't exist. An earlier request must have
+    /// deleted the conversation.
     fn judge_missing(&self, id: usize, conversation: &str) -> Checked {
         let deletes = |task: &&Task| match &task.action {
             Action::Delete { conversation: other } => other == conversation,
@@ -349,8 +349,8 @@ impl Schedule<'_> {
                 ensure(task.seen.iter().any(is_over), "402 for an API key within its limit")
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // The product answers 404 only before it reserves credits. Once the AI was called, a
-            // chat is paid even if its conversation was deleted.
+            // The product answers 404 only before it reserves credits. Once the AI has been called,
+            // a chat is paid even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => ensure(
                 self.is_in_a_deleted_conversation(task, chat),
                 "404 for a conversation that no client has deleted",

@@ -33,12 +33,12 @@ const ALLOWANCES: [&str; 4] = ["none", "150/day", "300/day", "250/week"];
 
 const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::Total };
 
-/// The features that a schedule uses, as its seed decides.
+/// The features that a schedule uses. Its seed decides which.
 #[derive(Clone, Copy)]
 pub struct Features {
     /// True if an administrator sets price lists, clients choose models, and users buy credits.
     pub listed: bool,
-    /// True if users have few credits, prices depend on the usage, and most reserves are lost. Then
+    /// True if users have few credits, chats are charged by usage, and most reserves are lost. Then
     /// many chats are reserved twice or refused, and copies of their reserves arrive late.
     pub poor: bool,
     /// True if most settles arrive late, so that their leases expire first.

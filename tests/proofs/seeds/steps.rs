@@ -467,7 +467,7 @@ impl Schedule<'_> {
 }
 
 /// Checks an account after the sweep, which releases all holds and removes accounts without holds
-/// from the index `due`.
+/// from the `due` index.
 fn is_at_rest(person: &Person) -> Checked {
     let Account { tokens, granted, spent, held, due, .. } = &person.account;
     if !held.is_empty() || *granted != tokens + spent {

@@ -104,7 +104,7 @@ impl Tables {
         serde_json::from_value(reply["Item"].clone()).unwrap()
     }
 
-    /// Writes an empty conversation for a user directly, and returns its id.
+    /// Writes an empty conversation for a user directly to the store, and returns its id.
     pub fn begin_conversation(&self, user_id: &str) -> String {
         let id = uuid::Uuid::now_v7().to_string();
         let texts = [
@@ -120,7 +120,7 @@ impl Tables {
         id
     }
 
-    /// Writes an account's instructions for the AI directly.
+    /// Writes an account's instructions for the AI directly to the store.
     pub fn instruct(&self, pk: &str, user_id: &str) {
         let mark = json!({
             "TableName": "UsersTable",
@@ -136,7 +136,7 @@ impl Tables {
         self.call("PutItem", &json!({ "TableName": "TokensTable", "Item": item }));
     }
 
-    /// Deletes an account's item directly.
+    /// Deletes an account's item directly from the store.
     pub fn remove(&self, pk: &str) {
         self.remove_from("UsersTable", pk);
     }
@@ -148,7 +148,7 @@ impl Tables {
         Some(serde_json::from_str(list).unwrap())
     }
 
-    /// Deletes the current price list directly.
+    /// Deletes the current price list directly from the store.
     pub fn remove_price_list(&self) {
         self.remove_from("TokensTable", PRICE_LIST);
     }

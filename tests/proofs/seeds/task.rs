@@ -126,7 +126,7 @@ pub struct Task {
     /// The number of the function instance that works on the task.
     pub instance: usize,
     pub started: u64,
-    /// The second at which the chat began: after the function has read the price list.
+    /// The second at which the chat began, after the function had read the price list.
     pub chat_began: u64,
     /// The machine's time when the task started.
     pub began: Instant,
@@ -145,7 +145,7 @@ pub struct Task {
     /// The chat's id, once the task has tried to reserve credits.
     pub owner: Option<String>,
     pub settled_at: Option<u64>,
-    /// The states of the account that refusals and reads have shown to the task.
+    /// The account states that refusals and reads have shown to the task.
     pub seen: Vec<Account>,
     pub receiver: PieceReceiver,
     pub running: Option<Running>,

@@ -192,7 +192,7 @@ impl Wire {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
-    /// Returns true if a task only waits for the store.
+    /// Returns true if a task is only waiting for the store.
     pub fn waits(&self, task: usize) -> bool {
         let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
         own.peek().is_some()

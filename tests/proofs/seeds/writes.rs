@@ -253,7 +253,7 @@ impl Schedule<'_> {
     }
 }
 
-/// Returns the facts about the task that sent a write.
+/// Returns what the model knows about the task that sent a write.
 fn writer<'w>(packet: &'w Packet, task: &'w Task, config: &Config, listed: bool) -> Writer<'w> {
     let text = |mark: &str| text_after(&packet.body, mark);
     let minute = |mark: &str| text(mark).and_then(|number| number.parse().ok());
