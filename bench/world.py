@@ -49,7 +49,7 @@ class Account:
                 return sample(function, ACCESS_TOKEN=token)
 
     def call(self, instance, function, call):
-        """Calls the function, checks the reply, and keeps what the next call needs."""
+        """Calls the function, checks the reply, and stores the data that the next call needs."""
         reply = instance.call(self.event(function, call))
         expected = {"not_found": 404, "register": 201}.get(function, 200)
         assert reply.status == expected, f"{function}: {reply.status} {reply.text} {instance.logged()}"

@@ -1,5 +1,5 @@
-//! The environment of every fuzz target: the functions over an embedded DynamoDB, and a user with
-//! an account in it.
+//! The environment of every fuzz target: functions that use an embedded DynamoDB, and a user who
+//! has an account in it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -192,7 +192,7 @@ impl Door {
         !matches!(self, Self::Chat | Self::ChatStream)
     }
 
-    /// Sends a message under an idempotency key.
+    /// Sends a message with an idempotency key.
     pub async fn ask(self, person: &Person, key: &str, message: &str) -> Answer {
         let (path, body) = self.request(message);
         person.post_once(key, path, body).await

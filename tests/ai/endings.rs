@@ -227,7 +227,7 @@ impl Played<'_> {
         Err(format!("{what}: {found} for {expected} at {door:?}, {message}: {:?}", self.got))
     }
 
-    /// Returns the text that the client should have got.
+    /// Returns the text that the client should have received.
     fn text(&self) -> String {
         let Row { delivered, answer, .. } = &self.play.row;
         match delivered.as_str() {

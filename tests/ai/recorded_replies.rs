@@ -27,7 +27,7 @@ const MANIFEST: &str = "RECORDED_REPLIES";
 /// How many requests are sent at the same time.
 const AT_A_TIME: usize = 6;
 
-/// Used in place of a finish reason if the client doesn't get the answer.
+/// Used instead of a finish reason if the client doesn't get the answer.
 const FAILED: &str = "failed";
 
 /// A line of the manifest.

@@ -175,7 +175,7 @@ fn beside([ollama, lm_studio, llama_cpp]: [u16; 3], arguments: &[&str]) -> Comma
     program
 }
 
-/// Starts a server in another thread, so that this test's model servers can reply.
+/// Starts a server in a separate thread, so that this test's model servers can reply.
 async fn started(program: Command) -> RunningServer {
     tokio::task::spawn_blocking(move || RunningServer::of(program)).await.unwrap()
 }

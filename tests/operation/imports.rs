@@ -39,7 +39,8 @@ fn app(api: &Api) -> App {
     api.server().functions["admin_chats"].app().unwrap()
 }
 
-/// Advances the clock by a minute, after which functions read their cached values again.
+/// Advances the clock by a minute, after which functions no longer use the values that they have
+/// cached.
 fn a_minute_passes(api: &Api) {
     api.server().clock.advance(Duration::from_secs(61));
 }

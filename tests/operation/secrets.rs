@@ -38,8 +38,8 @@ const NEW: &str = "whsec_the_new_secret_9876543210";
 /// How long functions keep a secret before they read it again.
 const KEPT: Duration = Duration::from_secs(900);
 
-/// How long functions wait before they repeat a failed read, or read the secret again after another
-/// refusal.
+/// How long functions wait before they retry a failed read, or before they read the secret again
+/// after another refusal.
 const AGAIN: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
 }
 
-/// The absolute paths of the files that a page's attributes name.
+/// The absolute paths of the files that a page's attributes refer to.
 fn files_of(page: &str, path: &str) -> Vec<String> {
     let values =
         ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));

@@ -27,7 +27,7 @@ fn yaml(source: &str) -> Yaml {
     emulator::template::parse(source).unwrap()
 }
 
-/// Returns the resources of a type, by name.
+/// Returns all resources of a type, keyed by name.
 fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
     let resources = yaml["Resources"].as_mapping().unwrap().iter();
     resources

@@ -1,6 +1,6 @@
 //! Checks that there are no circular imports: a module imports only from the modules below it. A
 //! module and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared`
-//! and of the folders of `site`.
+//! and of the folders in `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -218,8 +218,8 @@ fn shared_modules_import_only_from_floors_below() {
     hold("## The floors of `shared`", &imports);
 }
 
-/// Returns the pages' scripts by their paths in `site/`, each with the scripts that it imports,
-/// statically or dynamically. Libraries import nothing.
+/// Returns the pages' scripts, keyed by their paths in `site/`, each with the scripts that it
+/// imports, statically or dynamically. Libraries import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {
     let site = root().join("site").canonicalize().unwrap();
     let mut files = Vec::new();

@@ -687,7 +687,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
     }
     assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
     assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
-    // SAM lets functions with a destination queue send to that queue only.
+    // SAM lets functions with a destination queue send messages only to that queue.
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
@@ -820,7 +820,7 @@ impl Events {
                 values.insert("RESET_TOKEN", token_in(&api.mails_to(ann, 3).await[2]));
             }
             "sessions" => {
-                // The newest session is the session of these requests.
+                // The newest session is the one that these requests use.
                 values.insert("SESSION_ID", text(&reply[1]["id"]));
             }
             "api_key_create" => {

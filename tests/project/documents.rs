@@ -120,7 +120,7 @@ fn every_code_block_names_its_language_and_ends() {
     }
 }
 
-/// Returns the documents, by their paths.
+/// Returns the documents, keyed by path.
 fn documents() -> BTreeMap<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap();
     let inside = |folder: &Path| {

@@ -92,7 +92,7 @@ enum Stopped {
     Askers,
     /// The endpoints of OpenAI's API that call the AI.
     Completing,
-    /// The functions that read the names of the models and the maximum length of an answer.
+    /// The functions that read the models' names and the maximum length of an answer.
     AskersAndModels,
     /// The functions that read the size limit of a prompt.
     PromptReaders,
@@ -139,7 +139,7 @@ struct Mistake {
     refused: &'static str,
     /// The functions that would not start.
     stops: Stopped,
-    /// The beginning of the error with which each of these functions fails.
+    /// The beginning of the error that each of these functions reports.
     says: &'static str,
 }
 
@@ -549,7 +549,7 @@ fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
     }
 }
 
-/// Returns a function's environment variable in a deployment over the store at `dynamodb`.
+/// Returns a function's environment variable in a deployment that uses the store at `dynamodb`.
 fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
     let value = function.environment.get(name)?.clone();
     Some(match name {

@@ -29,7 +29,7 @@ const LEFT: u64 = 10 * PRICE;
 /// The percentage of attempted store calls that get a fault.
 const PERCENT: u64 = 20;
 
-/// How many times a client sends a request under one idempotency key.
+/// How many times a client sends a request with the same idempotency key.
 const TRIES: usize = 3;
 
 /// A chat to send, with a unique message.
@@ -89,7 +89,7 @@ impl Wish {
     }
 }
 
-/// Runs a `manage` command that must succeed, over the store at `dynamodb`. Returns its output.
+/// Runs a `manage` command that must succeed, on the store at `dynamodb`. Returns its output.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
     let output = over_tables(&mut command(&["manage", what]), dynamodb).output().unwrap();
@@ -200,7 +200,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     (chats.len().try_into().unwrap(), spent)
 }
 
-/// Starts the program over this test's store.
+/// Starts the program with this test's store.
 fn program(dynamodb: &str) -> RunningServer {
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("DYNAMODB_ENDPOINT", dynamodb).env("AI_PROVIDER", "scripted");

@@ -171,7 +171,7 @@ fn units(reply: &Value) -> f64 {
     }
 }
 
-/// The functions of a server, over metered connections to its store.
+/// A server's functions, with metered connections to its store.
 struct Counted {
     api: Api,
     meter: Meter,

@@ -400,7 +400,7 @@ struct OwnStore {
 }
 
 impl<S: Scenario<Own = OwnStore>> Case<S> {
-    /// Sets up a case for scheduled work, over a new store.
+    /// Sets up a case for scheduled work, with a new store.
     async fn scheduled(
         rig: &Rig,
         function: &str,

@@ -27,7 +27,7 @@ async fn instance(function: &str, lane: &Lane) -> Instance {
     Instance::of(function, &settings).await
 }
 
-/// The point at which the function is killed.
+/// The point where the function is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
     BeforeRecordIsRead,
@@ -358,7 +358,7 @@ async fn retries_of_killed_chats_get_one_answer_per_key() {
         }
     }
 
-    // After the end of the lease, a new run replaces the old hold. A stored answer stays unchanged.
+    // Once the lease has ended, a new run replaces the old hold. A stored answer stays unchanged.
     rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.post_once("k1", "/api/chat/", case.body())))

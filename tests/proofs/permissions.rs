@@ -204,7 +204,7 @@ fn recording(wire: &Proxy) -> Lane {
 }
 
 /// Returns the template's environment, with the addresses of this test's services. No setting
-/// contains an address of Secrets Manager. If the template sets a variable to a secret's ARN, this
+/// contains Secrets Manager's address. If the template sets a variable to a secret's ARN, this
 /// function records the ARN and sets the variable to the secret's value.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
@@ -284,7 +284,7 @@ impl<'a> Ask<'a> {
         Self { network: None, ..self }
     }
 
-    /// Sends the request over a store that [hides the reason](hides_the_reason) of a refusal.
+    /// Sends the request through a store that [hides the reason](hides_the_reason) for a refusal.
     fn blindly(self) -> Self {
         Self { blindly: true, ..self }
     }
@@ -332,7 +332,7 @@ struct Watched {
     amazon: Amazon,
     clock: Clock,
     instances: BTreeMap<&'static str, Instance>,
-    /// The functions over a store that hides the reasons for refusals.
+    /// The functions, connected to a store that hides the reasons for refusals.
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),

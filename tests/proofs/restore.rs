@@ -108,9 +108,9 @@ async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
     }
 }
 
-/// Runs a `manage` command over the restored tables and the newer tables. Returns whether the
-/// command succeeded, and its output. The command blocks this thread, so the store must run on
-/// other threads.
+/// Runs a `manage` command on the restored tables and the newer tables. Returns whether the command
+/// succeeded, and its output. The command blocks this thread, so the store must run on other
+/// threads.
 fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     let mut program = command(&[&["manage"][..], arguments].concat());
     for table in TABLES {

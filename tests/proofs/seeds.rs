@@ -74,7 +74,7 @@ struct Client {
     refresh: Vec<String>,
     /// The highest generation that the device has presented.
     presented: usize,
-    /// The second at which the device first presented each generation.
+    /// When the device first presented each generation, in seconds.
     first_presented: BTreeMap<usize, u64>,
     /// The highest generation for which the device received a successor.
     taken: usize,
@@ -84,8 +84,8 @@ struct Client {
     ended: bool,
 }
 
-/// A paid chat under an idempotency key, with its reply (once a client has received it), and the
-/// second until which the key is remembered.
+/// A paid chat with an idempotency key, its reply (once a client has received it), and the time
+/// until which the key is remembered, in seconds.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -113,7 +113,7 @@ struct Schedule<'l> {
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
-    /// The chat under each idempotency key, by person and key.
+    /// The chat for each idempotency key, by person and key.
     keys: HashMap<(usize, String), Remembered>,
     /// The conversations that each person knows. True means that a client has begun to delete the
     /// conversation.

@@ -167,12 +167,12 @@ impl Api {
         (api, person)
     }
 
-    /// Starts another server for this test over the same store, with some settings changed.
+    /// Starts another server for this test with the same store and some settings changed.
     pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
         Self::at(&self.dynamodb, Clock::default(), environment).await
     }
 
-    /// Starts a server for this test over the store at `dynamodb`, with `clock`.
+    /// Starts a server for this test that uses the store at `dynamodb` and `clock`.
     pub async fn at(dynamodb: &str, clock: Clock, environment: &[(&str, &str)]) -> Self {
         let environment = [environment, &[("DYNAMODB_ENDPOINT", dynamodb)]].concat();
         let own = Self::running(&Data::Memory, clock, &environment).await;
@@ -895,8 +895,8 @@ impl Answer {
         self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
     }
 
-    /// Returns the query of the URL of the next page, which has the same path as this page. `None`
-    /// on the last page.
+    /// Returns the query of the next page's URL. The next page has the same path as this page.
+    /// `None` on the last page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
         let path = self.asked.split([' ', '?']).nth(1).unwrap();

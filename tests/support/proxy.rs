@@ -252,14 +252,14 @@ struct Gathering {
     calls: HashSet<String>,
 }
 
-/// Refuses attempts at transactions, as DynamoDB does when they exceed a partition's capacity.
+/// Refuses transaction attempts, as DynamoDB does when they exceed a partition's capacity.
 struct Throttling {
     /// Gets the attempt's number, counted from 0, and its number of writes.
     refuses: Box<dyn Fn(usize, usize) -> bool + Send>,
     attempts: Vec<TransactionAttempt>,
 }
 
-/// An attempt at a transaction.
+/// One attempt to execute a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionAttempt {
     /// The second write, which distinguishes transactions that begin with the same check.
@@ -381,14 +381,14 @@ impl Lane {
         self.traffic.state.lock().unwrap().gathering = Some(gathering);
     }
 
-    /// Throttles the attempts at transactions for which `refuses` returns true. Its arguments are
-    /// the attempt's number, counted from 0, and the number of writes.
+    /// Throttles the transaction attempts for which `refuses` returns true. Its arguments are the
+    /// attempt's number, counted from 0, and the number of writes.
     pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
         let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
         self.traffic.state.lock().unwrap().throttling = Some(throttling);
     }
 
-    /// Returns the attempts at transactions since [`Lane::throttles`].
+    /// Returns the transaction attempts since [`Lane::throttles`] was called.
     pub fn attempts(&self) -> Vec<TransactionAttempt> {
         let state = self.traffic.state.lock().unwrap();
         state.throttling.as_ref().map(|throttling| throttling.attempts.clone()).unwrap_or_default()
@@ -409,7 +409,7 @@ impl Lane {
         std::mem::take(&mut self.traffic.state.lock().unwrap().recorded)
     }
 
-    /// Returns true if a reply ever showed a negative balance.
+    /// Returns true if any reply has shown a negative balance.
     pub fn overdrawn(&self) -> bool {
         self.traffic.state.lock().unwrap().overdrawn
     }

@@ -48,7 +48,7 @@ impl Stack {
             .collect()
     }
 
-    /// Returns a function's environment, by the name of its binary.
+    /// Returns the environment of the function whose binary has this name.
     pub fn environment(&self, binary: &str) -> BTreeMap<String, String> {
         let functions = self.functions();
         let own = functions.iter().find(|(_, name, _)| name == binary).unwrap().2;

@@ -15,7 +15,7 @@ pub struct World {
     /// The ids in the index of accounts that may have expired holds.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
-    /// Administrators' actions, by the id of the affected account.
+    /// Administrators' actions, keyed by the id of the affected account.
     pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
     /// The account, row and amount of each source that has granted credits.

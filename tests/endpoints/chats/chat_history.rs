@@ -286,8 +286,7 @@ async fn next_page_urls_have_the_gateway_host() {
     }
 }
 
-/// A hundred of the longest messages and answers would exceed Lambda's limit for the size of a
-/// reply.
+/// A hundred of the longest messages and answers would exceed Lambda's limit on the reply size.
 #[tokio::test]
 async fn pages_of_a_conversation_end_at_a_megabyte() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;

@@ -1,4 +1,4 @@
-//! Chats under a price list: the model, its fare, the hold, the charge and the receipt.
+//! Chats with a price list: the model, its fare, the hold, the charge and the receipt.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/v1` under a price list: the model, its fare, the model tokens and the catalog.
+//! `/v1` with a price list: the model, its fare, the model tokens and the catalog.
 
 use serde_json::{Value, json};
 

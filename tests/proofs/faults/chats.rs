@@ -430,7 +430,8 @@ impl Audit<'_> {
         replies.chain(stops.iter().flat_map(|reply| reply.audit(&expected))).collect()
     }
 
-    /// Each answer is stored as its client gets it, and all replies to one request are equal.
+    /// Each answer is stored as its client received it, and all replies to the same request are
+    /// equal.
     fn wrong_answers(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for reply in self.answered() {
@@ -663,7 +664,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.lane.calm();
     }
 
-    // Another payload under a used idempotency key is refused, and changes nothing.
+    // A different payload with a used idempotency key is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
@@ -753,7 +754,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
     rig.after_the_lease();
-    // Another run under the same idempotency key has a hold when the first run wakes up.
+    // A different run with the same idempotency key has a hold when the first run wakes up.
     let second_run = retaken.falls_asleep().await;
 
     for (case, wakes) in

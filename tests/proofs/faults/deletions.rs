@@ -251,8 +251,8 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // After the end of the last lease and of the day for which tombstones are kept, only the
-        // active account remains.
+        // Once the last lease has ended, and the day for which tombstones are kept is over, only
+        // the active account remains.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(

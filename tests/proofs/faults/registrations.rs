@@ -1,4 +1,4 @@
-//! Registrations. Only one account is registered under a name, and it gets one grant.
+//! Registrations. Only one account is registered for a name, and it gets one grant.
 
 use serde_json::json;
 use shared::values::Account;

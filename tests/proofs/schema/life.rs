@@ -51,7 +51,7 @@ const TURNS: usize = 8;
 /// The data that clients keep between requests.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ClientCredentials {
-    /// Users with their JWTs, by a name for each session.
+    /// Users with their JWTs, keyed by a name for each session.
     people: BTreeMap<String, Session>,
     /// Replies, link tokens, API keys and ids.
     words: BTreeMap<String, String>,
@@ -297,7 +297,7 @@ async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
     api.person_with(body).await
 }
 
-/// Runs a `manage` command of the recorded release over the server's store.
+/// Runs a `manage` command of the recorded release on the server's store.
 fn manage(api: &Api, arguments: &[&str]) {
     let mut command = program::of_release(&[&["manage"][..], arguments].concat());
     let output = program::over_tables(&mut command, &api.dynamodb).output().unwrap();
@@ -601,7 +601,7 @@ async fn outgoing(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     panic!("no outgoing e-mail of kind {kind} was seen")
 }
 
-/// Sends a chat under an idempotency key, and returns once it waits for the AI.
+/// Sends a chat with an idempotency key, and returns once it waits for the AI.
 async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     let (waiting, key) = (person.clone(), key.to_owned());
     let waiting = tokio::spawn(async move {

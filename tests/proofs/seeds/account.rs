@@ -40,7 +40,7 @@ pub struct Account {
     pub due: bool,
     /// The credits that each API key with a limit has spent or holds, by key and period.
     pub purses: BTreeMap<String, i64>,
-    /// The first day of the period of the account's latest allowance.
+    /// The first day of the period for which the account received its latest allowance.
     pub allowance: i64,
 }
 
@@ -88,7 +88,7 @@ impl Account {
         self.granted - self.spent
     }
 
-    /// How many chats began in the minute that contains the second `at`.
+    /// How many chats began in the minute that contains `at`, a time in seconds.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
@@ -102,8 +102,8 @@ impl Account {
         })
     }
 
-    /// Returns true if the caller must not begin a chat on the day that contains the second `at`,
-    /// because the free work of this day is used up.
+    /// Returns true if the caller must not begin a chat on the day that contains `at`, a time in
+    /// seconds, because the free work of this day is used up.
     pub fn is_closed_by_free_work(&self, at: u64, limits: &Limits) -> bool {
         let count = |key: String| self.free_work.get(&key).copied().unwrap_or(0);
         let prefix = if limits.is_limited { "k" } else { "" };
@@ -188,14 +188,14 @@ pub struct Row {
     pub kind: String,
     /// The source of granted credits, or an empty string.
     pub source: String,
-    /// The first day of the period of an allowance. 0 if the row isn't an allowance.
+    /// The first day of an allowance's period. 0 if the row isn't an allowance.
     pub allowance: i64,
     /// A chat's API key, or an empty string.
     pub key: String,
     pub month: String,
 }
 
-/// A ledger's rows, by their ids. A chat's row has the chat's id.
+/// A ledger's rows, keyed by id. A chat's row has the chat's id.
 pub type Ledger = BTreeMap<String, Row>;
 
 pub fn read_ledger(tables: &Tables, user_id: &str) -> Ledger {

@@ -44,7 +44,7 @@ impl Lane {
         });
         let config = Config::read(&settings).unwrap();
         let mut ai = AiConfig::read(&settings).unwrap();
-        // A hanging AI differs from a failing AI only by the time that it takes.
+        // A hanging AI differs from a failing AI only in the time that it takes.
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open(store).await), sabotage);
         let clock = Clock::default();

@@ -38,7 +38,7 @@ pub struct Person {
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
-    /// The second at which the task first sent its settle.
+    /// When the task first sent its settle, in seconds.
     pub settled_at: Option<u64>,
     /// The minute in which the write counts a new chat. `None` if the write counts no new chat.
     pub reserves_in: Option<u64>,
@@ -70,7 +70,7 @@ struct Change<'c> {
     rows_before: &'c Ledger,
     writer: &'c Writer<'c>,
     limits: &'c Limits,
-    /// The second at which the store applied the write.
+    /// When the store applied the write, in seconds.
     now: u64,
 }
 
@@ -316,7 +316,7 @@ impl Person {
         Ok(())
     }
 
-    /// A stop marks the hold of the chat that the client has named, and changes nothing else.
+    /// A stop marks the hold of the chat that the client specified, and changes nothing else.
     fn stops(&mut self, before: &Held, after: &Held, change: &Change<'_>) -> Checked {
         let name = self.name;
         if *after != (Held { stopped: true, ..before.clone() }) {

@@ -1,4 +1,4 @@
-//! The price lists that an administrator sets in a schedule, and the prices of chats under these
+//! The price lists that an administrator sets in a schedule, and the prices of chats with these
 //! lists. The prices are computed here independently of the product's code.
 
 use std::ops::RangeInclusive;
@@ -86,7 +86,8 @@ pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
 /// A function instance, which keeps its own copy of the price list.
 pub struct Instance {
     pub app: App,
-    /// The versions that the instance has read, and the second until which it keeps each of them.
+    /// The versions that the instance has read, each with the time until which it is kept, in
+    /// seconds.
     reads: Vec<(Option<String>, u64)>,
     /// True if the instance could not read the list at some time, so an older list may be in use.
     has_failed: bool,
@@ -113,14 +114,14 @@ impl Instance {
         }
     }
 
-    /// Returns the list versions that may price a request that began at the second `since`.
+    /// Returns the list versions that may price a request that began at `since`, a time in seconds.
     pub fn known(&self, since: u64) -> Vec<Option<&str>> {
         let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
         kept.map(|(version, _)| version.as_deref()).collect()
     }
 }
 
-/// A chat, as its client has requested it.
+/// A chat, as requested by its client.
 pub struct Asked<'a> {
     pub chat: &'a ChatRequest,
     /// True if the account has instructions for the AI.
@@ -159,7 +160,7 @@ impl Asked<'_> {
         of(*self.prompts().start())..=of(*self.prompts().end())
     }
 
-    /// Returns true if this is the lowest price of a refused chat under one of these versions.
+    /// Returns true if this is the lowest price of a refused chat in one of these versions.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
         let costs = |terms| self.least(terms).contains(&cost);
         known.iter().any(|version| self.terms(*version).is_some_and(costs))

@@ -435,7 +435,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns a second in each minute in which the task ran.
+    /// Returns a time in seconds for each minute in which the task ran.
     fn minutes_of(&self, task: &Task) -> Vec<u64> {
         let now = self.now();
         (task.started..now).step_by(60).chain([now]).collect()

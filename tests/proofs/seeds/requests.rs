@@ -171,7 +171,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Lets a client stop the chat under an idempotency key.
+    /// Lets a client stop the chat with this idempotency key.
     pub(super) fn stop(&mut self, client: usize, key: &str) {
         let person = self.clients[client].person;
         let known = self.keys.get(&(person, key.to_owned()));

@@ -45,8 +45,8 @@ pub struct Features {
     pub slow_settles: bool,
     /// True if programs have API keys with limits, users get allowances, and sources grant credits.
     pub till: bool,
-    /// True if clients chat under idempotency keys and stop the chats. In schedules with stops,
-    /// most answers don't end until they are stopped.
+    /// True if clients chat with idempotency keys and stop the chats. In schedules with stops, most
+    /// answers don't end until they are stopped.
     pub stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     pub branches: bool,
@@ -130,7 +130,7 @@ pub struct Options {
     pub echoes: usize,
     /// The percentage of requests that are refreshes.
     pub refreshes: usize,
-    /// True if all clients chat under one idempotency key.
+    /// True if all clients chat with the same idempotency key.
     pub one_key: bool,
     /// The percentage of chats that fail at the AI.
     pub failures: usize,

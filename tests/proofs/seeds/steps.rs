@@ -24,7 +24,7 @@ const ON_ITS_WAY: u64 = 30;
 enum Step {
     /// A client sends a request, or scheduled work starts.
     Start,
-    /// A client stops the chat under an idempotency key.
+    /// A client stops the chat with this idempotency key.
     Stop(usize, &'static str),
     Sweep,
     /// A user buys credits.
@@ -175,9 +175,9 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns the waiting calls, ordered by task and then by contents. Ids are random, and
-    /// parallel calls are sent in any order, so neither the ids nor the order of sending is the
-    /// same in each run.
+    /// Returns the waiting calls, sorted by task and then by contents. Ids are random, and parallel
+    /// calls are sent in any order, so neither the ids nor the order of sending is the same in each
+    /// run.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
@@ -398,7 +398,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Lets a client repeat a request under an idempotency key and read the balance, so that no
+    /// Lets a client repeat a request with an idempotency key and read the balance, so that no
     /// outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())

@@ -43,8 +43,8 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // Deletes indexes that the schedules don't read, because updates of these indexes would
-        // take half of a schedule's time.
+        // Deletes indexes that the schedules don't read, because updating these indexes would take
+        // half of a schedule's time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),

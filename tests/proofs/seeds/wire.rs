@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::tables::{PRICE_LIST, Tables};
 use crate::support::mistakes::Sabotage;
 
-/// A request, with the task that sent it and the time at which it was sent.
+/// A request, with the task that sent it and the time when it was sent.
 #[derive(Clone, Debug)]
 pub struct Packet {
     /// The number of the task that sent the request.
@@ -30,7 +30,7 @@ pub struct Packet {
     /// The operation's name.
     pub operation: String,
     pub body: String,
-    /// The second at which the request was sent.
+    /// When the request was sent, in seconds.
     pub sent: u64,
 }
 

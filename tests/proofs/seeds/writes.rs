@@ -1,5 +1,5 @@
 //! Relates the store's writes to the model: which task sent a write, and whether each paid chat is
-//! stored, kept and priced as its client has requested it.
+//! stored, kept and priced as its client requested it.
 
 use shared::config::Config;
 
@@ -50,7 +50,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Compares the accounts that a request names with the model, and checks the chats that the
+    /// Compares the accounts that a request refers to with the model, and checks the chats that the
     /// request paid.
     fn observe(&mut self, packet: &Packet, status: u16) -> Checked {
         let (now, tables) = (self.now(), self.lane.tables());
@@ -84,7 +84,7 @@ impl Schedule<'_> {
         Limits::of(&self.app.config, is_limited, exact)
     }
 
-    /// Returns a task's chat as its client has requested it.
+    /// Returns a task's chat, as requested by its client.
     pub(super) fn asked<'t>(&self, task: &'t Task) -> Option<Asked<'t>> {
         let person = &self.people[self.clients[task.client].person];
         task.chat().map(|chat| Asked { chat, instructed: person.instructed })
@@ -134,7 +134,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Checks that a paid chat is in its conversation, after the chat that its client has named. A
+    /// Checks that a paid chat is in its conversation, after the chat that its client specified. A
     /// chat whose conversation was deleted in the meantime is still paid, and is stored outside of
     /// any conversation.
     fn is_in_its_conversation(
