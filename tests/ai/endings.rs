@@ -35,7 +35,7 @@ const HUNDREDTH: u64 = 10_000;
 const BEGIN: &str = "Once upon a time there were four little rabbits, and their names were Flora, Mona, Cora and Peter. ";
 const END: &str = "They lived with their mother in a sandbank.";
 
-/// The length at which an answer that is too long is cut off, in bytes.
+/// The maximum length of an answer, in bytes. Longer answers are cut off.
 const LIMIT: usize = BEGIN.len() / 2;
 
 /// A delay that makes token counts late, but not too late to be accepted.

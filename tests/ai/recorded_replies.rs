@@ -77,7 +77,7 @@ struct Usage {
     reasoning: u64,
 }
 
-/// A field in which an answer differs from what the independent parser read.
+/// A field whose value in an answer differs from what the independent parser read.
 struct Difference<'a> {
     id: &'a str,
     asked: &'static str,

@@ -16,7 +16,7 @@ fn app(api: &Api) -> App {
     api.server().functions["admin_chats"].app().unwrap()
 }
 
-/// Returns the row of a user without a balance.
+/// Returns the row of a user who has no balance.
 fn person(pk: u64, name: &str) -> Value {
     without(user(pk, name, 0), "tokens")
 }

@@ -26,7 +26,7 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
     }
 
-    /// The headers with which the page asks for cookies.
+    /// The headers that the page sends to ask for cookies.
     fn wish(&self) -> [(&'static str, &str); 2] {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }

@@ -36,7 +36,7 @@ const OPEN: [&str; 15] = [
 /// The endpoints that don't use the store. The webhook uses it only if a request is signed.
 const COLD: [&str; 4] = ["discovery", "openapi", "site", "stripe_webhook"];
 
-/// The error code with which a route refuses an invalid access token.
+/// The error code in a route's reply to an invalid access token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
         FailureFormat::SimplejwtGuarded => "token_not_valid",

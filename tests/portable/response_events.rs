@@ -33,7 +33,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     text.split_terminator("\n\n").enumerate().map(event).collect()
 }
 
-/// The types of events without the prefix `response.`.
+/// The event types, without the `response.` prefix.
 fn types(events: &[Value]) -> Vec<&str> {
     events
         .iter()

@@ -99,7 +99,7 @@ fn chosen(template: &Yaml, value: &Yaml) -> String {
     items.get(index).unwrap_or_else(|| panic!("{value:?} of {items:?}")).clone()
 }
 
-/// Returns the resources for which an alarm in `alarms.yaml` watches the metric.
+/// Returns the resources for which `alarms.yaml` has an alarm on this metric.
 fn covered(metric: &str) -> Vec<String> {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
     let mut names = Vec::new();
@@ -414,7 +414,7 @@ async fn the_failure_alarm_counts_failures_of_the_store() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // The smallest number of failed requests at which the alarm fires.
+    // How many failed requests it takes for the alarm to fire.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

@@ -66,7 +66,7 @@ struct Module {
     imported: BTreeMap<String, ModulePath>,
 }
 
-/// Reads one file, without its unit tests.
+/// Reads one file, except its unit tests.
 struct Reader<'m> {
     path: &'m ModulePath,
     /// The modules that the file declares.

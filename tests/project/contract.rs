@@ -643,7 +643,8 @@ fn functions_accept_every_log_level_and_metrics_are_kept() {
         let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
         assert!(LogConfig::read(&settings).is_ok(), "{level}");
     }
-    // Lambda would drop log lines below an `ApplicationLogLevel`, and metrics have the level INFO.
+    // If `ApplicationLogLevel` is set, Lambda drops log lines below it. Metrics have the level
+    // INFO.
     let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
     assert_eq!(logging["LogFormat"], "JSON");
     assert!(logging["ApplicationLogLevel"].is_null());

@@ -1199,8 +1199,8 @@ async fn the_template_allows_rare_calls() {
 }
 
 impl Counted {
-    /// Returns the items in a table that contain a string, as JSON. The table may contain at most a
-    /// megabyte.
+    /// Returns, as JSON, the items in a table that contain this string. The table may contain at
+    /// most a megabyte.
     fn items(&self, table: &str, text: &str) -> Vec<String> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
         let found = self.api.server().dynamo.database.scan(scan).unwrap();

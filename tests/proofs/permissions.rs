@@ -229,7 +229,7 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
 }
 
 /// Makes the store refuse writes without returning the item that caused the refusal. AWS's reply
-/// may also lack the item, for example if the item no longer exists. After a refusal without the
+/// may also lack the item, for example if the item no longer exists. After a refusal that lacks the
 /// item, the function must read the item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {

@@ -55,7 +55,7 @@ use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotag
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
-/// A chat's lease in seconds: 29 seconds for an invocation without a deadline, and 30 more seconds.
+/// A chat's lease in seconds: 29 for an invocation without a deadline, plus 30.
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;

@@ -591,7 +591,7 @@ impl Person {
         self.api.refresh(&self.refresh).await.expect(401, "token_not_valid");
     }
 
-    /// Returns the same user as a client of another gateway.
+    /// Returns the same user as a client of a different gateway.
     pub fn at(&self, api: &Api) -> Self {
         Self { api: api.clone(), ..self.clone() }
     }

@@ -38,7 +38,7 @@ pub enum Mistake {
     /// A refresh token becomes invalid as soon as it is presented. In the product, a refresh token
     /// stays valid until its successor is presented.
     RotateStrictly,
-    /// A settle accepts any hold under its id, even after the end of the lease.
+    /// A settle accepts any hold under its id, even after the lease has ended.
     SettleWithoutOwner,
 }
 
@@ -498,7 +498,7 @@ fn charge(call: &mut Value, amount: i128) {
     items[2]["Put"]["Item"]["amount"] = number(-amount);
 }
 
-/// Returns the price of a usage under a fare. Both are in DynamoDB's JSON.
+/// Computes the price of a usage with a fare. Both are in DynamoDB's JSON.
 fn price(fare: &Value, usage: &Value) -> i128 {
     let [input, cached_rate, output] =
         ["input", "cached", "output"].map(|name| self::amount(&fare[name]));

@@ -15,9 +15,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_farebox");
 /// The password of the administrators that the program creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
 
-/// Returns a process's memory figure in MiB, by the figure's
+/// Returns one of a process's memory figures, in MiB, selected by its
 /// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory in
-/// use, `VmHWM` the most so far.
+/// use, and `VmHWM` is the most so far.
 pub fn memory(process: &Child, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));

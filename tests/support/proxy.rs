@@ -126,7 +126,7 @@ impl Fault {
     }
 }
 
-/// The call at which a plan strikes, counted from 1.
+/// The call that a plan strikes, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
     /// The n-th call overall.
@@ -146,7 +146,7 @@ pub enum FaultRepeat {
     FromThenOn,
 }
 
-/// A fault, and the call at which it strikes.
+/// A fault, and the call that it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub at: FaultPoint,
@@ -324,8 +324,8 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
-    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could pass,
-    /// or fail without showing the cause.
+    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could
+    /// otherwise pass, or fail without showing the cause.
     fn drop(&mut self) {
         self.server.abort();
         let panics = self.wire.panics.lock().unwrap();

@@ -89,7 +89,7 @@ impl Rig {
         Person::of(&self.api, &json!({ "username": account.name, "password": "none" }), &issued)
     }
 
-    /// Returns a user for whom no account exists yet.
+    /// Returns a user who doesn't have an account yet.
     pub fn without_account(&self, name: String, password: &str) -> Person {
         let text = String::new;
         Person {

@@ -383,7 +383,7 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
         // The limits per account and per network in docs/internals/security.md. On this server, the
-        // limit per network is so low that it determines the number in some cases. In the other
+        // limit per network is low enough to determine the result in some cases. In the other
         // cases, the limit per account determines it.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(

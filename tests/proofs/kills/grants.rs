@@ -129,7 +129,7 @@ impl Case {
         self.lane.calm();
     }
 
-    /// Runs a function again, without a kill.
+    /// Runs a function again, this time without killing it.
     async fn works(&self, now: u64) -> Reply {
         let mut instance = self.instance().await;
         instance.takes(&self.request(now, "1"));

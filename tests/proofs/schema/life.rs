@@ -68,7 +68,7 @@ struct Session {
     refresh: String,
 }
 
-/// A reply, with the user who got it and the path.
+/// A reply, the user who got it, and the request's path.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RecordedReply {
     pub by: String,

@@ -173,7 +173,8 @@ pub async fn tables(dynamodb: &str) -> Vec<String> {
     lines
 }
 
-/// Returns the attribute by which the table's items expire. `None` if the items don't expire.
+/// Returns the attribute that contains the expiry time of the table's items. `None` if the items
+/// don't expire.
 async fn time_to_live(client: &aws_sdk_dynamodb::Client, table: &str) -> Option<String> {
     let described = client.describe_time_to_live().table_name(table).send().await.unwrap();
     let description = described.time_to_live_description?;

@@ -57,8 +57,8 @@ pub struct Writer<'w> {
     pub has_refused: bool,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
-    /// The earliest day on which the allowance period of this task's chat may begin. 0 without
-    /// allowances.
+    /// The earliest day on which the allowance period of this task's chat may begin. 0 if there are
+    /// no allowances.
     pub period: i64,
 }
 
@@ -329,7 +329,7 @@ impl Person {
         Ok(())
     }
 
-    /// A task charges its own chat before the end of the lease, and at most what was held.
+    /// A task charges its own chat before the lease ends, and charges at most what was held.
     fn settles(&mut self, held: &Held, change: &Change<'_>, expected: &mut Account) -> Checked {
         let name = self.name;
         if !change.is_own(held) {

@@ -298,7 +298,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that all replies to an idempotency key are equal.
+    /// Checks that all replies to requests with the same idempotency key are equal.
     fn judge_repetition(&mut self, id: usize, chat: &ChatRequest, body: &Value) -> Checked {
         let (now, task) = (self.now(), &self.tasks[id]);
         let Some(key) = chat.key.clone() else { return Ok(()) };
@@ -335,7 +335,7 @@ impl Schedule<'_> {
             (503, _) if self.was_paid_under_its_key(task, chat) => Ok(()),
             (502, "ai_failed") | (504, "ai_timed_out") if is_failure(&chat.message) => Ok(()),
             // After a fault, the credits may still be held. After a delay, the AI may have had too
-            // little time before the end of the lease.
+            // little time before the lease ended.
             (502, "ai_failed") | (504, "ai_timed_out") if was_disturbed => Ok(()),
             (410, "stopped") if self.was_stopped(task) => Ok(()),
             (402, "insufficient_tokens") | (409, "costs_more") if self.features.listed => {

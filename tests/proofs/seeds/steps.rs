@@ -205,7 +205,7 @@ impl Schedule<'_> {
         matches!(self.tasks[call.packet.task].action, Action::Sweep) && call.packet.is_write()
     }
 
-    /// Lets through all changes that a sweep makes to an account, without faults. A sweep releases
+    /// Lets through, without faults, all changes that a sweep makes to an account. A sweep releases
     /// holds in the order of their ids, which are random. With price lists, holds have different
     /// amounts, so the schedule must not continue between two of the releases.
     async fn let_sweep_through(&mut self, call: u64) -> Checked {
