@@ -414,7 +414,7 @@ async fn the_failure_alarm_counts_failures_of_the_store() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // How many failed requests it takes for the alarm to fire.
+    // The number of failed requests that makes the alarm fire.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

@@ -201,9 +201,9 @@ impl<S: Scenario> Matrix<S> {
         cases
     }
 
-    /// Runs each case under its fault, lets its client send the request `again` if it retries, and
-    /// then delivers `late` copies of its writes. After each of these steps, `audit` checks all
-    /// cases. `again` also gets the store's contents after the first step.
+    /// Runs each case under its fault. If the case's client retries, sends the request `again`.
+    /// Then delivers `late` copies of the case's writes. After each of these steps, `audit` checks
+    /// all cases. `again` also gets the store's contents after the first step.
     async fn run(
         &self,
         rig: &Rig,

@@ -92,7 +92,8 @@ impl Case<Sweep> {
             (world != before).then(|| format!("{before:?} became {world:?}")),
         );
 
-        // After a sweep once the last lease has ended, all balances are the same as at the start.
+        // When a sweep has run after the end of the last lease, all balances are the same as at the
+        // start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
         let world = World::read(&self.own.dynamo.url).await;
