@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Files::new();
     list(Path::new("../site"), "", &mut files)?;
 
-    // Hash every path and its file's text, so that the version changes whenever a file does.
+    // Hash the path and the text of every file, so that the version changes whenever a file does.
     let mut version = DefaultHasher::new();
     let mut listed = String::new();
     for (path, text) in &files {

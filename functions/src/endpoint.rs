@@ -17,14 +17,14 @@ use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
 /// that its routes share, such as the failure format
-/// ([`Route::without_path`](shared::http::Route::without_path)). The function `handle` describes a
+/// ([`Route::without_path`](shared::http::Route::without_path)). The `handle` function describes a
 /// row's first route. For each further route, the list after `=>` names a function in the
 /// endpoint's file that describes it.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
     })+) => {
-        /// The endpoints of this room.
+        /// The endpoints in this room.
         pub const ENDPOINTS: &[$crate::Endpoint] = &[$($(
             $crate::endpoint::row(
                 concat!(module_path!(), "::", stringify!($name)),
@@ -35,7 +35,7 @@ macro_rules! rows {
             ),
         )+)+];
 
-        /// The routes of this room.
+        /// The routes in this room.
         pub const ROUTES: &[shared::http::Route] = &[$($($(
             shared::http::Route {
                 method: stringify!($method),
@@ -81,7 +81,7 @@ pub(crate) const fn first(paths: &[&'static str]) -> &'static str {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An endpoint, before it is started.
+/// An endpoint that hasn't been started yet.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     /// The path of the endpoint's module.
@@ -114,7 +114,7 @@ impl Endpoint {
 /// A started endpoint. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Function {
-    /// The settings of the checks that every request passes.
+    /// The settings for the checks that every request must pass.
     pub edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handler: Arc<dyn Handler>,

@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the balance with strong consistency. If an allowance is due, tops the balance up first.
+/// Reads the balance with strong consistency. First tops up the balance if an allowance is due.
 #[utoipa::path(
     get,
     path = super::path::balance,

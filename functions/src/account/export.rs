@@ -1,9 +1,10 @@
-//! `GET /api/user/export` - all data of the caller, as one JSON document.
+//! `GET /api/user/export` - all of the caller's data, as one JSON document.
 //!
 //! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
 //! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data
-//! page by page while the client reads the reply, so only Lambda's limit of 200 MB applies to the
-//! document. If the function fails midway, the document is cut off and isn't valid JSON.
+//! page by page while the client reads the reply, so the document's size is limited only by
+//! Lambda's maximum of 200 MB. If the function fails midway, the document is cut off and isn't
+//! valid JSON.
 
 use std::borrow::Cow;
 
@@ -116,7 +117,7 @@ enum List {
     Purchases,
 }
 
-/// The document's lists in order, with their names in the document.
+/// The document's lists, in order, each with its name in the document.
 const LISTS: [(&str, List); 6] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),

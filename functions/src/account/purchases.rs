@@ -52,7 +52,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.linked(http::ok(&body)?, next.as_deref())
 }
 
-/// The packs on sale, and purchases.
+/// The packs on sale, and the account's purchases.
 #[derive(Serialize, ToSchema)]
 struct PacksAndPurchases<'a> {
     /// The packs that can be bought. Empty if nothing is sold.

@@ -2,7 +2,7 @@
 //! For administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: a message. The user's access and
-//! refresh tokens and e-mailed links are invalid at once. API keys stay valid.
+//! refresh tokens and e-mailed links become invalid at once. API keys remain valid.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

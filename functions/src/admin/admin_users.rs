@@ -7,7 +7,7 @@
 //! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
 //! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
 //! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
-//! few users, or even none, although a next page exists.
+//! few users, or even none, even though there is a next page.
 
 mod query;
 

@@ -65,7 +65,7 @@ pub(crate) struct Vouchers<'a> {
     uses: u32,
     /// How often the codes were used, in total.
     redeemed: u64,
-    /// When the codes end. Null if they don't.
+    /// When the codes expire. Null if they don't expire.
     #[schema(format = "date-time")]
     ends: Option<String>,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]

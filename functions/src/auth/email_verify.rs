@@ -114,7 +114,7 @@ async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Verified)]
 struct VerifiedEmail<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("E-mail address verified."))]
     message: &'static str,
     /// The verified address.

@@ -114,7 +114,7 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
 /// A new account, its balance, and the tokens of its first session.
 #[derive(Serialize, ToSchema)]
 struct OpenedAccount<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("User registered successfully."))]
     message: &'static str,
     /// The account.

@@ -21,8 +21,8 @@ pub(crate) const LAMBDA: Lambda =
         Permit::Statements("SendEmail"),
     ]);
 
-/// Sends the outbox's e-mail with this key. If the outbox no longer contains the e-mail, it was
-/// already sent.
+/// Sends the outbox's e-mail with this key. If the outbox no longer contains the e-mail, it has
+/// already been sent.
 ///
 /// # Errors
 /// Returns an error only if a retry may succeed. An e-mail that can never be sent, such as an
@@ -154,7 +154,7 @@ async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<
     Ok(Some(Mail { to: address.to_owned(), subject: "Your tokens are running out".into(), text }))
 }
 
-/// Writes the notice to an administrator that a bank disputes an order's payment.
+/// Writes the notice that tells an administrator about a disputed payment.
 async fn dispute(
     app: &MailApp,
     (user_id, name): (&str, &str),
@@ -181,7 +181,7 @@ fn address_change(address: String) -> Mail {
     Mail { to: address, subject: "Your e-mail address is being changed".into(), text: text.into() }
 }
 
-/// Returns the link for an e-mail. It opens a page at `MAIL_URL` that posts the token. If
+/// Returns the link for an e-mail. The link opens a page at `MAIL_URL` that posts the token. If
 /// `MAIL_URL` isn't set, returns only the token.
 fn link(app: &MailApp, page: &str, token: &LinkToken) -> String {
     match &app.url {

@@ -86,7 +86,7 @@ impl OpenCalls {
     }
 }
 
-/// Returns the last message by the user, shortened to `limit` characters, with the number of call
+/// Returns the user's last message, shortened to `limit` characters, with the number of call
 /// results that follow it.
 pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
     if turns.is_empty() {

@@ -10,7 +10,7 @@
 //! be a form. `x-gives` lists the values in the reply that other requests need; it is converted to
 //! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
 //! chooses the reply's status. The document itself contains one extension, `x-price`, which the
-//! documentation page shows: the price of a message if there is no price list, in tokens.
+//! documentation page shows: the price of a message, in tokens, if there is no price list.
 
 mod header;
 
@@ -213,9 +213,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
 ///
 /// Most generators support `enum` better than `const`. If a schema contains both `anyOf` and
 /// `properties`, generators lose the properties, so the `anyOf` is rewritten as nested `if`s in
-/// which the last case must apply if no earlier case does. OpenAPI Generator fails on a schema for
-/// an object or null that may contain unknown fields, unless the schema allows such fields
-/// explicitly.
+/// which the last case must apply if no earlier case does. OpenAPI Generator fails on the schema of
+/// a nullable object that may contain unknown fields, unless the schema explicitly allows such
+/// fields.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {
@@ -505,8 +505,8 @@ fn is_of_problem(name: &str) -> bool {
     SCHEMA.pointer(&format!("/properties/{name}")).is_some()
 }
 
-/// Returns the schemas of those members of an example that problem documents don't contain:
-/// sentences, lists of sentences, and lists of objects.
+/// Returns the schemas of an example's members that don't belong to problem documents: sentences,
+/// lists of sentences, and lists of objects.
 fn members_beside_problem(example: &Value) -> Map<String, Value> {
     let text = || json!({ "type": "string" });
     let schema = |value: &Value| match value {
@@ -597,7 +597,7 @@ fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
 
 /// Where a value from a reply is used.
 enum Target<'t> {
-    /// In the last parameter of this path, at all operations at and below the path.
+    /// In the last parameter of this path, in all operations at or below the path.
     Path { path: &'t str, parameter: &'t str },
     /// In a field of one operation's body, such as `voucher_redeem.code`.
     Field { operation: &'t str, field: &'t str },

@@ -1,4 +1,4 @@
-//! The query parameters of the list of users.
+//! The query parameters for the list of users.
 
 use serde_json::json;
 use shared::clock::Day;
@@ -39,7 +39,7 @@ pub(super) struct UserQuery<'r> {
     anywhere: bool,
     /// The order. `None` means newest first.
     order: Option<UserOrder>,
-    /// The filter of users.
+    /// The filter for users.
     pub(super) filter: UserFilter,
     /// Whether to show details that only the accounts' items contain.
     pub(super) details: bool,

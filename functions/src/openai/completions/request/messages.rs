@@ -72,7 +72,7 @@ struct ImageUrl {
         examples("https://example.com/cat.png")
     )]
     url: String,
-    /// The level of detail in which the model sees the picture.
+    /// The level of detail at which the model sees the picture.
     #[schema(pattern = "^(auto|low|high)$", examples("low"))]
     detail: Option<String>,
 }
