@@ -57,7 +57,7 @@ struct Target {
 }
 
 impl Gateway {
-    /// Returns a gateway to these functions. The map's keys are the functions' names in the
+    /// Returns a gateway for these functions. The map's keys are the functions' names in the
     /// template.
     pub fn new(template: &Template, functions: &HashMap<String, Function>, clock: Clock) -> Self {
         let mut routes: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
@@ -78,7 +78,7 @@ impl Gateway {
 
     /// Serves connections until `stop`, in a task. This function isn't async, because the body of
     /// an async function is compiled in the crate that awaits the function. That crate isn't
-    /// optimised, and this body contains the code that handles every request.
+    /// optimized, and this body contains the code that handles every request.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(http_server::serve(
             listener,

@@ -3,9 +3,9 @@
 //! accepts connections for all three, and [`template`] reads their routes, functions and tables
 //! from `template.yaml`.
 //!
-//! This code is a separate crate so that it can be optimised: under `cargo run`, requests spend
-//! much of their time here. The crate `local`, with the commands and the tests, is compiled without
-//! optimisation.
+//! This code is a separate crate so that it can be optimized: under `cargo run`, requests spend
+//! much of their time here. The `local` crate, which contains the commands and the tests, is
+//! compiled without optimization.
 
 pub mod checkout;
 pub mod dynamo;

@@ -36,7 +36,7 @@ use super::{counted, progress, sentence};
 use crate::{note, say};
 
 /// The largest number of messages that a transaction stores. A throttled transaction is retried
-/// with half as many messages, because a partition may never accept a large one.
+/// with half as many messages, because a partition may never accept a large transaction.
 const TOGETHER: usize = 64;
 
 /// The time after which every function uses a new record of imports. Functions cache the record for
@@ -50,7 +50,7 @@ const CHAT_TAKEN: &str = "a message with this primary key and another time was i
 /// The maximum length of an import's name, in characters.
 const NAME_LENGTH: usize = 40;
 
-/// The number of users whose new names the terminal shows.
+/// How many renamed users the terminal shows.
 const RENAMED: usize = 5;
 
 /// Import the users, balances and messages of another system
@@ -89,7 +89,7 @@ pub(super) struct Users {
     import: Import,
 }
 
-/// An import, as the operator requests it.
+/// An import, as requested by the operator.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Import {
     /// The dump.
@@ -117,7 +117,8 @@ pub struct Import {
     /// Replace characters that a username can't have
     #[arg(long)]
     pub rename: bool,
-    /// Also end the accounts of users who can't log in at the other system since an earlier import
+    /// Also end the accounts of users who have become unable to log in at the other system since an
+    /// earlier import
     #[arg(long, requires = "apply")]
     pub update_inactive: bool,
     /// Write a line for each refused, renamed or differing row to this file, as JSON, or as CSV if
@@ -211,8 +212,8 @@ fn apart(import: &Import) -> Result<(), String> {
     }
 }
 
-/// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
-/// the store. `waits` says how long the import waits while DynamoDB throttles it.
+/// Like [`django`], but imports into the store of `app`. `is_alone` says that no function uses the
+/// store. `waits` says how long the import waits while DynamoDB throttles it.
 ///
 /// # Errors
 /// Fails like [`django`].
@@ -312,8 +313,8 @@ fn question(flags: &[Flag]) -> String {
     printable(&format!("Decide who may log in: {}.", each.collect::<Vec<_>>().join("; ")))
 }
 
-/// Describes the differences from an earlier import, which this import doesn't apply. Empty if
-/// there are no differences.
+/// Describes the differences from an earlier import. This import doesn't apply them. Empty if there
+/// are no differences.
 fn differences(report: &Report) -> String {
     let mut text = String::new();
     let (mut balances, mut sum, mut inactive, mut passwords) = (0_u64, 0_i128, 0_u64, 0_u64);
@@ -375,7 +376,7 @@ async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64
     Ok(ended)
 }
 
-/// The file of `--map`: a CSV line for each imported user and message.
+/// The `--map` file: a CSV line for each imported user and message.
 struct IdMap<'a> {
     file: Mutex<BufWriter<File>>,
     path: &'a Path,
@@ -567,7 +568,7 @@ async fn record(app: &App, plan: &Plan) -> Result<bool, String> {
     }
 }
 
-/// Returns the record as it will be after the import of this plan.
+/// Returns the record as it will be after this plan has been imported.
 fn recorded(
     before: Option<&Imports>,
     counts: &HashCounts,
@@ -609,7 +610,7 @@ fn recorded(
     })
 }
 
-/// The numbers of accounts, messages and refused rows that an import has processed so far.
+/// How many accounts, messages and refused rows an import has processed so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,

@@ -24,7 +24,8 @@ pub(super) enum Command {
     Packs(PacksCommand),
     /// List the purchases, newest first
     Orders {
-        /// Only those that owe tokens, whose tokens couldn't be granted, or that a bank disputes
+        /// List only purchases for which tokens are owed, whose tokens couldn't be granted, or that
+        /// a bank disputes
         #[arg(long)]
         attention: bool,
     },
@@ -141,8 +142,8 @@ async fn waiting(app: &App) -> Result<Vec<Order>, String> {
     Ok(all)
 }
 
-/// Deducts the tokens that refunded purchases owe, as far as the balances suffice, and deletes old
-/// purchases that were never paid.
+/// Deducts the tokens owed for refunded purchases, as far as the balances allow, and deletes old
+/// purchases that were never paid for.
 async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     let left = app.store.collect(&app.clock).await;
     let expired = app.store.expire_orders(&app.clock).await;

@@ -13,11 +13,11 @@ use shared::stripe::API_VERSION;
 use super::fields::{escaped, money, number, text};
 use super::{Objects, Stripe, page};
 
-/// The pauses between the attempts to deliver an event, in milliseconds. Stripe's own attempts take
+/// The pauses between attempts to deliver an event, in milliseconds. Stripe itself keeps trying for
 /// three days.
 const PAUSES: [u64; 6] = [0, 100, 500, 2000, 10_000, 60_000];
 
-/// The buttons of the payment page.
+/// The buttons on the payment page.
 const PAY: &str = "pay";
 const LATER: &str = "later";
 const DECLINE: &str = "decline";

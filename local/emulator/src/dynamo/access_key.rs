@@ -36,8 +36,8 @@ impl AccessKey {
         Signature::of(parts).is_some_and(|signature| signature.key == self.id)
     }
 
-    /// Returns true if the call is signed by this key. The signature covers method, host, target
-    /// and body.
+    /// Returns true if the call is signed with this key. The signature covers the method, host,
+    /// target and body.
     pub fn signed(&self, parts: &Parts, body: &[u8]) -> bool {
         let Some(signature) = Signature::of(parts)
             .filter(|signature| signature.key == self.id && signature.covers("x-amz-target"))

@@ -1,5 +1,5 @@
 //! Reports on the rows of an import: a summary by reason for the terminal, and a line for each row
-//! in the file of `--report`.
+//! in the `--report` file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -41,8 +41,8 @@ struct Line<'a> {
     line: Option<usize>,
     /// The reason, or the username at the other system.
     reason: &'a str,
-    /// The username: at the other system if the user is refused, otherwise here. Null for a
-    /// message.
+    /// The username at the other system if the user is refused, otherwise the username here. Null
+    /// for a message.
     username: Option<&'a str>,
     /// The dump's balance minus the imported balance, in credits.
     difference: Option<i64>,

@@ -23,7 +23,7 @@ pub(super) trait Source: Send {
     /// Fails with an error message for the terminal.
     fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String>;
 
-    /// Reads the row at `id`, with these fields only. The field [`PK`] is the primary key.
+    /// Reads the row at `id`, with these fields only. The [`PK`] field is the primary key.
     fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record;
 
     /// Returns true if a program other than Django wrote the file, in Farebox's own format.
@@ -31,7 +31,7 @@ pub(super) trait Source: Send {
         false
     }
 
-    /// Returns true if the file says to which models fields refer.
+    /// Returns true if the file says which models the fields refer to.
     fn has_foreign_keys(&self) -> bool {
         false
     }
@@ -154,8 +154,8 @@ impl Record {
         }
     }
 
-    /// Returns a number multiplied by `scale`. The product must be whole. The number can also be
-    /// written as `4000.0` or `"4000.00"`.
+    /// Returns a number multiplied by `scale`. The product must be a whole number. The number can
+    /// also be written as `4000.0` or `"4000.00"`.
     pub fn whole(&self, field: &str, scale: u32) -> Result<i128, String> {
         let whole = match self.required(field)? {
             Value::Number(number) | Value::Text(number) => whole(number, scale),
@@ -206,7 +206,7 @@ fn whole(text: &str, scale: u32) -> Option<i128> {
 }
 
 /// Converts an ISO 8601 time to milliseconds since 1970. A space may replace the `T`. A time
-/// without an offset is in UTC. A day without a time means midnight.
+/// without an offset is in UTC. A date without a time means midnight.
 fn millis(text: &str) -> Option<i128> {
     let (day, clock) = text.split_at_checked(10)?;
     let clock = match clock.strip_prefix(['T', ' ']) {
