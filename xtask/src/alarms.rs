@@ -23,20 +23,20 @@ struct Alarm {
     watches: Watches,
     breaks: &'static str,
     threshold: &'static str,
-    /// `(some, all)`: the alarm fires if `some` of the last `all` periods break the threshold.
+    /// `(some, all)`: the alarm fires if `some` of the last `all` periods breach the threshold.
     periods: (u32, u32),
     /// How the alarm treats periods without data.
     missing: &'static str,
 }
 
-/// How soon a person must answer an alarm.
+/// How soon a person must respond to an alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Urgency {
     /// Many users get failures, or will soon.
     Now,
-    /// Work is late, or a few users are affected. The delay loses nothing.
+    /// Work is late, or a few users are affected. Nothing is lost because of the delay.
     Today,
-    /// A person must decide something that has a deadline of some days.
+    /// A person must make a decision within a few days.
     ThisWeek,
 }
 
@@ -81,8 +81,9 @@ const OWN: &str = "!Ref Stack";
 
 const RUNBOOKS: &str = "docs/operate/runbooks.md";
 
-/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains the
-/// alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
+/// The alarms that are missing from the table below, as [`list`] shows them: `template.yaml`
+/// contains the alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch
+/// alarm.
 const ELSEWHERE: [(&str, &str, Urgency); 3] = [
     ("…Canary", "canaries", Today),
     ("FailedRequests", "failed-requests", Now),
@@ -121,7 +122,7 @@ impl Alarm {
         Self { listed_as: Some(name), ..self }
     }
 
-    /// Sets how many of the last `all` periods must break the threshold.
+    /// Sets how many of the last `all` periods must breach the threshold.
     fn for_periods(self, some: u32, all: u32) -> Self {
         Self { periods: (some, all), ..self }
     }
@@ -168,7 +169,7 @@ fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watc
     Watches::Several { id, expression: format!("{function}([{}])", ids.join(", ")), metrics }
 }
 
-/// Returns every alarm, in the order of the dashboard.
+/// Returns every alarm, in the order in which the dashboard shows them.
 fn alarms(
     functions: &[Function],
     tables: &[Table],
@@ -236,7 +237,7 @@ fn alarms(
         let function = functions.iter().find(|function| function.name == name);
         let timeout = function.and_then(|function| function.lambda.timeout);
         let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
-        // The duration is in milliseconds, and the result in per cent.
+        // The duration is in milliseconds, and the result is in per cent.
         shares.push(format!("{id} / {}", timeout * 10));
     }
     let slow = Watches::Several {
@@ -736,7 +737,7 @@ const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it wa
             {\"type\": \"alarm\", \"width\": 24, \"height\": 4, \"properties\": {\"title\": \"${Stack}\", \"alarms\": [
 ";
 
-/// A graph without an alarm: anyone can send a request with a wrong signature.
+/// A graph without an alarm: anyone can send a request with an invalid signature.
 const SIGNATURES: &str = "            {\"type\": \"metric\", \"properties\": {\"title\": \"Refused signatures of events\", \"region\": \"${AWS::Region}\",
               \"stat\": \"Sum\", \"period\": 300, \"metrics\": [[\"${Stack}\", \"SignaturesRefused\"]]}},
 ";
