@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::{env, fs};
 
-/// Maps each file's path in `site/`, with `/` between folders, to its text.
+/// Maps each file's path in `site/` to the file's text. The path uses `/` between folders.
 type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -18,8 +18,8 @@ use crate::lambda::Lambda;
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
 /// that its routes share, such as the failure format
 /// ([`Route::without_path`](shared::http::Route::without_path)). The `handle` function describes a
-/// row's first route. For each further route, the list after `=>` names a function in the
-/// endpoint's file that describes it.
+/// row's first route. For each additional route, the list after `=>` names the function in the
+/// endpoint's file that describes the route.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -93,7 +93,7 @@ pub struct Endpoint {
     /// The names of the settings that the endpoint reads, in addition to those that every function
     /// reads.
     pub settings: &'static [Names],
-    /// Whether this endpoint publishes the public key with which other endpoints verify JWTs. Such
+    /// Whether this endpoint publishes the public key that other endpoints use to verify JWTs. Such
     /// endpoints must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,

@@ -1,6 +1,6 @@
 //! How AWS runs a function, and which permissions the function has.
 //!
-//! Each function's file declares these facts in the constant `LAMBDA`. `cargo xtask generate`
+//! Each function's file declares these facts in the `LAMBDA` constant. `cargo xtask generate`
 //! writes them into `template.yaml`. The functions' binaries don't contain them.
 
 #[macro_use]
@@ -16,7 +16,7 @@ pub struct Lambda {
     /// The function's purpose, in a few words.
     pub about: &'static str,
     /// True if a new version first gets only a share of the requests, and is rolled back if an
-    /// alarm fires. API Gateway then calls the function's alias `live`.
+    /// alarm fires. API Gateway then calls the function's `live` alias.
     pub canary: bool,
     /// The time-out in seconds, or `None` for the usual time-out.
     pub timeout: Option<u32>,

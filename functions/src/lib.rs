@@ -3,8 +3,8 @@
 //!
 //! Each folder is a room. The file with the folder's name contains a row for each endpoint in the
 //! room, with the endpoint's name, methods, paths and failure format. Each endpoint's own file
-//! contains its permissions. From these files, `cargo xtask generate` writes binaries, events, the
-//! routes for `cargo lambda watch`, alarms, and the functions in `template.yaml`.
+//! contains its permissions. From these files, `cargo xtask generate` generates the binaries, the
+//! events, the routes for `cargo lambda watch`, the alarms, and the functions in `template.yaml`.
 
 #[macro_use]
 mod endpoint;

@@ -2,8 +2,8 @@
 //!
 //! In: `{password}`. Out: 202. All of the account's access tokens, refresh tokens and API keys
 //! become invalid at once. The account's e-mail address can be reused at once, and so can a
-//! username that equals this address. Other usernames can be reused after a day. The account's
-//! messages are erased within minutes. The last administrator gets 409.
+//! username that is the same as this address. Other usernames can be reused after a day. The
+//! account's messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
 use shared::app::PasswordApp;

@@ -88,7 +88,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 impl Body {
     /// Validates the body. An error lists every invalid field. The price list is read only if the
-    /// key is restricted to models.
+    /// key is restricted to certain models.
     async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
         let mut invalid = FieldErrors::default();
         let name =

@@ -3,7 +3,7 @@
 //!
 //! Out: the balance under [four names](shared::view::Balance), the caller's `user` and `username`,
 //! and `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator
-//! gives allowances, the reply also contains `allowance`.
+//! grants allowances, the reply also contains `allowance`.
 
 use shared::view::BalanceOfCaller;
 use shared::{App, Reply, Request, auth, http};

@@ -166,14 +166,14 @@ async fn write(
         }
         before_list = "]".into();
     }
-    // If the account was deleted during the export, messages may be missing, so the document must
-    // not look complete.
+    // If the account was deleted during the export, messages may be missing from the document, so
+    // it must not look complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// Returns the name that an item's schema has in the OpenAPI document.
+    /// Returns the name of an item's schema in the OpenAPI document.
     fn schema(self) -> Cow<'static, str> {
         match self {
             Self::Sessions => OwnSession::name(),

@@ -7,8 +7,8 @@
 //! sent the message. Each month contains `chats` (paid messages), `spent`, `granted`, and the
 //! `balance` at its end. Tokens that are held for a message don't have a row yet, so the balances
 //! in the statement still include them. A request reads a limited number of rows. Therefore a page
-//! of months, or of rows from earlier days, may contain few items, or even none, even though there
-//! is a next page.
+//! of months, or of rows from earlier days, may contain few items, or none at all, even though
+//! there is a next page.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};

@@ -2,9 +2,9 @@
 //!
 //! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
 //! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
-//! account has redeemed the code before, the reply shows the same row again. The reply is 404 for
+//! account has already redeemed the code, the reply shows the same row again. The reply is 404 for
 //! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
-//! ten unknown codes in an hour, further requests by the account get 429 without a lookup.
+//! ten unknown codes in an hour, further requests from the account get 429 without a lookup.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};

@@ -1,12 +1,12 @@
 //! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some away. For
 //! administrators.
 //!
-//! In: `{amount, reason}`, where a negative amount takes tokens; or `{chat_id, reason}`, which
+//! In: `{amount, reason}`, where a negative amount takes tokens away; or `{chat_id, reason}`, which
 //! refunds the price of that message, at most once. `Idempotency-Key` makes retries safe. Out: 201
 //! with `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
-//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to take, the total
-//! of the user's grants would become too large, the price was already refunded, or the account is
-//! the administrator's own.
+//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to be taken, the
+//! total of the user's grants would become too large, the price was already refunded, or the
+//! account is the administrator's own.
 
 use serde::Deserialize;
 use serde_json::json;

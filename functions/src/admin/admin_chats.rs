@@ -6,8 +6,8 @@
 //! and answers, `from` and `to` for a range of days. Out: the messages and answers as the history
 //! shows them, with `user_id` and `username`, and a `Link` header to the next page. A page contains
 //! at most about 1 MB of messages, and a request searches a limited number of messages. Therefore a
-//! page may contain few messages, or even none, even though there is a next page. The reply is 403
-//! if the operator has closed the list or the search to administrators.
+//! page may contain few messages, or none at all, even though there is a next page. The reply is
+//! 403 if the operator has closed the list or the search to administrators.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};

@@ -133,7 +133,7 @@ async fn write_file(
 }
 
 impl List {
-    /// Returns the list with this name, and its file name.
+    /// Returns the list with this name, and the name of its file.
     fn named(name: &str) -> Option<(Self, &'static str)> {
         LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
     }
@@ -316,7 +316,7 @@ impl IntoParams for NamesParam {
     }
 }
 
-/// The path parameter with the list's name.
+/// The path parameter that contains the list's name.
 #[derive(Debug)]
 pub struct ListParam;
 

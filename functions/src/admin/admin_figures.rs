@@ -3,10 +3,10 @@
 //! In: `from` and `to`, the first and last day in UTC (`2026-11-20`), at most 366 days, by default
 //! the last 30. Out: `days`, oldest first, each with `users` (registered), `chats` (paid messages),
 //! `granted` and `spent` (tokens) and `closed` (whether the day's numbers are final), and their
-//! `totals`. With `accounts=true` the reply also contains totals of all accounts, with `top=spent`
-//! or `top=chats` the most active users, and with `models=true` each model's costs and income. A
-//! closed day is counted once, and its counts are stored. If too many days must be counted first,
-//! the reply is 503; a retry continues from the stored counts.
+//! `totals`. With `accounts=true`, the reply also contains totals of all accounts. With `top=spent`
+//! or `top=chats`, it contains the most active users, and with `models=true`, it contains each
+//! model's costs and income. A closed day is counted only once, and its counts are stored. If too
+//! many days have to be counted first, the reply is 503; a retry continues from the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -232,7 +232,8 @@ struct MoneyFigures {
     cached_tokens: u64,
     /// The model tokens in the answers.
     completion_tokens: u64,
-    /// The currency of `cost` and `income`. Empty if the price list contains no money prices.
+    /// The currency of `cost` and `income`. Empty if the price list doesn't contain any prices in
+    /// money.
     #[schema(examples("USD"))]
     currency: String,
     /// The provider's price, as a decimal string. Null if the price list doesn't contain it.

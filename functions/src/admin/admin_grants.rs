@@ -49,7 +49,7 @@ const MOST: usize = 50;
 /// clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
 
-/// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
+/// How long a grant's user, amount and reason are remembered, in seconds: 90 days.
 const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
 /// How much of the function's time is reserved for finishing the current grant and sending the
@@ -338,7 +338,7 @@ struct EarlierRow {
 /// administrator's own. `no_such_user`: no account has this id, username or address. `ambiguous`:
 /// one account has this username, and another account has this address. `repeated`: an earlier
 /// grant in this request is for the same user. `balance_too_low`: the balance is less than the
-/// amount to take. `grant_too_large`: the account would have been granted too much in total.
+/// amount to be taken. `grant_too_large`: the account would have been granted too much in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = OutcomeOfGrant)]
 #[serde(rename_all = "snake_case")]

@@ -1,11 +1,10 @@
 //! `GET /api/admin/purchases` - all purchases, newest first, as a bare list. For administrators.
 //!
-//! In: `attention=true` for the purchases for which tokens are owed, or that are stranded or
-//! disputed, `state` for the purchases in the given states, `limit` (1 to 100, by default 20),
-//! `cursor` from the `Link` of the previous page. Out: the fields of a purchase, and `user_id`,
-//! `username`, `stranded`, `disputed`, `session` and `payment`, and a `Link` header to the next
-//! page. With `state`, a page may contain few purchases, or even none, even though there is a next
-//! page.
+//! In: `attention=true` for purchases that are stranded, disputed, or refunded with tokens still
+//! owed, `state` for the purchases in the given states, `limit` (1 to 100, by default 20), `cursor`
+//! from the `Link` of the previous page. Out: the fields of a purchase, and `user_id`, `username`,
+//! `stranded`, `disputed`, `session` and `payment`, and a `Link` header to the next page. With
+//! `state`, a page may contain few purchases, or none at all, even though there is a next page.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -34,9 +33,9 @@ const SCOPE: &str = "admin/purchases";
 /// How many times a request with `state` may read a batch of a hundred orders.
 const READS: usize = 5;
 
-/// Reads the orders' ids from an index, then the orders with strong consistency, and then the
-/// buyers' names. Filtering may need many reads, so a filtered page is read only after the caller's
-/// role is checked.
+/// Reads the orders' ids from an index, then reads the orders with strong consistency, and then
+/// reads the buyers' names. Filtering may need many reads, so a filtered page is read only after
+/// the caller's role is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_purchases,

@@ -48,7 +48,7 @@ struct Body {
     /// account.
     #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
-    /// The account's password. Optional for an account with an e-mail address, because its user can
+    /// The account's password. Optional for an account with an e-mail address, because the user can
     /// set a password by e-mail.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
@@ -181,7 +181,8 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // An invalid address counts as an address here, because the error already reports it.
+        // An invalid address counts as an address here, because it has already been reported as an
+        // error.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");
@@ -201,8 +202,8 @@ impl Body {
     }
 }
 
-/// Reads an amount of credits from a JSON number. Accepts whole numbers that are written with a
-/// zero fraction, such as `5.0`.
+/// Reads a number of credits from a JSON number. Accepts whole numbers that are written with a zero
+/// fraction, such as `5.0`.
 fn credits(amount: f64) -> Option<Credits> {
     whole(amount).and_then(Credits::new)
 }

@@ -135,7 +135,7 @@ impl Body {
     }
 }
 
-/// A batch of vouchers with its codes.
+/// A batch of vouchers, including its codes.
 #[derive(Serialize, ToSchema)]
 struct NewVouchers<'a> {
     #[serde(flatten)]

@@ -36,7 +36,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The recipient of a resent e-mail.
+/// The recipient of an e-mail that is sent again.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Resent)]
 struct ResentEmail<'a> {

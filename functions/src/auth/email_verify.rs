@@ -2,7 +2,7 @@
 //!
 //! In: `{token}` with the account's access token, or `{token, password}` with a new password. Out:
 //! the address, which now belongs to the account. The first verification of an address invalidates
-//! every other session and every API key and e-mailed link of the account.
+//! all of the account's other sessions, API keys and e-mailed links.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};

@@ -114,7 +114,7 @@ struct LoggedIn<'a> {
     message: &'static str,
     /// The account.
     user: UserOfSession<'a>,
-    /// The username again, for clients that expect it outside of `user`.
+    /// The username again, for clients that expect it outside `user`.
     #[schema(examples("ann"))]
     username: &'a str,
     /// The balance.

@@ -119,7 +119,7 @@ struct OpenedAccount<'a> {
     message: &'static str,
     /// The account.
     user: UserOfSession<'a>,
-    /// The fields of `user` again, for clients that expect them outside of `user`.
+    /// The fields of `user` again, for clients that expect them outside `user`.
     #[serde(flatten)]
     same: User<'a>,
     /// The balance, which is the first grant of tokens.

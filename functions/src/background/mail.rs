@@ -1,6 +1,6 @@
 //! For each new e-mail in the outbox - create its link and send it.
 //!
-//! An e-mail is deleted from the outbox only after it was sent, so it can't get lost. If this
+//! An e-mail is deleted from the outbox only after it was sent, so it can't be lost. If this
 //! function dies before the deletion, the e-mail is sent again with a new link. E-mails never
 //! contain a username or other text that a user chose, because such text could look like a link.
 
@@ -63,7 +63,7 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     Ok(app.store.take_from_outbox(key).await?)
 }
 
-/// Stores the link of an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the
+/// Stores the link for an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the
 /// e-mail is no longer needed.
 async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     match email {
@@ -79,7 +79,7 @@ async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     }
 }
 
-/// Writes the e-mail with the link that verifies an address.
+/// Writes the e-mail that contains the link for verifying an address.
 async fn verification(
     app: &MailApp,
     user_id: &str,
@@ -106,8 +106,8 @@ async fn verification(
     Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
 }
 
-/// Writes the e-mail with the link that resets a password, or that sets the first password of an
-/// account that an administrator has created.
+/// Writes the e-mail that contains the link for resetting a password, or for setting the first
+/// password of an account that an administrator has created.
 async fn password_link(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     let account = app.store.account_with_address(address).await?;

@@ -2,8 +2,8 @@
 //! that no event has reported, and notify administrators of new disputes.
 //!
 //! Events are lost if the webhook's secret or address is wrong, or if this product is down for
-//! longer than Stripe keeps retrying. Then buyers have paid but received nothing, and no failed
-//! request reveals it.
+//! longer than Stripe keeps retrying. Buyers have then paid without receiving anything, and no
+//! failed request reveals this.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
 /// disputes of older payments are compared as well.
 const DAYS: u64 = 3;
 
-/// How many days the nightly run compares instead. Some payments take days to complete.
+/// How many days the nightly run compares. Some payments take days to complete.
 const DAYS_AT_NIGHT: u64 = 14;
 
 /// The hour of the nightly run, in UTC.

@@ -2,9 +2,9 @@
 //!
 //! In: `{message, conversation_id?, after?}` as JSON or as a form, with an `Authorization` header,
 //! or with a `token` in the body. `Idempotency-Key` makes retries safe. Out: the answer, its
-//! conversation, the price and the balance. Without `conversation_id` a new conversation begins.
-//! `after` is the id of an earlier message in the conversation; the AI gets only that message and
-//! the messages that led to it. A message is charged only if its answer is stored.
+//! conversation, the price and the balance. Without `conversation_id`, the message begins a new
+//! conversation. `after` is the id of an earlier message in the conversation; the AI gets only that
+//! message and the messages that led to it. A message is charged only if its answer is stored.
 
 use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::charge::{self, BeginOutcome, Charge};

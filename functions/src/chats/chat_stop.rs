@@ -46,7 +46,7 @@ struct StoppedMessage<'a> {
 enum Status {
     /// The answer ends within two seconds, unless it is completed earlier.
     Stopping,
-    /// The answer had ended before this request.
+    /// The answer had already ended before this request.
     Ended,
 }
 

@@ -4,7 +4,7 @@
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
 //! search in titles. Out: a bare list with `id`, `title`, `created`, `last_used`, `pinned` and
 //! `instructions` of each conversation, and a `Link` header to the next page. A request searches a
-//! limited number of conversations, so a page may contain few matches, or even none, even though
+//! limited number of conversations, so a page may contain few matches, or none at all, even though
 //! there is a next page.
 
 use shared::http::{self, Paging, SEARCH_LENGTH};

@@ -1,4 +1,4 @@
-//! `GET /api/models` - the models that users can select, and their prices.
+//! `GET /api/models` - the models that users can choose from, and their prices.
 //!
 //! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits on a
 //! conversation's context, and the `models`, the default one first. Without a price list, the list
@@ -6,8 +6,9 @@
 //!
 //! Pages use `prompt_overhead` to compute the highest possible price of a message. The prompt
 //! consists of `prompt_overhead` model tokens, plus the model tokens of the message and the
-//! conversation. The answer consists of at most `most` model tokens. A string never needs more
-//! model tokens than its length in bytes, unnormalized, in NFC or in NFKC, whichever is longest.
+//! conversation. The answer consists of at most `most` model tokens. A string never has more model
+//! tokens than bytes. The number of bytes is that of the unnormalized, NFC or NFKC form, whichever
+//! is longest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -139,7 +140,7 @@ struct Context {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListedModel)]
 struct Model<'a> {
-    /// The name with which a message selects the model.
+    /// The name that a message uses to select the model.
     #[schema(examples("echo"))]
     name: &'a str,
     /// A one-line description of the model, from the price list. May be empty.

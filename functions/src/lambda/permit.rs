@@ -30,7 +30,7 @@ pub enum Permit {
         /// The actions. In a transaction, AWS checks each operation's own action, such as
         /// `UpdateItem` for an update.
         actions: &'static [Action],
-        /// The table or index, and the kinds of items in it.
+        /// The table or index, and the kinds of its items.
         on: Resource,
         /// The template condition under which the function needs this permission.
         when: Option<&'static str>,
@@ -91,9 +91,9 @@ pub enum Resource {
     Keys,
     /// Items in the Users table.
     Users(&'static [&'static str]),
-    /// The index of all accounts by registration time.
+    /// The index that lists all accounts by registration time.
     UsersByTime,
-    /// The index of all accounts by name and address.
+    /// The index that lists all accounts by name and address.
     UsersByLabel,
     /// The index of accounts with overdue holds.
     UsersDue,
@@ -107,13 +107,13 @@ pub enum Resource {
     Chats,
     /// The index of a user's conversations and their messages.
     ChatsByConversation,
-    /// The index of all messages by time.
+    /// The index that lists all messages by time.
     ChatsByTime,
     /// The ledger.
     Ledger,
     /// The ledger rows that record administrators' actions on accounts.
     Standing,
-    /// The index of the ledger by time.
+    /// The index that lists the ledger by time.
     LedgerTrail,
 }
 
@@ -179,7 +179,7 @@ const VERIFY_TOKENS_POLICY: Policy = Policy {
 };
 
 /// Permission to send messages to the AI: to charge the account, to write the message with its
-/// answer, its ledger row and its idempotency key, and to call a provider.
+/// answer, the ledger row and the idempotency key, and to call a provider.
 pub const ASK_AI: Permit = Permit::Policy(&ASK_AI_POLICY);
 
 const ASK_AI_POLICY: Policy = Policy {

@@ -142,7 +142,7 @@ async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credenti
 /// running. It is longer than most answers take, because OpenAI's SDKs give up after two retries.
 const COME_AGAIN: u32 = 10;
 
-/// Begins to charge a message, or returns the stored answer to an earlier request with the same
+/// Begins charging for a message, or returns the stored answer to an earlier request with the same
 /// idempotency key.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/key`, `GET /v1/credits` - the configured
-//! models, as OpenAI's API lists them
+//! models, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
@@ -216,7 +216,7 @@ struct Totals {
 struct TotalFacts {
     /// The tokens that the account has been granted.
     total_credits: Credits,
-    /// The tokens that the account has spent, or holds for unfinished answers.
+    /// The tokens that the account has spent, including those held for unfinished answers.
     total_usage: Credits,
 }
 
@@ -340,7 +340,7 @@ pub(crate) struct Pricing {
     /// The price of a message.
     #[schema(examples("0.0"))]
     request: String,
-    /// The price of a token in the prompt that was read from the cache.
+    /// The price of a prompt token that was read from the cache.
     #[schema(examples("0.0000002"))]
     input_cache_read: String,
 }

@@ -84,7 +84,7 @@ const EVERYWHERE: [Failure; 6] = [
     Failure::Unavailable,
 ];
 
-/// A base path, and the document with this base path before each path.
+/// A base path, and the document in which this base path precedes each path.
 type Written = (String, Arc<str>);
 
 /// The settings that the document mentions. The endpoint doesn't use the store.
@@ -235,7 +235,7 @@ fn simplify(part: &mut Value) {
             if is_nullable_object && !fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(true));
             }
-            // The fields `default`, `enum`, `example` and `examples` contain values, not schemas.
+            // The `default`, `enum`, `example` and `examples` fields contain values, not schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
                 !["default", "enum", "example", "examples"].contains(&name.as_str())
             });
@@ -250,8 +250,8 @@ fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
 }
 
-/// Returns the description of this route from its endpoint's file. An alias gets the description of
-/// its original route.
+/// Returns this route's description from the endpoint's file. An alias gets the description of its
+/// original route.
 fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let of = |route: &Route| {
         described
@@ -397,8 +397,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// The names of a request's inputs: the fields of its body, with the required ones first, or the
-/// parameters of its query.
+/// The names of a request's inputs: the fields of its body, with the required ones first, or its
+/// query parameters.
 struct Inputs<'d> {
     /// The name of the body's schema, or `Query`.
     name: &'d str,
@@ -629,8 +629,8 @@ impl<'t> Target<'t> {
     }
 }
 
-/// Returns named links to the operations that use the value at this JSON pointer in a reply.
-/// `named` contains each operation's path and name.
+/// Returns named links to the operations that use a reply's value at this JSON pointer. `named`
+/// contains each operation's path and name.
 fn links_to(target: &str, pointer: &str, named: &[(String, String)]) -> Vec<(String, Value)> {
     let Some(target) = Target::parse(target) else { return Vec::new() };
     let value = format!("$response.body#{pointer}");

@@ -30,7 +30,7 @@ pub(super) struct Completion<'a> {
     #[schema(examples("echo"))]
     model: &'a str,
     /// `fp_` and a hash of the model's name. All answers from a model have the same fingerprint, so
-    /// it doesn't reveal changes that the provider makes.
+    /// it doesn't reveal the provider's changes to the model.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// Always one choice.
@@ -68,11 +68,11 @@ struct AnswerMessage<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     refusal: (),
-    /// The functions that the client is asked to call.
+    /// The functions that the client should call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     tool_calls: Vec<AnswerCall<'a>>,
-    /// The function that the client is asked to call, if the request used `functions`.
+    /// The function that the client should call, if the request used `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     function_call: Option<AnswerFunction<'a>>,
@@ -183,7 +183,7 @@ struct Chunk<'a> {
     #[schema(examples("echo"))]
     model: &'a str,
     /// `fp_` and a hash of the model's name. All answers from a model have the same fingerprint, so
-    /// it doesn't reveal changes that the provider makes.
+    /// it doesn't reveal the provider's changes to the model.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// One choice. The chunk with the usage has no choice.
@@ -248,7 +248,7 @@ struct DeltaCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
-    /// Always `function`, in the call's first piece.
+    /// Always `function`, only in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^function$", examples("function"))]
     r#type: Option<&'static str>,
@@ -259,7 +259,7 @@ struct DeltaCall<'a> {
 /// A piece of a called function's name and arguments.
 #[derive(Serialize, ToSchema)]
 struct DeltaFunction<'a> {
-    /// The function's name, in the call's first piece.
+    /// The function's name, only in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("get_weather"))]
     name: Option<&'a str>,

@@ -22,8 +22,7 @@ use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// The maximum number of non-empty strings in `stop`, and the maximum number of all its strings,
-/// including empty ones.
+/// The maximum number of non-empty strings in `stop`, and the maximum number of strings in total.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]

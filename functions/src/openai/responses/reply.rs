@@ -212,12 +212,12 @@ struct OfferedTool<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// Returns the response with a stored answer.
+    /// Returns the response for a stored answer.
     pub(super) fn of(chat: &'a Chat, repeated: &'a RepeatedFields) -> Self {
         Self::in_order(chat, &Source::all(chat), repeated)
     }
 
-    /// Returns the response that contains a stored answer. The items are in the order of `sources`.
+    /// Returns the response for a stored answer. The items are in the order of `sources`.
     pub(super) fn in_order(
         chat: &'a Chat,
         sources: &[Source],

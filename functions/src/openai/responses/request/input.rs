@@ -79,8 +79,8 @@ struct InputPart {
     #[schema(examples("Hello!"))]
     text: Option<String>,
     refusal: Option<String>,
-    /// An `https` URL with a public host name, which the model's provider opens, or the data of a
-    /// PNG, JPEG, GIF or WebP file.
+    /// Either an `https` URL with a public host name, which the model's provider opens, or the data
+    /// of a PNG, JPEG, GIF or WebP file.
     #[schema(examples("https://example.com/cat.png"))]
     image_url: Option<String>,
     /// The level of detail at which the model sees the picture: `auto`, `low` or `high`.
