@@ -123,7 +123,7 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     let lines =
         here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers can't read the folder's file that contains the secret.
+    // Containers can't read the file with the secret in the folder.
     let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
     write_private(
         &folder.join("sam.json"),

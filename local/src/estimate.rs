@@ -81,7 +81,7 @@ pub struct Estimate {
     pub month: Vec<Item>,
     /// The total of the bill, in dollars.
     pub month_dollars: f64,
-    /// The monthly costs without users, in dollars.
+    /// The monthly costs if there are no users, in dollars.
     pub at_rest_dollars: f64,
     /// The cost per thousand chats, in dollars, including everything else that users do.
     pub dollars_per_thousand_chats: f64,
@@ -511,7 +511,7 @@ mod tests {
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {
             if one.item == prices::READS.item {
-                // Every second, the function checks with a read whether the chat was stopped.
+                // Every second, the function does a read to check whether the chat was stopped.
                 assert!(other.dollars > one.dollars);
                 continue;
             }

@@ -154,7 +154,7 @@ pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) 
 }
 
 /// Finds the account with this id, username or verified e-mail address. If an address isn't
-/// verified, or two accounts match, the failure asks for the id.
+/// verified, or if two accounts match, the error message asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found = app.store.account_with_id(name).await.map_err(sentence)?;

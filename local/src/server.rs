@@ -242,9 +242,9 @@ async fn simulated_stripe(
     }
 }
 
-/// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
-/// models, so with a price list, no model server is queried. If the list can't be read, the
-/// functions don't start, and say why.
+/// Returns the AI that answers messages if `AI_PROVIDER` isn't set. A price list names the
+/// providers of its models, so with a price list, no model server is queried. If the list can't be
+/// read, the functions don't start, and say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
         return Answering::PriceList;
@@ -287,10 +287,10 @@ async fn set_packs(app: &App) -> Result<(), String> {
         .map_err(|error| format!("The packs can't be set: {error}."))
 }
 
-/// Returns a function's environment variable. The values are those of the template, with these
-/// exceptions: the endpoint and the secret are the given ones, metrics and limits per address are
-/// off, Stripe is in test mode, and an account may have the largest possible number of simultaneous
-/// chats.
+/// Returns the value of a function's environment variable. The values are those of the template,
+/// with these exceptions: the endpoint and the secret are those of the local store, metrics and
+/// limits per address are off, Stripe is in test mode, and an account may have the largest possible
+/// number of simultaneous chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -301,7 +301,7 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // Write no metrics, because people read the output of the emulators.
+        // Don't write metrics, because people read the output of the emulators.
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),

@@ -18,7 +18,7 @@ struct Alarm {
     urgency: Urgency,
     /// The comment above the alarm.
     about: &'static str,
-    /// The section of docs/operate/runbooks.md that says what to do.
+    /// The section in docs/operate/runbooks.md that says what to do.
     runbook: &'static str,
     watches: Watches,
     breaks: &'static str,
@@ -32,7 +32,7 @@ struct Alarm {
 /// How soon a person must respond to an alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Urgency {
-    /// Many users get failures, or will soon.
+    /// Many users get failures, or will get them soon.
     Now,
     /// Work is late, or a few users are affected. Nothing is lost because of the delay.
     Today,
@@ -117,7 +117,7 @@ impl Alarm {
         Self { about, ..self }
     }
 
-    /// Lists the alarm under this name, together with other alarms of the same name.
+    /// Lists the alarm under this name, together with other alarms that have the same name.
     fn listed_as(self, name: &'static str) -> Self {
         Self { listed_as: Some(name), ..self }
     }
@@ -620,7 +620,7 @@ impl Metric {
     }
 }
 
-/// Writes a comment before a resource, in lines of at most 100 characters.
+/// Writes the comment above a resource, in lines of at most 100 characters.
 fn comment(about: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in about.split_whitespace() {

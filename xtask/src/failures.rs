@@ -27,7 +27,7 @@ pub fn generate(files: &mut Files) -> Result<(), Failure> {
     files.put_part("docs/use/failures.md", "failures", &format!("\n{HEAD}{rows}\n"))
 }
 
-/// Reads the settings' defaults. Only the tables' names don't have defaults.
+/// Reads the settings' defaults. The names of the tables are the only settings without defaults.
 fn defaults() -> Result<(Config, AccountConfig, EdgeConfig), ConfigError> {
     let settings = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
     Ok((Config::read(&settings)?, AccountConfig::read(&settings)?, EdgeConfig::read(&settings)?))

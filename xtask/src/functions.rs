@@ -38,7 +38,8 @@ const GATEWAY_SECONDS: u32 = 29;
 /// The methods that are listed for a path with several functions, in the template's order.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Returns all functions: endpoints in the order of the rooms, then background functions.
+/// Returns all functions: first the endpoints, in the order of the rooms, and then the background
+/// functions.
 ///
 /// # Errors
 /// Fails with an error message if a function's `LAMBDA` contradicts itself.
@@ -111,7 +112,7 @@ impl Function {
         names
     }
 
-    /// Returns the methods and paths with which the gateway calls the function.
+    /// Returns the methods and paths for which the gateway calls the function.
     ///
     /// A path with only one function gets the ANY method, so the function itself answers OPTIONS
     /// requests and unsupported methods, with the same headers as in every other reply. Such a path

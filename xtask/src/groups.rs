@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::functions::Function;
 
-/// The groups whose functions never change, because an alarm for other functions would be a
-/// different alarm. All other functions are in further groups of ten.
+/// The groups whose functions never change. If a group's functions changed, its alarm would become
+/// a different alarm. All other functions are in additional groups of ten.
 const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",

@@ -136,7 +136,7 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda ={lambda};
 
-/// Reads the account, strongly consistent.
+/// Reads the account with strong consistency.
 #[utoipa::path(
     {utoipa},
     path = super::path::{name},

@@ -6,8 +6,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::yaml::list;
 
-/// The statements in functions/statements.yaml, by name. They express permissions that no other
-/// kind of permit can express.
+/// The named statements in functions/statements.yaml. They express permissions that can't be
+/// expressed by any other kind of permit.
 pub struct Statements(String);
 
 impl Statements {

@@ -180,8 +180,8 @@ impl Stripe {
         }
     }
 
-    /// Creates a session. Validates the parameters that Farebox sends, as Stripe would do, and
-    /// rejects all other parameters.
+    /// Creates a session. Validates the parameters that Farebox sends, as Stripe would, and rejects
+    /// all other parameters.
     fn create_session(
         &self,
         key: &str,

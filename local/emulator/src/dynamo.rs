@@ -51,7 +51,7 @@ pub struct Dynamo {
     /// keeps the secret for the next run.
     pub secret: String,
     /// The `SIGNING_SECRET` of functions on this machine. The value is the URL of the secret's file
-    /// if there is a data folder, otherwise the secret itself.
+    /// if there is a data folder, and otherwise the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -59,7 +59,7 @@ pub struct Dynamo {
 }
 
 /// Opens a database, and adds an index that speeds up the numbering of stream records. Without the
-/// index, each write to a table with a stream would read all records of the last day.
+/// index, each write to a table with a stream would read all records from the last day.
 fn open(path: &str) -> Result<Database, String> {
     let sentence = |error: &dyn Display| format!("The store {path} can't be opened: {error}.");
     // Open the file with SQLite first, because its error messages say what is wrong with a file.
@@ -116,8 +116,8 @@ impl Dynamo {
                 let file =
                     file.to_str().ok_or("The name of the data folder must be UTF-8 text.")?;
                 let database = open(file)?;
-                // Together, these two calls set a journal mode in which the file survives if the
-                // process is killed, and writes are seven times as fast.
+                // Together, these two calls set a journal mode that makes writes seven times as
+                // fast. The file still survives if the process is killed.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -447,13 +447,14 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The name of a data folder's file that contains the tables.
+/// In a data folder, the name of the file that contains the tables.
 const DATABASE: &str = "dynamodb.sqlite";
 
-/// The name of a data folder's file that contains the URL of the server that has the folder open.
+/// In a data folder, the name of the file that contains the URL of the server that has the folder
+/// open.
 const URL: &str = "dynamodb-url";
 
-/// The name of a data folder's subfolder that contains the e-mails.
+/// In a data folder, the name of the subfolder that contains the e-mails.
 pub const MAILS: &str = "mail";
 
 /// The names of all files in a data folder, except those of the e-mails.
@@ -473,7 +474,7 @@ const FILES: [&str; 9] = [
 /// The process that has a data folder open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// No process.
+    /// No process has the folder open.
     Free,
     /// A server, which other processes can call.
     Server {
@@ -520,7 +521,7 @@ fn in_use(folder: &Path) -> String {
     )
 }
 
-/// The name of a data folder's file that contains the signing secret.
+/// In a data folder, the name of the file that contains the signing secret.
 const SECRET: &str = "signing-secret";
 
 /// Returns a value for `SIGNING_SECRET` that refers to the secret's file by its absolute path.

@@ -1,5 +1,5 @@
 //! Accepts connections for the gateway, the embedded DynamoDB and the simulated Stripe. Checks the
-//! host of each request, and limits the number of connections and the time that they take.
+//! host of each request, and limits the number and the duration of connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// The maximum time for reading a body. API Gateway waits just as long for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
-/// The maximum number of open connections. Further connections wait until an open connection
+/// The maximum number of open connections. Additional connections wait until an open connection
 /// closes.
 const CONNECTIONS: usize = 1024;
 

@@ -50,7 +50,7 @@ pub const PROMPT: Assumption = assume(
 pub const ANSWER: Assumption =
     assume("answer", 250.0, "model tokens, as in `message and answer`; without reasoning");
 
-/// The size of a stored chat's item without its text, in bytes.
+/// The size of a stored chat's item, excluding its text, in bytes.
 pub const CHAT_ITEM: Assumption = assume(
     "a chat's other attributes",
     420.0,
@@ -64,14 +64,14 @@ pub const CHAT_COPIES: Assumption = assume(
     "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
 );
 
-/// The size of a chat's ledger row as DynamoDB reads it, in bytes.
+/// How many bytes DynamoDB reads for a chat's ledger row.
 pub const LEDGER_ROW: Assumption = assume(
     "a chat's ledger row",
     230.0,
     "bytes, without the 100 that AWS adds to each item; a price list adds about 150",
 );
 
-/// The size of a chat's line in an export without its text, in bytes.
+/// The size of a chat's line in an export, excluding its text, in bytes.
 pub const EXPORTED: Assumption = assume(
     "a chat's other columns in an export",
     185.0,
@@ -89,7 +89,7 @@ pub const COUNTED: Assumption = assume(
 pub const CENSUS_ITEM: Assumption =
     assume("an account in the census", 700.0, "bytes of JSON, for an account without holds");
 
-/// The size of a user's data without chats, in bytes.
+/// The size of a user's data, excluding chats, in bytes.
 pub const ACCOUNT: Assumption =
     assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
 
@@ -187,7 +187,7 @@ pub const EMAIL_WRITES: f64 = 3.0;
 /// How many read units sending an e-mail costs. No test verifies this number.
 pub const EMAIL_READS: f64 = 2.0;
 
-/// The sizes of replies by function, in bytes.
+/// The sizes of each function's replies, in bytes.
 pub const REPLIES: &[(&str, f64)] = &[
     ("chat", 2000.0),
     ("completions", 2000.0),
@@ -240,7 +240,7 @@ pub const ALL: &[Assumption] = &[
     LOG_MONTHS,
 ];
 
-/// Returns the table in the form in which docs/operate/cost.md shows it.
+/// Returns the table as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let rows =
         ALL.iter().map(|Assumption { what, value, why }| format!("| {what} | {value} | {why} |\n"));

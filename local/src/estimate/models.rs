@@ -94,7 +94,7 @@ impl Load {
 
 impl AverageChat {
     /// Returns the credits that this chat costs, and the credits that are held for it. `longest` is
-    /// the maximum number of model tokens in an answer if the model has no maximum of its own.
+    /// the maximum number of model tokens in an answer from a model without its own maximum.
     fn charge(self, list: &PriceList, model: &Model, longest: u32) -> (Credits, Credits) {
         match model.fare {
             Fare::Message(price) => (price, price),

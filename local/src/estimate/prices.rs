@@ -1,8 +1,9 @@
 //! AWS's prices in us-east-1, in one table. The same table is in docs/operate/cost.md.
 //!
-//! The prices are those of the first price tier, without free tiers and discounts. AWS's pages
-//! insert the prices with a script, so most prices were confirmed with other sources that quote the
-//! pages or AWS's price lists. The last column says when and how each price was confirmed.
+//! The prices are those of the first price tier, not including free tiers and discounts. AWS's
+//! pages insert the prices with a script, so most prices were confirmed with other sources that
+//! quote the pages or AWS's price lists. The last column says when and how each price was
+//! confirmed.
 
 /// An AWS price.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +210,7 @@ pub const ALL: &[Price] = &[
     EMAILS,
 ];
 
-/// Returns the table in the form in which docs/operate/cost.md shows it.
+/// Returns the table as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
     for Price { item, dollars, unit, source, confirmed } in ALL {

@@ -97,7 +97,7 @@ const REPLY: Limit = Limit {
 
 const LIMITS: [Limit; 5] = [CONCURRENCY, GATEWAY, PARTITION, TABLE, REPLY];
 
-/// Returns the table of AWS's limits, in the form in which docs/operate/cost.md shows it.
+/// Returns the table of AWS's limits as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let row = |Limit { what, value, unit, source }: &Limit| {
         format!("| [{what}]({source}) | {value} | {unit} |\n")

@@ -25,7 +25,7 @@ pub struct Cost {
     pub writes: f64,
     /// The number of read units.
     pub reads: f64,
-    /// The steps in words. Semicolons separate round trips.
+    /// A description of the steps. Semicolons separate round trips.
     pub steps: String,
 }
 
@@ -77,7 +77,7 @@ fn cost(row: &str) -> Option<Cost> {
     })
 }
 
-/// The AWS resources that a request, or a function's work outside requests, needs.
+/// The AWS resources needed by a request, or by a function's other work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResourceUse {
     /// The number of requests to the gateway.

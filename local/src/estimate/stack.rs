@@ -218,7 +218,7 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// Returns the number of metrics that an alarm reads. For each of them, AWS charges the price of an
+/// Returns the number of metrics that an alarm reads. For each metric, AWS charges the price of an
 /// alarm on one metric.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();

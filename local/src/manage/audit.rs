@@ -23,8 +23,8 @@ pub(super) struct Audit {
 
 impl Audit {
     /// Prints a line for each difference, and returns the numbers of accounts and rows. An audit of
-    /// all accounts also writes the number of differences as a metric. If there is a difference,
-    /// fails with the numbers of accounts, rows and differences.
+    /// all accounts also writes the number of differences as a metric. If there are differences,
+    /// fails with an error message that contains the numbers of accounts, rows and differences.
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
         let mut report = Report::new();
         let audited = target

@@ -154,8 +154,9 @@ impl Command {
 /// A dry run prints what would be imported.
 ///
 /// # Errors
-/// If rows are refused, all other rows are imported, and then the import fails with the number of
-/// refused rows. Every other failure is an error message for the terminal.
+/// If rows are refused, all other rows are imported, and then the import fails with an error
+/// message that contains the number of refused rows. All other failures are also error messages for
+/// the terminal.
 pub async fn django(target: &Target, import: Import) -> Result<String, String> {
     from_file(target, import, Dump::open).await
 }
@@ -403,8 +404,8 @@ impl<'a> IdMap<'a> {
     }
 }
 
-/// Escapes a line for the terminal. Names and keys come from strangers, who must not control the
-/// operator's terminal or forge lines.
+/// Escapes a line for the terminal. Names and keys come from strangers, who must not be able to
+/// control the operator's terminal or forge lines.
 fn printable(line: &str) -> String {
     let is_plain = |c: char| !c.is_control() && !turns_text(c);
     let shown = |c: char| match is_plain(c) {
@@ -492,7 +493,7 @@ fn describe(
     text
 }
 
-/// Returns a line for each option with which more of the refused users would be imported.
+/// Returns a line for each option that would allow more of the refused users to be imported.
 fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<String> {
     let of_users = report.refused.iter().filter(|bad| bad.row.model == users);
     let count = |is: fn(&str) -> bool| of_users.clone().filter(|bad| is(&bad.reason)).count();
@@ -534,7 +535,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
     lines
 }
 
-/// Formats a field with its most common values, such as `is_staff (false: 57, true: 3)`.
+/// Formats a field's name and most common values, such as `is_staff (false: 57, true: 3)`.
 fn told(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =

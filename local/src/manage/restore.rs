@@ -129,7 +129,7 @@ async fn open(target: &Target) -> Result<App, String> {
     Ok(restored.app)
 }
 
-/// Returns a setting for the newer tables. A table that isn't read gets an impossible name.
+/// Returns a setting for the newer tables. A table that isn't read gets a name that can't exist.
 fn newer_variable(name: &str) -> Option<String> {
     if !name.ends_with("_TABLE") {
         return variable(name);

@@ -134,7 +134,7 @@ impl Target {
     /// Returns the store that the options and the environment name.
     ///
     /// # Errors
-    /// Fails if they name several stores, or an incomplete one.
+    /// Fails if they name several stores or an incomplete store.
     fn chosen_store(
         &self,
         variable: impl Fn(&str) -> Option<String>,
@@ -234,8 +234,8 @@ fn local_settings(url: String, signing_secret: String) -> Result<Settings<'stati
     }))
 }
 
-/// Connects to the tables that the settings name, in the region in which the AWS CLI has found
-/// them. If `region` is `None`, the environment must name the region.
+/// Connects to the tables that the settings name, in the region where the AWS CLI has found them.
+/// If `region` is `None`, the environment must name the region.
 pub(super) async fn connect(
     settings: Settings<'static>,
     region: Option<&str>,

@@ -29,8 +29,8 @@ pub(super) enum Command {
         #[arg(long)]
         attention: bool,
     },
-    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within
-    /// a week
+    /// Take the tokens owed for refunded purchases, and delete purchases that were not paid for
+    /// within a week
     Collect,
     /// Compare the purchases with Stripe's lists, and catch up on missed events. The API key is the
     /// stack's, or STRIPE_API_KEY
@@ -164,7 +164,7 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
 
 /// Compares the purchases of the last `days` with Stripe's lists, and applies changes that no event
 /// reported. Prints a line for each purchase that was changed or restored, or that Stripe doesn't
-/// list. If there are differences, fails with their number.
+/// list. If there are differences, fails with an error message that contains their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;

@@ -3,8 +3,8 @@
 //!
 //! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is queried,
 //! replies are limited in time and size, and redirects aren't followed. A server's models count
-//! only if the server also describes them in its own API. The requests contain no API key and use
-//! no proxy, even if the environment names a proxy.
+//! only if the server also describes them in its own API. The requests don't contain an API key and
+//! don't use a proxy, even if the environment names one.
 
 use std::fmt;
 use std::future::ready;
@@ -52,7 +52,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Returns the port on which the program listens if it is started without options.
+    /// Returns the port that the program listens on if it is started without options.
     pub const fn usual_port(self) -> u16 {
         match self {
             Self::Ollama => 11434,
@@ -140,7 +140,7 @@ fn is_for_chats(described: &Value) -> bool {
 }
 
 /// Returns true if a chat model can have this name. The name is printed, so it must be a single
-/// line of ASCII: characters of other writing systems could imitate ASCII letters, or reverse the
+/// line of ASCII: characters from other writing systems could imitate ASCII letters, or reverse the
 /// line's direction.
 fn can_be_for_chats(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();

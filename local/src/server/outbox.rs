@@ -25,7 +25,7 @@ use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long to wait after a store failure before the next attempt.
+/// How long to wait before the next attempt after a store failure.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The e-mails of this run, in the order in which they were sent.
@@ -206,7 +206,7 @@ fn list(reply: &Value, pointer: &str) -> Vec<Value> {
     reply.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// The three operations used from [DynamoDB
+/// The three operations that are needed from [DynamoDB
 /// Streams](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html).
 struct Streams(JsonApi);
 

@@ -9,7 +9,8 @@ use shared::{App, Error};
 use tracing::{Instrument, Span};
 
 /// Runs a scheduled function, as the template's schedules do on AWS. Hourly functions first run
-/// after an hour, and daily functions after a day; until then, a command can do their work.
+/// after an hour, and daily functions first run after a day; until then, a command can do their
+/// work.
 pub(super) async fn on_schedule<A: Scheduled, F>(name: &str, app: A, work: fn(A) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,

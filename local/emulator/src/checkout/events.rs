@@ -121,7 +121,7 @@ impl Stripe {
         see_other(&format!("/{}/", self.dashboard))
     }
 
-    /// Returns a paid session's charge, with its receipt.
+    /// Returns a paid session's charge, including its receipt.
     fn charge(&self, objects: &mut Objects, session: &Value) -> Value {
         let payment = text(session, "payment_intent");
         let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();

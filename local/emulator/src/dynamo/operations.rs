@@ -36,7 +36,7 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 /// Performs a call that code in this process makes without a connection. No reply can be lost, so
 /// the caller never repeats a transaction, and the database doesn't have to remember the
 /// transaction's request token. If it did, every transaction would search through all transactions
-/// of the last ten minutes.
+/// from the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);

@@ -389,8 +389,8 @@ impl Dump {
         }
     }
 
-    /// Reads a user's chats, sorted by time. Chats with the same time keep the order of the file.
-    /// Bad rows come last.
+    /// Reads a user's chats, sorted by time. Chats with the same time are kept in the order of the
+    /// file. Bad rows come last.
     pub fn chats_of(&self, UserKey(user): UserKey) -> Vec<Result<DjangoChat, BadRow>> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats: Vec<_> = match &model.answer {

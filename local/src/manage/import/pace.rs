@@ -1,7 +1,7 @@
 //! The pace of an import. DynamoDB [throttles][capacity] calls that exceed the capacity of a table
 //! or of a partition. A throttled import sends fewer writes at a time, and retries the throttled
-//! writes before it begins another write. After each answered write, it may send more writes at a
-//! time again.
+//! writes before it begins another write. Each time a write is answered, it may again send more
+//! writes at a time.
 //!
 //! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
 
@@ -25,7 +25,8 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 /// How long a throttled import waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
-    /// The pause before the first retry of a throttled write. Each further pause is twice as long.
+    /// The pause before the first retry of a throttled write. Each subsequent pause is twice as
+    /// long.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
@@ -75,7 +76,7 @@ pub(super) struct Pace {
 struct State {
     /// How many writes may be under way.
     allowed: usize,
-    /// The number of writes under way, including those that wait for a retry.
+    /// The number of writes under way, including those that are waiting for a retry.
     under_way: usize,
     /// How many throttled writes DynamoDB hasn't answered yet.
     throttled: usize,

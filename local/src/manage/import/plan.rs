@@ -1,5 +1,5 @@
-//! Decides what to import from a dump: for each user an account or a refusal, and for each message
-//! a chat or a refusal. No value is guessed.
+//! Decides what to import from a dump. Each user becomes either an account or a refusal, and each
+//! message becomes either a chat or a refusal. No value is guessed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey, shown_pk};
 use crate::manage::sentence;
 
-/// The maximum size of a message with its answer, in bytes. The maximum size of a DynamoDB item is
-/// 400 KB.
+/// The maximum combined size of a message and its answer, in bytes. The maximum size of a DynamoDB
+/// item is 400 KB.
 const LARGEST: usize = 380_000;
 
 /// The maximum length of a user's primary key in bytes. The key is part of a key in the store.
@@ -58,7 +58,7 @@ pub const WAS_IMPORTED: &str =
 /// system.
 pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
 
-/// Two registration times of an account count as equal if they differ by at most this many
+/// Two registration times for an account count as equal if they differ by at most this many
 /// milliseconds, because dump formats differ in precision.
 pub const SAME_TIME: u64 = 1000;
 
@@ -289,7 +289,7 @@ impl Plan {
         kinds
     }
 
-    /// Returns the rows of users whose username was changed here, with both names.
+    /// Returns the rows of users whose username was changed here, each with both names.
     pub fn renamed(&self) -> Vec<(Row, String, String)> {
         let renamed = self.users.iter().filter_map(|user| {
             Some((user.row.clone(), user.renamed.clone()?, user.account.name.clone()))
@@ -405,8 +405,8 @@ impl Candidate {
         };
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
-            // A user who must set a new password gets a hash that no password matches. A password
-            // in clear text is hashed only when its account is created.
+            // A user who must set a new password gets a hash that no password matches. A clear-text
+            // password is hashed only when its account is created.
             password: match &password {
                 Password::Hash(hash) => stand_in(hash.text()),
                 Password::Clear(_) | Password::Reset => stand_in(&secret),
@@ -492,7 +492,7 @@ impl Store {
         (!is_own).then(|| ADDRESS_TAKEN.into())
     }
 
-    /// Returns true if the account that was imported from this primary key has a different
+    /// Returns true if the account that was imported with this primary key has a different
     /// registration time. The account then belongs to a different person, on a different system.
     /// `first` is the time of the first message, because an account is at least as old as its first
     /// message.

@@ -52,7 +52,7 @@ struct Line<'a> {
 #[derive(Default)]
 pub struct Report {
     pub(super) refused: Vec<BadRow>,
-    /// The rows of users whose username was changed here, with both names.
+    /// The rows of users whose username was changed here, each with both names.
     pub(super) renamed: Vec<(Row, String, String)>,
     pub(super) differences: Vec<Difference>,
     /// The name of the user model.
@@ -70,7 +70,7 @@ impl Report {
             reasons.entry((bad.row.model.as_str(), kind(&bad.reason))).or_default().push(bad);
         }
         let mut reasons: Vec<_> = reasons.into_iter().collect();
-        // Messages that are refused with their user come last.
+        // Messages that are refused together with their user come last.
         let follows = |(_, kind): &(&str, String)| kind.starts_with("the user ");
         reasons.sort_by_key(|(kind, rows)| (follows(kind), std::cmp::Reverse(rows.len())));
         let mut lines = Vec::new();

@@ -54,7 +54,7 @@ pub(super) struct Condition {
     value: Option<String>,
 }
 
-/// A field that an import doesn't read, with its most common values.
+/// A field that an import doesn't read, and the field's most common values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
     /// The field's name.
@@ -73,7 +73,7 @@ pub struct Flag {
     pub condition: String,
     /// The field's name.
     pub field: String,
-    /// How many users could log in, although this field may forbid it.
+    /// How many users could log in even though this field may forbid it.
     pub users: u64,
 }
 
@@ -241,7 +241,7 @@ impl Dump {
     }
 }
 
-/// How many active users have a value that is set, and how many don't have one.
+/// How many active users have a value that is set, and how many have no such value.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     set: u64,
@@ -290,7 +290,7 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// Formats a value as a report shows it, and as the operator writes it in a condition.
+/// Formats a value the way a report shows it and the operator writes it in a condition.
 fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "null".into(),

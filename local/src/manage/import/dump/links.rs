@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::record::{Record, Relation, RowId, Source, Value};
 
-/// Finds the users that other rows refer to. A user is identified by its position in the file.
+/// Finds the users that other rows refer to. A user is identified by the position of its row in the
+/// file.
 #[derive(Default)]
 pub(super) struct UserIndex {
     /// The number of users.

@@ -1,4 +1,4 @@
-//! Finds the models of users, balances and chats by their fields.
+//! Finds the user, balance and chat models by their fields.
 //!
 //! A model or field is used without asking the operator only if the file leaves no doubt about it.
 //! Otherwise the error message asks the operator to choose, and lists the options.
@@ -402,8 +402,8 @@ impl Balance {
     /// Finds the balance.
     ///
     /// # Errors
-    /// Fails with an error message for the terminal unless exactly one field is certainly the
-    /// balance.
+    /// Fails with an error message for the terminal unless exactly one field can be identified as
+    /// the balance.
     pub fn find(
         source: &dyn Source,
         choices: &Choices,
@@ -510,7 +510,7 @@ fn chosen<'a>(source: &'a dyn Source, flag: &str, name: &str) -> Result<&'a Mode
     })
 }
 
-/// Returns true if the names of two models differ only in case and in the spelling of the dot.
+/// Returns true if the names of two models differ only in case or in how the dot is written.
 fn is_same(one: &str, other: &str) -> bool {
     let spelled = |name: &str| name.to_lowercase().replace('.', "_");
     spelled(one) == spelled(other)
@@ -553,8 +553,8 @@ pub(super) fn fields(model: &Model) -> String {
     names.join(", ")
 }
 
-/// Returns how a model refers to the user model, directly or through another model. If it doesn't,
-/// fails with a description of what is missing.
+/// Returns how a model refers to the user model, directly or through another model. If the model
+/// doesn't refer to the user model, fails with a description of what is missing.
 fn relation(source: &dyn Source, model: &Model, users: &UserModel) -> Result<Relation, String> {
     direct(source, model, users)
         .or_else(|| model.fields.iter().find_map(|field| through(source, model, field, users)))
@@ -691,7 +691,7 @@ fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     names.iter().copied().filter(|name| is_balance(name)).map(str::to_owned).collect()
 }
 
-/// Returns the fields of the user model that contain numbers, for a question about the balance.
+/// Returns the user model's fields that contain numbers, for a question about the balance.
 fn other_numbers(source: &dyn Source, users: &UserModel) -> Vec<String> {
     let is_number = |value: &Value| matches!(value, Value::Number(_));
     let Some(model) = source.models().iter().find(|model| model.name == users.name) else {
