@@ -18,25 +18,25 @@ struct Alarm {
     urgency: Urgency,
     /// The comment above the alarm.
     about: &'static str,
-    /// The section of docs/operate/runbooks.md that says what to do.
+    /// The section in docs/operate/runbooks.md that says what to do.
     runbook: &'static str,
     watches: Watches,
     breaks: &'static str,
     threshold: &'static str,
-    /// `(some, all)`: the alarm fires if `some` of the last `all` periods break the threshold.
+    /// `(some, all)`: the alarm fires if `some` of the last `all` periods breach the threshold.
     periods: (u32, u32),
     /// How the alarm treats periods without data.
     missing: &'static str,
 }
 
-/// How soon a person must answer an alarm.
+/// How soon a person must respond to an alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Urgency {
-    /// Many users get failures, or will soon.
+    /// Many users get failures, or will get them soon.
     Now,
-    /// Work is late, or a few users are affected. The delay loses nothing.
+    /// Work is late, or a few users are affected. Nothing is lost because of the delay.
     Today,
-    /// A person must decide something that has a deadline of some days.
+    /// A person must make a decision within a few days.
     ThisWeek,
 }
 
@@ -81,8 +81,9 @@ const OWN: &str = "!Ref Stack";
 
 const RUNBOOKS: &str = "docs/operate/runbooks.md";
 
-/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains the
-/// alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
+/// The alarms that are missing from the table below, as [`list`] shows them: `template.yaml`
+/// contains the alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch
+/// alarm.
 const ELSEWHERE: [(&str, &str, Urgency); 3] = [
     ("…Canary", "canaries", Today),
     ("FailedRequests", "failed-requests", Now),
@@ -116,12 +117,12 @@ impl Alarm {
         Self { about, ..self }
     }
 
-    /// Lists the alarm under this name, together with other alarms of the same name.
+    /// Lists the alarm under this name, together with other alarms that have the same name.
     fn listed_as(self, name: &'static str) -> Self {
         Self { listed_as: Some(name), ..self }
     }
 
-    /// Sets how many of the last `all` periods must break the threshold.
+    /// Sets how many of the last `all` periods must breach the threshold.
     fn for_periods(self, some: u32, all: u32) -> Self {
         Self { periods: (some, all), ..self }
     }
@@ -168,7 +169,7 @@ fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watc
     Watches::Several { id, expression: format!("{function}([{}])", ids.join(", ")), metrics }
 }
 
-/// Returns every alarm, in the order of the dashboard.
+/// Returns every alarm, in the order in which the dashboard shows them.
 fn alarms(
     functions: &[Function],
     tables: &[Table],
@@ -236,7 +237,7 @@ fn alarms(
         let function = functions.iter().find(|function| function.name == name);
         let timeout = function.and_then(|function| function.lambda.timeout);
         let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
-        // The duration is in milliseconds, and the result in per cent.
+        // The duration is in milliseconds, and the result is in per cent.
         shares.push(format!("{id} / {}", timeout * 10));
     }
     let slow = Watches::Several {
@@ -619,7 +620,7 @@ impl Metric {
     }
 }
 
-/// Writes a comment before a resource, in lines of at most 100 characters.
+/// Writes the comment above a resource, in lines of at most 100 characters.
 fn comment(about: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in about.split_whitespace() {
@@ -736,7 +737,7 @@ const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it wa
             {\"type\": \"alarm\", \"width\": 24, \"height\": 4, \"properties\": {\"title\": \"${Stack}\", \"alarms\": [
 ";
 
-/// A graph without an alarm: anyone can send a request with a wrong signature.
+/// A graph without an alarm: anyone can send a request with an invalid signature.
 const SIGNATURES: &str = "            {\"type\": \"metric\", \"properties\": {\"title\": \"Refused signatures of events\", \"region\": \"${AWS::Region}\",
               \"stat\": \"Sum\", \"period\": 300, \"metrics\": [[\"${Stack}\", \"SignaturesRefused\"]]}},
 ";

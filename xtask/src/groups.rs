@@ -1,5 +1,5 @@
-//! Groups of functions whose errors or throttles one alarm adds up. An alarm can use at most ten
-//! metrics
+//! Groups of functions. One alarm adds up the errors or the throttles of a group, because an alarm
+//! can use at most ten metrics
 //! ([reference](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)).
 
 use functions::ENDPOINTS;
@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::functions::Function;
 
-/// The groups whose functions never change, because an alarm for other functions would be a
-/// different alarm. All other functions are in further groups of ten.
+/// The groups whose functions never change. If a group's functions changed, its alarm would become
+/// a different alarm. All other functions are in additional groups of ten.
 const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",
@@ -150,7 +150,7 @@ impl Group {
         Ok(format!("!Select [{index}, !Ref {}]", self.parameter))
     }
 
-    /// Returns a reference to a function of any of these groups, for `alarms.yaml`.
+    /// Returns a reference to a function in any of these groups, for `alarms.yaml`.
     pub fn any_reference(groups: &[Self], name: &str) -> Result<String, Failure> {
         let has = |group: &&Self| group.functions.iter().any(|(function, _)| function == name);
         let group = groups.iter().find(has);

@@ -4,7 +4,7 @@
 //! In: an API key or an access token, and `messages`. The history shows the user's last message.
 //! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
-//! `response_format`, and the older `functions` and `function_call`. `model` chooses a model from
+//! `response_format`, and the older `functions` and `function_call`. `model` selects a model from
 //! the price list; without a list, the operator's settings determine the model. `n` above 1 and
 //! `audio` are refused. Other fields are ignored; for example, `logprobs` is null in every answer.
 //! Out: a completion, or its chunks. A completion that calls functions ends with the calls: the

@@ -5,11 +5,11 @@
 //! function calls and their results. The history shows the user's last message. These fields take
 //! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
 //! `tool_choice`, `parallel_tool_calls` and `text.format`. The response repeats `metadata` and
-//! `user`. `model` chooses a model from the price list; without a list, the operator's settings
+//! `user`. `model` selects a model from the price list; without a list, the operator's settings
 //! determine the model. Responses aren't stored for later requests, as if `store` were false.
 //! Therefore `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools
 //! that aren't functions are also refused. Other fields are ignored. Out: a response, or its
-//! events. Prices, retries and function calls work as for completions.
+//! events. Prices, retries and function calls work as they do for completions.
 
 mod events;
 mod items;
