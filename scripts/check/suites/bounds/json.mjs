@@ -1,4 +1,4 @@
-// JSON that becomes longer when servers write it again.
+// JSON that becomes longer when servers rewrite it.
 
 import { ESCAPED, longText, name, text } from "./texts.mjs";
 

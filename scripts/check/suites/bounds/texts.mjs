@@ -1,4 +1,4 @@
-// Strings that contain many tokens for their length.
+// Strings that contain unusually many tokens for their length.
 
 const code = (first, last) => Array.from({ length: last - first + 1 }, (_, offset) => String.fromCodePoint(first + offset));
 const bytes = (text) => Buffer.byteLength(text);

@@ -37,16 +37,17 @@ const VARIABLES = [
 // The values to keep from a log-in's reply: each variable, with the field of the reply's body.
 const SESSION = { token: "access", refresh: "refresh" };
 
-// The place in a folder of the requests that the folder's list doesn't name.
+// Marks where a folder's list includes the requests that it doesn't name.
 const OTHERS = "others";
 
 // The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent.
-// Other parameters are in the request, but disabled. An id in the path is the last id that a reply
-// gave. `keep` lists the values to keep from the reply, beside the values that the document's links
-// give. `without` is a variable and a status: if the variable is empty, the request must be refused
-// with this status. `before` and `after` are lines of JavaScript that run before and after the
-// request. A folder also contains all other requests of its tag, at the end or at OTHERS. If a link
-// gives a value to the body of such a request, the request is in the folder of the link's reply.
+// Other parameters are in the request, but disabled. An id in the path is the last such id in a
+// reply. `keep` lists the values to keep from the reply, in addition to the values that the
+// document's links pass on. `without` is a variable and a status: if the variable is empty, the
+// request must be refused with this status. `before` and `after` are lines of JavaScript that run
+// before and after the request. A folder also contains all other requests with its tag, at the end
+// or at OTHERS. If a link passes a value to the body of such a request, the request is in the
+// folder of the reply that has the link.
 const ORDER = [
   ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -268,8 +269,8 @@ function collection(document) {
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
     const others = [...operations.values()].filter((operation) => operation.folder === name && isOther(operation));
-    // A request of another tag needs an earlier reply of this folder. The user sends it, also in a
-    // folder for administrators.
+    // A request with a different tag needs an earlier reply in this folder. The user sends it, even
+    // in a folder for administrators.
     const isOwn = ({ tags }) => tags.includes(name);
     others.sort((one, other) => METHODS.indexOf(one.method) - METHODS.indexOf(other.method) || isOwn(other) - isOwn(one));
     const stepOf = (operation) => ({
@@ -306,24 +307,24 @@ function collection(document) {
   };
 }
 
-/** The successful reply of an operation, after its status. */
+/** Returns an operation's successful reply, after its status. */
 function success(operation) {
   return Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
 }
 
-/** The variable with the id that a path has in a parameter: `apiKeyId` for `/api/user/api-keys/{id}`. */
+/** The variable for the id in a path: `apiKeyId` for `/api/user/api-keys/{id}`. */
 function idOf(path, parameter) {
   const [, things] = path.match(`([^/]+)/{${parameter}}`);
   return variableOf(things, "id");
 }
 
-/** The variable with the value of a body's field: `purchasePack` for `pack` and `/api/user/purchases`. */
+/** The variable for a field of a body: `purchasePack` for `pack` and `/api/user/purchases`. */
 function variableOf(path, field) {
   const things = path.split("/").at(-1).replace(/s$/, "");
   return `${things}-${field}`.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 }
 
-/** The JavaScript of a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */
+/** The JavaScript for a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */
 function fieldOf(value) {
   const [, ...names] = value.split("/");
   return names.map((name) => (/^\d+$/.test(name) ? `[${name}]` : name)).join("?.");
@@ -390,7 +391,7 @@ function url(path, step, inPath, inQuery) {
   };
 }
 
-/** A disabled parameter, which a user of the collection may enable. */
+/** A disabled parameter, which the collection's user can enable. */
 function optional({ name, description, schema = {}, example }) {
   const value = example ?? schema.examples?.[0] ?? schema.default ?? schema.enum?.[0] ?? "";
   return { key: name, value: String(value), description, disabled: true };
@@ -480,7 +481,7 @@ function form(document, part) {
 
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-/** The example of a body in the document, or the examples of its required fields. */
+/** A body's example in the document, or the examples of its required fields. */
 function example(document, part) {
   const { examples, required = [], properties } = resolved(document, part);
   return examples?.[0] ?? Object.fromEntries(required.map((name) => [name, resolved(document, properties[name]).examples?.[0]]));

@@ -18,7 +18,7 @@ names = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 
 def prove(*proofs):
-    """Runs tests. A test's name is the sentence that it proves. A test may return figures for the
+    """Runs tests. A test's name is the sentence that it proves. A test can return figures for the
     output."""
     for proof in proofs:
         figures = proof()
@@ -50,7 +50,7 @@ def raised(kind, ask):
 
 
 def recital(messages):
-    """Returns the answer that the model behind the provider gives to these messages."""
+    """Returns the answer that the provider's model gives to these messages."""
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 

@@ -1,5 +1,5 @@
-"""Tests Codex, which edits a file in a folder. The settings name its provider, and restrict the
-tools that it offers to the model to functions."""
+"""Tests Codex, which edits a file in a folder. The settings specify its provider, and limit the
+tools that it offers the model to functions."""
 
 import os
 import subprocess

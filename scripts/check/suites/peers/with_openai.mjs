@@ -1,4 +1,4 @@
-// Tests functions, schemas and streams of OpenAI's client for Node. Only its base URL and its key
+// Tests functions, schemas and streams with OpenAI's client for Node. Only its base URL and its key
 // are set.
 
 import assert from "node:assert/strict";

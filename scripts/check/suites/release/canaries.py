@@ -1,4 +1,4 @@
-"""Checks that the requests of scripts/lib/canary.py make the alarms fire for a broken release
+"""Checks that the requests of scripts/lib/canary.py make the alarms fire for a broken release even
 without users."""
 
 import collections
@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts/lib"))
 import canary  # noqa: E402
 from template import routes_of  # noqa: E402
 
-# The share of an alias's requests that the new version gets, and for how many seconds.
+# The share of an alias's requests that go to the new version, and for how many seconds.
 SHARE, SECONDS = 0.1, 300
 # A metric arrives within a minute, and an alarm is evaluated every minute. Failures in the first
 # three minutes therefore stop the canary in time.
@@ -39,7 +39,7 @@ def fires(broken, crashes, seed, users=0):
     """Returns the second after which the alarm for a broken function fires, or None. `users` is the
     number of other requests in a minute."""
     turns, chance = canary.Turns(), random.Random(seed)
-    # The canary begins at a random second of a minute, and in the middle of a round.
+    # The canary begins at a random second of a minute, in the middle of a round.
     start = chance.randrange(60)
     for _ in range(chance.randrange(9)):
         turns.next()

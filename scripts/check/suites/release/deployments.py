@@ -54,7 +54,7 @@ class Tree:
 
 
 def printed(*arguments):
-    """Returns the parameters in the command of `sam deploy` that scripts/deploy prints."""
+    """Returns the parameters in the `sam deploy` command that scripts/deploy prints."""
     command = json.loads(subprocess.check_output([ROOT / "scripts/deploy", *arguments, "--print"], text=True))
     return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1:] if "=" in each)
 
@@ -133,8 +133,8 @@ def check_cases():
 
 
 def check_next():
-    """After a rollback the stack has AllAtOnce. The next deployment must not keep it, whatever the
-    profile lists."""
+    """After a rollback, the stack has AllAtOnce. The next deployment must not keep this value,
+    whatever the profile lists."""
     for profile, words in (("prod", []), ("prod", ["ChatPrice=7"])):
         assert printed(profile, *words)["DeploymentPreference"] == "Canary10Percent5Minutes", profile
     with tempfile.TemporaryDirectory() as folder:
