@@ -66,7 +66,7 @@ class Stack:
 
 
 def find(name):
-    """The stack of this name, or None."""
+    """Returns the stack with this name, or None."""
     try:
         return Stack(boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0])
     except exceptions.ClientError as error:

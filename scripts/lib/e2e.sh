@@ -1,8 +1,9 @@
 # Sourced, after usage.sh, by scripts that start the local server or the embedded DynamoDB, and run
-# tests against them. `data` is a temporary folder. Programs that `run` starts end with the script.
+# tests against them. `data` is a temporary folder. Programs started by `run` end when the script
+# ends.
 
 needs curl python3
-# The local server: the binary that FAREBOX names, or the binary of this tree.
+# The local server: the binary that FAREBOX names, or this tree's binary.
 [ -n "${FAREBOX:-}" ] || { needs cargo && cargo build --quiet --bin farebox; }
 FAREBOX=$(realpath "${FAREBOX:-${CARGO_TARGET_DIR:-target}/debug/farebox}" 2>/dev/null) || true
 [[ "$("$FAREBOX" --version 2>/dev/null)" = farebox\ * ]] || fail "FAREBOX doesn't name the program farebox: unset it, and this tree's program is built"

@@ -74,7 +74,7 @@ def refusal(parameter, value):
 
 
 def profile_of(name):
-    """The settings of a profile in samconfig.toml. Exits if there is no such profile."""
+    """Returns a profile's settings in samconfig.toml. Exits if there is no such profile."""
     try:
         import tomllib
     except ImportError:
@@ -87,6 +87,6 @@ def profile_of(name):
 
 
 def parameters_of(profile):
-    """The parameters of a profile in samconfig.toml."""
+    """Returns a profile's parameters in samconfig.toml."""
     listed = profile_of(profile).get("parameter_overrides", [])
     return dict(each.split("=", 1) for each in (shlex.split(listed) if isinstance(listed, str) else listed))

@@ -1,4 +1,4 @@
-"""How the Python scripts answer --help, wrong calls, and errors that need no traceback."""
+"""Handles --help, wrong calls, and errors without a traceback for the Python scripts."""
 import argparse
 import atexit
 import os
@@ -29,8 +29,8 @@ def count(text):
 
 @atexit.register
 def is_read():
-    """Returns true if the output still has a reader. If it has ended, such as `head`, drops the
-    remaining output."""
+    """Returns true if the output still has a reader. If the reader (such as `head`) has ended,
+    drops the remaining output."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

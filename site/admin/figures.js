@@ -18,7 +18,7 @@ import { plot } from "./plot.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
-/** The maximum number of requests while the API still counts the figures. */
+/** The maximum number of requests while the API is still counting the figures. */
 const MOST_REQUESTS = 20;
 
 const PLOTS = [
@@ -53,8 +53,8 @@ const TOTALS = [
 ];
 
 /**
- * The numbers in a view, each `[name, read, format]`. They include one for each currency of
- * purchases.
+ * The numbers in a view, each `[name, read, format]`. They include one for each currency in which
+ * purchases were made.
  */
 function numbersOf({ revenue = {} }) {
   const all = TOTALS.map(([key, name]) => [inCurrency(name), (one) => one[key], formatNumber]);
@@ -295,7 +295,7 @@ function sums(accounts) {
   );
 }
 
-/** The messages to each model of the price list, and what they cost. */
+/** The messages to each model in the price list, and what they cost. */
 function byModel(models) {
   const number = "number labelled";
   const { element, body, row } = stackedTable("Use of each model", [

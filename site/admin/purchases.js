@@ -1,4 +1,4 @@
-// The purchases of packs: all, or those that an administrator should look at.
+// The purchases of packs: all purchases, or those that an administrator should look at.
 
 import { page } from "../session/api.js";
 import { linkButton } from "../ui/button.js";

@@ -190,7 +190,7 @@ export class Turn {
         throw interrupted();
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
-        // Don't repeat the request: if the API hasn't begun an answer, a repetition would begin
+        // Don't repeat the request: if the API hasn't begun an answer, another request would begin
         // one.
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
@@ -297,7 +297,7 @@ export class Turn {
     await (await import("./versions.js")).regenerate(this, offer);
   }
 
-  /** Lets the user edit the message, and sends the edited text as a new version. */
+  /** Lets the user edit the message and sends the edited text as a new version. */
   async edit(text = this.message) {
     await (await import("./versions.js")).edit(this, text);
   }

@@ -1,4 +1,4 @@
-// Coloured code: highlight.js finds the words, and this module makes the nodes.
+// Coloured code: highlight.js finds the parts to colour, and this module makes the nodes.
 
 import { h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";

@@ -32,7 +32,7 @@ export class ApiError extends Error {
   }
 
   /**
-   * True if the same request can be repeated, because the outcome is unknown or the failure is
+   * True if the same request can be repeated because its outcome is unknown or the failure is
    * temporary.
    */
   get passing() {
@@ -63,8 +63,8 @@ export function onSessionEnded(listener) {
 }
 
 /**
- * Continues the session of the browser's cookie. Resolves with false if there is no session. Throws
- * if the API can't be reached.
+ * Continues the session whose cookie the browser has. Resolves with false if there is no session.
+ * Throws if the API can't be reached.
  */
 export async function resume() {
   // Without a session the request would only fail.

@@ -60,7 +60,7 @@ export function paged({
       const soFar = shown === 0 && next && h("p", { class: "muted" }, "Nothing found so far.");
       fill(foot, shown === 0 && !next && empty, soFar, next && go);
       if (pressed && before > 0) announce(`${shown - before} more`);
-      // A search without new results continues only if the user asks for more.
+      // A search that finds no new results continues only if the user asks for more.
       if (next && shown > before) end?.again();
     } catch (error) {
       if (error?.name === "AbortError") return;

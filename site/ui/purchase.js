@@ -1,4 +1,4 @@
-// Shows purchases to users and administrators: sums of money and the state.
+// Shows purchases to users and administrators: amounts of money, and states.
 
 import { h } from "./dom.js";
 import { formatWord } from "./format.js";

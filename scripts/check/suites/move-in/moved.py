@@ -4,8 +4,8 @@
            Farebox, in the folders django, first and second.
        moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that
            must be refused, and deletes an account.
-       moved.py hashes FACTS ITEMS: checks that only the people who have logged in since the
-           migration no longer have Django's hashes."""
+       moved.py hashes FACTS ITEMS: checks that the people who have logged in since the migration,
+           and no others, have lost their Django hashes."""
 
 import json
 import pathlib

@@ -35,8 +35,8 @@ const browser = await chromium.launch({
     "--no-first-run",
     "--disable-background-networking",
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
-    // Switch these protections off, because not every browser keeps public pages away from local
-    // servers.
+    // Switch these protections off, because not every browser protects local servers from public
+    // pages.
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights",
   ],
 });

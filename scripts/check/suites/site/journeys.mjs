@@ -169,7 +169,7 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply contains the balance from the moment when the AI failed, but arrives after the
+      // The reply contains the balance at the moment when the AI failed, but arrives after the
       // charge for the answer.
       await late.letGo();
     }

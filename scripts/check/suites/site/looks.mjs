@@ -16,7 +16,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("log-in");
   for (const [view, place] of Object.entries(GUEST_VIEWS)) {
     await visit(page, place);
-    // Wait for the link to another view, which every view without a session has.
+    // Wait for the link to another view: every view without a session has such a link.
     if (view === "half") await page.getByRole("link", { name: "Log in", exact: true }).waitFor();
     if (view === "reset") await page.getByRole("link", { name: "Back to the log-in" }).waitFor();
     await shot(view);

@@ -23,10 +23,10 @@ TABLES = {
 }
 # Resources that an update replaces intentionally: each release creates new versions, and a changed
 # API gets a new deployment. moto also replaces the nested stack, which contains only alarms, and a
-# schedule that gets another target.
+# schedule whose target changes.
 MADE_AGAIN = {"AWS::Lambda::Version", "AWS::ApiGateway::Deployment", "AWS::CloudFormation::Stack", "AWS::Events::Rule"}
-# Placeholders that CloudFormation should have replaced. Policies may contain their own variables,
-# and WAF has an action named `None`.
+# Placeholders that CloudFormation should have replaced. Policies may contain variables of their
+# own, and WAF has an action named `None`.
 UNRESOLVED = re.compile(r'\$\{(?!aws:)|"(Ref|Fn::\w+)": |\bNone\b(?!": )')
 
 
@@ -83,7 +83,7 @@ class Stack:
             s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
         deploy = client("cloudformation").update_stack if over else client("cloudformation").create_stack
         deploy(StackName=self.name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template", Capabilities=["CAPABILITY_IAM"],
-               # moto mistakes the default of a list for a string.
+               # moto treats a list's default as a string.
                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()])
         described, = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         assert described["StackStatus"] == ("UPDATE_COMPLETE" if over else "CREATE_COMPLETE"), described
@@ -120,7 +120,7 @@ class Stack:
               f"{len(self.of['routes'])} methods, {alarms} alarms")
 
     def check_tables(self):
-        """Returns the name of each table that the functions use."""
+        """Returns the names of the tables that the functions use."""
         adopted = {name: self.parameters[f"{name}Arn"].rpartition("/")[2] for name in TABLES}
         own = set(self.named("AWS::DynamoDB::Table"))
         assert own == (set() if any(adopted.values()) else set(TABLES)), f"the stack has the tables {own}"

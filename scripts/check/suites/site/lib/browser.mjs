@@ -4,9 +4,9 @@
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
 // folder for screenshots, FAREBOX the binary, DATA the server's data folder, which also contains
 // its e-mails, and TIMEOUT the time-out of each step, in milliseconds. A journey fails if its page
-// writes an error to the console, violates its policy, throws, or misses a file. Each request to
-// the API is delayed by a random time of at most LATENCY milliseconds, which finds steps that don't
-// wait for what they need.
+// writes an error to the console, violates its policy, throws, or can't load a file. Each request
+// to the API is delayed by a random time of at most LATENCY milliseconds, which finds steps that
+// don't wait for what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -70,7 +70,7 @@ export async function journeys(all) {
   if (failed.length > 0) process.exit(1);
 }
 
-/** Describes what a page shows: its address, and the beginning of its text. */
+/** Describes what a page shows: its address and the beginning of its text. */
 async function shown(page) {
   const text = await page.evaluate(() => document.body.innerText);
   return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
@@ -159,7 +159,7 @@ export async function mailedLink(address, what) {
  */
 export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
 
-/** Runs the operator's command with the data of the common server. */
+/** Runs the operator's command with the shared server's data. */
 export const manage = manageIn(DATA);
 
 /** Lets the AI finish its answer to a message that begins with `Slowly`. */

@@ -55,8 +55,8 @@ async function startProvider() {
 /**
  * Starts a server with this price list and the administrator ADMIN. Returns `{url, manage, admin,
  * payments}`: `manage` runs the command with the server's data, `admin(method, path, body)` sends a
- * request as the administrator, and `payments` is the URL of the page with all payments, if the
- * server simulates them.
+ * request as the administrator, and `payments` is the URL of the page that lists all payments, if
+ * the server simulates payments.
  */
 export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
