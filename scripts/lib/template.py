@@ -36,7 +36,7 @@ def load_template():
 
 def routes_of(template):
     """The functions that the API calls, as (method, path, logical id), where the method is in
-    capitals or `ANY`."""
+    uppercase or `ANY`."""
     for path, methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].items():
         for method, operation in methods.items():
             (_, uri), = operation["x-amazon-apigateway-integration"]["uri"].items()

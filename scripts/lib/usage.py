@@ -40,7 +40,8 @@ def is_read():
 
 
 def sentence(error):
-    """Says what an expected error means, and what to do. None if the error is unexpected."""
+    """Says what an expected error means, and what to do. Returns None if the error is
+    unexpected."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, ModuleNotFoundError):

@@ -213,7 +213,7 @@ function what(entry) {
   return ofAllowance(entry) ?? [about, ": ", h("span", {}, reason)];
 }
 
-/** The description of a row that filled the balance up, with its period. Null for other rows. */
+/** The description of an allowance's row, with its period. Null for other rows. */
 function ofAllowance({ kind, reason, chat_id: chat }) {
   const [, week = "", month = "", day = ""] = ALLOWANCE.exec(reason) ?? [];
   // Administrators may write any reason, even one with a day that doesn't exist.

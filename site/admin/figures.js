@@ -67,7 +67,7 @@ function numbersOf({ revenue = {} }) {
   return [...all, ...money];
 }
 
-/** The view that is shown. A new range changes the view in place, so that the focus stays. */
+/** The view that is shown. A new range changes the view in place, so that the focus is kept. */
 let open = null;
 
 /** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
@@ -211,7 +211,7 @@ async function counted({ from, to, by }, signal, waiting) {
   }
 }
 
-/** The error of an invalid range, or null. */
+/** The error for an invalid range, or null. */
 function faulty({ from, to }) {
   const say = (name, detail) => ({ detail, errors: { [name]: [detail] } });
   if (!isDay(from)) return say("from", "Enter a date.");

@@ -34,7 +34,7 @@ const ACTS = [
   ["prices", "Price lists"],
 ];
 
-/** Matches a version of the price list or of the packs. */
+/** Matches the id of a version of the price list or of the packs. */
 const VERSION = /^[0-9a-f]{16}$/;
 
 /**

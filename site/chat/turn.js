@@ -80,7 +80,8 @@ export class Turn {
     /** The shown price. Null without a price list; undefined while the list is unknown. */
     this.offer = offer;
     /**
-     * The stop request: resolves with `{id, status}` of the message. Null if no stop was requested.
+     * The stop request, which resolves with the message's `{id, status}`. Null if no stop was
+     * requested.
      */
     this.stopping = null;
     readMarkdown();
@@ -279,7 +280,8 @@ export class Turn {
   }
 
   /**
-   * Shows the number of this version and the count of versions. `isOne`: all have the same message.
+   * Shows the number of this version and the count of versions. `isOne` is true if all versions
+   * have the same message.
    */
   showVersion(number, count, isOne) {
     this.version = [number, count, isOne];

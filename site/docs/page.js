@@ -225,7 +225,7 @@ const accessible = ({ React }) => {
         e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
       TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
       /**
-       * The responses without the role `region`, which would hide the table's rows from screen
+       * The responses without the `region` role, which would hide the table's rows from screen
        * readers.
        */
       responses: (Responses) => (props) => {

@@ -8,7 +8,7 @@ import { note } from "./note.js";
 
 /**
  * A labelled input. `type` is an input's type, `textarea`, or `select` with `options`, each
- * `[value, text]`. Other props are the input's. The element has the properties `input` and
+ * `[value, text]`. Other props are set on the input. The element has the properties `input` and
  * `fail(sentence)`, which shows an error; `fail("")` removes the error.
  */
 export function field(label, name, props = {}) {

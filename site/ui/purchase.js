@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { formatWord } from "./format.js";
 
 /**
- * The number of decimals of the currencies that don't have two, as the payment provider counts them
+ * The decimals of each currency whose amounts don't have two, as the payment provider counts them
  * (https://docs.stripe.com/currencies). Browsers count some currencies in other units.
  */
 const DECIMALS = {

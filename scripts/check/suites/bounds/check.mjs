@@ -50,8 +50,8 @@ const read = async (...request) => {
 };
 
 /**
- * Returns the body of the reply to a prompt or to new instructions. `undefined` if they are refused
- * as invalid. Every user has enough tokens.
+ * Returns the body of the reply to a prompt or to new instructions, or `undefined` if they are
+ * refused as invalid. Every user has enough tokens.
  */
 function accepted({ status, text }, place, sent) {
   if (status < 300) return text;

@@ -4,8 +4,8 @@
 // Postman's own converter doesn't order requests, sends every optional header, fills bodies with
 // the names of types, adds no tests, and generates new ids each time. Here, requests and replies
 // come from the document, as do the values that its links pass from replies to later requests. This
-// file adds the order of the requests, and the other values that they pass on. A run from top to
-// bottom creates an account, tries all requests with it, and deletes it.
+// file adds the order of the requests, and the other values that are passed from one request to the
+// next. A run from top to bottom creates an account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -465,8 +465,7 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // If a body has several valid forms, the last form applies if the condition of no other form is
-  // met.
+  // If a body has several valid forms, the last form applies if no other form's condition is met.
   const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
   if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));

@@ -75,7 +75,7 @@ class Tables:
         return self.dynamodb.describe_table(TableName=self.of(table))["Table"]["ItemCount"]
 
     def progress(self):
-        """The number of rows in the ledger."""
+        """Returns the number of ledger rows."""
         return self.count("LedgerTable")
 
     def items_of(self, table):

@@ -1,4 +1,5 @@
-"""Shared by the tests in this folder: users, connections that break as planned, and the output."""
+"""Code shared by the tests in this folder: users, connections that break as planned, and the
+output."""
 
 import http.client
 import itertools

@@ -53,7 +53,7 @@ def a_command_edits_a_file_for_two_messages():
     person.has_paid_for(2)
 
 
-# Codex sends the id of its turn instead of a key or a count of retries.
+# Codex sends the id of its turn instead of a key or a retry count.
 def a_lost_reply_is_paid_for_once():
     person, key = a_caller()
     play(EDIT, says("Done."))

@@ -21,7 +21,7 @@ async function aCaller() {
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** Returns the function `get_weather`, which runs `beside` before it returns. */
+/** Returns the `get_weather` function, which runs `beside` before it returns. */
 function weather(beside = async () => {}) {
   return {
     type: "function",

@@ -21,8 +21,8 @@ SHARE, SECONDS = 0.1, 300
 # three minutes therefore stop the canary in time.
 IN_TIME = 180
 RELEASES = 100
-# The expression, the threshold and the period of each alarm in template.yaml, which `fires`
-# computes in Python.
+# The expression, the threshold and the period of each alarm in template.yaml. `fires` evaluates
+# them in Python.
 FAILED_REQUESTS = ("IF(failed >= 3, 100 * failed / requests, 0)", 1, 60)
 CRASHES = ("100 * SUM([errors, throttles]) / SUM([invocations, throttles])", 1, 60)
 

@@ -123,7 +123,7 @@ def check_cases():
         if changes == REFUSED:
             assert code in (1, 2) and not changed, f"{what}: exit code {code}, {changed}\n{text}"
         else:
-            # CloudFormation stops a rollback that fails again.
+            # CloudFormation gives up on a rollback that fails again.
             assert (code == 1) == (changes == ["continue"]) and changed == changes, f"{what}: exit code {code}, {changed}\n{text}"
         assert part in text, f"{what} does not say {part!r}\n{text}"
         is_at_once = {"--earlier", "--at-once"} & set(arguments) and CANARY not in arguments

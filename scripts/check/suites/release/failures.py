@@ -90,7 +90,7 @@ def check_programs():
         for call, program in NEEDS.items():
             code, text = run(*call.split(), PATH=few, FAREBOX="")
             assert code == 1 and text.startswith(f"{program} is missing") and len(text.splitlines()) == 1, f"{call}: exit code {code}\n{text}"
-        # A server that ends at once.
+        # A server that exits immediately.
         with open(f"{few}/farebox", "w") as stub:
             stub.write('#!/bin/sh\n[ "$1" = --version ] && echo "farebox 0.0.0" || { echo "no room"; exit 1; }\n')
         os.chmod(f"{few}/farebox", 0o755)

@@ -1,5 +1,5 @@
-"""Hooks with the facts that Schemathesis can't find in the document: the caller and existing ids.
-scripts/check/schemathesis loads them.
+"""Hooks that supply the facts that Schemathesis can't find in the document: the caller and existing
+ids. scripts/check/schemathesis loads them.
 
 A request that should be accepted gets values that only this API can issue: ids, cursors, tokens
 from e-mails, passwords. All other values stay as Schemathesis generated them. A request that ends a
@@ -76,8 +76,8 @@ def adjust(user):
 for _ in range(3):
     adjust(MAIN["id"])
 
-# Operations that need a separate account, because they end an account or session that others need,
-# or request an e-mail shortly after another one.
+# Operations that need a separate account, because they end an account or session that other
+# operations need, or request an e-mail soon after a previous one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
 
 

@@ -1,6 +1,6 @@
 // Journeys of administrators, in a browser. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD
-// are the credentials of an administrator, which several journeys share. The journeys create all
-// other accounts.
+// are the credentials of an administrator account that several journeys share. The journeys create
+// all other accounts.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";

@@ -83,7 +83,7 @@ await journeys({
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$|^api\/health\/$/.test(path));
     assert.deepEqual(late, []);
 
-    // A session loads its additional files at once, and they are small.
+    // A session loads its additional files immediately, and they are small.
     const started = await chatPage(await newUser("ann"));
     const rest = [];
     started.on("response", (response) => SESSION.test(response.url()) && rest.push(response.text()));

@@ -35,7 +35,7 @@ async function newKey(page, name) {
 
 const create = (dialog) => dialog.getByRole("button", { name: "Create key" }).click();
 
-/** Reads the new key in the dialog and closes it. */
+/** Reads the new key in the dialog, and closes the dialog. */
 async function keyIn(dialog) {
   const key = await dialog.getByLabel("API key", { exact: true }).inputValue();
   await dialog.getByRole("button", { name: "Done" }).click();

@@ -152,7 +152,7 @@ const documentation = (colorScheme, width) => async () => {
   await shot("docs-schema");
 };
 
-/** Checks the parts that would overflow first in a narrow window with a scrollbar of 15 pixels. */
+/** Checks the parts that would overflow first in a narrow window with a 15-pixel scrollbar. */
 async function fitsNarrow(page, view) {
   const { width, height } = page.viewportSize();
   await page.setViewportSize({ width: width - 15, height });

@@ -18,7 +18,7 @@ async function listed(page) {
 const messages = (page) => page.locator(".said p").allInnerTexts();
 /** Returns an access token from a new session, for requests that the page doesn't send. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
-/** Returns how often a user was charged. */
+/** Returns how many times a user was charged. */
 const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));

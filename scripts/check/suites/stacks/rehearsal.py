@@ -264,8 +264,8 @@ class Stack:
 
 
 def update(before, after):
-    """Updates a stack to another one, and back. Asserts that resources with data keep their ids and
-    data."""
+    """Updates the stack `before` to `after`, and back. Asserts that resources with data keep their
+    ids and data."""
     first = Stack(before)
     item = {"pk": {"S": "user:ann"}, "balance": {"N": "4000"}}
     client("dynamodb").put_item(TableName=first.ids["UsersTable"], Item=item)

@@ -1,5 +1,5 @@
-// Shared by the journeys: a browser, users with accounts, and checks of every page that a journey
-// opens.
+// Code shared by the journeys: a browser, users with accounts, and checks of every page that a
+// journey opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
 // folder for screenshots, FAREBOX the binary, DATA the server's data folder, which also contains
@@ -77,9 +77,9 @@ async function shown(page) {
 }
 
 /**
- * Opens a new browser. Its route delays requests by LATENCY. It stays until the browser closes,
- * because Chromium loses requests that are sent while a page's last route is removed
- * (https://github.com/microsoft/playwright/issues/41802).
+ * Opens a new browser with a route that delays requests by LATENCY. The route stays until the
+ * browser closes, because Chromium loses requests that are sent while a page's last route is
+ * removed (https://github.com/microsoft/playwright/issues/41802).
  */
 async function newBrowser(options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
@@ -154,8 +154,8 @@ export async function mailedLink(address, what) {
 }
 
 /**
- * `manage(..command)` runs the operator's command with the data in a folder. It resolves with what
- * the command prints.
+ * `manage(..command)` runs the operator's command with the data in a folder. Resolves with the
+ * command's output.
  */
 export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
 

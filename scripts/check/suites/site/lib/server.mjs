@@ -1,4 +1,4 @@
-// Starts separate servers for journeys that need a price list or other settings. FAREBOX is the
+// Starts separate servers for journeys that need a price list or different settings. FAREBOX is the
 // binary. With LIVE, the servers serve the current files of site/.
 
 import { spawn } from "node:child_process";
