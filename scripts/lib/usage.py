@@ -1,4 +1,5 @@
-"""Handles --help, wrong calls, and errors without a traceback for the Python scripts."""
+"""For the Python scripts: answers --help, rejects wrong calls, and prints errors without a
+traceback."""
 import argparse
 import atexit
 import os

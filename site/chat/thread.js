@@ -50,7 +50,10 @@ let shown = null;
 
 const main = () => document.getElementById("main");
 
-/** The follower of the scrolling part, made with the first view and shared by all conversations. */
+/**
+ * Follows the end of the scrolling part. Created with the first view, and shared by all
+ * conversations.
+ */
 let follower = null;
 
 // --- Views ---

@@ -149,8 +149,9 @@ export function usageInWords(usage) {
 }
 
 /**
- * What a statement's row charged for: the model and the model token counts. Empty for a row without
- * a price list. `units` is the number of times that the price was charged for a long prompt.
+ * Describes what a row in the statement was charged for: the model and the model token counts.
+ * Empty for a row without a price list. `units` is the number of times that the price was charged
+ * for a long prompt.
  */
 export function paidFor({ model, usage, units, amount }) {
   if (!model) return "";

@@ -94,7 +94,7 @@ const isAllowanceOld = () =>
 
 /**
  * Reads the price, the balance, the held tokens and the allowance's next day from a refusal's
- * sentence, and shows them.
+ * message, and shows them.
  */
 export function learnPrice(sentence) {
   const named = (pattern) => {

@@ -97,7 +97,8 @@ function password(input) {
  * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`. Its `errors` are
  * shown beside their fields, and other failures above the button. `names` maps an error's name to
  * the name of the field that shows it, and `codes` maps a failure's code to such a name. The form
- * keeps the typed values. `fields()` returns the fields if they aren't direct nodes of the form.
+ * keeps the values that the user has typed. `fields()` returns the fields if they aren't direct
+ * nodes of the form.
  */
 export function form(nodes, props) {
   const { submit, kind = "primary", onsubmit, names = {}, codes = {}, ...others } = props;

@@ -261,8 +261,8 @@ function collection(document) {
   }
   const ids = new Set([...operations.values()].flatMap(({ keep }) => Object.keys(keep)));
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // A request that isn't named gets the document's example as its body, the ids in its path from
-  // earlier replies, and an `Idempotency-Key` if it accepts one.
+  // The body of a request that isn't named is the document's example. The ids in its path come from
+  // earlier replies, and it has an `Idempotency-Key` if the operation accepts one.
   const isOther = ({ operationId, path, parameters = [] }) =>
     !named.has(operationId) &&
     parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));

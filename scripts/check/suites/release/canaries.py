@@ -134,7 +134,7 @@ def check_traffic():
     assert not Api.accounts, "the account is still there"
     assert Api.seen["POST", "/api/chat/"] > 5 * Api.seen["GET", "/api/tokens/"], f"a function that fails gets too few requests: {Api.seen}"
     assert traffic.turns.failures["ChatFunction"] == Api.seen["POST", "/api/chat/"], traffic.turns.failures
-    # AWS WAF would also refuse the requests of scripts/smoke.
+    # AWS WAF would also refuse the requests from scripts/smoke.
     assert canary.Traffic("", None, firewall_rate=600).pause == canary.AT_ONCE
     server.shutdown()
 

@@ -59,8 +59,8 @@ def printed(*arguments):
     return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1:] if "=" in each)
 
 
-# The case, the stack, the commit of the build, the arguments, the changes in order or REFUSED, and
-# a part of the output.
+# Each case has a name, a stack, the build's commit, the arguments, the changes in order (or
+# REFUSED), and a part of the output.
 CASES = [
     ("a release", Cloud(), "0abc", ["prod"], ["sam", "protect"], "termination protection"),
     ("a release of a protected stack", Cloud(is_protected=True), "0abc", ["prod"], ["sam"], "commit 0abc"),

@@ -25,7 +25,7 @@ SCRIPTS = {
 }
 # Scripts that pass their arguments to other programs.
 PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/check/schemathesis", "scripts/check/watch"}
-# Invalid calls, and a part of the error message.
+# Invalid calls, each with a part of the error message.
 WRONG = [
     ("scripts/build mips", "arm64 or x86_64, not for mips"), ("scripts/deploy --print", "required: profile\n"),
     ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"), ("scripts/smoke nonsense", "nonsense is not a URL"),

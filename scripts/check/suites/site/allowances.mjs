@@ -130,7 +130,7 @@ await journeys({
     const server = await newServerOf("300/day");
     const { ann, page } = await oldPage(server, 0);
     for (let count = 1; count <= 3; count += 1) assert.equal((await ann.api("POST", "api/chat/", { message: "Elsewhere" })).status, 200);
-    // The page shows the refusal's sentence.
+    // The page shows the refusal's message.
     await page.route("**/api/tokens/", (route) => route.abort());
     await say(page, "One too many");
     await refusal(page).getByText(daily(), { exact: true }).waitFor();

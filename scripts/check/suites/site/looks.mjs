@@ -84,7 +84,7 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
-  // If a stopped answer can't be continued any more, nothing follows its sentence.
+  // If a stopped answer can no longer be continued, nothing follows its note.
   const stopped = page.locator(".turn", { hasText: "You stopped this answer." }).locator(".note-body > p").first();
   assert.equal(await stopped.evaluate((sentence) => getComputedStyle(sentence).marginBottom), "0px");
   await page.unroute("**/api/chat/stream/");

@@ -188,7 +188,7 @@ await journeys({
     const hint = page.locator(".edit .hint");
     await hint.getByText(`The new answer costs at most ${(regenerated + 41).toLocaleString("en")} tokens. Your original message is kept.`).or(hint.getByText(`at most ${(regenerated + 40).toLocaleString("en")} tokens.`)).waitFor();
     const edited = number(await hint.innerText());
-    // Another choice also changes the price of the open version.
+    // Choosing a different model also changes the price of the version that is being edited.
     await choose(page, "quick");
     await hint.getByText("The new answer costs 100 tokens.").waitFor();
     await choose(page, "deep");
