@@ -1,5 +1,5 @@
 // The API documentation: Swagger UI with the API's description, in the frame of these pages. The
-// page keeps typed tokens, and those from the browser's session, only until it is closed.
+// page keeps tokens, whether typed or from the browser's session, only until it is closed.
 
 import { nodesOf } from "../markdown/nodes.js";
 import { parse } from "../markdown/syntax.js";
@@ -247,6 +247,6 @@ window.SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
-  // Swagger UI's validator is on another host.
+  // Swagger UI's validator is on a different host.
   validatorUrl: null,
 });

@@ -77,7 +77,10 @@ export const hasPrices = () => list !== null && list.version !== null;
 /** The models in the price list, with the default first. Empty without a price list. */
 export const models = () => (hasPrices() ? list.models : []);
 
-/** The maximum number of earlier messages, and of their bytes, that the AI gets with a message. */
+/**
+ * The maximum number of earlier messages that the AI gets with a message, and their maximum size in
+ * bytes.
+ */
 export const context = () => list.context;
 
 /** The chosen model of the price list, or null without a price list. */

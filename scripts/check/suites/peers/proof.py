@@ -152,7 +152,7 @@ def events(reply):
 
 
 class Wire:
-    """A client of the wire.py at this address."""
+    """A client for the wire.py process at this address."""
 
     def __init__(self, url):
         self.url = url

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts/lib"))
 import canary  # noqa: E402
 from template import routes_of  # noqa: E402
 
-# The share of an alias's requests that go to the new version, and for how many seconds.
+# The share of an alias's requests that go to the new version, and how long this lasts, in seconds.
 SHARE, SECONDS = 0.1, 300
 # A metric arrives within a minute, and an alarm is evaluated every minute. Failures in the first
 # three minutes therefore stop the canary in time.

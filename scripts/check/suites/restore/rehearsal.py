@@ -1,11 +1,11 @@
 """Rehearses scripts/restore: runs the real script, with the real `manage` command, over moto, which
 emulates AWS.
 
-The API at the URL API writes the data to the embedded DynamoDB in the folder DATA. Like DynamoDB,
-moto restores tables without their settings, but it can only restore their current items. The
-rehearsal therefore keeps the items of the chosen second and writes them to the restored tables. It
-reads each table while messages are settled, which splits more transactions than a backup can. A
-second API, at the URL AGAIN and with the folder DATA_AGAIN, gets the restored items.
+API is the URL of an API that writes its data to the embedded DynamoDB in the folder DATA. Like
+DynamoDB, moto restores tables without their settings, but it can only restore their current items.
+The rehearsal therefore keeps the items of the chosen second and writes them to the restored tables.
+It reads each table while messages are settled, which splits more transactions than a backup can.
+AGAIN is the URL of a second API, with the folder DATA_AGAIN, which gets the restored items.
 """
 
 import contextlib

@@ -301,8 +301,8 @@ def prepare(of):
 def main():
     warnings.simplefilter("ignore")
     check_resolved()
-    # Parse the templates as JSON, which they are here: moto's YAML parser takes seconds for each of
-    # them.
+    # Parse the templates as JSON, because they are valid JSON here and moto's YAML parser takes
+    # seconds for each of them.
     models.yaml.load = lambda text, Loader: json.loads(text)
     with open(sys.argv[1]) as file:
         stacks = {each["name"]: each for each in json.load(file)}

@@ -128,7 +128,7 @@ let people = 0;
 
 /**
  * Creates a user, and returns `{name, password, email, id, api}`. `api(method, path, body)` sends a
- * request as the user and returns `{status, body}`. `site` is the URL of another server.
+ * request as the user and returns `{status, body}`. `site` is the URL of a different server.
  */
 export async function newUser(prefix, { email, site = SITE } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
