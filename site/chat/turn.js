@@ -441,7 +441,7 @@ export class Turn {
     readBalance();
   }
 
-  /** Sends the refused message again from where it has returned to. */
+  /** Sends the refused message again, from the box or the version to which it was returned. */
   sendAgain() {
     const { turns, composer } = this.thread;
     const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);

@@ -86,8 +86,8 @@ WRONG_CHATS = [
 
 
 def bad_rows():
-    """Yields groups of bad rows, each row with a pattern that the reason must match. The rows of a
-    pair are bad only together."""
+    """Yields groups of bad rows, each row with a pattern that the reason must match. The two rows
+    of a pair are only bad together."""
     pk = 10_000
     for reason, changes in WRONG_USERS:
         pk += 1
