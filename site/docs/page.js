@@ -104,7 +104,8 @@ const accessible = ({ React }) => {
   return {
     components: {
       /**
-       * The layout with gapless heading levels and landmarks, and without the choice of a server.
+       * The layout, with landmarks, with heading levels that have no gaps, and without the choice
+       * of a server.
        */
       DocsLayout({ getComponent, specSelectors, authActions }) {
         const part = (name) => e(getComponent(name, true));

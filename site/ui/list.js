@@ -101,7 +101,7 @@ export function table(caption, columns) {
 
 /**
  * A table whose rows become blocks on narrow screens: `{element, body, row}`, where
- * `row(cells, props)` makes a row from one cell content per column. Each of `columns` is
+ * `row(cells, props)` makes a row from the contents of its cells. Each of `columns` is
  * `{text, class?, head?}`; `head` marks the column that names the row.
  *
  * The roles are explicit because browsers drop a table's implicit roles if its `display` changes.
