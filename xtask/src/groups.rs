@@ -13,7 +13,7 @@ use crate::functions::Function;
 const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",
-        "Functions for registration, log-in, passwords and addresses",
+        "Functions for registration, log-in, passwords and e-mail addresses",
         &[
             "register",
             "login",
@@ -29,7 +29,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Chat",
-        "Functions for messages; the first four ask the AI",
+        "Functions for messages; the first four call the AI",
         &[
             "chat",
             "chat_stream",
@@ -80,7 +80,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "UserAdministration",
-        "Functions with which administrators create and delete users, end sessions and revoke keys",
+        "Functions that administrators use to create and delete users, end sessions and revoke keys",
         &[
             "admin_user_create",
             "admin_user_delete",
@@ -92,7 +92,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Service",
-        "Functions that need no account",
+        "Functions that don't need an account",
         &[
             "health",
             "openapi",
@@ -188,7 +188,7 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
         .filter(|function| function.lambda.trigger.is_some())
         .map(|function| function.name)
         .collect();
-    let about = format!("Functions that no request calls: {}", background.join(", "));
+    let about = format!("Functions that aren't called by requests: {}", background.join(", "));
     groups.push(group("Background", &about, &background)?);
     let is_fixed = |name: &&str| FIXED.iter().any(|(_, _, functions)| functions.contains(name));
     let further: Vec<&str> =
@@ -198,7 +198,7 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
     }
     let quick = group(
         "Quick",
-        "Ten functions that are called often, and neither ask the AI nor export",
+        "Ten functions that are called often and neither call the AI nor export data",
         &QUICK,
     )?;
     groups.push(Group { alarms: None, ..quick });
