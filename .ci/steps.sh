@@ -1,8 +1,8 @@
 # Sourced by `run` and `nightly`: runs their steps, which are functions.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Turn off caches that CI wouldn't use: CI never compiles a crate again after a small change, and
-# never imports most modules of the Python tools.
+# Turn off caches that CI wouldn't use: CI never recompiles a crate after a small change, and never
+# imports most of the Python tools' modules.
 export CARGO_INCREMENTAL=0 SAM_CLI_TELEMETRY=0 PIP_NO_COMPILE=1
 
 # steps STEP..: runs these steps one after the other.

@@ -28,10 +28,11 @@ def bins(names):
 
 
 def bare(names):
-    """Builds `hello` and `get_item` with the functions' profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
+    """Builds `hello` and `get_item` with the functions' profile and dependency versions. `argon2id` is compiled for speed, because log-ins
+    are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
-    # cargo takes the levels of single packages from no environment variable.
+    # cargo has no environment variables for the optimization levels of individual packages.
     levels = [f'profile.release.package."{name}".opt-level={json.dumps(level["opt-level"])}' for name, level in profile.pop("package").items()]
     levels = [argument for level in levels for argument in ("--config", level)]
     folder = target() / "bare"
@@ -47,6 +48,6 @@ def bare(names):
 
 
 def variables(profile):
-    """The environment variables that set these values of cargo's release profile."""
+    """Returns the environment variables that set these values in cargo's release profile."""
     texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in profile.items()}
     return {f"CARGO_PROFILE_RELEASE_{key.upper().replace('-', '_')}": value for key, value in texts.items()}

@@ -5,8 +5,8 @@ from os import cpu_count
 
 from world import ROOT, TOKENS
 
-# The numbers of calls in the short and in the long run. Both runs include the start, so their difference doesn't. The difference contains
-# enough calls to even out random variations.
+# How many calls the short run and the long run make. Both runs include the start, which cancels out in their difference. The difference
+# covers enough calls to even out random variations.
 CALLS = {"login": (1, 3), "register": (1, 3)}
 CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
 
@@ -18,7 +18,7 @@ def ensure_valgrind():
 
 
 def run(world, function, calls, tokens=TOKENS, out="/dev/null"):
-    """Counts the instructions of an instance that answers this many calls, including its start."""
+    """Counts the instructions that an instance executes for this many calls, including its start."""
     account = world.account(tokens)
     with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log.name}"]
@@ -37,7 +37,7 @@ def read_count(log):
 
 
 def per_call(world, functions, tokens=TOKENS):
-    """Counts the instructions of one warm call of each function. Each processor counts one run at a time."""
+    """Counts the instructions of one warm call to each function. Each processor handles one run at a time."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         runs = {}
         for function in functions:
@@ -64,7 +64,8 @@ def argon2id(binary):
 
 
 def profile(world, function, top=30):
-    """Lines of text that show where the instructions of a warm call go: by crate, and by function without and with its callees."""
+    """Returns lines of text that show where a warm call spends its instructions: per crate, and per function, both without and with its
+    callees."""
     few, many = CALLS.get(function, CALLS_OF_OTHERS)
     costs = {}
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
@@ -89,7 +90,7 @@ def profile(world, function, top=30):
 
 
 def crate(name):
-    """The crate of a function: the first crate in its name. For a method that is the crate of the type."""
+    """Returns a function's crate, which is the first crate in the function's name. For a method, this is the crate of the method's type."""
     if found := re.search(r"([a-z_][a-z0-9_]*)::", name):
         return found[1]
     return "malloc and free" if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name) else (
@@ -97,7 +98,7 @@ def crate(name):
 
 
 def annotated_costs(file, inclusive):
-    """The instructions of each function in a callgrind output file."""
+    """Returns the instruction count of each function in a callgrind output file."""
     command = ["callgrind_annotate", f"--inclusive={inclusive}", "--threshold=100", "--auto=no", file]
     costs = {}
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():

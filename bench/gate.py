@@ -1,4 +1,4 @@
-"""Compares the instructions of the hottest calls with recorded numbers."""
+"""Compares the instruction counts of the hottest calls with recorded counts."""
 import json, pathlib, platform, re, subprocess
 
 import callgrind
@@ -6,12 +6,12 @@ import callgrind
 FILE = pathlib.Path(__file__).resolve().parent / "instructions.json"
 FUNCTIONS = ["balance", "chat_history", "chat", "login", "token_refresh"]
 LIMIT = 0.02
-# The limit if the compiler, the C library, valgrind or another tool differs from the recorded tool.
+# The limit that applies if the compiler, the C library, valgrind or another tool differs from the recorded version.
 LIMIT_OTHER_TOOLS = 0.10
 
 
 def tools():
-    """The tools that the counts depend on, in addition to the sources, the profile and the lock file."""
+    """Returns the tools that the counts depend on, in addition to the sources, the profile and the lock file."""
     def version(*command):
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return re.search(r"\d+\.\d+(\.\d+)?", output)[0]
@@ -21,13 +21,13 @@ def tools():
         "cargo-lambda": version("cargo", "lambda", "--version"),
         "valgrind": version("valgrind", "--version"),
         "libc": " ".join(platform.libc_ver()),
-        # valgrind emulates the same processor on every machine with AVX2: a processor without SHA instructions and AVX-512.
+        # valgrind emulates the same processor on every machine with AVX2: one without SHA instructions or AVX-512.
         "processor": platform.machine() + (" with AVX2" if "avx2" in pathlib.Path("/proc/cpuinfo").read_text().split() else ""),
     }
 
 
 def record(world):
-    """Records the instructions of the functions."""
+    """Records the instruction counts of the functions."""
     counts = {name: round(count) for name, count in callgrind.per_call(world, FUNCTIONS).items()}
     FILE.write_text(json.dumps({"tools": tools(), "instructions": counts}, indent=2, sort_keys=True) + "\n")
     for name, count in counts.items():
@@ -36,7 +36,8 @@ def record(world):
 
 
 def check(world):
-    """Returns whether every call stays within its limit of instructions. If a call takes far fewer, asks for its new number to be recorded."""
+    """Returns whether every call stays within its instruction limit. If a call needs far fewer instructions, asks for the new counts to be
+    recorded."""
     recorded, current = json.loads(FILE.read_text()), tools()
     changed = {tool: (was, current[tool]) for tool, was in recorded["tools"].items() if current[tool] != was}
     limit = LIMIT_OTHER_TOOLS if changed else LIMIT

@@ -1,4 +1,4 @@
-"""Measures the CPU time, the starts, the memory, the traffic and the delays of functions."""
+"""Measures the CPU time, start-up time, memory, traffic and latency of functions."""
 import contextlib, json, os, pathlib, socket, statistics, subprocess, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -6,12 +6,12 @@ from runtime_api import cpu_seconds
 from world import Relay
 
 HASHING = ("login", "register")
-# The number of pieces in a streamed answer, and the seconds between them, as with a fast model.
+# How many pieces a streamed answer has, and how many seconds pass between them. A fast model streams at this speed.
 PIECES, PAUSE = 20, 0.02
 
 
 class Loop:
-    """The process of the bare hash. It computes the requested number of hashes."""
+    """A process that computes as many bare hashes as requested."""
 
     def __init__(self, binary):
         self.process = subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -28,9 +28,9 @@ class Loop:
 
 @contextlib.contextmanager
 def apart(pids):
-    """Runs the threads of these processes on one processor, and the calling thread on the others. On the
-    caller's processor, the woken process would need only a fraction of the time: `hello` takes 42 us there instead of 100. Without this
-    function, the scheduler may move the process at any time."""
+    """Pins the threads of these processes to one processor, and the calling thread to the others. On the caller's processor, a process that
+    is woken needs only a fraction of the time: `hello` takes 42 us there instead of 100. Without pinning, the scheduler may move the
+    process at any time."""
     before = os.sched_getaffinity(0)
     *others, last = sorted(before)
     for pid in pids:
@@ -44,8 +44,8 @@ def apart(pids):
 
 
 def cpu(world, functions, rounds, calls, hashes):
-    """Measures the CPU seconds (user and system) and wall-clock seconds of a warm call of each function, and the function's peak memory in
-    MiB. The functions take turns, and the round with the lowest figure counts."""
+    """Measures how many CPU seconds (user and system) and wall-clock seconds a warm call to each function takes, and the function's peak
+    memory in MiB. The functions take turns, and the lowest figure of all rounds counts."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for function in functions:
@@ -60,7 +60,7 @@ def cpu(world, functions, rounds, calls, hashes):
         stack.enter_context(apart([pid for pid, _, _ in workers.values()]))
         best = {function: (float("inf"), float("inf")) for function in functions}
         done = dict.fromkeys(functions, 0)
-        # The first round warms up.
+        # The first round is a warm-up.
         for round_ in range(rounds + 1):
             for function, (pid, work, times) in workers.items():
                 before, began = cpu_seconds(pid), time.perf_counter()
@@ -74,11 +74,11 @@ def cpu(world, functions, rounds, calls, hashes):
 
 
 def starts(world, functions, times):
-    """Measures the seconds from exec to the first request for an event, and the seconds of the first call. Both are medians; the functions
-    take turns."""
+    """Measures how many seconds pass between exec and the first request for an event, and how many seconds the first call takes. Both are
+    medians; the functions take turns."""
     taken = {function: [] for function in functions}
     accounts = {function: world.account() for function in functions}
-    # The first start of each function doesn't count: it reads the binary from the disk.
+    # The first start of each function doesn't count, because it reads the binary from the disk.
     for turn in range(times + 1):
         for function in functions:
             with world.instance(function) as instance:
@@ -90,7 +90,7 @@ def starts(world, functions, times):
 
 
 def peak_memory(world, function, calls):
-    """Measures the peak memory of an instance in MiB, after this many calls."""
+    """Measures an instance's peak memory after this many calls, in MiB."""
     account = world.account()
     with world.instance(function) as instance:
         for call in range(calls):
@@ -108,7 +108,7 @@ def memory_mib(pid, what):
 
 
 def traffic(world, function, calls):
-    """Counts the round trips of a warm call to the store, and the bytes to and from the store."""
+    """Counts how many round trips to the store a warm call makes, and how many bytes it sends to and receives from the store."""
     account, relay = world.account(), Relay(world.port)
     endpoint = world.environment["DYNAMODB_ENDPOINT"].replace("127.0.0.1", relay.ADDRESS)
     with contextlib.closing(relay), world.instance(function, DYNAMODB_ENDPOINT=endpoint) as instance:
@@ -121,7 +121,7 @@ def traffic(world, function, calls):
 
 
 class Ai:
-    """A server with OpenAI's chat completions. It streams pieces, and records the time at which it sends each piece."""
+    """A server that implements OpenAI's chat completions. It streams pieces, and records when it sends each piece."""
 
     def __init__(self, pieces, pause):
         self.sent = []
@@ -169,8 +169,8 @@ class Ai:
 
 
 def stream_delays(world, calls):
-    """Measures the seconds from the time at which the AI sends a piece to its arrival at the Runtime API: the median of all first pieces,
-    and the median of all further pieces."""
+    """Measures how many seconds pass between the time when the AI sends a piece and the time when the piece reaches the Runtime API.
+    Returns the median for first pieces, and the median for all other pieces."""
     account, first, further = world.account(), [], []
     with contextlib.closing(Ai(PIECES, PAUSE)) as ai:
         settings = {"AI_PROVIDER": "openai", "OPENAI_BASE_URL": ai.url, "OPENAI_MODEL": "m"}

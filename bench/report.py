@@ -14,7 +14,7 @@ def step(what):
 
 
 def lines(world, functions, rounds, calls, starts, log_ins):
-    """The lines of the report: the table, and the list below it."""
+    """Returns the lines of the report: the table, and the list below it."""
     names = ["hello", "get_item", *functions]
     step("instructions")
     counts = callgrind.per_call(world, names) | {"argon2id": callgrind.argon2id(world.binaries["argon2id"])}

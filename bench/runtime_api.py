@@ -10,7 +10,7 @@ class Closed(Exception):
 
 
 class Connection:
-    """A connection of the function to the Runtime API. It records the time at which each piece of a body arrives."""
+    """A connection from the function to the Runtime API. It records when each piece of a body arrives."""
 
     def __init__(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,7 +35,8 @@ class Connection:
         return taken
 
     def read_request(self):
-        """Returns the next request: first line, headers, and the pieces of the body, each with the time at which it was complete."""
+        """Returns the next request: its first line, its headers, and the pieces of its body, each with the time when the piece was
+        complete."""
         line, *lines = self.read_until(b"\r\n\r\n").decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         pieces = []
@@ -51,7 +52,7 @@ class Connection:
 
 
 class Reply:
-    """The function's reply to an event: its status, its text, and the pieces of the text with the times at which they arrived."""
+    """The function's reply to an event: its status, its text, and the pieces of the text, each with the time when it arrived."""
 
     def __init__(self, line, headers, pieces):
         body = b"".join(piece for _, piece in pieces)
@@ -133,7 +134,7 @@ class Instance:
         return f"the function ended with status {self.process.returncode}: {self.logged()}"
 
     def logged(self):
-        """The last 4 KB of the log."""
+        """Returns the last 4 KB of the log."""
         self.log.seek(max(0, self.log.seek(0, 2) - 4096))
         return self.log.read().decode(errors="replace")
 
@@ -174,5 +175,5 @@ class Instance:
 
 
 def cpu_seconds(pid):
-    """Returns the CPU seconds of a process, to the nanosecond. They include all its threads, also threads that have ended."""
+    """Returns the CPU seconds of a process, to the nanosecond. They cover all its threads, including threads that have ended."""
     return time.clock_gettime((~pid << 3) | 2)  # the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)

@@ -66,7 +66,7 @@ def in_parallel(work, clients):
 
 
 def lines(rounds, calls, registrations):
-    """The lines of the report."""
+    """Returns the lines of the report."""
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
         process, port = start_local(pathlib.Path(folder))
         try:
@@ -76,7 +76,7 @@ def lines(rounds, calls, registrations):
             chat = lambda client: client.ask("POST", "/api/chat", {"message": "Hello!"})
             balance = lambda client: client.ask("GET", "/api/tokens")
             best = {}
-            # The first round warms up.
+            # The first round is a warm-up.
             for round_ in range(rounds + 1):
                 for name, ask in (("chat", chat), ("balance", balance)):
                     before, began = cpu_seconds(process.pid), time.perf_counter()

@@ -1,4 +1,4 @@
-"""The environment of the measured functions: the embedded store, accounts in it, and the events of API Gateway."""
+"""The environment of the measured functions: the embedded store, accounts in it, and API Gateway events."""
 import json, os, pathlib, select, shutil, socket, subprocess, tempfile, threading, time
 
 from runtime_api import Instance
@@ -13,7 +13,8 @@ SETTINGS = {"FIRST_GRANT": "1000000", "CHATS_PER_MINUTE": "10000", "AI_PROVIDER"
 
 
 def sample(name, **changes):
-    """Returns the event in `events/<name>.json`. Each keyword is a text in the event, and its argument replaces that text."""
+    """Returns the event in `events/<name>.json` with some strings replaced: each keyword is a string in the event, and its value is the
+    replacement."""
     text = (ROOT / f"events/{name}.json").read_text()
     event = json.dumps(json.loads(text), separators=(",", ":"))
     for old, new in changes.items():
@@ -29,7 +30,7 @@ class Account:
         self.name, self.tokens, self.refresh = name, tokens, refresh
 
     def event(self, function, call):
-        """Returns the event for a function's call with this number. The calls use the access tokens in turn."""
+        """Returns the event for the function's call with this number. The calls take turns using the access tokens."""
         token = self.tokens[call % len(self.tokens)]
         match function:
             case "login":
@@ -48,7 +49,7 @@ class Account:
                 return sample(function, ACCESS_TOKEN=token)
 
     def call(self, instance, function, call):
-        """Calls the function, checks the reply, and keeps what the next call needs."""
+        """Calls the function, checks the reply, and stores the data that the next call needs."""
         reply = instance.call(self.event(function, call))
         expected = {"not_found": 404, "register": 201}.get(function, 200)
         assert reply.status == expected, f"{function}: {reply.status} {reply.text} {instance.logged()}"
@@ -60,8 +61,8 @@ class Account:
 
 
 def start_local(folder, *command):
-    """Starts the local server, or the part of it that `command` names. Returns the process and its port. `FAREBOX` is the path of a built
-    server; without it, `cargo run` builds the server."""
+    """Starts the local server, or only the part of it that `command` names. Returns the process and its port. If `FAREBOX` is set, it is
+    the path of a built server; otherwise `cargo run` builds the server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     program = [os.environ["FAREBOX"]] if os.environ.get("FAREBOX") else ["cargo", "run", "--quiet", "--bin", "farebox", "--"]
@@ -112,7 +113,7 @@ class World:
         return Instance(self.binaries[function], self.environment | settings, under)
 
     def account(self, tokens=TOKENS):
-        """Creates an account with `CHATS` messages and this many access tokens, by calls of the functions."""
+        """Creates an account with `CHATS` messages and this many access tokens, by calling the functions."""
         with self.lock:
             self.accounts += 1
             name = f"bench{self.accounts:05}"
@@ -131,8 +132,8 @@ class World:
 
 
 class Relay:
-    """A relay to the store that counts requests and bytes. The relay listens on the store's port at another address, because the store accepts
-    only requests that name the store's port."""
+    """A relay to the store that counts requests and bytes. The relay listens on the store's port at a different address, because the store
+    accepts only requests that name the store's port."""
 
     ADDRESS = "127.0.0.2"
 

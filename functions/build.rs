@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::{env, fs};
 
-/// Maps each file's path in `site/`, with `/` between folders, to its text.
+/// Maps each file's path in `site/` to the file's text. The path uses `/` between folders.
 type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Files::new();
     list(Path::new("../site"), "", &mut files)?;
 
-    // Hash every path and its file's text, so that the version changes whenever a file does.
+    // Hash the path and the text of every file, so that the version changes whenever a file does.
     let mut version = DefaultHasher::new();
     let mut listed = String::new();
     for (path, text) in &files {

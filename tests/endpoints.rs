@@ -1,5 +1,5 @@
-//! The endpoints, in the rooms of `functions/src`. Tests that must also pass behind other gateways
-//! are in `portable`.
+//! The endpoints, in the same folders as in `functions/src`. Tests that must also pass behind other
+//! gateways are in `portable`.
 
 pub mod account;
 pub mod admin;

@@ -1,6 +1,6 @@
 //! End-to-end tests: the API over HTTP, as its clients see it. Each test starts its own server and
-//! store. `API_URL` runs all tests against another gateway; tests that read the store or sign
-//! JWTs then also need that gateway's `DYNAMODB_ENDPOINT` and `SIGNING_SECRET`.
+//! store. If `API_URL` is set, all tests run against that gateway instead; tests that read the
+//! store or sign JWTs then also need the gateway's `DYNAMODB_ENDPOINT` and `SIGNING_SECRET`.
 
 #![allow(
     clippy::unwrap_used,

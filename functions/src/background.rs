@@ -1,4 +1,4 @@
-//! Background functions. A schedule or the stream of the Tokens table invokes these functions.
+//! Background functions, which are invoked by a schedule or by the Tokens table's stream.
 
 pub mod census;
 pub mod erase;

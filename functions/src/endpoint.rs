@@ -17,14 +17,14 @@ use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
 /// that its routes share, such as the failure format
-/// ([`Route::without_path`](shared::http::Route::without_path)). The function `handle` describes a
-/// row's first route. For each further route, the list after `=>` names a function in the
-/// endpoint's file that describes it.
+/// ([`Route::without_path`](shared::http::Route::without_path)). The `handle` function describes a
+/// row's first route. For each additional route, the list after `=>` names the function in the
+/// endpoint's file that describes the route.
 macro_rules! rows {
     ($($group:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
     })+) => {
-        /// The endpoints of this room.
+        /// The endpoints in this room.
         pub const ENDPOINTS: &[$crate::Endpoint] = &[$($(
             $crate::endpoint::row(
                 concat!(module_path!(), "::", stringify!($name)),
@@ -35,7 +35,7 @@ macro_rules! rows {
             ),
         )+)+];
 
-        /// The routes of this room.
+        /// The routes in this room.
         pub const ROUTES: &[shared::http::Route] = &[$($($(
             shared::http::Route {
                 method: stringify!($method),
@@ -81,7 +81,7 @@ pub(crate) const fn first(paths: &[&'static str]) -> &'static str {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An endpoint, before it is started.
+/// An endpoint that hasn't been started yet.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     /// The path of the endpoint's module.
@@ -93,7 +93,7 @@ pub struct Endpoint {
     /// The names of the settings that the endpoint reads, in addition to those that every function
     /// reads.
     pub settings: &'static [Names],
-    /// Whether this endpoint publishes the public key with which other endpoints verify JWTs. Such
+    /// Whether this endpoint publishes the public key that other endpoints use to verify JWTs. Such
     /// endpoints must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
@@ -114,7 +114,7 @@ impl Endpoint {
 /// A started endpoint. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Function {
-    /// The settings of the checks that every request passes.
+    /// The settings for the checks that every request must pass.
     pub edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handler: Arc<dyn Handler>,

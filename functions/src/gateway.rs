@@ -1,5 +1,5 @@
 //! The replies that API Gateway itself sends. `cargo xtask generate` writes them into
-//! `template.yaml`, and the local gateway sends the same replies where it needs them.
+//! `template.yaml`, and the local gateway uses them, too.
 
 /// A reply that the gateway itself sends, in the same form as a function's reply.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub struct Refusal {
     pub status: Option<u16>,
     /// The status in words.
     pub title: &'static str,
-    /// The sentence for people.
+    /// The human-readable sentence.
     pub detail: &'static str,
     /// The code for programs.
     pub code: &'static str,
@@ -40,7 +40,7 @@ pub const REFUSED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// The reply to parameters that the gateway can't read.
+/// The reply to a request whose parameters the gateway can't read.
 pub const MALFORMED: Refusal = Refusal {
     kind: "BAD_REQUEST_PARAMETERS",
     status: Some(400),
@@ -50,7 +50,7 @@ pub const MALFORMED: Refusal = Refusal {
     retry_after: None,
 };
 
-/// The reply to a body that the gateway can't read.
+/// The reply to a request whose body the gateway can't read.
 pub const MALFORMED_BODY: Refusal = Refusal { kind: "BAD_REQUEST_BODY", ..MALFORMED };
 
 /// The reply to a request that AWS WAF blocks.
@@ -75,8 +75,8 @@ pub const UNAVAILABLE: Refusal = Refusal {
     retry_after: Some(5),
 };
 
-/// The reply to a request with an `Authorization` header whose method or path isn't served by any
-/// function.
+/// The reply to a request that has an `Authorization` header, but a method or path that isn't
+/// served by any function.
 pub const NOT_FOUND_WITH_TOKEN: Refusal = Refusal { kind: "INVALID_SIGNATURE", ..NOT_FOUND };
 
 /// The reply to a request whose method or path isn't served by any function.
@@ -89,7 +89,7 @@ pub const NOT_FOUND: Refusal = Refusal {
     retry_after: None,
 };
 
-/// The reply to a body above the gateway's limit of 10 MB.
+/// The reply to a request whose body exceeds the gateway's limit of 10 MB.
 pub const TOO_LARGE: Refusal = Refusal {
     kind: "REQUEST_TOO_LARGE",
     status: Some(413),
@@ -99,7 +99,7 @@ pub const TOO_LARGE: Refusal = Refusal {
     retry_after: None,
 };
 
-/// The reply to a request above a limit of requests per second.
+/// The reply to a request that exceeds a rate limit.
 pub const BUSY: Refusal = Refusal {
     kind: "THROTTLED",
     status: Some(429),
@@ -109,7 +109,7 @@ pub const BUSY: Refusal = Refusal {
     retry_after: Some(1),
 };
 
-/// Every refusal, in the order of the template.
+/// All refusals, in the same order as in the template.
 pub const REFUSALS: [Refusal; 9] = [
     REFUSED,
     MALFORMED,

@@ -1,6 +1,6 @@
-//! How AWS runs a function, and the permissions that it gives the function.
+//! How AWS runs a function, and which permissions the function has.
 //!
-//! Each function's file declares these facts in the constant `LAMBDA`. `cargo xtask generate`
+//! Each function's file declares these facts in the `LAMBDA` constant. `cargo xtask generate`
 //! writes them into `template.yaml`. The functions' binaries don't contain them.
 
 #[macro_use]
@@ -15,19 +15,19 @@ use permit::Permit;
 pub struct Lambda {
     /// The function's purpose, in a few words.
     pub about: &'static str,
-    /// True if a new version first gets a share of the requests, and is rolled back if an alarm
-    /// fires. API Gateway then calls the function's alias `live`.
+    /// True if a new version first gets only a share of the requests, and is rolled back if an
+    /// alarm fires. API Gateway then calls the function's `live` alias.
     pub canary: bool,
     /// The time-out in seconds, or `None` for the usual time-out.
     pub timeout: Option<u32>,
-    /// The memory in MB, which also determines the function's share of a processor, or `None` for
-    /// the usual memory.
+    /// The memory in MB. It also determines the function's share of a processor. `None` for the
+    /// usual memory.
     pub memory: Option<u32>,
     /// The template parameter that sets the function's reserved concurrency.
     pub concurrency: Option<&'static str>,
     /// True if API Gateway streams the reply.
     pub streams: bool,
-    /// True if the function's routes accept only `AccountRate` requests per second.
+    /// True if the function's routes are limited to `AccountRate` requests per second.
     pub throttled: bool,
     /// What invokes the function, if it doesn't have routes.
     pub trigger: Option<Trigger>,
@@ -40,7 +40,7 @@ pub struct Lambda {
 pub enum Trigger {
     /// A schedule.
     Schedule(Schedule),
-    /// The stream of the Tokens table, which reports new e-mails in the outbox.
+    /// The Tokens table's stream, which reports new e-mails in the outbox.
     Outbox,
 }
 
@@ -128,13 +128,14 @@ impl Lambda {
         Self { concurrency: Some("AskConcurrency"), ..self }
     }
 
-    /// Streams the reply. API Gateway closes the stream at the function's time-out, in seconds.
+    /// Streams the reply. API Gateway closes the stream when the function times out, after this
+    /// many seconds.
     pub const fn streams(self, seconds: u32) -> Self {
         Self { streams: true, ..self.timeout(seconds) }
     }
 
-    /// Limits the rate of requests to the function's routes to the parameter `AccountRate`, because
-    /// the routes are expensive.
+    /// Limits the request rate of the function's routes to the `AccountRate` parameter, because the
+    /// routes are expensive.
     pub const fn throttled(self) -> Self {
         Self { throttled: true, ..self }
     }
@@ -150,7 +151,7 @@ impl Lambda {
         Self { trigger: Some(Trigger::Outbox), ..self }
     }
 
-    /// Sets what the function may do.
+    /// Sets the function's permissions.
     pub const fn permits(self, permits: &'static [Permit]) -> Self {
         Self { permits, ..self }
     }

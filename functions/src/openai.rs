@@ -39,7 +39,7 @@ const fn v1(failures: FailureFormat) -> Route {
     Route { body_limit: BodyLimit::Conversation, ..Route::without_path(failures) }
 }
 
-/// An [`AiApp`], together with the status that callers with an empty balance get.
+/// An [`AiApp`], together with the status code that callers with an empty balance get.
 #[derive(Clone)]
 pub struct CompletionApp {
     asking: AiApp,
@@ -79,7 +79,7 @@ pub(crate) fn number_up_to(number: Option<f64>, most: f64) -> Result<Option<f64>
     }
 }
 
-/// Validates the limit on an answer's model tokens. Some clients send -1 for no limit.
+/// Validates the limit on an answer's model tokens. Some clients send -1 to mean no limit.
 pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),

@@ -6,8 +6,8 @@ pub mod site;
 
 use shared::http::{FailureFormat, Route};
 
-/// The fields that these routes share. People may open an unknown path in a browser, so they get a
-/// page.
+/// The fields that these routes share. People may open an unknown path in a browser, so the reply
+/// to an unknown path can be a page.
 const PAGES: Route = Route {
     page: Some(&include_str!("pages/not_found.html")),
     ..Route::without_path(FailureFormat::Problem)

@@ -1,4 +1,5 @@
-//! Sends any bytes as a body, and parses any text as a field of a body. Each username and address has one key form, however it is typed.
+//! Sends arbitrary bytes as a body, and parses arbitrary text as a field of a body. Each username
+//! and address has one key form, however it is typed.
 
 #![no_main]
 

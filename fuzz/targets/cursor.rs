@@ -1,5 +1,5 @@
-//! Sends any string as a page cursor. Only a cursor that was sealed for this account and list is
-//! accepted.
+//! Sends arbitrary strings as page cursors. Only a cursor that was sealed for this account and list
+//! is accepted.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Sends any request to any endpoint. No request causes a panic or a 500, and a client can read
-//! every reply.
+//! Sends arbitrary requests to every endpoint. No request causes a panic or a 500, and a client can
+//! read every reply.
 
 #![no_main]
 

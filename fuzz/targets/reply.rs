@@ -1,5 +1,5 @@
-//! Reads any bytes as a provider's reply, split anywhere. Wherever the reply is split, the answer or
-//! the failure is the same, and a listener gets the answer's text.
+//! Reads arbitrary bytes as a provider's reply, split at arbitrary points. The answer or the
+//! failure doesn't depend on where the reply is split, and a listener gets the answer's text.
 
 #![no_main]
 
@@ -9,10 +9,10 @@ use shared::ai::{Answer, Failure, Prompt, Tool, replay};
 /// The maximum size of an answer in bytes.
 const LIMIT: usize = 1000;
 
-/// The number of pieces whose lengths the last bytes of an input give.
+/// How many pieces have their lengths set by the last bytes of an input.
 const PIECES: usize = 8;
 
-/// Removes the ids of calls. A call without an id gets a random one.
+/// Removes the ids of function calls, because a call that arrives without an id gets a random one.
 fn without_ids(answer: Result<Answer, Failure>) -> Result<Answer, Failure> {
     answer.map(|mut answer| {
         answer.calls.iter_mut().for_each(|call| call.id.clear());

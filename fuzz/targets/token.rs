@@ -1,4 +1,5 @@
-//! Verifies any string as a JWT. Only issued JWTs are accepted, and each only as its own kind.
+//! Verifies arbitrary strings as JWTs. Only issued JWTs are accepted, and only as the kind of token
+//! that they were issued as.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The environment of every fuzz target: the functions over an embedded DynamoDB, and a user with
-//! an account in it.
+//! The environment of every fuzz target: functions that use an embedded DynamoDB, and a user who
+//! has an account in it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 /// The runtime that drives all futures.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// The server, which all inputs of a run share.
+/// The server that all inputs of a run share.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let settings = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
     let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());

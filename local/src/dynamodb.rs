@@ -1,4 +1,4 @@
-//! `farebox dynamodb`: only the embedded DynamoDB, for the emulators of Lambda.
+//! `farebox dynamodb`: only the embedded DynamoDB, for Lambda emulators.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -72,8 +72,7 @@ impl Dynamodb {
     }
 }
 
-/// Returns the worker of this store's outbox. It replaces the Lambda trigger, which follows the
-/// stream on AWS.
+/// Returns the worker for this store's outbox. On AWS, a Lambda trigger follows the stream instead.
 async fn outbox_worker(dynamo: &Dynamo, data: &Data) -> Result<OutboxWorker, String> {
     let template = Template::load()?;
     let function = template
@@ -92,8 +91,8 @@ async fn outbox_worker(dynamo: &Dynamo, data: &Data) -> Result<OutboxWorker, Str
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
-/// Writes the environment of all functions for the two Lambda emulators: every variable of the
-/// template, with this store and its secret.
+/// Writes the environment of all functions for the two Lambda emulators: every variable in the
+/// template, with this store's URL and secret.
 fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     make_private_folder(folder)
         .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
@@ -124,7 +123,7 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     let lines =
         here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers can't read the secret's file in the folder.
+    // Containers can't read the file with the secret in the folder.
     let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
     write_private(
         &folder.join("sam.json"),

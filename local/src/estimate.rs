@@ -1,10 +1,11 @@
 //! `farebox estimate`: estimates what a deployment costs in a month, and which limit it reaches
 //! first.
-//! [`prices`] contains AWS's prices, [`assumptions`] the figures that only a running deployment can
-//! show, [`stack`] the resources that the template creates, [`requests`] the needs of each request,
-//! and [`quotas`] the limits. [`models`] prices the models of a price list. [`table`] prints the
-//! result. The units that each request consumes are in docs/internals/costs.tsv, and a test
-//! compares that table with measured requests.
+//!
+//! [`prices`] contains AWS's prices, and [`assumptions`] contains the figures that only a running
+//! deployment can show. [`stack`] describes the resources that the template creates, [`requests`]
+//! describes the needs of each request, and [`quotas`] describes the limits. [`models`] prices the
+//! models of a price list. [`table`] prints the result. The units that each request consumes are in
+//! docs/internals/costs.tsv, and a test compares that table with measured requests.
 
 pub mod assumptions;
 pub mod models;
@@ -40,7 +41,7 @@ use stack::Stack;
 pub struct EstimateCommand {
     #[command(flatten)]
     load: Load,
-    /// The file of a price list, whose models are priced
+    /// The file of a price list whose models should be priced
     #[arg(long, value_name = "FILE")]
     models: Option<PathBuf>,
     /// The number of model tokens in an average prompt, instead of the assumption
@@ -63,7 +64,7 @@ pub struct Load {
     /// The number of chats per user and day
     #[arg(long, value_name = "C")]
     pub chats_per_day: f64,
-    /// The number of seconds that the AI takes for an answer
+    /// The number of seconds that the AI takes to answer
     #[arg(long, value_name = "S")]
     pub ai_seconds: f64,
     /// The share of chats that are streamed, from 0 to 1
@@ -74,37 +75,37 @@ pub struct Load {
 /// The costs and needs of a load.
 #[derive(Debug, Serialize)]
 pub struct Estimate {
-    /// The load that the estimate is for.
+    /// The load on which the estimate is based.
     pub load: Load,
     /// The monthly bill, by item.
     pub month: Vec<Item>,
     /// The total of the bill, in dollars.
     pub month_dollars: f64,
-    /// The monthly costs without users, in dollars.
+    /// The monthly costs if there are no users, in dollars.
     pub at_rest_dollars: f64,
-    /// The costs of a thousand chats, including everything else that users do, in dollars.
+    /// The cost per thousand chats, in dollars, including everything else that users do.
     pub dollars_per_thousand_chats: f64,
-    /// How much each further year of stored chats adds to the monthly costs, in dollars.
+    /// How much each additional year of stored chats adds to the monthly costs, in dollars.
     pub further_year_dollars: f64,
     /// An audit of all accounts, which isn't part of the bill.
     pub audit: AuditEstimate,
-    /// The needs at a day's peak. The limit that the fewest users reach comes first.
+    /// The needs at the daily peak. The limit that is reached with the fewest users comes first.
     pub quotas: Vec<Quota>,
     /// The limit that a growing deployment reaches first.
     pub first_that_breaks: ReachedLimit,
     /// The first limit that neither a setting nor a request to AWS can raise.
     pub first_of_the_design: ReachedLimit,
-    /// The costs of a million requests of each kind.
+    /// The costs per million requests of each kind.
     pub per_million: Vec<Kind>,
-    /// The cost and the income of each model in a price list. `None` without a price list.
+    /// The cost and income of each model in a price list. `None` without a price list.
     #[serde(flatten)]
     pub models: Option<ModelsEstimate>,
 }
 
-/// What an audit of all accounts reads, with as many months of chats as the bill includes.
+/// How much an audit of all accounts reads, with as many months of chats as the bill includes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AuditEstimate {
-    /// The size of the read items, in GB.
+    /// The total size of the items that are read, in GB.
     pub gigabytes: f64,
     /// The number of read units, in millions.
     pub million_read_units: f64,
@@ -121,7 +122,7 @@ pub struct Item {
     pub quantity: f64,
     /// The unit of the price.
     pub unit: &'static str,
-    /// The price of the quantity.
+    /// The price of this quantity, in dollars.
     pub dollars: f64,
 }
 
@@ -134,16 +135,16 @@ pub struct ReachedLimit {
     pub users: f64,
 }
 
-/// The costs of a million requests of one kind, in dollars.
+/// The costs per million requests of one kind, in dollars.
 #[derive(Debug, Serialize)]
 pub struct Kind {
     /// The request's name in docs/internals/costs.tsv.
     pub request: String,
     /// The sum of the costs below.
     pub dollars: f64,
-    /// The gateway's costs, including data to the internet.
+    /// The gateway's costs, including data transfer to the internet.
     pub gateway: f64,
-    /// The functions' costs, without waiting for the AI.
+    /// The functions' costs, excluding the time they wait for the AI.
     pub functions: f64,
     /// The functions' costs while they wait for the AI.
     pub waiting: f64,
@@ -161,32 +162,32 @@ struct RequestCount {
     count: f64,
 }
 
-/// The monthly price of a stored GB with its backups, in dollars.
+/// The monthly price per stored GB, including backups, in dollars.
 const STORED: f64 = prices::STORAGE.dollars + prices::RECOVERY.dollars;
 
 const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
 
-/// How many bytes a strongly consistent read gets for one read unit.
+/// How many bytes one read unit covers in a strongly consistent read.
 const READ_UNIT: f64 = 4096.0;
 
-/// How often an audit reads an account: in the scan that lists the accounts, before the account's
-/// ledger and chats, and after them.
+/// How many times an audit reads an account: in the scan that lists the accounts, before the
+/// account's ledger and chats, and after them.
 const ACCOUNT_READS: f64 = 3.0;
 
-/// The share of requests that X-Ray records, beyond the first request of each second.
+/// The share of requests that X-Ray records in addition to the first request of each second.
 const TRACED: f64 = 0.05;
 
-/// How many metrics the gateway publishes for a method: the count of requests, two latencies and
-/// two kinds of errors.
+/// How many metrics the gateway publishes for each method: the request count, two latencies and two
+/// kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
 /// The largest number of users for which no sum overflows. Some limits are reached only with far
-/// more users than there are people.
+/// more users than there are people in the world.
 const MOST_USERS: f64 = 1e18;
 
-/// The largest number of chats per user and day: one in each millisecond.
+/// The largest number of chats per user and day: one per millisecond.
 const MOST_CHATS: f64 = 86_400_000.0;
 
 /// The longest time that a Lambda function may run.
@@ -214,7 +215,8 @@ impl EstimateCommand {
 }
 
 impl Load {
-    /// Computes the costs and needs of this load on the stack of the compiled-in template.
+    /// Computes the costs and needs of this load on the stack that the compiled-in template
+    /// creates.
     ///
     /// # Errors
     /// Fails with an error message that names the invalid value, or the part that can't be read.
@@ -286,13 +288,13 @@ impl Load {
         self.users * self.chats_per_day * DAYS
     }
 
-    /// Returns the size of everything that a month's chats store, in bytes.
+    /// Returns the total size of the data that a month's chats store, in bytes.
     fn stored_in_a_month(&self) -> f64 {
         (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats()
     }
 
-    /// Estimates what an audit of all accounts reads. Doesn't count the sources, orders,
-    /// conversations and price lists, nor the scan of the Tokens table.
+    /// Estimates how much an audit of all accounts reads. Doesn't count the sources, orders,
+    /// conversations, price lists or the scan of the Tokens table.
     fn audit(&self) -> AuditEstimate {
         let of_chat = CHAT_ITEM.value - ITEM_OVERHEAD + TEXT.value + LEDGER_ROW.value;
         let bytes = self.chats() * MONTHS.value * of_chat;
@@ -314,7 +316,7 @@ impl Load {
         self.users * (NEW_USERS.value + RESETS.value)
     }
 
-    /// Returns the requests in a month.
+    /// Returns the requests sent in a month.
     fn sent(&self) -> Vec<RequestCount> {
         let (users, visits) = (self.users, self.visits());
         let later = self.chats() - visits;
@@ -339,11 +341,11 @@ impl Load {
         ]
     }
 
-    /// Returns the needs of a month's background work: schedules, sweeps and e-mails.
+    /// Returns the resources that a month's background work needs: schedules, sweeps and e-mails.
     fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<ResourceUse, String> {
         let behind = |needs: ResourceUse| ResourceUse { requests: 0.0, bytes_out: 0.0, ..needs };
         let mut needs = ResourceUse::default();
-        // Each scheduled run reads an index, which takes half a read unit even if the index is
+        // Each scheduled run reads an index, which costs half a read unit even if the index is
         // empty.
         for (function, count) in &stack.scheduled {
             let run = behind(requests.answered_by(FILE, function)?);
@@ -354,14 +356,14 @@ impl Load {
         // index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census takes one read unit for each account. It also reads an index, which takes a
+        // A census costs one read unit for each account. It also reads an index, which costs a
         // tenth as many units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
         let days: f64 = days.map(|(_, count)| count).sum();
         needs.writes += census.writes * days;
         needs.reads += (census.reads + 1.1 * self.users) * days;
-        // The first chat of a visit adds the account to the index that sweeps read.
+        // The first chat of a visit adds the account to the index that is read by sweeps.
         let rest = requests.row("first chat after a rest")?.writes - requests.row("chat")?.writes;
         needs.writes += rest * self.visits();
         let email = behind(requests.answered_by(FILE, "mail")?);
@@ -370,7 +372,8 @@ impl Load {
     }
 
     fn month(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Item>, String> {
-        // The reads of the price list aren't counted: each instance reads it once a minute.
+        // Reads of the price list aren't counted, because each instance reads it only once a
+        // minute.
         let mut asked = ResourceUse::default();
         let mut methods: BTreeMap<&str, f64> = BTreeMap::new();
         for RequestCount { request, function, count } in self.sent() {
@@ -433,8 +436,8 @@ impl Load {
     }
 }
 
-/// Returns the costs of a million requests of each kind in docs/internals/costs.tsv, and of a
-/// million page files.
+/// Returns the costs per million requests of each kind in docs/internals/costs.tsv, and the costs
+/// per million page files.
 fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
@@ -508,8 +511,7 @@ mod tests {
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {
             if one.item == prices::READS.item {
-                // The function checks every second whether the chat was stopped, and each check is
-                // a read.
+                // Every second, the function does a read to check whether the chat was stopped.
                 assert!(other.dollars > one.dollars);
                 continue;
             }
@@ -531,7 +533,7 @@ mod tests {
     #[test]
     fn each_further_year_adds_its_chats_to_the_storage() {
         let estimate = LOAD.estimate().unwrap();
-        // 36 million chats of 2,890 bytes are 104.04 GB, and a GB costs 0.45 dollars.
+        // 36 million chats of 2,890 bytes each take up 104.04 GB, and a GB costs 0.45 dollars.
         assert!((estimate.further_year_dollars - 46.818).abs() < 1e-6, "{estimate:?}");
         let stored =
             dollars(&estimate, prices::STORAGE.item) + dollars(&estimate, prices::RECOVERY.item);

@@ -1,8 +1,8 @@
 //! The whole API in one process: the endpoints in `functions`, between the local API Gateway and
-//! the embedded DynamoDB in `emulator`. This crate adds no behaviour to the product.
+//! the embedded DynamoDB in `emulator`. This crate doesn't add any behaviour to the product.
 //!
 //! Each command of `farebox` is a module: [`serve`] runs without a command, [`dynamodb`] serves
-//! only the store, [`manage`] contains the commands of administrators, and [`estimate`] computes
+//! only the store, [`manage`] contains the commands for administrators, and [`estimate`] computes
 //! what a deployment costs. [`server`] starts the parts of the local server.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -1,4 +1,4 @@
-//! Price lists and packs in files, and in the terminal.
+//! Reads price lists and packs from files, and shows them in the terminal.
 
 use std::path::Path;
 

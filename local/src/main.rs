@@ -1,6 +1,7 @@
-//! `cargo run` serves the API on one machine, and `cargo run -- dynamodb` only its store. `cargo
-//! run -- manage` runs the commands of administrators, and `cargo run -- estimate` estimates what a
-//! deployment costs. The library defines each command's options beside its code.
+//! `cargo run` serves the API on one machine, and `cargo run -- dynamodb` serves only its store.
+//! `cargo run -- manage` runs the commands for administrators, and `cargo run -- estimate`
+//! estimates what a deployment costs. The library defines each command's options next to the
+//! command's code.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -67,7 +68,7 @@ async fn run() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(help) => {
-            // Ignore a reader that closed the pipe: it has read enough.
+            // Ignore the error if the reader has closed the pipe, because it has read enough.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -88,7 +89,7 @@ async fn run() -> ExitCode {
         }
     };
     // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
-    // log whole requests and replies, with hashes, addresses and messages.
+    // log whole requests and replies, including hashes, addresses and messages.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();

@@ -1,4 +1,4 @@
-//! `farebox manage`: the commands of administrators. Each command opens the store that its
+//! `farebox manage`: the commands for administrators. Each command opens the store that its
 //! [`Target`] names, and returns its result as a message for the terminal, or fails with an error
 //! message.
 
@@ -34,7 +34,8 @@ use restore::{Reapply, Reconcile};
 use target::Opened;
 pub use target::Target;
 
-/// Manage the store in the data folder, of a deployed stack, or that the environment names
+/// Manage the store in the data folder, the store of a deployed stack, or the store that the
+/// environment names
 #[derive(Args)]
 #[command(arg_required_else_help = false)]
 pub struct Manage {
@@ -44,7 +45,7 @@ pub struct Manage {
     command: Command,
 }
 
-// The help and the options of most commands are beside their code.
+// The help and the options of most commands are next to the commands' code.
 #[derive(Subcommand)]
 enum Command {
     CreateAdmin(CreateAdmin),
@@ -113,7 +114,7 @@ async fn settle(Opened { app, .. }: &Opened) -> Result<String, String> {
     Ok(format!("{} holds of {} accounts were released.", swept.released, swept.accounts))
 }
 
-/// The maximum time of an erasure that is started by hand.
+/// The maximum duration of an erasure that an operator starts.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Erases the data of deleted accounts, as the scheduled function does, until all of it is erased.
@@ -133,7 +134,7 @@ async fn census(Opened { app, .. }: &Opened) -> Result<String, String> {
     Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
 }
 
-/// Returns a progress bar, which only a terminal shows.
+/// Returns a progress bar, which is shown only on a terminal.
 pub(crate) fn progress(what: &str) -> ProgressBar {
     let bar = if std::io::stderr().is_terminal() {
         ProgressBar::no_length()
@@ -153,7 +154,7 @@ pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) 
 }
 
 /// Finds the account with this id, username or verified e-mail address. If an address isn't
-/// verified, or two accounts match, the failure asks for the id.
+/// verified, or if two accounts match, the error message asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found = app.store.account_with_id(name).await.map_err(sentence)?;

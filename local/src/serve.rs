@@ -77,8 +77,8 @@ impl Serve {
         let Self { port, place, model_ports } = self;
         let data = place.data();
         let interruption = interruption()?;
-        // Links in e-mails lead to the pages of this server. With port 0, the server's port isn't
-        // known yet.
+        // Links in e-mails lead to this server's pages. With port 0, the server's port isn't known
+        // yet.
         let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
         let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
         let environment = |name: &str| variable(name).or_else(|| default(name));

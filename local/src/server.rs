@@ -62,8 +62,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
-    /// functions the time, and `environment` overrides the template's values. If
+    /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` provides the
+    /// time for all functions, and `environment` overrides the template's values. If
     /// `DYNAMODB_ENDPOINT` names a different store, the server doesn't use `data`.
     ///
     /// # Errors
@@ -77,8 +77,8 @@ impl Server {
         Self::start_with_model_servers(&[], port, data, clock, environment).await
     }
 
-    /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses
-    /// the AI, the first chat model of these model servers answers messages.
+    /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list selects
+    /// the AI, the first chat model on these model servers answers messages.
     ///
     /// # Errors
     /// Fails with an error message for the terminal.
@@ -89,7 +89,7 @@ impl Server {
         clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
-        // The data folder stays free if the functions use a different store.
+        // The data folder remains unused if the functions use a different store.
         let elsewhere = environment("DYNAMODB_ENDPOINT").and_then(|url| ServiceUrl::parse(&url));
         let data = if elsewhere.is_some() { &Data::Memory } else { data };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -110,7 +110,7 @@ impl Server {
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
 
-        // First set the lists in the store. They decide whether model servers are queried.
+        // First set the lists in the store. They determine whether model servers are queried.
         let connect = async |name: &'static str| {
             let settings = settings_of(template, name, without_found_model)?;
             let app = App::connect(&settings, clock.clone()).await.map_err(sentence)?;
@@ -128,7 +128,8 @@ impl Server {
             None => choose_ai(&connect("admin_models_change").await?, model_servers).await,
         };
 
-        // Then start the functions, which also get the settings of a model that was found.
+        // Then start the functions, which also get the settings for the chat model, if one was
+        // found.
         let with_found_model = |function: &template::Function, name: &str| {
             answering.setting(name).or_else(|| without_found_model(function, name))
         };
@@ -150,8 +151,8 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
 
-    /// Waits until the HTTP server ends without [`Server::stop`]. Returns a message for the
-    /// terminal.
+    /// Waits until the HTTP server ends without a call to [`Server::stop`]. Returns a message for
+    /// the terminal.
     pub async fn failure(&mut self) -> String {
         match (&mut self.server).await.flatten() {
             Ok(()) => "The HTTP server has ended.".into(),
@@ -159,7 +160,7 @@ impl Server {
         }
     }
 
-    /// Waits for running requests, and stops the server.
+    /// Waits for running requests to finish, and then stops the server.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
@@ -170,7 +171,7 @@ impl Server {
     }
 }
 
-/// The work that schedules and a stream invoke on AWS.
+/// The work that is invoked by schedules and a stream on AWS.
 struct Background {
     /// The [`App`] of each function, by name.
     apps: [(&'static str, App); 5],
@@ -223,8 +224,8 @@ impl Background {
     }
 }
 
-/// Starts the simulated Stripe, if the setting `PAYMENTS` asks for it. Stripe's events go to the
-/// server at `url`.
+/// Starts the simulated Stripe, if the `PAYMENTS` setting asks for it. Its events go to the server
+/// at `url`.
 async fn simulated_stripe(
     payments: &str,
     url: &str,
@@ -241,9 +242,9 @@ async fn simulated_stripe(
     }
 }
 
-/// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
-/// models, so with a price list, no model server is queried. If the list can't be read, the
-/// functions don't start, and say why.
+/// Returns the AI that answers messages if `AI_PROVIDER` isn't set. A price list names the
+/// providers of its models, so with a price list, no model server is queried. If the list can't be
+/// read, the functions don't start, and say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
         return Answering::PriceList;
@@ -265,7 +266,8 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the settings with which functions reach the simulated Stripe. `None` for other settings.
+/// Returns the value of a setting that connects functions to the simulated Stripe. `None` for other
+/// settings.
 fn simulated(checkout: &Checkout, name: &str) -> Option<String> {
     match name {
         "STRIPE_URL" => Some(checkout.url.clone()),
@@ -285,10 +287,10 @@ async fn set_packs(app: &App) -> Result<(), String> {
         .map_err(|error| format!("The packs can't be set: {error}."))
 }
 
-/// Returns a function's environment variable. The values are those of the template, with these
-/// exceptions: the endpoint and the secret are the given ones, metrics and limits per address are
-/// off, Stripe is in test mode, and an account may have the largest possible number of simultaneous
-/// chats.
+/// Returns the value of a function's environment variable. The values are those of the template,
+/// with these exceptions: the endpoint and the secret are those of the local store, metrics and
+/// limits per address are off, Stripe is in test mode, and an account may have the largest possible
+/// number of simultaneous chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -299,19 +301,19 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // Write no metrics, because people read the output of the emulators.
+        // Don't write metrics, because people read the output of the emulators.
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
         // On one machine, a live key is almost always a mistake.
         "STRIPE_MODE" => "test".to_owned(),
-        // A waiting chat occupies no Lambda instance here.
+        // A waiting chat doesn't occupy a Lambda instance here.
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })
 }
 
-/// Starts every function that has routes, over the store in this process. Functions that publish
+/// Starts every function that has routes, using the store in this process. Functions that publish
 /// the public key start before functions that read it.
 async fn start_functions(
     template: &Template,

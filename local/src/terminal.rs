@@ -21,13 +21,13 @@ macro_rules! say {
     ($($text:tt)+) => { $crate::terminal::print(format_args!($($text)+)) };
 }
 
-/// Prints a line as `eprintln!` does, if the standard error can be written.
+/// Prints a line as `eprintln!` does, if standard error can be written to.
 #[macro_export]
 macro_rules! note {
     ($($text:tt)+) => { $crate::terminal::print_error(format_args!($($text)+)) };
 }
 
-/// The macro [`say!`](crate::say) as a function.
+/// The [`say!`](crate::say) macro as a function.
 #[allow(clippy::print_stdout)]
 pub fn print(line: Arguments<'_>) {
     match MAY_CLOSE.load(Ordering::Relaxed) {
@@ -36,7 +36,7 @@ pub fn print(line: Arguments<'_>) {
     }
 }
 
-/// The macro [`note!`](crate::note) as a function.
+/// The [`note!`](crate::note) macro as a function.
 #[allow(clippy::print_stderr)]
 pub fn print_error(line: Arguments<'_>) {
     match MAY_CLOSE.load(Ordering::Relaxed) {

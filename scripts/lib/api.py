@@ -5,8 +5,8 @@ import time
 import urllib.error
 import urllib.request
 
-# Statuses for which a retry may succeed: too many functions ran, or a function's first start was
-# too slow.
+# Statuses after which a retry may succeed, because too many functions were running or a function's
+# first start was too slow.
 PASSING = {429, 502, 503, 504}
 
 
@@ -25,7 +25,7 @@ class Reply:
             return {}
 
     def __str__(self):
-        # A page comes from another server or from a gateway, not from the API.
+        # An HTML page comes from a different server or a gateway, not from the API.
         is_page = "html" in self.headers.get("Content-Type", "")
         return f"{self.status} {'with a page' if is_page else self.body[:300].decode(errors='replace')}"
 
@@ -36,8 +36,8 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def send(url, method="GET", body=None, token=None, follow=False, attempts=1, seconds=130):
-    """Sends one request, with a body as JSON. Raises `Unreachable` if there is no reply within the
-    seconds."""
+    """Sends one request, with a body as JSON. Raises `Unreachable` if there is no reply within
+    `seconds`."""
     headers = {"User-Agent": "farebox-smoke"}
     data = None
     if body is not None:

@@ -1,5 +1,5 @@
 """Code for the operators' scripts that use AWS: the stack that a command changes, and messages for
-AWS's refusals. boto3 comes with aws-sam-cli."""
+calls that AWS refuses. boto3 comes with aws-sam-cli."""
 import contextlib
 import os
 import sys
@@ -12,7 +12,7 @@ UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoes
 
 
 def sentence(error):
-    """Returns a sentence that says what an error of boto3 means, and what to do."""
+    """Returns a sentence that says what a boto3 error means, and what to do."""
     if isinstance(error, exceptions.ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         if code in EXPIRED:
@@ -35,7 +35,7 @@ def sentences():
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         sys.exit(f"error: {sentence(error)}")
     except ValueError as error:
-        # This is boto3's only refusal with another type.
+        # This is boto3's only refusal with a different type.
         if "Invalid endpoint" not in str(error):
             raise
         sys.exit(f"error: AWS can't be asked: {error}. Check AWS_ENDPOINT_URL.")
@@ -66,7 +66,7 @@ class Stack:
 
 
 def find(name):
-    """The stack of this name, or None."""
+    """Returns the stack with this name, or None."""
     try:
         return Stack(boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0])
     except exceptions.ClientError as error:
@@ -106,7 +106,8 @@ def protected_tables(names):
 
 
 def protection_of(stack):
-    """Returns the reason why the stack's data must stay, or None if its tables may be deleted."""
+    """Returns the reason why the stack's data must be kept, or None if its tables may be
+    deleted."""
     if stack.parameters.get("Protection") == "on":
         return f"{stack.name} has Protection=on"
     tables = protected_tables(value for name, value in sorted(stack.outputs.items()) if name.endswith("Table"))

@@ -1,7 +1,7 @@
 """The AWS region of the operators' scripts, from the environment.
 
 boto3 and SAM CLI read AWS_DEFAULT_REGION; the AWS CLI and `manage` read AWS_REGION first. If only
-one of them were set, parts of a deployment could use another region, such as the one in
+one of them were set, parts of a deployment could use a different region, such as the one in
 ~/.aws/config.
 """
 import os

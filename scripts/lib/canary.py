@@ -2,15 +2,15 @@
 stack.
 
 Without users, no request would reach the new versions, and no alarm could fire. A new version gets
-a tenth of an alias's requests. The alarm FailedRequests fires if at least three requests fail in a
-minute, and they are at least 1 % of all requests. A function's own alarm fires if 1 % of the
-alias's requests crash. At PER_SECOND, the new version of each function gets its first request
-within 20 seconds on average. After a failure, every second request goes to the function that
-failed, until none of them fails. Otherwise, if one of the nine functions were broken, a tenth of
-its requests would fail, and they would only be about 1 % of all requests.
+a tenth of an alias's requests. The FailedRequests alarm fires if at least three requests, and at
+least 1 % of all requests, fail in a minute. A function's own alarm fires if 1 % of the alias's
+requests crash. At PER_SECOND, the new version of each function gets its first request within 20
+seconds on average. After a failure, every second request goes to the function that failed, until
+none of them fails. Otherwise, if one of the nine functions were broken, a tenth of its requests
+would fail, which is only about 1 % of all requests.
 
-The requests change nothing and don't ask the AI. Requests with a token use an account that is
-created before the update and deleted after it.
+The requests don't change any data and don't call the AI. Requests with a token use an account that
+is created before the update and deleted after it.
 """
 import collections
 import itertools
@@ -24,7 +24,7 @@ PER_SECOND = 5
 AT_ONCE = 4
 # How many requests a function gets after a failure.
 AGAIN = 40
-# Seconds between two reads of the stack.
+# How many seconds pass between two reads of the stack.
 PAUSE = 5
 # A valid reply never takes this long, because no request calls the AI.
 SECONDS = 12

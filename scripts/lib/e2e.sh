@@ -1,8 +1,9 @@
 # Sourced, after usage.sh, by scripts that start the local server or the embedded DynamoDB, and run
-# tests against them. `data` is a temporary folder. Programs that `run` starts end with the script.
+# tests against them. `data` is a temporary folder. Programs started by `run` end when the script
+# ends.
 
 needs curl python3
-# The local server: the binary that FAREBOX names, or the binary of this tree.
+# The local server: the binary that FAREBOX names, or this tree's binary.
 [ -n "${FAREBOX:-}" ] || { needs cargo && cargo build --quiet --bin farebox; }
 FAREBOX=$(realpath "${FAREBOX:-${CARGO_TARGET_DIR:-target}/debug/farebox}" 2>/dev/null) || true
 [[ "$("$FAREBOX" --version 2>/dev/null)" = farebox\ * ]] || fail "FAREBOX doesn't name the program farebox: unset it, and this tree's program is built"
@@ -31,15 +32,14 @@ end_server() {
   wait "$pid" || true
 }
 
-# alive: succeeds if all programs that were started still run.
+# alive: succeeds if all programs that were started are still running.
 alive() {
   local pid
   for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
 }
 
 # answers URL SECONDS [--fail]: waits until a server answers, or with --fail until it answers
-# without an error. Prints the log's last lines and fails after these seconds, or if a program has
-# ended.
+# without an error. Prints the log's last lines and fails after SECONDS, or if a program has ended.
 answers() {
   for _ in $(seq $(($2 * 5))); do
     curl -s "${@:3}" "$1" >/dev/null && return
@@ -71,8 +71,8 @@ start_api() {
   answers "$api/api/health" 20 --fail
 }
 
-# start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets
-# the variables of the functions.
+# start_dynamodb ADDRESS: starts the embedded DynamoDB with the tests' scripted AI, and sets the
+# functions' variables.
 start_dynamodb() {
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
   for _ in $(seq 50); do

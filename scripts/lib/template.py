@@ -36,7 +36,7 @@ def load_template():
 
 def routes_of(template):
     """The functions that the API calls, as (method, path, logical id), where the method is in
-    capitals or `ANY`."""
+    uppercase or `ANY`."""
     for path, methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].items():
         for method, operation in methods.items():
             (_, uri), = operation["x-amazon-apigateway-integration"]["uri"].items()
@@ -74,7 +74,7 @@ def refusal(parameter, value):
 
 
 def profile_of(name):
-    """The settings of a profile in samconfig.toml. Exits if there is no such profile."""
+    """Returns a profile's settings in samconfig.toml. Exits if there is no such profile."""
     try:
         import tomllib
     except ImportError:
@@ -87,6 +87,6 @@ def profile_of(name):
 
 
 def parameters_of(profile):
-    """The parameters of a profile in samconfig.toml."""
+    """Returns a profile's parameters in samconfig.toml."""
     listed = profile_of(profile).get("parameter_overrides", [])
     return dict(each.split("=", 1) for each in (shlex.split(listed) if isinstance(listed, str) else listed))

@@ -1,4 +1,5 @@
-"""How the Python scripts answer --help, wrong calls, and errors that need no traceback."""
+"""For the Python scripts: answers --help, rejects wrong calls, and prints errors without a
+traceback."""
 import argparse
 import atexit
 import os
@@ -29,8 +30,8 @@ def count(text):
 
 @atexit.register
 def is_read():
-    """Returns true if the output still has a reader. If it has ended, such as `head`, drops the
-    remaining output."""
+    """Returns true if the output still has a reader. If the reader (such as `head`) has ended,
+    drops the remaining output."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -40,7 +41,8 @@ def is_read():
 
 
 def sentence(error):
-    """Says what an expected error means, and what to do. None if the error is unexpected."""
+    """Says what an expected error means, and what to do. Returns None if the error is
+    unexpected."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, ModuleNotFoundError):

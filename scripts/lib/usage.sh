@@ -30,14 +30,14 @@ no_arguments() {
   [ $# = 0 ] || wrong "unknown argument $1: this script takes none"
 }
 
-# from_caller FILE: prints the path of a file that an argument names from the folder in which the
-# script was called.
+# from_caller FILE: prints the path of FILE, resolved against the folder from which the script was
+# called.
 from_caller() {
   case $1 in /*) echo "$1" ;; *) echo "$called_in/$1" ;; esac
 }
 
-# packed_into FILE: sets `file` to the path of the file that a script will write, from the script's
-# only argument.
+# packed_into FILE: sets `file` to the path of the file that a script will write. FILE is the
+# script's only argument.
 packed_into() {
   [[ $# = 1 && $1 = [!-]* ]] || wrong "name the file to write"
   file=$(from_caller "$1")

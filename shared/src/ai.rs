@@ -1,8 +1,8 @@
 //! Calls AI providers to answer a conversation. The answer is delivered as a whole or piece by
 //! piece.
 //!
-//! Providers are called in the order of the settings until one answers. Once a listener has
-//! received a piece of an answer, no further provider is called.
+//! Providers are called in their configured order until one answers. Once a listener has received a
+//! piece of an answer, no further provider is called.
 
 mod answer;
 mod answer_builder;
@@ -68,8 +68,8 @@ pub struct Ai {
 }
 
 impl Ai {
-    /// Connects to the providers in the settings. Reads the providers' API keys from files and
-    /// Secrets Manager.
+    /// Connects to the configured providers. Reads the providers' API keys from files and Secrets
+    /// Manager.
     ///
     /// # Errors
     /// Returns an error if an API key can't be read or a URL is invalid.
@@ -87,9 +87,9 @@ impl Ai {
         })
     }
 
-    /// Returns a copy for a model in the price list. The copy uses the model's providers in the
-    /// model's order, its maximum answer length, and its system prompt. Providers that aren't in
-    /// the settings are left out.
+    /// Returns a copy for a model in the price list. The copy uses the model's maximum answer
+    /// length, its system prompt, and its providers in the order that the list gives. Providers
+    /// that aren't configured are left out.
     #[must_use]
     pub fn through(&self, list: &PriceList, model: &Model) -> Self {
         let provider = |via: &Via| {
@@ -153,7 +153,7 @@ impl Ai {
         self.capable(prompt).map(drop).map_err(Into::into)
     }
 
-    /// Returns the providers that support the prompt's features, as far as is known before the
+    /// Returns the providers that support the prompt's features, as far as this is known before a
     /// call.
     fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
         let mut refused = None;
@@ -340,7 +340,7 @@ mod tests {
             .map_err(Error::from)
     }
 
-    /// Requests an answer with a listener.
+    /// Requests an answer, and passes its pieces to a listener.
     async fn answer_to_listener(
         providers: &'static str,
         message: &str,

@@ -1,11 +1,11 @@
-//! The types of the first parameter of handlers and background functions: `()`, [`App`], and types
-//! that extend an [`App`] for some endpoints, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`].
-//! The parameter is created once, before the first request.
+//! The types that handlers and background functions take as their first parameter: `()`, [`App`],
+//! and types that extend an [`App`] for some endpoints, such as [`HistoryApp`], [`IssuerApp`] and
+//! [`AiApp`]. The parameter is created once, before the first request.
 //!
 //! | trait | what it says about a type | implemented for |
 //! |---|---|---|
 //! | [`UsesSettings`] | the settings that it reads | all types |
-//! | [`HasApp`] | where its [`App`] is | all types, most by [`extends!`](crate::extends) |
+//! | [`HasApp`] | where its [`App`] is | all types, mostly through [`extends!`](crate::extends) |
 //! | [`HandlerState`] | how it starts before the first request | types of endpoints |
 //! | [`Scheduled`] | how it connects for scheduled work | [`App`] and [`PaymentsApp`] |
 //!
@@ -33,8 +33,8 @@ use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
 
-/// The settings that a type reads when it is created. From these lists, `cargo xtask generate`
-/// writes each function's environment in `template.yaml`.
+/// The settings that a type reads when it is created. `cargo xtask generate` uses these lists to
+/// write each function's environment in `template.yaml`.
 pub trait UsesSettings {
     /// The names of the settings, in addition to [`COMMON`](crate::config::COMMON).
     const SETTINGS: &'static [Names] = &[];
@@ -47,7 +47,8 @@ pub trait HasApp {
         None
     }
 
-    /// Like [`HasApp::app`], but mutable, for a server that replaces the [`App`].
+    /// Like [`HasApp::app`], but returns a mutable reference, for a server that replaces the
+    /// [`App`].
     fn app_mut(&mut self) -> Option<&mut App> {
         None
     }
@@ -58,7 +59,7 @@ pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
     /// True if `start` publishes the public key. All functions verify JWTs with this key.
     const PUBLISHES: bool = false;
 
-    /// True if the endpoint replies with [`ClientStatuses`].
+    /// True if the endpoint uses the [`ClientStatuses`] that the operator has configured.
     const CHOOSES_STATUSES: bool = false;
 
     /// Reads the settings, connects, and does other slow work before the first request.
@@ -72,7 +73,7 @@ pub trait HandlerState: UsesSettings + HasApp + Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self, ConfigError>> + Send;
 }
 
-/// Reads the settings of the checks that every request of an endpoint passes.
+/// Reads the settings for the checks that every request to an endpoint must pass.
 ///
 /// # Errors
 /// Returns an error for the first invalid setting.
@@ -88,7 +89,8 @@ impl UsesSettings for () {}
 
 impl HasApp for () {}
 
-/// For an endpoint without settings or connections. Its binary doesn't contain an AWS client.
+/// The state of an endpoint without settings or connections. Its binary doesn't contain an AWS
+/// client.
 impl HandlerState for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
@@ -207,7 +209,7 @@ macro_rules! extends {
     };
 }
 
-/// An [`App`] that lists all users' data by time.
+/// An [`App`] that lists the data of all users, sorted by time.
 #[derive(Clone)]
 pub struct HistoryApp {
     /// The settings and connections that all endpoints with a store share.
@@ -220,7 +222,7 @@ impl HistoryApp {
     /// Returns the period for which the store may contain data.
     ///
     /// # Errors
-    /// Returns the errors of [`Cached::current`].
+    /// Returns the same errors as [`Cached::current`].
     pub async fn data_period(&self) -> crate::Result<DataPeriod> {
         let imports = self.app.imports.current().await?;
         let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
@@ -239,12 +241,12 @@ impl HandlerState for HistoryApp {
     }
 }
 
-/// An [`App`] that creates accounts, checks passwords, or shows the limits of both.
+/// An [`App`] that creates accounts, checks passwords, or shows the limits on both.
 #[derive(Clone)]
 pub struct PasswordApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The limits of registrations and of wrong passwords.
+    /// The limits on registrations and wrong passwords.
     pub accounts: Arc<AccountConfig>,
 }
 
@@ -267,7 +269,7 @@ impl HandlerState for PasswordApp {
 pub struct IssuerApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The limits of registrations and of wrong passwords, and the lifetime of access tokens.
+    /// The limits on registrations and wrong passwords, and the lifetime of access tokens.
     pub accounts: Arc<AccountConfig>,
     /// Signs JWTs.
     pub signer: Signer,
@@ -425,7 +427,7 @@ impl HandlerState for CheckoutApp {
     }
 }
 
-/// An [`App`] that compares orders with Stripe's lists, for the function `payments_check`.
+/// An [`App`] that compares orders with Stripe's lists, for the `payments_check` function.
 #[derive(Clone)]
 pub struct PaymentsApp {
     /// The settings and connections that all functions with a store share.
@@ -472,7 +474,7 @@ impl Scheduled for PaymentsApp {
 pub struct WebhookApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The secrets that sign events, or `None` if the operator doesn't sell packs.
+    /// The secrets with which Stripe signs events, or `None` if the operator doesn't sell packs.
     pub secrets: Option<CachedSecret<Secrets>>,
     /// The mode of the events that are accepted.
     pub mode: StripeMode,
@@ -498,14 +500,14 @@ impl HandlerState for WebhookApp {
     }
 }
 
-/// An [`App`] that sends e-mail, for the function `mail`.
+/// An [`App`] that sends e-mail, for the `mail` function.
 #[derive(Clone)]
 pub struct MailApp {
     /// The settings and connections that all functions with a store share.
     pub app: App,
     /// Sends the e-mails.
     pub transport: MailTransport,
-    /// The web page to which links lead, or `None` if e-mails contain the bare link token.
+    /// The web page that links point to, or `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
 

@@ -1,10 +1,10 @@
 //! Connections to AWS. The region and the credentials are read from Lambda's environment.
 //!
-//! For a fast start, profile files and the metadata service aren't read. The only trusted
+//! To start quickly, functions don't read profile files or the metadata service. The only trusted
 //! certificates are the roots under which [Amazon Trust
 //! Services](https://www.amazontrust.com/repository/) signs the certificates of all AWS endpoints.
-//! Loading an operating system's hundreds of certificates would take longer than everything else
-//! that a function does before its first request.
+//! Loading the hundreds of certificates that an operating system trusts would take longer than
+//! everything else that a function does before its first request.
 
 mod api;
 pub(crate) mod http;
@@ -156,7 +156,7 @@ pub fn emulated() -> SdkConfig {
 }
 
 /// Returns the settings that all clients share. The SDK's check for stalled bodies is disabled,
-/// because the time-outs include the bodies. Callers of Bedrock use separate time-outs.
+/// because the time-outs include the bodies. Calls to Bedrock use separate time-outs.
 fn configured(timeouts: TimeoutConfig) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -171,8 +171,8 @@ pub(crate) fn credentials(endpoint: &ServiceUrl) -> Option<SharedCredentialsProv
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// Returns `aws` with a time-out of a minute. It is for commands in a terminal, which can wait
-/// longer than functions.
+/// Returns `aws` with a one-minute time-out. Use this configuration for terminal commands, which
+/// can wait longer than functions.
 pub fn patient(aws: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     aws.into_builder().timeout_config(timeouts).build()

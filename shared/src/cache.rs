@@ -101,7 +101,7 @@ impl<V: Cacheable> Cached<V> {
     /// example, messages would cost the flat price, which could be far too low.
     ///
     /// # Errors
-    /// Returns the errors of [`Cached::read`], but only if the value was never read.
+    /// Returns the same errors as [`Cached::read`], but only if the value has never been read.
     pub async fn current(&self) -> Result<Option<Arc<V>>> {
         let last = self.last();
         match last {

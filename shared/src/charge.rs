@@ -39,8 +39,8 @@ pub use self::request::{
 /// while an e-mail about a low balance is queued.
 const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
-/// The ways in which sending a message can fail, in addition to the failures that any request can
-/// have.
+/// The ways in which sending a message can fail, beyond the failures that are common to all
+/// requests.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::CostsMore,
@@ -60,7 +60,8 @@ pub const FAILURES: &[Failure] = &[
     Failure::NotCharged,
 ];
 
-/// A chat whose credits are held. If it is never answered, they are held until the lease ends.
+/// A chat whose credits are held. If the chat is never answered, the credits stay held until the
+/// lease ends.
 pub struct Charge {
     app: AiApp,
     chat_id: Uuid,
@@ -78,8 +79,8 @@ pub struct Charge {
     limits: ChatLimits,
     started: u64,
     patience: Duration,
-    /// True if the client chose the chat's idempotency key. It can then stop the chat with this
-    /// key.
+    /// True if the client chose the chat's idempotency key, and can therefore use the key to stop
+    /// the chat.
     can_be_stopped: bool,
 }
 
@@ -96,12 +97,12 @@ impl Charge {
     /// Calls the AI, and stores the answer or returns the credits. If the conversation is deleted
     /// in the meantime, the chat is stored without a conversation. A listener receives each piece
     /// of the answer immediately; if it disconnects, the chat continues. If the chat is
-    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered before.
+    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered up to then.
     ///
     /// # Errors
-    /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
-    /// credits couldn't be returned yet, and [`Error::NotCharged`] or [`Error::Unavailable`] if the
-    /// answer couldn't be stored.
+    /// Returns the same errors as [`Ai::answer`](crate::ai::Ai::answer),
+    /// [`Error::AiFailedTokensHeld`] if the credits couldn't be returned yet, and
+    /// [`Error::NotCharged`] or [`Error::Unavailable`] if the answer couldn't be stored.
     pub async fn answer(mut self, listener: Option<Listener>) -> Result<ChargedChat> {
         let answer = self.ask(listener.as_ref()).await?;
         let chat = self.priced(answer, listener.is_some());
@@ -182,8 +183,8 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
-        // All attempts use the same time. If the conversation was deleted or the key was used, the
-        // second attempt would otherwise be late if the lease ended in the meantime.
+        // All attempts use the same time. A second attempt follows if the conversation was deleted
+        // or the key was used, and must not be refused because the lease ended in the meantime.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;
@@ -238,8 +239,8 @@ async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
     }
 }
 
-/// Completes once the user has stopped the chat of this hold. Polls the store at regular intervals.
-/// The first poll is one interval away, so a fast answer doesn't cost a read. Never completes if
+/// Completes once the user has stopped this hold's chat. Polls the store at regular intervals. The
+/// first poll comes after one interval, so a fast answer doesn't cost a read. Never completes if
 /// `is_watched` is false.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
@@ -274,7 +275,7 @@ impl AnswerStream {
     /// answer. If the model is slow, returns before proxies would cut off a silent stream.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`], if the answer fails during this wait.
+    /// Returns the same errors as [`Charge::answer`] if the answer fails during this wait.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
@@ -323,14 +324,14 @@ impl AnswerStream {
     /// Waits until the answer is stored, or the credits are returned.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`].
+    /// Returns the same errors as [`Charge::answer`].
     pub async fn end(self) -> Result<ChargedChat> {
         self.outcome.await
     }
 }
 
 fn broken<T>(error: JoinError) -> Result<T> {
-    // The message of a panic may quote a user's text, so it stays out of the log.
+    // A panic's message may quote a user's text, so it stays out of the log.
     let how = if error.is_panic() { "panicked" } else { "was cancelled" };
     Err(Error::Internal(format!("answering {how}; the tokens return when the lease ends")))
 }

@@ -1,4 +1,4 @@
-//! The current time, and ids that sort by time. Tests can move a clock forward to let leases and
+//! The current time, and ids that sort by time. Tests can move a clock forward to make leases and
 //! JWTs expire.
 
 use std::fmt;
@@ -27,7 +27,7 @@ pub struct Clock {
 
 impl Clock {
     /// Creates a clock that is stopped at this time, in milliseconds since 1970. Only
-    /// [`Clock::advance`] moves the clock. It is for reproducible tests.
+    /// [`Clock::advance`] moves the clock. Used for reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { fixed_at: Some(millis), ..Self::default() }
     }
@@ -47,7 +47,7 @@ impl Clock {
     }
 
     /// Creates a UUIDv7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)). Ids sort
-    /// by their time of creation.
+    /// by creation time.
     pub fn id(&self) -> Uuid {
         let millis = self.millis();
         let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
@@ -62,7 +62,7 @@ impl Clock {
     }
 }
 
-/// Formats a time as in `2026-11-20T06:44:40.123Z`, the format of all times in replies.
+/// Formats a time like `2026-11-20T06:44:40.123Z`, the format of all times in replies.
 pub fn rfc3339(millis: u64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .ok()
@@ -70,7 +70,8 @@ pub fn rfc3339(millis: u64) -> String {
         .unwrap_or_default()
 }
 
-/// Formats a time's month, such as `2026-11`. The indexes by time are partitioned by month.
+/// Formats a time's month, such as `2026-11`. The indexes that are sorted by time are partitioned
+/// by month.
 pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
@@ -160,7 +161,7 @@ impl Day {
     }
 
     /// Parses a day, and returns when it ends, in seconds since 1970. Returns `None` if the string
-    /// isn't a day, or the day has ended at the time `now`.
+    /// isn't a day, or if the day has already ended at the time `now`.
     pub fn end_of(text: &str, now: u64) -> Option<u64> {
         let end = Self::parse(text)?.after(1).begins() / 1000;
         (end > now).then_some(end)
@@ -218,7 +219,7 @@ impl Day {
         self.first_of_month().after(31).first_of_month()
     }
 
-    /// Returns the day's month, formatted as by [`month`].
+    /// Returns the day's month, in the format of [`month`].
     pub fn month(self) -> String {
         month(self.begins())
     }
@@ -236,11 +237,11 @@ impl Serialize for Day {
     }
 }
 
-/// The numbers from two to nine in words.
+/// The numbers from two to nine, written as words.
 const WORDS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// Returns a duration in words, such as `an hour` or `two days`. The unit is the largest in which
-/// the duration is a whole number.
+/// Returns a duration in words, such as `an hour` or `two days`. Uses the largest unit in which the
+/// duration is a whole number.
 pub fn in_words(seconds: u64) -> String {
     let (number, unit) = match seconds {
         seconds if seconds.is_multiple_of(24 * 3600) => (seconds / (24 * 3600), "day"),

@@ -1,4 +1,4 @@
-//! The settings of all functions. They are read once, when a function starts, from a lookup that
+//! The settings of all functions. They are read once, when a function starts, through a lookup that
 //! the caller passes in. Each setting is defined by a row in [`rows`]. An endpoint reads only the
 //! settings that it needs.
 
@@ -50,7 +50,7 @@ pub struct LogConfig {
     pub metrics: Option<String>,
 }
 
-/// The settings for the checks that every request passes.
+/// The settings for the checks that every request must pass.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
     /// `BODY_LIMIT`: the maximum size of a request's body, in bytes.
@@ -60,12 +60,12 @@ pub struct EdgeConfig {
     pub v1_body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
-    /// The statuses that differ between clients of older systems. Endpoints that never reply with
-    /// these statuses use the defaults.
+    /// The statuses that depend on the older system for which a client was written. Endpoints that
+    /// never reply with these statuses use the defaults.
     pub statuses: ClientStatuses,
 }
 
-/// The maximum size of a header, in bytes. API Gateway accepts 10 KB for all headers together
+/// The maximum size of a header, in bytes. API Gateway accepts 10 KB of headers in total
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
@@ -79,24 +79,24 @@ pub struct Config {
     pub dynamodb_endpoint: Option<ServiceUrl>,
     /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
-    /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
-    /// `token`.
+    /// `SESSION_SECONDS`: how long a session, its refresh tokens and its long-lived `token` are
+    /// valid.
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
     /// How users get more credits, or `None` if the operator hasn't set this.
     pub top_up: Option<TopUp>,
-    /// `ALLOWANCE`: the balance up to which accounts are topped up in each period.
+    /// `ALLOWANCE`: the balance to which accounts are topped up in each period.
     pub allowances: Allowances,
     /// `PARALLEL_CHATS`: how many of an account's chats may wait for the AI at the same time.
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: the maximum number of chats that an account may send in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: how many of an account's failed chats may be refunded in a minute, on
+    /// `REFUNDS_PER_MINUTE`: how many of an account's failed chats may be refunded per minute, on
     /// average.
     pub refunds_per_minute: u32,
-    /// `FREE_WORK`: the minimum limit on an account's free work in a day, in credits. Free work is
-    /// AI usage that no user pays for.
+    /// `FREE_WORK`: the minimum daily limit on an account's free work, in credits. Free work is AI
+    /// usage that no user pays for.
     pub free_work: Credits,
     /// `MESSAGE_LIMIT`: the maximum length of a message, in characters.
     pub message_limit: usize,
@@ -106,8 +106,8 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings for registration, log-in and the JWTs that are issued. They are only in the
-/// environments of functions that create accounts, check passwords or issue JWTs.
+/// The settings for registering, logging in and issuing JWTs. Only the environments of functions
+/// that create accounts, check passwords or issue JWTs contain these settings.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
@@ -126,15 +126,15 @@ pub struct AccountConfig {
     pub registrations_per_address: u32,
 }
 
-/// The settings of the function that sends e-mail.
+/// The settings for the function that sends e-mail.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
     /// `MAIL_FROM`: the sender's address. Without this setting, e-mails aren't sent.
     pub from: Option<String>,
-    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. Without this setting, SES
-    /// uses the sender's default configuration set.
+    /// `MAIL_CONFIGURATION_SET`: the Amazon SES configuration set. Without this setting, SES uses
+    /// the sender's default configuration set.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page to which links lead. Without this setting, e-mails contain the bare
+    /// `MAIL_URL`: the web page that links point to. Without this setting, e-mails contain the bare
     /// link token.
     pub url: Option<String>,
 }
@@ -191,7 +191,7 @@ impl Unsupported {
     }
 }
 
-/// Reads `CURRENCY`: the pages' word for the product's tokens, in the plural.
+/// Reads `CURRENCY`: the plural noun that the pages use for the product's tokens.
 ///
 /// # Errors
 /// Returns an error unless the word consists of 1 to 20 letters, possibly with spaces in between.
@@ -250,7 +250,7 @@ impl LogConfig {
     /// The names of the settings.
     pub const SETTINGS: Names = &[rows::LOG_LEVEL.name, rows::METRICS_NAMESPACE.name];
 
-    /// Reads the settings of logs and metrics.
+    /// Reads the settings for logs and metrics.
     ///
     /// # Errors
     /// Returns an error for the first invalid setting.
@@ -267,7 +267,7 @@ impl EdgeConfig {
     pub const SETTINGS: Names =
         &[rows::BODY_LIMIT.name, rows::V1_BODY_LIMIT.name, rows::ALLOWED_ORIGINS.name];
 
-    /// Reads the settings of the checks that every request passes.
+    /// Reads the settings for the checks that every request must pass.
     ///
     /// # Errors
     /// Returns an error for the first invalid setting.
@@ -305,7 +305,7 @@ impl Config {
         rows::TRACES_SAMPLING.name,
     ];
 
-    /// Reads the settings of accounts, JWTs and charges.
+    /// Reads the settings for accounts, JWTs and charges.
     ///
     /// # Errors
     /// Returns an error for the first missing or invalid setting.
@@ -349,7 +349,7 @@ impl Config {
         })
     }
 
-    /// Returns a single line of advice on getting more credits.
+    /// Returns one line of advice on how to get more credits.
     pub fn advice(&self) -> Option<String> {
         self.top_up.as_ref().map(TopUp::line)
     }
@@ -365,7 +365,7 @@ impl AccountConfig {
         rows::REGISTRATIONS_PER_ADDRESS.name,
     ];
 
-    /// Reads the settings of registration and log-in.
+    /// Reads the settings for registering and logging in.
     ///
     /// # Errors
     /// Returns an error for the first invalid setting.
@@ -385,7 +385,7 @@ impl MailConfig {
     pub const SETTINGS: Names =
         &[rows::MAIL_FROM.name, rows::MAIL_CONFIGURATION_SET.name, rows::MAIL_URL.name];
 
-    /// Reads the settings of e-mail.
+    /// Reads the settings for e-mail.
     ///
     /// # Errors
     /// Returns an error for the first invalid setting.
@@ -421,7 +421,7 @@ mod tests {
         })
     }
 
-    /// Returns the error from the only reader that fails with these settings.
+    /// Returns the error from the one reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
         let read: [fn(&Settings<'_>) -> Option<ConfigError>; 12] = [
             |settings| LogConfig::read(settings).err(),

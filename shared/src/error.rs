@@ -24,7 +24,7 @@ use crate::values::{CostsMore, Credits, Invalid, Limit, Problem};
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The invalid fields, each with sentences that say what to change in the request.
+/// The invalid fields. Each has sentences that say what to change in the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
@@ -94,7 +94,7 @@ pub fn last_day(text: &str, now: u64) -> Result<u64, Invalid> {
     end.ok_or_else(|| "Enter today or a later day, such as 2027-03-31.".into())
 }
 
-/// The length of a prompt and the limit in the settings.
+/// The length of a prompt, and the configured limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// The prompt's length in bytes.
@@ -123,18 +123,18 @@ pub enum TokenFault {
     OtherType,
     /// The refresh token's session has ended, or a later refresh token has replaced it.
     Ended,
-    /// The header `Authorization` contains a known scheme, but not exactly one token.
+    /// The `Authorization` header contains a known scheme, but not exactly one token.
     Header,
 }
 
-/// The settings that the examples of failures mention.
+/// The settings whose values appear in the failures' examples.
 #[derive(Clone, Copy, Debug)]
 pub struct ExampleSettings<'s> {
-    /// The settings of charges.
+    /// The settings for charges.
     pub config: &'s Config,
-    /// The settings of registration and log-in.
+    /// The settings for registering and logging in.
     pub accounts: &'s AccountConfig,
-    /// The settings of the checks that every request passes.
+    /// The settings for the checks that every request must pass.
     pub edge: &'s EdgeConfig,
 }
 
@@ -144,7 +144,7 @@ impl Failure {
         Self::VARIANTS
     }
 
-    /// Returns the failure's name. The examples in the OpenAPI document are sorted by it.
+    /// Returns the failure's name. The examples in the OpenAPI document are sorted by this name.
     pub fn name(self) -> &'static str {
         self.into()
     }

@@ -5,7 +5,7 @@
 //! publishes the public key in the Keys table, under the key's thumbprint. All other functions read
 //! that table. A new secret results in a new signing key without a restart, because the functions
 //! that issue JWTs read the secret every five minutes. They then publish the new public key, and
-//! set when the earlier public keys expire.
+//! set an expiry time for the earlier public keys.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -202,7 +202,7 @@ pub struct Signer {
     key: CachedSecret<SigningKey>,
     clock: Clock,
     /// The id of the signing key whose public key is known to be in the table. JWTs must not be
-    /// signed before then, because functions couldn't verify them.
+    /// signed with a key that isn't in the table yet, because functions couldn't verify them.
     published: Arc<RwLock<Option<String>>>,
 }
 
@@ -241,7 +241,7 @@ impl Signer {
         self.publish_beside(keyring.read().await?, keyring, session_life).await
     }
 
-    /// Like [`publish`](Self::publish), but takes the public keys that were just read from the
+    /// Like [`publish`](Self::publish), but is given the public keys that were just read from the
     /// table.
     pub(crate) async fn publish_beside(
         &self,

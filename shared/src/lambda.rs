@@ -32,7 +32,8 @@ use crate::{Error, Result};
 /// call. The type of `handle`'s first parameter determines which settings are read and which
 /// clients are created.
 ///
-/// If a setting is invalid, the exit code is a failure, and the log contains the setting's name.
+/// If a setting is invalid, the process exits with a failure code, and the log contains the
+/// setting's name.
 pub fn serve<A: HandlerState, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -148,7 +149,7 @@ where
 }
 
 /// Runs `work` with the key of each new outbox item that the stream of the Tokens table reports. If
-/// `work` fails for an item, Lambda delivers the item again. If it fails for all items of an event,
+/// `work` fails for an item, Lambda delivers the item again. If it fails for all items in an event,
 /// the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(MailApp, String) -> F) -> ExitCode
 where

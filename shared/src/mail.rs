@@ -1,4 +1,4 @@
-//! Sends e-mail. Only the function `mail` uses this module.
+//! Sends e-mail. Only the `mail` function uses this module.
 //!
 //! All code that calls the Amazon SES client is `#[inline]`, so that it is compiled only into the
 //! binaries that use it. Without `#[inline]`, every binary would include tables for dropping the
@@ -28,14 +28,14 @@ pub struct Mail {
     pub text: String,
 }
 
-/// The way in which e-mails are sent.
+/// How e-mails are sent.
 #[derive(Clone)]
 pub enum MailTransport {
     /// Drops all e-mails, because `MAIL_FROM` isn't set.
     Disabled,
     /// Sends through Amazon SES.
     Ses {
-        /// The client of Amazon SES.
+        /// The Amazon SES client.
         client: JsonApi,
         /// The sender's address.
         from: String,
@@ -57,7 +57,7 @@ impl MailTransport {
         Self::Ses { client: JsonApi::new(&SES, aws), from, configuration_set }
     }
 
-    /// Sends an e-mail. If the e-mail can never be delivered, or `MAIL_FROM` isn't set, logs that
+    /// Sends an e-mail. If the e-mail can never be delivered, or `MAIL_FROM` isn't set, logs this
     /// and drops the e-mail. The log line doesn't contain an address.
     ///
     /// # Errors
@@ -124,8 +124,8 @@ async fn send_by_ses(
 /// Why an e-mail wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The e-mail's text or recipient is the cause. Retries never succeed, for example if the
-    /// address contains non-ASCII characters before its `@`.
+    /// The e-mail's text or recipient is the cause, such as an address with non-ASCII characters
+    /// before its `@`. Retries never succeed.
     Mail,
     /// The AWS account's configuration or status is the cause. All e-mails fail until an operator
     /// fixes it.

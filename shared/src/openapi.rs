@@ -1,7 +1,7 @@
 //! The parts of the OpenAPI document that several endpoints share: strings with their limits, and
 //! parameters. The limits are the same constants that the code enforces.
 //!
-//! Only the function `openapi` uses this module. The linker removes the module from all other
+//! Only the `openapi` function uses this module. The linker removes the module from all other
 //! binaries.
 
 use serde_json::{Value, json};
@@ -229,8 +229,8 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A string that must not be empty. It isn't limited otherwise, because the endpoint only compares
-/// it with stored values.
+/// A string that must not be empty. It has no other limits, because the endpoint only compares it
+/// with stored values.
 #[derive(Debug)]
 pub struct Given;
 
@@ -246,7 +246,7 @@ impl IntoParams for PageQuery {
     }
 }
 
-/// The query parameters of the history. Its `limit` has a default only in searches.
+/// The query parameters for the history. Its `limit` has a default only in searches.
 #[derive(Debug)]
 pub struct HistoryPage;
 
@@ -283,7 +283,7 @@ fn key(text: ObjectBuilder) -> ObjectBuilder {
     text.min_length(Some(1)).max_length(Some(idempotency::LENGTH)).pattern(Some("^[ -~]*$"))
 }
 
-/// The header `Idempotency-Key`.
+/// The `Idempotency-Key` header.
 #[derive(Debug)]
 pub struct IdempotencyKey;
 
@@ -301,7 +301,7 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
-/// The headers `X-Refresh-Token` and `X-Page-Key`, which pages in browsers send.
+/// The `X-Refresh-Token` and `X-Page-Key` headers, which pages in browsers send.
 #[derive(Debug)]
 pub struct KeptInCookie;
 
@@ -322,7 +322,7 @@ impl IntoParams for KeptInCookie {
     }
 }
 
-/// The header `X-Device-Token`, for clients that store the device token themselves.
+/// The `X-Device-Token` header, for clients that store the device token themselves.
 #[derive(Debug)]
 pub struct DeviceToken;
 
@@ -349,7 +349,7 @@ impl IntoParams for Days {
     }
 }
 
-/// The path parameter `{id}`.
+/// The `{id}` path parameter.
 #[derive(Debug)]
 pub struct PathId;
 
@@ -392,8 +392,8 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// Describes an event in a stream by its name, if any, and its data. The data is JSON in one of
-/// these schemas, or the string `or`.
+/// Describes an event in a stream: its name, if any, and its data. The data is JSON that conforms
+/// to one of these schemas, or the string `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()

@@ -271,7 +271,7 @@ pub fn none() -> Result<String> {
     Ok(phc_of(&bytes))
 }
 
-/// Returns the hash with which a password for this account is compared.
+/// Returns the hash that a password for this account must match.
 pub(crate) fn hash_of(account: &Account) -> &str {
     account.imported_hash().unwrap_or(&account.password)
 }

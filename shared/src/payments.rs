@@ -1,6 +1,6 @@
 //! The payments that Stripe reports in events and in lists. The facts in events are merged into the
-//! orders. The orders are also compared with the lists, to find payments that weren't reported by
-//! an event.
+//! orders. The orders are also compared with the lists, to find payments that no event has
+//! reported.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -76,16 +76,16 @@ pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     }
 }
 
-/// Which orders a comparison may change. Apart from that, every comparison may add disputed orders
-/// to the administrators' list.
+/// Which orders a comparison may change. In addition, every comparison may add disputed orders to
+/// the administrators' list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair<'a> {
     /// No orders.
     Nothing,
-    /// Merge the facts that weren't reported by an event into these orders.
+    /// Merge into these orders the facts that no event has reported.
     Merge(&'a HashSet<String>),
-    /// Merge such facts into all orders, and recreate the orders that were lost in a restore of the
-    /// tables.
+    /// Merge into all orders the facts that no event has reported, and recreate the orders that
+    /// were lost when the tables were restored.
     Restore,
 }
 
@@ -133,7 +133,7 @@ pub async fn compare_and_repair(
             }
         }
     }
-    // Leave out the orders of the first hour: their payment pages may have been created before
+    // Leave out the orders from the first hour: their payment pages may have been created before
     // `since`, so that Stripe's list lacks them.
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
@@ -145,11 +145,11 @@ pub async fn compare_and_repair(
 }
 
 /// Like [`compare_and_repair`], but for a check that runs while events arrive. Merges only
-/// differences about money that still exist after `grace`, because an event may be on its way.
-/// Calls `each` for each of these differences.
+/// differences about money that still exist after `grace`, because an event may still be on its
+/// way. Calls `each` for each of these differences.
 ///
 /// # Errors
-/// Returns the errors of [`compare_and_repair`].
+/// Returns the same errors as [`compare_and_repair`].
 pub async fn check(
     app: &App,
     stripe: &Stripe,
@@ -179,7 +179,7 @@ pub async fn check(
 struct Comparison<'a> {
     app: &'a App,
     repair: Repair<'a>,
-    /// The orders of the listed sessions.
+    /// The orders that the listed sessions belong to.
     known: HashSet<String>,
 }
 
@@ -280,7 +280,7 @@ impl Comparison<'_> {
         Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
-    /// Recreates an order that was lost in a restore of the tables. Returns `None` if that isn't
+    /// Recreates an order that was lost when the tables were restored. Returns `None` if that isn't
     /// allowed, or if the order's account is unknown.
     async fn restored(&self, of: &OrderMetadata) -> Result<Option<Order>> {
         if self.repair != Repair::Restore {

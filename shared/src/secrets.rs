@@ -20,11 +20,12 @@ use crate::config::{ConfigError, Secret};
 /// ([reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html)).
 const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secretsmanager" };
 
-/// The minimum time between two reads due to refusals, and the time before a failed read is
-/// retried, in seconds.
+/// The minimum time between two reads that are caused by refusals, and the delay before a failed
+/// read is retried, in seconds.
 const AGAIN: u64 = 60;
 
-/// The minimum time between a failed read and the next read due to a refusal, in seconds.
+/// The minimum time between a failed read and the next read that is caused by a refusal, in
+/// seconds.
 const SOON: u64 = 5;
 
 /// Why a secret can't be read or replaced. The message doesn't contain the secret.
@@ -116,7 +117,7 @@ pub trait FromSecret: Sized {
     fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError>;
 }
 
-/// An API key, as the value of the header `Authorization`.
+/// An API key, as the value of the `Authorization` header.
 pub(crate) struct Bearer(pub HeaderValue);
 
 impl FromSecret for Bearer {
@@ -213,8 +214,8 @@ impl<V: FromSecret> CachedSecret<V> {
         }
     }
 
-    /// Returns a newer value after `refused` was refused, or `None` if there is no newer one.
-    /// Refusals cause at most one read of the secret per minute.
+    /// Returns a newer value after the value `refused` was refused, or `None` if there is no newer
+    /// value. Refusals cause at most one read of the secret per minute.
     pub async fn renew_refused(&self, refused: &Arc<V>) -> Option<Arc<V>> {
         let _reading = self.0.reading.lock().await;
         // Another request may have read a new value during the wait.

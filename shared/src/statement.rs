@@ -79,7 +79,7 @@ pub struct Period {
     to: Option<Day>,
 }
 
-/// A page of a statement: ledger entries, and the balance after the first of them.
+/// A page of a statement: ledger entries, and the balance after the first entry.
 pub struct Statement {
     /// The account. It was read together with the entries.
     pub account: Account,
@@ -129,7 +129,7 @@ impl StatementOwner<'_> {
 }
 
 impl Period {
-    /// Reads the query parameters `from` and `to`, the first and last day in UTC.
+    /// Reads the `from` and `to` query parameters, the first and last day in UTC.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`].
@@ -170,7 +170,7 @@ impl Rows {
     /// the given row's id and the balance before that row.
     ///
     /// # Errors
-    /// Returns the errors of reading the account, or [`Error::Unavailable`] if the account kept
+    /// Returns an error if the account can't be read, or [`Error::Unavailable`] if the account kept
     /// changing while it was read.
     async fn read(
         app: &App,
@@ -199,7 +199,7 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the account, and in parallel the rows that are older than the row `before`. `balance`
+    /// Reads the account and, in parallel, the rows that are older than the row `before`. `balance`
     /// is the balance before that row.
     async fn older(
         app: &App,
@@ -227,19 +227,19 @@ fn place(position: &str) -> Result<(&str, i64, &str)> {
     }
 }
 
-/// Returns the balance before the last of these rows, given the balance after the first one.
+/// Returns the balance before the last row in `entries`, given the balance after the first one.
 fn before(entries: &[Entry], balance: i64) -> i64 {
     entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
 }
 
 impl Statement {
-    /// Reads the statement page that `paging` describes. Its cursor may still be forged. Rows that
+    /// Reads the statement page that `paging` describes. The cursor may still be forged. Rows that
     /// are newer than `period` are read only to compute the balance. If one request can't read all
-    /// of these rows, the page is empty, and a next page follows. Reads the rows' messages only if
-    /// `with_messages` is true.
+    /// rows that are newer, the page is empty, and a next page follows. Reads the rows' messages
+    /// only if `with_messages` is true.
     ///
     /// # Errors
-    /// Returns the errors of reading the account, [`Error::InvalidCursor`], or
+    /// Returns an error if the account can't be read, [`Error::InvalidCursor`], or
     /// [`Error::Unavailable`] if the account kept changing while it was read.
     pub async fn read(
         app: &App,
@@ -305,7 +305,8 @@ impl Statement {
     }
 }
 
-/// Reads the messages of these entries, and the names of their API keys, both by id.
+/// Reads the messages that these entries belong to, and the names of their API keys. Both are keyed
+/// by id.
 async fn messages_and_key_names(
     app: &App,
     account: &Account,

@@ -6,7 +6,7 @@
 //! bytes.
 //!
 //! Functions with the prefix `account_` read a whole account with strong consistency. Functions
-//! with the prefix `user_` read an account from an index, which may lag by a moment.
+//! with the prefix `user_` read an account from an index, which may be slightly out of date.
 
 mod accounts;
 mod backoff;

@@ -13,8 +13,8 @@ pub use client::{Listed, Page, Stripe};
 pub use reports::{Event, OrderMetadata, PaymentRef, SessionReport, StripeReport};
 pub use signature::{Secrets, SignatureError};
 
-/// The version of Stripe's API that this release uses in requests. The webhook endpoint must be
-/// created with the same version, so that its events use it too.
+/// The Stripe API version that this release uses in requests. The webhook endpoint must be created
+/// with the same version, so that its events use it too.
 pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// The types of events that the webhook handles. Events of other types are confirmed and ignored.

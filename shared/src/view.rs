@@ -37,8 +37,8 @@ pub struct Nothing {}
 /// An account as its owner sees it.
 #[derive(Serialize, ToSchema)]
 pub struct User<'a> {
-    /// The account's id, to which messages, sessions and the statement refer. A later account with
-    /// the same name has another id.
+    /// The account's id, which messages, sessions and the statement refer to. If the name is reused
+    /// later, the new account has a different id.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     id: &'a str,
     /// The username as its owner typed it.
@@ -87,12 +87,12 @@ impl<'a> User<'a> {
     }
 }
 
-/// An adjustment of a balance.
+/// A balance adjustment.
 #[derive(Serialize, ToSchema)]
 struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
-    /// The number of tokens that were added, or taken if negative.
+    /// The number of tokens that were added. Negative if tokens were taken.
     #[schema(examples(-50))]
     amount: i64,
     /// The reason for the adjustment.
@@ -154,17 +154,17 @@ pub struct OwnBalance {
     /// The balance and the held tokens.
     #[serde(flatten)]
     balance: CurrentBalance,
-    /// The allowance. Missing if the account has none.
+    /// The allowance. Missing if the account doesn't get an allowance.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     allowance: Option<OwnAllowance>,
 }
 
-/// An account's allowance: once in each period, when the account is first used, a lower balance is
-/// filled up.
+/// An account's allowance: when the account is first used in a period, a lower balance is topped up
+/// to this amount.
 #[derive(Serialize, ToSchema)]
 struct OwnAllowance {
-    /// The number of tokens up to which the balance is filled.
+    /// The number of tokens to which a lower balance is topped up.
     #[schema(examples(1000))]
     tokens: Credits,
     /// The period: `day`, `week` (from Monday) or `month`, in UTC.
@@ -206,23 +206,23 @@ pub struct UserDetails<'a> {
 struct DetailsOfUser<'a> {
     /// True if the account is active. A deactivated account can't be used.
     active: bool,
-    /// The tokens that were ever granted, including adjustments.
+    /// All tokens ever granted, including adjustments.
     granted: Credits,
-    /// The tokens that were ever spent.
+    /// All tokens ever spent.
     spent: Credits,
-    /// The tokens that are held for messages that wait for an answer.
+    /// The tokens that are held for messages that are waiting for an answer.
     reservations: Vec<HeldTokens<'a>>,
-    /// The newest sessions, at most 100, newest first.
+    /// Up to 100 of the newest sessions, newest first.
     sessions: Vec<Session<'a>>,
     /// The number of the account's API keys.
     #[schema(examples(1))]
     api_keys: u32,
-    /// The work of the AI on this day (UTC) that no user pays for.
+    /// The AI's unpaid work on this day (UTC).
     free_work: FreeWorkOfDay,
 }
 
-/// The work of the AI on a day that no user pays for: on messages that failed or were stopped. If
-/// `used` reaches `most`, the account can send no messages until midnight (UTC).
+/// The AI's unpaid work in one day: the work on messages that failed or were stopped. If `used`
+/// reaches `most`, the account can't send messages until midnight (UTC).
 #[derive(Serialize, ToSchema)]
 struct FreeWorkOfDay {
     /// The estimated price of the work, in tokens.
@@ -235,12 +235,12 @@ struct FreeWorkOfDay {
     /// separately.
     #[schema(examples(0))]
     used_by_limited_keys: Credits,
-    /// The limit of the API keys with a limit.
+    /// The limit on the work for API keys with a limit, in tokens.
     #[schema(examples(5000))]
     most_for_limited_keys: Credits,
-    /// True if the account can send no messages, except by API keys with a limit.
+    /// True if the account can't send messages, except with API keys that have a limit.
     locked: bool,
-    /// True if the account can send no messages by API keys with a limit.
+    /// True if the account can't send messages with API keys that have a limit.
     limited_keys_locked: bool,
 }
 
@@ -374,7 +374,7 @@ pub struct ApiKey<'a> {
     /// The names of the models that the key may use. Null if it may use all.
     #[schema(required, examples("echo"))]
     models: Option<Vec<String>>,
-    /// The limit of the tokens that the key may spend. Null if it may spend the whole balance.
+    /// The limit on the tokens that the key may spend. Null if it may spend the whole balance.
     #[schema(required)]
     limit: Option<SpendingLimit>,
     /// The last day on which a message was sent with the key, in UTC, whether it was answered or
@@ -383,14 +383,14 @@ pub struct ApiKey<'a> {
     last_used: Option<Day>,
 }
 
-/// The limit of an API key, and what the key has spent.
+/// An API key's limit, and how much the key has spent.
 #[derive(Serialize, ToSchema)]
 pub struct SpendingLimit {
     /// The number of tokens that the key may spend in a period.
     tokens: Credits,
     per: LimitPeriod,
-    /// The tokens that the key has spent in this period, with the tokens held for its unfinished
-    /// messages.
+    /// The tokens that the key has spent in this period, including the tokens held for its
+    /// unfinished messages.
     spent: Credits,
     /// The day on which a monthly limit starts again, in UTC. Null if the limit is for the key's
     /// whole life.
@@ -400,8 +400,8 @@ pub struct SpendingLimit {
 
 impl<'a> ApiKey<'a> {
     /// Creates the view of this API key, at this time in milliseconds since 1970. `account` is the
-    /// owner's. For a key that was just created, `account` is `None`, because the key hasn't spent
-    /// anything yet.
+    /// owner's account. For a key that was just created, `account` is `None`, because the key
+    /// hasn't spent anything yet.
     pub fn of(key: &'a values::StoredApiKey, account: Option<&Account>, now: u64) -> Self {
         let Restrictions { expires, models, limit, .. } = key.restrictions();
         let limit = limit.map(|KeyLimit { tokens, per }| SpendingLimit {
@@ -469,8 +469,8 @@ pub struct Chat<'a> {
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
     /// The id of the message that this message follows, or `start`. Messages in the main line of
-    /// the conversation follow the message before them and omit this field. If the followed message
-    /// was deleted, the message before it in the main line counts instead.
+    /// the conversation follow the message before them and omit this field. If the message that it
+    /// follows was deleted, the preceding message in the main line counts instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     after: Option<&'a str>,
@@ -482,12 +482,13 @@ pub struct Chat<'a> {
     /// The reason why the answer ends: it is complete, reached its maximum length, was stopped, or
     /// calls functions.
     finish_reason: FinishReason,
-    /// The model that answered, by its name in the price list if there is one.
+    /// The model that answered: its name in the price list if there is one, otherwise the
+    /// provider's name for it.
     #[schema(examples("echo"))]
     model: &'a str,
     /// The price of the message.
     tokens_deducted: Credits,
-    /// The model's token counts. The price depends on them only if the receipt's fare is by usage.
+    /// The model's token counts. The price depends on them only if the model is charged by usage.
     usage: Usage,
     /// How the message was priced. Missing if there was no price list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -531,8 +532,8 @@ pub struct Receipt<'a> {
     fare: Fare,
     /// The tokens that were held until the answer was complete. The message never costs more.
     held: Credits,
-    /// True if the answer had to be shorter than usual, so that the tokens could pay for it.
-    /// Missing if not.
+    /// True if the answer had to be shorter than usual, so that the tokens covered it. Missing if
+    /// not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     shortened: bool,
@@ -563,7 +564,7 @@ pub struct ChatOfUser<'a> {
     chat: Chat<'a>,
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: &'a str,
-    /// The username when the message was sent.
+    /// The name that the account had when the message was sent.
     #[schema(examples("ann"))]
     username: &'a str,
 }
@@ -593,8 +594,8 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
-    /// The model that answered, by its name in the price list. Like `usage` and `fare`, missing if
-    /// no price list set the price.
+    /// The price list's name for the model that answered. Like `usage` and `fare`, this field is
+    /// missing if the price wasn't set by a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("echo"))]
     pub(crate) model: Option<&'a str>,

@@ -16,7 +16,7 @@ import { accountPage } from "./tabs.js";
 const PATH = "api/user/purchases/";
 const PLACE = "#/buy";
 
-/** The time between two checks whether a purchase is paid, and the maximum number of checks. */
+/** How long to wait between two checks of a payment, and the maximum number of checks. */
 const PACE = 1000;
 const MOST_READS = 30;
 
@@ -44,7 +44,7 @@ async function read(signal, path = PATH) {
   return { ...reply, next };
 }
 
-/** The note about tokens that the user owes for refunds. */
+/** The note about the tokens that the user owes for refunds. */
 function owed({ tokens_owed: tokens }) {
   if (tokens === 0) return null;
   const sentence = inCurrency(
@@ -84,13 +84,16 @@ async function order(id) {
     const { url } = await post(PATH, { pack: id });
     if (isWeb(url)) await leaveFor(url);
   } catch (error) {
-    // Show the packs that are sold now.
+    // Show the packs that are on sale now.
     if (["no_such_pack", "nothing_sold"].includes(error.code)) go(PLACE, { replace: true });
     throw error;
   }
 }
 
-/** Opens another page. Ends when this page is left, so that its buttons stay busy until then. */
+/**
+ * Opens another page. Ends when the user leaves this page, so that its buttons stay busy until
+ * then.
+ */
 function leaveFor(url) {
   location.assign(url);
   return new Promise((left) => addEventListener("pagehide", left, { once: true }));
@@ -135,7 +138,7 @@ async function follow(id, first, { told, show, signal }) {
   }
 }
 
-/** The note about a payment, or null if the payment needs no note. */
+/** The note about a payment, or null if none is needed. */
 function outcome({ state, tokens_granted: tokens }) {
   const say = (kind, sentence) => note(kind, h("p", {}, inCurrency(sentence)));
   if (state === "pending")

@@ -11,7 +11,7 @@ import { inCurrency } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { accountPage } from "./tabs.js";
 
-/** `#/account/data`. `goodbye` runs after the account was deleted. */
+/** `#/account/data`. `goodbye` runs after the account is deleted. */
 export function ownData(_place, goodbye) {
   const take = button("Download everything", {
     icon: "download",

@@ -134,7 +134,7 @@ export function refusal(error) {
   return `${error.message} If both are correct, the account may be deactivated. Ask an administrator.`;
 }
 
-/** `#/register`. `welcome` runs after the account was created. */
+/** `#/register`. `welcome` runs after the account is created. */
 export function registration({ title }, welcome) {
   const name = field("Username", "username", {
     autocomplete: "username",
@@ -185,7 +185,9 @@ export function registration({ title }, welcome) {
   return { content, focus: name.input };
 }
 
-/** A sentence about the tokens of a new account. It stays empty until the API has replied. */
+/**
+ * A sentence about the tokens that a new account gets. It stays empty until the API has replied.
+ */
 function beginning() {
   const sentence = h("span", {}, "\u00a0");
   const say = ({ first_grant: tokens, chat_price: price }) => {
@@ -197,7 +199,7 @@ function beginning() {
   return sentence;
 }
 
-/** `#/forgotten-password`: sends an e-mail with a link to choose a new password. */
+/** `#/forgotten-password`: sends a password-reset e-mail. */
 export function forgotten({ title }) {
   const email = field("E-mail address", "email", {
     type: "email",
@@ -244,7 +246,7 @@ function wayBack() {
   return h("p", { class: "guest-links" }, h("a", { href }, text));
 }
 
-/** The field for the password that replaces the account's own. */
+/** The field for the account's new password. */
 function newPassword() {
   return field("New password", "password", {
     type: "password",
@@ -287,8 +289,8 @@ export function resetting({ query, title }) {
 
 /**
  * `#/verify-email?token=..`, the link in an e-mail. The user has to press a button, because
- * programs that scan e-mails also follow links. A reader who isn't logged in to the account chooses
- * a new password for it, because a different person may have registered with this address.
+ * programs that scan e-mails also follow links. A reader who isn't logged in to the account must
+ * choose a new password for it, because a different person may have registered with this address.
  */
 export function verifying({ query, title }) {
   if (!query.token)

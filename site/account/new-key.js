@@ -9,10 +9,10 @@ import { checkboxes, field, form, wholeNumber } from "../ui/form.js";
 import { inCurrency } from "../ui/format.js";
 import { note } from "../ui/note.js";
 
-/** The failures that a field shows. */
+/** The failures that are shown in a field. */
 const CODES = { too_many_api_keys: "name", too_many_limited_keys: "limit.tokens" };
 
-/** Asks for a new key. `created()` runs after the key was created. */
+/** Asks for a new key. `created()` runs after the key is created. */
 export function createKey(created) {
   return dialog("New API key", (close) => {
     const name = field("Name", "name", {
@@ -95,7 +95,7 @@ function bodyOf({ name, expires, models: names = [], ...limit }) {
   };
 }
 
-/** The new key, which is shown only now. */
+/** The new key, which is shown only once. */
 function shownOnce({ name, key }, close) {
   // A text area wraps a long key, so that no part of the key is hidden.
   const shown = h("textarea", {

@@ -13,7 +13,7 @@ import { accountPage } from "./tabs.js";
 
 /**
  * `#/account/sessions`. `signOut` ends the session of this tab; `goodbye` runs after all sessions
- * were ended.
+ * have ended.
  */
 export function sessions({ signal }, signOut, goodbye) {
   const row = (session) => {

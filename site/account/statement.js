@@ -1,4 +1,4 @@
-// The statement: all changes of the balance or those in a range of days, and the monthly totals.
+// The statement: all changes to the balance or those in a range of days, and the monthly totals.
 
 import { page } from "../session/api.js";
 import { file, save } from "../session/files.js";
@@ -32,7 +32,7 @@ const KINDS = { grant: "Grant", adjustment: "Adjustment" };
  */
 const ALLOWANCE = /^allowance for (the week of )?(\d{4}-\d\d)(-\d\d)?$/;
 
-/** `#/statement?from=..&to=..`: all changes of the balance, or those from one day to another. */
+/** `#/statement?from=..&to=..`: all changes to the balance, or those in a range of days. */
 export function statement({ query: { from = "", to = "" }, signal }) {
   const days = { from, to };
   const isLimited = from !== "" || to !== "";
@@ -184,7 +184,7 @@ function dayAndClock(timestamp) {
   ];
 }
 
-/** The description of a row. The row of an answer links to its message in the conversation. */
+/** The description of a row. An answer's row links to its message in the conversation. */
 function what(entry) {
   const { kind, reason, chat_id: chat, excerpt, key_name: key } = entry;
   const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
@@ -213,7 +213,7 @@ function what(entry) {
   return ofAllowance(entry) ?? [about, ": ", h("span", {}, reason)];
 }
 
-/** The description of a row that filled the balance up, with its period. Null for other rows. */
+/** The description of an allowance's row, with its period. Null for other rows. */
 function ofAllowance({ kind, reason, chat_id: chat }) {
   const [, week = "", month = "", day = ""] = ALLOWANCE.exec(reason) ?? [];
   // Administrators may write any reason, even one with a day that doesn't exist.

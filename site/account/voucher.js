@@ -8,7 +8,7 @@ import { field, form } from "../ui/form.js";
 import { formatTokens, inCurrency } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 
-/** The failures that the code's field shows. */
+/** The failures that are shown in the code's field. */
 const CODES = {
   no_such_voucher: "code",
   voucher_used: "code",

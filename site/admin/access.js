@@ -1,4 +1,4 @@
-// A user's access: links for a new password, the sessions, and the deletion of the account.
+// A user's access: password-reset links, the sessions, and the deletion of the account.
 
 import { del, ensureDeleted, post } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -8,7 +8,7 @@ import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
 import { offerToVoid } from "./vouchers.js";
 
-/** The button that sends `user` a link for a new password, or the reason why that is impossible. */
+/** The button that sends `user` a password-reset link, or the reason why that is impossible. */
 export function password(user, me, path) {
   const because = (reason) => h("p", { class: "muted" }, reason);
   if (user.id === me.id) return because("Change your own password on your account page.");

@@ -16,7 +16,7 @@ const LISTS = [
   ["ledger", "Ledger (the statements of all users)"],
 ];
 
-/** The shortest time between two updates of the progress, in milliseconds. */
+/** The minimum time between two progress updates, in milliseconds. */
 const PACE = 120;
 
 /** `#/export` */

@@ -18,7 +18,7 @@ import { plot } from "./plot.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
-/** The maximum number of requests while the API still counts the figures. */
+/** The maximum number of requests while the API is still counting the figures. */
 const MOST_REQUESTS = 20;
 
 const PLOTS = [
@@ -53,8 +53,8 @@ const TOTALS = [
 ];
 
 /**
- * The numbers in a view, each `[name, read, format]`. They include one for each currency of
- * purchases.
+ * The numbers in a view, each `[name, read, format]`. They include one for each currency in which
+ * purchases were made.
  */
 function numbersOf({ revenue = {} }) {
   const all = TOTALS.map(([key, name]) => [inCurrency(name), (one) => one[key], formatNumber]);
@@ -67,7 +67,7 @@ function numbersOf({ revenue = {} }) {
   return [...all, ...money];
 }
 
-/** The view that is shown. A new range changes the view in place, so that the focus stays. */
+/** The view that is shown. A new range changes the view in place, so that the focus is kept. */
 let open = null;
 
 /** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
@@ -211,7 +211,7 @@ async function counted({ from, to, by }, signal, waiting) {
   }
 }
 
-/** The error of an invalid range, or null. */
+/** The error for an invalid range, or null. */
 function faulty({ from, to }) {
   const say = (name, detail) => ({ detail, errors: { [name]: [detail] } });
   if (!isDay(from)) return say("from", "Enter a date.");
@@ -295,7 +295,7 @@ function sums(accounts) {
   );
 }
 
-/** The messages to each model of the price list, and what they cost. */
+/** The messages to each model in the price list, and what they cost. */
 function byModel(models) {
   const number = "number labelled";
   const { element, body, row } = stackedTable("Use of each model", [

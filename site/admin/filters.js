@@ -87,7 +87,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   return { element: h("div", {}, h("search", {}, form), results), values };
 }
 
-/** Returns true if the last day is before the first day, and shows that at the field. */
+/** Returns true if the last day is before the first day, and shows an error in the field. */
 function reversed(fields, chosen) {
   const wrong = fields.filter(({ input }) => {
     const first = chosen[input.name.replace(/to$/, "from")];

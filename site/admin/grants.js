@@ -21,7 +21,7 @@ import { grantsOf } from "./sheet.js";
 const AT_A_TIME = 50;
 const MOST = 2000;
 
-/** How often a request is sent before the administrator is asked. */
+/** How many times a request is sent before the administrator is asked. */
 const MOST_TRIES = 3;
 
 const OUTCOMES = {

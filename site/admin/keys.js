@@ -1,4 +1,4 @@
-// A user's API keys, and the buttons with which an administrator revokes them.
+// A user's API keys, and the buttons that revoke them.
 
 import { del, ensureDeleted, get } from "../session/api.js";
 import { button } from "../ui/button.js";

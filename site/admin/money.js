@@ -1,5 +1,5 @@
-// Exact sums of money. Amounts are whole trillionths of the currency's unit, because prices have up
-// to 6 decimals and are for a million model tokens.
+// Exact amounts of money, in whole trillionths of the currency's unit, because prices have up to 6
+// decimals and are per million model tokens.
 
 const MILLION = 1_000_000n;
 

@@ -27,7 +27,7 @@ import { vouchersView } from "./vouchers.js";
 /**
  * The views. `view(place, me, reload)` makes a view for the administrator `me`, and `reload` shows
  * it again. The navigation lists the views with an icon, in this order. `act` is the name of the
- * view's actions that affect no user. The audit log shows them under the view's title.
+ * view's actions that don't affect a user. The audit log shows them under the view's title.
  */
 const VIEWS = [
   { path: "users", title: "Users", icon: "users", view: usersView },

@@ -22,7 +22,7 @@ export function actor(id, name, me) {
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
-/** The author of a price list. The API names the author like an actor, or by name. */
+/** The author of a price list. The API returns either an actor's id or a name. */
 export const author = (text, me) =>
   /^[0-9a-f-]{36}$/.test(text) || text === "manage" ? actor(text, null, me) : text;
 

@@ -253,8 +253,8 @@ export function plot({ label, days, series, height = 200 }) {
 }
 
 /**
- * Round numbers that cover the range from `least` to `greatest`. The numbers are 1, 2 or 5 times a
- * power of ten apart, and at least 1.
+ * Round numbers that cover the range from `least` to `greatest`. The step between them is 1, 2 or 5
+ * times a power of ten, and at least 1.
  */
 function ticks(least, greatest, steps = 4) {
   const rough = Math.max((greatest - least) / steps, 1);

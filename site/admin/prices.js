@@ -14,7 +14,7 @@ import { author } from "./people.js";
 
 export const PATH = "api/admin/models";
 
-/** The numbers of model tokens in the example message. */
+/** The model token counts of the example message. */
 const PROMPT = 1000;
 const ANSWER = 500;
 
@@ -119,13 +119,13 @@ async function remove(version, reload) {
   toast("The price list has been removed.");
 }
 
-/** The error message for a list that couldn't be stored. */
+/** The error message for a list that couldn't be saved. */
 export function refusal(error) {
   if (error.code !== "price_list_changed") return explain(error);
   return "The price list has been changed in the meantime. Reload the page to see the newer one.";
 }
 
-/** A table of a list's models. */
+/** A table of the models in a list. */
 function pricesTable({ models, currency, million_tokens: million }) {
   const each = moneyOf(million);
   const hasCosts = models.some(({ cost }) => cost);
@@ -181,7 +181,7 @@ function explanation({ currency, million_tokens: million }) {
   );
 }
 
-/** The system prompts, for all models and for single models. */
+/** The system prompts, for all models and for individual models. */
 function prompts({ system, models }) {
   const ofModels = models.filter((model) => model.system);
   const all = [
@@ -227,7 +227,7 @@ function limits({ fare, most, context, picture }) {
 
 /**
  * The example message's price in tokens, what users pay for these tokens, and what the provider
- * charges. Unknown sums of money are null.
+ * charges. Unknown amounts of money are null.
  */
 export function example({ fare, cost }, million) {
   const tokens = priceOf(fare, PROMPT, ANSWER);

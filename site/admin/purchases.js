@@ -1,4 +1,4 @@
-// The purchases of packs: all, or those that an administrator should look at.
+// The purchases of packs: all purchases, or those that an administrator should look at.
 
 import { page } from "../session/api.js";
 import { linkButton } from "../ui/button.js";
@@ -19,7 +19,7 @@ const STRANDED = {
   wrong_amount: "Tokens weren't granted, because another amount than the price was paid.",
 };
 
-/** The choices in the field `state`: the text, and the states in the API's query. */
+/** The choices in the `state` field: the text, and the states in the API's query. */
 const STATES = {
   "": ["All but unpaid", "pending,paid,refunded,disputed,lost,wrong_amount"],
   any: ["All states", undefined],

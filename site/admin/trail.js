@@ -34,7 +34,7 @@ const ACTS = [
   ["prices", "Price lists"],
 ];
 
-/** Matches a version of the price list or of the packs. */
+/** Matches the id of a version of the price list or of the packs. */
 const VERSION = /^[0-9a-f]{16}$/;
 
 /**
@@ -118,7 +118,8 @@ function list(chosen, me, views, signal) {
 }
 
 /**
- * The reason for an act. For a change of the price list or the packs, the list's version instead.
+ * The reason for an action. For a change to the price list or the packs, the list's version
+ * instead.
  */
 function why({ act, reason }) {
   if (["prices", "packs"].includes(act) && VERSION.test(reason))
@@ -137,7 +138,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }, views) {
   }
   const view = views.find((one) => one.act === act);
   if (view) return h("a", { href: `#/${view.path}` }, view.title);
-  // An act from a later release may not concern a user.
+  // An action from a later release may not concern a user.
   if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";
   const granted = amount ? [", with ", formatTokens(amount)] : "";

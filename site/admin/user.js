@@ -164,7 +164,7 @@ function balance({ tokens, granted, spent, reservations }) {
   ];
 }
 
-/** The AI's work on failed messages today, in tokens, and the button that unlocks the user. */
+/** The AI's work today on messages that failed, in tokens, and the button that unlocks the user. */
 function failed({ id, username, free_work: today }, me, path, show) {
   const worth = (used, most) => inCurrency(`${formatNumber(used)} of ${formatNumber(most)} tokens`);
   const facts = h(

@@ -1,4 +1,5 @@
-// Vouchers: the batches, their creation with the codes, and their end.
+// Vouchers: the list of batches, the dialog that creates a batch and shows its codes, and the end
+// of a batch.
 
 import { del, newKey, page, post } from "../session/api.js";
 import { save } from "../session/files.js";
@@ -211,7 +212,7 @@ function create() {
 /** The number in a field, or null for other text. The API refuses null with an error message. */
 const whole = (text) => (/^\d{1,15}$/.test(text.trim()) ? Number(text) : null);
 
-/** The codes of a new batch, which are shown only now. */
+/** The codes of a new batch, which are shown only once. */
 function codes({ name, tokens, codes: all }, close) {
   const text = all.join("\n");
   const shown = h("textarea", {

@@ -40,7 +40,7 @@ const coarse = matchMedia("(pointer: coarse)");
 /** Returns true on a touch device. */
 export const isTouch = () => coarse.matches;
 
-/** The label of Enter on an on-screen keyboard in a multi-line box. */
+/** The label of the Enter key on an on-screen keyboard, for a multi-line box. */
 export const enterKey = () => (isTouch() ? "enter" : "send");
 
 /** Returns true if this key sends the text in a box. On touch devices, Enter begins a new line. */

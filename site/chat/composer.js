@@ -200,7 +200,7 @@ export class Composer {
     this.priced();
   }
 
-  /** The reason why the API refused the price or the model of a turn. */
+  /** The reason why the API refused a turn's price or model. */
   refusal({ cost, errors }, turn) {
     const { offer } = turn;
     const now = turn.offerNow();

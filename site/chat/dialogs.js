@@ -84,7 +84,10 @@ export async function remove(conversation, done) {
 const WARNING =
   "Your message and its answer are deleted for good. Their cost stays in your statement.";
 
-/** Asks before a message without an answer is removed. If `isOpen`, the message may be answered. */
+/**
+ * Asks before a message without an answer is removed. If `isOpen`, the message may still be
+ * answered.
+ */
 export function deleteUnanswered(isOpen) {
   const late = "If the server still answers the message, you will find it in your history.";
   const text = isOpen ? late : "The message has no answer, and cost nothing.";

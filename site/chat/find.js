@@ -9,7 +9,7 @@ import { explain, formatAgo, plural, time } from "../ui/format.js";
 import { skeleton } from "../ui/note.js";
 import { excerpt, marked } from "./excerpt.js";
 
-/** The time without typing after which the search begins, in milliseconds. */
+/** How long the user must stop typing before the search begins, in milliseconds. */
 const PAUSE = 250;
 
 /** The maximum number of results of each kind, and of requests that search for them. */

@@ -3,7 +3,9 @@
 /** The distance from the end, in pixels, within which scrolling down follows the text again. */
 const NEAR = 80;
 
-/** For this time after a gesture away from the end, scrolling doesn't count as a return, in ms. */
+/**
+ * How long after a gesture away from the end a scroll doesn't count as a return, in milliseconds.
+ */
 const GESTURE = 150;
 
 const UP = new Set(["ArrowUp", "PageUp", "Home"]);

@@ -1,5 +1,5 @@
-// The price of a message before it is sent. An offer names the model, and the most that the message
-// may cost. The request contains both, so a user never pays more than the page showed.
+// The price of a message before it is sent. An offer contains the model, and the most that the
+// message may cost. The request contains both, so a user never pays more than the page showed.
 
 import { areModelsKnown, chosenModel, context, isFlat, priceOf } from "../session/models.js";
 import { costOfAnother } from "../session/user.js";
@@ -12,8 +12,8 @@ import { formatTokens } from "../ui/format.js";
 const PER_TURN = 17;
 
 /**
- * The number of bytes in the sentence before the user's instructions, which are quoted line by
- * line.
+ * The length, in bytes, of the sentence before the user's instructions. The instructions are quoted
+ * line by line.
  */
 const PER_INSTRUCTIONS = 160;
 
@@ -37,10 +37,10 @@ const boundOfInstructions = (text) =>
   text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
 
 /**
- * The offer for a message by a model, which is by default the chosen one: `{model, max_cost,
- * isFlat}`. Null without a price list, and undefined while the list is unknown. `before(count)`
- * returns the last messages before this one, at most `count`, or null if they are unknown.
- * `instructions` are the conversation's; the API adds the account's.
+ * The offer for a message to a model, by default the chosen one: `{model, max_cost, isFlat}`. Null
+ * without a price list, and undefined while the list is unknown. `before(count)` returns the last
+ * messages before this one, at most `count`, or null if they are unknown. `instructions` are the
+ * conversation's instructions; the API adds the account's.
  */
 export function offerOf(message, { before, instructions, model = chosenModel() }) {
   if (!areModelsKnown()) return undefined;

@@ -55,8 +55,8 @@ const later = (path, read, name, ...more) => ({
 });
 
 /**
- * The views. `for` names the users of a view that needs no session: `guests` or `everyone`. An
- * e-mailed link works only once, so users don't return to it after logging in.
+ * The views. `for` says who can open a view without a session: `guests` or `everyone`. An e-mailed
+ * link works only once, so users don't return to it after logging in.
  *
  * The modules of `later` define their own titles. A page that was opened before an update loads
  * these modules from the new release. They therefore can't rely on new fields in this table, or on

@@ -5,8 +5,8 @@ import { h } from "../ui/dom.js";
 import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 
 /**
- * An answer's model, price and time. With a price list, also the numbers that were charged, and
- * details.
+ * An answer's model, price and time. With a price list, also the token counts that were charged,
+ * and details.
  */
 export function charged(chat) {
   const { model, tokens_deducted: cost, timestamp, usage, receipt } = chat;
@@ -33,7 +33,7 @@ function details({ tokens_deducted: cost, usage, receipt }) {
   return h("dl", { class: "facts" }, facts.filter(Boolean).map(row));
 }
 
-/** The numbers of model tokens in the prompt and the answer. */
+/** The model token counts of the prompt and the answer. */
 function counted({ prompt_tokens: prompt, completion_tokens: answer, ...more }) {
   const { cached_tokens: cached, reasoning_tokens: reasoning, estimated } = more;
   const of = (number, part, what) =>

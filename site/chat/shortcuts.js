@@ -8,7 +8,7 @@ import { focusSearch } from "./sidebar.js";
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const CTRL = isMac ? "⌘" : "Ctrl";
 
-/** The shortcuts: keys, description, action, and the test of an event. */
+/** The shortcuts: keys, description, action, and a test for the key event. */
 const SHORTCUTS = [
   [[CTRL, "K"], "Search chats and messages", focusSearch, (event) => isCtrl(event, "k")],
   [[CTRL, "Shift", "O"], "New chat", begin, (event) => isCtrl(event, "o", true)],

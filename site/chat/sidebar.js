@@ -12,7 +12,7 @@ import { attempt, toast } from "../ui/message.js";
 import { skeleton } from "../ui/note.js";
 import { go } from "../ui/router.js";
 
-/** The number of conversations in a page of the list. */
+/** How many conversations a page of the list contains. */
 const PAGE = 30;
 
 /** The search, which is loaded when its field gets the focus. */

@@ -12,7 +12,7 @@ const MOST_LOOKS = 6;
 
 /**
  * Asks the API to stop the answer to the message with this key. Repeats the request while the
- * message may still be on its way to the API. Resolves with `{id, status}` of the message.
+ * message may still be on its way to the API. Resolves with the message's `{id, status}`.
  */
 export async function requestStop(key, signal, most = MOST_STOPS) {
   for (let tries = 1; ; tries += 1) {

@@ -39,7 +39,7 @@ import {
   unfinished,
 } from "./unfinished.js";
 
-/** The number of messages that are read to find the answers to messages sent before a reload. */
+/** How many messages are read to find the answers to messages sent before a reload. */
 const PAGE = 20;
 
 /** The opened conversations, by their id, or by a local name while they have no id. */
@@ -50,7 +50,10 @@ let shown = null;
 
 const main = () => document.getElementById("main");
 
-/** The follower of the scrolling part, made with the first view and shared by all conversations. */
+/**
+ * Follows the end of the scrolling part. Created with the first view, and shared by all
+ * conversations.
+ */
 let follower = null;
 
 // --- Views ---
@@ -91,7 +94,7 @@ async function openThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
-      // Either the first answer has brought an id after the address was read, or the conversation
+      // Either the id arrived with the first answer after the address was read, or the conversation
       // began on another page and was never answered.
       const begun = [...threads.values()].find(({ name }) => name === id);
       return { instead: begun ? `#/c/${begun.id}` : "#/" };

@@ -80,7 +80,8 @@ export class Turn {
     /** The shown price. Null without a price list; undefined while the list is unknown. */
     this.offer = offer;
     /**
-     * The stop request: resolves with `{id, status}` of the message. Null if no stop was requested.
+     * The stop request, which resolves with the message's `{id, status}`. Null if no stop was
+     * requested.
      */
     this.stopping = null;
     readMarkdown();
@@ -190,7 +191,7 @@ export class Turn {
         throw interrupted();
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
-        // Don't repeat the request: if the API hasn't begun an answer, a repetition would begin
+        // Don't repeat the request: if the API hasn't begun an answer, another request would begin
         // one.
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
@@ -279,7 +280,8 @@ export class Turn {
   }
 
   /**
-   * Shows the number of this version and the count of versions. `isOne`: all have the same message.
+   * Shows the number of this version and the count of versions. `isOne` is true if all versions
+   * have the same message.
    */
   showVersion(number, count, isOne) {
     this.version = [number, count, isOne];
@@ -297,7 +299,7 @@ export class Turn {
     await (await import("./versions.js")).regenerate(this, offer);
   }
 
-  /** Lets the user edit the message, and sends the edited text as a new version. */
+  /** Lets the user edit the message and sends the edited text as a new version. */
   async edit(text = this.message) {
     await (await import("./versions.js")).edit(this, text);
   }
@@ -439,7 +441,7 @@ export class Turn {
     readBalance();
   }
 
-  /** Sends the refused message again from where it has returned to. */
+  /** Sends the refused message again, from the box or the version to which it was returned. */
   sendAgain() {
     const { turns, composer } = this.thread;
     const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);

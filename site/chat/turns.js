@@ -81,7 +81,7 @@ export class Turns {
     if (turn) turn.chat = chat;
   }
 
-  /** Reads older messages while `lacks()`, within limits. */
+  /** Reads older messages while `lacks()` is true, within limits. */
   async readWhile(lacks, signal) {
     const { chats } = this.branches;
     // Read larger pages. They begin again with the newest message, so the first page also contains

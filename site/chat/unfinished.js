@@ -30,8 +30,8 @@ export function forgetChats() {
  * The unfinished messages, each `{key, message, sent, after, conversation, first, follows, instead,
  * offer, failed, stopped, received}`. If `conversation` is missing, `first` is the key of the
  * message that begins the conversation. `follows` is the message's parent. `instead` is the id of
- * the message of which this message is a version. `offer` is the shown price. `failed` is true if
- * the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
+ * the message that this message is a new version of. `offer` is the shown price. `failed` is true
+ * if the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
  * `received` is the text that has arrived.
  */
 export function unfinished() {

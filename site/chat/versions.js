@@ -35,7 +35,10 @@ export class Switcher {
     });
   }
 
-  /** Shows the number of this version if there are several. `isOne`: all have the same message. */
+  /**
+   * Shows the number of this version if there are several. `isOne` is true if all versions have the
+   * same message.
+   */
   show(number, count, isOne) {
     const place = isOne ? this.turn.foot : this.turn.tools;
     if (this.element.parentElement !== place) place.prepend(this.element);

@@ -1,5 +1,5 @@
 // The API documentation: Swagger UI with the API's description, in the frame of these pages. The
-// page keeps typed tokens, and those from the browser's session, only until it is closed.
+// page keeps tokens, whether typed or from the browser's session, only until it is closed.
 
 import { nodesOf } from "../markdown/nodes.js";
 import { parse } from "../markdown/syntax.js";
@@ -104,7 +104,8 @@ const accessible = ({ React }) => {
   return {
     components: {
       /**
-       * The layout with gapless heading levels and landmarks, and without the choice of a server.
+       * The layout, with landmarks, with heading levels that have no gaps, and without the choice
+       * of a server.
        */
       DocsLayout({ getComponent, specSelectors, authActions }) {
         const part = (name) => e(getComponent(name, true));
@@ -225,7 +226,7 @@ const accessible = ({ React }) => {
         e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
       TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
       /**
-       * The responses without the role `region`, which would hide the table's rows from screen
+       * The responses without the `region` role, which would hide the table's rows from screen
        * readers.
        */
       responses: (Responses) => (props) => {
@@ -247,6 +248,6 @@ window.SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
-  // Swagger UI's validator is on another host.
+  // Swagger UI's validator is on a different host.
   validatorUrl: null,
 });

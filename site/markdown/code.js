@@ -1,4 +1,4 @@
-// Coloured code: highlight.js finds the words, and this module makes the nodes.
+// Coloured code: highlight.js finds the parts to colour, and this module makes the nodes.
 
 import { h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
@@ -17,7 +17,7 @@ const library = lazy(async () => {
 const LONGEST = 8000;
 const WIDEST = 1000;
 
-/** The classes for highlight.js's scopes that have a separate colour. */
+/** The classes for the highlight.js scopes that have their own colour. */
 const CLASSES = {
   keyword: "keyword",
   "variable.language": "keyword",

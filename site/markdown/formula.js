@@ -17,7 +17,7 @@ const library = lazy(async () => {
 const LONGEST = 4000;
 const DEEPEST = 60;
 
-/** The fixed cost of a formula in an answer's budget, besides its characters. */
+/** The fixed cost of a formula in an answer's budget, in addition to its characters. */
 const EACH = 20;
 
 /** Matches formulas that define commands, because their expansion could be very long. */

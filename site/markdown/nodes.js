@@ -8,8 +8,8 @@ import { formula } from "./formula.js";
 import { languageOf } from "./syntax.js";
 
 /**
- * The number of code characters that are coloured in an answer, and of formula characters that are
- * laid out. The rest is shown as plain text, so that no answer blocks the page.
+ * How many code characters are coloured in an answer, and how many formula characters are laid out.
+ * The rest is shown as plain text, so that no answer blocks the page.
  */
 export const BUDGET = { code: 24_000, formulas: 16_000 };
 
@@ -106,7 +106,10 @@ function link(href, title, children, address) {
   return h("a", props, children.length > 0 ? children : url);
 }
 
-/** A link's target if it is a web site or an e-mail address, without a prepared e-mail; or null. */
+/**
+ * A link's target if it is a web site or an e-mail address; otherwise null. Removes a prefilled
+ * subject or text from an e-mail link.
+ */
 function safe(text) {
   if (!/^(?:https?:\/\/|mailto:.*@)/i.test(text)) return null;
   try {

@@ -3,8 +3,8 @@
 // This module keeps the access token only in memory. The refresh token is a cookie that no script
 // can read. The API sets and reads the cookie only in requests with the header `X-Refresh-Token:
 // cookie`, which other sites can't send. The header `X-Page-Key` contains a random value from this
-// origin's storage. A browser sends cookies to every port of a host, but a server on another port
-// can't use them without the key.
+// origin's storage. A browser sends cookies to every port of a host, but a server on a different
+// port can't use them without the key.
 
 /** The URL of the API. This file is `<base>/assets/<version>/session/api.js`. */
 export const base = new URL("../../../", import.meta.url);
@@ -32,7 +32,7 @@ export class ApiError extends Error {
   }
 
   /**
-   * True if the same request can be repeated, because the outcome is unknown or the failure is
+   * True if the same request can be repeated because its outcome is unknown or the failure is
    * temporary.
    */
   get passing() {
@@ -63,8 +63,8 @@ export function onSessionEnded(listener) {
 }
 
 /**
- * Continues the session of the browser's cookie. Resolves with false if there is no session. Throws
- * if the API can't be reached.
+ * Continues the session whose cookie the browser has. Resolves with false if there is no session.
+ * Throws if the API can't be reached.
  */
 export async function resume() {
   // Without a session the request would only fail.
@@ -443,7 +443,7 @@ function json(text) {
 
 /**
  * The URL of a list's next page, or null. Only the link's query is used, because a proxy may serve
- * the API under another origin.
+ * the API under a different origin.
  */
 export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];

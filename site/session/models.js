@@ -59,8 +59,8 @@ export function renewModels() {
 }
 
 /**
- * Reads the price list again if a new answer was charged under another version, or without a list
- * (null).
+ * Reads the price list again if a new answer was charged under a different version, or without a
+ * list (null).
  */
 export function noticePrices(version) {
   if (list !== null && list.version !== version) readModels().catch(() => {});
@@ -74,10 +74,13 @@ export function forgetModels() {
 /** Returns true if the operator has a price list. */
 export const hasPrices = () => list !== null && list.version !== null;
 
-/** The models of the price list, the default first. Empty without a price list. */
+/** The models in the price list, with the default first. Empty without a price list. */
 export const models = () => (hasPrices() ? list.models : []);
 
-/** The maximum number of earlier messages, and of their bytes, that the AI gets with a message. */
+/**
+ * The maximum number of earlier messages that the AI gets with a message, and their maximum size in
+ * bytes.
+ */
 export const context = () => list.context;
 
 /** The chosen model of the price list, or null without a price list. */
@@ -117,8 +120,8 @@ export function chooseModel(name) {
 export const isFlat = (fare) => Number.isInteger(fare.message);
 
 /**
- * The price of a message in tokens, computed by a fare and rounded up. `prompt` and `answer` are
- * numbers of model tokens.
+ * The price of a message in tokens according to a fare, rounded up. `prompt` and `answer` are model
+ * token counts.
  */
 export function priceOf(fare, prompt, answer) {
   if (isFlat(fare)) return fare.message;
@@ -149,9 +152,9 @@ export function usageInWords(usage) {
 }
 
 /**
- * What was paid for in a statement's row: the model and the numbers of model tokens. Empty for a
- * row without a price list. `units` is the number of times that the price was charged for a long
- * prompt.
+ * Describes what a row in the statement was charged for: the model and the model token counts.
+ * Empty for a row without a price list. `units` is the number of times that the price was charged
+ * for a long prompt.
  */
 export function paidFor({ model, usage, units, amount }) {
   if (!model) return "";

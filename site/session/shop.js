@@ -43,7 +43,7 @@ export function sells() {
   return Boolean(shop?.sells);
 }
 
-/** Returns true if there is something to show: packs, or purchases from earlier. */
+/** Returns true if there is something to show: packs or earlier purchases. */
 export const hasShop = () => Boolean(shop && (shop.sells || shop.isUsed));
 
 /** Forgets the shop when the user logs out. */

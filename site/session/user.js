@@ -56,7 +56,7 @@ export function answerPrice() {
 export const costOfAnother = () =>
   answerPrice() ? `The new answer costs ${formatTokens(answerPrice())}.` : "";
 
-/** The number of answers for which the balance is enough, or null if unknown. */
+/** How many answers the balance is enough for, or null if that is unknown. */
 const answersLeft = () =>
   tokens === null || !answerPrice() ? null : Math.floor(tokens / answerPrice());
 
@@ -94,7 +94,7 @@ const isAllowanceOld = () =>
 
 /**
  * Reads the price, the balance, the held tokens and the allowance's next day from a refusal's
- * sentence, and shows them.
+ * message, and shows them.
  */
 export function learnPrice(sentence) {
   const named = (pattern) => {
@@ -112,7 +112,7 @@ export function learnPrice(sentence) {
 
 /**
  * Waits for a reply and shows it. If a newer reply arrives first, shows only the price and the
- * top-up, which the newer reply may lack. Returns the reply.
+ * top-up from this reply, because the newer reply may lack them. Returns the reply.
  */
 async function learnLater(awaited) {
   const turn = ++asked;

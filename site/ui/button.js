@@ -45,8 +45,8 @@ export async function busy(element, work) {
 }
 
 /**
- * A button that copies `text`, a string or a function, and confirms it. If the browser refuses, the
- * button selects the text, so that the user can copy it with the keyboard.
+ * A button that copies `text` (a string, or a function that returns one) and shows that it did. If
+ * the browser refuses, the button selects the text, so that the user can copy it with the keyboard.
  */
 export function copyButton(text, { label = "Copy", small = true, ...props } = {}) {
   const words = h("span", {}, label);

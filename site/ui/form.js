@@ -8,7 +8,7 @@ import { note } from "./note.js";
 
 /**
  * A labelled input. `type` is an input's type, `textarea`, or `select` with `options`, each
- * `[value, text]`. Other props are the input's. The element has the properties `input` and
+ * `[value, text]`. Other props are set on the input. The element has the properties `input` and
  * `fail(sentence)`, which shows an error; `fail("")` removes the error.
  */
 export function field(label, name, props = {}) {
@@ -97,7 +97,8 @@ function password(input) {
  * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`. Its `errors` are
  * shown beside their fields, and other failures above the button. `names` maps an error's name to
  * the name of the field that shows it, and `codes` maps a failure's code to such a name. The form
- * keeps the typed values. `fields()` returns the fields if they aren't direct nodes of the form.
+ * keeps the values that the user has typed. `fields()` returns the fields if they aren't direct
+ * nodes of the form.
  */
 export function form(nodes, props) {
   const { submit, kind = "primary", onsubmit, names = {}, codes = {}, ...others } = props;

@@ -11,7 +11,7 @@ import {
 } from "./format.js";
 import { icon } from "./icons.js";
 
-/** The share of the limit from which the meter warns. */
+/** The share of the limit at which the meter begins to warn. */
 const HIGH = 0.8;
 
 /** A row in a list of keys, with buttons at its end. */

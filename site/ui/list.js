@@ -60,7 +60,7 @@ export function paged({
       const soFar = shown === 0 && next && h("p", { class: "muted" }, "Nothing found so far.");
       fill(foot, shown === 0 && !next && empty, soFar, next && go);
       if (pressed && before > 0) announce(`${shown - before} more`);
-      // A search without new results continues only if the user asks for more.
+      // A search that finds no new results continues only if the user asks for more.
       if (next && shown > before) end?.again();
     } catch (error) {
       if (error?.name === "AbortError") return;
@@ -101,7 +101,7 @@ export function table(caption, columns) {
 
 /**
  * A table whose rows become blocks on narrow screens: `{element, body, row}`, where
- * `row(cells, props)` makes a row from one cell content per column. Each of `columns` is
+ * `row(cells, props)` makes a row from the contents of its cells. Each of `columns` is
  * `{text, class?, head?}`; `head` marks the column that names the row.
  *
  * The roles are explicit because browsers drop a table's implicit roles if its `display` changes.

@@ -6,8 +6,8 @@ import { icon } from "./icons.js";
 /**
  * A button that opens a list of `choices`, each `{text, icon, run, href, danger, checked}`. Escape,
  * a press elsewhere and a choice close the list, and arrow keys move in it. The button shows `face`
- * or, without `face`, an icon. The list and the button have one edge in common: the left one if
- * `isLeft`, otherwise the right one.
+ * or, without `face`, an icon. The list is aligned with the button's left edge if `isLeft`,
+ * otherwise with its right edge.
  */
 export function menuButton(label, choices, options = {}) {
   const { icon: name = "more", face = null, isLeft = false, ...props } = options;

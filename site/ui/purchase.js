@@ -1,11 +1,11 @@
-// Shows purchases to users and administrators: sums of money and the state.
+// Shows purchases to users and administrators: amounts of money, and states.
 
 import { h } from "./dom.js";
 import { formatWord } from "./format.js";
 
 /**
- * The number of decimals of the currencies that don't have two, as the payment provider counts them
- * (https://docs.stripe.com/currencies). Browsers count some currencies in other units.
+ * The decimals of each currency whose amounts don't have two, as the payment provider counts them
+ * (https://docs.stripe.com/currencies). Browsers count some currencies in different units.
  */
 const DECIMALS = {
   ...decimals(0, "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"),
@@ -48,7 +48,7 @@ export function stateBadge({ state, refunded, price }) {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-/** The name of a purchase's row in a statement. If money or tokens return, it is a refund. */
+/** The name of a purchase's row in a statement. If money or tokens are returned, it is a refund. */
 export const purchaseName = ({ amount, purchase: { money } }) =>
   money < 0 || (money === 0 && amount < 0) ? "Refund" : "Purchase";
 

@@ -1,5 +1,5 @@
-//! Replies as real providers send them, through every endpoint that calls the AI: their formats,
-//! how their answers end, and their counts of model tokens.
+//! Replies as real providers send them, tested through every endpoint that calls the AI: formats,
+//! ends of answers, and token counts.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,8 +28,7 @@ use crate::support::client::{Answer, Api, GRANT, Person};
 #[derive(Clone, Debug)]
 pub enum Step {
     Sends(Bytes),
-    /// Refuses the request with the status 400 and this body, after any pauses that precede this
-    /// step.
+    /// Refuses the request with status 400 and this body, after any pauses that precede this step.
     Refuses(Value),
     /// Waits. The connection stays open.
     Waits(Duration),
@@ -47,7 +46,7 @@ impl From<Bytes> for Step {
     }
 }
 
-/// A provider that replies to a message with a script, whether or not the request asks for a
+/// A provider that replies to each message with a script, whether or not the request asks for a
 /// stream.
 #[derive(Clone, Default)]
 pub struct Replies {
@@ -58,14 +57,14 @@ pub struct Replies {
 #[derive(Clone, Default)]
 pub struct Script {
     steps: Vec<Step>,
-    /// The reply has reached the step [`Step::Tells`].
+    /// Notified when the reply reaches [`Step::Tells`].
     pub told: Arc<Notify>,
-    /// The test has stopped the answer.
+    /// Notified when the test has stopped the answer.
     pub stopped: Arc<Notify>,
 }
 
 impl Replies {
-    /// Starts the provider, and an API that calls it. The only model, `deep`, has a fare by usage.
+    /// Starts the provider, and an API that calls it. The only model, `deep`, is charged by usage.
     pub async fn start(settings: &[(&str, &str)]) -> (Self, Api) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -127,8 +126,8 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
     match broken {
         false => Response::new(Body::from_stream(sent.map(Ok::<_, Infallible>))),
         true => {
-            // Fail only after the pieces were sent, because a body that fails at once would send
-            // nothing.
+            // Fail only after the pieces have been sent, because a body that fails immediately
+            // sends nothing.
             let broken = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("broken off"))
@@ -151,7 +150,7 @@ async fn refusal(steps: Vec<Step>) -> Response {
     Response::default()
 }
 
-/// An endpoint that calls the AI, streamed or not.
+/// An endpoint that calls the AI, with or without streaming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Chat,
@@ -170,7 +169,7 @@ pub struct Got {
     pub calls: Vec<[String; 2]>,
     /// The finish reason in OpenAI's terms, or the code of the failure.
     pub end: String,
-    /// The numbers of model tokens in the prompt, in its cached part, and in the answer.
+    /// The model token counts of the prompt, its cached part, and the answer.
     pub usage: [u64; 3],
 }
 
@@ -193,7 +192,7 @@ impl Door {
         !matches!(self, Self::Chat | Self::ChatStream)
     }
 
-    /// Sends a message under an idempotency key.
+    /// Sends a message with an idempotency key.
     pub async fn ask(self, person: &Person, key: &str, message: &str) -> Answer {
         let (path, body) = self.request(message);
         person.post_once(key, path, body).await
@@ -340,7 +339,7 @@ fn of_response(response: &Value) -> Got {
     }
 }
 
-/// The price of these numbers of model tokens: prompt, cached part and answer.
+/// The price of the given model token counts: prompt, cached part and answer.
 pub fn price([prompt, cached, answer]: [u64; 3]) -> u64 {
     RATES.price(prompt, cached, answer).get()
 }
@@ -350,7 +349,7 @@ pub fn event(data: &Value) -> Bytes {
     Bytes::from(format!("data: {data}\n\n"))
 }
 
-/// A piece of an answer with this finish reason and these other fields.
+/// A piece of an answer with this finish reason and these additional fields.
 fn ends(content: &str, finish: &str, more: Value) -> Bytes {
     let mut choice =
         json!({ "index": 0, "delta": { "content": content }, "finish_reason": finish });
@@ -374,8 +373,8 @@ fn used(text: &str, end: &str, usage: [u64; 3]) -> Got {
     Got { usage, ..said(text, end) }
 }
 
-/// A provider's replies, each with the content that a client gets. If an answer fails, the text is
-/// the part that was delivered before the failure.
+/// Provider replies, each with the content that a client should get. If an answer fails, the text
+/// is the part that was delivered before the failure.
 fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     let failed = |text: &str| said(text, "ai_failed");
     let raw = |text: &'static str| Bytes::from_static(text.as_bytes());
@@ -464,7 +463,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             vec![chunk("Cut by its", None), ends(" length", "model_length", json!({})), done()],
             said("Cut by its length", "length"),
         ),
-        // Fields of other types.
+        // Fields with unexpected types.
         (
             "a list of parts",
             vec![
@@ -509,8 +508,8 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             ],
             used("Hello.", "stop", [3, 0, 2]),
         ),
-        // Events in every notation that the standard allows. They are read as leniently as in
-        // OpenAI's SDKs.
+        // Events in every notation that the standard allows. They are read as leniently as OpenAI's
+        // SDKs read them.
         (
             "no last blank line",
             vec![chunk("Hello", None), {
@@ -633,7 +632,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
             vec![ends("Hello.", "stop", json!({})), counts(numbers())],
             used("Hello.", "stop", [100, 0, 50]),
         ),
-        // Token counts in all the fields in which providers report them.
+        // Token counts in every field that a provider uses for them.
         (
             "numbers in the choice",
             vec![chunk("Hello.", None), ends("", "stop", json!({ "usage": numbers() })), done()],
@@ -697,7 +696,7 @@ fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     ]
 }
 
-/// Replies whose answers are function calls, which only OpenAI's clients can ask for.
+/// Replies that call functions, which only OpenAI's clients can request.
 fn calls() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     let part = |function: Value, finish: Value| {
         let call = json!({ "index": 0, "id": "call_1", "type": "function", "function": function });
@@ -788,8 +787,8 @@ async fn replies_are_read_by_what_they_are() {
     }
 }
 
-/// Returns true if the code means that the AI has failed. The Responses API uses OpenAI's code for
-/// this.
+/// Returns true if the code means that the AI has failed. For this failure, the Responses API uses
+/// one of OpenAI's codes.
 fn is_our_failure(code: &str) -> bool {
     matches!(code, "ai_failed" | "server_error")
 }

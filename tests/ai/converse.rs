@@ -9,8 +9,8 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// Returns a provider that answers through Converse with text, and a program that calls this
-/// provider.
+/// Returns a provider that answers with text through Converse, and a program whose requests reach
+/// this provider.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;

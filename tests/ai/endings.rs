@@ -28,17 +28,17 @@ const NUMBERS: [(&str, u64); 6] =
 
 const PROMPT: u64 = 30;
 
-/// A hundredth of the `FREE_WORK` of these servers.
+/// One hundredth of the `FREE_WORK` setting on these servers.
 const HUNDREDTH: u64 = 10_000;
 
 /// The beginning of an answer, and its end.
 const BEGIN: &str = "Once upon a time there were four little rabbits, and their names were Flora, Mona, Cora and Peter. ";
 const END: &str = "They lived with their mother in a sandbank.";
 
-/// The length at which a too long answer is cut off, in bytes.
+/// The maximum length of an answer, in bytes. Longer answers are cut off.
 const LIMIT: usize = BEGIN.len() / 2;
 
-/// A delay after which token counts are late, but are still accepted.
+/// A delay that makes token counts late, but not too late to be accepted.
 const LATE: Duration = Duration::from_millis(50);
 
 /// A delay that is longer than the time limit of an answer.
@@ -90,7 +90,7 @@ struct Play {
 }
 
 impl Play {
-    /// The message, which chooses the provider's script.
+    /// The message that selects the provider's script.
     fn message(&self) -> String {
         let Self { row, door, ends, numbers, number } = self;
         let Row { answer, stopped, .. } = row;
@@ -158,7 +158,7 @@ impl Play {
         steps
     }
 
-    /// Asks the question, and stops the answer when the row says so.
+    /// Sends the message, and stops the answer if the row says so.
     async fn ask(&self, person: &Person, message: &str, script: &Script) -> Answer {
         let asking = self.door.ask(person, "k1", message);
         if self.row.stopped == "never" {
@@ -172,8 +172,8 @@ impl Play {
         tokio::join!(asking, stopping).0
     }
 
-    /// Plays the cell, and returns the difference from the table. `changed` changes the provider's
-    /// reply.
+    /// Plays the cell, and returns how the outcome differs from the table. `changed` modifies the
+    /// provider's reply.
     async fn check(
         &self,
         provider: &Replies,
@@ -209,7 +209,7 @@ struct Played<'p> {
     play: &'p Play,
     got: Got,
     account: Account,
-    /// The stored chat. Null if there is none.
+    /// The stored chat. Null if no chat is stored.
     stored: Value,
     charged: u64,
     /// How many differences an audit of the account finds.
@@ -217,7 +217,7 @@ struct Played<'p> {
 }
 
 impl Played<'_> {
-    /// Returns the difference from the table, if there is one.
+    /// Returns an error if the outcome differs from the table.
     fn is(&self, what: &str, found: &dyn Debug, expected: &dyn Debug) -> Result<(), String> {
         let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
         if found == expected {
@@ -227,7 +227,7 @@ impl Played<'_> {
         Err(format!("{what}: {found} for {expected} at {door:?}, {message}: {:?}", self.got))
     }
 
-    /// Returns the text that the client should have got.
+    /// Returns the text that the client should have received.
     fn text(&self) -> String {
         let Row { delivered, answer, .. } = &self.play.row;
         match delivered.as_str() {
@@ -241,7 +241,7 @@ impl Played<'_> {
     fn is_delivered(&self) -> Result<(), String> {
         self.is("text", &self.got.text, &self.text())?;
         let end = match self.got.end.as_str() {
-            // OpenAI's API has no word for a stopped answer.
+            // OpenAI's API has no finish reason for a stopped answer.
             "length" if self.play.row.end == "stopped" && self.play.door.is_openai() => "stopped",
             "server_error" => "ai_failed",
             end => end,
@@ -288,7 +288,7 @@ impl Played<'_> {
         self.is("free work", &(work, true), &(work, expected.contains(&work)))
     }
 
-    /// Returns the free work for the part that the provider sent before the answer failed.
+    /// Returns the range of free work for the part that the provider sent before the answer failed.
     fn sent_work(&self) -> Range<u64> {
         let Play { row, ends, numbers, number, .. } = self.play;
         // Token counts that arrived before or with the failure are used.
@@ -296,9 +296,9 @@ impl Played<'_> {
         let known = if is_known || *numbers == "early" { *number } else { 0 };
         let sent = if row.answer == "over the limit" { &BEGIN[..LIMIT] } else { BEGIN };
         let least = price([0, 0, estimate(sent).max(known)]);
-        // Without token counts for the whole answer, the free work is at least a hundredth.
+        // Unless the token counts cover the whole answer, the free work is at least a hundredth.
         let least = if is_known { least } else { least.max(HUNDREDTH) };
-        // The prompt's tokens cost little.
+        // The prompt's tokens add only a little.
         least..least + 20
     }
 }
@@ -322,16 +322,16 @@ fn rewritten(piece: &Bytes, changed: fn(Vec<Value>) -> Vec<Value>) -> Bytes {
 }
 
 /// A mistake that the code could make when it reads a reply. The test changes the provider's reply
-/// so that the product behaves as if it made the mistake.
+/// so that the product behaves as if it had made the mistake.
 #[derive(Clone, Copy, Debug)]
 enum ReadingMistake {
-    /// An answer is charged by the estimate although its provider has sent token counts.
+    /// An answer is charged according to the estimate although its provider has sent token counts.
     IgnoreNumbers,
     /// An error after the end of an answer makes it a failure.
     UndoTheEnd,
     /// An answer that its provider calls failed is stored as complete.
     StoreFailures,
-    /// Token counts are believed although a part of the answer follows them.
+    /// Token counts are trusted although a part of the answer follows them.
     BelieveEarlyNumbers,
 }
 

@@ -39,11 +39,11 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
-    // A prompt costs the price of a message for every 64 KB, rounded up.
+    // A prompt costs the price of one message per 64 KB, rounded up.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
-/// A request for a completion whose prompt has this many bytes.
+/// A completion request whose prompt has this many bytes.
 fn sized(bytes: usize) -> Value {
     let mut body = asking("hi");
     let context = json!({ "role": "system", "content": text_of(bytes - 2) });
@@ -101,7 +101,7 @@ async fn a_picture_counts_as_16_kilobytes() {
     let program = Program::of(&ann).await;
     let picture =
         json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
-    // Three pictures with the text stay within 64 KB, and four exceed it.
+    // Three pictures fit into 64 KB together with the text, but four don't.
     for (count, units) in [(3, 1), (4, 2), (8, 3)] {
         let before = ann.balance().await;
         let mut body = asking("hi");

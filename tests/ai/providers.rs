@@ -1,5 +1,5 @@
-//! The providers over their real protocols: a server with OpenAI's chat completions, and Bedrock
-//! with its real SDK.
+//! Tests the providers over their real protocols: a server that implements OpenAI's chat
+//! completions, and Bedrock with its real SDK.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -170,8 +170,8 @@ async fn answer(
             ))
         }
         Does::Cuts(all) => {
-            // Fail only after the pieces were sent, because a body that fails at once would send
-            // nothing.
+            // Fail only after the pieces have been sent, because a body that fails immediately
+            // sends nothing.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))

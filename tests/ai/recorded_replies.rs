@@ -1,5 +1,5 @@
-//! Replies that other projects have recorded from real providers. A client must get the same answer
-//! from each reply as a parser that shares no code with the product
+//! Replies that other projects have recorded from real providers. For each reply, a client must get
+//! the same answer as a parser that shares no code with the product
 //! (`scripts/check/suites/recorded-replies/read.py`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,13 +21,13 @@ use crate::endpoints::chats::fares;
 use crate::endpoints::openai::completions::Program;
 use crate::support::client::{Answer, Api, Person};
 
-/// The variable with the path of the manifest that `read.py` writes.
+/// The environment variable that contains the path of the manifest. `read.py` writes the manifest.
 const MANIFEST: &str = "RECORDED_REPLIES";
 
-/// The number of requests at the same time.
+/// How many requests are sent at the same time.
 const AT_A_TIME: usize = 6;
 
-/// Replaces the finish reason of an answer that the client doesn't get.
+/// Used instead of a finish reason if the client doesn't get the answer.
 const FAILED: &str = "failed";
 
 /// A line of the manifest.
@@ -43,7 +43,7 @@ struct Recorded {
     expected: Meaning,
 }
 
-/// The meaning of a reply.
+/// The content of a reply, as the independent parser reads it.
 #[derive(Deserialize)]
 struct Meaning {
     text: String,
@@ -68,7 +68,7 @@ enum End {
     Failed,
 }
 
-/// The numbers in a reply. `None` if the reply lacks the number.
+/// The token counts in a reply. `None` if the reply lacks the count.
 #[derive(Deserialize)]
 struct Usage {
     prompt: Option<u64>,
@@ -77,7 +77,7 @@ struct Usage {
     reasoning: u64,
 }
 
-/// A field in which an answer differs from the independent reading.
+/// A field whose value in an answer differs from what the independent parser read.
 struct Difference<'a> {
     id: &'a str,
     asked: &'static str,
@@ -99,7 +99,7 @@ impl fmt::Display for Difference<'_> {
 }
 
 /// For one host's replies, how many requests were sent and how many answers agree: first for
-/// requests in the reply's form (streamed or whole), then for requests in the other form.
+/// requests in the same form as the reply (streamed or whole), then for requests in the other form.
 #[derive(Default)]
 struct Counts {
     asked: [usize; 2],
@@ -107,8 +107,8 @@ struct Counts {
 }
 
 impl Recorded {
-    /// The request that the provider answers with the reply `number`. Offers the functions that the
-    /// reply calls.
+    /// The request that the provider answers with the reply `number`. The request offers the
+    /// functions that the reply calls.
     fn request(&self, number: usize, stream: bool) -> Value {
         let mut body = json!({
             "model": "deep", "stream": stream,
@@ -130,7 +130,7 @@ impl Recorded {
         body
     }
 
-    /// Sends the request, and compares the answer with the independent reading.
+    /// Sends the request, and compares the answer with what the independent parser read.
     async fn compare(
         &self,
         number: usize,
@@ -269,7 +269,7 @@ async fn provider(replies: &Arc<Vec<Recorded>>) -> String {
 async fn reply(State(replies): State<Arc<Vec<Recorded>>>, request: Request) -> Response {
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let Ok(asked) = serde_json::from_slice::<Value>(&body) else {
-        // A function that starts opens its connections with HEAD.
+        // When a function starts, it opens its connections with HEAD requests.
         return Response::default();
     };
     let message = asked["messages"].as_array().unwrap().last().unwrap();

@@ -1,4 +1,4 @@
-//! Refusals of requests under `/v1`, by this API or by a provider, and the errors that clients get.
+//! Requests under `/v1` that this API or a provider refuses, and the errors that clients get.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn refusals_name_the_problem_and_the_remedy() {
     body["tool_choice"] = must_call;
     is_refused(program.responds(&[], body).await, "The request has no functions.");
 
-    // No provider accepts this function name, in any field.
+    // No provider accepts this function name in any field.
     let named = json!({ "id": "a", "type": "function", "function": { "name": "f.g h", "arguments": "{}" } });
     let mut body = offering("hi");
     body["messages"] = json!([

@@ -33,7 +33,7 @@ fn message(completion: &Value) -> &Value {
     &completion["choices"][0]["message"]
 }
 
-/// The calls in a streamed answer, assembled as in OpenAI's clients.
+/// The calls in a streamed answer, assembled the way OpenAI's clients assemble them.
 fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let mut calls: Vec<(String, String, String)> = Vec::new();
     let deltas = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("tool_calls"));
@@ -285,7 +285,7 @@ async fn calls_are_read_in_every_numbering() {
     body["stream"] = json!(true);
     let of = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
     for (parts, expected) in [
-        // OpenAI's numbering.
+        // Calls numbered as OpenAI numbers them.
         (
             vec![
                 call(json!(0), "a", "f", json!("")),
@@ -307,7 +307,7 @@ async fn calls_are_read_in_every_numbering() {
         ),
         // A call without a number or an id. The call's arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
-        // Several whole calls without numbers and ids.
+        // Several complete calls without numbers or ids.
         (
             vec![
                 call(Value::Null, "", "f", json!("{\"x\":1}")),
@@ -321,7 +321,7 @@ async fn calls_are_read_in_every_numbering() {
             vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
             vec![of("f", "{}")],
         ),
-        // A call number that is too large for an index in a list.
+        // A call number that is too large to be a list index.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
         let mut stream: Vec<Bytes> = parts.into_iter().map(part).collect();

@@ -1,4 +1,4 @@
-//! Functions that events invoke instead of requests.
+//! Functions that are invoked by events instead of requests.
 
 pub mod low_balance;
 pub mod mail;

@@ -278,7 +278,7 @@ fn estimates_of_a_price_list_match_the_documentation() {
     let shown = format!("```text\n{section}\n```");
     assert!(prices.contains(&shown), "docs/operate/prices.md needs this example:\n{shown}");
 
-    // docs/operate/prices.md prices this message.
+    // docs/operate/prices.md shows the price of this message.
     let message = ["--prompt-tokens", "1000", "--answer-tokens", "500", "--json"];
     let json = run(&[&arguments[..], &message].concat()).stdout;
     let estimate: Value = serde_json::from_slice(&json).unwrap();
@@ -319,7 +319,7 @@ fn estimates_name_every_problem_of_a_price_list() {
     }
 }
 
-/// A price list with a flat fare and a fare by usage.
+/// A price list with two models: one has a flat fare, and the other is charged by usage.
 fn example_prices() -> Value {
     json!({ "models": [
         { "name": "quick", "via": ["echo"], "fare": { "message": 7 } },
@@ -327,7 +327,7 @@ fn example_prices() -> Value {
     ]})
 }
 
-/// A price list with two problems, and the fields with the problems.
+/// A price list with two problems, and the fields that contain them.
 fn wrong_prices() -> (Value, [&'static str; 2]) {
     let mut wrong = example_prices();
     (wrong["models"][0]["via"][0], wrong["models"][1]["fare"]["output"]) =
@@ -335,7 +335,7 @@ fn wrong_prices() -> (Value, [&'static str; 2]) {
     (wrong, ["models[0].via[0]: ", "models[1].fare.output: "])
 }
 
-/// Runs `manage models`. Returns true if the command succeeded, and what it printed.
+/// Runs `manage models`. Returns whether the command succeeded, and its output.
 fn manage_models(arguments: &[&str]) -> (bool, String) {
     let output = run(&[&["manage", "models"], arguments].concat());
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -391,7 +391,7 @@ fn price_lists_are_set_shown_and_removed() {
     assert_eq!(serde_json::from_str::<Value>(json).unwrap(), list);
     assert!(line.starts_with(&format!("version {version}, ")), "{line}");
     assert!(line.ends_with("Z by manage"), "{line}");
-    // The file that `show` prints can be set again.
+    // The list that `show` prints can be set again.
     let (success, said) = models(&["set", &write_prices(&files, json)]);
     assert!(success && said == set, "{said}");
 
@@ -576,7 +576,7 @@ async fn the_server_does_not_start_if_its_list_was_not_set() {
     let api = Api::own(&[]).await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // Both servers find no price list before one of them sets its own.
+    // Neither server finds a price list before one of them sets its own.
     lane.gathers("TransactWriteItems", 2);
     let (one, other) = (Folder::new(), Folder::new());
     let [one, other] = [(&one, example_prices()), (&other, prompted_prices())]

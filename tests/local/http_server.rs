@@ -1,5 +1,5 @@
-//! The ports of the local server and its embedded DynamoDB. Both refuse pages of other origins, and
-//! the store accepts only the run's access key.
+//! The ports of the local server and its embedded DynamoDB. Both refuse pages from other origins,
+//! and the store accepts only the run's access key.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -201,7 +201,7 @@ async fn pages_of_other_origins_change_nothing_under_any_host_name() {
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
-    // By DNS rebinding, a page's host name may resolve to this machine. The page's origin then
+    // Through DNS rebinding, a page's host name may resolve to this machine. The page's origin then
     // equals the server's.
     for host in [
         "evil.example",

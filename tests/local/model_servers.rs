@@ -80,14 +80,14 @@ fn status(status: u16) -> Response {
     Response::builder().status(status).body(Body::empty()).unwrap()
 }
 
-/// The list of models in OpenAI's API.
+/// The model list in OpenAI's format.
 fn list(ids: impl Iterator<Item = Value>, owner: &str) -> Value {
     let model = |id| json!({ "id": id, "object": "model", "created": 1, "owned_by": owner });
     let data: Vec<Value> = ids.map(model).collect();
     json!({ "object": "list", "data": data })
 }
 
-/// Ollama's replies with these models. Without models, Ollama's list in OpenAI's API is null.
+/// Ollama's replies if it has these models. Without models, its list in OpenAI's format is null.
 fn ollama(tags: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static {
     move |path| match path {
         "/api/tags" => says(&json!({ "models": tags })),
@@ -110,7 +110,7 @@ fn tag(name: &str, family: &str) -> Value {
     })
 }
 
-/// The same model with capabilities.
+/// The same model, listed with capabilities.
 fn tag_with(name: &str, family: &str, capabilities: &[&str]) -> Value {
     let mut tag = tag(name, family);
     tag["capabilities"] = json!(capabilities);
@@ -121,7 +121,7 @@ fn llama() -> Vec<Value> {
     vec![tag("llama3.2:latest", "llama")]
 }
 
-/// LM Studio's replies with these models.
+/// LM Studio's replies if it has these models.
 fn lm_studio(models: Vec<Value>) -> impl Fn(&str) -> Response + Send + Sync + 'static {
     move |path| match path {
         "/api/v0/models" => says(&json!({ "object": "list", "data": models })),
@@ -145,7 +145,7 @@ fn llama_cpp(models: Value) -> impl Fn(&str) -> Response + Send + Sync + 'static
     }
 }
 
-/// The list from llama.cpp's server with one model.
+/// The model list that llama.cpp's server returns for one model.
 fn one(id: &str) -> Value {
     list([json!(id)].into_iter(), "llamacpp")
 }
@@ -175,7 +175,7 @@ fn beside([ollama, lm_studio, llama_cpp]: [u16; 3], arguments: &[&str]) -> Comma
     program
 }
 
-/// Starts a server in another thread, so that this test's model servers can reply.
+/// Starts a server in a separate thread, so that this test's model servers can reply.
 async fn started(program: Command) -> RunningServer {
     tokio::task::spawn_blocking(move || RunningServer::of(program)).await.unwrap()
 }
@@ -199,7 +199,7 @@ fn prints(server: &RunningServer, line: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_on_this_machine_answers_without_any_setting() {
     let ollama = Fake::start(ollama(llama())).await;
-    // The servers in the environment get no request, and no server gets the API key in the
+    // The servers named in the environment get no requests, and no server gets the API key from the
     // environment.
     let other = Fake::start(|_| status(500)).await;
     let url = format!("http://127.0.0.1:{}", other.port);
@@ -378,7 +378,7 @@ async fn other_programs_on_the_ports_do_not_answer() {
         assert_eq!(found_at(program, page).await, None);
         assert_eq!(found_at(program, |_| status(401)).await, None);
         assert_eq!(found_at(program, |_| says(&json!(["llama3.2"]))).await, None);
-        // Another server with OpenAI's API. Its models may not be for chats.
+        // Another server that implements OpenAI's API. Its models may not be chat models.
         let models = list([json!("llama3.2")].into_iter(), "vllm");
         assert_eq!(found_at(program, move |_| says(&models)).await, None);
     }

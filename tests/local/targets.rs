@@ -1,4 +1,4 @@
-//! The store that a command of `manage` works on, and an operator's credentials.
+//! The store that a `manage` command works on, and an operator's credentials.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn manage(arguments: &[&str]) -> Command {
     command(&[&["manage"], arguments].concat())
 }
 
-/// The exit code, and the lines on the standard error.
+/// The exit code, and the lines on standard error.
 fn said(output: &Output) -> (Option<i32>, Vec<String>) {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     (output.status.code(), text.lines().map(str::to_owned).collect())
@@ -193,8 +193,8 @@ impl Cli {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Returns a command that finds only this AWS CLI. The command finds no credentials of an
-    /// instance, and gives up calls after a second.
+    /// Returns a command that finds only this AWS CLI. The command finds no instance credentials,
+    /// and its calls time out after one second.
     fn manage(&self, arguments: &[&str]) -> Command {
         let mut program = manage(arguments);
         program

@@ -78,7 +78,7 @@ impl Person {
         put(&self.api.dynamodb, table, &items).await;
     }
 
-    /// Changes the priced chat and its row alike.
+    /// Changes the priced chat and its row in the same way.
     async fn edits_both(&self, edit: impl Fn(&mut Value)) {
         self.edits("ChatsTable", &edit).await;
         self.edits("LedgerTable", &edit).await;
@@ -119,7 +119,7 @@ async fn normal_use_passes_the_audit() {
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
-    // The audit accepts held credits before and after the end of their lease.
+    // The audit accepts held credits both before and after their lease expires.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
@@ -227,7 +227,7 @@ async fn changed_amounts_are_found() {
     assert_eq!(differences[1..], [spent(200, 100)]);
 }
 
-/// A user with a chat by usage, the chat's id, and its charge.
+/// A user with a chat that was charged by usage, the chat's id, and its charge.
 async fn priced_customer(api: &Api) -> (Person, String, Credits) {
     let ann = api.person("ann").await;
     let chat = ann.asks_model("deep", "hi").await.is(200);
@@ -328,7 +328,7 @@ async fn refunded_customer(api: &Api) -> (Person, String, String) {
     (ann.clone(), row["id"].as_str().unwrap().to_owned(), format!("refund:{}:{chat}", ann.id))
 }
 
-/// The sources without a row in the whole store.
+/// Returns all sources in the store that have no row.
 async fn rowless(api: &Api) -> Vec<Difference> {
     let (differences, next) = api.store().audit_sources(None).await.unwrap();
     assert_eq!(next, None);
@@ -393,7 +393,7 @@ async fn many_sources_are_compared_at_the_same_time() {
 
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // The store answers no batch before all four are under way.
+    // The store doesn't answer any batch until all four are in flight.
     lane.gathers("BatchGetItem", 4);
     let store = api.app_over("sweep", &lane).store;
     let (found, next) = store.audit_sources(None).await.unwrap();
@@ -490,7 +490,7 @@ async fn orders_that_moved_other_credits_are_found() {
         put(&api.dynamodb, "TokensTable", std::slice::from_ref(&usual)).await;
     }
     assert_eq!(ann.differs().await, []);
-    // The account states owed credits, but its orders don't.
+    // The account has owed credits, but its orders don't.
     api.set(&ann, "owed", AttributeValue::N("7".into())).await;
     assert_eq!(ann.differs().await, [Difference::Owed { account: 7, orders: 0 }]);
     api.set(&ann, "owed", AttributeValue::N("0".into())).await;

@@ -1,5 +1,5 @@
-//! Imports of files whose models aren't certain. The import must make the right plan or ask the
-//! right question, and must treat a `dumpdata` file like a database.
+//! Imports of files whose models can't be recognized with certainty. The import must make the right
+//! plan or ask the right question, and must treat a `dumpdata` file like a database.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn app(api: &Api) -> App {
     api.server().functions["admin_chats"].app().unwrap()
 }
 
-/// Returns the row of a user without a balance.
+/// Returns the row of a user who has no balance.
 fn person(pk: u64, name: &str) -> Value {
     without(user(pk, name, 0), "tokens")
 }
@@ -30,8 +30,8 @@ fn row(model: &str, pk: impl Into<Value>, fields: Value) -> Value {
     json!({ "model": model, "pk": pk.into(), "fields": fields })
 }
 
-/// Writes the rows as Django's tables. `keys` are the primary keys' columns other than `id`, and
-/// `relations` the fields that refer to other tables.
+/// Writes the rows as tables, the way Django does. `keys` are the primary key columns that aren't
+/// named `id`, and `relations` are the fields that refer to other tables.
 fn database(rows: &[Value], keys: &[(&str, &str)], relations: &[(&str, &str)]) -> DumpFile {
     let file = DumpFile::empty(".sqlite3");
     let sqlite = Connection::open(file.path()).unwrap();
@@ -142,7 +142,7 @@ impl Case<'_> {
         assert_eq!(read(&tables, &choices).unwrap(), expected, "SQLite");
     }
 
-    /// Asserts that the import of both forms of the file asks for this option.
+    /// Asserts that importing either form of the file asks for this option.
     #[track_caller]
     fn asks(&self, choices: Choices, option: &str) {
         self.dump_asks(choices.clone(), option);
@@ -151,7 +151,7 @@ impl Case<'_> {
         assert!(refused.contains(option), "SQLite: {refused}");
     }
 
-    /// Asserts that the import of the `dumpdata` file asks for this option.
+    /// Asserts that importing the `dumpdata` file asks for this option.
     #[track_caller]
     fn dump_asks(&self, choices: Choices, option: &str) {
         let refused = read(&DumpFile::of(&self.rows), &choices).unwrap_err();
@@ -636,7 +636,7 @@ async fn a_second_import_says_what_differs_and_changes_nothing() {
     let account = async |name: &str| api.store().account_named(name).await.unwrap().unwrap();
     let (ann, ben) = (account("ann").await, account("ben").await);
     assert_eq!((ann.tokens.get(), ben.tokens.get(), ben.active), (4000, 10, false));
-    // A third import has nothing to end.
+    // A third import has nothing left to end.
     let done = imported(&api, &later, update).await.unwrap();
     assert!(!done.contains("ended"), "{done}");
     for account in [&ann, &ben] {

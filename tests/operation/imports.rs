@@ -39,7 +39,8 @@ fn app(api: &Api) -> App {
     api.server().functions["admin_chats"].app().unwrap()
 }
 
-/// Advances the clock by a minute, after which functions read their cached values again.
+/// Advances the clock by a minute, after which functions no longer use the values that they have
+/// cached.
 fn a_minute_passes(api: &Api) {
     api.server().clock.advance(Duration::from_secs(61));
 }
@@ -364,7 +365,7 @@ async fn an_import_without_progress_says_what_to_do() {
     is_clean(&api).await;
 }
 
-/// Returns all items, without the random values in the record of imports.
+/// Returns all items, without the random values in the import records.
 async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
     let mut items = api.items("").await;
     items.remove("KeysTable");
@@ -589,7 +590,7 @@ async fn unknown_names_are_checked_against_decoys() {
     api.log_in(wrong).await.expect(401, "invalid_credentials");
 }
 
-/// The previous release ignores the attribute `imported`: it compares passwords only with
+/// The previous release ignores the `imported` attribute: it compares passwords only with
 /// `password`, and leaves `imported` unchanged when it changes the password.
 #[tokio::test]
 async fn a_password_of_the_release_before_is_the_only_one() {

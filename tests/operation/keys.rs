@@ -18,11 +18,10 @@ use crate::support::client::{Api, Person};
 use crate::support::forge;
 use crate::support::program::{self, Folder};
 
-/// The time after which functions read keys and secrets again.
+/// How long functions keep keys and secrets before they read them again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` in a separate process. Returns true if the command succeeded, and the command's
-/// output.
+/// Runs `manage` in a separate process. Returns whether the command succeeded, and its output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
         .iter()
@@ -130,8 +129,8 @@ async fn keys_are_rotated_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second in which the server published its key is over, because the time of a key
-/// is stored in whole seconds.
+/// Waits until the second in which the server published its key is over, because key timestamps are
+/// stored in whole seconds.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
     while Clock::default().seconds() <= from {

@@ -1,4 +1,4 @@
-//! The metrics. The tests provoke each metric and read its line in the log.
+//! The metrics. The tests trigger each metric and read its line in the log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,8 @@ async fn charged_and_refunded_messages_are_counted() {
     assert_eq!(recorded(Metric::Refunds, None), (1, 1));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (1, 1));
 
-    // A stream that fails still has the status 200, because its head was sent before the failure.
+    // A stream that fails still has the status 200, because the head of the reply was sent before
+    // the failure.
     ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
     assert_eq!(recorded(Metric::Refunds, None), (2, 2));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (2, 2));
@@ -152,7 +153,8 @@ async fn sweeps_and_erasures_are_measured_even_when_idle() {
     assert_eq!(recorded(Metric::ErasedAccounts, None), (2, 1));
 }
 
-/// The output of `manage audit` with this `METRICS_NAMESPACE`. An empty namespace means no metrics.
+/// The output of `manage audit` with this `METRICS_NAMESPACE`. An empty namespace turns metrics
+/// off.
 fn audit(folder: &Folder, namespace: &str) -> String {
     let mut audit = command(&["manage", "audit", "--data", folder.path()]);
     String::from_utf8(audit.env("METRICS_NAMESPACE", namespace).output().unwrap().stdout).unwrap()

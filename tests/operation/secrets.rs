@@ -35,11 +35,11 @@ use crate::support::wait::until;
 const OLD: &str = "whsec_the_old_secret_0123456789";
 const NEW: &str = "whsec_the_new_secret_9876543210";
 
-/// The time after which functions read a secret again.
+/// How long functions keep a secret before they read it again.
 const KEPT: Duration = Duration::from_secs(900);
 
-/// How long functions wait before they repeat a failed read, or read the secret again after another
-/// refusal.
+/// How long functions wait before they retry a failed read, or before they read the secret again
+/// after another refusal.
 const AGAIN: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl SecretFile {
         format!("file://{}", self.path())
     }
 
-    /// Replaces the secret in one step, so that no function reads a part of it.
+    /// Replaces the secret in one step, so that no function reads only a part of it.
     fn replace(&self, secret: &str) {
         let next = format!("{}/next", self.0.path());
         std::fs::write(&next, format!("{secret}\n")).unwrap();
@@ -82,7 +82,7 @@ struct KeyedServer {
     url: String,
     accepted: Arc<Mutex<Vec<&'static str>>>,
     refusal: Arc<Mutex<(u16, Value)>>,
-    /// The keys of all requests, and whether they were accepted.
+    /// The key of each request, and whether it was accepted.
     asked: Arc<Mutex<Vec<(String, bool)>>>,
 }
 
@@ -110,7 +110,7 @@ impl KeyedServer {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Replaces the old key in the file, and revokes it while requests with it arrive.
+    /// Replaces the old key in the file, and revokes it while requests that use it are arriving.
     async fn replaces(&self, file: &SecretFile) {
         until("the old key is in use", async || self.asked().len() >= 8).await;
         file.replace(NEW);
@@ -486,7 +486,7 @@ async fn secrets_manager_gets_signed_calls_in_its_protocol() {
     assert!(asked.iter().all(is_in_protocol), "{asked:?}");
     assert_eq!(asked[2].body, json!({ "SecretId": ARN }));
 
-    // The fake knows the secret for these credentials, but not for another access key.
+    // The fake returns the secret to these credentials, but not to a different access key.
     let foreign = shared::aws::emulated();
     let foreign = foreign.to_builder().endpoint_url(aws.endpoint_url().unwrap()).build();
     let refused = secrets::read(&named, &foreign).await.unwrap_err();

@@ -1,4 +1,5 @@
-//! Traces of requests and scheduled work. A failing collector must not fail or delay a request.
+//! Traces of requests and scheduled work. If the collector fails, requests must neither fail nor be
+//! delayed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ const PATH: &str = "/api/chat/stop/";
 /// The longest time between a stop and the end of the answer.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Settings for slow answers. They let many chats wait for their answers at the same time.
+/// Settings for slow answers. They allow many chats to wait for their answers at the same time.
 pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 impl Api {
@@ -35,8 +35,8 @@ impl Api {
     }
 }
 
-/// Returns the sum of the counts of free work whose keys have this prefix: an empty prefix for the
-/// owner's free work, `k` for limited API keys, `e` for earned credits.
+/// Returns the total free work that is counted under keys with this prefix. The prefix is empty for
+/// the owner's free work, `k` for limited API keys, and `e` for earned credits.
 pub fn free_work(account: &Account, prefix: &str) -> u64 {
     let days = account.free_work.iter().flatten();
     let of = days
@@ -312,8 +312,8 @@ async fn stop_bodies_name_the_idempotency_key() {
     }
     let number = json!({ "idempotency_key": 7 });
     assert_eq!(ann.post(PATH, number).await.status, 400);
-    // Behind another gateway another AI may answer, but a stop of a complete answer has the same
-    // result.
+    // Behind a different gateway, a different AI may answer, but stopping a complete answer has the
+    // same result.
     let whole = ann.chat_once("k1", "hi").await.is(200);
     assert_eq!(ann.stops("k1").await.is(200), json!({ "id": whole["id"], "status": "ended" }));
 }

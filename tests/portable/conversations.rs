@@ -386,8 +386,8 @@ async fn pasted_code_gives_a_title_without_its_fence() {
         ann.delete(&format!("/api/chat/{id}/")).await.is(200);
         assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled", "{message}");
     }
-    // Earlier releases used the fence of a code block as the title. When the chat is deleted, such
-    // a title is also removed.
+    // Earlier releases used the opening fence of a code block as the title. When the chat is
+    // deleted, such a title is also removed.
     let id = ann.begins_with("```python\nimport os\n```").await;
     let path = format!("/api/conversations/{id}/");
     ann.patch(&path, json!({ "title": "```python" })).await.is(200);

@@ -26,12 +26,12 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
     }
 
-    /// The headers with which the page asks for cookies.
+    /// The headers that the page sends to ask for cookies.
     fn wish(&self) -> [(&'static str, &str); 2] {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
-    /// Refreshes with this token in the body, as a page of this origin.
+    /// Sends a refresh request with this token in the body, as a page of this origin does.
     async fn present(&self, token: &str) -> Answer {
         let body = json!({ "refresh": token });
         self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await
@@ -170,8 +170,8 @@ async fn cookies_are_replaced_at_each_refresh() {
         ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
         assert_eq!(forge::claims(page.token())["generation"], generation);
     }
-    // A missing body is like an empty one. A refresh token in the body takes precedence over the
-    // cookie.
+    // A missing body is treated like an empty one. A refresh token in the body takes precedence
+    // over the cookie.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
     let refreshed =
@@ -217,7 +217,7 @@ async fn cookies_live_as_long_as_their_session() {
     page.refresh().await.expect(401, "token_not_valid");
 }
 
-/// Another site can make a browser send the cookies, but not the header `X-Refresh-Token`.
+/// Another site can make a browser send the cookies, but not the `X-Refresh-Token` header.
 #[tokio::test]
 async fn without_the_header_cookies_are_neither_read_nor_set() {
     let api = Api::start().await;
@@ -292,7 +292,7 @@ async fn pages_without_a_valid_cookie_have_no_session() {
         page.refresh().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // No other endpoint accepts a cookie in place of an access token.
+    // No other endpoint accepts a cookie instead of an access token.
     page.kept = Some(ann.refresh.clone());
     page.send(Method::GET, "/api/user/profile/", &[], None).await.expect(401, "not_authenticated");
     page.post("/api/chat/", &[], json!({ "message": "hi" })).await.expect(401, "not_authenticated");
@@ -373,7 +373,7 @@ async fn retried_registrations_set_the_cookie_again() {
 async fn cookies_with_tls_are_bound_to_one_host() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    // Send an event of API Gateway, because the local server refuses this host name.
+    // Send an API Gateway event, because the local server refuses this host name.
     let refresh = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();
@@ -411,7 +411,7 @@ async fn cookies_with_tls_are_bound_to_one_host() {
             && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"),
         "{cookie}"
     );
-    // Another host in the same domain can set a cookie without the prefix `__Host-`.
+    // Another host in the same domain can set a cookie without the `__Host-` prefix.
     ask("api.example.com", format!("farebox_refresh={token}"))
         .await
         .expect(401, "not_authenticated");
@@ -457,7 +457,7 @@ async fn known_pages_log_in_although_strangers_guess() {
     api.log_in(log_in.clone()).await.expect(429, "too_many_attempts");
     page.post("/api/login/", &[], wrong).await.expect(401, "invalid_credentials");
     page.post("/api/login/", &[], log_in.clone()).await.is(200);
-    // Without the header `X-Refresh-Token` the API doesn't read cookies.
+    // Without the `X-Refresh-Token` header, the API doesn't read cookies.
     let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
     api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
         .await

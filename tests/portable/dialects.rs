@@ -1,5 +1,5 @@
-//! The requests of five existing systems' clients. Every field that a client reads must exist and
-//! have the right type, whether or not the path ends with a slash.
+//! The requests that the clients of five existing systems send. Every field that a client reads
+//! must exist and have the right type, whether or not the path ends with a slash.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -330,8 +330,8 @@ async fn refusals_mention_the_top_up_only_in_their_sentence() {
     }
 }
 
-/// The clients of the systems D and E use djangorestframework-simplejwt, and refresh their token
-/// when they get the error code `token_not_valid`.
+/// The clients of systems D and E use djangorestframework-simplejwt, and refresh their token when
+/// they get the error code `token_not_valid`.
 #[tokio::test]
 async fn simplejwt_clients_read_its_code_and_fields() {
     let api = Api::start().await;

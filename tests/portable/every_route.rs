@@ -36,7 +36,7 @@ const OPEN: [&str; 15] = [
 /// The endpoints that don't use the store. The webhook uses it only if a request is signed.
 const COLD: [&str; 4] = ["discovery", "openapi", "site", "stripe_webhook"];
 
-/// The error code with which a route refuses an invalid access token.
+/// The error code in a route's reply to an invalid access token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
         FailureFormat::SimplejwtGuarded => "token_not_valid",
@@ -121,8 +121,8 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     api.send(method(route.method), path, headers, body).await
 }
 
-/// Returns the body of the event of a route's endpoint, with different values in some fields, and
-/// without the fields that only another endpoint's reply can give.
+/// Returns the body of the event for a route's endpoint, with different values in some fields, and
+/// without the fields that can only come from another endpoint's reply.
 fn body(route: &Route, values: &[(&str, &str)]) -> Option<Value> {
     let mut body = document::example_body(&document::example_event(route.endpoint))?;
     let (fields, given) = (body.as_object_mut().unwrap(), given_fields(route));
@@ -145,8 +145,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that the route lets this user pass its guard or, if only administrators may use the
-/// route, refuses the user's request with 403.
+/// Asserts that the route's guard accepts this user or, if only administrators may use the route,
+/// that the request is refused with 403.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -187,7 +187,7 @@ async fn paths_list_their_methods_and_refuse_others() {
     }
 }
 
-/// The headers that are equal in all replies to the same request.
+/// The headers that are the same in all replies to the same request.
 fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
     let once = ["connection", "content-length", "date", "transfer-encoding", "x-request-id"];
     let headers = answer.headers.iter().filter(|(name, _)| !once.contains(&name.as_str()));
@@ -561,8 +561,8 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        // The headers that openai-node sends for an organization and a project, the headers of its
-        // helpers, and the headers of Anthropic's and OpenRouter's SDKs.
+        // The headers that openai-node sends for an organization and a project, the headers that
+        // its helpers send, and the headers that Anthropic's and OpenRouter's SDKs send.
         for header in [
             "anthropic-beta",
             "anthropic-dangerous-direct-browser-access",

@@ -138,7 +138,7 @@ async fn tokens_with_a_wrong_header_or_claim_are_refused() {
     let before = api.items(&ann.id).await;
     let real = Forge::of(&api);
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
-    // Without a change, the token is valid.
+    // Without any change, the token is valid.
     ann.using(real.sign(&header, &claims)).profile().await.is(200);
 
     let long = "k".repeat(10_240);

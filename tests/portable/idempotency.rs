@@ -11,7 +11,7 @@ use shared::values::idempotency::{Key, Kind};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
-    /// Sends a message under an idempotency key.
+    /// Sends a message with an idempotency key.
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
         self.post_once(key, "/api/chat/", json!({ "message": message })).await
     }

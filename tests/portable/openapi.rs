@@ -99,8 +99,8 @@ fn client_generators_can_name_everything() {
     for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
         for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
             assert_ne!(schema["type"], "null", "{field} of {name}");
-            // No field may have the name of its schema, because openapi-python-client would give a
-            // variable the name of a class.
+            // No field may have the same name as its schema, because openapi-python-client would
+            // give a variable the name of a class.
             assert_ne!(field.to_lowercase(), name.to_lowercase());
         }
     }

@@ -278,8 +278,8 @@ async fn one_of_many_uses_of_a_link_wins() {
 #[tokio::test]
 async fn retried_resets_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
-    // For a verified address, a reset takes one transaction. For an unverified address, a reset
-    // takes two transactions, because the store refuses the first one.
+    // A reset needs one transaction for a verified address, and two for an unverified address,
+    // because the store refuses the first one.
     let faults =
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {

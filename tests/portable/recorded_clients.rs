@@ -1,5 +1,5 @@
-//! The requests and reads of clients for eleven recorded Django back ends, step by step. Each field
-//! that a client reads must exist, with the same type as in its own back end.
+//! Replays what the clients of eleven recorded Django back ends send and read, step by step. Each
+//! field that a client reads must exist, with the same type as in the client's own back end.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 const PASSWORD: &str = "secret123";
 
-/// The paths of the balance.
+/// The paths that return the balance.
 const BALANCES: [&str; 5] = [
     "/api/tokens/",
     "/api/token_balance/",
@@ -43,7 +43,7 @@ fn reads_list(refused: &Value, field: &str) {
     assert_eq!(refused["errors"][field], refused[field]);
 }
 
-/// Sends a message with this `Authorization` header, as the body of this type.
+/// Sends a message with this `Authorization` header, in a body with this content type.
 async fn sends(api: &Api, authorization: &str, content_type: &str, body: &str) -> Answer {
     let headers = [("authorization", authorization), ("content-type", content_type)];
     api.raw(Method::POST, "/api/chat/", &headers, body.into()).await
@@ -79,7 +79,7 @@ async fn taken_names_and_addresses_are_invalid_fields() {
     let other = json!({ "username": unique("eve"), "email": address, "password": PASSWORD });
     let taken = reads_sentence(api.register(other).await.expect(400, "email_taken"));
     assert_eq!(taken["email"], json!([taken["detail"]]));
-    // On other paths, the name or address of another account is still a conflict.
+    // On other paths, the name or address of another account still causes a conflict.
     let ben = api.person("ben").await;
     ben.change(json!({ "email": address })).await.expect(409, "email_taken");
 }

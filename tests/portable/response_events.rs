@@ -1,4 +1,4 @@
-//! The events of a streamed `POST /v1/responses`, assembled as in OpenAI's SDKs.
+//! The events of a streamed `POST /v1/responses`, assembled the way OpenAI's SDKs assemble them.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     text.split_terminator("\n\n").enumerate().map(event).collect()
 }
 
-/// The types of events without the prefix `response.`.
+/// The event types, without the `response.` prefix.
 fn types(events: &[Value]) -> Vec<&str> {
     events
         .iter()

@@ -40,8 +40,8 @@ fn ids(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// The ids on the page that `query` requests and on the pages after it, and the number of ids on
-/// each of these pages.
+/// The ids on all pages, beginning with the page that `query` requests, and how many ids each of
+/// these pages contains.
 async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(query.to_owned());

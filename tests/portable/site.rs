@@ -16,7 +16,7 @@ fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
 }
 
-/// The absolute paths of the files that a page's attributes name.
+/// The absolute paths of the files that a page's attributes refer to.
 fn files_of(page: &str, path: &str) -> Vec<String> {
     let values =
         ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
@@ -96,7 +96,7 @@ async fn pages_get_no_camera_microphone_or_location() {
         for feature in ["camera", "microphone", "geolocation", "payment", "usb", "clipboard-read"] {
             assert_eq!(permissions.get(feature), Some(&"()"), "{feature} at {path}");
         }
-        // The copy buttons need the permission `clipboard-write`.
+        // The copy buttons need the `clipboard-write` permission.
         assert_eq!(permissions["clipboard-write"], "(self)");
         let others = permissions.iter().filter(|(_, origins)| **origins != "()");
         assert_eq!(others.count(), 1, "{permissions:?}");
@@ -240,7 +240,7 @@ async fn e_mailed_links_pass_their_token_to_the_chat_in_the_hash() {
     }
 }
 
-/// In API Gateway's events, a request for only the stage's name has the path `/`.
+/// In an API Gateway event, the path is `/` if the request's path is only the stage's name.
 #[tokio::test]
 async fn bare_stages_redirect_to_their_slash() {
     let api = Api::own(&[]).await;

@@ -1,5 +1,5 @@
-//! Simulated days of a deployment. The tests make up a day's metrics, and evaluate every alarm in
-//! `alarms.yaml` and `template.yaml` over them, as CloudWatch does
+//! Simulated days of a deployment. The tests make up a day's metrics, and use them to evaluate
+//! every alarm in `alarms.yaml` and `template.yaml` the way CloudWatch does
 //! ([evaluation](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html)).
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ const FILES: [&str; 2] = [include_str!("../../alarms.yaml"), include_str!("../..
 const HOUR: u32 = 3600;
 const DAY: u32 = 24 * HOUR;
 
-/// The parameter `ConcurrencyAlarm` of the profile `prod`.
+/// The `ConcurrencyAlarm` parameter in the `prod` profile.
 const CONCURRENCY: f64 = 800.0;
 
 /// A query for a metric's value in the period that begins at this second of the day.
@@ -30,7 +30,7 @@ struct Asked {
 /// The metrics of a day. `None` means that nothing was recorded in the period.
 type Metrics<'d> = dyn Fn(&Asked) -> Option<f64> + 'd;
 
-/// A day with this many users, who each send five messages. There are only the usual failures.
+/// A day with this many users, who each send five messages. Only the usual failures occur.
 fn normal_day(users: f64) -> impl Fn(&Asked) -> Option<f64> {
     move |asked| {
         let Asked { name, of, statistic, period, at, .. } = asked;
@@ -252,7 +252,7 @@ fn reference(function: &str) -> String {
     panic!("no list has {function}");
 }
 
-/// `!Ref` of a resource.
+/// A `!Ref` to a resource.
 fn tagged(id: &Yaml) -> Yaml {
     serde_norway::from_str(&format!("!Ref {}", id.as_str().unwrap())).unwrap()
 }

@@ -1,6 +1,6 @@
-//! The alarms in `template.yaml` and `alarms.yaml`: they watch every function, table and
-//! deployment, and only metrics that exist. `docs/operate/runbooks.md` says what each alarm means
-//! and what to do.
+//! The alarms in `template.yaml` and `alarms.yaml`. Together they cover every function, table and
+//! deployment, and they refer only to metrics that exist. `docs/operate/runbooks.md` says what each
+//! alarm means and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ fn yaml(source: &str) -> Yaml {
     emulator::template::parse(source).unwrap()
 }
 
-/// Returns the resources of a type, by name.
+/// Returns all resources of a type, keyed by name.
 fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
     let resources = yaml["Resources"].as_mapping().unwrap().iter();
     resources
@@ -76,7 +76,7 @@ fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
     }
 }
 
-/// Returns the items of a list that `template.yaml` passes to `alarms.yaml`: resources' names, or
+/// Returns the items of a list that `template.yaml` passes to `alarms.yaml`: resource names, or
 /// `unused`.
 fn passed(template: &Yaml, list: &str) -> Vec<String> {
     let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];
@@ -99,7 +99,7 @@ fn chosen(template: &Yaml, value: &Yaml) -> String {
     items.get(index).unwrap_or_else(|| panic!("{value:?} of {items:?}")).clone()
 }
 
-/// Returns the resources for which an alarm in `alarms.yaml` watches the metric.
+/// Returns the resources for which `alarms.yaml` has an alarm on this metric.
 fn covered(metric: &str) -> Vec<String> {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
     let mut names = Vec::new();
@@ -118,7 +118,7 @@ fn covered(metric: &str) -> Vec<String> {
 fn every_function_has_alarms_for_errors_and_throttles() {
     let template = yaml(TEMPLATE);
     let functions: BTreeSet<String> = of_type(&template, FUNCTION).into_keys().collect();
-    // One more alarm watches the errors of the functions for payments.
+    // An additional alarm watches the errors of the payment functions.
     let payments = ["PurchaseCreateFunction", "StripeWebhookFunction", "PaymentsCheckFunction"];
     for (metric, again) in [("Errors", &payments[..]), ("Throttles", &[])] {
         let mut names = covered(metric);
@@ -307,7 +307,7 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
 }
 
-/// Returns the runbooks of the alarms, and the runbooks without an alarm, each with its anchor.
+/// Returns the alarms' runbooks, and the runbooks that have no alarm, each with its anchor.
 fn runbooks() -> [Vec<(String, &'static str)>; 2] {
     let sections = |text: &'static str, mark: &str| {
         let anchor =
@@ -357,7 +357,7 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
 }
 
 /// Returns true if an alarm fires with these values of its metrics. The alarm's other metrics have
-/// no sample.
+/// no samples.
 fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
     let properties = &alarm["Properties"];
     let metrics = properties["Metrics"].as_sequence().unwrap();
@@ -414,7 +414,7 @@ async fn the_failure_alarm_counts_failures_of_the_store() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // The smallest number of failed requests at which the alarm fires.
+    // The number of failed requests that makes the alarm fire.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

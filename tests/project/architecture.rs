@@ -1,6 +1,6 @@
-//! Checks that imports form no circles: a module imports only from the modules below it. A module
-//! and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared` and of
-//! the folders of `site`.
+//! Checks that there are no circular imports: a module imports only from the modules below it. A
+//! module and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared`
+//! and of the folders in `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,7 +29,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Panics if the picture and the files differ, or if a module imports from its own floor or above.
+/// Panics if the diagram and the files differ, or if a module imports from its own floor or above.
 fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     let floors = floors(heading);
     let (shown, there): (BTreeSet<_>, BTreeSet<_>) =
@@ -66,7 +66,7 @@ struct Module {
     imported: BTreeMap<String, ModulePath>,
 }
 
-/// Reads one file, without its unit tests.
+/// Reads one file, except its unit tests.
 struct Reader<'m> {
     path: &'m ModulePath,
     /// The modules that the file declares.
@@ -218,8 +218,8 @@ fn shared_modules_import_only_from_floors_below() {
     hold("## The floors of `shared`", &imports);
 }
 
-/// Returns the pages' scripts by their paths in `site/`, each with the scripts that it imports,
-/// statically or dynamically. Libraries import nothing.
+/// Returns the pages' scripts, keyed by their paths in `site/`, each with the scripts that it
+/// imports, statically or dynamically. Libraries import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {
     let site = root().join("site").canonicalize().unwrap();
     let mut files = Vec::new();

@@ -41,7 +41,7 @@ fn asks(endpoint: &str) -> bool {
         && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp")
 }
 
-/// Returns true if a function has a secret of the payment provider.
+/// Returns true if a function has one of the payment provider's secrets.
 fn sells(function: &str) -> bool {
     function == "payments_check"
         || endpoints().contains(function)
@@ -74,8 +74,8 @@ fn is_ref(value: &Yaml, name: &str) -> bool {
     matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
 }
 
-/// Returns true if a value is the ARN of the failure queue. SAM lets a function send to the queue
-/// that is its destination.
+/// Returns true if a value is the ARN of the failure queue. SAM lets a function send messages to
+/// the queue that is its destination.
 fn goes_to_the_queue(destination: &Yaml) -> bool {
     let on_failure = &destination["OnFailure"];
     let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
@@ -643,7 +643,8 @@ fn functions_accept_every_log_level_and_metrics_are_kept() {
         let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
         assert!(LogConfig::read(&settings).is_ok(), "{level}");
     }
-    // Lambda would drop log lines below an `ApplicationLogLevel`, and metrics have the level INFO.
+    // If `ApplicationLogLevel` is set, Lambda drops log lines below it. Metrics have the level
+    // INFO.
     let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
     assert_eq!(logging["LogFormat"], "JSON");
     assert!(logging["ApplicationLogLevel"].is_null());
@@ -687,11 +688,11 @@ fn functions_can_use_only_their_log_group_and_stream() {
     }
     assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
     assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
-    // SAM lets functions with a destination queue send to that queue only.
+    // SAM lets functions with a destination queue send messages only to that queue.
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
-/// The requests that create the user and the session of all other requests.
+/// The requests that create the user and the session for all other requests.
 const FIRST: [&str; 2] = ["register", "login"];
 
 /// The requests that end sessions, or change the user's credentials. In this order, all their
@@ -712,8 +713,8 @@ fn route(endpoint: &str) -> &'static Route {
 }
 
 /// Returns the endpoints in the order in which their events are sent. Creations come before reads
-/// and changes, and deletions come last, the longest paths first. A request that needs a value from
-/// another endpoint's reply follows that endpoint.
+/// and changes, and deletions come last, beginning with the longest paths. A request that needs a
+/// value from another endpoint's reply follows that endpoint.
 fn ordered() -> Vec<&'static str> {
     let place = |endpoint: &str| {
         let route = route(endpoint);
@@ -743,9 +744,9 @@ fn ordered() -> Vec<&'static str> {
 /// The events in `events/`, sent to one server.
 struct Events {
     api: Api,
-    /// The tokens and ids that no link gives. They replace placeholders in all events.
+    /// The tokens and ids that no link provides. They replace placeholders in all events.
     values: BTreeMap<&'static str, String>,
-    /// The values that replies have given to other endpoints' events.
+    /// The values that replies have provided for other endpoints' events.
     given: Vec<(&'static Link, String)>,
 }
 
@@ -820,7 +821,7 @@ impl Events {
                 values.insert("RESET_TOKEN", token_in(&api.mails_to(ann, 3).await[2]));
             }
             "sessions" => {
-                // The newest session is the session of these requests.
+                // The newest session is the one that these requests use.
                 values.insert("SESSION_ID", text(&reply[1]["id"]));
             }
             "api_key_create" => {
@@ -835,7 +836,7 @@ impl Events {
 fn expected_status(endpoint: &str) -> u16 {
     match endpoint {
         "not_found" => 404,
-        // Nothing is sold here.
+        // This server doesn't sell anything.
         "purchase_create" | "stripe_webhook" => 404,
         // The document doesn't describe the pages.
         "site" => 200,

@@ -15,8 +15,8 @@ fn allowed() -> Vec<&'static str> {
     list.split('"').skip(1).step_by(2).collect()
 }
 
-/// Returns the licence of each package, by name and version, as cargo would compile it for Lambda's
-/// processors.
+/// Returns the licence of each package that cargo would compile for Lambda's processors. The keys
+/// are the packages' names and versions.
 fn licences() -> BTreeMap<String, String> {
     let of_target = |target| {
         let tree = ["tree", "--workspace", "--all-features", "--offline", "--locked"];

@@ -1,5 +1,5 @@
-//! Tests of the documents. The requests in the README and the tour are sent, and their replies
-//! compared with the documents. The files that documents link to must exist.
+//! Tests the documents. Sends the requests in the README and the tour, and compares the replies
+//! with the documents. Also checks that the files that documents link to exist.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ fn every_code_block_names_its_language_and_ends() {
     }
 }
 
-/// Returns the documents, by their paths.
+/// Returns the documents, keyed by path.
 fn documents() -> BTreeMap<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap();
     let inside = |folder: &Path| {
@@ -153,7 +153,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
-/// Returns the anchors of a document's headings, as GitHub makes them.
+/// Returns the anchors of a document's headings, as GitHub generates them.
 fn anchors(text: &str) -> HashSet<String> {
     let mut is_code = false;
     let mut anchors = HashSet::new();

@@ -84,7 +84,7 @@ const DOCUMENTED: &[&Parameters] = &[
     ],
 ];
 
-/// The functions that don't start.
+/// A group of functions that don't start.
 #[derive(Clone, Copy, Debug)]
 enum Stopped {
     None,
@@ -92,7 +92,7 @@ enum Stopped {
     Askers,
     /// The endpoints of OpenAI's API that call the AI.
     Completing,
-    /// The functions that read the names of the models and the maximum length of an answer.
+    /// The functions that read the models' names and the maximum length of an answer.
     AskersAndModels,
     /// The functions that read the size limit of a prompt.
     PromptReaders,
@@ -139,7 +139,7 @@ struct Mistake {
     refused: &'static str,
     /// The functions that would not start.
     stops: Stopped,
-    /// The beginning of the error with which each of these functions fails.
+    /// The beginning of the error that each of these functions reports.
     says: &'static str,
 }
 
@@ -212,8 +212,8 @@ const MISTAKES: &[Mistake] = &[
         stops: Stopped::Askers,
         says: "OPENAI_BASE_URL: ",
     },
-    // With an API key instead of its ARN, the functions would start, but everyone who may read
-    // their settings could read the API key.
+    // With an API key instead of its ARN, the functions would start, but anyone who can read their
+    // settings could also read the API key.
     Mistake {
         given: &[("OpenAiKeyArn", "a-key-and-not-where-it-is")],
         refused: "OpenAiKeyArn",
@@ -284,13 +284,13 @@ const MISTAKES: &[Mistake] = &[
         given: &[("Allowance", "1000/day,admin=1000001/day")],
         refused: "Allowance",
         stops: Stopped::StoreUsers,
-        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/day,admin=1000001/day\")",
+        says: "ALLOWANCE must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/day,admin=1000001/day\")",
     },
     Mistake {
         given: &[("Allowance", "1000/year")],
         refused: "Allowance",
         stops: Stopped::StoreUsers,
-        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/year\")",
+        says: "ALLOWANCE must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/year\")",
     },
     Mistake {
         given: &[("TopUpText", "Buy more\nin our shop.")],
@@ -549,7 +549,7 @@ fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
     }
 }
 
-/// Returns a function's environment variable in a deployment over the store at `dynamodb`.
+/// Returns a function's environment variable in a deployment that uses the store at `dynamodb`.
 fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
     let value = function.environment.get(name)?.clone();
     Some(match name {
@@ -557,7 +557,7 @@ fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Op
         // The tests have no Secrets Manager, so give the function an API key instead of a secret's
         // ARN.
         "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
-        // Replace the providers' addresses with an address without a server, so that no test
+        // Replace the providers' addresses with an address where no server listens, so that no test
         // connects to OpenAI or AWS.
         "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
         "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),

@@ -1,7 +1,7 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to the program's store injects random faults. The price of a third
-//! of the chats depends on their usage. `BANK_SEED` repeats the faults of an earlier run, if
-//! parallel requests arrive in the same order.
+//! run` starts, while the wire to the program's store injects random faults. A third of the chats
+//! are charged by usage. `BANK_SEED` repeats the faults of an earlier run, if parallel requests
+//! arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +26,10 @@ const CHATS: usize = 500;
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
-/// The percentage of attempts to call the store that get a fault.
+/// The percentage of attempted store calls that get a fault.
 const PERCENT: u64 = 20;
 
-/// How often a client sends a request under one idempotency key.
+/// How many times a client sends a request with the same idempotency key.
 const TRIES: usize = 3;
 
 /// A chat to send, with a unique message.
@@ -89,8 +89,7 @@ impl Wish {
     }
 }
 
-/// Runs a `manage` command over the store at `dynamodb`, which must succeed, and returns its
-/// output.
+/// Runs a `manage` command that must succeed, on the store at `dynamodb`. Returns its output.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
     let output = over_tables(&mut command(&["manage", what]), dynamodb).output().unwrap();
@@ -98,9 +97,9 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts until all chats have ended, both from the store and through the API as the
-/// accounts' owners. A fault may prevent a read through the API. Returns how many balances the
-/// owners saw.
+/// Repeatedly reads all accounts until all chats have ended, both directly from the store and
+/// through the API with the owners' credentials. A fault may prevent a read through the API.
+/// Returns how many balances the owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
@@ -125,8 +124,8 @@ async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> us
     read
 }
 
-/// Moves the end of every lease into the past, because the clock of another process can't be moved.
-/// Returns the number of leases.
+/// Moves the end of every lease into the past, because a test can't change the clock of another
+/// process. Returns the number of leases.
 async fn end_leases(api: &Api, people: &[Person]) -> usize {
     let mut ended = 0;
     for person in people {
@@ -146,8 +145,8 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
     ended
 }
 
-/// Compares an account without holds with its history, its ledger and the reply to each of its
-/// chats. Returns the number of the account's chats, and their price.
+/// Compares an account that has no holds with its history, its ledger and the reply to each of its
+/// chats. Returns how many chats the account has, and their total price.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
@@ -201,7 +200,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     (chats.len().try_into().unwrap(), spent)
 }
 
-/// Starts the program over this test's store.
+/// Starts the program with this test's store.
 fn program(dynamodb: &str) -> RunningServer {
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("DYNAMODB_ENDPOINT", dynamodb).env("AI_PROVIDER", "scripted");

@@ -1,7 +1,7 @@
 //! Measures each request's cost, and compares it with the record in `docs/internals/costs.tsv`.
-//! Also checks that the template allows the function to make the request's calls. A cost is the
-//! number of round trips to the store, and the units that AWS bills. Parallel calls are one round
-//! trip.
+//! Also checks that the template allows the function to make the request's calls. A cost consists
+//! of the number of round trips to the store and the units that AWS bills. Parallel calls count as
+//! one round trip.
 //!
 //! The embedded DynamoDB reports the units. The units follow [AWS's
 //! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
@@ -43,8 +43,8 @@ use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
 use crate::support::rig::weak_hash;
 
-/// Measures the cost of requests. Calls to the store that overlap count as one round trip, and
-/// units count as AWS bills them.
+/// Measures the cost of requests. Overlapping calls to the store count as one round trip, and units
+/// are counted the way AWS bills them.
 #[derive(Clone, Debug, Default)]
 struct Meter(Arc<Mutex<Reading>>);
 
@@ -54,7 +54,7 @@ struct Reading {
     round_trips: u32,
     write_units: f64,
     read_units: f64,
-    /// The write units of each table and each global index.
+    /// The write units used in each table and each global index.
     places: BTreeMap<String, f64>,
     /// Each call's operation and body.
     calls: Vec<(String, Value)>,
@@ -127,8 +127,8 @@ impl Intercept for Meter {
     }
 }
 
-/// Adds the units that a call uses in a table: the units of the table with its local indexes, and
-/// the units of each global index.
+/// Adds the units that a call uses in a table: the units of the table, including its local indexes,
+/// and the units of each global index.
 fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
     let Some(name) = table["TableName"].as_str() else { return };
     let indexes = |kind: &str| {
@@ -171,13 +171,13 @@ fn units(reply: &Value) -> f64 {
     }
 }
 
-/// The functions of a server, over metered connections to its store.
+/// A server's functions, with metered connections to its store.
 struct Counted {
     api: Api,
     meter: Meter,
     /// A header that is added to the requests.
     header: Option<(&'static str, &'static str)>,
-    /// True if the functions must read the price list and the record of imports again.
+    /// True if the functions must read the price list and the import record again.
     is_kept_old: bool,
     /// The allowances of all accounts.
     allowances: Allowances,
@@ -186,7 +186,7 @@ struct Counted {
     costs: Costs,
 }
 
-/// The measured rows of `docs/internals/costs.tsv` by request, without the column `steps`.
+/// The measured rows of `docs/internals/costs.tsv` by request, without the `steps` column.
 type Costs = BTreeMap<String, Cost>;
 
 impl Counted {
@@ -411,7 +411,7 @@ impl Counted {
         used
     }
 
-    /// Records the costs of filling a balance up.
+    /// Records the costs of topping up a balance.
     async fn allowances(&mut self) {
         let (amy, art) = (self.api.person("amy").await, self.api.person("art").await);
         self.allowances = Allowances::parse("5000/month").unwrap();
@@ -436,8 +436,8 @@ impl Counted {
         self.low_balance = Credits::ZERO;
     }
 
-    /// Records the costs of chats whose price depends on the usage, and of requests that show or
-    /// change the price list.
+    /// Records the costs of chats that are charged by usage, and of requests that show or change
+    /// the price list.
     async fn priced(&mut self) {
         self.api.prices(&fares::list("scripted")).await;
         let (root, who) = (self.api.administrator("root").await, self.api.person("fay").await);
@@ -487,7 +487,8 @@ impl Counted {
         self.count(name, 200, "admin_vouchers_void", &void, &root.access, Value::Null).await;
     }
 
-    /// Records the costs of a purchase, of its refund, and of the packs.
+    /// Records the costs of a purchase and its refund, and of requests that show or change the
+    /// packs.
     async fn purchases(&mut self) {
         let (root, who) = (self.api.administrator("root").await, self.api.person("hal").await);
         let path = "/api/user/purchases";
@@ -645,7 +646,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of administrators' interventions other than changes of the role, state or
+    /// Records the costs of administrators' interventions other than changes to the role, state or
     /// balance.
     async fn interventions(&mut self, root: &Person) {
         let bob = self.api.person_at("bob", "bob@example.com").await;
@@ -680,10 +681,10 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of a program's requests for responses.
+    /// Records the costs of a program's requests to `/v1/responses`.
     async fn responses(&mut self) {
         let pam = self.api.person("pam").await;
-        // The first chat after a rest costs more.
+        // The first chat after an idle period costs more.
         pam.chat("hi").await.is(200);
         let key = pam.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
         pam.using(key.clone()).completes().await.is(200);
@@ -705,8 +706,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of requests by a user with instructions of the maximum length. The
-    /// requests use a separate store, because the costs of pages with data of all users are
+    /// Records the costs of requests by a user whose instructions have the maximum length. The
+    /// requests use a separate store, because the costs of pages that show all users' data are
     /// measured in a store with few rows.
     async fn instructions(&mut self) {
         let mut apart = Self::start().await;
@@ -755,8 +756,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of chats that don't follow the newest chat in their conversation, and the
-    /// costs of their deletion. Uses a separate store.
+    /// Records the costs of chats that don't follow the newest chat in their conversation, and of
+    /// deleting these chats. Uses a separate store.
     async fn branches(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -805,7 +806,7 @@ impl Counted {
 }
 
 /// Returns the content of `docs/internals/costs.tsv` with measured costs. Requests that have no row
-/// yet come last, with an empty column `steps`.
+/// yet come last, with an empty `steps` column.
 fn table(mut measured: Costs, documented: &[Cost]) -> String {
     let rows = documented.iter().filter_map(|row| {
         let cost = measured.remove(&row.request)?;
@@ -922,7 +923,7 @@ impl Counted {
         self.get("end of another session", "session_end", &other, who).await;
     }
 
-    /// Records the costs of API keys, and of completions.
+    /// Records the costs of requests about API keys, and of completions.
     async fn programs(&mut self, who: &Person) {
         let keys = "/api/user/api-keys";
         let key = self.new_key("new API key", who).await;
@@ -966,7 +967,7 @@ impl Counted {
         }
     }
 
-    /// Records the costs of e-mail addresses and of lost passwords.
+    /// Records the costs of requests about e-mail addresses and lost passwords.
     async fn addresses(&mut self) {
         let cat = self.api.person_at("cat", "cat@example.com").await;
         let (profile, names) = ("/api/user/profile", json!({ "first_name": "Cat" }));
@@ -1198,8 +1199,8 @@ async fn the_template_allows_rare_calls() {
 }
 
 impl Counted {
-    /// Returns the items in a table that contain a string, as JSON. The table may contain at most a
-    /// megabyte.
+    /// Returns, as JSON, the items in a table that contain this string. The table may contain at
+    /// most a megabyte.
     fn items(&self, table: &str, text: &str) -> Vec<String> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
         let found = self.api.server().dynamo.database.scan(scan).unwrap();

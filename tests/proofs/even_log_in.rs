@@ -12,7 +12,7 @@ use crate::support::django::{self, DumpFile};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
-/// The number of log-ins of each kind that are counted.
+/// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;
 
 /// Returns how many instructions the real binary executes for this many log-ins, including its
@@ -55,7 +55,7 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("farebox-{}-{name}-{log_ins}", std::process::id()))
 }
 
-/// Returns the instructions of one refused log-in, without those of the start.
+/// Returns how many instructions one refused log-in executes, not counting the start.
 async fn of_one(api: &Api, name: &str, password: &str) -> u64 {
     let start = instructions(api, 0, name, password).await;
     (instructions(api, LOG_INS, name, password).await - start) / LOG_INS
@@ -83,7 +83,7 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     are_even("wrong password, unknown user, deactivated user", &counted);
 }
 
-/// A log-in to an imported account costs as much as the check of its kind of hash. A log-in with an
+/// A log-in to an imported account costs as much as checking its kind of hash. A log-in with an
 /// unknown name costs the same if this kind's decoy is assigned to the name.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]

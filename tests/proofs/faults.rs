@@ -1,9 +1,9 @@
-//! Injects every fault at every call to the store, and checks the product's rules after the
-//! request, after the client's retry, after the lease, after the sweep, and after late copies of
-//! old writes.
+//! Injects every fault at every call to the store. Checks the product's rules after the request,
+//! after the client's retry, after the lease has expired, after the sweep, and after late copies of
+//! old writes have arrived.
 //!
 //! A run has one server and one wire in front of its store. Each case has its own user and function
-//! instance, so that cases run in parallel.
+//! instance, so that cases can run in parallel.
 
 mod adjustments;
 mod administration;
@@ -97,7 +97,7 @@ fn at_a_time() -> usize {
     at_once(AT_A_TIME)
 }
 
-/// A test run takes every fifth plan. With `FAULTS=whole`, `.ci/nightly` runs them all. Neither the
+/// A test run uses every fifth plan. With `FAULTS=whole`, `.ci/nightly` runs all plans. Neither the
 /// number of strikes per fault nor the number of plans per call is a multiple of five, so every
 /// fault, strike and call is covered in each run.
 const SAMPLE: usize = 5;
@@ -125,7 +125,7 @@ trait Scenario: Copy + Debug {
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
-    /// Returns true if `reply` is the reply that the client gets without a fault.
+    /// Returns true if `reply` is the reply that the client gets when there is no fault.
     fn is_usual(self, reply: &Self::Reply) -> bool;
 }
 
@@ -201,9 +201,9 @@ impl<S: Scenario> Matrix<S> {
         cases
     }
 
-    /// Runs each case under its fault, lets its client send the request `again` if it retries, and
-    /// then delivers `late` copies of its writes. After each of these steps, `audit` checks all
-    /// cases. `again` also gets the store's contents after the first step.
+    /// Runs each case under its fault. If the case's client retries, sends the request `again`.
+    /// Then delivers `late` copies of the case's writes. After each of these steps, `audit` checks
+    /// all cases. `again` also gets the store's contents after the first step.
     async fn run(
         &self,
         rig: &Rig,
@@ -392,15 +392,15 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// A separate store for a single case, because scheduled work processes a whole store, and the wire
-/// in front of it.
+/// A separate store for a single case, and the wire in front of the store. The case needs its own
+/// store because scheduled work processes a whole store.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,
 }
 
 impl<S: Scenario<Own = OwnStore>> Case<S> {
-    /// Sets up a case for scheduled work, over a new store.
+    /// Sets up a case for scheduled work, with a new store.
     async fn scheduled(
         rig: &Rig,
         function: &str,
@@ -434,7 +434,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         self.notes("sent again", wrong);
     }
 
-    /// Checks that the API accepts and refreshes the JWTs of every successful reply.
+    /// Checks that the API accepts and refreshes the JWTs in every successful reply.
     async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {

@@ -1,7 +1,7 @@
 //! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
-//! including stopped chats, at a flat price and at a price by usage. Checks the store's contents,
-//! the reply to a retry with the same idempotency key, and the recovery if the client doesn't
-//! retry.
+//! including stopped chats, both with flat prices and with prices by usage. Checks the store's
+//! contents, the reply to a retry with the same idempotency key, and the recovery if the client
+//! doesn't retry.
 
 mod grants;
 
@@ -27,7 +27,7 @@ async fn instance(function: &str, lane: &Lane) -> Instance {
     Instance::of(function, &settings).await
 }
 
-/// The point at which the function is killed.
+/// The point where the function is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
     BeforeRecordIsRead,
@@ -58,7 +58,7 @@ enum Killed {
     StreamStoppedAfterSettle,
 }
 
-/// The store's contents for the chat after the kill.
+/// What the store contains for the chat after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
@@ -287,7 +287,7 @@ impl Case {
         }
     }
 
-    /// The store's contents after the chat ran again.
+    /// What the store contains after the chat ran again.
     fn after_it_ran(&self) -> Holds {
         let is_refunded = self.killed.message() == "!fail" || self.killed.has_failed();
         if is_refunded { Holds::Nothing } else { Holds::Chat }
@@ -299,8 +299,8 @@ async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
     let cases = ["quick", "deep"].map(|model| Killed::ALL.map(|killed| (killed, model)));
     let cases = cases.as_flattened().iter();
     let mut cases = join_all(cases.map(|(killed, model)| Case::of(rig, *killed, model))).await;
-    // Kills four functions at a time. If all functions started at the same time, a busy machine
-    // would exceed their time limits.
+    // Kills four functions at a time. If all functions started at the same time, they would exceed
+    // their time limits on a busy machine.
     iter(cases.iter_mut()).for_each_concurrent(4, Case::is_killed).await;
     let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
@@ -358,7 +358,7 @@ async fn retries_of_killed_chats_get_one_answer_per_key() {
         }
     }
 
-    // After the end of the lease, a new run replaces the old hold. A stored answer stays unchanged.
+    // Once the lease has ended, a new run replaces the old hold. A stored answer stays unchanged.
     rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.post_once("k1", "/api/chat/", case.body())))

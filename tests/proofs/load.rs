@@ -15,7 +15,7 @@ use crate::support::program::RunningServer;
 /// How many MiB the server may use.
 const MOST: u64 = 150;
 
-/// How long the server may take to close idle connections on a busy machine, which must receive 400
+/// How long the server may take to close idle connections while the machine is busy receiving 400
 /// MB of bodies.
 const OVER: Duration = Duration::from_secs(120);
 

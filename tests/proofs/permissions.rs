@@ -204,7 +204,7 @@ fn recording(wire: &Proxy) -> Lane {
 }
 
 /// Returns the template's environment, with the addresses of this test's services. No setting
-/// contains an address of Secrets Manager. If the template sets a variable to a secret's ARN, this
+/// contains Secrets Manager's address. If the template sets a variable to a secret's ARN, this
 /// function records the ARN and sets the variable to the secret's value.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
@@ -229,7 +229,7 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
 }
 
 /// Makes the store refuse writes without returning the item that caused the refusal. AWS's reply
-/// may also lack the item, for example if the item no longer exists. After a refusal without the
+/// may also lack the item, for example if the item no longer exists. After a refusal that lacks the
 /// item, the function must read the item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
@@ -284,7 +284,7 @@ impl<'a> Ask<'a> {
         Self { network: None, ..self }
     }
 
-    /// Sends the request over a store that [hides the reason](hides_the_reason) of a refusal.
+    /// Sends the request through a store that [hides the reason](hides_the_reason) for a refusal.
     fn blindly(self) -> Self {
         Self { blindly: true, ..self }
     }
@@ -332,7 +332,7 @@ struct Watched {
     amazon: Amazon,
     clock: Clock,
     instances: BTreeMap<&'static str, Instance>,
-    /// The functions over a store that hides the reasons of refusals.
+    /// The functions, connected to a store that hides the reasons for refusals.
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),
@@ -527,7 +527,7 @@ impl Watched {
 }
 
 /// Publishes the public key of an earlier signing secret. The next function that starts must set
-/// this public key's end.
+/// the time when this public key ends.
 async fn publish_an_older_key(dynamodb: &str, name: &str) {
     let put = dynamo::client(dynamodb)
         .put_item()
@@ -760,8 +760,8 @@ impl Watched {
         self.is(429, delete.blindly()).await;
     }
 
-    /// Sends administrators' requests. The two administrators are stored as in releases that had no
-    /// list of administrators.
+    /// Sends administrators' requests. The two administrators are stored the way they were in
+    /// releases that had no list of administrators.
     async fn administration(&self) {
         let (root, ruth) = (self.register("root").await, self.register("ruth").await);
         for name in ["root", "ruth"] {
@@ -794,7 +794,7 @@ impl Watched {
         self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
     }
 
-    /// Changes the user Ida's balance and role, and ends her sessions and API keys.
+    /// Changes the user Ida's balance and role, ends her sessions, and revokes her API keys.
     async fn interventions(&self, root: &User, ida: &User, user: &str) {
         let hi = json!({ "message": "hi" });
         self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
@@ -819,7 +819,8 @@ impl Watched {
         self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
     }
 
-    /// Adjusts a user's balance with an idempotency key, for a chat, and by a file of grants.
+    /// Adjusts a user's balance in three ways: with an idempotency key, for a chat, and through a
+    /// file of grants.
     async fn adjustments(&self, root: &User, ida: &User, user: &str) {
         let adjust = format!("{user}/adjustments");
         let adjust = || to("admin_adjustment", &adjust).by(&root.token);
@@ -845,7 +846,7 @@ impl Watched {
         }
     }
 
-    /// Reads the lists of administrators, of all users and of one.
+    /// Reads administrators' lists, both for all users and for a single user.
     async fn lists(&self, root: &User, ida: &User, user: &str) {
         let day = Day::from_millis(self.clock.millis());
         let days = format!("?from={day}&to={day}");
@@ -950,7 +951,7 @@ impl Watched {
             self.loses_reply(2, status, ask).await;
             assert_eq!(self.tokens_owed(&lee).await, 0, "{endpoint}");
         }
-        // The tokens of a later purchase also pay the owed tokens.
+        // The tokens of a later purchase also pay off the owed tokens.
         self.owes(&lee).await;
         self.pays(&lee, "pi_later").await;
         assert_eq!(self.tokens_owed(&lee).await, 0);
@@ -1026,8 +1027,8 @@ impl Watched {
     }
 
     /// Compares payments with Stripe's lists. The lists contain a payment, its refund and its
-    /// dispute, which no event has reported. The buyer owes tokens for a different order, and has
-    /// spent the new tokens.
+    /// dispute, none of which an event has reported. The buyer owes tokens for a different order,
+    /// and has spent the new tokens.
     async fn compares_payments(&self) {
         let (root, lee) = (self.log_in("root").await, self.log_in("lee").await);
         let pack =

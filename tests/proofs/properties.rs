@@ -1,4 +1,4 @@
-//! Properties that hold for any input, tested with many random inputs. A failing input is shrunk
+//! Properties that hold for every input, tested with many random inputs. A failing input is shrunk
 //! and printed.
 
 use functions::ROUTES;
@@ -52,7 +52,8 @@ fn check<T: std::fmt::Debug>(
     runner.run(&inputs, holds).unwrap();
 }
 
-/// Generates any string, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML or logs.
+/// Generates arbitrary strings, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML
+/// or logs.
 fn text() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "#name",
@@ -72,7 +73,7 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|parts| parts.concat())
 }
 
-/// Generates any JSON object, often with fields that endpoints read.
+/// Generates arbitrary JSON objects, often with fields that endpoints read.
 fn object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -217,7 +218,7 @@ fn no_body_breaks_an_endpoint() {
                 .api
                 .send(method, route.path, if signed { &headers } else { &[] }, Some(body))
                 .await;
-            // The scripted AI fails if the message asks for it.
+            // The scripted AI fails if the message tells it to.
             prop_assert!(
                 !answer.status.is_server_error() || answer.body["code"] == "ai_failed",
                 "{:?}",
@@ -256,7 +257,7 @@ fn no_headers_or_queries_break_an_endpoint() {
             let mut request =
                 reqwest::Client::new().get(format!("{}{}", ann.api.url, route.path)).query(&query);
             for (name, value) in &headers {
-                // Headers for the body's framing never reach an endpoint.
+                // Headers that frame the body never reach an endpoint.
                 let framing = [
                     "content-length",
                     "transfer-encoding",

@@ -32,7 +32,7 @@ use crate::support::world::{World, put, scan};
 /// row in the copy.
 const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
 
-/// The prefix of the name of each restored table.
+/// The prefix of the restored tables' names.
 const RESTORED: &str = "restored-";
 
 /// How many users send messages during the copy.
@@ -46,7 +46,7 @@ fn variable(table: &str) -> String {
     format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase())
 }
 
-/// Creates the table `target` with the items and the indexes of `source`, as DynamoDB's restore
+/// Creates the `target` table with the items and the indexes of `source`, as DynamoDB's restore
 /// does.
 async fn restore_table(client: &Client, source: &str, target: &str) {
     let described = client.describe_table().table_name(source).send().await.unwrap();
@@ -108,9 +108,9 @@ async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
     }
 }
 
-/// Runs a `manage` command over the restored tables and the newer tables. Returns true if the
-/// command succeeded, and the command's output. The command blocks this thread, so the store must
-/// run on other threads.
+/// Runs a `manage` command on the restored tables and the newer tables. Returns whether the command
+/// succeeded, and its output. The command blocks this thread, so the store must run on other
+/// threads.
 fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     let mut program = command(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -203,8 +203,8 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         chats.await.unwrap();
     }
 
-    // After the restored second, a session, an API key, a link, a public key and an account end,
-    // and Fay's data is lost.
+    // After the restored second, a session, an API key, a link and a public key become invalid, an
+    // account is deleted, and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
     ben.deletes_the_account().await.is(202);
@@ -610,7 +610,7 @@ async fn limits_and_allowances_are_counted_again() {
     let account = restored.account_named(&ann.name).await.unwrap().unwrap();
     assert_eq!(account.purses.as_ref().unwrap()[&purse].get(), 100);
     assert_eq!((account.granted.get(), account.tokens.get()), (granted, granted - 100));
-    // The account has got its allowance in this period.
+    // The account has received its allowance in this period.
     let of = Allowances::parse("5000/month").unwrap();
     assert_eq!(restored.fill_up(&account, of, api.now()).await, Ok(false));
 }

@@ -120,7 +120,7 @@ async fn records_the_store_behind_the_gateway() {
     std::fs::write(recorded("store.jsonl"), record.text()).unwrap();
 }
 
-/// Returns the lines of code in a file or folder of `shared/src`, without comments and unit tests.
+/// Returns the lines of code in a file or folder of `shared/src`, except comments and unit tests.
 fn code(path: &str) -> Vec<String> {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src").join(path);
     if whole.is_dir() {
@@ -140,7 +140,7 @@ fn literals(lines: &[String]) -> impl Iterator<Item = &str> {
     lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 
-/// Returns the first word of a string, without a `#` before it.
+/// Returns the first word of a string, without a leading `#`.
 fn word(text: &str) -> &str {
     let text = text.trim_start_matches('#');
     let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_');
@@ -201,8 +201,8 @@ UsersTable user: email S sometimes
 UsersTable user: tokens N
 ";
 
-/// Returns the complaints about a change of the schema: `before` is the recorded release's schema,
-/// `listed` the list of attributes, and `now` this release's schema.
+/// Returns the complaints about a schema change: `before` is the recorded release's schema,
+/// `listed` is the list of attributes, and `now` is this release's schema.
 fn said(before: &str, listed: &str, now: &str) -> Vec<String> {
     let [before, listed, now] = [before, listed, now].map(Schema::parse);
     complaints(&before, &listed, &now)

@@ -55,7 +55,7 @@ use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotag
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
-/// A chat's lease in seconds: 29 seconds for an invocation without a deadline, and 30 more seconds.
+/// A chat's lease in seconds: 29 for an invocation without a deadline, plus 30.
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
@@ -68,13 +68,13 @@ struct Client {
     person: usize,
     /// The long-lived access token.
     token: String,
-    /// The API key with which the client's programs chat. `None` if they use the access token.
+    /// The API key that the client's programs use for chats. `None` if they use the access token.
     key: Option<StoredApiKey>,
     /// The refresh tokens that the device received, by generation.
     refresh: Vec<String>,
     /// The highest generation that the device has presented.
     presented: usize,
-    /// The second at which the device first presented each generation.
+    /// When the device first presented each generation, in seconds.
     first_presented: BTreeMap<usize, u64>,
     /// The highest generation for which the device received a successor.
     taken: usize,
@@ -84,8 +84,8 @@ struct Client {
     ended: bool,
 }
 
-/// A paid chat under an idempotency key, with its reply (once a client has received it), and the
-/// second until which the key is remembered.
+/// A paid chat with an idempotency key, its reply (once a client has received it), and the time
+/// until which the key is remembered, in seconds.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -113,14 +113,14 @@ struct Schedule<'l> {
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
-    /// The chat under each idempotency key, by person and key.
+    /// The chat for each idempotency key, by person and key.
     keys: HashMap<(usize, String), Remembered>,
     /// The conversations that each person knows. True means that a client has begun to delete the
     /// conversation.
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats each person has paid for that were sent by clients that count their retries.
+    /// For each person, how many chats from clients that count their retries were paid.
     calls_paid: Vec<usize>,
     /// How many pauses before retries the faults have caused.
     pauses: u32,
@@ -170,7 +170,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
     // Turns tokio's budget off. With tokio's budget, a task would sometimes yield although the
-    // schedule didn't decide that.
+    // schedule hasn't decided that it should.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -269,8 +269,8 @@ macro_rules! without {
     };
 }
 
-/// Sabotages that each drop a condition of a write. Without any one of these conditions, a balance
-/// could be wrong or a reply untrue.
+/// Sabotages, each of which drops one condition of a write. Without any one of these conditions, a
+/// balance could be wrong or a reply untrue.
 const SABOTAGES: [(&str, Sabotage); 21] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
@@ -333,14 +333,14 @@ fn every_mistake_of_free_work_is_noticed() {
     are_noticed(&FreeWorkMistake::ALL, FreeWorkMistake::sabotage);
 }
 
-/// Asserts that some schedule finds each of these mistakes.
+/// Asserts that each of these mistakes is found by at least one schedule.
 fn are_noticed<M: Copy + Debug>(mistakes: &[M], sabotage: fn(M) -> Sabotage) {
     let mut unnoticed = mistakes.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), sabotage(*mistake)));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }
 
-/// Returns true if a schedule finds the sabotage in the store under test. A seed makes the same
+/// Returns true if a schedule finds the sabotage in the store under test. A seed produces the same
 /// schedule in each store, so the function first looks for a seed in the embedded store, which is
 /// the fastest. A schedule doesn't count if the store can't read a rewritten call.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {

@@ -28,7 +28,7 @@ const SESSION: &str = "a-session-token";
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
-    /// The header `X-Amz-Target`. Empty if it is missing.
+    /// The `X-Amz-Target` header. Empty if it is missing.
     pub target: String,
     pub content_type: String,
     pub body: Value,
@@ -116,9 +116,10 @@ fn header<'r>(parts: &'r Parts, name: &str) -> Option<&'r str> {
     parts.headers.get(name)?.to_str().ok()
 }
 
-/// Returns true if the request has the [signature, version
-/// 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html),
-/// of this service in the emulator's region, and if the signature covers the headers that matter.
+/// Returns true if the request is signed for this service in the emulator's region ([Signature
+/// Version
+/// 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)),
+/// and if the signature covers the headers that matter.
 fn is_signed(parts: &Parts, body: &[u8], service: &str) -> Option<bool> {
     let fields = header(parts, "authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let field = |name: &'static str| fields.split(", ").find_map(|field| field.strip_prefix(name));

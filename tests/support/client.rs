@@ -1,4 +1,4 @@
-//! The gateway under test ([`Api`]), its users ([`Person`]), who have a verb for each endpoint, and
+//! The gateway under test ([`Api`]), its users ([`Person`]) with a method for each endpoint, and
 //! the replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
@@ -92,9 +92,9 @@ impl Api {
         Self::with_data(&Data::Memory, environment).await
     }
 
-    /// Starts a server for this test whose clock is stopped at the start of an hour, with some
-    /// settings changed, even if `API_URL` is set. Limits by the minute or by the hour then apply
-    /// to the whole test, however long it takes on a busy machine.
+    /// Starts this test's own server with its clock stopped at the start of an hour and with some
+    /// settings changed, even if `API_URL` is set. Per-minute and per-hour limits then apply to the
+    /// whole test, however long it takes on a busy machine.
     pub async fn at_an_hour(environment: &[(&str, &str)]) -> Self {
         const HOUR: u64 = 3_600_000;
         let next = Clock::default().millis().next_multiple_of(HOUR);
@@ -107,7 +107,7 @@ impl Api {
         Self::running(&Data::Memory, clock, environment).await
     }
 
-    /// Starts a server for this test whose store is kept in a folder, even if `API_URL` is set.
+    /// Starts this test's own server with its store in a folder, even if `API_URL` is set.
     pub async fn in_folder(folder: &str) -> Self {
         Self::with_data(&Data::Folder(folder.into()), &[]).await
     }
@@ -167,26 +167,26 @@ impl Api {
         (api, person)
     }
 
-    /// Starts another server for this test over the same store, with some settings changed.
+    /// Starts another server for this test with the same store and some settings changed.
     pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
         Self::at(&self.dynamodb, Clock::default(), environment).await
     }
 
-    /// Starts a server for this test over the store at `dynamodb`, with `clock`.
+    /// Starts a server for this test that uses the store at `dynamodb` and `clock`.
     pub async fn at(dynamodb: &str, clock: Clock, environment: &[(&str, &str)]) -> Self {
         let environment = [environment, &[("DYNAMODB_ENDPOINT", dynamodb)]].concat();
         let own = Self::running(&Data::Memory, clock, &environment).await;
         Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
-    /// This test's server. Tests move this server's clock and inspect its functions. Panics if
-    /// `API_URL` is set.
+    /// This test's server. Tests can move its clock and inspect its functions. Panics if `API_URL`
+    /// is set.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
     /// Returns true if this test started the server. No other test uses a test's own server, and no
-    /// emulator of Lambda runs in front of it.
+    /// Lambda emulator runs in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -312,8 +312,8 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Makes the test's network unknown to the account, as if its owner had registered from another
-    /// network.
+    /// Makes the test's network unknown to the account, as if its owner had registered from a
+    /// different network.
     pub async fn moves(&self, person: &Person) {
         self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
     }
@@ -395,8 +395,8 @@ impl Api {
         self.server().clock.advance(PRICES_KEPT);
     }
 
-    /// Waits until `count` e-mails were sent to the address, and returns them. E-mails that are
-    /// sent at the same time may arrive in any order.
+    /// Waits until `count` e-mails have been sent to the address, and returns them. E-mails that
+    /// are sent at the same time may arrive in any order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
         let to_it = |mails: &[Mail]| {
             mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>()
@@ -436,7 +436,8 @@ impl Api {
         token_in(&self.mails_to(address, 1).await[0])
     }
 
-    /// Stores a link for this account and purpose without an e-mail, and returns the link's token.
+    /// Stores a link for this account and purpose without sending an e-mail, and returns the link's
+    /// token.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
         let link = Link::new(
@@ -477,9 +478,8 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Returns every item in the store that mentions `who`, by table, without the counts of
-    /// attempts. If no other test uses the store, returns all items, because they all belong to
-    /// this test.
+    /// Returns every item in the store that mentions `who`, by table, except the attempt counts. If
+    /// no other test uses the store, returns all items, because they all belong to this test.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
@@ -506,7 +506,7 @@ pub fn token_in(mail: &Mail) -> String {
     link.rsplit('=').next().unwrap().to_owned()
 }
 
-/// Reads the e-mails in the folder `MAIL_FOLDER`, oldest first.
+/// Reads the e-mails in the folder that `MAIL_FOLDER` names, oldest first.
 fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
@@ -591,7 +591,7 @@ impl Person {
         self.api.refresh(&self.refresh).await.expect(401, "token_not_valid");
     }
 
-    /// Returns the same user as a client of another gateway.
+    /// Returns the same user as a client of a different gateway.
     pub fn at(&self, api: &Api) -> Self {
         Self { api: api.clone(), ..self.clone() }
     }
@@ -678,7 +678,7 @@ impl Person {
         self.get("/api/user/profile/").await
     }
 
-    /// Sends a request with this user's access token and other headers.
+    /// Sends a request with this user's access token and additional headers.
     pub async fn send(
         &self,
         method: Method,
@@ -895,8 +895,8 @@ impl Answer {
         self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
     }
 
-    /// Returns the query of the URL of the next page, which has the same path as this page. `None`
-    /// on the last page.
+    /// Returns the query of the next page's URL. The next page has the same path as this page.
+    /// `None` on the last page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
         let path = self.asked.split([' ', '?']).nth(1).unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Longer than any work for which a test waits.
+/// Longer than any work that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A handle to the collector. Cloning it is cheap.

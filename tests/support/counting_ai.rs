@@ -1,5 +1,5 @@
-//! A provider that counts its requests: the scripted AI behind a server that speaks OpenAI's chat
-//! completions.
+//! A provider that counts its requests: the scripted AI behind a server that implements OpenAI's
+//! chat completions.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct CountingAi {
     url: String,
     scripted: Ai,
-    /// How often the provider received each message.
+    /// How many times the provider has received each message.
     asked: Arc<Mutex<HashMap<String, usize>>>,
     /// For each message, how often a client disconnected before the answer was complete.
     left: Arc<Mutex<HashMap<String, usize>>>,
@@ -90,7 +90,7 @@ impl CountingAi {
         [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
     }
 
-    /// How often the provider received this message.
+    /// How many times the provider has received this message.
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
     }

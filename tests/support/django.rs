@@ -83,7 +83,7 @@ pub async fn run(app: &App, import: Import) -> Result<String, String> {
     waiting(app, import, Waits::default()).await
 }
 
-/// Like [`run`], but waits as `waits` says while DynamoDB throttles the import.
+/// Like [`run`], but waits according to `waits` while DynamoDB throttles the import.
 pub async fn waiting(app: &App, import: Import, waits: Waits) -> Result<String, String> {
     let dump = Dump::open(&import.file, &import.choices)?;
     import::into_store(app, &dump, &import, true, waits).await

@@ -69,7 +69,7 @@ pub fn success(route: &Route) -> u16 {
     *replies.keys().find(|status| (200..300).contains(*status)).unwrap()
 }
 
-/// Returns the event of an endpoint in `events/`, whose body and parameters are the document's
+/// Returns an endpoint's event from `events/`, whose body and parameters are the document's
 /// examples.
 pub fn example_event(endpoint: &str) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -85,7 +85,7 @@ pub fn example_body(event: &Value) -> Option<Value> {
 /// A value in an operation's reply that another operation's request needs.
 pub struct Link {
     pub from: String,
-    /// The value's place in the reply, as a JSON pointer.
+    /// The value's position in the reply, as a JSON pointer.
     pub pointer: String,
     pub to: String,
     /// The parameter of the path, or the field of the body, that gets the value.

@@ -1,4 +1,4 @@
-//! A server's functions without HTTP. Tests send them API Gateway's events, and can watch and break
+//! A server's functions without HTTP. Tests send them API Gateway events, and can watch and break
 //! their connections to the store.
 
 use std::fmt::{self, Debug};
@@ -22,9 +22,9 @@ use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::{Fault, Lane};
 
-/// The time in which the function `chat` must answer. On AWS, other functions have less time. In
-/// the tests, all functions have as much time as `chat`, because a hundred functions may wait for
-/// each other's password hashes.
+/// How long the `chat` function may take to answer. On AWS, other functions have less time. In the
+/// tests, all functions have as much time as `chat`, because a hundred functions may wait for each
+/// other's password hashes.
 pub const TIME: Duration = Duration::from_secs(28);
 
 impl Api {
@@ -55,7 +55,7 @@ fn client() -> aws_sdk_dynamodb::config::Builder {
     client.retry_partition(retries).timeout_config(aws::timeouts())
 }
 
-/// Returns a copy of an `App` that calls the store at `url` through another client.
+/// Returns a copy of an `App` that calls the store at `url` through a different client.
 pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = ServiceUrl::parse(url);
@@ -93,14 +93,14 @@ pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Respo
     function.answer(request(function, event, time)).await
 }
 
-/// Returns the function `chat` with its settings and connections changed.
+/// Returns the `chat` function with its settings and connections changed.
 pub fn changed_chat(chat: &Function, change: impl FnOnce(&mut AiApp)) -> Function {
     let mut app = chat.needs::<ChatApp>().unwrap().clone();
     change(&mut app.asking);
     Function::new(chat.edge.clone(), app, functions::chats::chat::handle)
 }
 
-/// Returns the function `chat` with the settings of its AI changed.
+/// Returns the `chat` function with the settings of its AI changed.
 pub fn chat_with(chat: &Function, change: impl FnOnce(&mut AiConfig)) -> Function {
     changed_chat(chat, |asking| change(Arc::make_mut(&mut asking.ai.config)))
 }
@@ -177,8 +177,8 @@ impl Reply {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// Asserts that a request succeeded whose write had one fault. An unreadable reply from the
-    /// store leaves the outcome unknown, although the write was applied.
+    /// Asserts that a request succeeded although a fault struck its write. An unreadable reply from
+    /// the store leaves the outcome unknown, although the write was applied.
     #[track_caller]
     pub fn succeeds_despite(&self, fault: Fault) {
         let status = if fault == Fault::Garbled { 503 } else { 200 };

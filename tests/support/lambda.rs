@@ -121,7 +121,7 @@ impl Instance {
         Self::run(command, function, settings, Stdio::null()).await
     }
 
-    /// Starts an instance that writes its log, as CloudWatch gets it, to `log`.
+    /// Starts an instance that writes its log to `log`, in the form that CloudWatch gets.
     pub async fn logging(function: &str, settings: &[(&str, &str)], log: &Log) -> Self {
         Self::run(Command::new(binary(function)), function, settings, log.writer()).await
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_norway::Value as Yaml;
 
-/// Returns the value that an alarm compares, by its list `Metrics`. `sample` returns the value of a
-/// metric in that list. `None` means that nothing was recorded.
+/// Returns the value that an alarm compares, as its `Metrics` list defines it. `sample` returns the
+/// value of a metric in that list. `None` means that nothing was recorded.
 pub fn value(metrics: &[Yaml], sample: impl Fn(&Yaml) -> Option<f64>) -> Option<f64> {
     let id = |metric: &Yaml| metric["Id"].as_str().unwrap().to_owned();
     let mut values = BTreeMap::new();
@@ -24,7 +24,7 @@ pub fn value(metrics: &[Yaml], sample: impl Fn(&Yaml) -> Option<f64>) -> Option<
     values[&id(shown)]
 }
 
-/// An expression, and the values of the metrics and expressions that it may name.
+/// An expression, and the values of the metrics and expressions that it may refer to.
 struct Expression<'e> {
     text: &'e [u8],
     values: &'e BTreeMap<String, Option<f64>>,

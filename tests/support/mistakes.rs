@@ -1,5 +1,6 @@
 //! Protocol mistakes that the tests must find. The product doesn't make these mistakes. The wire
-//! changes calls to the store, so that the store receives the calls of a product with the mistake.
+//! changes calls to the store, so that the store receives the calls that a product with the mistake
+//! would send.
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ pub enum Mistake {
     /// A refresh token becomes invalid as soon as it is presented. In the product, a refresh token
     /// stays valid until its successor is presented.
     RotateStrictly,
-    /// A settle accepts any hold under its id, even after the end of the lease.
+    /// A settle accepts any hold under its id, even after the lease has ended.
     SettleWithoutOwner,
 }
 
@@ -65,18 +66,18 @@ impl Mistake {
 /// A mistake that the product could make with the amounts of a price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PricingMistake {
-    /// A settle charges the price of the usage even if the hold is less.
+    /// A settle charges the price of the usage even if the price exceeds the hold.
     ChargeAboveHold,
-    /// A settle returns the whole hold, as if nothing was charged.
+    /// A settle returns the whole hold, as if nothing had been charged.
     ReturnWholeHold,
     /// If a reserve finds its own hold with a different amount, it uses the amount that it
     /// requested.
     AdoptNoAmount,
-    /// A settle charges by the price list that is current at that moment. In the product, a chat
-    /// keeps the fare of its reserve.
+    /// A settle charges according to the price list that is current at that moment. In the product,
+    /// a chat keeps the fare of its reserve.
     PriceAtSettle,
-    /// A refusal because of the balance doesn't close the hold's id, so a late copy of the reserve
-    /// takes credits.
+    /// A refusal because of the balance doesn't close the hold's id, so that a late copy of the
+    /// reserve takes credits.
     RefuseWithoutClosing,
 }
 
@@ -145,9 +146,10 @@ pub enum FreeWorkMistake {
     EarnNothing,
     /// The free work of an API key with a limit counts as the owner's.
     CountAsOwners,
-    /// A reserve doesn't compare the free work.
+    /// A reserve doesn't compare the account's free work with the limit.
     CompareNothing,
-    /// A failure also counts as in earlier releases, so that accounts stay locked after a rollback.
+    /// A failure also counts the way it did in earlier releases, so that accounts stay locked after
+    /// a rollback.
     LockEarlierReleases,
 }
 
@@ -196,7 +198,7 @@ fn locks_earlier_releases(operation: &str, body: &mut String) {
     }
 }
 
-/// Changes the credits of free work that a write counts.
+/// Changes the amount of free work that a write counts.
 fn changes_work(body: &mut String, change: fn(u64) -> u64) {
     const NUMBER: &str = "{\"N\":\"";
     if let Some((before, rest)) = body.split_once("\":work\":")
@@ -276,8 +278,8 @@ fn takes_again(operation: &str, body: &mut String) {
     }
 }
 
-/// Keeps only the order and the source in the transaction of an order's step, without the credits
-/// and their ledger row.
+/// Removes everything except the order and the source from the transaction of an order's step, so
+/// that the credits and their ledger row are missing.
 fn stores_event_first(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" && body.contains("\"source:stripe:") {
         edit(body, |call| {
@@ -299,7 +301,7 @@ fn keeps_in_purse(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a write that returns credits name the purse of a different period.
+/// Makes a write that returns credits return them to the purse of a different period.
 fn returns_to_other_purse(_: &str, body: &mut String) {
     let in_other = |purse: &mut Value| {
         let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
@@ -315,14 +317,16 @@ fn returns_to_other_purse(_: &str, body: &mut String) {
     }
 }
 
-/// Makes the write that fills a balance up ignore the allowances that the account has already got.
+/// Alters the write that tops up a balance, so that it ignores allowances that the account has
+/// already received.
 fn fills_twice(_: &str, body: &mut String) {
     const KNOWS: &str = "granted = :granted AND spent = :spent AND (attribute_not_exists(allowance) OR allowance < :period)";
     let ignores = format!("(attribute_exists(pk) OR {KNOWS})");
     *body = body.replace(KNOWS, &ignores);
 }
 
-/// Keeps only the source in the transaction of a grant, if it is an account's second source.
+/// Removes everything except the source from a grant's transaction, if it is an account's second
+/// source.
 fn stores_source_first(operation: &str, body: &mut String) {
     if operation != "TransactWriteItems" || !body.contains("\"source:") {
         return;
@@ -398,7 +402,7 @@ fn settles_without_owner(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a settle charge the price by the chat's own fare, without the hold as its limit.
+/// Makes a settle charge the price under the chat's own fare, even if the price exceeds the hold.
 fn charges_above_the_hold(operation: &str, body: &mut String) {
     if is_settle_by_usage(operation, body) {
         edit(body, |call| {
@@ -408,8 +412,8 @@ fn charges_above_the_hold(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a settle charge the price by the fare that its model has in the current list. The charge
-/// doesn't exceed the hold.
+/// Makes a settle charge the price under the fare that its model has in the current list. The
+/// charge doesn't exceed the hold.
 fn prices_at_the_settle(operation: &str, body: &mut String, list: &Value) {
     if !is_settle_by_usage(operation, body) {
         return;
@@ -467,7 +471,7 @@ fn shows_the_asked_amount(sent: &str, reply: &mut String) {
     });
 }
 
-/// Makes the write that closes a refused hold's id change another attribute.
+/// Alters the write that closes the id of a refused hold, so that it changes a different attribute.
 fn refuses_without_closing(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         *body = body.replace("\"SET closed.#rid = :closed\"", "\"SET refused = :closed\"");
@@ -494,7 +498,7 @@ fn charge(call: &mut Value, amount: i128) {
     items[2]["Put"]["Item"]["amount"] = number(-amount);
 }
 
-/// Returns the price of a usage by a fare, both in DynamoDB's JSON.
+/// Computes the price of a usage with a fare. Both are in DynamoDB's JSON.
 fn price(fare: &Value, usage: &Value) -> i128 {
     let [input, cached_rate, output] =
         ["input", "cached", "output"].map(|name| self::amount(&fare[name]));

@@ -38,7 +38,7 @@ pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
     ])
 });
 
-/// Each function's permissions, by the name of the function's binary.
+/// Each function's permissions, keyed by the name of the function's binary.
 pub static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Permission>>> = LazyLock::new(|| {
     let functions = STACK.functions().into_iter();
     functions.map(|(name, binary, function)| (binary, of_function(&name, function))).collect()

@@ -15,9 +15,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_farebox");
 /// The password of the administrators that the program creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
 
-/// Returns a process's memory figure in MiB, by the figure's
+/// Returns one of a process's memory figures, in MiB, selected by its
 /// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory in
-/// use, `VmHWM` the most so far.
+/// use, and `VmHWM` is the most so far.
 pub fn memory(process: &Child, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
@@ -74,7 +74,8 @@ impl RunningServer {
         Self::run(command, log, String::new)
     }
 
-    /// Starts a server that logs to `log`. If the server doesn't start, `logged` says why.
+    /// Starts a server that logs to `log`. If the server doesn't start, `logged` returns the
+    /// reason.
     fn run(mut command: Command, log: Stdio, logged: impl Fn() -> String) -> Self {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
@@ -127,19 +128,19 @@ impl Drop for RunningServer {
     }
 }
 
-/// Returns a command that runs the program with an environment that only chooses the offline echo.
+/// Returns a command that runs the program with an environment that only selects the offline echo.
 /// A server would otherwise query model servers on the machine that runs the tests.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }
 
-/// Returns a command that runs the release of the program at `FAREBOX`, or this build if the
-/// variable isn't set.
+/// Returns a command that runs the released program at `FAREBOX`, or this build if the variable
+/// isn't set.
 pub fn of_release(arguments: &[&str]) -> Command {
     started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
 }
 
-/// Lets a command work on the template's tables in the store at `dynamodb`.
+/// Makes a command work on the template's tables in the store at `dynamodb`.
 pub fn over_tables<'c>(command: &'c mut Command, dynamodb: &str) -> &'c mut Command {
     for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
         command.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));

@@ -33,7 +33,7 @@ const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 /// given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
-/// How often the SDK sends a call before it gives up.
+/// How many times the SDK sends a call before it gives up.
 const ATTEMPTS: usize = 3;
 
 /// A fault that the wire injects into a call.
@@ -59,8 +59,8 @@ pub enum Fault {
     Conflict,
     /// The sender gets a 400: a transaction with this request token is still in progress.
     InProgress,
-    /// The sender gets a 400: an earlier transaction used this request token for other contents.
-    /// The store doesn't get the call.
+    /// The sender gets a 400: an earlier transaction used this request token for different
+    /// contents. The store doesn't get the call.
     Mismatch,
     /// The sender gets a 400: the function's credentials have expired. The store doesn't get the
     /// call.
@@ -100,7 +100,7 @@ impl Fault {
         Self::Unprocessed,
     ];
 
-    /// Returns true if DynamoDB could fail this operation in this way.
+    /// Returns true if this operation could fail in this way in DynamoDB.
     pub fn suits(self, operation: &str) -> bool {
         match self {
             // The reply to a batch lists an item as unprocessed if it conflicts with another call.
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// Returns true if a request succeeds in the end when this fault strikes once.
+    /// Returns true if a request eventually succeeds when this fault strikes once.
     pub fn is_done(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
@@ -126,16 +126,16 @@ impl Fault {
     }
 }
 
-/// The call at which a plan strikes, counted from 1.
+/// The call that a plan strikes, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
-    /// The n-th call of all.
+    /// The n-th call overall.
     Call(usize),
     /// The n-th call of an operation.
     Operation(&'static str, usize),
 }
 
-/// How often a plan's fault strikes.
+/// How many times a plan's fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultRepeat {
     /// Strikes one attempt: the SDK's next attempt succeeds.
@@ -146,7 +146,7 @@ pub enum FaultRepeat {
     FromThenOn,
 }
 
-/// A fault, and the call at which it strikes.
+/// A fault, and the call that it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub at: FaultPoint,
@@ -157,7 +157,7 @@ pub struct Plan {
 /// Random faults: each attempt of each call gets a fault with this probability.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// The seed decides which attempts get a fault, if the calls arrive in the same order.
+    /// The seed decides which attempts get a fault, as long as the calls arrive in the same order.
     pub seed: u64,
     pub percent: u64,
 }
@@ -194,8 +194,8 @@ pub struct Proxy {
 
 struct Wire {
     upstream: ServiceUrl,
-    /// A header that replaces each call's `Authorization` header, so that the store sees another
-    /// account.
+    /// A header that replaces each call's `Authorization` header, so that the store sees a
+    /// different account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -204,7 +204,7 @@ struct Wire {
     panics: Mutex<Vec<String>>,
 }
 
-/// One attempt of a call, on its way to the store.
+/// One attempt of a call, in transit to the store.
 #[derive(Clone)]
 struct Attempt {
     wire: Arc<Wire>,
@@ -218,8 +218,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck. Some faults strike after the store has applied the
-    /// call, and are counted only then.
+    /// How many times the plan's fault has struck. Some faults strike after the store has applied
+    /// the call, and are counted only then.
     struck: watch::Sender<usize>,
     /// True once the calls that [`Lane::gathers`] holds back may pass.
     gathered: watch::Sender<bool>,
@@ -252,14 +252,14 @@ struct Gathering {
     calls: HashSet<String>,
 }
 
-/// Refuses attempts at transactions, as DynamoDB does when they exceed a partition's capacity.
+/// Refuses transaction attempts, as DynamoDB does when they exceed a partition's capacity.
 struct Throttling {
     /// Gets the attempt's number, counted from 0, and its number of writes.
     refuses: Box<dyn Fn(usize, usize) -> bool + Send>,
     attempts: Vec<TransactionAttempt>,
 }
 
-/// An attempt at a transaction.
+/// One attempt to execute a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionAttempt {
     /// The second write, which distinguishes transactions that begin with the same check.
@@ -274,7 +274,7 @@ impl Proxy {
         Self::sabotaged(upstream, None).await
     }
 
-    /// Starts a wire that changes calls by `sabotage`.
+    /// Starts a wire that rewrites calls with `sabotage`.
     pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
         Self::with_upstream(upstream, None, sabotage).await
     }
@@ -324,8 +324,8 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
-    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could pass,
-    /// or fail without showing the cause.
+    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could
+    /// otherwise pass, or fail without showing the cause.
     fn drop(&mut self) {
         self.server.abort();
         let panics = self.wire.panics.lock().unwrap();
@@ -374,21 +374,21 @@ impl Lane {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
-    /// Holds calls of this operation back until `count` of them are under way at the same time.
-    /// From then on all calls pass.
+    /// Holds back calls of this operation until `count` of them are under way at the same time.
+    /// From then on, all calls pass.
     pub fn gathers(&self, operation: &'static str, count: usize) {
         let gathering = Gathering { operation, count, calls: HashSet::new() };
         self.traffic.state.lock().unwrap().gathering = Some(gathering);
     }
 
-    /// Throttles the attempts at transactions that `refuses` selects by the attempt's number,
-    /// counted from 0, and by its number of writes.
+    /// Throttles the transaction attempts for which `refuses` returns true. Its arguments are the
+    /// attempt's number, counted from 0, and the number of writes.
     pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
         let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
         self.traffic.state.lock().unwrap().throttling = Some(throttling);
     }
 
-    /// Returns the attempts at transactions since [`Lane::throttles`].
+    /// Returns the transaction attempts since [`Lane::throttles`] was called.
     pub fn attempts(&self) -> Vec<TransactionAttempt> {
         let state = self.traffic.state.lock().unwrap();
         state.throttling.as_ref().map(|throttling| throttling.attempts.clone()).unwrap_or_default()
@@ -409,7 +409,7 @@ impl Lane {
         std::mem::take(&mut self.traffic.state.lock().unwrap().recorded)
     }
 
-    /// Returns true if a reply ever showed a negative balance.
+    /// Returns true if any reply has shown a negative balance.
     pub fn overdrawn(&self) -> bool {
         self.traffic.state.lock().unwrap().overdrawn
     }

@@ -89,7 +89,7 @@ impl Rig {
         Person::of(&self.api, &json!({ "username": account.name, "password": "none" }), &issued)
     }
 
-    /// Returns a user for whom no account exists yet.
+    /// Returns a user who doesn't have an account yet.
     pub fn without_account(&self, name: String, password: &str) -> Person {
         let text = String::new;
         Person {
@@ -154,7 +154,7 @@ fn standing() -> Clock {
 
 /// Returns the current time in milliseconds, or the time a few minutes ago if the hour ends within
 /// ten minutes. A test that moves a stopped clock by minutes then stays within the hour, so that
-/// counts by hour, day and month don't start again.
+/// hourly, daily and monthly counts don't start again.
 pub fn well_before_the_hour() -> u64 {
     const HOUR: u64 = 3_600_000;
     const MARGIN: u64 = 600_000;

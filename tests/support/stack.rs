@@ -35,7 +35,8 @@ impl Stack {
         resource
     }
 
-    /// Returns for each function its resource's name, its binary's name, and its resource.
+    /// Returns, for each function, the name of its resource, the name of its binary, and the
+    /// resource.
     pub fn functions(&self) -> Vec<(String, String, &Yaml)> {
         let resources = self.template["Resources"].as_mapping().unwrap().iter();
         resources
@@ -47,7 +48,7 @@ impl Stack {
             .collect()
     }
 
-    /// Returns a function's environment, by the name of its binary.
+    /// Returns the environment of the function whose binary has this name.
     pub fn environment(&self, binary: &str) -> BTreeMap<String, String> {
         let functions = self.functions();
         let own = functions.iter().find(|(_, name, _)| name == binary).unwrap().2;

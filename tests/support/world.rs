@@ -15,7 +15,7 @@ pub struct World {
     /// The ids in the index of accounts that may have expired holds.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
-    /// Administrators' acts by the id of the affected account.
+    /// Administrators' actions, keyed by the id of the affected account.
     pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
     /// The account, row and amount of each source that has granted credits.
@@ -24,7 +24,7 @@ pub struct World {
     pub sessions: Vec<String>,
     /// The user id of each API key.
     pub keys: Vec<String>,
-    /// For each recipient, the request after which the next e-mail must wait.
+    /// For each recipient, the request whose e-mail began the pause before the next e-mail.
     pub pauses: HashMap<String, String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
@@ -159,7 +159,7 @@ impl World {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// Returns the money rules that the account violates, of those that always apply.
+    /// Returns the money rules that the account violates. Checks only the rules that always apply.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {
@@ -227,7 +227,7 @@ impl World {
         wrong
     }
 
-    /// Returns the rules that an account violates if it should have no holds.
+    /// Returns the rules that an account violates if it is expected to have no holds.
     pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {

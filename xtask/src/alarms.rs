@@ -18,25 +18,25 @@ struct Alarm {
     urgency: Urgency,
     /// The comment above the alarm.
     about: &'static str,
-    /// The section of docs/operate/runbooks.md that says what to do.
+    /// The section in docs/operate/runbooks.md that says what to do.
     runbook: &'static str,
     watches: Watches,
     breaks: &'static str,
     threshold: &'static str,
-    /// `(some, all)`: the alarm fires if `some` of the last `all` periods break the threshold.
+    /// `(some, all)`: the alarm fires if `some` of the last `all` periods breach the threshold.
     periods: (u32, u32),
     /// How the alarm treats periods without data.
     missing: &'static str,
 }
 
-/// How soon a person must answer an alarm.
+/// How soon a person must respond to an alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Urgency {
-    /// Many users get failures, or will soon.
+    /// Many users get failures, or will get them soon.
     Now,
-    /// Work is late, or a few users are affected. The delay loses nothing.
+    /// Work is late, or a few users are affected. Nothing is lost because of the delay.
     Today,
-    /// A person must decide something that has a deadline of some days.
+    /// A person must make a decision within a few days.
     ThisWeek,
 }
 
@@ -81,8 +81,9 @@ const OWN: &str = "!Ref Stack";
 
 const RUNBOOKS: &str = "docs/operate/runbooks.md";
 
-/// The alarms that the table below lacks, as [`list`] shows them: `template.yaml` contains the
-/// alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch alarm.
+/// The alarms that are missing from the table below, as [`list`] shows them: `template.yaml`
+/// contains the alarms for canaries and for failed requests, and [`BUDGET`] isn't a CloudWatch
+/// alarm.
 const ELSEWHERE: [(&str, &str, Urgency); 3] = [
     ("…Canary", "canaries", Today),
     ("FailedRequests", "failed-requests", Now),
@@ -116,12 +117,12 @@ impl Alarm {
         Self { about, ..self }
     }
 
-    /// Lists the alarm under this name, together with other alarms of the same name.
+    /// Lists the alarm under this name, together with other alarms that have the same name.
     fn listed_as(self, name: &'static str) -> Self {
         Self { listed_as: Some(name), ..self }
     }
 
-    /// Sets how many of the last `all` periods must break the threshold.
+    /// Sets how many of the last `all` periods must breach the threshold.
     fn for_periods(self, some: u32, all: u32) -> Self {
         Self { periods: (some, all), ..self }
     }
@@ -168,7 +169,7 @@ fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watc
     Watches::Several { id, expression: format!("{function}([{}])", ids.join(", ")), metrics }
 }
 
-/// Returns every alarm, in the order of the dashboard.
+/// Returns every alarm, in the order in which the dashboard shows them.
 fn alarms(
     functions: &[Function],
     tables: &[Table],
@@ -190,11 +191,11 @@ fn alarms(
             _ if group.is_background() => {
                 Alarm::at_threshold("1", &name, "errors-of-background-work", Today, errors)
                     .for_periods(2, 3)
-                    .about("These run every five minutes: two failures in three runs are not a coincidence.")
+                    .about("These functions run every five minutes, so two failures in three runs aren't a coincidence.")
             }
             0 => Alarm::at_threshold("3", &name, "errors", Now, errors)
                 .listed_as("ErrorsOf…")
-                .about("Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count."),
+                .about("Invocations that crashed, timed out or couldn't start. Error responses that a function sends itself don't count."),
             _ => Alarm::at_threshold("3", &name, "errors", Now, errors).listed_as("ErrorsOf…"),
         });
     }
@@ -207,7 +208,7 @@ fn alarms(
             }
             0 => Alarm::at_threshold("10", &name, "throttles", Now, throttles)
                 .listed_as("ThrottlesOf…")
-                .about("Requests that Lambda refused because the concurrency of the function or of the account is used up."),
+                .about("Requests that Lambda refused because the function's or the account's concurrency was used up."),
             _ => Alarm::at_threshold("10", &name, "throttles", Now, throttles)
                 .listed_as("ThrottlesOf…"),
         });
@@ -222,7 +223,7 @@ fn alarms(
     alarms.push(
         Alarm::at_threshold("3000", "SlowAnswers", "slow-answers", Today, slow)
             .for_periods(3, 3)
-            .about("The slowest 1 % of requests, for the slowest function."),
+            .about("The response time of the slowest 1 % of requests, for the slowest function."),
     );
     let chats = group("ChatFunctions")?;
     let (mut asking, mut shares) = (Vec::new(), Vec::new());
@@ -236,7 +237,7 @@ fn alarms(
         let function = functions.iter().find(|function| function.name == name);
         let timeout = function.and_then(|function| function.lambda.timeout);
         let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
-        // The duration is in milliseconds, and the result in per cent.
+        // The duration is in milliseconds, and the result is in per cent.
         shares.push(format!("{id} / {}", timeout * 10));
     }
     let slow = Watches::Several {
@@ -246,7 +247,7 @@ fn alarms(
     };
     alarms.push(
         Alarm::at_threshold("90", "SlowChats", "slow-chats", Today, slow).for_periods(3, 3).about(
-            "The slowest answers of the functions that ask the AI, in per cent of their time-outs.",
+            "The slowest answers by the functions that call the AI, as a percentage of their time-outs.",
         ),
     );
     let running = Metric::sum("AWS/Lambda", "ConcurrentExecutions").statistic("Maximum").every(60);
@@ -268,7 +269,7 @@ fn alarms(
         Metric::sum("AWS/Lambda", "IteratorAge").statistic("Maximum").of("FunctionName", mail);
     alarms.push(
         Alarm::at_threshold("900000", "MailIsLate", "late-mail", Today, Watches::One(age)).about(
-            "The age of the oldest e-mail that the function mail received, in milliseconds.",
+            "The age of the oldest e-mail that the `mail` function received, in milliseconds.",
         ),
     );
     let runs = |name| Metric::sum(OWN, name).statistic("SampleCount");
@@ -284,7 +285,7 @@ fn alarms(
         Alarm::at_threshold("1", "BackgroundStopped", "background-work-stopped", Today, runs);
     alarms.push(
         Alarm { breaks: BELOW, ..stopped }.for_periods(3, 3).missing("breaching").about(
-            "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is recorded as a sample.",
+            "No successful run of `sweep` or `erase` for 15 minutes. Both are scheduled every five minutes, and each success is recorded as a sample.",
         ),
     );
     alarms.extend(throttled(tables));
@@ -303,7 +304,7 @@ fn alarms(
                 ],
             },
         )
-        .about("The share of messages whose tokens were returned because the AI failed or answered too late, in per cent. Fewer than twenty refunds don't count."),
+        .about("The percentage of messages whose tokens were refunded because the AI failed or answered too late. It is zero if there are fewer than twenty refunds."),
     );
     let failures = ["openai", "openai2", "bedrock"].map(|provider| {
         let metric = Metric::sum(OWN, "AiFailures").statistic("Average").of("Provider", provider);
@@ -317,7 +318,7 @@ fn alarms(
     alarms.push(
         Alarm::at_threshold("50", "AiFailures", "ai-failures", Now, failures)
             .for_periods(2, 3)
-            .about("The share of a provider's calls that failed, in per cent, for the provider that fails most. A failed call counts even if another provider then answers."),
+            .about("The percentage of failed calls, for the provider that fails most often. A failed call counts even if a different provider then answers."),
     );
     let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
         (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
@@ -339,18 +340,18 @@ fn alarms(
             Today,
             Watches::One(Metric::sum(OWN, "SettleConflicts")),
         )
-        .about("Answers that the store refused to settle: the AI's work was lost."),
+        .about("Answers that the store refused to settle, so the AI's work was lost."),
     );
     let uncovered = Metric::sum(OWN, "Uncovered").every(900);
     alarms.push(
         Alarm::at_threshold("1", "Uncovered", "uncovered-tokens", Today, Watches::One(uncovered))
-            .about("Tokens that messages cost beyond their holds. Users don't pay for them."),
+            .about("Tokens that messages cost in excess of their holds. Users don't pay for them."),
     );
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
     let failed = Watches::One(failed);
     let failed = Alarm::at_threshold("5", "MailFailures", "mail-failures", Today, failed);
     alarms.push(failed.about(
-        "Failed e-mails that are not retried. A few suggest wrong addresses, and many a wrong configuration.",
+        "Failed e-mails that aren't retried. A few failures suggest wrong addresses; many suggest a wrong configuration.",
     ));
     let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         .statistic("Maximum")
@@ -358,7 +359,7 @@ fn alarms(
     alarms.push(
         Alarm::at_threshold("1", "FailedWork", "failed-work", Today, Watches::One(waiting))
             .missing("ignore")
-            .about("Lambda put a record of failed work into the queue. The alarm stays until the queue is empty."),
+            .about("Lambda put a record of failed work into the queue. The alarm stays on until the queue is empty."),
     );
     let stranded = Metric::sum(OWN, "StrandedOrders").every(900);
     alarms.push(
@@ -369,7 +370,7 @@ fn alarms(
             Today,
             Watches::One(stranded),
         )
-        .about("A payment arrived, and its tokens can't be granted."),
+        .about("A payment arrived, but its tokens can't be granted."),
     );
     let waiting = Metric::sum(OWN, "OrdersToLookAt").statistic("Maximum").every(HOUR);
     alarms.push(
@@ -381,7 +382,7 @@ fn alarms(
             Watches::One(waiting),
         )
         .missing("ignore")
-        .about("Purchases are stranded or disputed. The alarm stays until a check finds none."),
+        .about("Purchases are stranded or disputed. The alarm stays on until a check finds none."),
     );
     let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
     alarms.push(
@@ -402,7 +403,7 @@ fn alarms(
             Today,
             Watches::One(refused),
         )
-        .about("Stripe refuses the API key, so nothing can be bought or compared."),
+        .about("Stripe refuses the API key, so users can't buy tokens, and payments can't be compared."),
     );
     let checks = Metric::sum(OWN, "PaymentsChecked").statistic("SampleCount").every(HOUR);
     let checks = Watches::Several {
@@ -441,7 +442,7 @@ fn alarms(
     alarms.push(
         Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Today, differences)
             .missing("ignore")
-            .about("`manage audit` found a balance that its ledger doesn't explain. The alarm stays until an audit finds none."),
+            .about("`manage audit` found a balance that its ledger doesn't explain. The alarm stays on until an audit finds no such balance."),
     );
     Ok(alarms)
 }
@@ -619,7 +620,7 @@ impl Metric {
     }
 }
 
-/// Writes a comment before a resource, in lines of at most 100 characters.
+/// Writes the comment above a resource, in lines of at most 100 characters.
 fn comment(about: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in about.split_whitespace() {
@@ -651,22 +652,22 @@ fn dashboard(alarms: &[Alarm]) -> String {
 
 const HEAD: &str = "\
 # Written by `cargo xtask generate` from xtask/src/alarms.rs. A nested stack of template.yaml, which
-# the parameter Alarms=off leaves out. docs/operate/runbooks.md says what each alarm means and what
-# to do.
+# the `Alarms` parameter can turn off. docs/operate/runbooks.md says what each alarm means and what
+# to do about it.
 AWSTemplateFormatVersion: \"2010-09-09\"
 Description: Farebox - alarms and a dashboard
 
 Parameters:
   Stack:
     Type: String
-    Description: The name of the stack that is watched
+    Description: The name of the stack to watch
   TopicArn:
     Type: String
     Default: \"\"
     Description: The SNS topic that alarms notify; empty for none
   ConcurrencyAlarm:
     Type: Number
-    Description: How many functions may run at once in the account before an alarm
+    Description: How many function instances may run at once in the account before the alarm fires
   MonthlyBudget:
     Type: Number
     Default: 0
@@ -676,19 +677,19 @@ Parameters:
     Description: The log group of all functions
   FailedRequestsArn:
     Type: String
-    Description: The alarm of template.yaml, for the dashboard
+    Description: The ARN of the FailedRequests alarm in template.yaml, for the dashboard
   FailureQueue:
     Type: String
-    Description: The name of the queue of work in the background that failed
+    Description: The name of the queue for failed background work
   Tables:
     Type: CommaDelimitedList
-    Description: The tables in the order of template.yaml
+    Description: The tables, in the order of template.yaml
 ";
 
 const RESOURCES: &str = "
 Conditions:
   HasTopic: !Not [!Equals [!Ref TopicArn, \"\"]]
-  # A budget notifies the topic, and can't exist without a subscriber.
+  # A budget notifies the topic. It can't exist without a subscriber.
   HasBudget: !And [!Condition HasTopic, !Not [!Equals [!Ref MonthlyBudget, 0]]]
 
 Resources:
@@ -725,7 +726,7 @@ const BUDGET: &str = "  Budget:
 
 ";
 
-const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it watches.
+const DASHBOARD: &str = "  # The state of every alarm, and a graph of its metrics.
   Dashboard:
     Type: AWS::CloudWatch::Dashboard
     Properties:
@@ -736,7 +737,7 @@ const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it wa
             {\"type\": \"alarm\", \"width\": 24, \"height\": 4, \"properties\": {\"title\": \"${Stack}\", \"alarms\": [
 ";
 
-/// A graph without an alarm: anyone can send a request with a wrong signature.
+/// A graph without an alarm: anyone can send a request with an invalid signature.
 const SIGNATURES: &str = "            {\"type\": \"metric\", \"properties\": {\"title\": \"Refused signatures of events\", \"region\": \"${AWS::Region}\",
               \"stat\": \"Sum\", \"period\": 300, \"metrics\": [[\"${Stack}\", \"SignaturesRefused\"]]}},
 ";

@@ -24,7 +24,7 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
             Some(Trigger::Outbox) => format!("serve_outbox({module}::work)"),
         };
         let main = format!(
-            "//! The Lambda binary of [`{module}`]. Written by `cargo xtask generate`.\n\n\
+            "//! The Lambda binary for [`{module}`]. Written by `cargo xtask generate`.\n\n\
              fn main() -> std::process::ExitCode {{\n    shared::lambda::{serving}\n}}\n"
         );
         files.put(&format!("functions/src/bin/{name}.rs"), main);
@@ -40,8 +40,8 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     Ok(())
 }
 
-/// Begins an endpoint's file with its routes. If the routes have changed, wraps the first paragraph
-/// again.
+/// Begins an endpoint's file with its routes. If the routes have changed, rewraps the first
+/// paragraph.
 fn first_line(files: &mut Files, path: &str, endpoint: &str) -> Result<(), Failure> {
     let routes: Vec<String> = ROUTES
         .iter()

@@ -1,4 +1,4 @@
-//! Generates the example of an estimate in docs/operate/cost.md.
+//! Generates the example estimate in docs/operate/cost.md.
 
 use local::estimate::Load;
 use local::estimate::stack::Stack;
@@ -6,7 +6,7 @@ use local::estimate::stack::Stack;
 use crate::Failure;
 use crate::files::Files;
 
-/// The load of the example's command.
+/// The load in the example's command.
 const LOAD: Load = Load { users: 10_000.0, chats_per_day: 10.0, ai_seconds: 4.0, streamed: 0.8 };
 
 /// The kinds of requests in the example's last table. The command prints all kinds.

@@ -52,7 +52,7 @@ struct Context<'r> {
     domain_name: &'static str,
     http_method: &'r str,
     identity: Identity,
-    /// The path with the stage.
+    /// The path, including the stage.
     path: String,
     protocol: &'static str,
     request_id: &'static str,

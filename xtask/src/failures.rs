@@ -12,7 +12,7 @@ pub fn generate(files: &mut Files) -> Result<(), Failure> {
     let (config, accounts, edge) = defaults().map_err(|error| error.to_string())?;
     let examples = ExampleSettings { config: &config, accounts: &accounts, edge: &edge };
     let mut failures = error::Failure::all().to_vec();
-    // Failures with the same status stay in the order of their rows.
+    // Failures with the same status are kept in the order of their rows.
     failures.sort_by_key(|failure| failure.status().as_u16());
     let mut rows = String::new();
     for failure in failures {
@@ -27,7 +27,7 @@ pub fn generate(files: &mut Files) -> Result<(), Failure> {
     files.put_part("docs/use/failures.md", "failures", &format!("\n{HEAD}{rows}\n"))
 }
 
-/// Reads the settings' defaults. Only the tables' names lack a default.
+/// Reads the settings' defaults. The names of the tables are the only settings without defaults.
 fn defaults() -> Result<(Config, AccountConfig, EdgeConfig), ConfigError> {
     let settings = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
     Ok((Config::read(&settings)?, AccountConfig::read(&settings)?, EdgeConfig::read(&settings)?))

@@ -1,4 +1,4 @@
-//! The generated files, and the generated parts of files that people write.
+//! The generated files, and the generated parts of handwritten files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,7 +83,8 @@ impl Files {
     pub fn write(&self) -> Result<(), Failure> {
         for (path, text) in &self.wanted {
             let file = self.root.join(path);
-            // Don't touch unchanged files: Cargo would recompile them because of their new times.
+            // Don't touch unchanged files: Cargo would recompile them because of their new
+            // modification times.
             if fs::read_to_string(&file).is_ok_and(|current| current == *text) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The Lambda functions, from the rows and files in `functions/src`.
+//! The Lambda functions, as defined by the rows and files in `functions/src`.
 
 use functions::lambda::{Lambda, Trigger};
 use functions::{ENDPOINTS, ROUTES, background};
@@ -16,7 +16,8 @@ pub struct Function {
     /// The path of the function's module.
     pub module: &'static str,
     pub lambda: Lambda,
-    /// The names of the settings that the function reads, besides those of every function.
+    /// The names of the settings that the function reads, in addition to those that every function
+    /// reads.
     settings: &'static [Names],
     /// The function's routes. Empty for a background function.
     pub routes: Vec<&'static Route>,
@@ -34,10 +35,11 @@ pub struct Method {
 /// ([limits](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const GATEWAY_SECONDS: u32 = 29;
 
-/// The methods that a path with several functions lists, in the template's order.
+/// The methods that are listed for a path with several functions, in the template's order.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Returns all functions: endpoints in the order of the rooms, then background functions.
+/// Returns all functions: first the endpoints, in the order of the rooms, and then the background
+/// functions.
 ///
 /// # Errors
 /// Fails with an error message if a function's `LAMBDA` contradicts itself.
@@ -73,12 +75,12 @@ pub fn all() -> Result<Vec<Function>, Failure> {
 }
 
 impl Function {
-    /// Returns the logical id without `Function`, as in the ids of related resources.
+    /// Returns the logical id without `Function`, as it occurs in the ids of related resources.
     pub fn stem(&self) -> &str {
         self.id.strip_suffix("Function").unwrap_or(&self.id)
     }
 
-    /// Rejects facts that contradict each other.
+    /// Rejects a `LAMBDA` constant that contradicts itself.
     fn check(&self) -> Result<(), &'static str> {
         let Lambda { canary, timeout, streams, throttled, trigger, .. } = self.lambda;
         match trigger {
@@ -99,7 +101,7 @@ impl Function {
         matches!(self.lambda.trigger, Some(Trigger::Schedule(_)))
     }
 
-    /// Returns the names of the settings in the function's own environment, each once.
+    /// Returns the names of the settings in the function's own environment, without duplicates.
     pub fn settings(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.settings.iter().copied().flatten() {
@@ -110,12 +112,12 @@ impl Function {
         names
     }
 
-    /// Returns the methods and paths with which the gateway calls the function.
+    /// Returns the methods and paths for which the gateway calls the function.
     ///
-    /// A path with only one function gets the method ANY, so the function itself answers OPTIONS
-    /// and wrong methods, with the headers of every reply. Such a path lists another method only if
-    /// the method has its own limit. HEAD gets the same limit as GET, because it does the same
-    /// work.
+    /// A path with only one function gets the ANY method, so the function itself answers OPTIONS
+    /// requests and unsupported methods, with the same headers as in every other reply. Such a path
+    /// lists another method only if the method has its own limit. HEAD gets the same limit as GET,
+    /// because it does the same work.
     ///
     /// A path with several functions lists all methods instead: if one of the functions had ANY,
     /// `sam local` would send a GET to an arbitrary function. The path's first function gets the

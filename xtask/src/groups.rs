@@ -1,5 +1,5 @@
-//! Groups of functions whose errors or throttles one alarm adds up. An alarm can use at most ten
-//! metrics
+//! Groups of functions. One alarm adds up the errors or the throttles of a group, because an alarm
+//! can use at most ten metrics
 //! ([reference](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)).
 
 use functions::ENDPOINTS;
@@ -8,12 +8,12 @@ use crate::Failure;
 use crate::files::Files;
 use crate::functions::Function;
 
-/// The groups whose functions never change, because an alarm for other functions would be a
-/// different alarm. All other functions are in further groups of ten.
+/// The groups whose functions never change. If a group's functions changed, its alarm would become
+/// a different alarm. All other functions are in additional groups of ten.
 const FIXED: [(&str, &str, &[&str]); 7] = [
     (
         "Account",
-        "Functions for registration, log-in, passwords and addresses",
+        "Functions for registration, log-in, passwords and e-mail addresses",
         &[
             "register",
             "login",
@@ -29,7 +29,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Chat",
-        "Functions for messages; the first four ask the AI",
+        "Functions for messages; the first four call the AI",
         &[
             "chat",
             "chat_stream",
@@ -80,7 +80,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "UserAdministration",
-        "Functions with which administrators create and delete users, end sessions and revoke keys",
+        "Functions that administrators use to create and delete users, end sessions and revoke keys",
         &[
             "admin_user_create",
             "admin_user_delete",
@@ -92,7 +92,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Service",
-        "Functions that need no account",
+        "Functions that don't need an account",
         &[
             "health",
             "openapi",
@@ -150,7 +150,7 @@ impl Group {
         Ok(format!("!Select [{index}, !Ref {}]", self.parameter))
     }
 
-    /// Returns a reference to a function of any of these groups, for `alarms.yaml`.
+    /// Returns a reference to a function in any of these groups, for `alarms.yaml`.
     pub fn any_reference(groups: &[Self], name: &str) -> Result<String, Failure> {
         let has = |group: &&Self| group.functions.iter().any(|(function, _)| function == name);
         let group = groups.iter().find(has);
@@ -188,7 +188,7 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
         .filter(|function| function.lambda.trigger.is_some())
         .map(|function| function.name)
         .collect();
-    let about = format!("Functions that no request calls: {}", background.join(", "));
+    let about = format!("Functions that aren't called by requests: {}", background.join(", "));
     groups.push(group("Background", &about, &background)?);
     let is_fixed = |name: &&str| FIXED.iter().any(|(_, _, functions)| functions.contains(name));
     let further: Vec<&str> =
@@ -198,7 +198,7 @@ pub fn groups(functions: &[Function]) -> Result<Vec<Group>, Failure> {
     }
     let quick = group(
         "Quick",
-        "Ten functions that are called often, and neither ask the AI nor export",
+        "Ten functions that are called often and neither call the AI nor export data",
         &QUICK,
     )?;
     groups.push(Group { alarms: None, ..quick });

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns the root of the repository in which Cargo runs this program. The program may have been
-/// compiled in another copy of the repository.
+/// compiled in a different copy of the repository.
 fn root() -> Result<PathBuf, Failure> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("Run it as `cargo xtask`.")?;
     Ok(Path::new(&package).join(".."))
@@ -80,7 +80,7 @@ fn generate(check: bool) -> Result<(), Failure> {
     groups::generate(&mut files, &groups)?;
     let tables = tables::read(&files.read("template.yaml")?)?;
     alarms::generate(&mut files, &functions, &tables, &groups)?;
-    // The estimate counts what the other generators have written.
+    // The estimate depends on what the other generators have written.
     estimate::generate(&mut files)?;
     if check { files.check() } else { files.write() }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask new`: adds an endpoint that builds, passes the tests and answers.
+//! `cargo xtask new`: adds an endpoint that compiles, passes the tests and answers requests.
 
 use std::fs;
 use std::path::Path;
@@ -136,7 +136,7 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda ={lambda};
 
-/// Reads the account, strongly consistent.
+/// Reads the account with strong consistency.
 #[utoipa::path(
     {utoipa},
     path = super::path::{name},
@@ -184,7 +184,7 @@ async fn {name}() {{
     }
 }
 
-/// Inserts a line among the sorted lines that begin alike, in its sorted position.
+/// Inserts a line at its sorted position among the lines with the same beginning.
 fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
     let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
     let lines: Vec<&str> = text.lines().collect();

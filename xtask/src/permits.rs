@@ -6,8 +6,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::yaml::list;
 
-/// The statements in functions/statements.yaml, by name. They express permissions that no other
-/// kind of permit can express.
+/// The named statements in functions/statements.yaml. They express permissions that can't be
+/// expressed by any other kind of permit.
 pub struct Statements(String);
 
 impl Statements {
@@ -88,7 +88,7 @@ pub fn statements(
     Ok(statements)
 }
 
-/// Returns the lines of a statement. `when` is the condition of the template on which it depends.
+/// Returns the lines of a statement. `when` is the template condition that it depends on.
 fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
     let inner = if when.is_some() { "    " } else { "  " };
     let mut text = match when {
@@ -109,8 +109,8 @@ fn block(lines: &[String], when: Option<&str>, indent: &str) -> String {
     text
 }
 
-/// Returns the ARN of a table or an index, and the key prefixes of its items. The table may be
-/// adopted.
+/// Returns the ARN of a table or an index, and the key prefixes of its items. The table may belong
+/// to the stack or have been adopted.
 fn resource(on: &Resource) -> (String, &'static [&'static str]) {
     let table =
         |table: &str| format!("!If [Own{table}, !GetAtt {table}Table.Arn, !Ref {table}TableArn]");

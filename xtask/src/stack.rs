@@ -235,10 +235,10 @@ const FAILED_RUNS: &str = "      EventInvokeConfig:
 
 /// The event for new e-mails in the outbox.
 ///
-/// Lambda splits a failed batch until the faulty record is alone. The function reports only records
-/// that another attempt may process, for example while SES throttles. Such a record delays the
-/// records behind it. Lambda gives up after two hours or a thousand attempts, but the record's
-/// e-mail stays in the outbox for a day.
+/// Lambda splits a failed batch until the faulty record is alone. The function reports a record
+/// only if another attempt may succeed, for example while SES throttles the function. Such a record
+/// delays the records behind it. Lambda gives up after two hours or a thousand attempts, but the
+/// record's e-mail stays in the outbox for a day.
 const OUTBOX_EVENT: &str = r#"      Events:
         Outbox:
           Type: DynamoDB
@@ -282,8 +282,8 @@ fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source
     )
 }
 
-/// Returns a rule for each schedule, which invokes all functions with this schedule, and the rules'
-/// permissions.
+/// Returns a rule for each schedule, and the rules' permissions. A rule invokes all functions that
+/// have its schedule.
 fn schedules(functions: &[Function]) -> String {
     let mut lines = String::new();
     for schedule in [Schedule::FiveMinutes, Schedule::Daily, Schedule::Hourly] {
@@ -315,7 +315,7 @@ fn schedules(functions: &[Function]) -> String {
     lines
 }
 
-/// Returns the alarm that rolls a function's new version back.
+/// Returns the alarm that causes a function's new version to be rolled back.
 fn canary(function: &Function) -> String {
     let (id, stem) = (&function.id, function.stem());
     let metrics =

@@ -3,7 +3,7 @@
 /// The maximum length of a line.
 const WIDTH: usize = 100;
 
-/// Returns a string as a scalar. Adds quotes if YAML would read the plain string otherwise.
+/// Returns a string as a scalar. Adds quotes if YAML would interpret the plain string differently.
 pub fn scalar(text: &str) -> String {
     let begins = |characters: &str| text.starts_with(|first| characters.contains(first));
     let is_word = ["on", "off", "yes", "no", "true", "false", "null", "y", "n"]
@@ -18,7 +18,8 @@ pub fn scalar(text: &str) -> String {
     if is_plain { text.to_owned() } else { quoted(text) }
 }
 
-/// Returns a string in quotes. Single quotes need no escapes, but can't contain control characters.
+/// Returns a string in quotes. Strings in single quotes don't need escapes, but can't contain
+/// control characters.
 fn quoted(text: &str) -> String {
     match text.contains(char::is_control) {
         // JSON is YAML.
@@ -38,7 +39,7 @@ pub fn list(texts: &[&str]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// Returns a string of several words after `key`. A long string is folded onto further lines.
+/// Returns a string of several words after `key`. A long string is folded over several lines.
 pub fn folded(text: &str, key: &str, indent: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let plain = scalar(&words.join(" "));

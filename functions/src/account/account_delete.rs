@@ -1,9 +1,9 @@
 //! `DELETE /api/user` - delete the caller's account.
 //!
-//! In: `{password}`. Out: 202. All access tokens, refresh tokens and API keys of the account are
-//! invalid at once. The account's e-mail address can be used again at once, and so can a username
-//! that equals this address. Other usernames can be used again after a day. The account's messages
-//! are erased within minutes. The last administrator gets 409.
+//! In: `{password}`. Out: 202. All of the account's access tokens, refresh tokens and API keys
+//! become invalid at once. The account's e-mail address can be reused at once, and so can a
+//! username that is the same as this address. Other usernames can be reused after a day. The
+//! account's messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
 use shared::app::PasswordApp;

@@ -1,8 +1,8 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit}`. Out: 201 with the
-//! fields that lists show, and `key`. The key can't be shown again, because the store contains only
-//! its hash.
+//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit}`. Out: 201 with
+//! `key` and the fields shown in lists. The key can't be shown again, because the store contains
+//! only its hash.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
@@ -35,10 +35,10 @@ struct Body {
     /// expire.
     #[schema(format = "date", examples("2027-03-31"))]
     expires: Option<String>,
-    /// The names of the models that the key may use. Without `models`, it may use all.
+    /// The names of the models that the key may use. Without `models`, it may use all models.
     #[schema(min_items = 1, examples("echo"))]
     models: Option<Vec<String>>,
-    /// The limit of the tokens that the key may spend. Without `limit`, the key may spend the whole
+    /// The limit on the tokens that the key may spend. Without `limit`, the key may spend the whole
     /// balance.
     limit: Option<Limit>,
 }
@@ -50,8 +50,8 @@ struct Limit {
     /// The number of tokens.
     #[schema(value_type = u64, required, minimum = 1, maximum = 1_000_000_000_000_u64)]
     tokens: Option<Whole<u64>>,
-    /// `month` if the limit starts again each month in UTC. Without `per`, the limit is `total`,
-    /// for the key's whole life.
+    /// `month` if the limit is reset at the start of each month in UTC. The default is `total`: the
+    /// limit applies to the key's whole lifetime.
     #[schema(value_type = Option<LimitPeriod>)]
     per: Option<String>,
 }
@@ -88,7 +88,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 impl Body {
     /// Validates the body. An error lists every invalid field. The price list is read only if the
-    /// key is restricted to models.
+    /// key is restricted to certain models.
     async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
         let mut invalid = FieldErrors::default();
         let name =
@@ -147,7 +147,7 @@ fn check_models(names: &[String], listed: Option<&[String]>) -> Result<(), Strin
 /// An API key with its secret.
 #[derive(Serialize, ToSchema)]
 struct NewApiKey<'a> {
-    /// The fields that lists show.
+    /// The fields shown in lists.
     #[serde(flatten)]
     shown: ApiKey<'a>,
     /// The key, which programs send as `Authorization: Bearer`.

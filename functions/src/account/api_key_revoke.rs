@@ -1,7 +1,7 @@
 //! `DELETE /api/user/api-keys/{id}` - revoke one of the caller's API keys.
 //!
 //! Out: a message; 404 for a key that doesn't belong to the caller or was already revoked. The key
-//! is invalid at once.
+//! becomes invalid at once.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

@@ -3,7 +3,7 @@
 //!
 //! Out: the balance under [four names](shared::view::Balance), the caller's `user` and `username`,
 //! and `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator
-//! gives allowances, the reply also contains `allowance`.
+//! grants allowances, the reply also contains `allowance`.
 
 use shared::view::BalanceOfCaller;
 use shared::{App, Reply, Request, auth, http};
@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the balance with strong consistency. If an allowance is due, tops the balance up first.
+/// Reads the balance with strong consistency. First tops up the balance if an allowance is due.
 #[utoipa::path(
     get,
     path = super::path::balance,

@@ -1,9 +1,10 @@
-//! `GET /api/user/export` - all data of the caller, as one JSON document.
+//! `GET /api/user/export` - all of the caller's data, as one JSON document.
 //!
 //! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
 //! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data
-//! page by page while the client reads the reply, so only Lambda's limit of 200 MB applies to the
-//! document. If the function fails midway, the document is cut off and isn't valid JSON.
+//! page by page while the client reads the reply, so the document's size is limited only by
+//! Lambda's maximum of 200 MB. If the function fails midway, the document is cut off and isn't
+//! valid JSON.
 
 use std::borrow::Cow;
 
@@ -116,7 +117,7 @@ enum List {
     Purchases,
 }
 
-/// The document's lists in order, with their names in the document.
+/// The document's lists, in order, each with its name in the document.
 const LISTS: [(&str, List); 6] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
@@ -165,14 +166,14 @@ async fn write(
         }
         before_list = "]".into();
     }
-    // If the account was deleted during the export, messages may be missing, so the document must
-    // not look complete.
+    // If the account was deleted during the export, messages may be missing from the document, so
+    // it must not look complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// Returns the name that an item's schema has in the OpenAPI document.
+    /// Returns the name of an item's schema in the OpenAPI document.
     fn schema(self) -> Cow<'static, str> {
         match self {
             Self::Sessions => OwnSession::name(),

@@ -1,14 +1,14 @@
 //! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, which lists
-//! every change of the balance, newest first, and the totals of each month. In: `limit` (1 to 100,
-//! by default 20), `cursor` from the `Link` of the previous page. The list of rows also accepts
-//! `from` and `to`, the first and last day in UTC (`2026-11-20`), and `Accept: text/csv` for CSV.
-//! Out: a `Link` header to the next page, and a bare list or CSV. Each row contains the signed
-//! amount, the balance after it, the beginning of its message (`excerpt`), and the name of the API
-//! key that sent the message. Each month contains `chats` (paid messages), `spent`, `granted`, and
-//! the `balance` at its end. Tokens that are held for a message don't have a row yet, so the
-//! balances in the statement still include them. A request reads a limited number of rows.
-//! Therefore a page may contain few items, or even none, although a next page exists. This applies
-//! to months and to rows from earlier days.
+//! every change in the balance, newest first, and the monthly totals. In: `limit` (1 to 100, by
+//! default 20), `cursor` from the `Link` of the previous page. The list of rows also accepts `from`
+//! and `to`, the first and last day in UTC (`2026-11-20`), and `Accept: text/csv` for CSV. Out: a
+//! `Link` header to the next page, and a bare list or CSV. Each row contains the signed amount, the
+//! balance after it, the beginning of its message (`excerpt`), and the name of the API key that
+//! sent the message. Each month contains `chats` (paid messages), `spent`, `granted`, and the
+//! `balance` at its end. Tokens that are held for a message don't have a row yet, so the balances
+//! in the statement still include them. A request reads a limited number of rows. Therefore a page
+//! of months, or of rows from earlier days, may contain few items, or none at all, even though
+//! there is a next page.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};

@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits!
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the account with strong consistency. If an allowance is due, tops the balance up first.
+/// Reads the account with strong consistency. First tops up the balance if an allowance is due.
 #[utoipa::path(
     get,
     path = super::path::profile,
@@ -44,7 +44,7 @@ pub struct Profile<'a> {
     /// The current balance, and the allowance.
     #[serde(flatten)]
     balance: OwnBalance,
-    /// The price of a message with its answer.
+    /// The price of a message and its answer.
     chat_price: Credits,
     /// The maximum length of a message, in characters.
     #[schema(examples(8000))]
@@ -60,7 +60,7 @@ pub struct Profile<'a> {
 /// How to get more tokens, as the operator describes it.
 #[derive(Serialize, ToSchema)]
 struct MoreTokens<'a> {
-    /// Instructions for people. Empty if the operator gives no instructions.
+    /// Human-readable instructions. Empty if the operator hasn't set any.
     #[schema(examples("Buy more in our shop."))]
     text: &'a str,
     /// The URL for getting more tokens: a web page, or an e-mail address (`mailto:`).

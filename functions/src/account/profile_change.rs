@@ -1,6 +1,6 @@
 //! `PATCH /api/user/profile` - change the caller's names, e-mail address and AI instructions.
 //!
-//! In: any of `{first_name, last_name, email, instructions}`; a new address also needs
+//! In: any of `{first_name, last_name, email, instructions}`; a new address also requires
 //! `current_password`. Missing fields are left unchanged. An empty string removes a name or the
 //! instructions, but an empty `email` changes nothing. Out: the profile.
 
@@ -43,12 +43,12 @@ struct Body {
     /// instructions.
     #[schema(value_type = Option<Instructions>)]
     instructions: Option<String>,
-    /// The caller's password. Required with a new `email`.
+    /// The caller's password. Required to change `email`.
     current_password: Option<String>,
 }
 
-/// Changes the profile. A new address needs the current password, so that an attacker with a stolen
-/// access token can't set an address and then reset the password.
+/// Changes the profile. A new address requires the current password, so that an attacker with a
+/// stolen access token can't set an address and then reset the password.
 #[utoipa::path(
     patch,
     path = super::path::profile_change,

@@ -1,8 +1,8 @@
-//! `POST /api/user/purchases` - order a pack of tokens, and open the page on which it is paid.
+//! `POST /api/user/purchases` - order a pack of tokens, and open its payment page.
 //!
 //! In: `{pack}`, the id of a pack that `GET` lists. Out: 201 with the purchase and the `url` of the
 //! payment page. The tokens are granted when the payment provider confirms the payment. A purchase
-//! that is never paid costs nothing.
+//! that is never paid for costs nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::CheckoutApp;
@@ -80,12 +80,12 @@ pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     http::created(&NewPurchase { purchase: Purchase::of(&order), url: &page.url })
 }
 
-/// A purchase that isn't paid yet.
+/// A purchase that hasn't been paid for yet.
 #[derive(Serialize, ToSchema)]
 struct NewPurchase<'a> {
     #[serde(flatten)]
     purchase: Purchase<'a>,
-    /// The page on which the purchase is paid. It is open for a day.
+    /// The payment page for this purchase. It stays open for a day.
     #[schema(format = "uri", examples("https://checkout.stripe.com/c/pay/cs_test_a1"))]
     url: &'a str,
 }

@@ -2,7 +2,7 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out:
 //! `packs` (`id`, `name`, `tokens`, `price`, `currency`), `tokens_owed` and `purchases`, and a
-//! `Link` header to the next page. If `packs` is empty, nothing is sold.
+//! `Link` header to the next page. If `packs` is empty, nothing is for sale.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -24,7 +24,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permi
 /// The scope of this list's cursors.
 const SCOPE: &str = "purchases";
 
-/// Reads the packs and the purchases' ids first, and then the purchases with strong consistency.
+/// Reads the packs and the purchases' ids first, and then reads the purchases with strong
+/// consistency.
 #[utoipa::path(
     get,
     path = super::path::purchases,
@@ -52,13 +53,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.linked(http::ok(&body)?, next.as_deref())
 }
 
-/// The packs on sale, and purchases.
+/// The packs on sale, and the account's purchases.
 #[derive(Serialize, ToSchema)]
 struct PacksAndPurchases<'a> {
     /// The packs that can be bought. Empty if nothing is sold.
     packs: &'a [Pack],
-    /// The tokens that you owe for refunded purchases, because the balance was too low. They are
-    /// deducted from the next tokens that you get.
+    /// The tokens that you owe for refunded purchases, because the balance was too low. They will
+    /// be deducted from the next tokens that you get.
     #[schema(examples(0))]
     tokens_owed: Credits,
     /// The purchases.

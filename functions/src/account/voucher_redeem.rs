@@ -2,9 +2,9 @@
 //!
 //! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
 //! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
-//! account has redeemed the code before, the reply shows the same row again. The reply is 404 for
+//! account has already redeemed the code, the reply shows the same row again. The reply is 404 for
 //! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
-//! ten unknown codes in an hour, an account gets 429 without a lookup.
+//! ten unknown codes in an hour, further requests from the account get 429 without a lookup.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -92,7 +92,7 @@ async fn redeem(
         }
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::InvalidToken(TokenFault::Unknown)),
-        // An adjustment that adds credits can't fail because the balance is too low, and this
+        // These outcomes are impossible: adding credits doesn't require a minimum balance, and this
         // adjustment doesn't use an idempotency key.
         AdjustOutcome::TooLittle(_) | AdjustOutcome::KeyUsed => Err(no_row(account)),
     }

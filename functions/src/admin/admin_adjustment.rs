@@ -1,11 +1,12 @@
 //! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some away. For
 //! administrators.
-//! In: `{amount, reason}`, where a negative amount takes tokens; or `{chat_id, reason}`, which
-//! returns the price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with
-//! `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
-//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to take, the user's
-//! grants would become too large in total, the price was already returned, or the account is the
-//! administrator's own.
+//!
+//! In: `{amount, reason}`, where a negative amount takes tokens away; or `{chat_id, reason}`, which
+//! refunds the price of that message, at most once. `Idempotency-Key` makes retries safe. Out: 201
+//! with `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
+//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to be taken, the
+//! total of the user's grants would become too large, the price was already refunded, or the
+//! account is the administrator's own.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -39,20 +40,20 @@ struct Body {
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// The id of a paid message whose price is returned to the user; sent instead of `amount`. A
-    /// message's price is returned at most once, even if several administrators request it.
+    /// The id of a paid message to refund. Sent instead of `amount`. A message is refunded at most
+    /// once, even if several administrators request it.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: Option<String>,
 }
 
-/// How long earlier releases remember that a price was returned, in seconds: ten years. During a
-/// deployment, those releases may run beside this one, and they don't support sources.
+/// How long earlier releases remember that a price was refunded, in seconds: ten years. During a
+/// deployment, those releases may run alongside this one, and they don't support sources.
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
 /// The requested change to the balance.
 enum AdjustmentRequest {
     Change(BalanceChange),
-    /// Returns the price of the message with this id.
+    /// Refunds the price of the message with this id.
     Refund(String),
 }
 
@@ -180,7 +181,7 @@ impl AdjustmentKey {
     }
 }
 
-/// Replies with the adjustment that an earlier request made under the same idempotency key. Writes
+/// Replies with the adjustment that an earlier request made with the same idempotency key. Writes
 /// nothing.
 async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Record) -> Reply {
     if record.fingerprint != key.fingerprint {
@@ -218,8 +219,8 @@ impl Body {
     }
 }
 
-/// Reads a balance change from a JSON number. Whole numbers may have a fraction of zero, as in
-/// `5.0`.
+/// Reads a balance change from a JSON number. Accepts whole numbers that are written with a zero
+/// fraction, such as `5.0`.
 pub(crate) fn change(amount: Option<f64>) -> Result<BalanceChange, Invalid> {
     let amount = amount.ok_or(REQUIRED)?;
     let change = if amount.fract() == 0.0 { BalanceChange::new(amount as i64) } else { None };

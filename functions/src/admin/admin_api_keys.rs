@@ -1,5 +1,5 @@
-//! `GET /api/admin/users/{id}/api-keys` - all API keys of a user, newest first, as a bare list. For
-//! administrators.
+//! `GET /api/admin/users/{id}/api-keys` - all of a user's API keys, newest first, as a bare list.
+//! For administrators.
 //!
 //! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters),
 //! `created`, `expires`, `models`, `limit` and `last_used`.

@@ -1,9 +1,9 @@
 //! `DELETE /api/admin/users/{id}/api-keys`, `DELETE /api/admin/users/{id}/api-keys/{key}` - revoke
-//! all API keys of a user, or one of them. For administrators.
+//! one or all of a user's API keys. For administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: a message; 404 for a key that doesn't
-//! belong to the user or was already revoked. The keys are invalid at once. The user's sessions
-//! stay valid.
+//! belong to the user or was already revoked. The keys become invalid at once. The user's sessions
+//! remain valid.
 
 use shared::error::Failure;
 use shared::openapi::{self, PathId};
@@ -85,7 +85,7 @@ pub(crate) async fn one(app: &App, doing: &PlannedIntervention<'_>, key: &str) -
     http::ok(&Done { message: "The API key is revoked." })
 }
 
-/// The path parameter `{key}`.
+/// The `{key}` path parameter.
 #[derive(Debug)]
 pub struct PathKey;
 

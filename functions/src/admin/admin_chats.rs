@@ -4,10 +4,10 @@
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
 //! for one user's messages, `user_id` and `chat_id` for one message, `q` for a search in messages
 //! and answers, `from` and `to` for a range of days. Out: the messages and answers as the history
-//! shows them, with `user_id` and `username`, and a `Link` header to the next page. A page is at
-//! most about a megabyte long, and a request searches a limited number of messages. Therefore a
-//! page may contain few messages, or even none, although a next page exists. The reply is 403 if
-//! the operator has closed the list or the search to administrators.
+//! shows them, with `user_id` and `username`, and a `Link` header to the next page. A page contains
+//! at most about 1 MB of messages, and a request searches a limited number of messages. Therefore a
+//! page may contain few messages, or none at all, even though there is a next page. The reply is
+//! 403 if the operator has closed the list or the search to administrators.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
@@ -37,8 +37,8 @@ pub(crate) const LAMBDA: Lambda =
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`] or [`HistoryApp`], together with the setting that says which of the users' messages
-/// administrators may read.
+/// An [`App`] or [`HistoryApp`], together with the setting that determines which of the users'
+/// messages administrators may read.
 #[derive(Clone)]
 pub struct ChatReader<A> {
     pub(crate) app: A,
@@ -47,8 +47,8 @@ pub struct ChatReader<A> {
 
 impl<A> ChatReader<A> {
     /// # Errors
-    /// Returns [`Error::ChatsClosed`] if the operator doesn't let administrators access messages in
-    /// this way.
+    /// Returns [`Error::ChatsClosed`] if the operator doesn't allow administrators to access
+    /// messages in this way.
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
         if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
     }
@@ -78,7 +78,7 @@ impl<A: HandlerState> HandlerState for ChatReader<A> {
     }
 }
 
-/// The messages that are read in parallel with the administrator's account. A filter may need many
+/// The messages that are read in parallel with the administrator's account. Filtering may need many
 /// reads, so filtered messages are read only after the caller's role is checked.
 enum Chats {
     OfAll(Vec<ChatKey>),
@@ -191,7 +191,7 @@ impl ChatQuery {
     }
 }
 
-/// The query parameters `user_id`, `chat_id` and `q`.
+/// The `user_id`, `chat_id` and `q` query parameters.
 #[derive(Debug)]
 pub struct AdminChatsParams;
 

@@ -48,17 +48,17 @@ enum List {
     Users,
     Chats,
     Ledger,
-    /// The ledger with the usernames of the accounts.
+    /// The ledger, with the accounts' usernames.
     NamedLedger,
 }
 
-/// How many usernames an export caches. Without the cache, each name would need a query.
+/// How many usernames an export caches. Without the cache, each name would require a query.
 const CACHED_USERNAMES: usize = 10_000;
 
 /// How many accounts are read at a time.
 const ACCOUNTS: usize = 100;
 
-/// For each list, its name in the path and its file name.
+/// The lists, each with its name in the path and its file name.
 const LISTS: [(&str, List, &str); 3] = [
     ("users.csv", List::Users, "farebox-users.csv"),
     ("chats.csv", List::Chats, "farebox-chats.csv"),
@@ -127,14 +127,13 @@ async fn write_file(
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write_day(&app, day, &mut usernames, &pieces).await?;
     }
-    // If the caller lost the administrator's role during the export, the file must not look
-    // complete.
+    // If the caller lost the administrator role during the export, the file must not look complete.
     app.store.administrator(administrator.caller()).await?;
     pieces.send("\r\n").await
 }
 
 impl List {
-    /// Returns the list with this name, and its file name.
+    /// Returns the list with this name, and the name of its file.
     fn named(name: &str) -> Option<(Self, &'static str)> {
         LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
     }
@@ -279,7 +278,7 @@ impl List {
     }
 }
 
-/// The accounts' usernames by account id, or `None` for deleted accounts.
+/// The usernames, by account id. `None` for deleted accounts.
 #[derive(Default)]
 struct Usernames(HashMap<String, Option<String>>);
 
@@ -302,7 +301,7 @@ impl Usernames {
     }
 }
 
-/// The query parameter `names`.
+/// The `names` query parameter.
 #[derive(Debug)]
 pub struct NamesParam;
 
@@ -317,7 +316,7 @@ impl IntoParams for NamesParam {
     }
 }
 
-/// The path parameter with the list's name.
+/// The path parameter that contains the list's name.
 #[derive(Debug)]
 pub struct ListParam;
 

@@ -1,12 +1,12 @@
-//! `GET /api/admin/figures` - the statistics of each day. For administrators.
+//! `GET /api/admin/figures` - daily statistics. For administrators.
 //!
 //! In: `from` and `to`, the first and last day in UTC (`2026-11-20`), at most 366 days, by default
 //! the last 30. Out: `days`, oldest first, each with `users` (registered), `chats` (paid messages),
 //! `granted` and `spent` (tokens) and `closed` (whether the day's numbers are final), and their
-//! `totals`. With `accounts=true` the reply also contains totals of all accounts, with `top=spent`
-//! or `top=chats` the most active users, and with `models=true` each model's costs and income. A
-//! closed day is counted once, and its counts are stored. If too many days must be counted first,
-//! the reply is 503; a retry continues from the stored counts.
+//! `totals`. With `accounts=true`, the reply also contains totals of all accounts. With `top=spent`
+//! or `top=chats`, it contains the most active users, and with `models=true`, it contains each
+//! model's costs and income. A closed day is counted only once, and its counts are stored. If too
+//! many days have to be counted first, the reply is 503; a retry continues from the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -43,13 +43,13 @@ const USUAL: u64 = 30;
 /// The number of top users in a reply.
 const TOP: usize = 20;
 
-/// The criteria for top users.
+/// The criteria by which top users are selected.
 const TOPS: [&str; 2] = ["spent", "chats"];
 
 /// The maximum time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How much of the function's time is kept for the reply.
+/// How much of the function's time is reserved for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
 /// Reads the stored figures, and counts the days that don't have stored figures yet.
@@ -160,18 +160,19 @@ pub struct Range {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     top: Option<Top>,
-    /// The costs and the income of models. Only present with `models`.
+    /// The costs and income of each model. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     costs: Option<CostsOfDays>,
 }
 
-/// The costs and the income of models. Only messages that a price list priced are counted.
+/// The costs and income of each model. Only messages that were priced by a price list are counted.
 #[derive(Serialize, ToSchema)]
 struct CostsOfDays {
     /// The statistics of each model.
     models: Vec<ModelFigures>,
-    /// At most 20 users, those who spent the most tokens first. For each day, only 250 are stored.
+    /// At most 20 users, starting with the user who spent the most tokens. Only 250 users are
+    /// stored for each day.
     users: Vec<UserCosts>,
 }
 
@@ -218,27 +219,28 @@ struct UserCosts {
     money: MoneyFigures,
 }
 
-/// The statistics of some messages.
+/// Statistics for a group of messages.
 #[derive(Serialize, ToSchema)]
 struct MoneyFigures {
     /// The number of paid messages.
     chats: u64,
-    /// The tokens that were spent on the messages.
+    /// The tokens spent on the messages.
     tokens: u64,
     /// The model tokens in the prompts.
     prompt_tokens: u64,
-    /// The model tokens in the prompts that the provider read from its cache.
+    /// The prompts' model tokens that the provider read from its cache.
     cached_tokens: u64,
     /// The model tokens in the answers.
     completion_tokens: u64,
-    /// The currency of `cost` and `income`. Empty if the price list contains no money prices.
+    /// The currency of `cost` and `income`. Empty if the price list doesn't contain any prices in
+    /// money.
     #[schema(examples("USD"))]
     currency: String,
     /// The provider's price, as a decimal string. Null if the price list doesn't contain it.
     #[schema(required, examples("1.25"))]
     cost: Option<String>,
-    /// The price of the tokens for their buyers, as a decimal string. Null if the price list
-    /// doesn't contain it.
+    /// What buyers pay for these tokens, as a decimal string. Null if the price list doesn't
+    /// contain it.
     #[schema(required, examples("2.40"))]
     income: Option<String>,
 }
@@ -258,7 +260,7 @@ impl MoneyFigures {
     }
 }
 
-/// The users who spent the most tokens or sent the most messages in the requested days.
+/// The users who spent the most tokens or sent the most messages on the requested days.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TopUsers)]
 struct Top {
@@ -269,7 +271,7 @@ struct Top {
     users: Vec<TopUser>,
 }
 
-/// A user's activity in the requested days.
+/// A user's activity on the requested days.
 #[derive(Serialize, ToSchema)]
 struct TopUser {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -292,7 +294,7 @@ struct Accounts {
     counted: String,
     /// The number of accounts.
     users: u64,
-    /// The number of administrators' accounts, active or not.
+    /// The number of administrator accounts, active or not.
     administrators: u64,
     /// The number of deactivated accounts.
     deactivated: u64,
@@ -302,7 +304,7 @@ struct Accounts {
     tokens: u64,
     /// All tokens ever granted to the counted accounts.
     granted: u64,
-    /// All tokens that the counted accounts ever spent.
+    /// All tokens ever spent by the counted accounts.
     spent: u64,
 }
 
@@ -326,13 +328,13 @@ pub struct FiguresOfDay {
     pub figures: Figures,
     /// Whether the numbers are final.
     pub closed: bool,
-    /// The costs and the income of models on this day. Only present with `models`.
+    /// The costs and income of each model on this day. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     models: Option<Vec<ModelFigures>>,
 }
 
-/// Returns the first requested day and how many days are requested.
+/// Returns the first requested day and the number of requested days.
 fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::from_millis(app.clock.millis()));
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));
@@ -345,7 +347,7 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     }
 }
 
-/// The query parameters `accounts`, `models` and `top`.
+/// The `accounts`, `models` and `top` query parameters.
 #[derive(Debug)]
 pub struct FiguresParams;
 

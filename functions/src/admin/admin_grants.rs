@@ -1,14 +1,14 @@
 //! `POST /api/admin/grants` - grant many users tokens at once, or take some away. For
 //! administrators.
 //!
-//! In: `{id, reason, grants}`. Each of at most 50 `grants` is `{user, amount, reason}`, where
-//! `user` is an id, username or e-mail address. A request without `id` is a preview: it changes
-//! nothing, and its reply contains an `id`. The same request with that `id` makes each grant as a
-//! separate adjustment. Out: the outcome of each grant. Under one `id`, each user gets at most one
-//! grant, no matter how often the request is sent or by which administrator. An `id` can be used
-//! for twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted
-//! the same amount for the same reason again, not even under a different `id`. If a request fails,
-//! some of its grants may already have been made.
+//! In: `{id, reason, grants}`. There are at most 50 `grants`, each of the form `{user, amount,
+//! reason}`, where `user` is an id, username or e-mail address. A request without `id` is a
+//! preview: it changes nothing, and its reply contains an `id`. The same request with that `id`
+//! makes each grant as a separate adjustment. Out: the outcome of each grant. Under one `id`, each
+//! user gets at most one grant, no matter how often, or by which administrator, the request is
+//! sent. An `id` can be used for twelve hours, and its grants are remembered for longer. For 90
+//! days, a user can't be granted the same amount for the same reason again, not even under a
+//! different `id`. If a request fails, some of its grants may already have been made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -40,8 +40,8 @@ pub(crate) const LAMBDA: Lambda =
         update(Tokens(&["order:*"])),
     ]);
 
-/// The maximum number of grants in a request. More might not fit into the body or the function's
-/// time.
+/// The maximum number of grants in a request. More grants might exceed the body limit or the
+/// function's time-out.
 const MOST: usize = 50;
 
 /// The maximum difference between the time in a preview's id and the current time, in seconds.
@@ -49,10 +49,11 @@ const MOST: usize = 50;
 /// clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
 
-/// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
+/// How long a grant's user, amount and reason are remembered, in seconds: 90 days.
 const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
-/// How much of the function's time is kept for finishing the current grant and sending the reply.
+/// How much of the function's time is reserved for finishing the current grant and sending the
+/// reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize, ToSchema)]
@@ -82,7 +83,7 @@ struct GrantToMake {
 }
 
 /// Makes the grants one after the other, because each grant's transaction checks the
-/// administrator's account, and DynamoDB rejects concurrent transactions on one item.
+/// administrator's account, and DynamoDB rejects concurrent transactions on the same item.
 #[utoipa::path(
     post,
     path = super::path::admin_grants,
@@ -332,13 +333,12 @@ struct EarlierRow {
 /// The outcome of a grant. `ready`: this is a preview, and the grant can be made. `made`: this
 /// request made the grant. `made_before`: an earlier request with the same `id` made the grant. All
 /// other outcomes change nothing. `granted_before`: in the last 90 days the user was granted the
-/// same amount with the same reason, under another `id`; `earlier` says when and by whom.
+/// same amount for the same reason, under a different `id`; `earlier` says when and by whom.
 /// `other_made`: under this `id`, the user got a different grant. `own_account`: the account is the
 /// administrator's own. `no_such_user`: no account has this id, username or address. `ambiguous`:
 /// one account has this username, and another account has this address. `repeated`: an earlier
-/// grant in this request is for the same user.
-/// `balance_too_low`: the balance is less than the amount to take. `grant_too_large`: the account
-/// would have been granted too much in total.
+/// grant in this request is for the same user. `balance_too_low`: the balance is less than the
+/// amount to be taken. `grant_too_large`: the account would have been granted too much in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = OutcomeOfGrant)]
 #[serde(rename_all = "snake_case")]
@@ -377,7 +377,7 @@ struct GrantMade {
     /// The account's id. Null if no account or several accounts match.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: Option<String>,
-    /// The username as its owner typed it.
+    /// The username as the owner typed it.
     #[schema(required, examples("ann"))]
     username: Option<String>,
     /// Whether the account is active. A deactivated account can't be used.
@@ -389,7 +389,7 @@ struct GrantMade {
     /// The balance before this request.
     #[schema(required)]
     tokens: Option<Credits>,
-    /// The number of tokens that are added, or taken if negative.
+    /// The number of tokens added, or taken away if negative.
     #[schema(examples(50))]
     amount: i64,
     /// The reason for the grant.
@@ -399,7 +399,7 @@ struct GrantMade {
     /// The id of the grant's row in the user's statement, if the grant was made.
     #[schema(required, format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     ledger_id: Option<String>,
-    /// The earlier grant, if it was made under another `id`.
+    /// The earlier grant, if it was made under a different `id`.
     #[schema(required)]
     earlier: Option<EarlierGrant>,
 }

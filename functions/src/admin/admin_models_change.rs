@@ -2,8 +2,8 @@
 //!
 //! In: `{list, version}`. `list` is the new list, or null to remove the current one. `version` is
 //! the version that the administrator has seen, or null if there was no list. Out: the list, as
-//! `GET` shows it. Functions use a new list within a minute. Messages that were sent before the
-//! change are priced by the earlier list.
+//! `GET` shows it. Functions start using a new list within a minute. Messages that were sent before
+//! the change are priced by the earlier list.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,9 +26,10 @@ pub(crate) const LAMBDA: Lambda =
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
-    /// The new list. Null removes the list, so that every message costs the price in the settings.
-    /// The list's `system` is the system prompt for all models, and a model's `system` is the
-    /// system prompt for that model alone: a string of at most 8,192 bytes, which users don't see.
+    /// The new list. Null removes the list, so that every message costs the price configured in the
+    /// settings. The list's `system` is the system prompt for all models, and a model's `system` is
+    /// the system prompt for that model alone: a string of at most 8,192 bytes, which users don't
+    /// see.
     #[schema(value_type = Option<Object>)]
     list: Option<Value>,
     /// The version that you have seen. Null if there was no list.

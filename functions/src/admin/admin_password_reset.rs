@@ -1,5 +1,5 @@
-//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces
-//! the password. For administrators.
+//! `POST /api/admin/users/{id}/password-reset` - send a user a password-reset e-mail. For
+//! administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 409 for an account
 //! without an address. The old password stays valid until the link is used.
@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 /// Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
-/// an administrator. The function `mail` creates the link later, so administrators never see it.
+/// an administrator. The `mail` function creates the link later, so administrators never see it.
 #[utoipa::path(
     post,
     path = super::path::admin_password_reset,

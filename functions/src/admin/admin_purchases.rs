@@ -1,10 +1,10 @@
 //! `GET /api/admin/purchases` - all purchases, newest first, as a bare list. For administrators.
 //!
-//! In: `attention=true` for the purchases that owe tokens, are stranded or are disputed, `state`
-//! for the purchases in the given states, `limit` (1 to 100, by default 20), `cursor` from the
-//! `Link` of the previous page. Out: the fields of a purchase, and `user_id`, `username`,
+//! In: `attention=true` for purchases that are stranded, disputed, or refunded with tokens still
+//! owed, `state` for the purchases in the given states, `limit` (1 to 100, by default 20), `cursor`
+//! from the `Link` of the previous page. Out: the fields of a purchase, and `user_id`, `username`,
 //! `stranded`, `disputed`, `session` and `payment`, and a `Link` header to the next page. With
-//! `state`, a page may contain few purchases, or even none, although a next page exists.
+//! `state`, a page may contain few purchases, or none at all, even though there is a next page.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -30,12 +30,12 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
-/// How many times a request with `state` may read a hundred orders.
+/// How many times a request with `state` may read a batch of a hundred orders.
 const READS: usize = 5;
 
-/// Reads the orders' ids from an index, then the orders with strong consistency, and then the
-/// buyers' names. A filter may need many reads, so a filtered page is read only after the caller's
-/// role is checked.
+/// Reads the orders' ids from an index, then reads the orders with strong consistency, and then
+/// reads the buyers' names. Filtering may need many reads, so a filtered page is read only after
+/// the caller's role is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_purchases,
@@ -114,7 +114,7 @@ async fn chosen(
     Ok((chosen, before))
 }
 
-/// Reads the query parameter `state`. Returns `None` if it is missing.
+/// Reads the `state` query parameter. Returns `None` if it is missing.
 fn states(req: &Request) -> Result<Option<Vec<&str>>> {
     let Some(text) = http::query(req, "state") else { return Ok(None) };
     let states: Vec<&str> = text.split(',').collect();
@@ -126,7 +126,7 @@ fn states(req: &Request) -> Result<Option<Vec<&str>>> {
     Err(Error::field("state", sentence))
 }
 
-/// The query parameter `state`.
+/// The `state` query parameter.
 #[derive(Debug)]
 pub struct States;
 
@@ -157,7 +157,7 @@ struct OrderDetails<'a> {
     /// Null if they could.
     #[schema(required, value_type = Option<String>)]
     stranded: Option<Stranded>,
-    /// Whether the buyer's bank demands the money back and hasn't decided yet.
+    /// Whether the buyer's bank is disputing the payment and hasn't decided yet.
     disputed: bool,
     /// The id of the Checkout Session at Stripe. Null if the payment page wasn't opened.
     #[schema(required, examples("cs_test_a1"))]

@@ -1,8 +1,8 @@
-//! `DELETE /api/admin/users/{id}/sessions` - end all sessions of a user, for example after a theft.
-//! For administrators.
+//! `DELETE /api/admin/users/{id}/sessions` - end all of a user's sessions, for example after a
+//! theft. For administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: a message. The user's access and
-//! refresh tokens and e-mailed links are invalid at once. API keys stay valid.
+//! refresh tokens and e-mailed links become invalid at once. API keys remain valid.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

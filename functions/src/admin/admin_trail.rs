@@ -44,8 +44,8 @@ const COLUMNS: [&str; 10] = [
     "reason",
 ];
 
-/// Reads the page and the administrator's account in parallel, and then the usernames. A filter may
-/// need many queries, so a filtered page is read only after the caller's role is checked.
+/// Reads the page and the administrator's account in parallel, and then the usernames. Filtering
+/// may need many queries, so a filtered page is read only after the caller's role is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_trail,
@@ -114,7 +114,7 @@ fn filter(req: &Request) -> Result<ActFilter> {
     })
 }
 
-/// The query parameters `act`, `user_id` and `actor`.
+/// The `act`, `user_id` and `actor` query parameters.
 #[derive(Debug)]
 pub struct Filter;
 
@@ -142,7 +142,7 @@ impl IntoParams for Filter {
     }
 }
 
-/// An action of an administrator.
+/// An administrator's action.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TrailEntry)]
 pub struct TrailRow<'a> {
@@ -150,11 +150,11 @@ pub struct TrailRow<'a> {
     id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     timestamp: String,
-    /// The action. Later releases may add actions, so clients must accept values that the filter
-    /// `act` doesn't list.
+    /// The action. Later releases may add actions, so clients must accept values that the `act`
+    /// filter doesn't list.
     #[schema(examples("adjustment"))]
     act: &'a str,
-    /// The affected user. Null for a change of the price list, which affects no user.
+    /// The affected user. Null for a price list change, which doesn't affect any user.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: Option<&'a str>,
     /// The user's name. Null if the account was deleted.
@@ -167,15 +167,15 @@ pub struct TrailRow<'a> {
     /// deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,
-    /// The number of tokens that an adjustment added, or took if negative; or the tokens that a new
-    /// account was granted.
+    /// The number of tokens that an adjustment added, or took away if negative; or the number of
+    /// tokens that a new account was granted.
     #[schema(required, examples(-50))]
     amount: Option<i64>,
     /// The new role, if the role was changed. For a new account: `admin`, or null.
     #[schema(required, examples("admin"))]
     role: Option<&'a str>,
-    /// The reason. Adjustments always have a reason. For a change of the price list: its version,
-    /// or empty if it was removed.
+    /// The reason. Adjustments always have a reason. For a price list change: the list's version,
+    /// or empty if the list was removed.
     #[schema(examples("a mistake"))]
     reason: &'a str,
 }

@@ -1,10 +1,9 @@
-//! `GET /api/admin/users/{id}` - a user with balance, held tokens and sessions. For
+//! `GET /api/admin/users/{id}` - a user, with the balance, held tokens and sessions. For
 //! administrators.
 //!
 //! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
 //! and `spent`, `reservations` (the tokens held for unfinished messages), the newest `sessions`,
-//! the number of `api_keys`, and the day's `free_work`. The reply is 404 if there is no account
-//! with this id.
+//! the number of `api_keys`, and the day's `free_work`. The reply is 404 if no account has this id.
 
 use serde::Deserialize;
 use shared::error::Failure;

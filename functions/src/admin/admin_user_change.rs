@@ -35,7 +35,7 @@ struct Body {
     active: Option<bool>,
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
-    /// `true` resets the user's free work of the day, so that the user can send messages again.
+    /// `true` resets the user's free work for the day, so that the user can send messages again.
     unlock: Option<bool>,
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,

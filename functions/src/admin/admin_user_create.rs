@@ -37,23 +37,22 @@ struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
     username: Option<String>,
-    /// The account's e-mail address. An empty or blank address counts as missing. The address gets
-    /// no e-mail except an invitation.
+    /// The account's e-mail address. An empty or blank address counts as missing. No e-mail is sent
+    /// to the address, except an invitation.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
     /// The account's role; by default `user`.
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
-    /// The balance that the account begins with. The default is the balance of a newly registered
+    /// The balance that the account starts with. The default is the balance of a newly registered
     /// account.
     #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
-    /// The account's password. Optional for an account with an e-mail address, because its user can
+    /// The account's password. Optional for an account with an e-mail address, because the user can
     /// set a password by e-mail.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
-    /// Whether to send the address a link with which the user sets the password. The link is valid
-    /// for a week.
+    /// Whether to send the address a link for setting the password. The link is valid for a week.
     #[schema(examples(false))]
     invite: Option<bool>,
     #[schema(value_type = Option<ReasonOrNone>)]
@@ -182,7 +181,8 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // An invalid address counts as an address here, because the error already reports it.
+        // An invalid address counts as an address here, because it has already been reported as an
+        // error.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");
@@ -202,8 +202,8 @@ impl Body {
     }
 }
 
-/// Reads an amount of credits from a JSON number. Whole numbers may have a fraction of zero, as in
-/// `5.0`.
+/// Reads a number of credits from a JSON number. Accepts whole numbers that are written with a zero
+/// fraction, such as `5.0`.
 fn credits(amount: f64) -> Option<Credits> {
     whole(amount).and_then(Credits::new)
 }

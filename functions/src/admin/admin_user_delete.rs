@@ -1,7 +1,7 @@
 //! `DELETE /api/admin/users/{id}` - delete a user's account. For administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 404 if the account
-//! was already deleted. As after a deletion by the owner, the account's data is erased within
+//! was already deleted. As with a deletion by the owner, the account's data is erased within
 //! minutes.
 
 use shared::error::Failure;

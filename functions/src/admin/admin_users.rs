@@ -7,7 +7,7 @@
 //! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
 //! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
 //! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
-//! few users, or even none, although a next page exists.
+//! few users, or none at all, even though there is a next page.
 
 mod query;
 
@@ -32,7 +32,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists users for administrators").
 
 /// The users that are read in parallel with the administrator's account.
 enum Users {
-    /// The names and addresses that a search found.
+    /// The names and addresses found by a search.
     Found(Vec<Label>, Option<String>),
     /// The listed users.
     Listed(Vec<ListedAccount>, Option<String>),

@@ -24,7 +24,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits!
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/vouchers";
 
-/// Reads the batches' ids from an index first, and then the batches with strong consistency.
+/// Reads the batches' ids from an index first, and then reads the batches with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::admin_vouchers,
@@ -63,9 +63,9 @@ pub(crate) struct Vouchers<'a> {
     count: u32,
     /// The number of accounts that can use each code.
     uses: u32,
-    /// How often the codes were used, in total.
+    /// How many times the codes have been used in total.
     redeemed: u64,
-    /// When the codes end. Null if they don't.
+    /// When the codes expire. Null if they don't expire.
     #[schema(format = "date-time")]
     ends: Option<String>,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]

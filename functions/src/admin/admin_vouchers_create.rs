@@ -1,4 +1,4 @@
-//! `POST /api/admin/vouchers` - create vouchers, which users exchange for tokens. For
+//! `POST /api/admin/vouchers` - create vouchers, which users can exchange for tokens. For
 //! administrators.
 //!
 //! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`. No other reply
@@ -37,7 +37,8 @@ struct Body {
     /// The number of codes.
     #[schema(value_type = u32, required, minimum = 1)]
     count: Option<Whole<u32>>,
-    /// The number of accounts that can use each code. Without `uses`, one account can.
+    /// The number of accounts that can use each code. By default, each code can be used by one
+    /// account.
     #[schema(value_type = Option<u32>, minimum = 1)]
     uses: Option<Whole<u32>>,
     /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes don't
@@ -134,7 +135,7 @@ impl Body {
     }
 }
 
-/// A batch of vouchers with its codes.
+/// A batch of vouchers, including its codes.
 #[derive(Serialize, ToSchema)]
 struct NewVouchers<'a> {
     #[serde(flatten)]

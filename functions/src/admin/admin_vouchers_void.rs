@@ -1,7 +1,7 @@
-//! `DELETE /api/admin/vouchers/{id}` - end a batch of vouchers. For administrators.
+//! `DELETE /api/admin/vouchers/{id}` - void a batch of vouchers. For administrators.
 //!
 //! Out: the batch with `voided`; 404 for an unknown id. From then on, the codes are refused. Users
-//! keep the tokens that they were already granted.
+//! keep the tokens that they have already been granted.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -17,7 +17,7 @@ pub(crate) const LAMBDA: Lambda =
         allow(&[GetItem, UpdateItem], Tokens(&["vouchers:*"])),
     ]);
 
-/// Ends the batch in one transaction, which also checks that the caller is still an administrator.
+/// Voids the batch in one transaction, which also checks that the caller is still an administrator.
 #[utoipa::path(
     delete,
     path = super::path::admin_vouchers_void,

@@ -1,4 +1,5 @@
-//! `POST /api/user/email` - resend the e-mail that verifies the caller's address. Reads no body.
+//! `POST /api/user/email` - resend the e-mail that verifies the caller's address. The body isn't
+//! read.
 
 use serde::Serialize;
 use shared::error::Failure;
@@ -14,7 +15,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends another e-mail that verifie
         update(Tokens(&["mailed:*"])),
     ]);
 
-/// Sends an account at most one e-mail a minute.
+/// Sends each account at most one e-mail a minute.
 #[utoipa::path(
     post,
     path = super::path::email_resend,
@@ -35,11 +36,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The recipient of a resent e-mail.
+/// The recipient of an e-mail that is sent again.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Resent)]
 struct ResentEmail<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("An e-mail is on its way."))]
     message: &'static str,
     /// The unverified address.

@@ -2,7 +2,7 @@
 //!
 //! In: `{token}` with the account's access token, or `{token, password}` with a new password. Out:
 //! the address, which now belongs to the account. The first verification of an address invalidates
-//! every other session and every API key and e-mailed link of the account.
+//! all of the account's other sessions, API keys and e-mailed links.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -114,7 +114,7 @@ async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Verified)]
 struct VerifiedEmail<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("E-mail address verified."))]
     message: &'static str,
     /// The verified address.

@@ -1,4 +1,4 @@
-//! `POST /api/login`, `POST /api/token` - exchange a username or an e-mail address and a password
+//! `POST /api/login`, `POST /api/token` - exchange a username (or an e-mail address) and a password
 //! for the tokens of a new session.
 //!
 //! In: `{username, password}` as JSON or as a form. `username` may be an e-mail address; `email` is
@@ -46,9 +46,9 @@ struct Body {
     password: Option<String>,
 }
 
-/// Logs in. Unknown users, wrong passwords and deactivated users get the same error after the same
-/// time. After too many failures the password is no longer checked, whether or not the account
-/// exists.
+/// Logs in. Unknown users, wrong passwords and deactivated users all result in the same error after
+/// the same time. After too many failures the password is no longer checked, whether or not the
+/// account exists.
 #[utoipa::path(
     post,
     path = super::path::login,
@@ -81,7 +81,7 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
     };
 
     let strong = match checked.verdict {
-        // If too many requests are hashing passwords now, the next log-in tries again.
+        // If too many other requests are hashing passwords, the next log-in tries again.
         Verdict::Outdated => app.passwords.hash_again(&password).await.ok(),
         Verdict::Right | Verdict::Wrong => None,
     };
@@ -109,12 +109,12 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
 /// An account, its balance, and the tokens of a new session.
 #[derive(Serialize, ToSchema)]
 struct LoggedIn<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("Login successful."))]
     message: &'static str,
     /// The account.
     user: UserOfSession<'a>,
-    /// The username again, for clients that expect it outside of `user`.
+    /// The username again, for clients that expect it outside `user`.
     #[schema(examples("ann"))]
     username: &'a str,
     /// The balance.
@@ -125,8 +125,8 @@ struct LoggedIn<'a> {
     session: SessionTokens,
 }
 
-/// Finds the account. If the cached record of imports is older than a minute, reads it again in
-/// parallel.
+/// Finds the account. Also rereads the cached record of imports, in parallel, if it is older than a
+/// minute.
 async fn find(app: &App, key: Option<&str>, login: &str) -> Result<PasswordOwner> {
     let account = async {
         match key {

@@ -1,7 +1,7 @@
-//! `POST /api/logout` - end the caller's session, or all sessions of the account.
+//! `POST /api/logout` - end the caller's session, or all of the account's sessions.
 //!
 //! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
-//! token, the long-lived `token` and the refresh tokens are invalid immediately.
+//! token, the long-lived `token` and the refresh tokens become invalid immediately.
 
 use serde::Deserialize;
 use shared::http::{self, cookie};
@@ -21,7 +21,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Logs users out").permits(permits!
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = LogOut, examples(json!({ "all": false })))]
 struct Body {
-    /// Whether to end all sessions of the account.
+    /// Whether to end all of the account's sessions.
     #[serde(default)]
     all: Option<bool>,
 }

@@ -74,7 +74,7 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
 /// The tokens of the new session.
 #[derive(Serialize, ToSchema)]
 struct PasswordChanged {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("Password changed."))]
     message: &'static str,
     /// The session.

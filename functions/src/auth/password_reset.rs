@@ -25,7 +25,7 @@ struct Body {
     email: Option<String>,
 }
 
-/// Stores the request without looking up the address; the function `mail` looks it up later. An
+/// Stores the request without looking up the address; the `mail` function looks it up later. An
 /// address gets at most one e-mail a minute, five an hour and ten a day. Requests above these
 /// limits get the same reply.
 #[utoipa::path(

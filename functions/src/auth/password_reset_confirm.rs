@@ -1,7 +1,7 @@
 //! `POST /api/password/reset/confirm` - set a new password with the token from an e-mail.
 //!
 //! In: `{token, password}`; `new_password` is an alias of `password`. Out: a message. All sessions
-//! end, and the new password is valid.
+//! end, and the new password takes effect.
 
 use serde::Deserialize;
 use shared::clock::in_words;

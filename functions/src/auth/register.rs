@@ -114,12 +114,12 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
 /// A new account, its balance, and the tokens of its first session.
 #[derive(Serialize, ToSchema)]
 struct OpenedAccount<'a> {
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("User registered successfully."))]
     message: &'static str,
     /// The account.
     user: UserOfSession<'a>,
-    /// The fields of `user` again, for clients that expect them outside of `user`.
+    /// The fields of `user` again, for clients that expect them outside `user`.
     #[serde(flatten)]
     same: User<'a>,
     /// The balance, which is the first grant of tokens.

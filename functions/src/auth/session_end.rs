@@ -2,7 +2,7 @@
 //! device.
 //!
 //! Out: a message; 404 for a session that doesn't belong to the caller or has already ended. The
-//! session's tokens are invalid at once.
+//! session's tokens become invalid at once.
 
 use shared::error::Failure;
 use shared::openapi::PathId;

@@ -3,7 +3,7 @@
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
 //! `device`, `began`, `last_used`, `ends` and `current` of each session, and a `Link` header to the
 //! next page. A request reads a limited number of sessions, so a page may contain few sessions, or
-//! even none, although a next page exists.
+//! none at all, even though there is a next page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;

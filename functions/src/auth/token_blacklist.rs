@@ -1,8 +1,8 @@
 //! `POST /api/token/blacklist` - end a refresh token's session, like
 //! djangorestframework-simplejwt's endpoint.
 //!
-//! In: `{refresh}`, as JSON or as a form. Out: `{}`, or 401 with the code `token_not_valid`. All
-//! tokens of the session are invalid at once, including its access tokens.
+//! In: `{refresh}`, as JSON or as a form. Out: `{}`, or 401 with the code `token_not_valid`. All of
+//! the session's tokens become invalid at once, including its access tokens.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};

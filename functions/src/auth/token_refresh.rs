@@ -2,9 +2,9 @@
 //! token.
 //!
 //! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
-//! same token gets the same `refresh`, so a client that ignores the new refresh tokens can use its
-//! first one until the session ends. With `X-Refresh-Token: cookie` the request and the reply
-//! contain the refresh token in a cookie.
+//! same token gets the same `refresh`, so a client that ignores the new refresh tokens can keep
+//! using its first one until the session ends. With `X-Refresh-Token: cookie` the request and the
+//! reply contain the refresh token in a cookie.
 
 use serde::Deserialize;
 use shared::app::IssuerApp;

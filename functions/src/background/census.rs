@@ -1,5 +1,5 @@
 //! Every day - count the accounts, find the first users for each sort order of the administrators'
-//! list, collect the tokens that are owed for refunded purchases, and delete unpaid purchases.
+//! list, collect the tokens owed for refunded purchases, and delete unpaid purchases.
 
 use shared::{App, Result};
 

@@ -1,6 +1,6 @@
 //! For each new e-mail in the outbox - create its link and send it.
 //!
-//! An e-mail is deleted from the outbox only after it was sent, so it can't get lost. If this
+//! An e-mail is deleted from the outbox only after it was sent, so it can't be lost. If this
 //! function dies before the deletion, the e-mail is sent again with a new link. E-mails never
 //! contain a username or other text that a user chose, because such text could look like a link.
 
@@ -21,8 +21,8 @@ pub(crate) const LAMBDA: Lambda =
         Permit::Statements("SendEmail"),
     ]);
 
-/// Sends the outbox's e-mail with this key. If the outbox no longer contains the e-mail, it was
-/// already sent.
+/// Sends the outbox's e-mail with this key. If the outbox no longer contains the e-mail, it has
+/// already been sent.
 ///
 /// # Errors
 /// Returns an error only if a retry may succeed. An e-mail that can never be sent, such as an
@@ -63,7 +63,7 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     Ok(app.store.take_from_outbox(key).await?)
 }
 
-/// Stores the link of an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the
+/// Stores the link for an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the
 /// e-mail is no longer needed.
 async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     match email {
@@ -79,7 +79,7 @@ async fn write(app: &MailApp, email: OutgoingEmail) -> Result<Option<Mail>> {
     }
 }
 
-/// Writes the e-mail with the link that verifies an address.
+/// Writes the e-mail that contains the link for verifying an address.
 async fn verification(
     app: &MailApp,
     user_id: &str,
@@ -106,8 +106,8 @@ async fn verification(
     Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
 }
 
-/// Writes the e-mail with the link that resets a password, or that sets the first password of an
-/// account that an administrator has created.
+/// Writes the e-mail that contains the link for resetting a password, or for setting the first
+/// password of an account that an administrator has created.
 async fn password_link(app: &MailApp, address: &str, invites: bool) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     let account = app.store.account_with_address(address).await?;
@@ -154,7 +154,7 @@ async fn low_balance(app: &MailApp, user_id: &str, name: &str) -> Result<Option<
     Ok(Some(Mail { to: address.to_owned(), subject: "Your tokens are running out".into(), text }))
 }
 
-/// Writes the notice to an administrator that a bank disputes an order's payment.
+/// Writes the notice that tells an administrator about a disputed payment.
 async fn dispute(
     app: &MailApp,
     (user_id, name): (&str, &str),
@@ -181,7 +181,7 @@ fn address_change(address: String) -> Mail {
     Mail { to: address, subject: "Your e-mail address is being changed".into(), text: text.into() }
 }
 
-/// Returns the link for an e-mail. It opens a page at `MAIL_URL` that posts the token. If
+/// Returns the link for an e-mail. The link opens a page at `MAIL_URL` that posts the token. If
 /// `MAIL_URL` isn't set, returns only the token.
 fn link(app: &MailApp, page: &str, token: &LinkToken) -> String {
     match &app.url {

@@ -1,9 +1,9 @@
 //! Every hour - compare the orders with Stripe's lists, merge the payments, refunds and disputes
-//! that weren't reported by an event, and notify administrators of new disputes.
+//! that no event has reported, and notify administrators of new disputes.
 //!
 //! Events are lost if the webhook's secret or address is wrong, or if this product is down for
-//! longer than Stripe retries. Then buyers have paid but received nothing, and no failed request
-//! reveals it.
+//! longer than Stripe keeps retrying. Buyers have then paid without receiving anything, and no
+//! failed request reveals this.
 
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
         update(Tokens(&["order:*", "payment:*"])),
     ]);
 
-/// How many days are compared. Stripe lists refunds and disputes by their own dates, so those for
-/// older payments are also compared.
+/// How many days are compared. Stripe lists refunds and disputes by their own dates, so refunds and
+/// disputes of older payments are compared as well.
 const DAYS: u64 = 3;
 
-/// How many days the nightly run compares instead. Some payments take days to complete.
+/// How many days the nightly run compares. Some payments take days to complete.
 const DAYS_AT_NIGHT: u64 = 14;
 
 /// The hour of the nightly run, in UTC.
@@ -56,7 +56,7 @@ pub async fn work(payments: PaymentsApp) -> Result<()> {
 /// are sent even if Stripe doesn't answer. Events that are on their way must arrive within `grace`.
 ///
 /// # Errors
-/// Returns the store's errors. If Stripe doesn't answer, the run isn't counted as a check.
+/// Returns the store's errors. If Stripe doesn't answer, the run doesn't count as a check.
 pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
     let mut missed = 0;
     let compared = tokio::time::timeout(COMPARISON, compare(payments, grace, &mut missed)).await;
@@ -80,7 +80,7 @@ pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Merges the facts that weren't reported by an event, and counts the differences.
+/// Merges the facts that no event has reported, and counts the differences.
 async fn compare(
     PaymentsApp { app, stripe }: &PaymentsApp,
     grace: Duration,

@@ -1,4 +1,4 @@
-//! Every five minutes - return the credits that are held for messages whose function died.
+//! Every five minutes - return the credits held for messages whose function has died.
 
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
@@ -10,7 +10,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Releases holds whose lease has en
     .timeout(240)
     .permits(permits![scan(UsersDue), allow(&[GetItem, UpdateItem], Users(&["user:*"]))]);
 
-/// Releases expired holds. Reads only the accounts that may contain expired holds.
+/// Releases expired holds. Reads only the accounts that may have expired holds.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");

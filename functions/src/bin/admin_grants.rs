@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::admin::admin_grants`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::admin::admin_grants`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve(functions::ROUTES, functions::admin::admin_grants::handle)

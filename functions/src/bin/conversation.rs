@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::chats::conversation`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::chats::conversation`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve(functions::ROUTES, functions::chats::conversation::handle)

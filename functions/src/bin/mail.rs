@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::background::mail`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::background::mail`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve_outbox(functions::background::mail::work)

@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::pages::not_found`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::pages::not_found`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve(functions::ROUTES, functions::pages::not_found::handle)

@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::account::purchases`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::account::purchases`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve(functions::ROUTES, functions::account::purchases::handle)

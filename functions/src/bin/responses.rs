@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::openai::responses`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::openai::responses`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve_streaming(functions::ROUTES, functions::openai::responses::handle)

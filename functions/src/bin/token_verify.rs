@@ -1,4 +1,4 @@
-//! The Lambda binary of [`functions::auth::token_verify`]. Written by `cargo xtask generate`.
+//! The Lambda binary for [`functions::auth::token_verify`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
     shared::lambda::serve(functions::ROUTES, functions::auth::token_verify::handle)

@@ -2,9 +2,9 @@
 //!
 //! In: `{message, conversation_id?, after?}` as JSON or as a form, with an `Authorization` header,
 //! or with a `token` in the body. `Idempotency-Key` makes retries safe. Out: the answer, its
-//! conversation, the price and the balance. Without `conversation_id` a new conversation begins.
-//! `after` is the id of an earlier message in the conversation; the AI gets only that message and
-//! the messages that lead to it. Only a stored answer is charged.
+//! conversation, the price and the balance. Without `conversation_id`, the message begins a new
+//! conversation. `after` is the id of an earlier message in the conversation; the AI gets only that
+//! message and the messages that led to it. A message is charged only if its answer is stored.
 
 use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::charge::{self, BeginOutcome, Charge};
@@ -23,10 +23,10 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI")
     .timeout(28)
     .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
 
-/// An [`AiApp`], together with the statuses that clients expect.
+/// An [`AiApp`], together with the status codes that clients expect.
 #[derive(Clone)]
 pub struct ChatApp {
-    /// The AI, and everything else that a charge needs.
+    /// The AI, and everything else that is needed to charge a message.
     pub asking: AiApp,
     statuses: ClientStatuses,
 }
@@ -46,7 +46,7 @@ impl HandlerState for ChatApp {
     }
 }
 
-/// Replies with the usual statuses.
+/// Replies with the usual status codes.
 impl From<AiApp> for ChatApp {
     fn from(asking: AiApp) -> Self {
         Self { asking, statuses: ClientStatuses::default() }

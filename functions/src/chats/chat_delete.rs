@@ -1,4 +1,4 @@
-//! `DELETE /api/chat/{id}` - delete one of the caller's messages with its answer.
+//! `DELETE /api/chat/{id}` - delete one of the caller's messages and its answer.
 //!
 //! Out: a message; 404 if the message doesn't belong to the caller or was already deleted. The
 //! statement keeps the message's price. If the conversation's title was this message, the

@@ -3,10 +3,10 @@
 //! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search in
 //! messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
 //! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
-//! searches a limited number of messages. Therefore a page may contain few messages, or even none,
-//! although a next page exists. Without `limit`, `q` and `conversation_id`, a page is as long as
-//! possible, because old clients read only the first page. With `q` or `conversation_id`, the
-//! default of `limit` is 20.
+//! searches only a limited number of messages. Therefore a page may contain few messages, or none
+//! at all, even though there is a next page. Without `limit`, `q` and `conversation_id`, a page is
+//! as long as possible, because old clients read only the first page. With `q` or
+//! `conversation_id`, `limit` defaults to 20.
 
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
@@ -30,7 +30,7 @@ const SEARCHED: usize = 200;
 
 /// The maximum size of the messages and answers on one page of a conversation, in bytes. DynamoDB
 /// limits pages of the whole history to the same size. A hundred messages of the maximum length
-/// would exceed Lambda's limit for replies.
+/// would exceed Lambda's limit on the size of replies.
 const SIZE: usize = 1_000_000;
 
 /// The data that is read in parallel with the account: messages, or the ids of one conversation's
@@ -103,7 +103,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.as_deref())
 }
 
-/// The query parameters `q` and `conversation_id`.
+/// The `q` and `conversation_id` query parameters.
 #[derive(Debug)]
 pub struct Search;
 

@@ -1,4 +1,4 @@
-//! `GET /api/chat/{id}` - one of the caller's messages with its answer.
+//! `GET /api/chat/{id}` - one of the caller's messages and its answer.
 //!
 //! Out: the message as the history shows it; 404 if it doesn't belong to the caller or was deleted.
 

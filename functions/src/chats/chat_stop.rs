@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Stops answers").permits(permits![
     get(Tokens(&["idem:*", "apikey:*"])),
 ]);
 
-/// The message whose answer is to stop.
+/// The message whose answer should be stopped.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StopRequest, examples(json!({ "idempotency_key": "a-key-7" })))]
 struct Body {
@@ -31,7 +31,7 @@ struct Body {
     idempotency_key: Option<String>,
 }
 
-/// A message, and the state of its answer after the request to stop.
+/// A message, and the state of its answer after the stop request.
 #[derive(Serialize, ToSchema)]
 struct StoppedMessage<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
@@ -44,9 +44,9 @@ struct StoppedMessage<'a> {
 #[serde(rename_all = "snake_case")]
 #[schema(as = StopStatus)]
 enum Status {
-    /// The answer ends within two seconds, unless it is complete earlier.
+    /// The answer ends within two seconds, unless it is completed earlier.
     Stopping,
-    /// The answer had ended before this request.
+    /// The answer had already ended before this request.
     Ended,
 }
 

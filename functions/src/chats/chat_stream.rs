@@ -1,10 +1,10 @@
 //! `POST /api/chat/stream` - like `POST /api/chat`, but the answer arrives piece by piece.
 //!
-//! In: as for `POST /api/chat`. Out: server-sent events
+//! In: the same as for `POST /api/chat`. Out: server-sent events
 //! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` events with
-//! a `text`, then `done` with the reply of `POST /api/chat`. A failure before the first piece is
-//! sent as an ordinary reply. A later failure is sent as an `error` event, whose data says whether
-//! the tokens were returned.
+//! a `text`, then `done` with the reply of `POST /api/chat`. A failure that occurs before the first
+//! piece is sent as an ordinary reply. A later failure is sent as an `error` event, whose data says
+//! whether the tokens were returned.
 
 use serde::Serialize;
 use shared::app::AiApp;
@@ -98,7 +98,7 @@ impl ToSchema for ChatEvent {}
 /// A piece of an answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Delta<'a> {
-    /// The next text.
+    /// The next piece of text.
     #[schema(examples("Hello!"))]
     text: &'a str,
 }

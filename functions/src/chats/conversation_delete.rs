@@ -1,4 +1,4 @@
-//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all messages in
+//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations and all messages in
 //! it.
 //!
 //! Out: 202. Lists no longer show the conversation, and new messages in it are refused. A message
@@ -18,7 +18,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes conversations").permits(p
     update(Chats),
 ]);
 
-/// Deletes the conversation and marks the account for the function `erase`, in one transaction.
+/// Deletes the conversation and marks the account for the `erase` function, in one transaction.
 #[utoipa::path(
     delete,
     path = super::path::conversation_delete,

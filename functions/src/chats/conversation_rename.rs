@@ -36,7 +36,7 @@ struct Body {
 }
 
 /// Changes the conversation with one conditional write, once the caller's token has been checked
-/// against the account. To unpin a conversation, the function reads it first.
+/// against the account. Before the function unpins a conversation, it reads the conversation.
 #[utoipa::path(
     patch,
     path = super::path::conversation_rename,

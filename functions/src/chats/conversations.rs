@@ -1,11 +1,11 @@
-//! `GET /api/conversations` - the caller's conversations: first the pinned ones, then the others,
-//! the most recently used first.
+//! `GET /api/conversations` - the caller's conversations: the pinned ones come first, then the
+//! others, with the most recently used first.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
 //! search in titles. Out: a bare list with `id`, `title`, `created`, `last_used`, `pinned` and
 //! `instructions` of each conversation, and a `Link` header to the next page. A request searches a
-//! limited number of conversations, so a page may contain few matches, or even none, although a
-//! next page exists.
+//! limited number of conversations, so a page may contain few matches, or none at all, even though
+//! there is a next page.
 
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, PageQuery};
@@ -67,7 +67,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.as_deref())
 }
 
-/// The query parameter `q`.
+/// The `q` query parameter.
 #[derive(Debug)]
 pub struct Search;
 

@@ -1,13 +1,14 @@
-//! `GET /api/models` - the models that users can choose, and their prices.
+//! `GET /api/models` - the models that users can choose from, and their prices.
 //!
-//! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits of a
+//! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits on a
 //! conversation's context, and the `models`, the default one first. Without a price list, the list
 //! contains a single model, and `version` is null.
 //!
-//! From `prompt_overhead`, a page computes the highest possible price of a message. The prompt
-//! consists of `prompt_overhead` model tokens plus those of the message and the conversation, and
-//! the answer of at most `most` model tokens. A string never needs more model tokens than its
-//! length in bytes, unnormalized, in NFC or in NFKC, whichever is longest.
+//! Pages use `prompt_overhead` to compute the highest possible price of a message. The prompt
+//! consists of `prompt_overhead` model tokens, plus the model tokens of the message and the
+//! conversation. The answer consists of at most `most` model tokens. A string never has more model
+//! tokens than bytes. The number of bytes is that of the unnormalized, NFC or NFKC form, whichever
+//! is longest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,8 +85,8 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     })
 }
 
-/// An [`App`], with the settings from which the highest possible price of a message is computed,
-/// and the pages' word for the product's tokens.
+/// An [`App`], together with the settings that are used to compute the highest possible price of a
+/// message, and the pages' word for the product's tokens.
 #[derive(Clone)]
 pub struct PriceApp {
     app: App,
@@ -108,7 +109,7 @@ impl HandlerState for PriceApp {
     }
 }
 
-/// The models that answer, and their prices.
+/// The available models, and their prices.
 #[derive(Serialize, ToSchema)]
 struct ModelList<'a> {
     /// The version of the price list. Null if there is no price list.
@@ -117,20 +118,20 @@ struct ModelList<'a> {
     /// The pages' word for the product's tokens, in the plural.
     #[schema(examples("tokens"))]
     currency: &'a str,
-    /// The limits of the earlier messages that the AI gets with a message.
+    /// The limits on the earlier messages that the AI gets with a message.
     context: Context,
     /// The models, the default one first.
     models: Vec<Model<'a>>,
 }
 
-/// The limits of the earlier messages that the AI gets with a message.
+/// The limits on the earlier messages that the AI gets with a message.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ContextLimits)]
 struct Context {
     /// The maximum number of earlier messages.
     #[schema(examples(20))]
     chats: usize,
-    /// The maximum length of the earlier messages and answers together, in bytes.
+    /// The maximum total length of the earlier messages and answers, in bytes.
     #[schema(examples(32_768))]
     bytes: usize,
 }
@@ -139,13 +140,13 @@ struct Context {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListedModel)]
 struct Model<'a> {
-    /// The name by which a message chooses the model.
+    /// The name that a message uses to select the model.
     #[schema(examples("echo"))]
     name: &'a str,
-    /// A line about the model, from the price list. May be empty.
+    /// A one-line description of the model, from the price list. May be empty.
     #[schema(examples(""))]
     about: &'a str,
-    /// True for the model that answers messages without `model`.
+    /// True for the model that answers messages that don't select one.
     default: bool,
     /// The model's fare.
     #[schema(value_type = StoredFare)]
@@ -153,7 +154,7 @@ struct Model<'a> {
     /// The maximum number of model tokens in an answer.
     #[schema(examples(1024))]
     most: u32,
-    /// The maximum number of model tokens in a prompt and its answer together. Missing if the price
+    /// The maximum number of model tokens in a prompt and its answer combined. Missing if the price
     /// list doesn't contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]

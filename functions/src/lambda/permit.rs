@@ -1,7 +1,7 @@
 //! The functions' permissions for the store and for AWS services.
 //!
 //! Permissions are written by hand, not recorded from calls. `tests/proofs/permissions.rs` makes
-//! each function perform all its calls, and finds missing and unneeded permissions.
+//! each function perform all its calls, and finds missing and unnecessary permissions.
 
 pub use Action::{
     BatchGetItem, BatchWriteItem, ConditionCheckItem, DeleteItem, GetItem, PutItem, Query, Scan,
@@ -30,12 +30,12 @@ pub enum Permit {
         /// The actions. In a transaction, AWS checks each operation's own action, such as
         /// `UpdateItem` for an update.
         actions: &'static [Action],
-        /// The table or index, and the kinds of items in it.
+        /// The table or index, and the kinds of its items.
         on: Resource,
         /// The template condition under which the function needs this permission.
         when: Option<&'static str>,
     },
-    /// All permissions in a policy that several functions share.
+    /// All permissions in a shared policy.
     Policy(&'static Policy),
     /// Several permissions that functions need together.
     Group(&'static [Self]),
@@ -56,7 +56,7 @@ impl Permit {
     }
 }
 
-/// A managed policy, which several functions share.
+/// A managed policy shared by several functions.
 #[derive(Debug)]
 pub struct Policy {
     /// The policy's logical id.
@@ -67,7 +67,7 @@ pub struct Policy {
     pub permits: &'static [Permit],
 }
 
-/// A DynamoDB action. The names are AWS's
+/// A DynamoDB action. The names are those that AWS uses
 /// ([list](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the list of AWS describes them")]
@@ -91,13 +91,13 @@ pub enum Resource {
     Keys,
     /// Items in the Users table.
     Users(&'static [&'static str]),
-    /// The index of all accounts by registration time.
+    /// The index that lists all accounts by registration time.
     UsersByTime,
-    /// The index of all accounts by name and address.
+    /// The index that lists all accounts by name and address.
     UsersByLabel,
     /// The index of accounts with overdue holds.
     UsersDue,
-    /// The index of deleted accounts whose data isn't erased yet.
+    /// The index of deleted accounts whose data hasn't been erased yet.
     UsersErasing,
     /// Items in the Tokens table.
     Tokens(&'static [&'static str]),
@@ -107,13 +107,13 @@ pub enum Resource {
     Chats,
     /// The index of a user's conversations and their messages.
     ChatsByConversation,
-    /// The index of all messages by time.
+    /// The index that lists all messages by time.
     ChatsByTime,
     /// The ledger.
     Ledger,
     /// The ledger rows that record administrators' actions on accounts.
     Standing,
-    /// The index of the ledger by time.
+    /// The index that lists the ledger by time.
     LedgerTrail,
 }
 
@@ -179,7 +179,7 @@ const VERIFY_TOKENS_POLICY: Policy = Policy {
 };
 
 /// Permission to send messages to the AI: to charge the account, to write the message with its
-/// answer, its ledger row and its idempotency key, and to call a provider.
+/// answer, the ledger row and the idempotency key, and to call a provider.
 pub const ASK_AI: Permit = Permit::Policy(&ASK_AI_POLICY);
 
 const ASK_AI_POLICY: Policy = Policy {
@@ -207,7 +207,7 @@ const READ_SIGNING_SECRET_POLICY: Policy = Policy {
     permits: &[Permit::Statements("ReadSigningSecret")],
 };
 
-/// The policies that several functions share, in the order of the template.
+/// The shared policies, in the same order as in the template.
 pub const POLICIES: [&Policy; 3] =
     [&VERIFY_TOKENS_POLICY, &ASK_AI_POLICY, &READ_SIGNING_SECRET_POLICY];
 

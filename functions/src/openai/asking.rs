@@ -15,8 +15,8 @@ use shared::{App, Error, Reply, Request, Result, auth};
 
 use crate::openai::CompletionApp;
 
-/// The API through which some clients call the AI. A value contains those options of a request that
-/// determine the form of the answer.
+/// An API through which clients call the AI. A value contains the request options that determine
+/// the form of the answer.
 ///
 /// To add a dialect, create a folder with an endpoint's file, which calls [`answer`], and a type
 /// that implements this trait:
@@ -43,17 +43,17 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// Writes the events of a streamed answer.
     type Writer: AnswerWriter;
 
-    /// Reads a request. The message that is stored in the history is cut to `message_limit`
+    /// Reads a request. The message that is stored in the history is shortened to `message_limit`
     /// characters.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] with each invalid field.
     fn read(body: Self::Body, message_limit: usize) -> Result<(Asked, Self)>;
 
-    /// Returns the reply with a stored answer.
+    /// Returns the reply that contains a stored answer.
     fn reply(&self, chat: &Chat) -> Reply;
 
-    /// Begins the stream of the answer with this id. `began` is the time of the request, in
+    /// Begins the stream for the answer with this id. `began` is the time of the request, in
     /// milliseconds since 1970.
     fn writer(self, events: Events, chat_id: &str, began: u64) -> Self::Writer;
 }
@@ -142,7 +142,7 @@ async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credenti
 /// running. It is longer than most answers take, because OpenAI's SDKs give up after two retries.
 const COME_AGAIN: u32 = 10;
 
-/// Begins to charge a message, or returns the stored answer to an earlier request with the same
+/// Begins charging for a message, or returns the stored answer to an earlier request with the same
 /// idempotency key.
 ///
 /// # Errors

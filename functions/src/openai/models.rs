@@ -1,12 +1,12 @@
 //! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/key`, `GET /v1/credits` - the configured
-//! models, as OpenAI's API lists them
+//! models, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which the models are called, or one model. If the operator has
 //! changed the maximum prompt length, each model contains this length in tokens as `max_model_len`.
 //! If there is a price list, the reply contains the list's models with their fares. If the API key
-//! is restricted to certain models, only these are listed.
+//! is restricted to certain models, only those models are listed.
 
 use std::sync::Arc;
 
@@ -170,14 +170,14 @@ struct KeyFacts<'a> {
     /// The tokens that the key may spend. Null if it may spend the whole balance.
     #[schema(required)]
     limit: Option<Credits>,
-    /// The rest of the limit.
+    /// The unused part of the limit.
     #[schema(required)]
     limit_remaining: Option<Credits>,
-    /// `monthly` if the limit starts again each month in UTC.
+    /// `monthly` if the limit is reset at the start of each month in UTC.
     #[schema(required, examples("monthly"))]
     limit_reset: Option<&'static str>,
-    /// The tokens that the key has spent or holds in its limit's period. If the key has no limit,
-    /// the tokens that the whole account has spent or holds.
+    /// The tokens that the key has spent or holds in the current period of its limit. For a key
+    /// without a limit, the tokens that the whole account has spent or holds.
     usage: Credits,
     /// When the key expires.
     #[schema(required, format = "date-time", examples("2027-04-01T00:00:00.000Z"))]
@@ -189,16 +189,16 @@ struct KeyFacts<'a> {
     rate_limit: KeyRate,
 }
 
-/// The limit on the messages of an account.
+/// The limit on an account's messages.
 #[derive(Serialize, ToSchema)]
 struct KeyRate {
     /// The number of messages.
     #[schema(examples(300))]
     requests: u32,
-    /// The time in which they may be sent.
+    /// The period in which the messages may be sent.
     #[schema(examples("1m"))]
     interval: &'static str,
-    /// A sentence for people.
+    /// A human-readable sentence.
     #[schema(examples("All keys of the account share this limit."))]
     note: &'static str,
 }
@@ -214,9 +214,9 @@ struct Totals {
 /// An account's totals, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 struct TotalFacts {
-    /// The tokens that the account was given.
+    /// The tokens that the account has been granted.
     total_credits: Credits,
-    /// The tokens that the account has spent, or holds for unfinished answers.
+    /// The tokens that the account has spent, including those held for unfinished answers.
     total_usage: Credits,
 }
 
@@ -263,7 +263,7 @@ pub(crate) struct Model<'a> {
     /// The model's name.
     #[schema(examples("echo"))]
     id: &'a str,
-    /// The model's name again, as OpenRouter's clients read it.
+    /// The model's name again, for OpenRouter's clients.
     #[schema(examples("echo"))]
     name: &'a str,
     /// Always `model`.
@@ -280,7 +280,7 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,
-    /// The maximum number of tokens in a prompt and its answer together. Missing if the price list
+    /// The maximum number of tokens in a prompt and its answer combined. Missing if the price list
     /// doesn't contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
@@ -306,7 +306,7 @@ pub(crate) struct Model<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {
-    /// Both in one string.
+    /// The kinds of input and output, in one string.
     #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
     modality: &'static str,
     /// `text`, and `image` if prompts may contain pictures. The provider may still refuse pictures.
@@ -327,8 +327,8 @@ impl Architecture {
     }
 }
 
-/// The prices of a model, in money, as decimal strings in OpenRouter's fields. A fare by message is
-/// in `request`.
+/// The prices of a model, in money, as decimal strings in OpenRouter's fields. The price of a model
+/// that is charged by message is in `request`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Pricing {
     /// The price of a token in the prompt.
@@ -340,7 +340,7 @@ pub(crate) struct Pricing {
     /// The price of a message.
     #[schema(examples("0.0"))]
     request: String,
-    /// The price of a token in the prompt that was read from the cache.
+    /// The price of a prompt token that was read from the cache.
     #[schema(examples("0.0000002"))]
     input_cache_read: String,
 }

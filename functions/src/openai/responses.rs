@@ -6,11 +6,11 @@
 //! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
 //! `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `text.format` and `text.verbosity`. If
 //! the model's provider lacks a parameter that changes the answer, the request is refused. The
-//! response repeats `metadata` and `user`. `model` chooses a model from the price list; without a
-//! list, the operator's settings determine the model. Responses aren't stored for later requests, as if `store` were false.
-//! Therefore `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools
-//! that aren't functions are also refused. Other fields are ignored. Out: a response, or its
-//! events. Prices, retries and function calls work as for completions.
+//! response repeats `metadata` and `user`. `model` selects a model from the price list; without a
+//! list, the operator's settings determine the model. Responses aren't stored for later requests,
+//! as if `store` were false. Therefore `previous_response_id`, `conversation`, `prompt` and
+//! `background` are refused. Tools that aren't functions are also refused. Other fields are
+//! ignored. Out: a response, or its events. Prices, retries and function calls work as they do for completions.
 
 mod events;
 mod items;

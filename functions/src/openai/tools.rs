@@ -87,7 +87,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Converts the `wish` in this request field to a [`ToolChoice`] between the offered functions.
+    /// Converts the `wish` in this request field to a [`ToolChoice`] among the offered functions.
     pub(crate) fn choose(
         mut tools: Vec<Tool>,
         field: &str,

@@ -86,8 +86,8 @@ impl OpenCalls {
     }
 }
 
-/// Returns the last message by the user, shortened to `limit` characters, with the number of call
-/// results that follow it.
+/// Returns the user's last message, shortened to `limit` characters, and the number of call results
+/// that follow it.
 pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
     if turns.is_empty() {
         return Err(REQUIRED.into());

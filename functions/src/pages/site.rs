@@ -1,8 +1,8 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. They don't contain any data,
-//! and call the API like every other client. The binary embeds the pages' files from `site/`. All
+//! The pages are the chat, the administration and the documentation. They don't contain any data;
+//! they call the API like any other client. The binary embeds the pages' files from `site/`. All
 //! links are relative, so the pages work under a stage, under a custom domain and on the local
 //! server.
 
@@ -67,14 +67,15 @@ fn page(name: &str) -> Reply {
     let mut response = http::text("text/html; charset=utf-8", text);
     response.headers_mut().insert("content-security-policy", POLICY);
     response.headers_mut().insert("permissions-policy", PERMISSIONS);
-    // A page from a different origin that opens this page can't access its window.
+    // With this header, a page from a different origin that opens this page can't access its
+    // window.
     response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     Ok(response)
 }
 
 /// Replies with a file. Clients cache the file for a year if they request the current version.
-/// Pages from an older deployment get the current file without caching.
+/// Pages from an older deployment get the current file, which clients don't cache.
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
     let mut response = http::text(content_type, file(name)?.to_owned());
@@ -93,7 +94,7 @@ fn file(name: &str) -> Result<&'static str> {
 /// forward binary data.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
-        // File names of libraries that are modules end in `mjs`.
+        // Libraries that are modules have file names that end in `mjs`.
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "txt" => "text/plain; charset=utf-8",

@@ -1,5 +1,5 @@
 //! `GET /.well-known/openid-configuration`, `GET /.well-known/oauth-authorization-server` - where
-//! services that verify access tokens find the public keys.
+//! services that verify access tokens can find the public keys.
 //!
 //! Out: the tokens' issuer and the URL of the public keys, in the format of an authorization
 //! server's metadata ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document doesn't
@@ -15,7 +15,7 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Says where the public signing keys are");
 
-/// Allows clients to cache the reply for as long as the public keys.
+/// Allows clients to cache the reply for as long as they cache the public keys.
 #[utoipa::path(
     get,
     path = super::path::discovery,
@@ -44,7 +44,7 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
 /// The metadata that a service needs to verify access tokens.
 #[derive(Serialize, ToSchema)]
 struct Discovery<'a> {
-    /// The `iss` and the `aud` claims of every access token.
+    /// The `iss` and `aud` claims of every access token.
     #[schema(examples("farebox"))]
     issuer: &'a str,
     /// The URL of the public keys.

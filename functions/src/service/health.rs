@@ -53,13 +53,14 @@ impl HandlerState for HealthApp {
     }
 }
 
-/// The reply of a healthy service.
+/// The reply from a healthy service.
 #[derive(Serialize, ToSchema)]
 struct Healthy<'a> {
     /// Always `ok`.
     #[schema(pattern = "^ok$", examples("ok"))]
     status: &'static str,
-    /// The version of the release that answers. During a deployment, two releases may answer.
+    /// The version of the release that answered. During a deployment, either of two releases may
+    /// answer.
     #[schema(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$", examples("1.2.0"))]
     version: &'static str,
     /// The balance of a new account.

@@ -10,7 +10,7 @@
 //! be a form. `x-gives` lists the values in the reply that other requests need; it is converted to
 //! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
 //! chooses the reply's status. The document itself contains one extension, `x-price`, which the
-//! documentation page shows: the price of a message if there is no price list, in tokens.
+//! documentation page shows: the price of a message, in tokens, if there is no price list.
 
 mod header;
 
@@ -84,7 +84,7 @@ const EVERYWHERE: [Failure; 6] = [
     Failure::Unavailable,
 ];
 
-/// A base path, and the document with this base path before each path.
+/// A base path, and the document in which this base path precedes each path.
 type Written = (String, Arc<str>);
 
 /// The settings that the document mentions. The endpoint doesn't use the store.
@@ -213,9 +213,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
 ///
 /// Most generators support `enum` better than `const`. If a schema contains both `anyOf` and
 /// `properties`, generators lose the properties, so the `anyOf` is rewritten as nested `if`s in
-/// which the last case must apply if no earlier case does. OpenAPI Generator fails on a schema for
-/// an object or null that may contain unknown fields, unless the schema allows such fields
-/// explicitly.
+/// which the last case must apply if no earlier case does. OpenAPI Generator fails on the schema of
+/// a nullable object that may contain unknown fields, unless the schema explicitly allows such
+/// fields.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {
@@ -235,7 +235,7 @@ fn simplify(part: &mut Value) {
             if is_nullable_object && !fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(true));
             }
-            // The fields `default`, `enum`, `example` and `examples` contain values, not schemas.
+            // The `default`, `enum`, `example` and `examples` fields contain values, not schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
                 !["default", "enum", "example", "examples"].contains(&name.as_str())
             });
@@ -250,8 +250,8 @@ fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
 }
 
-/// Returns the description of this route from its endpoint's file. An alias gets the description of
-/// its original route.
+/// Returns this route's description from the endpoint's file. An alias gets the description of its
+/// original route.
 fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let of = |route: &Route| {
         described
@@ -397,8 +397,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// The names of a request's inputs: the fields of its body, with the required ones first, or the
-/// parameters of its query.
+/// The names of a request's inputs: the fields of its body, with the required ones first, or its
+/// query parameters.
 struct Inputs<'d> {
     /// The name of the body's schema, or `Query`.
     name: &'d str,
@@ -505,8 +505,8 @@ fn is_of_problem(name: &str) -> bool {
     SCHEMA.pointer(&format!("/properties/{name}")).is_some()
 }
 
-/// Returns the schemas of those members of an example that problem documents don't contain:
-/// sentences, lists of sentences, and lists of objects.
+/// Returns the schemas of an example's members that don't belong to problem documents: sentences,
+/// lists of sentences, and lists of objects.
 fn members_beside_problem(example: &Value) -> Map<String, Value> {
     let text = || json!({ "type": "string" });
     let schema = |value: &Value| match value {
@@ -597,7 +597,7 @@ fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
 
 /// Where a value from a reply is used.
 enum Target<'t> {
-    /// In the last parameter of this path, at all operations at and below the path.
+    /// In the last parameter of this path, in all operations at or below the path.
     Path { path: &'t str, parameter: &'t str },
     /// In a field of one operation's body, such as `voucher_redeem.code`.
     Field { operation: &'t str, field: &'t str },
@@ -629,8 +629,8 @@ impl<'t> Target<'t> {
     }
 }
 
-/// Returns named links to the operations that use the value at this JSON pointer in a reply.
-/// `named` contains each operation's path and name.
+/// Returns named links to the operations that use a reply's value at this JSON pointer. `named`
+/// contains each operation's path and name.
 fn links_to(target: &str, pointer: &str, named: &[(String, String)]) -> Vec<(String, Value)> {
     let Some(target) = Target::parse(target) else { return Vec::new() };
     let value = format!("$response.body#{pointer}");

@@ -1,9 +1,9 @@
 //! `POST /api/stripe/webhook` - receive an event that Stripe has signed.
 //!
-//! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or its shape
-//! is unknown. The reply is 400 for an invalid signature, 500 if an event about a payment can't be
-//! read, and 503 if the event couldn't be processed. After a failure, Stripe retries the event for
-//! three days.
+//! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or has an
+//! unknown shape. The reply is 400 for an invalid signature, 500 if an event about a payment can't
+//! be read, and 503 if the event couldn't be processed. After a failure, Stripe retries the event
+//! for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -79,8 +79,8 @@ async fn receive(app: &App, event: Event) -> Result<()> {
 }
 
 /// Verifies the signature. A replaced secret must not be accepted for long. Therefore, if it is
-/// time to read the secrets again, the check waits for them. An invalid signature may be due to a
-/// new secret or to an attacker, so it causes at most one read per minute.
+/// time to reread the secrets, the check waits for them. An invalid signature may be due to a new
+/// secret or to an attacker, so it causes at most one read per minute.
 async fn verify(app: &App, secrets: &CachedSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
     let check = |secrets: &Secrets| {

@@ -3,8 +3,8 @@
 //! Everything is in memory, and no money moves. Events are signed and sent to the webhook like
 //! Stripe's.
 //!
-//! Other users of the machine can connect, too. The page with all payments therefore has a random
-//! path, which buyers don't learn, and the paths of a payment's pages contain the payment's random
+//! Other users of the machine can also connect. The page with all payments therefore has a random
+//! path, which buyers never see, and the paths of a payment's pages contain the payment's random
 //! id.
 
 mod events;
@@ -34,7 +34,7 @@ pub use events::signature;
 /// The maximum size of a request body, in bytes.
 const BODY: usize = 64 * 1024;
 
-/// A simulated Stripe that is running.
+/// A running simulation of Stripe.
 pub struct Checkout {
     /// The URL of the API and of the buyers' pages.
     pub url: String,
@@ -51,7 +51,7 @@ pub struct Checkout {
 #[derive(Clone)]
 struct Stripe {
     url: String,
-    /// The secret first segment in the paths of the page with all payments.
+    /// The secret first path segment of the page with all payments.
     dashboard: String,
     key: String,
     secret: String,
@@ -60,7 +60,7 @@ struct Stripe {
     objects: Arc<Mutex<Objects>>,
 }
 
-/// All objects, by id. Ids sort by time.
+/// All objects, by id. The order of ids is chronological.
 #[derive(Default)]
 struct Objects {
     sessions: BTreeMap<String, Value>,
@@ -104,7 +104,7 @@ impl Checkout {
         Ok(Self { url, dashboard, key, secret, stop, server })
     }
 
-    /// Waits for running requests, and stops.
+    /// Waits for running requests to finish, and then stops.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
@@ -180,7 +180,7 @@ impl Stripe {
         }
     }
 
-    /// Creates a session. Validates the parameters that Farebox sends as Stripe would, and rejects
+    /// Creates a session. Validates the parameters that Farebox sends, as Stripe would, and rejects
     /// all other parameters.
     fn create_session(
         &self,
@@ -314,8 +314,8 @@ fn page(status: StatusCode, html: String) -> Response {
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'")
-        // Send the origin only, because the path is secret. With `no-referrer`, the pages' own
-        // forms would have no origin.
+        // Send only the origin, because the path is secret. With `no-referrer`, the pages' own
+        // forms would be sent without an origin.
         .header(header::REFERRER_POLICY, "same-origin");
     reply.body(Body::from(html)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! An embedded DynamoDB: dynoxide on a loopback port. The server answers only callers with the
-//! run's access key. This module also creates the template's tables, in this database or in another
-//! emulator.
+//! An embedded DynamoDB: dynoxide on a loopback port. The server answers only callers that have the
+//! run's access key. This module also creates the template's tables, either in this database or in
+//! a different emulator.
 
 mod access_key;
 mod in_process;
@@ -40,7 +40,7 @@ pub enum Data {
 
 /// A running embedded DynamoDB.
 pub struct Dynamo {
-    /// The server's URL with the run's access key: a `DYNAMODB_ENDPOINT`.
+    /// The server's URL with the run's access key, for `DYNAMODB_ENDPOINT`.
     pub url: String,
     /// The address that the server listens on.
     pub address: SocketAddr,
@@ -51,7 +51,7 @@ pub struct Dynamo {
     /// keeps the secret for the next run.
     pub secret: String,
     /// The `SIGNING_SECRET` of functions on this machine. The value is the URL of the secret's file
-    /// if there is a data folder, otherwise the secret itself.
+    /// if there is a data folder, and otherwise the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -59,7 +59,7 @@ pub struct Dynamo {
 }
 
 /// Opens a database, and adds an index that speeds up the numbering of stream records. Without the
-/// index, each write to a table with a stream would read all records of the last day.
+/// index, each write to a table with a stream would read all records from the last day.
 fn open(path: &str) -> Result<Database, String> {
     let sentence = |error: &dyn Display| format!("The store {path} can't be opened: {error}.");
     // Open the file with SQLite first, because its error messages say what is wrong with a file.
@@ -80,8 +80,8 @@ impl Dynamo {
     /// Opens the data, serves it on `address`, and creates the template's tables.
     ///
     /// # Errors
-    /// Fails with an error message for the terminal if the folder is in use or not writable, or the
-    /// port is taken.
+    /// Fails with an error message for the terminal if the folder is in use or not writable, or if
+    /// the port is taken.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
         let folder = match data {
             Data::Memory => None,
@@ -94,8 +94,9 @@ impl Dynamo {
         Ok(started)
     }
 
-    /// Opens the data in a folder for a command. Other commands can't call this command's server,
-    /// and wait until it has ended. Returns `None` if another process has just opened the folder.
+    /// Opens the data in a folder for a command. Other commands can't call this command's server;
+    /// they wait until this command has ended. Returns `None` if another process has just opened
+    /// the folder.
     ///
     /// # Errors
     /// Fails like [`Dynamo::start`].
@@ -108,15 +109,15 @@ impl Dynamo {
 
     async fn over(folder: Option<Folder>, address: SocketAddr) -> Result<Self, String> {
         let database = match &folder {
-            // A unique name, by which several connections can open the same database.
+            // A unique name, so that several connections can open the same database.
             None => open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?,
             Some(folder) => {
                 let file = folder.path.join(DATABASE);
                 let file =
                     file.to_str().ok_or("The name of the data folder must be UTF-8 text.")?;
                 let database = open(file)?;
-                // Together, these two calls set a journal mode in which the file survives if the
-                // process is killed, and writes are seven times as fast.
+                // Together, these two calls set a journal mode that makes writes seven times as
+                // fast. The file still survives if the process is killed.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -146,7 +147,8 @@ impl Dynamo {
             return app;
         }
         let mut config = (*app.config).clone();
-        // The client calls the database in this process, so it needs no endpoint and no access key.
+        // The client calls the database in this process, so it needs neither an endpoint nor an
+        // access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
         // Keep the functions' cached values, but read later values from the new store.
@@ -159,7 +161,7 @@ impl Dynamo {
         self.key.url(&format!("{host}:{}", self.address.port()))
     }
 
-    /// Waits for running calls, and stops the server.
+    /// Waits for running calls to finish, and then stops the server.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
@@ -241,7 +243,7 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns a client for the emulator at a `DYNAMODB_ENDPOINT`.
+/// Returns a client for the emulator at this `DYNAMODB_ENDPOINT`.
 pub fn client(endpoint: &str) -> Client {
     let without_key = || ServiceUrl { url: endpoint.to_owned(), key: None };
     Client::new(&emulated_at(&ServiceUrl::parse(endpoint).unwrap_or_else(without_key)))
@@ -289,7 +291,7 @@ impl Folder {
             }
             _ => {}
         }
-        // SQLite gives its other files the permissions of this file.
+        // SQLite gives its other files the same permissions as this file.
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
         Ok(Some(Self { path: path.to_owned(), lock }))
@@ -419,7 +421,7 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the files of a data folder private, in case an earlier version left them readable. Other
-/// files in the folder don't change.
+/// files in the folder aren't changed.
 #[cfg(unix)]
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -445,16 +447,17 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The name of the file with the tables, in a data folder.
+/// In a data folder, the name of the file that contains the tables.
 const DATABASE: &str = "dynamodb.sqlite";
 
-/// The name of the file with the URL of the server that has a data folder open.
+/// In a data folder, the name of the file that contains the URL of the server that has the folder
+/// open.
 const URL: &str = "dynamodb-url";
 
-/// The name of the folder with the e-mails, in a data folder.
+/// In a data folder, the name of the subfolder that contains the e-mails.
 pub const MAILS: &str = "mail";
 
-/// The names of all files in a data folder, except the e-mails.
+/// The names of all files in a data folder, except those of the e-mails.
 #[cfg(unix)]
 const FILES: [&str; 9] = [
     "lock",
@@ -471,7 +474,7 @@ const FILES: [&str; 9] = [
 /// The process that has a data folder open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// No process.
+    /// No process has the folder open.
     Free,
     /// A server, which other processes can call.
     Server {
@@ -494,7 +497,7 @@ pub fn holder(folder: &Path) -> Holder {
         return Holder::Free;
     };
     if lock.try_lock().is_ok() {
-        // Unlock explicitly, for the reason that `Folder::drop` explains.
+        // Unlock explicitly, for the reason given in `Folder::drop`.
         let _ = lock.unlock();
         return Holder::Free;
     }
@@ -518,10 +521,10 @@ fn in_use(folder: &Path) -> String {
     )
 }
 
-/// The name of the file with the signing secret, in a data folder.
+/// In a data folder, the name of the file that contains the signing secret.
 const SECRET: &str = "signing-secret";
 
-/// Returns a `SIGNING_SECRET` that refers to the secret's file by its absolute path.
+/// Returns a value for `SIGNING_SECRET` that refers to the secret's file by its absolute path.
 fn secret_url(folder: &Path) -> Result<String, String> {
     let path = fs::canonicalize(folder)
         .map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;

@@ -57,7 +57,7 @@ struct Target {
 }
 
 impl Gateway {
-    /// Returns a gateway to these functions. The map's keys are the functions' names in the
+    /// Returns a gateway for these functions. The map's keys are the functions' names in the
     /// template.
     pub fn new(template: &Template, functions: &HashMap<String, Function>, clock: Clock) -> Self {
         let mut routes: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
@@ -78,7 +78,7 @@ impl Gateway {
 
     /// Serves connections until `stop`, in a task. This function isn't async, because the body of
     /// an async function is compiled in the crate that awaits the function. That crate isn't
-    /// optimised, and this body contains the code that handles every request.
+    /// optimized, and this body contains the code that handles every request.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(http_server::serve(
             listener,
@@ -270,7 +270,7 @@ fn gzip(text: &str) -> io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// The compressed forms of replies that are the same for all clients, by path. Compressing the
+/// By path, the compressed forms of replies that are the same for all clients. Compressing the
 /// OpenAPI document takes longer than most requests, and would delay other clients.
 #[derive(Default)]
 struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
@@ -321,8 +321,9 @@ fn both_forms(
     (last, all)
 }
 
-/// Returns the request that lambda_http parses from an event for the function `name`. The function
-/// must end at `deadline`, in milliseconds since 1970. `None` if the event can't be parsed.
+/// Returns the request that lambda_http parses from an event for the function called `name`. The
+/// function must end at `deadline`, in milliseconds since 1970. `None` if the event can't be
+/// parsed.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
     let request = lambda_http::request::from_str(event).ok()?;
     let mut headers = HeaderMap::new();

@@ -1,5 +1,5 @@
 //! Accepts connections for the gateway, the embedded DynamoDB and the simulated Stripe. Checks the
-//! hosts of requests, and limits the time and the number of connections.
+//! host of each request, and limits the number and the duration of connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -20,17 +20,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-/// The time in which a new connection must send the head of its first request.
+/// The time within which a new connection must send the head of its first request.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// The time in which a connection must send the head of a later request, including idle time.
+/// The time within which a connection must send the head of a later request, including idle time.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
 /// How many connections may wait for their first request. If more connections wait, a connection is
 /// closed when it has waited for [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
-/// How long a connection may wait for its first request if too many connections wait.
+/// How long a connection may wait for its first request if too many connections are waiting.
 const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 
 /// The maximum pause between two pieces of a body.
@@ -39,7 +39,7 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// The maximum time for reading a body. API Gateway waits just as long for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
-/// The maximum number of open connections. Further connections wait until an open connection
+/// The maximum number of open connections. Additional connections wait until an open connection
 /// closes.
 const CONNECTIONS: usize = 1024;
 
@@ -177,14 +177,14 @@ impl Drop for WaitingConnection {
 pub enum BodyError {
     /// The body exceeds the limit.
     TooLarge,
-    /// The body broke off, or took too long.
+    /// The body was cut off, or took too long.
     Stopped,
 }
 
 /// Reads a body of at most `most` bytes. Returns the body's first `keep` bytes, and drops the rest.
 ///
 /// # Errors
-/// Fails if the body is larger, breaks off, pauses for too long, or takes too long in total.
+/// Fails if the body is larger, is cut off, pauses for too long, or takes too long in total.
 pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, BodyError> {
     read_within(BODY_TIME, body, keep, most).await
 }
@@ -232,7 +232,7 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Returns true if the request comes from a page of this server or of an allowed origin, or from a
+/// Returns true if the request comes from a page on this server or on an allowed origin, or from a
 /// client that isn't a page. The check is necessary because browsers send some requests on behalf
 /// of pages from any origin, and then only hide the reply from the page.
 pub fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     /// All tasks run on this test's thread, so they notice the requests and the end of the time
-    /// together.
+    /// limit at the same moment.
     #[tokio::test]
     async fn requests_in_time_are_answered_even_if_read_late() {
         use std::io::{Read, Write};

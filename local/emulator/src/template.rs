@@ -1,5 +1,5 @@
-//! Reads `template.yaml`, which is compiled in. The local server therefore has the routes, tables
-//! and environment of a deployment.
+//! Reads `template.yaml`, which is compiled into the program. The local server therefore has the
+//! same routes, tables and environment as a deployment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -19,16 +19,16 @@ pub const TEXT: &str = include_str!("../../../template.yaml");
 /// The parts of the template that the local server uses.
 #[derive(Debug)]
 pub struct Template {
-    /// All functions of the template.
+    /// All functions in the template.
     pub functions: Vec<Function>,
-    /// All tables of the template.
+    /// All tables in the template.
     pub tables: Vec<Table>,
     /// The minimum size of a reply that the gateway compresses, in bytes.
     pub compressed_from: usize,
     parameters: BTreeSet<String>,
 }
 
-/// A function of the template.
+/// A function in the template.
 #[derive(Debug)]
 pub struct Function {
     /// The name of the function's binary, which is also the endpoint's name.
@@ -37,13 +37,12 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that the function serves.
     pub routes: Vec<(String, String)>,
-    /// The function's environment. Where the template refers to a parameter or lets a parameter
-    /// choose a value, the parameter's default is used. A reference to a resource becomes the
-    /// resource's name.
+    /// The function's environment. Where a value in the template is a parameter or depends on one,
+    /// the parameter's default is used. A reference to a resource becomes the resource's name.
     pub environment: HashMap<String, String>,
 }
 
-/// A table of the template.
+/// A table in the template.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Table {
@@ -180,8 +179,8 @@ pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
 }
 
 impl Template {
-    /// Returns the project's template with the default of every parameter. The template is read
-    /// only once.
+    /// Returns the project's template, with the default value of every parameter. The template is
+    /// read only once.
     ///
     /// # Errors
     /// Fails with an error message that names the part that can't be read.
@@ -191,7 +190,7 @@ impl Template {
         LOADED.as_ref().map_err(Clone::clone)
     }
 
-    /// Returns the project's template, deployed with these parameters.
+    /// Returns the project's template as it is deployed with these parameters.
     ///
     /// # Errors
     /// Fails with an error message that names the part that can't be read, or the parameter that
@@ -201,7 +200,7 @@ impl Template {
         Self::read(document, parameters)
     }
 
-    /// Reads a parsed template, deployed with these parameters.
+    /// Reads a parsed template as it is deployed with these parameters.
     ///
     /// # Errors
     /// Fails with an error message that names the part that can't be read, or the parameter that
@@ -305,7 +304,7 @@ impl Document {
     /// Returns the value of an environment variable as a string. `!Ref` becomes a parameter's value
     /// or a resource's name. `!Join` always joins the values of a list parameter with commas, so it
     /// becomes the parameter's default, which already contains the commas. `!If` becomes the value
-    /// that the parameters choose.
+    /// that the parameters select.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) if tagged.tag == "!Join" => {

@@ -1,9 +1,9 @@
-//! The assumptions of an estimate, in one table. docs/operate/cost.md shows the same table.
+//! The assumptions of an estimate, in one table. The same table is in docs/operate/cost.md.
 
 /// An assumption.
 #[derive(Clone, Copy, Debug)]
 pub struct Assumption {
-    /// The assumed quantity, as the table names it.
+    /// The name of the assumed quantity in the table.
     pub what: &'static str,
     /// The figure.
     pub value: f64,
@@ -18,7 +18,7 @@ const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption
 /// The days in a month.
 pub const DAYS: f64 = 30.0;
 
-/// The load of the busiest minute, as a multiple of the day's average.
+/// The load in the busiest minute, as a multiple of the daily average.
 pub const PEAK: Assumption = assume(
     "peak of a day",
     3.0,
@@ -32,10 +32,10 @@ pub const CONVERSATION: Assumption = assume(
     "each visit is one conversation, within the five minutes between two sweeps",
 );
 
-/// How many bytes AWS adds to each stored item. Reads don't count them.
+/// How many bytes AWS adds to each stored item. These bytes aren't billed for reads.
 pub const ITEM_OVERHEAD: f64 = 100.0;
 
-/// The size of a chat's message and answer, in bytes.
+/// The combined size of a chat's message and answer, in bytes.
 pub const TEXT: Assumption =
     assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
 
@@ -50,54 +50,54 @@ pub const PROMPT: Assumption = assume(
 pub const ANSWER: Assumption =
     assume("answer", 250.0, "model tokens, as in `message and answer`; without reasoning");
 
-/// The size of a stored chat's item without its text, in bytes.
+/// The size of a stored chat's item, excluding its text, in bytes.
 pub const CHAT_ITEM: Assumption = assume(
     "a chat's other attributes",
     420.0,
     "bytes, including the 100 that AWS adds to each item",
 );
 
-/// The size of everything that a stored chat adds outside its item, in bytes.
+/// The size of all data that a stored chat adds outside its item, in bytes.
 pub const CHAT_COPIES: Assumption = assume(
     "a chat's other items",
     1270.0,
     "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
 );
 
-/// The size of a chat's ledger row as DynamoDB reads it, in bytes.
+/// How many bytes DynamoDB reads for a chat's ledger row.
 pub const LEDGER_ROW: Assumption = assume(
     "a chat's ledger row",
     230.0,
     "bytes, without the 100 that AWS adds to each item; a price list adds about 150",
 );
 
-/// The size of a chat's line in an export without its text, in bytes.
+/// The size of a chat's line in an export, excluding its text, in bytes.
 pub const EXPORTED: Assumption = assume(
     "a chat's other columns in an export",
     185.0,
     "bytes: three ids, the username, the model, the price, the time, quotes and commas",
 );
 
-/// The size of the data that the administrators' statistics read for each chat, in bytes.
+/// How many bytes the administrators' statistics read for each chat.
 pub const COUNTED: Assumption = assume(
     "a chat in the statistics of a day",
     510.0,
     "bytes of JSON: the page counts a day's rows three times, for the figures, the top users and the models",
 );
 
-/// The size of the data that the census reads for each account, in bytes.
+/// How many bytes the census reads for each account.
 pub const CENSUS_ITEM: Assumption =
     assume("an account in the census", 700.0, "bytes of JSON, for an account without holds");
 
-/// The size of a user's data without chats, in bytes.
+/// The size of a user's data, excluding chats, in bytes.
 pub const ACCOUNT: Assumption =
     assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
 
-/// The number of months for which chats are stored.
+/// How many months chats are stored.
 pub const MONTHS: Assumption =
     assume("months of stored chats", 12.0, "chats are kept until their owner deletes them");
 
-/// The time of a round trip from a function to the store.
+/// The round-trip time between a function and the store.
 pub const ROUND_TRIP: Assumption = assume(
     "round trip to DynamoDB",
     6.0,
@@ -111,7 +111,7 @@ pub const CPU: Assumption = assume(
     "ms of a whole processor, as measured for balance (0.5), chat (0.8) and history (0.9); a function gets memory / 1769 MB of a processor",
 );
 
-/// The processor time of a byte that a function reads from the store.
+/// The processor time for each byte that a function reads from the store.
 pub const BYTE: Assumption = assume(
     "processor time of a byte from the store",
     15.0,
@@ -125,7 +125,7 @@ pub const HASH: Assumption = assume(
     "ms, as measured for a log-in; for functions with 1769 MB or more",
 );
 
-/// The share of invocations that start an instance.
+/// The share of invocations that start a new instance.
 pub const STARTS: Assumption = assume(
     "invocations that start an instance",
     0.01,
@@ -143,30 +143,30 @@ pub const LOG: Assumption = assume(
     "bytes: one line of the function and two of Lambda, as JSON",
 );
 
-/// The number of months for which logs are kept.
+/// How many months logs are kept.
 pub const LOG_MONTHS: Assumption = assume(
     "months of stored logs",
     3.0,
     "`LogRetentionDays=90` of the profile prod in samconfig.toml",
 );
 
-/// A user's log-ins in a month. In addition, each visit refreshes the session once, and loads the
-/// profile and the lists once.
+/// How many times a user logs in per month. In addition, each visit refreshes the session once, and
+/// loads the profile and the lists once.
 pub const LOG_INS: Assumption =
     assume("log-ins per user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
 
-/// The users who register in a month.
+/// How many users register in a month.
 pub const NEW_USERS: Assumption = assume(
     "new users per month",
     0.05,
     "as a share of all users; they register with an e-mail address and verify it",
 );
 
-/// The users who reset their password in a month.
+/// How many users reset their passwords in a month.
 pub const RESETS: Assumption =
     assume("password resets per month", 0.01, "as a share of all users; one e-mail each");
 
-/// How many page files a browser loads again in a month.
+/// How many page files a browser reloads in a month.
 pub const FILES: Assumption = assume(
     "files of the pages per user and month",
     50.0,
@@ -182,12 +182,12 @@ pub const METRICS_OF_REQUESTS: Assumption = assume(
     "with one provider and ten codes of failures; CloudWatch charges those that are written in an hour",
 );
 
-/// The write units that sending an e-mail takes. No test counts them.
+/// How many write units sending an e-mail costs. No test verifies this number.
 pub const EMAIL_WRITES: f64 = 3.0;
-/// The read units that sending an e-mail takes. No test counts them.
+/// How many read units sending an e-mail costs. No test verifies this number.
 pub const EMAIL_READS: f64 = 2.0;
 
-/// The sizes of replies by function, in bytes.
+/// The sizes of each function's replies, in bytes.
 pub const REPLIES: &[(&str, f64)] = &[
     ("chat", 2000.0),
     ("completions", 2000.0),
@@ -240,7 +240,7 @@ pub const ALL: &[Assumption] = &[
     LOG_MONTHS,
 ];
 
-/// Returns the table as docs/operate/cost.md shows it.
+/// Returns the table as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let rows =
         ALL.iter().map(|Assumption { what, value, why }| format!("| {what} | {value} | {why} |\n"));

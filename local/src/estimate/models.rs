@@ -1,5 +1,5 @@
-//! The cost and the income of each model in a price list. The models' shares are unknown, so each
-//! model is priced as if it alone answered every chat.
+//! The cost and income of each model in a price list. The models' shares are unknown, so each model
+//! is priced as if it alone answered every chat.
 
 use serde::Serialize;
 use shared::Credits;
@@ -11,11 +11,11 @@ use super::assumptions::{ANSWER, CONVERSATION, PROMPT};
 use super::stack::Stack;
 use super::{Load, MILLION};
 
-/// The number of bytes in an English model token. The pages count each byte of a prompt as a model
-/// token, so they overestimate the prompt by this factor.
+/// The average number of bytes per model token in English text. The pages count each byte of a
+/// prompt as a model token, so they overestimate the prompt by this factor.
 const BYTES: u64 = 4;
 
-/// The numbers of model tokens in an average chat.
+/// The model token counts of an average chat.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AverageChat {
     /// The number of model tokens in the prompt. The provider reads none of them from its cache.
@@ -24,10 +24,11 @@ pub struct AverageChat {
     pub answer_tokens: u32,
 }
 
-/// The cost and the income of each model in a price list.
+/// The cost and income of each model in a price list.
 #[derive(Debug, Serialize)]
 pub struct ModelsEstimate {
-    /// The currency of all money in the list. `None` if the list contains no money.
+    /// The currency of all amounts in the list. `None` if the list doesn't contain any amounts of
+    /// money.
     pub currency: Option<String>,
     /// The average chat.
     pub average_chat: AverageChat,
@@ -35,18 +36,19 @@ pub struct ModelsEstimate {
     pub models: Vec<ModelEstimate>,
 }
 
-/// The cost and the income of a model that alone answers every chat.
+/// The cost and income of a model that answers every chat on its own.
 #[derive(Debug, Serialize)]
 pub struct ModelEstimate {
     /// The model's name in the list.
     pub model: String,
-    /// The credits that an average chat costs.
+    /// How many credits an average chat costs.
     pub tokens: Credits,
-    /// The credits that are held until the chat is answered, which the pages show as "at most".
+    /// How many credits are held until the chat is answered. The pages show this amount as "at
+    /// most".
     pub held: Credits,
-    /// The money for a thousand chats.
+    /// The cost and income of a thousand chats.
     pub thousand_chats: Amounts,
-    /// The money for the month's chats.
+    /// The cost and income of the month's chats.
     pub month: Amounts,
     /// The share of the income that exceeds the cost. `None` if either is unknown, or if there is
     /// no income.
@@ -64,8 +66,7 @@ pub struct Amounts {
 }
 
 impl Load {
-    /// Computes the cost and the income of each model in the list, as if it alone answered every
-    /// chat.
+    /// Computes the cost and income of each model in the list, as if it alone answered every chat.
     ///
     /// # Errors
     /// Fails with an error message that names the part of the template that can't be read.
@@ -93,7 +94,7 @@ impl Load {
 
 impl AverageChat {
     /// Returns the credits that this chat costs, and the credits that are held for it. `longest` is
-    /// the maximum number of model tokens in an answer if the model has no maximum of its own.
+    /// the maximum number of model tokens in an answer from a model without its own maximum.
     fn charge(self, list: &PriceList, model: &Model, longest: u32) -> (Credits, Credits) {
         match model.fare {
             Fare::Message(price) => (price, price),
@@ -140,7 +141,7 @@ impl AverageChat {
 }
 
 impl Default for AverageChat {
-    /// The assumed chat.
+    /// Returns the assumed average chat.
     fn default() -> Self {
         Self { prompt_tokens: PROMPT.value as u32, answer_tokens: ANSWER.value as u32 }
     }

@@ -1,8 +1,9 @@
-//! AWS's prices in us-east-1, in one table. docs/operate/cost.md shows the same table.
+//! AWS's prices in us-east-1, in one table. The same table is in docs/operate/cost.md.
 //!
-//! The prices are those of the first price tier, without free tiers and discounts. AWS's pages
-//! insert the prices with a script, so most prices were confirmed with other sources that quote the
-//! pages or AWS's price lists. The last column says when and how each price was confirmed.
+//! The prices are those of the first price tier, not including free tiers and discounts. AWS's
+//! pages insert the prices with a script, so most prices were confirmed with other sources that
+//! quote the pages or AWS's price lists. The last column says when and how each price was
+//! confirmed.
 
 /// An AWS price.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +52,7 @@ pub const INVOCATIONS: Price = Price {
     confirmed: "2026-09-20, the page",
 };
 
-/// A function's memory, for as long as the function starts, runs or waits.
+/// A function's memory, billed while the function starts, runs or waits.
 pub const GB_SECONDS: Price = Price {
     item: "Lambda, memory over time (arm64)",
     dollars: 13.3334,
@@ -87,7 +88,7 @@ pub const STORAGE: Price = Price {
     confirmed: "an undated copy of the price list",
 };
 
-/// Point-in-time recovery, by the size of the tables.
+/// Point-in-time recovery, priced by table size.
 pub const RECOVERY: Price = Price {
     item: "DynamoDB, point-in-time recovery",
     dollars: 0.20,
@@ -96,8 +97,8 @@ pub const RECOVERY: Price = Price {
     confirmed: "an undated copy of the price list",
 };
 
-/// Reads from a table's stream. A Lambda trigger's reads are free, and the template has no other
-/// readers of the stream.
+/// Reads from a table's stream. A Lambda trigger's reads are free, and the template doesn't create
+/// any other readers of the stream.
 pub const STREAMS: Price = Price {
     item: "DynamoDB, stream reads by Lambda",
     dollars: 0.0,
@@ -209,7 +210,7 @@ pub const ALL: &[Price] = &[
     EMAILS,
 ];
 
-/// Returns the table as docs/operate/cost.md shows it.
+/// Returns the table as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
     for Price { item, dollars, unit, source, confirmed } in ALL {

@@ -1,4 +1,4 @@
-//! A deployment's needs at a day's peak, and the limits that it can reach.
+//! A deployment's needs at its daily peak, and the limits that it can reach.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use super::{Load, NEW_USERS, RequestCount, SECONDS};
 pub struct Quota {
     /// The resource's name.
     pub what: String,
-    /// The quantity that the deployment needs at the peak of a day.
+    /// The quantity that the deployment needs at its daily peak.
     pub needs: f64,
     /// The limit, if it is known.
     pub limit: Option<f64>,
-    /// The unit of the need and of the limit.
+    /// The unit of `needs` and `limit`.
     pub unit: &'static str,
     /// How the limit can be raised.
     pub moved_by: Remedy,
     /// The number of users at which the limit is reached. `None` if the limit is unknown or applies
-    /// to one account.
+    /// to a single account.
     pub users: Option<f64>,
 }
 
@@ -32,9 +32,9 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
-    /// By a setting of this project.
+    /// By changing a setting of this project.
     Setting,
-    /// By a request to AWS or to the AI provider.
+    /// By sending a request to AWS or to the AI provider.
     Request,
     /// Only by a redesign.
     Design,
@@ -54,7 +54,7 @@ pub struct Limit {
     pub what: &'static str,
     /// The limit.
     pub value: f64,
-    /// The unit, and whether AWS raises the limit.
+    /// The unit, and whether AWS raises the limit on request.
     pub unit: &'static str,
     /// The AWS page that states the limit.
     pub source: &'static str,
@@ -97,7 +97,7 @@ const REPLY: Limit = Limit {
 
 const LIMITS: [Limit; 5] = [CONCURRENCY, GATEWAY, PARTITION, TABLE, REPLY];
 
-/// Returns the table of AWS's limits as docs/operate/cost.md shows it.
+/// Returns the table of AWS's limits as it appears in docs/operate/cost.md.
 pub fn table() -> String {
     let row = |Limit { what, value, unit, source }: &Limit| {
         format!("| [{what}]({source}) | {value} | {unit} |\n")
@@ -106,8 +106,8 @@ pub fn table() -> String {
     format!("| limit | figure | meaning |\n|---|---|---|\n{rows}")
 }
 
-/// The write units of a [`CHAT`](super::requests::CHAT) with a short message, by table (including
-/// its local index) and by global index. A test counts them.
+/// How many write units a [`CHAT`](super::requests::CHAT) with a short message costs, by table
+/// (including its local index) and by global index. A test counts them.
 pub const PLACES: &[(&str, f64)] = &[
     ("UsersTable", 3.0),
     ("ChatsTable", 7.0),
@@ -117,7 +117,7 @@ pub const PLACES: &[(&str, f64)] = &[
     ("TokensTable", 2.0),
 ];
 
-/// The write units that a chat takes for each kilobyte of its account's item: one when the hold is
+/// How many write units a chat costs for each kilobyte of its account's item: one when the hold is
 /// placed, two when the chat is settled.
 pub const ACCOUNT_UNITS: f64 = 3.0;
 
@@ -126,7 +126,8 @@ fn units_at(place: &str) -> f64 {
 }
 
 impl Load {
-    /// Returns the needs at a day's peak. The limit that the fewest users reach comes first.
+    /// Returns the needs at the daily peak. The limit that is reached with the fewest users comes
+    /// first.
     pub(super) fn quotas(
         &self,
         stack: &Stack,
@@ -376,17 +377,17 @@ mod tests {
         let estimate = LOAD.estimate().unwrap();
         // Each chat is a line of 1,385 bytes.
         is_about(quota(&estimate, "export of a day"), 1385.0, 200.0);
-        // 510 bytes at 15 ns are 7.65 us of a processor. With 256 MB, a function gets 256/1769 of a
-        // processor.
+        // At 15 ns per byte, 510 bytes take 7.65 us of processor time. With 256 MB, a function gets
+        // 256/1769 of a processor.
         is_about(quota(&estimate, "statistics of a day"), 52.86, 28.0);
-        // 700 bytes at 15 ns are 10.5 us, and 1,024 MB get 1024/1769 of a processor. The accounts
-        // are read in 250 pages of 400, and each page takes 6 ms.
+        // At 15 ns per byte, 700 bytes take 10.5 us, and 1,024 MB get 1024/1769 of a processor. The
+        // accounts are read in 250 pages of 400, and each page takes 6 ms.
         is_about(quota(&estimate, "census"), 1.81 + 1.5, 300.0);
     }
 
     #[test]
     fn reserved_instances_limit_each_function() {
-        // At the peak, 34.7 chats begin in a second. Half of them wait for 4 seconds in
+        // At the peak, 34.7 chats begin every second. Half of them wait for 4 seconds in
         // `chat_stream`, whose work takes 27 ms.
         let estimate = LOAD.estimate().unwrap();
         is_about(quota(&estimate, "AskConcurrency"), 17.36 * 4.0265, 150.0);

@@ -18,13 +18,14 @@ pub struct Cost {
     pub request: String,
     /// The function that answers the request.
     pub function: String,
-    /// The number of consecutive steps to the store. Each step waits for the previous step.
+    /// The number of consecutive steps in which the store is called. Each step waits for the
+    /// previous one.
     pub round_trips: u32,
     /// The number of write units.
     pub writes: f64,
     /// The number of read units.
     pub reads: f64,
-    /// The steps in words. Semicolons separate round trips.
+    /// A description of the steps. Semicolons separate round trips.
     pub steps: String,
 }
 
@@ -32,9 +33,9 @@ pub struct Cost {
 pub const CHAT: &str = "chat in a conversation with a key";
 /// The most common kind of streamed chat.
 pub const STREAMED: &str = "streamed chat in a conversation with a key";
-/// The work of a sweep for each account that began a chat since the last sweep.
+/// The work that a sweep does for each account that has begun a chat since the last sweep.
 pub const SWEEP: &str = "sweep of one account";
-/// A census of a store with one account. Each further account takes one more read unit.
+/// A census of a store with one account. Each additional account costs one more read unit.
 pub const CENSUS: &str = "census of one account";
 /// A page file, such as a script. docs/internals/costs.tsv doesn't list files, because their
 /// function doesn't use the store.
@@ -76,16 +77,17 @@ fn cost(row: &str) -> Option<Cost> {
     })
 }
 
-/// The resources that a request, or another operation of a function, needs from AWS.
+/// The AWS resources needed by a request, or by a function's other work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResourceUse {
     /// The number of requests to the gateway.
     pub requests: f64,
-    /// The number of invocations of functions.
+    /// The number of function invocations.
     pub invocations: f64,
-    /// The seconds that functions run.
+    /// How many seconds functions run.
     pub seconds: f64,
-    /// The functions' memory times their running time, without the time that they wait for the AI.
+    /// The functions' memory times their running time, excluding the time that they wait for the
+    /// AI.
     pub gb_seconds: f64,
     /// The functions' memory times the time that they wait for the AI.
     pub waiting_gb_seconds: f64,
@@ -133,7 +135,7 @@ impl ResourceUse {
     }
 }
 
-/// The requests in the table, with an AI that takes `ai_seconds` for an answer.
+/// The requests in the table, with an AI that takes `ai_seconds` to answer.
 #[derive(Debug)]
 pub struct Requests<'s> {
     stack: &'s Stack,
@@ -156,7 +158,7 @@ impl<'s> Requests<'s> {
         self.costs.iter().filter(|cost| ![SWEEP, CENSUS].contains(&cost.request.as_str()))
     }
 
-    /// Returns the row of this request.
+    /// Returns the row for this request.
     ///
     /// # Errors
     /// Fails with an error message if the table has no such row.
@@ -175,7 +177,7 @@ impl<'s> Requests<'s> {
         found.cloned().ok_or_else(|| format!("docs/internals/costs.tsv has no row {request:?}"))
     }
 
-    /// Returns the needs of one request, if its usual function answers it.
+    /// Returns the resources that one request needs if its usual function answers it.
     ///
     /// # Errors
     /// Fails with an error message if the request or its function is unknown.
@@ -184,7 +186,7 @@ impl<'s> Requests<'s> {
             .map_err(|error| format!("docs/internals/costs.tsv, {request:?}: {error}"))
     }
 
-    /// Returns the needs of one request, if this function answers it.
+    /// Returns the resources that one request needs if this function answers it.
     ///
     /// # Errors
     /// Fails with an error message if the request or the function is unknown.
@@ -216,20 +218,20 @@ impl<'s> Requests<'s> {
     }
 }
 
-/// Returns the write units that a chat takes in addition to those in the table, which assumes chats
-/// below 1 KB. Each further KB takes two units, because a transaction writes it.
+/// Returns how many write units a chat costs in addition to those in the table, which assumes chats
+/// below 1 KB. Each additional KB costs two units, because it is written in a transaction.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// Returns how often a function checks whether a chat with an idempotency key was stopped, during
-/// the `waits` seconds in which it waits for the AI. Each check takes one read unit.
+/// Returns how many times a function checks whether a chat with an idempotency key was stopped,
+/// while it waits for the AI for `waits` seconds. Each check costs one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }
 
 /// Returns how many earlier chats a chat in a conversation reads on average, in addition to the one
-/// that the table counts. Each read takes one read unit.
+/// that is counted in the table. Each read costs one read unit.
 fn earlier() -> f64 {
     // The second chat reads one earlier chat, and the last chat reads all earlier chats.
     CONVERSATION.value / 2.0 - 1.0

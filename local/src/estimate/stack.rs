@@ -14,7 +14,7 @@ const ALARMS: &str = include_str!("../../../alarms.yaml");
 
 const PROFILES: &str = include_str!("../../../samconfig.toml");
 
-/// The stack that the template creates. The numbers are those of the profile `prod`, or else the
+/// The stack that the template creates. The numbers come from the `prod` profile, or else from the
 /// parameters' defaults.
 #[derive(Debug)]
 pub struct Stack {
@@ -25,7 +25,7 @@ pub struct Stack {
     pub alarms: f64,
     /// The number of dashboards.
     pub dashboards: f64,
-    /// How often the schedules invoke each function in a month.
+    /// How many times the schedules invoke each function in a month.
     pub scheduled: Vec<(String, f64)>,
     /// True if the gateway publishes metrics for each method.
     pub metrics_per_method: bool,
@@ -36,7 +36,7 @@ pub struct Stack {
     rates: HashMap<(String, String), f64>,
 }
 
-/// A function of the stack.
+/// A function in the stack.
 #[derive(Clone, Debug)]
 pub struct Deployed {
     /// The function's memory in MB.
@@ -48,17 +48,17 @@ pub struct Deployed {
     pub asks_for: Option<f64>,
     /// How many chats an account may begin in a minute.
     pub chats_per_minute: f64,
-    /// The reserved instances. `None` if none are reserved.
+    /// The reserved instances. `None` if no instances are reserved.
     pub reserved: Option<Reservation>,
     /// The maximum number of model tokens in an answer, for models without a maximum in the price
     /// list. Zero if the function doesn't call the AI.
     pub longest_answer: u32,
 }
 
-/// Instances that are reserved for a function. They are also its limit.
+/// The instances reserved for a function. Their number is also the function's limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reservation {
-    /// The template's parameter.
+    /// The name of the template parameter.
     pub parameter: String,
     /// The number of instances.
     pub instances: f64,
@@ -199,7 +199,7 @@ impl Stack {
     }
 }
 
-/// Returns the number that the profile `prod` gives a parameter.
+/// Returns the number to which the `prod` profile sets a parameter.
 fn of_prod(parameter: &str) -> Option<f64> {
     let prod = PROFILES.split("\n[").find(|section| section.starts_with("prod."))?;
     let (_, given) = prod.split_once(&format!("\"{parameter}="))?;
@@ -218,8 +218,8 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// Returns the number of metrics that an alarm reads. AWS charges for each of them as for an alarm
-/// on one metric.
+/// Returns the number of metrics that an alarm reads. For each metric, AWS charges the price of an
+/// alarm on one metric.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)

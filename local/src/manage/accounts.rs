@@ -1,4 +1,4 @@
-//! The commands for one account: `farebox manage create-admin`, `adjust` and `unlock`.
+//! The commands for a single account: `farebox manage create-admin`, `adjust` and `unlock`.
 
 use std::env::VarError;
 
@@ -28,7 +28,7 @@ pub(super) struct CreateAdmin {
 }
 
 impl CreateAdmin {
-    /// Asks for the password once everything else is known to be valid, and the store is open.
+    /// Asks for the password only when everything else is known to be valid and the store is open.
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
         let name = Username::choose(&self.name)
             .map_err(|sentence| format!("{:?} can't be a username: {sentence}", self.name))?;
@@ -78,7 +78,7 @@ impl CreateAdmin {
             .await
     }
 
-    /// Reads the password: from the environment, or as typed twice in the terminal.
+    /// Reads the password from the environment, or asks for it twice in the terminal.
     fn password(&self) -> Result<String, String> {
         if let Some(variable) = &self.password_env {
             return std::env::var(variable).map_err(|error| match error {
@@ -148,7 +148,7 @@ async fn adjust(
             account.name,
             Credits::MAX
         )),
-        // The other outcomes need an idempotency key or a source.
+        // The other outcomes require an idempotency key or a source.
         AdjustOutcome::Gone | AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
             Err(no_account(name))
         }

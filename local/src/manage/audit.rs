@@ -22,9 +22,9 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// Prints a line per difference, and returns the numbers of accounts and rows. An audit of all
-    /// accounts also writes the number of differences as a metric. If there is a difference, fails
-    /// with the numbers of accounts, rows and differences.
+    /// Prints a line for each difference, and returns the numbers of accounts and rows. An audit of
+    /// all accounts also writes the number of differences as a metric. If there are differences,
+    /// fails with an error message that contains the numbers of accounts, rows and differences.
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
         let mut report = Report::new();
         let audited = target
@@ -85,7 +85,7 @@ impl Report {
     }
 
     /// Audits these accounts, several at a time. Prints an account's lines when its audit ends, so
-    /// a slow account's lines come later.
+    /// the lines of slow accounts come later.
     async fn add(&mut self, app: &App, names: Vec<String>) -> Result<(), String> {
         let audit = |name: String| async move {
             let audited = app.store.audit(&name).await;

@@ -25,7 +25,7 @@ const DIRECT: Duration = Duration::from_secs(5);
 
 /// Returns the configuration for AWS clients with the operator's credentials. `by_cli` is true if
 /// the AWS CLI has found the store. The AWS CLI's own credentials then come first, because the SDK
-/// may choose a different profile.
+/// might select a different profile.
 ///
 /// # Errors
 /// Fails with an error message for the terminal if there are no credentials.

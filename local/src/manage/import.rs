@@ -36,7 +36,7 @@ use super::{counted, progress, sentence};
 use crate::{note, say};
 
 /// The largest number of messages that a transaction stores. A throttled transaction is retried
-/// with half as many messages, because a partition may never accept a large one.
+/// with half as many messages, because a partition may never accept a large transaction.
 const TOGETHER: usize = 64;
 
 /// The time after which every function uses a new record of imports. Functions cache the record for
@@ -50,7 +50,7 @@ const CHAT_TAKEN: &str = "a message with this primary key and another time was i
 /// The maximum length of an import's name, in characters.
 const NAME_LENGTH: usize = 40;
 
-/// The number of users whose new names the terminal shows.
+/// How many renamed users the terminal shows.
 const RENAMED: usize = 5;
 
 /// Import the users, balances and messages of another system
@@ -89,7 +89,7 @@ pub(super) struct Users {
     import: Import,
 }
 
-/// An import, as the operator requests it.
+/// An import, as requested by the operator.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Import {
     /// The dump.
@@ -117,7 +117,8 @@ pub struct Import {
     /// Replace characters that a username can't have
     #[arg(long)]
     pub rename: bool,
-    /// Also end the accounts of users who can't log in at the other system since an earlier import
+    /// Also end the accounts of users who have become unable to log in at the other system since an
+    /// earlier import
     #[arg(long, requires = "apply")]
     pub update_inactive: bool,
     /// Write a line for each refused, renamed or differing row to this file, as JSON, or as CSV if
@@ -153,8 +154,9 @@ impl Command {
 /// A dry run prints what would be imported.
 ///
 /// # Errors
-/// If rows are refused, all other rows are imported, and then the import fails with the number of
-/// refused rows. Every other failure is an error message for the terminal.
+/// If rows are refused, all other rows are imported, and then the import fails with an error
+/// message that contains the number of refused rows. All other failures are also error messages for
+/// the terminal.
 pub async fn django(target: &Target, import: Import) -> Result<String, String> {
     from_file(target, import, Dump::open).await
 }
@@ -211,8 +213,8 @@ fn apart(import: &Import) -> Result<(), String> {
     }
 }
 
-/// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
-/// the store. `waits` says how long the import waits while DynamoDB throttles it.
+/// Like [`django`], but imports into the store of `app`. `is_alone` says that no function uses the
+/// store. `waits` says how long the import waits while DynamoDB throttles it.
 ///
 /// # Errors
 /// Fails like [`django`].
@@ -312,8 +314,8 @@ fn question(flags: &[Flag]) -> String {
     printable(&format!("Decide who may log in: {}.", each.collect::<Vec<_>>().join("; ")))
 }
 
-/// Describes the differences from an earlier import, which this import doesn't apply. Empty if
-/// there are no differences.
+/// Describes the differences from an earlier import. This import doesn't apply them. Empty if there
+/// are no differences.
 fn differences(report: &Report) -> String {
     let mut text = String::new();
     let (mut balances, mut sum, mut inactive, mut passwords) = (0_u64, 0_i128, 0_u64, 0_u64);
@@ -375,7 +377,7 @@ async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64
     Ok(ended)
 }
 
-/// The file of `--map`: a CSV line for each imported user and message.
+/// The `--map` file: a CSV line for each imported user and message.
 struct IdMap<'a> {
     file: Mutex<BufWriter<File>>,
     path: &'a Path,
@@ -402,8 +404,8 @@ impl<'a> IdMap<'a> {
     }
 }
 
-/// Escapes a line for the terminal. Names and keys come from strangers, who must not control the
-/// operator's terminal or forge lines.
+/// Escapes a line for the terminal. Names and keys come from strangers, who must not be able to
+/// control the operator's terminal or forge lines.
 fn printable(line: &str) -> String {
     let is_plain = |c: char| !c.is_control() && !turns_text(c);
     let shown = |c: char| match is_plain(c) {
@@ -491,7 +493,7 @@ fn describe(
     text
 }
 
-/// Returns a line for each option with which more of the refused users would be imported.
+/// Returns a line for each option that would allow more of the refused users to be imported.
 fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<String> {
     let of_users = report.refused.iter().filter(|bad| bad.row.model == users);
     let count = |is: fn(&str) -> bool| of_users.clone().filter(|bad| is(&bad.reason)).count();
@@ -533,7 +535,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
     lines
 }
 
-/// Formats a field with its most common values, such as `is_staff (false: 57, true: 3)`.
+/// Formats a field's name and most common values, such as `is_staff (false: 57, true: 3)`.
 fn told(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =
@@ -567,7 +569,7 @@ async fn record(app: &App, plan: &Plan) -> Result<bool, String> {
     }
 }
 
-/// Returns the record as it will be after the import of this plan.
+/// Returns the record as it will be after this plan has been imported.
 fn recorded(
     before: Option<&Imports>,
     counts: &HashCounts,
@@ -609,7 +611,7 @@ fn recorded(
     })
 }
 
-/// The numbers of accounts, messages and refused rows that an import has processed so far.
+/// How many accounts, messages and refused rows an import has processed so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,

@@ -70,7 +70,7 @@ async fn withdraw(app: &App, kid: &str) -> Result<String, String> {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
     // The newest public key belongs to the signing key, or soon will, because a key is published
-    // before it signs.
+    // before it is used for signing.
     if published
         .iter()
         .filter(|key| key.until.is_none())

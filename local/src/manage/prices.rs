@@ -18,8 +18,8 @@ const UNCONFIRMED: &str = "A release without price lists ignores `model` and `ma
 /// The same explanation, for a list with a system prompt.
 const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
 
-/// The numbers of model tokens in the prompt and the answer of the example that `show` and `check`
-/// price.
+/// The model token counts of the example that `show` and `check` price: those of the prompt and of
+/// the answer.
 const EXAMPLE: (u64, u64) = (1000, 500);
 
 /// Show, check, set or remove the price list

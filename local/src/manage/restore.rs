@@ -97,7 +97,7 @@ pub(super) struct Reconcile {
 }
 
 impl Reconcile {
-    /// Prints a line per repair.
+    /// Prints a line for each repair.
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
         let second = second_of(&self.second, SystemTime::now())?;
         let app = open(target).await?;
@@ -129,7 +129,7 @@ async fn open(target: &Target) -> Result<App, String> {
     Ok(restored.app)
 }
 
-/// Returns a setting for the newer tables. A table that isn't read gets an impossible name.
+/// Returns a setting for the newer tables. A table that isn't read gets a name that can't exist.
 fn newer_variable(name: &str) -> Option<String> {
     if !name.ends_with("_TABLE") {
         return variable(name);
@@ -141,7 +141,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Parses a time such as `2026-11-21T10:00:00Z`, in the past, and returns its second.
+/// Parses a time such as `2026-11-21T10:00:00Z`, which must be in the past, and returns it in
+/// seconds since 1970.
 fn second_of(time: &str, now: SystemTime) -> Result<u64, String> {
     let second = OffsetDateTime::parse(time, &Rfc3339)
         .ok()

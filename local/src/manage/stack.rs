@@ -70,7 +70,7 @@ impl Stack {
         })
     }
 
-    /// Reads the reply of the AWS CLI. `None` if the stack isn't a stack of this project.
+    /// Reads the reply of the AWS CLI. `None` if the stack doesn't belong to this project.
     fn of(json: &Value) -> Option<Self> {
         let described: Described = serde_json::from_value(json.clone()).ok()?;
         let stack = described.stacks.into_iter().next()?;
@@ -90,7 +90,7 @@ impl Stack {
     }
 
     /// Returns the settings of the stack's functions. The tables and the signing secret come from
-    /// the stack's outputs, and other settings from the template with the stack's parameters.
+    /// the stack's outputs, and other settings come from the template with the stack's parameters.
     ///
     /// # Errors
     /// Fails with an error message for the terminal.
@@ -132,7 +132,7 @@ fn output_of(setting: &str) -> String {
     setting.split('_').map(word).collect()
 }
 
-/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`, if one is set. boto3 and SAM
+/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`, if either is set. boto3 and SAM
 /// CLI, which deploy a stack, read only `AWS_DEFAULT_REGION`.
 ///
 /// # Errors

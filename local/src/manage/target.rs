@@ -1,6 +1,6 @@
 //! The store that a command works on: a data folder, a deployed stack, or the tables that the
-//! environment names. A command never guesses. If the environment is set for AWS but doesn't name a
-//! whole store, every command fails before it opens one.
+//! environment names. A command never guesses. If the environment is set up for AWS but doesn't
+//! name all parts of a store, every command fails before it opens a store.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use super::stack::{Stack, TABLES, region_of};
 use crate::note;
 use crate::server::environment_of;
 
-/// Variables that people set to work with AWS. If one of them is set and no table is, the tables'
-/// variables may have been lost.
+/// Variables that people set to work with AWS. If one of them is set but no table is, the variables
+/// for the tables may have been lost.
 const OF_AWS: [&str; 8] = [
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -37,7 +37,7 @@ const OF_AWS: [&str; 8] = [
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
     /// Work on the store in this folder. The default is data, unless the environment names tables
-    // The server's option `data` has a default, which clap would give to a global option of this
+    // The server's `data` option has a default, which clap would give to a global option of this
     // name.
     #[arg(long = "data", value_name = "DIR", global = true)]
     pub folder: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub struct Target {
     pub stack: Option<String>,
 }
 
-/// The pause between two checks whether another command still uses a data folder.
+/// The pause between two checks of whether another command is still using a data folder.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A store that a [`Target`] names.
@@ -62,11 +62,11 @@ enum ChosenStore {
 pub(super) struct Opened {
     /// The store's name, for the terminal.
     pub(super) name: String,
-    /// The access to the store, with its settings.
+    /// The connection to the store, with its settings.
     pub(super) app: App,
     /// The settings of the store's functions.
     pub(super) settings: Settings<'static>,
-    /// The configuration of AWS clients, with the operator's credentials.
+    /// The configuration for AWS clients, with the operator's credentials.
     pub(super) aws: SdkConfig,
     /// True if functions on AWS may use the store.
     pub(super) is_deployed: bool,
@@ -94,7 +94,7 @@ impl From<PathBuf> for Target {
 
 impl Target {
     /// Opens the store, runs `work`, and closes the store. Fails with an error message for the
-    /// terminal, also if a data folder contains no store.
+    /// terminal. Also fails if a data folder contains no store.
     pub(super) async fn in_store<T>(
         &self,
         work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
@@ -116,7 +116,7 @@ impl Target {
         done
     }
 
-    /// Opens the store, and prints its name on the standard error.
+    /// Opens the store, and prints its name to standard error.
     async fn open(&self, missing: Missing) -> Result<Opened, String> {
         let opened = match self.chosen_store(variable)? {
             ChosenStore::Folder(folder) => in_folder(&folder, missing).await?,
@@ -134,7 +134,7 @@ impl Target {
     /// Returns the store that the options and the environment name.
     ///
     /// # Errors
-    /// Fails if they name several stores, or an incomplete one.
+    /// Fails if they name several stores or an incomplete store.
     fn chosen_store(
         &self,
         variable: impl Fn(&str) -> Option<String>,
@@ -234,8 +234,8 @@ fn local_settings(url: String, signing_secret: String) -> Result<Settings<'stati
     }))
 }
 
-/// Connects to the tables that the settings name, in the region in which the AWS CLI has found
-/// them. If `region` is `None`, the environment must name the region.
+/// Connects to the tables that the settings name, in the region where the AWS CLI has found them.
+/// If `region` is `None`, the environment must name the region.
 pub(super) async fn connect(
     settings: Settings<'static>,
     region: Option<&str>,

@@ -24,12 +24,13 @@ pub(super) enum Command {
     Packs(PacksCommand),
     /// List the purchases, newest first
     Orders {
-        /// Only those that owe tokens, whose tokens couldn't be granted, or that a bank disputes
+        /// List only purchases for which tokens are owed, whose tokens couldn't be granted, or that
+        /// a bank disputes
         #[arg(long)]
         attention: bool,
     },
-    /// Take the tokens that refunded purchases owe, and delete purchases that were not paid within
-    /// a week
+    /// Take the tokens owed for refunded purchases, and delete purchases that were not paid for
+    /// within a week
     Collect,
     /// Compare the purchases with Stripe's lists, and catch up on missed events. The API key is the
     /// stack's, or STRIPE_API_KEY
@@ -141,8 +142,8 @@ async fn waiting(app: &App) -> Result<Vec<Order>, String> {
     Ok(all)
 }
 
-/// Deducts the tokens that refunded purchases owe, as far as the balances suffice, and deletes old
-/// purchases that were never paid.
+/// Deducts the tokens owed for refunded purchases, as far as the balances allow, and deletes old
+/// purchases that were never paid for.
 async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     let left = app.store.collect(&app.clock).await;
     let expired = app.store.expire_orders(&app.clock).await;
@@ -163,7 +164,7 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
 
 /// Compares the purchases of the last `days` with Stripe's lists, and applies changes that no event
 /// reported. Prints a line for each purchase that was changed or restored, or that Stripe doesn't
-/// list. If there are differences, fails with their number.
+/// list. If there are differences, fails with an error message that contains their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;

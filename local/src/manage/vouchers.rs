@@ -137,7 +137,7 @@ async fn every(app: &App) -> Result<Vec<VoucherBatch>, String> {
     }
 }
 
-/// Returns the valid batches that an account created. For a deleted account, `creator` must be the
+/// Returns the valid batches that an account created. For a deleted account, `creator` must be its
 /// id.
 ///
 /// # Errors

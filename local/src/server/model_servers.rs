@@ -1,10 +1,10 @@
-//! The search for a chat model on this machine. If no setting chooses an AI, such a model answers
+//! The search for a chat model on this machine. If no setting selects an AI, such a model answers
 //! messages instead of the offline echo.
 //!
 //! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is queried,
 //! replies are limited in time and size, and redirects aren't followed. A server's models count
-//! only if the server also describes them in its own API. The requests contain no API key and use
-//! no proxy, even if the environment names a proxy.
+//! only if the server also describes them in its own API. The requests don't contain an API key and
+//! don't use a proxy, even if the environment names one.
 
 use std::fmt;
 use std::future::ready;
@@ -52,7 +52,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Returns the port on which the program listens if it is started without options.
+    /// Returns the port that the program listens on if it is started without options.
     pub const fn usual_port(self) -> u16 {
         match self {
             Self::Ollama => 11434,
@@ -72,7 +72,7 @@ impl Program {
         }
     }
 
-    /// Returns the first chat model in the list of `/v1/models`. Prefers models that are already in
+    /// Returns the first chat model in the list at `/v1/models`. Prefers models that are already in
     /// memory. `own` is the reply at [`Program::own_path`].
     fn chat_model(self, models: &Value, own: &Value) -> Option<String> {
         entries(models, "data")
@@ -126,8 +126,8 @@ fn is_local(described: &Value, id: &str) -> bool {
         && !id.ends_with("-cloud")
 }
 
-/// Returns true if Ollama's model answers messages. Earlier versions of Ollama list no
-/// capabilities, but most models for embeddings belong to the BERT families.
+/// Returns true if Ollama's model answers messages. Earlier versions of Ollama don't list
+/// capabilities, but most embedding models belong to the BERT families.
 fn is_for_chats(described: &Value) -> bool {
     let capabilities: Vec<&Value> = entries(described, "capabilities").collect();
     match capabilities.as_slice() {
@@ -140,7 +140,7 @@ fn is_for_chats(described: &Value) -> bool {
 }
 
 /// Returns true if a chat model can have this name. The name is printed, so it must be a single
-/// line of ASCII: characters of other writing systems could imitate ASCII letters, or reverse the
+/// line of ASCII: characters from other writing systems could imitate ASCII letters, or reverse the
 /// line's direction.
 fn can_be_for_chats(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -151,7 +151,7 @@ fn can_be_for_chats(name: &str) -> bool {
 }
 
 /// Returns the values in a list. Empty if the list is missing or null, as it is in Ollama's reply
-/// without models.
+/// if there are no models.
 fn entries<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
     value.get(field).and_then(Value::as_array).into_iter().flatten().take(MODELS)
 }
@@ -193,14 +193,14 @@ impl ModelServer {
 /// A chat model that runs on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatModel {
-    /// The server of the model.
+    /// The server that serves the model.
     pub server: ModelServer,
-    /// The model's name at the server.
+    /// The model's name on the server.
     pub name: String,
 }
 
-/// Queries all servers at the same time. Returns the first chat model of the first server in the
-/// list that has a chat model. Ignores replies that take longer than `patience`.
+/// Queries all servers at the same time. Returns the first chat model of the first listed server
+/// that has one. Ignores replies that take longer than `patience`.
 pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatModel> {
     let until = Instant::now() + patience;
     let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
@@ -228,9 +228,9 @@ pub enum Answering {
 }
 
 impl Answering {
-    /// Returns a setting with which functions call the chat model. These settings replace all
-    /// settings of the provider `openai`. The empty API key prevents a key in the environment from
-    /// being sent to the model's server. `None` for other settings, and without a model.
+    /// Returns the value of a setting for calls to the chat model. These settings replace all
+    /// settings of the `openai` provider. The empty API key prevents a key in the environment from
+    /// being sent to the model's server. `None` for other settings, or if there is no model.
     pub(super) fn setting(&self, name: &str) -> Option<String> {
         let Self::Model(ChatModel { server, name: model }) = self else { return None };
         match name {

@@ -1,6 +1,6 @@
-//! Delivers the outbox: follows the stream of the Tokens table as Lambda does, and calls the
-//! function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line, and
-//! stored as a file if there is a data folder.
+//! Delivers the outbox: follows the Tokens table's stream as Lambda does, and calls the `mail`
+//! function for each new outgoing e-mail. The e-mail isn't sent. Instead it is printed as a line,
+//! and stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The pause before the next attempt after the store has failed.
+/// How long to wait before the next attempt after a store failure.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The e-mails of this run, in the order in which they were sent.
@@ -64,7 +64,7 @@ impl OutboxWorker {
         self.sent.subscribe()
     }
 
-    /// Delivers e-mails until the task is aborted. If the store fails, starts again with the
+    /// Delivers e-mails until the task is aborted. If the store fails, starts again from the
     /// outbox, which no longer contains the e-mails that were already sent.
     pub async fn work(mut self) {
         let mut warned = false;
@@ -206,7 +206,7 @@ fn list(reply: &Value, pointer: &str) -> Vec<Value> {
     reply.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// The three operations of [DynamoDB
+/// The three operations that are needed from [DynamoDB
 /// Streams](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html).
 struct Streams(JsonApi);
 

@@ -8,8 +8,9 @@ use shared::telemetry::trace::{self, Parent};
 use shared::{App, Error};
 use tracing::{Instrument, Span};
 
-/// Runs a scheduled function, as the template's schedules do on AWS. Hourly and daily functions run
-/// for the first time after an hour or a day; until then, a command can do their work.
+/// Runs a scheduled function, as the template's schedules do on AWS. Hourly functions first run
+/// after an hour, and daily functions first run after a day; until then, a command can do their
+/// work.
 pub(super) async fn on_schedule<A: Scheduled, F>(name: &str, app: A, work: fn(A) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,

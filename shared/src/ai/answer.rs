@@ -20,6 +20,6 @@ pub struct Answer {
     /// True if the answer was cut off before its provider ended it, because the user stopped it,
     /// its time ran out, or it was too long.
     pub closed: bool,
-    /// The numbers of model tokens.
+    /// The model token counts.
     pub usage: Usage,
 }

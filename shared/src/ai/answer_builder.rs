@@ -15,7 +15,7 @@ use crate::values::{
 };
 
 /// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
-/// it begins. For each picture, the size includes the same number of bytes as the size that
+/// it begins. Each picture adds the same number of bytes to this size as to the size that
 /// determines the price.
 const LONG_PROMPT: usize = 32_768;
 
@@ -54,7 +54,7 @@ impl Piece {
 /// A channel that receives each piece of an answer immediately.
 pub type Listener = UnboundedSender<Piece>;
 
-/// An answer's progress. The function that waits for the answer reads it.
+/// An answer's progress, which is read by the function that waits for the answer.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// True if the listener received any part of the answer. Reasoning isn't a part of the answer.
@@ -77,7 +77,7 @@ impl Progress {
 pub(super) enum Close {
     /// The reply was read completely, or reading it failed.
     Read(Result<(), Failure>),
-    /// The time for the answer is over.
+    /// The time for the answer has run out.
     TimeOver,
     /// The user stopped the answer.
     Stopped,
@@ -87,8 +87,8 @@ pub(super) enum Close {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
-    /// The model tokens that the provider has used, as far as is known, or `None` if it probably
-    /// hasn't done any work.
+    /// How many model tokens the provider has used, as far as this is known. `None` if the provider
+    /// probably hasn't done any work.
     pub(super) worked: Option<Usage>,
 }
 
@@ -112,8 +112,8 @@ pub(super) struct AnswerBuilder<'l> {
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    /// `None` until the provider ends the answer. Then `Some` with the reason if the answer is cut
-    /// off, or with `None` if it is complete.
+    /// `None` until the provider ends the answer. Afterwards `Some`, with the reason if the answer
+    /// is cut off, and with `None` if it is complete.
     ended: Option<Option<CutReason>>,
     /// The token counts that the provider has reported so far.
     usage: ReportedUsage,
@@ -225,8 +225,8 @@ impl<'l> AnswerBuilder<'l> {
         self.ended.is_some()
     }
 
-    /// Records the token counts that the provider reports. Before this call, add the parts of the
-    /// answer that the counts include.
+    /// Records the token counts that the provider reports. Call this function only after adding the
+    /// parts of the answer that the counts include.
     pub(super) fn count(&mut self, usage: ReportedUsage) {
         self.usage.replace_with(usage);
         if usage.completion.is_some_and(|number| number > 0) {
@@ -397,7 +397,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(())
     }
 
-    /// Returns true if the answer doesn't contain visible text or calls so far.
+    /// Returns true if the answer doesn't contain any visible text or calls yet.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_visible && self.calls.is_empty()
     }
@@ -538,13 +538,13 @@ impl<'l> AnswerBuilder<'l> {
     }
 }
 
-/// The smallest estimate, in model tokens, that is long enough to compare with the provider's own
-/// count.
+/// The smallest estimate, in model tokens, that is large enough to be compared with the provider's
+/// own count.
 const ENOUGH: usize = 64;
 
-/// If the provider has counted fewer tokens than the estimate so far, scales the estimate down at
-/// the same rate. Thus a part of an answer never costs more than the whole answer would have cost.
-/// The provider counted `number` model tokens when the estimate was `at`.
+/// If the provider has counted fewer tokens than the estimate so far, scales the estimate down by
+/// the same factor. Thus a part of an answer never costs more than the whole answer would have
+/// cost. The provider counted `number` model tokens when the estimate was `at`.
 fn at_rate(estimate: usize, number: u64, at: usize) -> usize {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     match at {

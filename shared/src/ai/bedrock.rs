@@ -93,9 +93,9 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Calls the model for an answer. Some models support answer formats. Other models answer in a
-    /// format only by calling a function; the call's arguments are the answer. The format is tried
-    /// first, because only a refusal reveals that a model doesn't support formats.
+    /// Requests an answer from the model. Some models support answer formats. Other models answer
+    /// in a format only by calling a function; the call's arguments are the answer. The format is
+    /// tried first, because only a refusal reveals that a model doesn't support formats.
     pub async fn answer(
         &self,
         model: &str,

@@ -1,4 +1,4 @@
-//! Upper bounds for how many model tokens a prompt contains, including everything that servers add
+//! Upper bounds on how many model tokens a prompt contains, including everything that servers add
 //! to it.
 //!
 //! A tokenizer that works on bytes produces at most one token per byte. Therefore a bound counts
@@ -6,9 +6,9 @@
 
 use crate::values::text::bound;
 
-/// How many model tokens are added to a prompt: templates' preambles, such as gpt-oss's, and the
-/// instructions about functions that providers give their models. Anthropic's are the longest: 530
-/// model tokens for Claude 3 Opus
+/// How many model tokens servers may add to a prompt. These are template preambles, such as
+/// gpt-oss's, and the instructions about functions that providers give their models. Anthropic's
+/// are the longest: 530 model tokens for Claude 3 Opus
 /// ([pricing](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing)).
 pub const OVERHEAD: usize = 1024;
 
@@ -19,7 +19,8 @@ pub const OF_TURN: usize = 16;
 /// How many model tokens are added around the name and description of a function or schema.
 pub(super) const OF_TOOL: usize = 160;
 
-/// By how many bytes servers indent each JSON level. Llama's template uses four spaces.
+/// How many bytes of indentation servers add for each JSON level. Llama's template uses four
+/// spaces.
 const INDENT: usize = 4;
 
 /// The longest form of a number in JSON, in bytes: Python writes `1e15` as `1000000000000000.0`.
@@ -42,7 +43,7 @@ pub(super) fn text_in_json(text: &str) -> usize {
 /// Returns the bound for JSON that a server may parse and write again, with different white space
 /// and indentation, with all non-ASCII characters escaped, and with numbers in their longest form.
 /// Some templates show a function twice. The bound also holds for a string that isn't JSON, because
-/// every character counts.
+/// every character is counted.
 pub(super) fn json_bound(json: &str) -> usize {
     let mut written = 0;
     let mut depth: usize = 0;

@@ -1,4 +1,4 @@
-//! Each provider's words for how an answer ended.
+//! The words that each provider uses to report how an answer ended.
 
 use crate::values::CutReason;
 
@@ -18,7 +18,7 @@ const LENGTH: Ending = Ending::Cut(CutReason::Length);
 const FILTER: Ending = Ending::Cut(CutReason::ContentFilter);
 const FAILED: Ending = Ending::Failed("");
 
-/// The words for an answer that isn't complete, by provider. Gateways forward the original
+/// The words for an answer that isn't complete, grouped by provider. Gateways forward the original
 /// provider's word, so a word has the same meaning for all providers. A word that several providers
 /// use is listed under the first of them.
 #[rustfmt::skip]
@@ -89,9 +89,9 @@ const WORDS: &[(&str, Ending)] = &[
 const GOES_ON: [&str; 6] = ["", "0", "null", "none", "not_finished", "finish_reason_unspecified"];
 
 impl Ending {
-    /// Returns the meaning of a provider's word, in upper or lower case, or `None` if the answer
-    /// continues. An unknown word means that the answer is complete, because many servers use their
-    /// own words for that, such as `eos` and `end_turn`.
+    /// Returns the meaning of a provider's word, ignoring case, or `None` if the answer continues.
+    /// An unknown word means that the answer is complete, because many servers use their own words
+    /// for this, such as `eos` and `end_turn`.
     pub(super) fn of(word: &str) -> Option<Self> {
         if GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;

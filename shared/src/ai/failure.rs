@@ -1,4 +1,4 @@
-//! The reasons why a provider didn't answer, and how they appear in the log, in traces and to
+//! The reasons why a provider didn't answer, and how they are reported in the log, in traces and to
 //! clients.
 
 use crate::Error;
@@ -19,7 +19,7 @@ pub enum Failure {
     Denied(String),
     /// The provider is overloaded.
     Overloaded,
-    /// The operator's account at the provider has run out of money.
+    /// The operator's account with the provider has run out of money.
     Unfunded,
     /// The provider was too slow.
     TimedOut,
@@ -38,7 +38,7 @@ pub enum Failure {
 pub struct AnswerFailure {
     /// The failure that is sent to the client.
     pub failure: Failure,
-    /// The token counts of each provider that may have worked, as far as is known.
+    /// The token counts for each provider that may have done any work, as far as they are known.
     pub worked: Vec<Usage>,
 }
 
@@ -69,7 +69,7 @@ pub enum Refusal {
 /// A provider's reason for a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// The provider's sentences and codes. They may contain the prompt, so they are neither stored
+    /// The provider's messages and codes. They may contain the prompt, so they are neither stored
     /// nor logged.
     pub words: String,
     /// The provider's codes, which never contain the prompt.
@@ -85,41 +85,42 @@ impl Reason {
         UNFUNDED_CODES.iter().any(|code| codes.contains(code))
     }
 
-    /// Returns true if the sentence mentions the API key. Gemini and xAI refuse an invalid key with
-    /// 400, the same status as for an invalid request. If the sentence only quotes the request, the
-    /// secret is read again needlessly.
+    /// Returns true if the message mentions the API key. Gemini and xAI refuse an invalid key with
+    /// 400, the same status as for an invalid request. If the message merely quotes the request,
+    /// the secret is read again needlessly.
     pub(super) fn names_key(&self) -> bool {
         self.words.to_lowercase().contains("api key")
     }
 
-    /// Returns true if the provider's code or sentence says that the operator's account has run out
-    /// of money. A sentence may quote the request, so this check comes after all others.
+    /// Returns true if the provider's code or message says that the operator's account has run out
+    /// of money. A message may quote the request, so this check comes after all others.
     fn says_unfunded(&self) -> bool {
         let words = self.words.to_lowercase();
         self.is_unfunded() || UNFUNDED_WORDS.iter().any(|part| words.contains(part))
     }
 }
 
-/// OpenAI's codes for an account without money
+/// OpenAI's error codes for an account that has run out of money
 /// ([errors](https://platform.openai.com/docs/guides/error-codes)).
 const UNFUNDED_CODES: [&str; 2] = ["insufficient_quota", "billing_hard_limit"];
 
-/// The sentences with which Anthropic, DeepSeek and OpenRouter report an account without money.
-/// OpenAI's sentence isn't listed, because Gemini uses the same one for a limit per minute.
+/// The messages that Anthropic, DeepSeek and OpenRouter send if an account has run out of money.
+/// OpenAI's message isn't listed, because Gemini sends the same one for a per-minute limit.
 const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
 impl Refusal {
-    /// Recognizes a refusal by the provider's words, because providers don't share error codes. If
-    /// the words don't reveal the reason, uses the field that the provider mentions, provided that
-    /// the request contains this field.
+    /// Recognizes a refusal from the wording of the provider's message, because providers have no
+    /// error codes in common. If the wording doesn't reveal the reason, uses the field that the
+    /// provider mentions, provided that the request contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
         let words = reason.words.to_lowercase();
         Self::from_words(&words, prompt)
             .or_else(|| prompt.sent_field(&reason.param).map(Self::Field))
     }
 
-    /// Recognizes a refusal by the provider's words, which must be in lower case.
+    /// Recognizes a refusal from the wording of the provider's message, which must be in lower
+    /// case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];
@@ -216,8 +217,8 @@ impl Failure {
     }
 
     /// Creates the failure for a provider that refuses a prompt for this reason. If Farebox doesn't
-    /// recognize the reason, the cause may be a wrong setting, so it counts as the provider's
-    /// failure. `cause` is the HTTP status or the error code.
+    /// recognize the reason, the cause may be a wrong setting, so the refusal counts as the
+    /// provider's failure. `cause` is the HTTP status or the error code.
     pub(super) fn refused(reason: &Reason, prompt: &Prompt, cause: &str) -> Self {
         match Refusal::recognize(reason, prompt) {
             _ if reason.is_unfunded() => Self::Unfunded,

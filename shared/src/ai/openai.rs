@@ -97,7 +97,7 @@ impl OpenAi {
         }
     }
 
-    /// Calls the server for an answer. If the server refuses the API key and the secret now
+    /// Requests an answer from the server. If the server refuses the API key and the secret now
     /// contains a different key, calls the server again with that key.
     pub async fn answer(
         &self,
@@ -232,8 +232,8 @@ pub fn read_pieces<'p>(
     reader.finish(builder)
 }
 
-/// Returns why the rest of a reply can't be read. A reply above the limit counts as an answer that
-/// is too long, because the provider has done the work for it.
+/// Returns why the rest of a reply can't be read. A reply that exceeds the limit counts as an
+/// answer that is too long, because the provider has already done the work.
 fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
@@ -243,7 +243,7 @@ fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
     Failure::refused(reason, prompt, &format!("status {status}"))
 }
 
-/// Reads the reason for a refusal. If the body doesn't arrive soon, the reason is empty.
+/// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is empty.
 async fn reason(body: Incoming) -> Reason {
     timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default()
 }

@@ -32,7 +32,7 @@ pub struct Prompt {
     pub turns: Vec<Turn>,
     /// The user's instructions for all conversations and for this conversation.
     pub instructions: Vec<String>,
-    /// The sampling temperature, or `None` for the temperature in the settings.
+    /// The sampling temperature, or `None` for the configured temperature.
     pub temperature: Option<f64>,
     /// True if the request sets `temperature` itself. [`Ai::answer`](crate::ai::Ai::answer) sets
     /// this field.
@@ -81,7 +81,7 @@ impl Prompt {
         self.bytes(PRICED_PICTURE)
     }
 
-    /// Estimates the number of model tokens if the provider doesn't report it.
+    /// Estimates the number of model tokens, in case the provider doesn't report it.
     pub(super) fn estimated_tokens(&self) -> usize {
         let mut estimate = TokenEstimate::default();
         self.texts().into_iter().for_each(|text| estimate.push(text));
@@ -124,7 +124,7 @@ impl Prompt {
         self.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(of_answer)
     }
 
-    /// Returns an upper bound for the number of model tokens, including the operator's system
+    /// Returns an upper bound on the number of model tokens, including the operator's system
     /// prompt. `picture` is the maximum for one picture.
     ///
     /// In addition to the strings' [bounds](bound), the result includes everything that servers
@@ -146,7 +146,7 @@ impl Prompt {
             };
             let texts = turn.content.iter().filter_map(Part::as_text).map(|text| of_text(text) + 1);
             // Some templates repeat the function's name with its result. If arguments aren't JSON,
-            // they write them as a string.
+            // these templates write them as a string.
             let calls = turn.calls.iter().map(|call| {
                 let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
                 2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments

@@ -94,7 +94,7 @@ impl Provider {
         }
     }
 
-    /// Calls the provider for an answer. If the model refuses a limit of one function call per
+    /// Requests an answer from the provider. If the model refuses a limit of one function call per
     /// answer, the call is repeated without the limit. If the model doesn't support functions, and
     /// the answer doesn't have to call one, the call is repeated without functions. If parameters
     /// may be left out, it is repeated without each parameter that the model refuses.

@@ -12,16 +12,16 @@ use crate::values::Invalid;
 const DEPTH: usize = 50;
 
 /// A JSON Schema as the client wrote it. The order of the properties is kept, because models follow
-/// it. Only for Bedrock, it gets lost.
+/// it. The order is lost only for Bedrock.
 #[derive(Clone, Debug)]
 pub struct JsonSchema(Box<RawValue>);
 
 impl JsonSchema {
-    /// Checks the schema without building a JSON value. As JSON values, small objects would need a
-    /// hundred times the memory of their source.
+    /// Checks the schema without building a JSON value. Parsed into JSON values, small objects
+    /// would need a hundred times the memory of their source.
     ///
     /// Returns an error if the schema isn't an object, is nested too deeply, contains text that
-    /// JSON parsers can't read, or contains references that only lead to each other in a circle. A
+    /// JSON parsers can't read, or contains references that only point to each other in a circle. A
     /// schema may contain itself.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {

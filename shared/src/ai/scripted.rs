@@ -1,7 +1,7 @@
 //! A provider for tests. The first word of a message is a command:
 //!
 //! - `!fail` fails, `!overloaded` fails as overloaded, and `!hang` never answers.
-//! - `!empty` answers with white space only, and `!long` answers with more than the limit.
+//! - `!empty` answers with white space only, and `!long` exceeds the maximum length of an answer.
 //! - `!slow <ms>` echoes the message after a pause.
 //! - `!words [<ms>] <words>` says the words with a pause after each.
 //! - `!cut <words>` says the words, but fails before the last one.
@@ -9,7 +9,8 @@
 //!   listener, `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
 //! - `!call <name> <arguments>` calls a function, word by word.
-//! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these token counts.
+//! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports the given token
+//!   counts.
 //! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends with the provider's
 //!   word `<how>`. With `early`, the counts precede the answer; with `late`, a failure follows the
 //!   answer.

@@ -1,5 +1,5 @@
-//! Attempts at an account's password: at a log-in, at a retried registration, and when an endpoint
-//! requires the current password.
+//! Password attempts: at a log-in, at a retried registration, and when an endpoint requires the
+//! current password.
 
 use crate::passwords::{self, Verdict};
 use crate::store::Attempt;
@@ -13,12 +13,13 @@ pub enum PasswordOwner {
     /// No account has this login.
     Unknown {
         /// A hash that doesn't match any password. Checking it takes as long as checking an
-        /// account's hash might. With `None`, the check takes as long as for a current hash.
+        /// account's hash might take. Without a decoy, the check takes as long as for a current
+        /// hash.
         decoy: Option<String>,
     },
 }
 
-/// An attempt at a password that was counted in the store, and whose password was checked.
+/// A password attempt that was counted in the store and whose password was checked.
 pub struct CheckedAttempt {
     /// The account, or `None` if no account has this login. The check takes equally long in both
     /// cases.

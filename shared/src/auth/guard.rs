@@ -25,7 +25,7 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
 /// contain only the token, without a scheme.
 ///
 /// # Errors
-/// Returns the errors of [`caller`].
+/// Returns the same errors as [`caller`].
 pub async fn caller_of_old_client(app: &App, req: &Request) -> Result<AccessToken> {
     let bearer = http::authorization_or_token(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, bearer).await
@@ -35,7 +35,7 @@ pub async fn caller_of_old_client(app: &App, req: &Request) -> Result<AccessToke
 /// their stored hashes. This function doesn't read the account.
 ///
 /// # Errors
-/// Returns the errors of [`caller`], and [`Error::ApiKeyExpired`].
+/// Returns the same errors as [`caller`], and [`Error::ApiKeyExpired`].
 pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     if !ApiKey::looks_like(bearer) {
@@ -57,7 +57,7 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
 /// if the check fails.
 ///
 /// # Errors
-/// Returns the errors of [`caller`], [`Error::Forbidden`], or an error from `read`.
+/// Returns the same errors as [`caller`], [`Error::Forbidden`], or an error from `read`.
 pub async fn administrator<T>(
     app: &App,
     req: &Request,
@@ -69,8 +69,8 @@ pub async fn administrator<T>(
 }
 
 /// Requires the account's current password in addition to a valid access token. The number of
-/// attempts is limited as for log-ins. The attempts are counted per session, so that a thief with a
-/// stolen access token can't block the owner's log-ins or other sessions.
+/// attempts is limited in the same way as for log-ins. The attempts are counted per session, so
+/// that a thief with a stolen access token can't block the owner's log-ins or other sessions.
 ///
 /// # Errors
 /// Returns [`Error::WrongPassword`], [`Error::TooManyConfirmations`] or [`Error::TooManyAttempts`].

@@ -89,8 +89,8 @@ pub struct TokenPair {
     /// An access token that is valid for one hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// The refresh token, which gets the next access token. With `X-Refresh-Token: cookie`, a
-    /// cookie contains the refresh token instead.
+    /// The refresh token, with which the client gets the next access token. With `X-Refresh-Token:
+    /// cookie`, a cookie contains the refresh token instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,

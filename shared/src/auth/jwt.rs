@@ -21,7 +21,7 @@ pub(super) struct Claims<T> {
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,
-    /// The key form of the username, which is the key for finding the account.
+    /// The key form of the username. The account is looked up by this key.
     pub(super) name: String,
     /// The id of the session or device.
     pub(super) sid: String,

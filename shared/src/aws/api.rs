@@ -1,10 +1,10 @@
-//! Signed calls to AWS services with JSON APIs. Farebox needs only one or two operations of each of
-//! these services. An SDK crate contains all of a service's operations, and needs up to two minutes
-//! of processor time to compile.
+//! Signed calls to AWS services with JSON APIs. Farebox needs only one or two operations from each
+//! of these services. An SDK crate contains all of a service's operations, and needs up to two
+//! minutes of processor time to compile.
 //!
 //! The SDK's runtime performs these calls, as it does for DynamoDB: it signs each attempt
 //! ([Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)),
-//! limits the time, and decides about retries ([retry
+//! limits the time, and decides whether to retry ([retry
 //! behavior](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html)). This
 //! module writes the requests and reads the errors.
 
@@ -67,7 +67,7 @@ impl Call {
     }
 
     /// Creates an [awsJson1_0](https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html)
-    /// request, in which the header `X-Amz-Target` specifies the operation.
+    /// request, in which the `X-Amz-Target` header specifies the operation.
     pub fn rpc_1_0(target: &'static str, body: String) -> Self {
         Self { path: "/", content_type: "application/x-amz-json-1.0", target: Some(target), body }
     }
@@ -104,7 +104,7 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// The error of a call.
+/// The error from a failed call.
 pub type CallError = SdkError<ErrorMetadata, HttpResponse>;
 
 /// The JSON API of a service. Cloning is cheap.
@@ -208,7 +208,7 @@ fn read(reply: &HttpResponse) -> Result<Reply, OrchestratorError<ErrorMetadata>>
     Err(OrchestratorError::operation(refusal(reply.headers().get("x-amzn-errortype"), body)))
 }
 
-/// Reads the code and message of a service's refusal. The code is in the header `X-Amzn-Errortype`
+/// Reads the code and message of a service's refusal. The code is in the `X-Amzn-Errortype` header
 /// or in the body
 /// ([restJson1](https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization)).
 fn refusal(header: Option<&str>, body: &[u8]) -> ErrorMetadata {

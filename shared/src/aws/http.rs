@@ -28,7 +28,7 @@ use super::TlsError;
 /// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// Returns a client that trusts certificates that are signed under these root certificates.
+/// Returns a client that trusts certificates issued under these root certificates.
 ///
 /// # Errors
 /// Returns an error if TLS can't be configured.

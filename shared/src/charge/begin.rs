@@ -18,26 +18,26 @@ use crate::{App, Credits, Error, Request, Result, http};
 /// How much of a function's time is reserved for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long a lease outlasts its function's time limit, in seconds. In this time, the function's
-/// last write may still arrive at the store.
+/// How long a lease outlasts its function's time limit, in seconds. During this time, the
+/// function's last write may still arrive at the store.
 const LEASE_AFTER: u64 = 30;
 
-/// The `Retry-After` header's value, in seconds, if a retry arrives while the first request is
-/// still running.
+/// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
+/// request is still running.
 const COME_AGAIN: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
     /// The credits are held; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished with this chat. No credits are
-    /// reserved.
+    /// An earlier request with the same idempotency key has already produced this chat. No credits
+    /// are reserved.
     Replayed(Box<Chat>),
 }
 
 /// Why a chat isn't charged.
 enum NoCharge {
-    /// An earlier request with the same idempotency key has finished with this chat.
+    /// An earlier request with the same idempotency key has already produced this chat.
     Replayed(Box<Chat>),
     /// The chat has failed.
     Failed(Error),
@@ -60,14 +60,15 @@ impl Charge {
     /// called after all other checks.
     ///
     /// # Errors
-    /// The error in [`NewChat::model`], such as [`Error::NoSuchModel`] or [`Error::AiFailed`], the
-    /// errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::InsufficientTokens`],
-    /// [`Error::KeyLimitReached`], [`Error::CostsMore`], [`Error::KeyReused`],
-    /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. After an error, no credits are held, with one
-    /// exception: if the error is [`Error::Unavailable`], the credits may be held until the lease
-    /// ends. If the conversation or the user's instructions can't be read after the reserve, the
-    /// credits are returned; if that fails too, the error is [`Error::AiFailedTokensHeld`].
+    /// Returns the error in [`NewChat::model`], such as [`Error::NoSuchModel`] or
+    /// [`Error::AiFailed`], an error from [`Store::reserve`](crate::store::Store::reserve),
+    /// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`], [`Error::CostsMore`],
+    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], or
+    /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error, no
+    /// credits are held, with one exception: if the error is [`Error::Unavailable`], the credits
+    /// may be held until the lease ends. If the conversation or the user's instructions can't be
+    /// read after the reserve, the credits are returned; if that fails too, the error is
+    /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -244,8 +245,8 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
 /// request with this key has finished. Writes nothing, and doesn't call the AI.
 ///
 /// # Errors
-/// [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't allowed to
-/// use the model that answered, [`Error::KeyReused`], and [`Error::ChatDeleted`].
+/// Returns [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't
+/// allowed to use the model that answered, [`Error::KeyReused`], or [`Error::ChatDeleted`].
 async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), NoCharge> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(());
@@ -267,7 +268,7 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     }
 }
 
-/// A hold that may still be too small for its chat, with the data that is needed to reserve again.
+/// A hold that may still be too small for its chat, with the data needed to reserve credits again.
 struct PendingHold<'a> {
     app: &'a AiApp,
     caller: &'a Credential,
@@ -349,8 +350,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
-    /// If the hold doesn't cover the longest answer, returns the maximum length of the answer that
-    /// it covers, in model tokens.
+    /// If the hold doesn't cover an answer of the maximum length, returns the length of the longest
+    /// answer that it does cover, in model tokens.
     async fn fit(
         &mut self,
         bound: &Bound,
@@ -378,8 +379,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Returns the held credits, because they don't cover the cheapest answer, which costs `least`.
-    /// Only a first reserve that `max_cost` limited, before the prompt was known, can hold so
-    /// little.
+    /// A hold can be this small only if `max_cost` limited the first reserve, before the prompt was
+    /// known.
     async fn return_too_small(&self, least: Credits) -> Error {
         let held = self.hold.quote().bound();
         let had = Shortage::Balance {
@@ -395,7 +396,7 @@ impl<'a> PendingHold<'a> {
     /// prompt, or all that is available if that is less.
     fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
         let most = match shortage {
-            // Leave half of the balance to the key's owner.
+            // Leave half of the balance for the key's owner.
             Shortage::Balance { balance, .. } if self.hold.is_limited() => {
                 bound.most().min(balance.part_of(2).max(bound.least()))
             }
@@ -467,7 +468,7 @@ fn assemble(
     Prompt { instructions, ..Prompt::after(turns, message.text()) }
 }
 
-/// Returns as many of the newest chats as fit into `room` together, as turns, oldest first.
+/// Returns the newest chats whose total size fits into `room`, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {

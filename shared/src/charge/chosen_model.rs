@@ -11,16 +11,16 @@ use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
-/// The smallest maximum length of an answer, in model tokens. If the credits don't cover an answer
-/// of this length, the chat is refused.
+/// The lowest acceptable limit on an answer's length, in model tokens. If the credits don't cover
+/// an answer of this length, the chat is refused.
 const LEAST_ANSWER: u64 = 64;
 
 /// Like [`LEAST_ANSWER`], but for requests under `/v1`. It is greater, because programs can't use
 /// an incomplete function call.
 const LEAST_FOR_PROGRAMS: u64 = 1024;
 
-/// The most model tokens that the user's instructions can take up in a prompt, including the
-/// sentence that introduces them.
+/// The maximum number of model tokens that the user's instructions take up in a prompt, including
+/// the sentence that introduces them.
 const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
@@ -32,7 +32,7 @@ pub struct ChosenModel {
     listed: Option<Listed>,
 }
 
-/// A model of the price list.
+/// A model in the price list.
 #[derive(Clone)]
 struct Listed {
     prices: Arc<StoredPrices>,
@@ -46,14 +46,14 @@ impl Listed {
 }
 
 impl ChosenModel {
-    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds by this
-    /// name, or the default model if the request doesn't name one. The default is the first model
-    /// in the list that the caller may use. Without a price list, the name is ignored: the
-    /// providers in the settings answer at the price in the settings.
+    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds under
+    /// this name, or the default model if the request doesn't name one. The default is the first
+    /// model in the list that the caller may use. Without a price list, the name is ignored: the
+    /// configured providers answer at the configured price.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses such
-    /// names, or if the caller isn't allowed to use the model. Also the errors of
+    /// Returns [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses
+    /// such names, or if the caller isn't allowed to use the model. Also returns the errors from
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
@@ -101,9 +101,9 @@ impl ChosenModel {
         self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
     }
 
-    /// Returns the quote before the conversation is read. For a fare by usage, the quote assumes
-    /// the longest context that the settings allow. A request under `/v1` already contains its
-    /// whole prompt, so the bound is returned as well.
+    /// Returns the quote that applies before the conversation is read. If the model is charged by
+    /// usage, the quote assumes the longest context that the settings allow. A request under `/v1`
+    /// already contains its whole prompt, so the bound is returned as well.
     pub(super) fn quote(
         &self,
         app: &AiApp,
@@ -141,7 +141,7 @@ impl ChosenModel {
         Quote::by_usage(rates, prompt, self.ai.longest_answer(None).into())
     }
 
-    /// Returns the bound of a known prompt. `None` for a fare by message.
+    /// Returns the bound of a known prompt. `None` if the model is charged by message.
     pub(super) fn bound(&self, prompt: &Prompt) -> Option<Bound> {
         match self.fare {
             Fare::Message(_) => None,
@@ -161,7 +161,7 @@ impl ChosenModel {
         Bound { rates, prompt, longest, least: least.min(longest) }
     }
 
-    /// Returns an upper bound of the model tokens in the prompt.
+    /// Returns an upper bound on the number of model tokens in the prompt.
     fn prompt_bound(&self, prompt: &Prompt) -> u64 {
         prompt.bound(self.ai.system_prompt(), self.picture().unwrap_or(0))
     }
@@ -181,13 +181,14 @@ impl ChosenModel {
     }
 }
 
-/// The bound of a known prompt and its answer, for a fare by usage.
+/// The bound of a known prompt and its answer, for a model that is charged by usage.
 pub(super) struct Bound {
     rates: Rates,
     prompt: u64,
-    /// The greatest maximum length of the answer, in model tokens.
+    /// The maximum length of the answer if the credits suffice, in model tokens.
     longest: u64,
-    /// The smallest acceptable maximum length of the answer, in model tokens.
+    /// The shortest maximum length that is still acceptable if the credits don't suffice, in model
+    /// tokens.
     least: u64,
 }
 
@@ -197,27 +198,27 @@ impl Bound {
         Quote::by_usage(self.rates, self.prompt, self.longest)
     }
 
-    /// Returns the highest price of the prompt with the longest answer.
+    /// Returns the highest possible price of the prompt with the longest answer.
     pub(super) fn most(&self) -> Credits {
         self.rates.bound(self.prompt, self.longest)
     }
 
-    /// Returns the smallest amount for which the AI is called.
+    /// Returns the smallest amount of credits for which the AI is called.
     pub(super) fn least(&self) -> Credits {
         self.rates.bound(self.prompt, self.least)
     }
 
-    /// Returns the maximum length, in model tokens, of an answer that `held` covers. `None` if
-    /// `held` covers the longest answer.
+    /// Returns the length of the longest answer that `held` covers, in model tokens. `None` if
+    /// `held` covers an answer of the maximum length.
     pub(super) fn fit(&self, held: Credits) -> Option<u32> {
         let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 }
 
-/// Returns an upper bound of the model tokens in a prompt that consists of an empty message in a
-/// new conversation, for a user with these instructions. The web pages add the bounds of the
-/// message and of the conversation.
+/// Returns an upper bound on the number of model tokens in a prompt that consists of an empty
+/// message in a new conversation, for a user with these instructions. The web pages add the bounds
+/// of the message and of the conversation.
 pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 {
     let instructions = instructions.map(str::to_owned).into_iter().collect();
     let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };

@@ -88,7 +88,7 @@ impl RequestKey {
     /// these applies.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// Returns [`Error::Unavailable`] if the store doesn't answer.
     pub async fn of_program(
         app: &App,
         req: &Request,
@@ -124,7 +124,7 @@ impl RequestKey {
     /// the request as a retry.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// Returns [`Error::Unavailable`] if the store doesn't answer.
     pub async fn of_call(
         app: &App,
         req: &Request,
@@ -158,15 +158,15 @@ pub struct Body {
     /// Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
-    /// The model that answers, by its name in the price list. Without `model`, the list's first
-    /// model answers. Ignored if there is no price list.
+    /// The name, in the price list, of the model that should answer. Without `model`, the list's
+    /// first model answers. Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
-    /// The most tokens that the message may cost. If the answer could cost more, it is shortened;
-    /// if any answer costs more, the message is refused with `costs_more`.
+    /// The most tokens that the message may cost. If the answer could cost more, it is shortened.
+    /// If even the shortest answer would cost more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
     max_cost: Option<Whole<u64>>,
-    /// An access token, for clients that don't send the header `Authorization`.
+    /// An access token, for clients that don't send the `Authorization` header.
     token: Option<String>,
 }
 
@@ -174,7 +174,7 @@ pub struct Body {
 /// conversations, or begins a new conversation.
 ///
 /// # Errors
-/// The errors of an invalid request or access token.
+/// Returns an error if the request or the access token is invalid.
 pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     asked(app, key, http::json(req)?, http::authorization(req)?).await
@@ -184,7 +184,7 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
 /// `Authorization` header that contains only the token.
 ///
 /// # Errors
-/// The errors of [`read`].
+/// Returns the same errors as [`read`].
 pub async fn read_of_old_client(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     asked(app, key, http::fields(req)?, http::authorization_or_token(req)?).await
@@ -225,7 +225,7 @@ async fn asked(
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `text` isn't an id.
+/// Returns [`Error::Invalid`] if `text` isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;

@@ -1,4 +1,4 @@
-//! The settings of the AI: its providers, and the parameters of every request to them.
+//! The AI's settings: its providers, and the parameters of every request to them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub const STOP_PACE: Duration = Duration::from_secs(1);
 /// minute.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The settings of the functions that call the AI.
+/// The settings for the functions that call the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
     /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is called.
@@ -25,7 +25,7 @@ pub struct AiConfig {
     pub temperature: Option<f64>,
     /// `AI_MAX_TOKENS`: the maximum number of model tokens in an answer.
     pub max_tokens: u32,
-    /// `AI_TIMEOUT_SECONDS`: the total time that all providers together may take.
+    /// `AI_TIMEOUT_SECONDS`: the time limit across all providers.
     pub timeout: Duration,
     /// `ANSWER_LIMIT`: the maximum size of an answer, in bytes. A longer answer counts as a
     /// failure.
@@ -50,7 +50,7 @@ pub struct AiConfig {
     pub silence: Duration,
 }
 
-/// A provider of answers.
+/// An AI provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AiProvider {
     /// `echo`: answers offline with a copy of the message.
@@ -64,8 +64,8 @@ pub enum AiProvider {
         /// `BEDROCK_ENDPOINT`: Bedrock's URL, or `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: for tests. Fails, hangs or answers too much if the message contains such a
-    /// command.
+    /// `scripted`: for tests. Fails, hangs or returns an answer that is too long if the message
+    /// contains the corresponding command.
     Scripted,
 }
 
@@ -91,15 +91,15 @@ impl AiProvider {
     }
 }
 
-/// A server that implements OpenAI's chat completions, from the settings `OPENAI_..` or
-/// `OPENAI2_..`.
+/// A server that implements OpenAI's chat completions, configured by the `OPENAI_..` or
+/// `OPENAI2_..` settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAiServer {
     /// The server's name in `AI_PROVIDER`: `openai` or `openai2`.
     pub name: String,
     /// `.._BASE_URL`, without a trailing slash.
     pub url: String,
-    /// `.._API_KEY`. `None` if the server requires no API key.
+    /// `.._API_KEY`. `None` if the server doesn't require an API key.
     pub key: Option<Secret>,
     /// `.._MODEL`: the model's name.
     pub model: String,
@@ -129,7 +129,7 @@ impl AiConfig {
         rows::BEDROCK_ENDPOINT.name,
     ];
 
-    /// The names of the settings of [`Self::models`].
+    /// The names of the settings that [`Self::models`] reads.
     pub const MODELS: Names = &[
         rows::AI_PROVIDER.name,
         rows::OPENAI_MODEL.name,
@@ -137,10 +137,11 @@ impl AiConfig {
         rows::BEDROCK_MODEL.name,
     ];
 
-    /// The names of the settings of [`Self::longest_answer`] and [`Self::chosen_prompt_limit`].
+    /// The names of the settings that [`Self::longest_answer`] and [`Self::chosen_prompt_limit`]
+    /// read.
     pub const LIMITS: Names = &[rows::AI_MAX_TOKENS.name, rows::PROMPT_LIMIT.name];
 
-    /// Reads the settings of the AI.
+    /// Reads the AI's settings.
     ///
     /// # Errors
     /// Returns an error for the first missing or invalid setting.
@@ -180,7 +181,7 @@ impl AiConfig {
     }
 
     /// Returns the maximum size of a prompt in bytes, for endpoints that don't call providers.
-    /// Returns `None` for the default, which doesn't depend on the models.
+    /// Returns `None` if the limit is the default, which doesn't depend on the models.
     ///
     /// # Errors
     /// Returns an error if the setting is invalid.

@@ -1,6 +1,6 @@
-//! The types of settings that accept a few words.
+//! The types of the settings that accept only certain words.
 
-/// Which access administrators have to users' messages.
+/// How much access administrators have to users' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChatAccess {
     /// No access.
@@ -25,7 +25,7 @@ pub enum EmptyBalance {
 /// The reply to a request under `/v1` whose model isn't in the price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The list's default model answers. Many clients ask for one of OpenAI's models without asking
+    /// The list's default model answers. Many clients request one of OpenAI's models without asking
     /// their user.
     Default,
     /// A 404.
@@ -42,13 +42,13 @@ pub enum Unsupported {
     Ignore,
 }
 
-/// Whether payments use real money. Stripe keeps the payments of both modes apart
+/// Whether payments use real money. Stripe keeps the payments of the two modes separate
 /// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a
 /// deployment accepts only the keys and events of one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StripeMode {
-    /// Buyers pay with money.
+    /// Buyers pay with real money.
     Live,
-    /// Test cards pay, and no money moves.
+    /// Buyers pay with test cards, and no money moves.
     Test,
 }

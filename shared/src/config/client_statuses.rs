@@ -1,4 +1,4 @@
-//! The statuses that differ between clients of older systems.
+//! The statuses that depend on the older system for which a client was written.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use super::{ConfigError, Names, Settings, rows};
 /// environments of the endpoints for messages and log-ins contain this setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientStatuses {
-    /// `message`: the status of a message and its answer, 200 or 201.
+    /// `message`: the status for an answered message, 200 or 201.
     pub message: u16,
-    /// `balance`: the status of the refusal of a message that costs more than the balance: 400, 402
-    /// or 403.
+    /// `balance`: the status for refusing a message that costs more than the balance: 400, 402 or
+    /// 403.
     pub balance: u16,
-    /// `login`: the status of the refusal of a log-in, 400 or 401.
+    /// `login`: the status for refusing a log-in, 400 or 401.
     pub login: u16,
 }
 

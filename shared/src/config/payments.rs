@@ -1,4 +1,4 @@
-//! The settings of payments.
+//! The settings for payments.
 
 use super::{ConfigError, Names, Settings, StripeMode, rows};
 use crate::config::Secret;
@@ -38,14 +38,14 @@ pub struct StripeConfig {
 }
 
 impl StripeConfig {
-    /// The names of the settings with which functions call Stripe's API.
+    /// The names of the settings that functions need to call Stripe's API.
     pub const SETTINGS: Names =
         &[rows::STRIPE_URL.name, rows::STRIPE_MODE.name, rows::STRIPE_API_KEY.name];
 
-    /// The names of the settings of [`Self::return_url`].
+    /// The names of the settings that [`Self::return_url`] reads.
     pub const RETURN_URL: Names = &[rows::STRIPE_RETURN_URL.name];
 
-    /// The names of the settings with which functions accept Stripe's events.
+    /// The names of the settings that functions need to accept Stripe's events.
     pub const WEBHOOK: Names = &[rows::STRIPE_MODE.name, rows::STRIPE_WEBHOOK_SECRET.name];
 
     /// Reads the settings.
@@ -61,8 +61,8 @@ impl StripeConfig {
         })
     }
 
-    /// Reads `STRIPE_RETURN_URL`, the web page to which buyers return. Returns `None` for this
-    /// server's pages.
+    /// Reads `STRIPE_RETURN_URL`, the web page to which buyers return. Returns `None` if they
+    /// return to this server's own pages.
     ///
     /// # Errors
     /// Returns an error if the setting is invalid.
@@ -70,7 +70,7 @@ impl StripeConfig {
         settings.url(rows::STRIPE_RETURN_URL)
     }
 
-    /// Reads `STRIPE_WEBHOOK_SECRET`, the secrets that sign Stripe's events. Returns `None` if
+    /// Reads `STRIPE_WEBHOOK_SECRET`, the secrets with which Stripe signs events. Returns `None` if
     /// events aren't accepted.
     ///
     /// # Errors

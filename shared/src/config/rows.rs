@@ -1,8 +1,8 @@
 //! The table of all settings. A row contains a setting's name, type, range and default, its
-//! parameter on AWS, and its description in the documents. A row that begins with `=>` is a
+//! parameter on AWS, and its description in the documents. A row that begins with `=>` describes a
 //! parameter that only the template uses.
 //!
-//! From these rows, `cargo xtask generate` writes the parameters and their groups in
+//! `cargo xtask generate` uses these rows to write the parameters and their groups in
 //! `template.yaml`, each function's environment, and the tables in docs/operate/configuration.md.
 
 use tracing::Level;
@@ -21,7 +21,7 @@ const A_URL: &str = "a URL that begins with https:// or http://, without a query
 const SECRET_ARN: &str =
     "(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6})?";
 const A_SECRET_ARN: &str =
-    "the whole ARN of a secret of Secrets Manager, with the six characters at its end";
+    "the complete ARN of a Secrets Manager secret, including the six characters at its end";
 
 /// The ARN of a table in DynamoDB.
 const TABLE_ARN: &str = "(arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{3,255})?";
@@ -45,7 +45,7 @@ settings! {
         =>
             parameter("CertificateArn", "The ACM certificate of that domain, in this region")
             .pattern("(arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+)?")
-            .must_be("the ARN of a certificate of ACM")
+            .must_be("the ARN of an ACM certificate")
             .docs("the domain's ACM certificate, in the same region");
 
         =>
@@ -63,8 +63,8 @@ settings! {
             .docs("the processor of the functions: `arm64` or `x86_64`");
 
         =>
-            parameter("DeploymentPreference", "How the requests of functions with an alias move \
-                to a new version")
+            parameter("DeploymentPreference", "How requests to functions with an alias move to a \
+                new version")
             .one_of(&[
                 "AllAtOnce",
                 "Canary10Percent5Minutes",
@@ -77,19 +77,20 @@ settings! {
 
         =>
             parameter("AskConcurrency", "The reserved concurrency of each of the four functions \
-                that ask the AI; 0 for none")
+                that call the AI; 0 for none")
             .range(0, Some(10_000))
             .default_number(0)
             .docs("how many [instances](capacity.md#capacity) are reserved for each function that \
-                asks the AI, which is also its limit. 0: no reservation, no limit");
+                calls the AI. This number is also the function's limit. 0: no reservation and no \
+                limit");
 
         =>
             parameter("HashConcurrency", "The reserved concurrency of each of the seven functions \
                 that hash passwords for users; 0 for none")
             .range(0, Some(1000))
             .default_number(0)
-            .docs("how many instances are reserved for each function that hashes users' \
-                passwords, which is also its limit. 0: no reservation, no limit");
+            .docs("how many instances are reserved for each function that hashes users' passwords. \
+                This number is also the function's limit. 0: no reservation and no limit");
     }
     "Accounts and sessions" {
         FIRST_GRANT: Number = Number::new(4000, 0, 1_000_000) =>
@@ -107,20 +108,20 @@ settings! {
         LOGIN_ATTEMPTS: Number = Number::new(100, 3, 100) =>
             parameter("LoginAttempts", "How many wrong passwords per day an account accepts from \
                 unknown clients")
-            .docs("after how many wrong passwords in a day further log-ins of unknown clients, \
-                and further confirmations of the current password, are refused. [The \
-                limits](../internals/security.md#limits) say how the number is divided, and what \
-                known clients may do");
+            .docs("how many wrong passwords a day are accepted before further log-ins from unknown \
+                clients, and further confirmations of the current password, are refused. [The \
+                limits](../internals/security.md#limits) explain how this number is divided, and \
+                what known clients may do");
 
         LOGIN_FAILURES_PER_ADDRESS: Number = Number::new(100, 0, 1000) =>
             parameter("LoginFailuresPerAddress", "How many log-ins from one source address may \
-                fail in an hour; 0 for any number")
+                fail in an hour; 0 for no limit")
             .docs("how many log-ins from one IP address may fail in an hour. 0 means no limit, as \
                 in `cargo run`");
 
         REGISTRATIONS_PER_ADDRESS: Number = Number::new(20, 0, 10_000) =>
             parameter("RegistrationsPerAddress", "How many accounts one source address may create \
-                in an hour; 0 for any number")
+                in an hour; 0 for no limit")
             .docs("how many accounts one IP address may create in an hour. 0 means no limit, as \
                 in `cargo run`");
 
@@ -129,8 +130,8 @@ settings! {
             &["off", "read", "search"],
             &[ChatAccess::Off, ChatAccess::Read, ChatAccess::Search],
         ) =>
-            parameter("AdminChats", "What administrators may do with the messages of users: \
-                nothing, list and export them, or search them too")
+            parameter("AdminChats", "What administrators may do with users' messages: nothing, \
+                list and export them, or search them too")
             .docs("what administrators may do with users' messages: search, read and export them \
                 (`search`), only read and export them (`read`), or nothing (`off`). With `off`, \
                 the statements that administrators read don't show the beginnings of messages");
@@ -142,7 +143,7 @@ settings! {
             .must_be("must list message=200 or 201, balance=400, 402 or 403, and login=400 or 401, \
                 separated by commas")
             .docs("other statuses that [old clients](move-from-django.md#what-clients-notice) \
-                expect of `/api/chat/`, `/api/chat_msg/`, `/api/login/` and `/api/token/`, \
+                expect from `/api/chat/`, `/api/chat_msg/`, `/api/login/` and `/api/token/`, \
                 separated by commas: `message=201` for a message and its answer (200), \
                 `balance=400` or `balance=403` for a message that costs more than the balance \
                 (402), `login=400` for refused credentials (401)");
@@ -164,58 +165,59 @@ settings! {
                 list](prices.md)");
 
         PRICED_BYTES: Number = Number::new(65_536, 1024, 4_194_304) =>
-            parameter("PricedBytes", "How many bytes of a prompt under /v1 cost the price of a \
-                message")
+            parameter("PricedBytes", "How many bytes of a prompt under /v1 the price of one \
+                message covers")
             .docs("how many bytes of a prompt on `/v1` are included in one `CHAT_PRICE`, or in one \
-                flat fare of a price list; each further started block of this size costs as much \
-                again. For the price, a picture counts as 16,384 bytes. On other endpoints the \
-                price doesn't depend on the prompt's length. A model with a [fare by \
-                usage](prices.md#what-a-message-costs) ignores this setting");
+                flat fare from a price list. Each additional block of this size, even if \
+                incomplete, costs as much again. For the price, a picture counts as 16,384 bytes. \
+                On other endpoints the price doesn't depend on the prompt's length. A model that \
+                is [charged by usage](prices.md#what-a-message-costs) ignores this setting");
 
         ALLOWANCE: Text = Text::new("none") =>
-            parameter("Allowance", "The tokens up to which balances are filled in each period")
+            parameter("Allowance", "The number of tokens to which lower balances are topped up in \
+                each period")
             .longest(33)
             .pattern("(none|([1-9][0-9]{0,5}|1000000)/(day|week|month))(,admin=(none|([1-9][0-9]{0,5}|1000000)/(day|week|month)))?")
-            .must_be("none, or such as 1000/day, 5000/week or 1000/day,admin=none")
-            .docs("the tokens up to which a lower balance is filled, once in each day, week or \
-                month: for example `1000/day`, `5000/week` or `20000/month`, from 1 to 1,000,000 \
-                tokens. Administrators get the same, unless the setting names another allowance \
-                for them: `1000/day,admin=none` or `1000/day,admin=20000/month`. [More about \
-                allowances](sell.md#allowances)");
+            .must_be("none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none")
+            .docs("the number of tokens to which a lower balance is topped up once per day, week \
+                or month: for example `1000/day`, `5000/week` or `20000/month`, from 1 to \
+                1,000,000 tokens. Administrators get the same allowance, unless the setting \
+                specifies a different one for them: `1000/day,admin=none` or \
+                `1000/day,admin=20000/month`. [More about allowances](sell.md#allowances)");
 
         LOW_BALANCE: Number = Number::new(0, 0, 1_000_000) =>
-            parameter("LowBalance", "Users get an e-mail when a message leaves fewer tokens; 0 \
-                for none")
+            parameter("LowBalance", "Users get an e-mail when a message leaves them with fewer \
+                tokens than this; 0 for no e-mails")
             .docs("a user with a verified address gets [an \
-                e-mail](sell.md#e-mails-about-a-low-balance) when a message leaves fewer tokens \
-                than this number, at most 1,000,000. 0 means no e-mails. On AWS, another number \
-                needs `MailFrom`");
+                e-mail](sell.md#e-mails-about-a-low-balance) when a message leaves them with fewer \
+                tokens than this number, which is at most 1,000,000. 0 means no e-mails. On AWS, \
+                any other number requires `MailFrom`");
 
         TOP_UP_TEXT: Text = Text::new("") =>
             parameter("TopUpText", "How to get more tokens")
             .longest(120)
             .pattern(r"[ -~]*|[^\x00-\x1f\x7f-\x9f]{0,30}")
-            .must_be("a line of at most 120 characters of ASCII, or 30 of any script")
-            .docs("a line that tells users how to get more tokens; on AWS at most 120 characters \
-                of ASCII, or 30 of any script. The pages show the text to users with tokens for \
-                fewer than five answers");
+            .must_be("a line of at most 120 ASCII characters, or 30 characters of any script")
+            .docs("a line that tells users how to get more tokens; on AWS at most 120 ASCII \
+                characters, or 30 characters of any script. The pages show the text to users whose \
+                tokens cover fewer than five answers");
 
         TOP_UP_URL: Text = Text::new("") =>
             parameter("TopUpUrl", "Where to get more tokens")
             .longest(100)
             .pattern(r"((https?://|mailto:)[!#-\[\]-~]*)?")
             .must_be("an address that begins with https://, http:// or mailto:")
-            .docs("the link under which users get more tokens. The link begins with `https://`, \
-                `http://` or `mailto:`; on AWS it may contain at most 100 characters");
+            .docs("the link to a page where users can get more tokens. The link begins with \
+                `https://`, `http://` or `mailto:`; on AWS it may contain at most 100 characters");
 
         CURRENCY: Text = Text::new("tokens") =>
             parameter("Currency", "What the pages call the tokens")
             .shortest(1)
             .longest(20)
             .pattern(r"[^\x00-\x1f!-@\[-`{-~\x7f-\xbf]+")
-            .must_be("a word in the plural")
-            .docs("the word in the plural that the pages show for the users' tokens, such as \
-                `credits`. The currency of money is in the price list");
+            .must_be("a plural noun")
+            .docs("the plural noun that the pages use for the users' tokens, such as `credits`. \
+                The price list specifies the currency of money");
 
         EMPTY_BALANCE_STATUS: Choice<EmptyBalance> = Choice::new(
             "402",
@@ -234,9 +236,9 @@ settings! {
             &["default", "refuse"],
             &[UnknownModels::Default, UnknownModels::Refuse],
         ) =>
-            parameter("UnknownModels", "What a request under /v1 gets that names a model which \
-                isn't in the price list: the list's first model, or a 404")
-            .docs("what happens on `/v1` if the price list lacks the `model` of a request \
+            parameter("UnknownModels", "What happens if a request under /v1 names a model that \
+                isn't in the price list: the list's first model answers, or the request gets a 404")
+            .docs("what happens on `/v1` if a request's `model` isn't in the price list \
                 ([names](prices.md#names)): the list's first model that the API key may use \
                 answers (`default`), or the request gets 404 `model_not_found` (`refuse`)");
 
@@ -273,16 +275,16 @@ settings! {
             parameter("ChatsPerMinute", "How many messages per minute an account may send")
             .docs("how many messages one account may send in a minute");
 
-        // With a limit of 1, the refunds of more earlier minutes would have to be checked, which
-        // would need more conditions than an expression can contain.
+        // With a limit of 1, the refunds from more of the preceding minutes would have to be
+        // checked. That would need more conditions than an expression can contain.
         REFUNDS_PER_MINUTE: Number = Number::new(20, 2, 10_000) =>
             parameter("RefundsPerMinute", "How many refunds per minute an account may get")
             .docs("how many failed messages of one account are refunded in a minute, on average. \
                 An account above this limit must wait before it can send messages");
 
         FREE_WORK: Number = Number::new(0, 0, 1_000_000) =>
-            parameter("FreeWork", "How many tokens the failed and stopped messages of an account \
-                may be worth per day, if the account has earned less; 0 means a hundred times \
+            parameter("FreeWork", "How many tokens an account's failed and stopped messages may be \
+                worth per day, even if the account has earned less; 0 means a hundred times \
                 ChatPrice")
             .docs("the limit, in tokens, on the price of an account's [failed and stopped \
                 messages](../internals/security.md#free-use-of-the-ai) in a day (UTC). The limit \
@@ -294,8 +296,8 @@ settings! {
     }
     "The AI" {
         AI_PROVIDER: Text = Text::new("echo") =>
-            parameter("AiProvider", "The AI providers, separated by commas; if one fails, the \
-                next one is asked")
+            parameter("AiProvider", "The AI providers, separated by commas; if one fails, the next \
+                one is called")
             .list()
             .pattern("echo|openai|openai2|bedrock")
             .must_be("echo, openai, openai2 or bedrock, or several of them, separated by commas")
@@ -304,14 +306,15 @@ settings! {
                 same machine](../use/local.md#the-ai)");
 
         AI_SYSTEM_PROMPT: Text = Text::new("") =>
-            parameter("AiSystemPrompt", "A short system prompt; the price list takes a longer one")
+            parameter("AiSystemPrompt", "A short system prompt; a longer one belongs in the price \
+                list")
             .longest(480)
             .pattern(r"[ -~\n\r\t]*|[\s\S]{0,120}")
-            .must_be("at most 480 characters of ASCII, or 120 of any script")
+            .must_be("at most 480 ASCII characters, or 120 characters of any script")
             .docs("your instructions for the AI in every conversation, before [the user's \
                 instructions](../internals/security.md#input), unless the price list sets [a \
-                system prompt](prices.md#system-prompts) for the model; on AWS at most 480 \
-                characters of ASCII, or 120 of any script");
+                system prompt](prices.md#system-prompts) for the model; on AWS at most 480 ASCII \
+                characters, or 120 characters of any script");
 
         AI_TEMPERATURE: Text = Text::new("") =>
             parameter("AiTemperature", "The AI's temperature, from 0 to 2; empty for the \
@@ -323,78 +326,76 @@ settings! {
 
         AI_MAX_TOKENS: Number = Number::new(1024, 1, 65_536) =>
             parameter("AiMaxTokens", "The maximum length of an answer, in the model's tokens")
-            .docs("the longest answer, in model tokens. In a price list, a model can set another \
-                limit (`most`)");
+            .docs("the longest answer, in model tokens. In a price list, a model can have a \
+                different limit (`most`)");
 
         OPENAI_BASE_URL: Text = Text::new("https://api.openai.com/v1") =>
             parameter("OpenAiBaseUrl", "The URL of openai, a server with OpenAI's chat completions")
             .longest(100)
             .pattern(URL)
             .must_be(A_URL)
-            .docs("the base URL of the provider `openai`");
+            .docs("the base URL of the `openai` provider");
 
         OPENAI_MODEL: Text = Text::new("") =>
             parameter("OpenAiModel", "The model of this provider")
             .longest(80)
             .pattern("[!-~]*")
             .must_be("a name without spaces")
-            .docs("the model of the provider `openai`");
+            .docs("the model of the `openai` provider");
 
         OPENAI_API_KEY: Text = Text::new("") =>
-            parameter("OpenAiKeyArn", "The ARN of a Secrets Manager secret with its API key; \
-                empty for a server that requires no key")
+            parameter("OpenAiKeyArn", "The ARN of a Secrets Manager secret with its API key; empty \
+                for a server that doesn't require a key")
             .longest(140)
             .pattern(SECRET_ARN)
             .must_be(A_SECRET_ARN)
-            .docs("the key of the provider `openai`: the key itself, the URL of a file \
+            .docs("the key of the `openai` provider: the key itself, the URL of a file \
                 (`file:///path`), or the ARN of a Secrets Manager secret");
 
         OPENAI2_BASE_URL: Text = Text::new("") =>
-            parameter("OpenAi2BaseUrl", "The base URL of the provider openai2, a second server \
+            parameter("OpenAi2BaseUrl", "The base URL of the openai2 provider, a second server \
                 with OpenAI's chat completions")
             .longest(100)
             .pattern(URL)
             .must_be(A_URL)
-            .docs("the base URL of the provider `openai2`");
+            .docs("the base URL of the `openai2` provider");
 
         OPENAI2_MODEL: Text = Text::new("") =>
             parameter("OpenAi2Model", "The model of this provider")
             .longest(80)
             .pattern("[!-~]*")
             .must_be("a name without spaces")
-            .docs("the model of the provider `openai2`");
+            .docs("the model of the `openai2` provider");
 
         OPENAI2_API_KEY: Text = Text::new("") =>
             parameter("OpenAi2KeyArn", "The ARN of a Secrets Manager secret with its API key; \
-                empty for a server that requires no key")
+                empty for a server that doesn't require a key")
             .longest(140)
             .pattern(SECRET_ARN)
             .must_be(A_SECRET_ARN)
-            .docs("the key of the provider `openai2`, in one of the same three forms");
+            .docs("the key of the `openai2` provider, in one of the same three forms");
 
         BEDROCK_MODEL: Text = Text::new("") =>
-            parameter("BedrockModel", "The id of the model or inference profile of the provider \
-                bedrock")
+            parameter("BedrockModel", "The id of the bedrock provider's model or inference profile")
             .longest(120)
             .pattern("[A-Za-z0-9.:/_-]*")
             .must_be("the id of a model or of an inference profile")
-            .docs("the model of the provider `bedrock`: the id or ARN of a model, inference \
+            .docs("the model of the `bedrock` provider: the id or ARN of a model, inference \
                 profile or application inference profile");
 
         =>
-            parameter("BedrockModelArns", "The ARNs of further models of Bedrock that the price \
-                list has")
+            parameter("BedrockModelArns", "The ARNs of additional Bedrock models in the price list")
             .list()
             .pattern(r"(arn:[a-z-]+:bedrock:[a-z0-9*-]*:([0-9]{12}|\*)?:[a-z*-]+/[A-Za-z0-9.:_*-]+)?")
             .must_be("ARNs of foundation models and inference profiles, separated by commas")
             .docs("the ARNs of the [price list's](prices.md#several-providers) Bedrock models and \
-                inference profiles, separated by commas. The functions that ask the AI may call \
+                inference profiles, separated by commas. The functions that call the AI may use \
                 these models and `BedrockModel`");
 
         AI_TIMEOUT_SECONDS: Number = Number::new(20, 1, 840) =>
             by_reply("20", "100")
             .shown("20, streamed 100")
-            .docs("the time limit for an answer, for all providers together. An answer that isn't \
+            .docs("the time limit for an answer, across all providers. An answer that isn't \
                 streamed may take at most 22 seconds, because API Gateway waits for 29");
 
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
@@ -404,12 +405,13 @@ settings! {
 
         CONTEXT_CHATS: Number = Number::new(20, 0, 50) =>
             as_by_default()
-            .docs("how many earlier messages of a conversation's branch the AI gets, at most");
+            .docs("the maximum number of earlier messages from a conversation's branch that the AI \
+                gets");
 
         CONTEXT_BYTES: Number = Number::new(32_768, 0, 1_048_576) =>
             as_by_default()
-            .docs("how many bytes of earlier messages and the user's instructions the AI gets, at \
-                most");
+            .docs("the maximum number of bytes of earlier messages and of the user's instructions \
+                that the AI gets");
 
         BEDROCK_ENDPOINT: Text = Text::new("") =>
             fixed("")
@@ -428,10 +430,11 @@ settings! {
             &["live", "test"],
             &[StripeMode::Live, StripeMode::Test],
         ) =>
-            parameter("StripeMode", "Whether money moves; in test mode, test cards buy tokens")
-            .docs("`live` or `test`: whether money moves. Keys and events of Stripe's other mode \
-                are refused, because test cards would buy tokens. `cargo run` sets `test` unless \
-                you set the variable");
+            parameter("StripeMode", "Whether payments use real money; in test mode, test cards buy \
+                tokens")
+            .docs("`live` or `test`: whether payments use real money. Keys and events from \
+                Stripe's other mode are refused, because test cards would buy tokens. `cargo run` \
+                sets `test` unless you set the variable");
 
         STRIPE_API_KEY: Text = Text::new("") =>
             parameter("StripeKeyArn", "The ARN of a Secrets Manager secret with Stripe's \
@@ -439,9 +442,9 @@ settings! {
             .longest(140)
             .pattern(SECRET_ARN)
             .must_be(A_SECRET_ARN)
-            .docs("Stripe's restricted API key, with which the function `purchase_create` opens \
-                payment pages: the key itself, the URL of a file (`file:///path`), or the ARN of \
-                a Secrets Manager secret. On AWS it must be an ARN. Without a key [nothing is \
+            .docs("Stripe's restricted API key, with which the `purchase_create` function opens \
+                payment pages: the key itself, the URL of a file (`file:///path`), or the ARN of a \
+                Secrets Manager secret. On AWS it must be an ARN. Without a key [nothing is \
                 sold](sell.md)");
 
         STRIPE_WEBHOOK_SECRET: Text = Text::new("") =>
@@ -451,7 +454,7 @@ settings! {
             .pattern(SECRET_ARN)
             .must_be(A_SECRET_ARN)
             .docs("the secret with which Stripe signs events (`whsec_..`), in one of the same \
-                three forms. During [a rotation](secrets.md#stripes-secrets) two secrets, \
+                three forms. During [a rotation](secrets.md#stripes-secrets), set two secrets, \
                 separated by a comma. Without a secret no events are accepted, and no tokens are \
                 granted for payments");
 
@@ -480,17 +483,17 @@ settings! {
     }
     "Requests" {
         =>
-            parameter("RequestRate", "How many requests per second each path accepts from all \
-                callers together, and how many at once. If the template lists the methods of a \
-                path, the limit applies to each method. All paths together are limited only by \
-                the AWS account's quota")
+            parameter("RequestRate", "How many requests per second each path accepts across all \
+                callers, and how many at once. If the template lists the methods of a path, the \
+                limit applies to each method. All paths together are limited only by the AWS \
+                account's quota")
             .range(1, Some(100_000))
             .default_number(200)
             .docs("how many requests a second, and how many simultaneous requests, [each \
-                path](capacity.md#limits) accepts from all callers together");
+                path](capacity.md#limits) accepts across all callers");
 
         =>
-            parameter("AccountRate", "The limit like RequestRate for each expensive method - \
+            parameter("AccountRate", "Like RequestRate, but for each expensive method - \
                 registration, log-in, changes of a password or profile, deletion and export of an \
                 account, statistics and exports for administrators")
             .range(1, Some(100_000))
@@ -534,21 +537,21 @@ settings! {
     }
     "E-mail" {
         MAIL_FROM: Text = Text::new("") =>
-            parameter("MailFrom", "The sender of e-mails, a verified identity of Amazon SES in \
-                this region; empty to send no e-mails")
+            parameter("MailFrom", "The sender of e-mails, a verified Amazon SES identity in this \
+                region; empty to send no e-mails")
             .longest(254)
             .pattern(r"([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+)?")
             .must_be("an e-mail address without a name, such as no-reply@example.com")
-            .docs("the sender of e-mails, an identity of Amazon SES. Without a sender no e-mails \
-                are sent");
+            .docs("the sender of e-mails, an Amazon SES identity. Without a sender, no e-mails are \
+                sent");
 
         MAIL_CONFIGURATION_SET: Text = Text::new("") =>
-            parameter("MailConfigurationSet", "The configuration set of Amazon SES for these \
-                e-mails; empty for the sender's default, if any")
+            parameter("MailConfigurationSet", "The Amazon SES configuration set for these e-mails; \
+                empty for the sender's default, if any")
             .longest(64)
             .pattern("[a-zA-Z0-9_-]*")
             .must_be("a name of letters, digits, - and _")
-            .docs("the configuration set of Amazon SES");
+            .docs("the Amazon SES configuration set");
 
         MAIL_URL: Text = Text::new("") =>
             parameter("MailUrl", "The web page that e-mailed links lead to, such as \
@@ -570,7 +573,7 @@ settings! {
             parameter("KmsKeyArn", "A KMS key of your own for the tables, the signing secret and \
                 the logs; empty for AWS's keys")
             .pattern("(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?")
-            .must_be("the ARN of a key of AWS KMS, not of an alias")
+            .must_be("the ARN of an AWS KMS key, not of an alias")
             .docs("[a KMS key of your own](secrets.md#a-kms-key-of-your-own)");
 
         =>
@@ -662,7 +665,7 @@ settings! {
             parameter("LogRetentionDays", "How long logs are kept")
             .one_of_numbers(&[1, 3, 5, 7, 14, 30, 60, 90, 180, 365])
             .default_number(90)
-            .docs("the days for which logs are kept");
+            .docs("how many days logs are kept");
 
         LOG_LEVEL: Choice<Level> = Choice::new(
             "info",
@@ -692,8 +695,8 @@ settings! {
                 and region](observe.md#access-logs)");
 
         =>
-            parameter("MethodMetrics", "Whether CloudWatch gets metrics for each method of a \
-                path, which are billed. Metrics of the whole API are free")
+            parameter("MethodMetrics", "Whether CloudWatch gets metrics for each method of a path, \
+                which are billed. Metrics for the whole API are free")
             .one_of(&["on", "off"])
             .default("off")
             .docs("`on`: CloudWatch records and bills [metrics of each \
@@ -701,7 +704,7 @@ settings! {
 
         TRACES_ENDPOINT: Text = Text::new("") =>
             parameter("TracesEndpoint", "The base URL of an OpenTelemetry collector that receives \
-                traces by OTLP over HTTP; empty for none")
+                traces through OTLP over HTTP; empty for none")
             .longest(64)
             .pattern(URL)
             .must_be(A_URL)
@@ -718,7 +721,7 @@ settings! {
 
         =>
             parameter("TracesLayerArn", "The ARN of a layer version with a collector that runs \
-                beside each function; empty for none")
+                alongside each function; empty for none")
             .pattern("(arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+)?")
             .docs("[the layer](observe.md#traces) of a collector that runs beside each function");
 
@@ -735,7 +738,7 @@ settings! {
             .shown("the stack's name")
             .docs("the CloudWatch namespace of the [metrics](observe.md#metrics), and the \
                 service's name in [traces](observe.md#traces). Without a namespace, functions \
-                write no metrics");
+                don't write metrics");
     }
     "Alarms" {
         =>
@@ -753,15 +756,15 @@ settings! {
 
         =>
             parameter("ConcurrencyAlarm", "The number of functions running at once in the account \
-                at which the alarm Concurrency fires, usually four fifths of the account's quota")
+                at which the Concurrency alarm fires, usually four fifths of the account's quota")
             .range(1, None)
             .default_number(800)
             .docs("how many function instances may run at the same time in the AWS account before \
                 an alarm fires. Set `ConcurrencyAlarm` to four fifths of the quota");
 
         =>
-            parameter("MonthlyBudget", "The account's costs per month, in dollars, of which a \
-                budget reports four fifths to AlarmTopicArn; 0 for no budget")
+            parameter("MonthlyBudget", "The account's monthly budget, in dollars; at four fifths \
+                of it, AlarmTopicArn is notified; 0 for no budget")
             .range(0, None)
             .default_number(0)
             .docs("how much the AWS account may cost in a month, in dollars. At four fifths of \

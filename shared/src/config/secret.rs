@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// A secret, or the place from which it is read ([`crate::secrets`]).
+/// A secret, or the location from which it is read ([`crate::secrets`]).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The secret itself.

@@ -1,6 +1,6 @@
 //! The types for a setting's row in [`rows`](super::rows).
 //!
-//! The first part of a row becomes a small constant, with which functions read the setting. The
+//! The first part of a row becomes a small constant, which functions use to read the setting. The
 //! second part describes the setting for `template.yaml` and the documents, and isn't included in
 //! the functions' binaries.
 
@@ -60,7 +60,7 @@ impl Text {
     }
 }
 
-/// A setting that is one of a few words.
+/// A setting whose value is one of a few words.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<T: 'static> {
     /// The environment variable.
@@ -118,7 +118,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Returns the stack's parameter, or `None` if the setting isn't a parameter.
+    /// Returns the stack parameter, or `None` if the setting isn't a parameter.
     pub fn parameter(&self) -> Option<&Parameter> {
         match &self.described.source {
             Source::Parameter(parameter) => Some(parameter),
@@ -172,9 +172,9 @@ pub enum Values {
         /// The largest number.
         most: Option<u64>,
     },
-    /// Some numbers.
+    /// Certain numbers.
     Numbers(&'static [u64]),
-    /// Some words.
+    /// Certain words.
     Words(&'static [&'static str]),
     /// A string.
     Text,
@@ -205,9 +205,9 @@ pub enum Source {
     Fixed(&'static str),
     /// A value that depends on whether the function streams its replies.
     ByReply {
-        /// The value of functions that send whole replies.
+        /// The value for functions that send whole replies.
         whole: &'static str,
-        /// The value of functions that stream.
+        /// The value for functions that stream.
         streamed: &'static str,
     },
     /// An expression in the template.
@@ -356,9 +356,10 @@ impl Described {
     }
 }
 
-/// Defines the constants with which functions read settings, and [`GROUPS`], the table of all rows.
+/// Defines the constants that functions use to read settings, and [`GROUPS`], the table of all
+/// rows.
 ///
-/// A row without a name is a parameter that only the template uses.
+/// A row without a name describes a parameter that only the template uses.
 ///
 /// [`GROUPS`]: super::rows::GROUPS
 macro_rules! settings {

@@ -52,7 +52,7 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads `AWS_SAM_LOCAL`, which is `true` if SAM CLI runs this function. SAM CLI doesn't stream
-    /// replies, and with every request it reports the time at which it started.
+    /// replies, and reports its own start time with every request.
     pub fn sam_local(&self) -> bool {
         self.0("AWS_SAM_LOCAL").as_deref() == Some("true")
     }
@@ -62,7 +62,7 @@ impl<'a> Settings<'a> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the setting's value or its default, or `None` if that is empty.
+    /// Returns the setting's value or, if it isn't set, its default. `None` if the result is empty.
     pub(super) fn optional(&self, Text { name, default }: Text) -> Option<String> {
         self.value(name).or_else(|| (!default.is_empty()).then(|| default.to_owned()))
     }
@@ -76,7 +76,7 @@ impl<'a> Settings<'a> {
         self.optional(setting).unwrap_or_default()
     }
 
-    /// Reads a setting that is one of a few words.
+    /// Reads a setting whose value is one of a few words.
     pub(super) fn choice<T: Copy>(&self, setting: Choice<T>) -> Result<T, ConfigError> {
         let Choice { name, default, words, values } = setting;
         let word = self.value(name);
@@ -114,7 +114,7 @@ impl<'a> Settings<'a> {
         let text = self.text(setting);
         Allowances::parse(&text).ok_or_else(|| {
             ConfigError(format!(
-                "{} must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})",
+                "{} must be none, or an allowance such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})",
                 setting.name
             ))
         })
@@ -150,7 +150,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads a string of at most `most` characters on one line.
+    /// Reads a one-line string of at most `most` characters.
     pub(super) fn line(&self, setting: Text, most: usize) -> Result<Option<String>, ConfigError> {
         let name = setting.name;
         let Some(text) = self.optional(setting) else { return Ok(None) };

@@ -13,7 +13,7 @@ const UNNAMED: &str = "Get more tokens";
 pub struct TopUp {
     /// `TOP_UP_TEXT`: the advice, in the operator's words.
     pub text: String,
-    /// `TOP_UP_URL`: a web page or an e-mail address (`mailto:`) at which users get more credits.
+    /// `TOP_UP_URL`: a web page or an e-mail address (`mailto:`) where users can get more credits.
     pub url: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The settings of traces.
+//! The settings for traces.
 
 use super::{ConfigError, Settings, rows};
 

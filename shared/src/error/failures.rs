@@ -26,7 +26,7 @@ macro_rules! column {
 
 /// Defines [`Error`] and [`Failure`] from a table with a row for each failure:
 ///
-/// - its description, which docs/use/failures.md shows to developers of clients, and its name,
+/// - its description, which docs/use/failures.md shows to client developers, and its name,
 /// - its details, if any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit that
 ///   the request exceeded, which the reply's headers show,
 /// - its status, and its code for programs,
@@ -117,7 +117,7 @@ macro_rules! failures {
                 }
             }
 
-            /// Returns the seconds in the column `retry`.
+            /// Returns the seconds in the `retry` column.
             pub(super) fn retry(&self) -> Option<u32> {
                 match self {
                     $(
@@ -154,7 +154,7 @@ failures! {
     /// The prompt is longer than the settings or the model allow.
     PromptTooLong(sizes: Option<TooLong>): 400 "context_length_exceeded",
         prompt_too_long(*sizes), example (None);
-    /// The provider's filter left nothing of the answer.
+    /// The provider's filter removed the whole answer.
     Filtered: 422 "content_filtered",
         "The AI's content filter withheld the whole answer. Nothing was charged; change the message.";
     /// This API didn't issue the `cursor` for this user and this list.
@@ -171,7 +171,7 @@ failures! {
     /// endpoint that checks refresh tokens returns this failure.
     TokenBlacklisted: 400 "token_blacklisted",
         "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.";
-    /// No webhook secret has signed this body, or not in the last minutes.
+    /// The body wasn't signed with a webhook secret in the last few minutes.
     InvalidSignature: 400 "invalid_signature",
         "The header Stripe-Signature doesn't have a valid signature of this body from the last five minutes.";
     /// No active account has this username and password. Unknown and deactivated users get the same
@@ -179,8 +179,8 @@ failures! {
     InvalidCredentials: 401 "invalid_credentials", "Incorrect username or password.";
     /// The request has no credential.
     NotAuthenticated: 401 "not_authenticated", "Send a token: `Authorization: Bearer <token>`.";
-    /// The token or API key is malformed, expired, revoked, of another type or signed by another
-    /// key. Some paths send `token_not_valid` instead.
+    /// The token or API key is malformed, expired, revoked, of a different type or signed with a
+    /// different key. Some paths send `token_not_valid` instead.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
     /// The API key has expired. Only a caller with the whole key gets this failure.
@@ -191,14 +191,14 @@ failures! {
         cost: Credits,
         /// The balance.
         balance: Credits,
-        /// The credits that are held for other chats of the account.
+        /// The credits that are held for the account's other chats.
         held: Credits,
         /// True if the price depends on the message and its answer. The price is then the least
         /// that an answer to this message can cost.
         by_usage: bool,
-        /// The account's next allowance. `None` if it has none.
+        /// The account's next allowance. `None` if the account doesn't get an allowance.
         next: Option<NextAllowance>,
-        /// The operator's advice on getting more credits. `None` if the operator has set none.
+        /// The operator's advice on getting more credits. `None` if the operator hasn't set any.
         advice: Option<String>,
     }: 402 "insufficient_tokens",
         too_few(*cost, *balance, *held, *by_usage, *next, advice.as_deref()), example {
@@ -211,7 +211,8 @@ failures! {
         };
     /// The message can cost more than is left of the API key's limit.
     KeyLimitReached {
-        /// The price of the chat, or under a fare by usage the least that an answer can cost.
+        /// The price of the chat. If the model is charged by usage, the least that an answer can
+        /// cost.
         cost: Credits,
         /// The limit.
         limit: KeyLimit,
@@ -234,7 +235,7 @@ failures! {
     /// The access token is valid, but the current password in the request is wrong.
     WrongPassword: 403 "wrong_password",
         "This is not the account's current password. Nothing was changed.";
-    /// The access token is valid, but its account isn't an administrator's.
+    /// The access token is valid, but its account doesn't belong to an administrator.
     Forbidden: 403 "forbidden", "Only administrators may do this.";
     /// The operator doesn't let administrators read or search messages.
     ChatsClosed: 403 "chats_closed",
@@ -244,8 +245,8 @@ failures! {
     /// No account has this id.
     NoSuchUser: 404 "not_found", "No account has this id.";
     /// The price list has no model with this name, or the API key may not use it.
-    // The name is `None` if the request contains none and the key's models are no longer in the
-    // list.
+    // The name is `None` if the request doesn't contain one and the key's models are no longer in
+    // the list.
     NoSuchModel(name: Option<String>): 404 "model_not_found",
         no_such_model(name.as_deref()), example (Some("gpt-4o".into()));
     /// The price list never had this version.
@@ -253,7 +254,7 @@ failures! {
     /// No voucher has this code.
     NoSuchVoucher: 404 "no_such_voucher",
         "No voucher has this code. Check it, or ask the person who gave it to you.";
-    /// No batch of vouchers has this id.
+    /// No voucher batch has this id.
     NoSuchVouchers: 404 "not_found", "No vouchers have this id.";
     /// No pack on sale has this id.
     NoSuchPack: 404 "no_such_pack",
@@ -314,7 +315,7 @@ failures! {
     /// The price of this answer has already been returned.
     AlreadyRefunded: 409 "already_refunded",
         "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.";
-    /// The voucher was used as often as it can be.
+    /// The voucher has already been used the maximum number of times.
     VoucherUsed: 409 "voucher_used", "This voucher has been used already. Nothing was changed.";
     /// An earlier request with the same `Idempotency-Key` has created the vouchers. Only its reply
     /// contained their codes.
@@ -362,8 +363,8 @@ failures! {
     ChatDeleted: 410 "chat_deleted",
         "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
-    // Not a 409: clients retry a 409 automatically, and would then ask again after their user has
-    // stopped the message.
+    // Not a 409: clients retry a 409 automatically, and would then send the message again after
+    // their user has stopped it.
     Stopped: 410 "stopped", "The message was stopped before its answer began. Nothing was charged.";
     /// The voucher has expired or was voided.
     VoucherEnded: 410 "voucher_ended",
@@ -381,10 +382,10 @@ failures! {
         limit: usize,
     }: 431 "header_too_large",
         format!("A header may have at most {limit} bytes."), example { limit: HEADER_LIMIT };
-    /// The body's content type isn't JSON, nor that of a form where forms are accepted.
+    /// The body's content type is neither JSON nor, where forms are accepted, that of a form.
     UnsupportedMediaType: 415 "unsupported_media_type",
         "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.";
-    /// The maximum number of the account's messages are waiting for the AI.
+    /// The account already has the maximum number of messages that may wait for the AI.
     TooManyChats[limit: Limit]: 429 "too_many_chats",
         "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.",
         example (Limit::at_once("parallel-chats", settings.config.parallel_chats));
@@ -414,8 +415,7 @@ failures! {
     TooManyMails[limit: Limit]: 429 "too_many_mails",
         format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.retry_hint()),
         example (Limit::mail_pause(42));
-    /// Too many codes of vouchers were wrong, by this account or from this IP address, in this
-    /// hour.
+    /// This account or this IP address has sent too many wrong voucher codes in this hour.
     TooManyGuesses[limit: Limit]: 429 "too_many_guesses",
         format!("Too many voucher codes were wrong. Try again {}.", limit.retry_hint()),
         example (Limit::voucher_codes(GUESSES_AN_HOUR, 1800));

@@ -8,7 +8,8 @@ use crate::clock::Day;
 use crate::values::limit::MINUTE;
 use crate::values::{KeyLimit, Limit, LimitPeriod, turns_text};
 
-/// How many characters of a model's name a sentence shows. Names in a price list are shorter.
+/// How many characters of a model's name are shown in a sentence. Names in a price list are
+/// shorter.
 const MODEL_NAME: usize = 100;
 
 /// Returns the sentences for `Error::NoSuchModel`. Clients recognize the failure by its first

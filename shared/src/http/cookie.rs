@@ -1,16 +1,16 @@
-//! The refresh token and the device token that a client stores beside its access token. A page that
-//! sends `X-Refresh-Token: cookie` gets both tokens in cookies, which scripts can't read. Other
-//! clients get and send the device token in the header `X-Device-Token`.
+//! The refresh token and the device token that a client stores alongside its access token. A page
+//! that sends `X-Refresh-Token: cookie` gets both tokens in cookies, which scripts can't read.
+//! Other clients get and send the device token in the `X-Device-Token` header.
 //!
 //! The page also sends `X-Page-Key`, a random value from its `localStorage`. The refresh token and
 //! the device token contain a hash of the page's key, and are invalid without the key. The key is
 //! needed because a browser sends cookies to every port of a host. A server on a different port
 //! gets the tokens, but not the key, because `localStorage` belongs to one origin.
 //!
-//! Cookies are read only in requests with `X-Refresh-Token`. Only pages of the same origin can send
-//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If a different
-//! site makes a browser send a request with cookies, the cookies are ignored, because the request
-//! lacks `X-Refresh-Token`.
+//! Cookies are read only in requests with `X-Refresh-Token`. Only pages from the same origin can
+//! send `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If a
+//! different site makes a browser send a request with cookies, the cookies are ignored, because the
+//! request lacks `X-Refresh-Token`.
 
 use std::net::IpAddr;
 
@@ -32,9 +32,9 @@ pub struct StoredHeader(HeaderName, HeaderValue);
 /// The permitted lengths of a page's key. 32 hexadecimal digits are 128 bits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Returns true if the client requests its refresh token in a cookie. Pages from releases before
-/// page keys don't send a key. A page without a key still gets a cookie, except on a loopback
-/// address, where other ports may belong to other users.
+/// Returns true if the client requests its refresh token in a cookie. Pages from releases that
+/// predate page keys don't send a key. A page without a key still gets a cookie, except on a
+/// loopback address, where other ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
     let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
@@ -48,7 +48,7 @@ pub fn origin(req: &Request) -> Option<String> {
     Some(fingerprint(format!("origin {key}")))
 }
 
-/// Returns the value of the header `X-Page-Key`. If the value isn't text, returns an empty key,
+/// Returns the value of the `X-Page-Key` header. If the value isn't text, returns an empty key,
 /// which is invalid.
 fn page_key(req: &Request) -> Option<&str> {
     Some(req.headers().get(PAGE_KEY)?.to_str().unwrap_or_default())
@@ -108,7 +108,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<St
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Adds headers that the client must store to a reply.
+/// Adds to a reply the headers that the client must store.
 pub fn set(
     mut reply: Response<Body>,
     kept: impl IntoIterator<Item = StoredHeader>,
@@ -125,7 +125,7 @@ pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))
 }
 
-/// Returns a cookie's name. The prefix `__Host-` prevents other hosts under the same domain from
+/// Returns a cookie's name. The `__Host-` prefix prevents other hosts under the same domain from
 /// replacing the cookie ([RFC
 /// 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
 fn name_at(req: &Request, name: &str) -> String {

@@ -159,8 +159,8 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| route.page).map(|page| (*page, base_path(req).to_owned()))
 }
 
-/// Checks a request before the handler runs. Answers `OPTIONS`. Refuses methods that the path
-/// doesn't accept, and headers and bodies above the limits.
+/// Checks a request before the handler runs. Answers `OPTIONS` requests. Refuses methods that the
+/// path doesn't accept, and headers and bodies above the limits.
 fn gate(
     routes: &[Route],
     pattern: Option<&str>,
@@ -258,7 +258,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry",
 );
 
-/// The headers of every reply, including failures.
+/// The headers that every reply contains, including failures.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -21,8 +21,8 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 /// A comment. Clients ignore it, and proxies see that the stream is alive.
 const COMMENT: &str = ":\n\n";
 
-/// Returns a 200 reply with the server-sent events that `write` sends. `write` proceeds as fast as
-/// the client reads. [`Events::fail`] writes failures in the format `failures`. A comment is sent
+/// Returns a 200 reply with the server-sent events that `write` sends. `write` runs only as fast as
+/// the client reads. [`Events::fail`] writes failures in the `failures` format. A comment is sent
 /// at the start if the first event isn't ready, and whenever `silence` has passed without an event.
 pub fn events<F>(
     req: &Request,
@@ -65,7 +65,7 @@ impl Events {
         self.pieces.send(format!("data: {data}\n\n")).await
     }
 
-    /// Sends an event without a name, with data as JSON.
+    /// Sends an event without a name, and with its data as JSON.
     ///
     /// # Errors
     /// Returns an error if the client has disconnected.

@@ -30,13 +30,13 @@ pub enum FailureFormat {
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
     Responses,
-    /// Problem documents with the members that Django clients read. This format is for routes with
-    /// which a client registers or exchanges credentials for tokens. The code for an invalid token
+    /// Problem documents with the members that Django clients read. This format is for the routes
+    /// on which clients register or exchange credentials for tokens. The code for an invalid token
     /// comes from
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt).
     Simplejwt,
-    /// Problem documents with the members that Django clients read. This format is for routes that
-    /// they call with an access token.
+    /// Problem documents with the members that Django clients read. This format is for the routes
+    /// that these clients call with an access token.
     SimplejwtGuarded,
 }
 
@@ -122,7 +122,7 @@ impl FailureFormat {
             }
         }
         if self.is_openai() && is_out_of_credits(error) {
-            // OpenAI's SDKs would retry a 429 without the header `x-should-retry`, which they obey.
+            // OpenAI's SDKs retry a 429 unless the `x-should-retry` header tells them not to.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
@@ -266,8 +266,8 @@ pub struct OpenAiError {
 
 impl OpenAiFailure {
     /// Creates a failure in OpenAI's format. The `code` is OpenAI's if there is one for this
-    /// failure, otherwise Farebox's. Invalid fields are named as in the API that uses the format
-    /// `failures`.
+    /// failure, otherwise Farebox's. For invalid fields, uses the names in the API that the
+    /// `failures` format belongs to.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {

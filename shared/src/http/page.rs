@@ -34,7 +34,7 @@ pub struct Paging<'r> {
 }
 
 impl<'r> Paging<'r> {
-    /// Reads the query parameters `limit` (1 to 100, by default 20) and `cursor`. The link to the
+    /// Reads the `limit` (1 to 100, by default 20) and `cursor` query parameters. The link to the
     /// next page repeats `limit` and the parameters in `kept`.
     ///
     /// # Errors
@@ -43,11 +43,11 @@ impl<'r> Paging<'r> {
         Self::with_default(req, kept, PAGE)
     }
 
-    /// Like [`Paging::from_request`], but without `limit` the number of items isn't limited. The
-    /// store then ends the page at about 1 MB.
+    /// Like [`Paging::from_request`], but if the request doesn't contain `limit`, the number of
+    /// items isn't limited. The store then ends the page at about 1 MB.
     ///
     /// # Errors
-    /// Returns the errors of [`Paging::from_request`].
+    /// Returns the same errors as [`Paging::from_request`].
     pub fn whole_from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
         Self::with_default(req, kept, usize::MAX)
     }

@@ -37,7 +37,7 @@ pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     query(req, name).map(day).transpose()
 }
 
-/// Reads the query parameters `from` and `to`, the first and last day of a list.
+/// Reads the `from` and `to` query parameters, the first and last day of a list.
 ///
 /// # Errors
 /// Returns [`Error::Invalid`] if a parameter isn't a day, or the last day is before the first.

@@ -1,12 +1,12 @@
-//! The reply headers that show a rate limit, in the standard form
+//! The reply headers that show a rate limit, both in the standard form
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)) and in
-//! OpenAI's
+//! OpenAI's form
 //! ([reference](https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)).
 
 use super::{HeaderMap, HeaderValue};
 use crate::values::Limit;
 
-/// Writes the headers `RateLimit-Policy` and `RateLimit`.
+/// Writes the `RateLimit-Policy` and `RateLimit` headers.
 pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
     let Limit { name, most, left, reset, window } = limit;
     let kind = window

@@ -58,8 +58,8 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// Parses the body as JSON, or as one of the two kinds of forms with text fields. Forms from pages
-/// of other origins were already refused at the edge.
+/// Parses the body as JSON, or as one of the two kinds of forms with text fields. Forms from other
+/// origins' pages were already refused at the edge.
 pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     let fields = match media_type(req).as_deref() {
         Some(URL_ENCODED) => url_encoded(req)?,
@@ -141,7 +141,7 @@ fn multipart(req: &Request) -> Result<Vec<(String, String)>> {
         }
         Ok(fields)
     };
-    // The whole body has arrived, so the future is ready at once.
+    // The whole body has arrived, so the future is ready immediately.
     read.now_or_never().unwrap_or_else(|| Err(broken(&"it doesn't end")))
 }
 
@@ -223,7 +223,7 @@ fn is_jwt(text: &str) -> bool {
 }
 
 /// The accepted schemes. Clients of different APIs use different schemes, but all of them mean the
-/// same.
+/// same thing.
 const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
 /// Returns the idempotency key in the `Idempotency-Key` header, or `None` if the header is missing.
@@ -246,16 +246,16 @@ pub fn received_at(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// Returns how many times an OpenAI client has already sent this request, from the header
-/// `x-stainless-retry-count` ([the
+/// Returns how many times an OpenAI client has already sent this request, as reported by the
+/// `x-stainless-retry-count` header ([the
 /// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None` if
 /// the header is missing.
 pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
-/// Returns the id of the turn in which Codex sends this request, from the JSON in the header
-/// `x-codex-turn-metadata`
+/// Returns the id of the turn in which Codex sends this request. The id is part of the JSON in the
+/// `x-codex-turn-metadata` header
 /// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). A retry
 /// by Codex repeats both the id and the body; other requests in the same turn contain different
 /// bodies. Returns `None` if the header is missing or doesn't contain a UUID.
@@ -312,7 +312,7 @@ pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns the path parameter `id` as a hyphenated lower-case UUID, or `None` if it isn't a UUID.
+/// Returns the `id` path parameter as a hyphenated lower-case UUID, or `None` if it isn't a UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
@@ -323,8 +323,8 @@ pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())
 }
 
-/// Returns the prefix of this API's paths at the request's host. At AWS's host name, the prefix is
-/// the stage. At a custom domain, it is empty.
+/// Returns the prefix of this API's paths at the request's host. Under AWS's host name, the prefix
+/// is the stage. Under a custom domain, it is empty.
 pub fn base_path(req: &Request) -> &str {
     let whole = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
@@ -360,13 +360,13 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
 }
 
-/// The time for an invocation without a deadline. API Gateway waits at most 29 seconds
+/// The time limit for an invocation without a deadline. API Gateway waits at most 29 seconds
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
-/// Returns the id that users quote when they report this request, and for which operators search.
+/// Returns the id that users quote when they report this request, and that operators search for.
 /// The id is API Gateway's `extendedRequestId`, which is also in the gateway's access log, its
-/// failures and its header `x-amz-apigw-id`. `requestId` isn't used, because clients can set it
+/// failures and its `x-amz-apigw-id` header. `requestId` isn't used, because clients can set it
 /// with a header. Emulators don't send an `extendedRequestId`, so Lambda's request id is returned
 /// instead.
 pub(crate) fn request_id(req: &Request) -> String {
@@ -405,7 +405,7 @@ pub(crate) fn source_address(req: &Request) -> String {
 }
 
 /// Returns the network from which the request was sent: an IPv4 address, or an IPv6 network with a
-/// 64-bit prefix. Usually a network of this size belongs to one customer.
+/// 64-bit prefix. A network of this size usually belongs to a single customer.
 pub fn source_network(req: &Request) -> Option<String> {
     network(&source_address(req))
 }

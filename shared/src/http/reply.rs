@@ -20,7 +20,7 @@ pub fn ok(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, body)
 }
 
-/// Returns a reply with `body` as JSON, and with a status that the operator has chosen.
+/// Returns a reply with `body` as JSON, and with a status that the operator has configured.
 pub fn chosen(status: u16, body: &impl Serialize) -> Reply {
     reply(StatusCode::from_u16(status).unwrap_or_default(), body)
 }
@@ -59,7 +59,7 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a 200 reply with a JSON file of this name. `write` sends the JSON piece by piece, as
+/// Returns a 200 reply with a JSON file named `file`. `write` sends the JSON piece by piece, as
 /// fast as the client reads. Perform all checks before this call, because the reply is cut off if
 /// `write` fails.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
@@ -108,14 +108,14 @@ pub(super) fn response(
     response
 }
 
-/// Allows clients to cache a reply for five minutes, as long as Farebox caches public keys.
+/// Allows clients to cache a reply for five minutes, the time for which Farebox caches public keys.
 pub fn cached(mut response: Response<Body>) -> Response<Body> {
     let public = HeaderValue::from_static("public, max-age=300");
     response.headers_mut().insert(header::CACHE_CONTROL, public);
     response
 }
 
-/// Marks a reply as a repetition of an earlier one, because this request didn't have an effect.
+/// Marks a reply as a repetition of an earlier one, because this request had no effect.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
@@ -147,7 +147,7 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds headers to a reply that show a limit and the remaining quota.
+/// Adds the headers that show a limit and the remaining quota to a reply.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     rate_limit::show(limit, response.headers_mut());
     response

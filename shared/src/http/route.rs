@@ -18,8 +18,8 @@ pub struct Route {
     /// The maximum size of the route's request bodies.
     pub body_limit: BodyLimit,
     /// On routes for browsers, the page that they get instead of
-    /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which means
-    /// the API's root.
+    /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which refers
+    /// to the API's root.
     // The pointer is thin to keep the table of routes small, because every binary contains the
     // table.
     pub page: Option<&'static &'static str>,
@@ -58,7 +58,7 @@ impl BodyLimit {
 }
 
 /// Returns the pattern that matches `path`, with or without a trailing slash. Patterns without
-/// parameters take precedence; among the others, the first that matches.
+/// parameters take precedence. Among the others, the first match wins.
 pub fn pattern<'p>(
     mut patterns: impl Iterator<Item = &'p str> + Clone,
     path: &str,

@@ -65,8 +65,8 @@ impl Body {
         })))
     }
 
-    /// Sends `sign` at once if the first piece isn't ready, and then whenever `silence` has passed
-    /// without a piece.
+    /// Sends `sign` immediately if the first piece isn't ready, and then whenever `silence` has
+    /// passed without a piece.
     pub(crate) fn kept_alive(self, sign: &'static str, silence: Duration) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let state = (pieces, Duration::ZERO);

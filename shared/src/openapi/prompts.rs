@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::{BLANK, text};
 use crate::values::{INSTRUCTIONS_LENGTH, Instructions, Message};
 
-// The function `openapi` adds the maximum length, because it is a setting.
+// The `openapi` function adds the maximum length, because it is a setting.
 text!(Message, {
     let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
     text(

@@ -60,7 +60,7 @@ pub struct DjangoHash {
     scheme: Scheme,
 }
 
-/// The parts of a hash, by its algorithm.
+/// The parts of a hash, which depend on its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scheme {
     Pbkdf2 {
@@ -88,7 +88,7 @@ enum Scheme {
 }
 
 impl DjangoHash {
-    /// Parses the value of Django's field `password`.
+    /// Parses the value of Django's `password` field.
     ///
     /// # Errors
     /// Refuses an unusable password (`!`), MD5 and unsalted hashes, unknown algorithms, damaged
@@ -313,9 +313,9 @@ fn scrypt_memory(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(u64::from(p))?.checked_add(1)?.checked_mul(128)?.checked_mul(u64::from(r))
 }
 
-/// Returns a number that is proportional to the duration of a check. It consists of N steps for
-/// each of p blocks of size r, and of PBKDF2 over these blocks, which dominates if N is small.
-/// Returns `None` on overflow.
+/// Returns a number that is proportional to the duration of a check. It covers N steps for each of
+/// p blocks of size r, plus PBKDF2 over all blocks. PBKDF2 dominates if N is small. Returns `None`
+/// on overflow.
 fn scrypt_work(n: u64, r: u32, p: u32) -> Option<u64> {
     n.checked_add(SCRYPT_FRAME)?.checked_mul(u64::from(r))?.checked_mul(u64::from(p))
 }

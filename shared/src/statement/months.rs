@@ -24,7 +24,7 @@ pub struct MonthTotals {
     /// The tokens that the month's messages cost.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if adjustments took more
+    /// All tokens granted in the month, including adjustments. Negative if adjustments took more
     /// tokens than were granted.
     #[schema(examples(500))]
     granted: i64,
@@ -43,7 +43,7 @@ pub struct Months {
 }
 
 impl MonthTotals {
-    /// Creates a month without rows, with the balance at its end.
+    /// Creates a month without rows, given the balance at its end.
     fn ending_with(balance: i64, month: String) -> Self {
         Self { month, chats: 0, spent: 0, granted: 0, balance }
     }
@@ -81,11 +81,11 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// Reads the page of months that `paging` describes. Its cursor may still be forged. The page
-    /// may be short or empty although a next page exists.
+    /// Reads the page of months that `paging` describes. The cursor may still be forged. The page
+    /// may be short or empty even if another page follows.
     ///
     /// # Errors
-    /// Returns the errors of reading the account, [`Error::InvalidCursor`], or
+    /// Returns an error if the account can't be read, [`Error::InvalidCursor`], or
     /// [`Error::Unavailable`] if the account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
@@ -109,8 +109,7 @@ impl Months {
 
 /// Computes the totals of at most `limit` months from these rows, and the position of the next
 /// page. If an earlier request has begun the first month, `open` contains its totals so far.
-/// `place` contains the id of the row before these rows, and the balance after the first of these
-/// rows.
+/// `place` contains the id of the row before these rows, and the balance after the first row.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::aws::OPERATION;
 use crate::store::{Result, StoreError};
 
-/// The pauses between retries. They are random and grow longer, up to the time limit of one call.
+/// The pauses between retries. They are randomized, and get longer until the call's time limit is
+/// reached.
 pub(in crate::store) struct Backoff {
     until: Instant,
     /// The length of the next pause, before it is randomized.

@@ -28,7 +28,7 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// Counts work by the AI that no user pays for.
+/// Counts the AI work that no user pays for.
 const FREE_WORK_UPDATE: &str =
     ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 
@@ -36,10 +36,11 @@ const FREE_WORK_UPDATE: &str =
 /// of the reserve can no longer arrive.
 const CLOSED: u64 = 60;
 
-/// How many outdated closed ids one write removes at most. DynamoDB limits an expression to 4 KB.
+/// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression
+/// to 4 KB.
 const OUTDATED: usize = 60;
 
-/// Returns the account's outdated closed ids, up to the number that one write removes.
+/// Returns the account's outdated closed ids, but no more than one write removes.
 fn outdated(account: &Account, now: u64) -> Vec<String> {
     account
         .closed
@@ -50,8 +51,8 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Extends the expression `remove` to remove these keys from a map. Returns the attribute names
-/// that the expression uses.
+/// Extends the `remove` expression so that it removes these keys from a map. Returns the attribute
+/// names that the expression uses.
 fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

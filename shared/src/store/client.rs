@@ -9,7 +9,7 @@ use crate::config::{Config, Tables};
 use crate::store::send_counter::SendCounter;
 use crate::store::traced::TraceInterceptor;
 
-/// A DynamoDB client, with the table names. Cloning it is cheap.
+/// A DynamoDB client that knows the table names. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(in crate::store) client: Client,

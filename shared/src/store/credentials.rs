@@ -1,5 +1,5 @@
-//! The items with which callers are identified: sessions, API keys, e-mailed links, and the public
-//! keys that verify JWTs. The outbox is part of this module, because it sends the links.
+//! The items that identify callers: sessions, API keys, e-mailed links, and the public keys that
+//! verify JWTs. The outbox is part of this module, because it sends the links.
 
 pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;

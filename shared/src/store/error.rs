@@ -16,17 +16,17 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// DynamoDB didn't confirm the write in time, so it may or may not have been applied. Contains
-    /// the cause, for the log.
+    /// the cause, which is meant for the log.
     Unavailable(String),
     /// DynamoDB has refused the call because a table, an index or a partition has exceeded its
     /// capacity. Nothing was written, unless an earlier attempt was applied and its reply was lost.
-    /// Contains the cause, for the log.
+    /// Contains the cause, which is meant for the log.
     Throttled(String),
     /// DynamoDB rejected the call permanently, or a stored item can't be read. Contains the cause,
-    /// for the log.
+    /// which is meant for the log.
     Internal(String),
-    /// The account doesn't accept the credential, or was deleted. The client's failure depends on
-    /// the endpoint.
+    /// The account doesn't accept the credential, or was deleted. Which failure the client receives
+    /// depends on the endpoint.
     NotAccepted,
     /// The operation was refused. The client receives this failure, unless the caller handles it.
     Refused(Error),
@@ -58,7 +58,7 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// Returns the client's failure.
+/// Converts the error into the failure that the client receives.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
@@ -72,11 +72,11 @@ impl From<StoreError> for Error {
     }
 }
 
-/// Classifies AWS errors as permanent or transient. A permanent failure is a bug in the caller; a
-/// transient failure can be retried. Rejected AWS credentials count as a transient failure, because
-/// credentials expire and the next instance of the function gets new ones. The error that a request
-/// token was reused with different bytes also counts as transient, because the earlier write may
-/// have been applied.
+/// Classifies AWS errors as permanent or transient. A permanent failure indicates a bug in the
+/// caller; a transient failure can be retried. Rejected AWS credentials count as a transient
+/// failure, because credentials expire and the next instance of the function gets new ones. The
+/// error for a request token that was reused with different bytes also counts as transient, because
+/// the earlier write may have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let cause = aws::cause(&error);

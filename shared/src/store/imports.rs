@@ -26,14 +26,14 @@ const BATCH: usize = 100;
 /// How many deletes are sent at a time.
 const AT_A_TIME: usize = 8;
 
-/// How many chats one transaction stores at most. With their ledger rows and the check of the
-/// account, the transaction contains 99 items; DynamoDB allows 100.
+/// The maximum number of chats that one transaction stores. With their ledger rows and the check of
+/// the account, the transaction contains 99 items; DynamoDB allows 100.
 const CHATS: usize = 49;
 
 /// The maximum total size of the chats in one transaction, in bytes. DynamoDB allows 4 MB.
 const BYTES: usize = 2_000_000;
 
-/// The reason in imported ledger rows, for human readers.
+/// The reason given in imported ledger rows, for human readers.
 const IMPORTED: &str = "imported";
 
 /// The outcome of importing an account.
@@ -51,12 +51,12 @@ pub enum ImportOutcome {
     AddressTaken,
 }
 
-/// How many accounts exist, and how many of them have an imported hash, by kind.
+/// How many accounts exist, and how many of them have an imported hash, by kind of hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashCounts {
     /// How many accounts exist.
     pub accounts: u64,
-    /// How many accounts have an imported hash, by the hash's kind.
+    /// How many accounts have an imported hash, by kind of hash.
     pub kinds: BTreeMap<String, u64>,
 }
 
@@ -103,8 +103,8 @@ impl Store {
             return Ok(());
         };
         let counted = self.count_hashes().await?;
-        // The stored numbers are those that were expected before the import. Some accounts may have
-        // been refused since then.
+        // The stored numbers are the ones that were expected before the import began. Some accounts
+        // may have been refused since then.
         seen.accounts = counted.accounts;
         for hashes in &mut seen.hashes {
             hashes.imported = counted.of(&hashes.kind);
@@ -152,7 +152,7 @@ impl Store {
         unreadable.map_or(Ok(counts), Err)
     }
 
-    /// Returns those of the given sources that have granted credits, with the amounts.
+    /// Returns the given sources that have granted credits, with their amounts.
     pub async fn used_sources(
         &self,
         sources: impl Iterator<Item = &Source>,
@@ -167,8 +167,8 @@ impl Store {
         Ok(used)
     }
 
-    /// Returns the accounts with these usernames, by username. `names` are key forms. Includes
-    /// deleted accounts.
+    /// Returns the accounts with these usernames, keyed by username. `names` are key forms.
+    /// Includes deleted accounts.
     pub async fn accounts_with_names(
         &self,
         names: impl Iterator<Item = &str>,
@@ -184,8 +184,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns the ids of the accounts that claim these addresses, by address. Addresses are key
-    /// forms.
+    /// Returns the ids of the accounts that claim these addresses, keyed by address. `addresses`
+    /// are key forms.
     pub async fn claimants(
         &self,
         addresses: impl Iterator<Item = &str>,
@@ -205,9 +205,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Creates an imported account with its balance as the first grant and its claim to an address,
-    /// in one transaction. `source` identifies the account in the other system, so its balance is
-    /// granted only once. Idempotent.
+    /// Creates an imported account in one transaction, which also grants the account its balance
+    /// and claims its address. `source` identifies the account in the other system, so its balance
+    /// is granted only once. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Throttled`] if DynamoDB throttles the transaction. The transaction isn't
@@ -259,8 +259,9 @@ impl Store {
     }
 
     /// Stores as many of the account's `chats` as fit into one transaction, starting with the
-    /// first, each with a ledger row whose amount is 0. Returns the number of stored chats. `None`
-    /// if the account was deleted, or if some of these chats were already imported. Idempotent.
+    /// first. Each chat gets a ledger row whose amount is 0. Returns the number of stored chats.
+    /// `None` if the account was deleted, or if some of these chats were already imported.
+    /// Idempotent.
     ///
     /// # Errors
     /// The errors of [`Store::import_account`]. If the transaction is throttled, a smaller number
@@ -290,8 +291,8 @@ impl Store {
         }
     }
 
-    /// Deletes the stored figures of these days after an import has added ledger rows to them. The
-    /// next request for a day counts its rows again. Returns the number of deleted items.
+    /// Deletes these days' stored figures, because an import has added ledger rows to the days. The
+    /// next request for a day's figures counts its rows again. Returns the number of deleted items.
     pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
         let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
         let mut forgotten = 0;

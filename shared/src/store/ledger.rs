@@ -1,4 +1,4 @@
-//! The Ledger table: entries that move credits, administrators' acts, and the figures that are
+//! The Ledger table: entries that move credits, administrators' actions, and the figures that are
 //! computed from its rows.
 
 pub(in crate::store) mod acts;

@@ -1,4 +1,4 @@
-//! The periods of allowances.
+//! Allowance periods.
 
 use crate::clock::Day;
 use crate::error::NextAllowance;
@@ -26,7 +26,7 @@ impl Allowance {
         NextAllowance { tokens: self.tokens, day }
     }
 
-    /// Returns the reason that the ledger records.
+    /// Returns the reason that is recorded in the ledger.
     pub(in crate::store) fn reason(self, period: Day) -> String {
         match self.per {
             AllowancePeriod::Day => format!("allowance for {period}"),
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
     use crate::values::Allowances;
 
-    /// Noon of this day, in seconds.
+    /// Noon on this day, in seconds.
     fn noon(day: &str) -> u64 {
         Day::parse(day).unwrap().begins() / 1000 + 43_200
     }

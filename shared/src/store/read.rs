@@ -10,11 +10,11 @@ use crate::store::backoff::Backoff;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// How many ids a page contains: as many as one `BatchGetItem` accepts.
+/// How many ids a page contains. One `BatchGetItem` accepts no more.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
-    /// Reads an item, strongly consistent.
+    /// Reads an item with strong consistency.
     pub(in crate::store) async fn get<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -24,9 +24,8 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Prepares a query in a user's partition: for the items that sort before `before`, newest
-    /// first and at most `count`. `keys` is the key condition, which refers to the values `:user`
-    /// and `:before`.
+    /// Prepares a query for at most `count` items in a user's partition that sort before `before`,
+    /// newest first. `keys` is the key condition, which uses the `:user` and `:before` values.
     pub(in crate::store) fn newest_first(
         &self,
         table: &str,
@@ -48,8 +47,8 @@ impl Store {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Reads all rows in a partition of the ledger, strongly consistent. Reads only these
-    /// `attributes`, or all attributes if it is `None`.
+    /// Reads all rows in a ledger partition, with strong consistency. Reads only the given
+    /// `attributes`, or all attributes if `attributes` is `None`.
     pub(in crate::store) async fn rows_of(
         &self,
         partition: &str,
@@ -76,9 +75,10 @@ impl Store {
         }
     }
 
-    /// Returns a page of ids of a user's items in the Tokens table, newest first. The items' keys
-    /// begin with `kind`, and the items are older than the item with the id `before`. Also returns
-    /// whether there may be more. The ids come from an index, which may lag by a moment.
+    /// Returns a page of ids of the user's items in the Tokens table, newest first. Includes only
+    /// items whose keys begin with `kind` and that are older than the item with the id `before`.
+    /// Also returns whether there may be more. The ids come from an index, which may be slightly
+    /// out of date.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,
@@ -127,7 +127,7 @@ impl Store {
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
-    /// Returns the items with these keys, at most 100, in any order. Skips deleted items. Strongly
+    /// Returns the items with these keys (at most 100), in any order. Skips deleted items. Strongly
     /// consistent.
     pub(in crate::store) async fn items(
         &self,
@@ -137,7 +137,7 @@ impl Store {
         self.parts_of_items(table, wanted, None).await
     }
 
-    /// Like [`Store::items`], but reads only these attributes.
+    /// Like [`Store::items`], but reads only the given attributes.
     pub(in crate::store) async fn parts_of_items(
         &self,
         table: &str,
@@ -157,7 +157,7 @@ impl Store {
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
             // If the table is busy or its items are large, the reply contains only some of the
-            // items, and the keys of the others.
+            // items, and the keys of the rest.
             wanted = read
                 .unprocessed_keys
                 .into_iter()

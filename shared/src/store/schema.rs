@@ -1,6 +1,6 @@
 //! The keys of all items and the partitions of all indexes, table by table. No other file contains
-//! keys or partitions. `template.yaml` defines the tables and indexes; ARCHITECTURE.md describes their
-//! contents.
+//! keys or partitions. `template.yaml` defines the tables and indexes; `ARCHITECTURE.md` describes
+//! their contents.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
 // The Tokens table, keyed by `pk`. The `by_user` index contains the items that belong to a user.
 //
 // These kinds expire by TTL: `session:`, `idem:`, `attempt:`, `link:`, `outbox:`, `mailed:`, and
-// `payment:` until the payment's order is known. The other kinds don't expire.
+// `payment:` as long as the payment's order is unknown. The other kinds don't expire.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -69,7 +69,8 @@ pub(in crate::store) const SOURCE: &str = "source:";
 /// The prefix of a voucher's pk.
 pub(in crate::store) const VOUCHER: &str = "voucher:";
 
-/// The prefix of a voucher batch's pk, and the partition of all batches in the `by_user` index.
+/// The prefix of a voucher batch's pk, and the partition that contains all batches in the `by_user`
+/// index.
 pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
 /// The prefix of an e-mailed link's pk.
@@ -78,7 +79,7 @@ pub(in crate::store) const LINK: &str = "link:";
 /// The prefix of an outgoing e-mail's pk.
 pub const OUTBOX: &str = "outbox:";
 
-/// The pk prefix of the figures of closed days.
+/// The pk prefix of closed days' figures.
 const FIGURES: &str = "figures:";
 
 /// The pk prefix of users' instructions for the AI.
@@ -95,15 +96,15 @@ pub(in crate::store) const MODELS: &str = "models:";
 /// The pk prefix of the current packs and all their versions. A version never changes.
 pub(in crate::store) const PACKS: &str = "packs:";
 
-/// The prefix of an order's pk, and the partition of all orders in the `by_user` index. An order that
-/// is unpaid after a week is deleted.
+/// The prefix of an order's pk, and the partition that contains all orders in the `by_user` index.
+/// Orders that are still unpaid after a week are deleted.
 pub(in crate::store) const ORDER: &str = "order:";
 
 /// The prefix of a buyer listing's pk. The listing is erased with the account.
 pub(in crate::store) const PURCHASE: &str = "purchase:";
 
-/// The pk prefix of the items that list orders in need of attention, and the partition of these
-/// items in the `by_user` index.
+/// The pk prefix of the items that list orders in need of attention, and the partition that
+/// contains all such items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
 
 /// The pk of an order.
@@ -116,7 +117,7 @@ pub(in crate::store) fn purchase_pk(order: &str) -> String {
     format!("{PURCHASE}{order}")
 }
 
-/// The pk of the item that lists this order as in need of attention.
+/// The pk of the item that lists this order as needing attention.
 pub(in crate::store) fn attention_pk(order: &str) -> String {
     format!("{ATTENTION}{order}")
 }
@@ -127,7 +128,8 @@ pub(in crate::store) fn payment_pk(payment: &str) -> String {
     format!("payment:{payment}")
 }
 
-/// The pk of the item that counts an account's new orders in an hour (hours since 1970).
+/// The pk of the item that counts an account's new orders in one hour. Hours are numbered from
+/// 1970.
 pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
     format!("attempt:order:{user_id}#{hour}")
 }
@@ -166,12 +168,12 @@ pub(in crate::store) fn figures_pk(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
-/// The pk of a day's list of the users who spent the most.
+/// The pk of a day's list of top spenders.
 pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
 
-/// The pk of the costs and the income of models on a day.
+/// The pk of the item with a day's model costs and income.
 pub(in crate::store) fn costs_pk(day: Day) -> String {
     format!("{FIGURES}{day}#costs")
 }
@@ -202,14 +204,14 @@ pub(in crate::store) fn voucher_pk(hash: &str) -> String {
     format!("{VOUCHER}{hash}")
 }
 
-/// The pk of the item that counts an account's guesses at voucher codes in an hour (hours since
-/// 1970).
+/// The pk of the item that counts an account's guesses at voucher codes in one hour. Hours are
+/// numbered from 1970.
 pub(in crate::store) fn guesses_of_pk(user_id: &str, hour: u64) -> String {
     format!("attempt:voucher:{user_id}#{hour}")
 }
 
-/// The pk of the item that counts guesses at voucher codes from a network in an hour (hours since
-/// 1970).
+/// The pk of the item that counts a network's guesses at voucher codes in one hour. Hours are
+/// numbered from 1970.
 pub(in crate::store) fn guesses_from_pk(network: &str, hour: u64) -> String {
     format!("attempt:voucher:address:{network}#{hour}")
 }
@@ -240,27 +242,31 @@ pub(in crate::store) fn known_attempts_pk(mark: &str) -> String {
     format!("attempt:known:{mark}")
 }
 
-/// The pk of the item that counts failed attempts from a network in an hour (hours since 1970).
+/// The pk of the item that counts a network's failed attempts in one hour. Hours are numbered from
+/// 1970.
 pub(in crate::store) fn network_attempts_pk(network: &str, hour: u64) -> String {
     format!("attempt:address:{network}#{hour}")
 }
 
-/// The pk of the item that counts registrations from a network in an hour (hours since 1970).
+/// The pk of the item that counts registrations from a network in one hour. Hours are numbered from
+/// 1970.
 pub(in crate::store) fn registrations_pk(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
-/// The pk of the item that counts e-mails to an address in an hour (hours since 1970).
+/// The pk of the item that counts e-mails to an address in one hour. Hours are numbered from 1970.
 pub(in crate::store) fn mails_pk(address_hash: &str, hour: u64) -> String {
     pause_pk(&format!("{address_hash}#{hour}"))
 }
 
-/// The pk of the item that counts reset e-mails to an address in an hour (hours since 1970).
+/// The pk of the item that counts reset e-mails to an address in one hour. Hours are numbered from
+/// 1970.
 pub(in crate::store) fn resets_of_hour_pk(address_hash: &str, hour: u64) -> String {
     pause_pk(&format!("{address_hash}#reset#h{hour}"))
 }
 
-/// The pk of the item that counts reset e-mails to an address on a day (days since 1970).
+/// The pk of the item that counts reset e-mails to an address on one day. Days are numbered from
+/// 1970.
 pub(in crate::store) fn resets_of_day_pk(address_hash: &str, day: u64) -> String {
     pause_pk(&format!("{address_hash}#reset#d{day}"))
 }
@@ -279,7 +285,7 @@ pub(in crate::store) fn signing_key(kid: &str) -> Item {
 /// The prefix sorts after every chat id.
 pub(in crate::store) const CONVERSATION: &str = "c#";
 
-/// The prefix of the sort keys in the `by_conversation` index for conversations that await erasure.
+/// The prefix of the `by_conversation` sort keys of conversations that await erasure.
 pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
 
 /// The primary key of a chat, or of a conversation if `chat_id` is a [`conversation_key`].
@@ -340,7 +346,7 @@ pub(in crate::store) fn standing_of(user_id: &str) -> String {
 }
 
 /// How many partitions the `trail` index has for each day. They contain all rows except
-/// administrators' acts.
+/// administrators' actions.
 pub const DAY_SHARDS: u8 = 8;
 
 /// The partition in the `trail` index that contains this account's rows from this day.

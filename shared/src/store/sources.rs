@@ -8,8 +8,7 @@ use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
 use crate::values::{Entry, Source};
 
 /// A source that has granted credits. The account's id isn't stored in the `user_id` attribute,
-/// because all items in the index over this attribute are erased with the account, and sources must
-/// be kept.
+/// because every item that has this attribute is erased with the account, but sources must be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
@@ -18,7 +17,7 @@ pub(in crate::store) struct StoredSource {
     pub(in crate::store) account: String,
     /// The id of the grant's ledger entry.
     pub(in crate::store) row: String,
-    /// The credits that were granted.
+    /// How many credits were granted.
     pub(in crate::store) amount: i64,
 }
 
@@ -70,7 +69,7 @@ impl Store {
         Ok(stored.as_ref() == Some(source))
     }
 
-    /// Returns true if the ledger contains the source's entry, with its account and amount.
+    /// Returns true if the ledger contains the source's entry with the same account and amount.
     pub(in crate::store) async fn has_entry_of(&self, source: &StoredSource) -> Result<bool> {
         let key = entry_key(&source.account, &source.row);
         let entry: Option<Entry> = self.get(&self.tables.ledger, key).await?;

@@ -1,6 +1,6 @@
-//! Lists of all users' items by time. An index partitions the items by month or day and spreads
-//! each period over shards, so that no partition grows too large. The cost of a page depends on the
-//! items that it shows and not on the total number of items.
+//! Lists of all users' items, sorted by time. An index partitions the items by month or day and
+//! spreads each period over shards, so that no partition grows too large. The cost of a page
+//! depends on the items that it shows and not on the total number of items.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, previous_month};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
-/// The maximum number of queries for one page. Reading an empty month also costs queries.
+/// The maximum number of queries for one page. Empty months cost queries, too.
 const QUERIES: usize = 48;
 
 /// How many items are read from each partition at a time.
@@ -23,7 +23,7 @@ const STEP: i32 = 100;
 /// A string that sorts after every id.
 const AFTER_ALL: &str = "~";
 
-/// An index of items by time.
+/// An index that sorts items by time.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Timeline<'t> {
     pub(in crate::store) table: &'t str,
@@ -35,7 +35,7 @@ pub(in crate::store) struct Timeline<'t> {
     pub(in crate::store) shards: u8,
 }
 
-/// The position at which a page of a list by time begins.
+/// Where a page of a list that is sorted by time begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageStart {
     /// Begins with the newest item older than this id.
@@ -69,7 +69,7 @@ pub struct DataPeriod {
 }
 
 impl DataPeriod {
-    /// Returns the period of data that isn't imported.
+    /// Returns the period that can contain data other than imported data.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }
@@ -80,7 +80,7 @@ impl DataPeriod {
     }
 }
 
-/// A range of days, both ends included. `None` means that the range is open on this side.
+/// An inclusive range of days. `None` leaves that end open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The first day.
@@ -90,8 +90,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns the position at which a list of these days begins. `None` if it begins with the
-    /// newest of all items.
+    /// Returns the position at which a list for these days begins. `None` if it begins with the
+    /// newest item overall.
     pub(in crate::store) fn begin(self, now: u64) -> Option<PageStart> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(PageStart::Before(least_id(end)))
@@ -111,7 +111,7 @@ impl fmt::Display for PageStart {
 }
 
 impl Timeline<'_> {
-    /// Returns the partitions of a month or day.
+    /// Returns the partitions for a month or day.
     pub(in crate::store) fn partitions(&self, of: &str) -> Vec<String> {
         match self.shards {
             1 => vec![of.to_owned()],
@@ -220,7 +220,7 @@ impl Store {
 
     /// Returns the newest items of a month that are older than the id `before`. Reads at most
     /// `limit` items from each partition. If the month may contain older items, also returns the id
-    /// at which the items end.
+    /// of the last returned item.
     async fn newest_before(
         &self,
         list: Timeline<'_>,

@@ -21,7 +21,7 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use crate::telemetry::trace::{self, Attributes, Trace};
 
-/// Records a span for each DynamoDB call inside a trace.
+/// Records a span for each DynamoDB call that is part of a trace.
 #[derive(Debug)]
 pub(in crate::store) struct TraceInterceptor;
 
@@ -68,7 +68,7 @@ impl Intercept for TraceInterceptor {
                 let body = response.and_then(|response| response.body().bytes());
                 let code = body.and_then(code).unwrap_or("unknown");
                 said.push(("db.response.status_code", code.into()));
-                // The refusal of a conditional write isn't a failure.
+                // A refused conditional write isn't a failure.
                 (!REFUSALS.contains(&code)).then_some(code)
             }
             Some(Err(error)) if error.is_timeout_error() => Some("timeout"),
@@ -79,7 +79,7 @@ impl Intercept for TraceInterceptor {
     }
 }
 
-/// The error codes that DynamoDB returns if a condition didn't hold.
+/// The error codes that DynamoDB returns when a condition doesn't hold.
 const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanceledException"];
 
 /// A call in progress. If this value is dropped early, the span ends with the error `given_up`.
@@ -121,7 +121,7 @@ impl Drop for RunningCall {
     }
 }
 
-/// Returns the table that a call uses, if it is the only one.
+/// Returns the table that a call uses. `None` if the call may use several tables.
 fn table(input: &Input) -> Option<&str> {
     macro_rules! of {
         ($($type:ident)+) => {

@@ -28,9 +28,9 @@ impl Refusals {
         self.0.get(index).is_some_and(is_refusal)
     }
 
-    /// Returns the item that failed the condition of the write at `index`. The item is empty if it
-    /// doesn't exist, or if the write doesn't return it on a refusal. `None` if the write at
-    /// `index` wasn't refused.
+    /// Returns the item that failed the condition of the write at `index`. Returns an empty item if
+    /// the item doesn't exist, or if the write doesn't return it when refused. `None` if the write
+    /// at `index` wasn't refused.
     pub(in crate::store) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Like [`Store::transact`], but returns [`StoreError::Throttled`] without a retry, for callers
-    /// that can send a smaller transaction.
+    /// that can send a smaller transaction instead.
     pub(in crate::store) async fn transact_unless_throttled(
         &self,
         writes: Vec<Write>,

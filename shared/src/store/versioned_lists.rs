@@ -1,6 +1,7 @@
-//! The lists that an administrator replaces as a whole: the price list of models, and the packs of
-//! credits. The Tokens table contains the current lists under `models:current` and `packs:current`,
-//! and every version under its own key, because chats refer to the version that priced them.
+//! The lists that an administrator replaces as a whole: the model price list, and the list of
+//! credit packs. The Tokens table contains the current lists under `models:current` and
+//! `packs:current`, and every version under its own key, because chats refer to the version that
+//! priced them.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -20,7 +21,7 @@ pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send 
     /// The prefix of the keys.
     const KEYS: &'static str;
 
-    /// The stored kind of the act that changes the list.
+    /// The stored kind of the action that changes the list.
     const ACT: &'static str;
 
     /// Returns the list as JSON with its fields in a fixed order.
@@ -127,7 +128,7 @@ impl Stored {
     }
 }
 
-/// Takes the place of the version in the key of the current list.
+/// Replaces the version in the key of the current list.
 const CURRENT: &str = "current";
 
 impl Store {
@@ -147,7 +148,7 @@ impl Store {
         self.stored_list(version).await
     }
 
-    /// Returns the packs that are sold. `None` if no packs are set.
+    /// Returns the packs that are for sale. `None` if no packs are set.
     ///
     /// # Errors
     /// The errors of [`Store::prices`].
@@ -170,8 +171,8 @@ impl Store {
     }
 
     /// Sets or removes a list, if its current version still equals `seen`. The transaction also
-    /// records the act. `by` is `None` for the command line. Idempotent: setting the current list
-    /// again changes nothing.
+    /// records the action. `by` is `None` for the command line. Idempotent: setting the current
+    /// list again changes nothing.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] or [`Error::Forbidden`](crate::Error::Forbidden) if the caller
@@ -218,7 +219,7 @@ impl Store {
         writes.extend(by.map(|by| self.is_administrator(by.caller())));
         match self.transact(writes, &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => Ok(SetListOutcome::Set(new)),
-            // If a copy of this transaction was applied, its act is recorded.
+            // If a copy of this transaction was applied, its action is recorded.
             Transaction::Refused(_) if self.has_act(L::ACT, &id).await? => {
                 Ok(SetListOutcome::Set(new))
             }

@@ -26,13 +26,13 @@ use crate::{BalanceChange, Credits, Error};
 /// The maximum number of codes in a batch.
 pub const VOUCHER_CODES: u32 = 1000;
 
-/// How many accounts can use one code at most.
+/// The maximum number of accounts that can use one code.
 pub const VOUCHER_USES: u32 = 1_000_000;
 
-/// The kind of source for credits from vouchers.
+/// The source kind of credits from vouchers.
 const SOURCE: &str = "voucher";
 
-/// How many codes one transaction writes. DynamoDB accepts a hundred items.
+/// How many codes one transaction writes. DynamoDB accepts at most 100 items in a transaction.
 const AT_A_TIME: usize = 100;
 
 /// A batch of vouchers with the same value and the same expiry.
@@ -50,7 +50,7 @@ pub struct VoucherBatch {
     pub count: u32,
     /// How many accounts can use each code.
     pub uses: u32,
-    /// The Unix time from which the codes are no longer accepted. `None` if they don't expire.
+    /// The Unix time at which the codes expire. `None` if they don't expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<u64>,
     /// How many times the codes were used in total.
@@ -100,7 +100,7 @@ impl VoucherBatch {
     }
 }
 
-/// The item of a code.
+/// The stored item for a code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct StoredVoucher {
     pk: String,
@@ -143,7 +143,7 @@ pub enum CreateVouchersOutcome {
 }
 
 impl Store {
-    /// Stores a batch with these codes. The batch's transaction also records the act, and checks
+    /// Stores a batch with these codes. The batch's transaction also records the action, and checks
     /// that the caller is still an administrator. `by` is `None` for the command line. Idempotent.
     ///
     /// # Errors
@@ -164,9 +164,9 @@ impl Store {
                 Ok(Write::put(&self.tables.tokens, item).condition(NEW))
             };
             let puts = codes.iter().map(put).collect::<Result<Vec<_>>>()?;
-            // A put must not replace an existing code, because a delayed copy could then reset a
-            // code that was already used. Codes are random, so a refusal means that an earlier copy
-            // was applied.
+            // A put must not replace an existing code, because a delayed copy of the put could
+            // otherwise reset a code that was already used. Codes are random, so a refusal means
+            // that an earlier copy was applied.
             self.transact(puts, &Uuid::new_v4().to_string()).await?;
         }
         let VoucherBatch { name, tokens, count, uses, .. } = batch;
@@ -197,8 +197,8 @@ impl Store {
         }
     }
 
-    /// Returns the batches that are older than the batch `before`, newest first and at most a
-    /// hundred. Also returns whether there may be more.
+    /// Returns the batches that are older than the batch `before`, newest first (at most 100). Also
+    /// returns whether there may be more.
     pub async fn voucher_batches(&self, before: Option<&str>) -> Result<(Vec<VoucherBatch>, bool)> {
         let (ids, more) = self.ids_of_user(VOUCHERS, VOUCHERS, before).await?;
         Ok((self.with_ids(VOUCHERS, &ids).await?, more))
@@ -256,9 +256,9 @@ impl Store {
         vec![(use_code, Error::VoucherUsed), (use_batch, Error::VoucherEnded)]
     }
 
-    /// Voids a batch. Its codes are no longer accepted. The transaction also records the act, and
-    /// checks that the caller is still an administrator. `by` is `None` for the command line.
-    /// Idempotent. Returns the batch, or `None` if no batch has this id.
+    /// Voids a batch, so that its codes are no longer accepted. The transaction also records the
+    /// action, and checks that the caller is still an administrator. `by` is `None` for the command
+    /// line. Idempotent. Returns the batch, or `None` if no batch has this id.
     ///
     /// # Errors
     /// The errors of [`Store::create_vouchers`].
@@ -375,20 +375,20 @@ impl Store {
         Ok(repairs)
     }
 
-    /// Sends an update of an existing item with the value `:number`. Returns false if the item
-    /// doesn't exist.
+    /// Sends an update that uses the `:number` value, if the item exists. Returns false if it
+    /// doesn't.
     async fn set_again(&self, set: Write, number: u64) -> Result<bool> {
         let set = set.condition("attribute_exists(pk)").values([(":number", n(number))]);
         Ok(self.send(&set).await?.is_applied())
     }
 }
 
-/// Returns the hash of the voucher's code. `None` if the source isn't a voucher's.
+/// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
 fn hash_of(source: &StoredSource) -> Option<&str> {
     source.text().strip_prefix(SOURCE)?.strip_prefix(':')?.split(':').next()
 }
 
-/// An administrator's act on vouchers.
+/// An administrator's action on vouchers.
 fn voucher_act(id: &str, reason: String, actor: &str, time: u64) -> AdminAct {
     AdminAct {
         user_id: VOUCHER_ACT.into(),

@@ -80,8 +80,8 @@ impl Write {
         Self::of(table, Operation::Delete { key })
     }
 
-    /// Doesn't change the item, but its condition can refuse a transaction. A check can't be sent
-    /// alone.
+    /// Only checks a condition: if it doesn't hold, the whole transaction is refused. A check can't
+    /// be sent alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
@@ -97,7 +97,7 @@ impl Write {
         }
     }
 
-    /// Sets the write's condition, and replaces an earlier condition.
+    /// Sets the write's condition, replacing any earlier condition.
     pub(in crate::store) fn condition(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
@@ -121,13 +121,13 @@ impl Write {
         self
     }
 
-    /// Makes a refusal return the item that failed the condition.
+    /// Makes the write return the item if the item fails the condition.
     pub(in crate::store) fn shows_item(mut self) -> Self {
         self.shows_item = true;
         self
     }
 
-    /// Makes an update return the item as it was before the change, or as it is afterwards. Applies
+    /// Makes an update return the item as it was before the change or as it is afterwards. Applies
     /// only if the update is sent alone.
     pub(in crate::store) fn returns(mut self, value: ReturnValue) -> Self {
         if let Operation::Update { returns, .. } = &mut self.operation {
@@ -194,8 +194,8 @@ impl Store {
     }
 
     /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
-    /// earlier copy may then still arrive. The future is boxed, because otherwise its code would be
-    /// generated again in each caller.
+    /// earlier copy may then still arrive. The future is boxed, because its code would otherwise be
+    /// compiled into every caller.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,

@@ -21,7 +21,7 @@ use crate::store::Order;
 use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result};
 
-/// The time-out of one attempt.
+/// The time-out for one attempt.
 const ATTEMPT: Duration = Duration::from_secs(7);
 
 /// The maximum number of attempts. A second attempt is safe, because both contain the same
@@ -77,8 +77,8 @@ impl Stripe {
         self.key.renew().await;
     }
 
-    /// Creates the page on which the order is paid. The same order always gets the same page. After
-    /// the payment, the page leads to `back`.
+    /// Creates the page on which the buyer pays for the order. The same order always gets the same
+    /// page. After the payment, the page sends the buyer to `back`.
     ///
     /// # Errors
     /// Returns [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
@@ -97,7 +97,7 @@ impl Stripe {
     /// or after `since` (in seconds since 1970) and are older than the object `after`.
     ///
     /// # Errors
-    /// Returns the errors of [`Stripe::open_page`].
+    /// Returns the same errors as [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
         let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());

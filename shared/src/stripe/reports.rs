@@ -187,11 +187,11 @@ impl Event {
 }
 
 impl StripeReport {
-    /// Returns an object's report at the time `at`, in milliseconds since 1970. Returns `None` if
-    /// the object is about a payment that this product didn't create.
+    /// Returns an object's report as of the time `at`, in milliseconds since 1970. Returns `None`
+    /// if the object is about a payment that this product didn't create.
     ///
     /// # Errors
-    /// Returns the errors of [`Event::report`].
+    /// Returns the same errors as [`Event::report`].
     pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
         let report = match kind.as_str() {
@@ -236,8 +236,8 @@ fn session(session: Session, at: u64) -> Option<StripeReport> {
 }
 
 impl SessionReport {
-    /// Returns true if the session ended before the buyer completed the payment page. Nothing was
-    /// paid or will be paid.
+    /// Returns true if the session ended before the buyer completed the payment page. Nothing has
+    /// been paid, and nothing will be.
     pub fn has_expired(&self) -> bool {
         self.is_expired && !self.is_paid
     }
@@ -296,7 +296,7 @@ fn dispute(dispute: DisputeObject) -> Option<StripeReport> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
-        // When an inquiry is closed, no money was returned.
+        // If an inquiry is closed, no money has been returned.
         "won" | "prevented" | "warning_closed" => Dispute::Won,
         _ => Dispute::Open,
     };

@@ -15,7 +15,7 @@ const TOLERANCE: u64 = 300;
 /// valid.
 const SECRETS: usize = 2;
 
-/// The secrets that sign events.
+/// The secrets with which Stripe signs events.
 #[derive(Clone)]
 pub struct Secrets(Vec<Key>);
 
@@ -24,9 +24,9 @@ pub struct Secrets(Vec<Key>);
 pub enum SignatureError {
     /// The header is missing or can't be read.
     Malformed,
-    /// The signature was made too long ago, or in the future.
+    /// The signature was created too long ago, or in the future.
     Outdated,
-    /// None of the secrets has signed this body.
+    /// The body wasn't signed with any of the secrets.
     Wrong,
 }
 
@@ -45,8 +45,8 @@ impl Secrets {
     /// Verifies the `Stripe-Signature` header for a body.
     ///
     /// # Errors
-    /// Returns an error unless one of the secrets has signed exactly this body in the last five
-    /// minutes.
+    /// Returns an error unless exactly this body was signed with one of the secrets in the last
+    /// five minutes.
     pub fn verify(&self, header: &str, body: &[u8], now: u64) -> Result<(), SignatureError> {
         let (mut time, mut signatures) = (None, Vec::new());
         for part in header.split(',') {

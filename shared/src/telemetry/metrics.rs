@@ -3,7 +3,7 @@
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)).
 //! Recording a metric doesn't need a network call, and requests don't wait for it.
 //!
-//! Metrics are written only after a call of [`start`]. Functions call `start` when they start; the
+//! Metrics are written only after a call to [`start`]. Functions call `start` when they start; the
 //! local server calls it only if `METRICS_NAMESPACE` is set.
 
 use std::io::Write;
@@ -62,9 +62,9 @@ metrics! {
     StrandedOrders: Count;
     /// Orders that are stranded or disputed, counted every hour.
     OrdersToLookAt: Count;
-    /// Disputes of which administrators were notified by e-mail.
+    /// Disputes about which administrators were notified by e-mail.
     Disputes: Count;
-    /// Payments, refunds and disputes in Stripe's lists that weren't reported by an event.
+    /// Payments, refunds and disputes in Stripe's lists that no event has reported.
     MissedPayments: Count;
     /// Finished comparisons with Stripe's lists.
     PaymentsChecked: Count;
@@ -77,8 +77,8 @@ metrics! {
     /// Credits of failed chats that remain held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;
-    /// How many credits answered chats should have cost above their holds, according to their
-    /// usage. These credits are never charged.
+    /// The amount, in credits, by which the price of answered chats exceeded their holds. It is
+    /// never charged.
     Uncovered: Count;
     /// Answered chats that the store refused to settle, because the lease had ended, the
     /// conversation was deleted, or the idempotency key already had a record.

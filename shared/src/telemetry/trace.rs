@@ -138,7 +138,7 @@ pub struct Root {
     pub attributes: Attributes,
     /// True if the invocation failed. A refused request doesn't count as a failure.
     pub has_failed: bool,
-    /// True if a client waits for the invocation.
+    /// True if a client is waiting for the invocation.
     pub is_request: bool,
 }
 
@@ -195,8 +195,8 @@ impl Trace {
         &self.0.id
     }
 
-    /// Adds a span for a call to a different service. The span ends now. If the call failed,
-    /// `failure` is the failure's code.
+    /// Adds a span for a call to another service. The span ends now. If the call failed, `failure`
+    /// is the failure's code.
     pub fn call(
         &self,
         name: String,
@@ -298,7 +298,7 @@ tokio::task_local! {
     static CURRENT: Trace;
 }
 
-/// Runs `work` as a part of this trace.
+/// Runs `work` as part of this trace.
 pub async fn scope<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F::Output {
     poll_fn(|context| match trace {
         None => work.as_mut().poll(context),
@@ -348,7 +348,7 @@ mod tests {
             assert!(!traces(0.0).begin(Parent::default()).0.is_recorded);
             assert!(!traces(1.0).begin(unrecorded.clone()).0.is_recorded);
         }
-        // With 10,000 draws, the share is within five standard deviations of the expected one.
+        // With 10,000 draws, the share is within five standard deviations of the expected share.
         let half = traces(0.5);
         let recorded = (0..10_000).filter(|_| half.begin(Parent::default()).0.is_recorded).count();
         assert!((4750..5250).contains(&recorded), "{recorded}");

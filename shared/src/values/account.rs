@@ -34,7 +34,8 @@ pub struct Account {
     /// The owner's last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// A marker that shows that the user has instructions for the AI, which are a separate item.
+    /// A marker that shows that the user has instructions for the AI. The instructions are stored
+    /// as a separate item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// The hash of the password, as a PHC string.
@@ -64,15 +65,16 @@ pub struct Account {
     /// low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
-    /// The last period whose allowance was granted, or wasn't needed because the balance was high
-    /// enough. Stored as its first day, in days since 1970. `None` before the first such period.
+    /// The last period for which the allowance was granted, or for which none was needed because
+    /// the balance was high enough. Stored as its first day, in days since 1970. `None` before the
+    /// first such period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
     /// The value of `granted` when the last e-mail about a low balance was written. `None` before
     /// the first such e-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerted: Option<Credits>,
-    /// The holds for chats that wait for an answer, by hold id.
+    /// The holds for chats that are waiting for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the Unix time until which it is closed.
     pub closed: BTreeMap<String, u64>,
@@ -80,9 +82,9 @@ pub struct Account {
     /// accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// The credits that were spent with each limited API key or are held for its chats, by [key and
-    /// period](crate::values::LimitPeriod). `None` if the account never had an API key with a
-    /// limit.
+    /// The credits that were spent with each limited API key or that are held for its chats, by
+    /// [key and period](crate::values::LimitPeriod). `None` if the account never had an API key
+    /// with a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
     /// The estimated price of the AI's work on failed answers, and the free work that the account
@@ -90,7 +92,7 @@ pub struct Account {
     /// first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_work: Option<BTreeMap<String, Credits>>,
-    /// The epoch. Every change that invalidates all of the account's JWTs increments it.
+    /// The epoch, which is incremented by every change that invalidates all of the account's JWTs.
     pub auth_epoch: u64,
     /// The ids of sessions that ended early, each with the Unix time at which the session would
     /// have expired.
@@ -105,11 +107,11 @@ pub struct Account {
     /// The time of the registration, in milliseconds since 1970.
     pub created: u64,
     /// The Unix time at which the account was deleted. A deleted account's item is a tombstone,
-    /// which keeps the name taken.
+    /// which prevents the name from being reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
     /// A secret random string. It distinguishes a retry of the registration from a different
-    /// registration, and is also the key that seals this account's page cursors.
+    /// registration. It is also the key that seals this account's page cursors.
     pub nonce: String,
     /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -140,7 +142,7 @@ impl Account {
         self.email.as_deref().filter(|_| self.email_verified)
     }
 
-    /// Returns true if the account is active and an administrator's.
+    /// Returns true if the account is active and belongs to an administrator.
     pub fn administers(&self) -> bool {
         self.active && self.role == Role::Admin
     }
@@ -160,19 +162,19 @@ impl Account {
         self.keys_from <= Some(epoch)
     }
 
-    /// Returns true if a hold counts in this purse.
+    /// Returns true if a hold counts towards this purse.
     pub(crate) fn holds_in(&self, purse: &str) -> bool {
         self.reservations.values().any(|held| held.purse.as_deref() == Some(purse))
     }
 
-    /// Returns the credits that this purse counts: those that were spent with an API key or are
-    /// held for its chats.
+    /// Returns the credits counted in this purse: the credits that were spent with an API key, plus
+    /// the credits that are held for its chats.
     pub fn purse(&self, name: &str) -> Credits {
         let purse = self.purses.as_ref().and_then(|purses| purses.get(name));
         purse.copied().unwrap_or_default()
     }
 
-    /// Returns the credits under this key in the map of free work.
+    /// Returns the credits that are stored under this key in the free-work map.
     pub(crate) fn free_work(&self, key: &str) -> Credits {
         let counted = self.free_work.as_ref().and_then(|days| days.get(key));
         counted.copied().unwrap_or_default()
@@ -204,7 +206,7 @@ impl Account {
         ]
     }
 
-    /// Returns the address that the owner hasn't verified yet. `None` if there is none.
+    /// Returns the address that the owner hasn't verified yet. `None` if there is no such address.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)
@@ -248,18 +250,18 @@ impl Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Can send messages, and can see only this account's data.
+    /// Can send messages, and can see only the data of this account.
     User,
     /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
-    /// A role that a later release has added. An account with such a role has the same rights as
-    /// with [`Role::User`].
+    /// A role that a later release has added. An account with such a role has the same rights as an
+    /// account with [`Role::User`].
     #[serde(untagged)]
     Other(String),
 }
 
 impl Role {
-    /// Returns the role's stored name, which is also shown.
+    /// Returns the role's name, as it is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::User => "user",
@@ -275,7 +277,7 @@ impl Role {
     }
 }
 
-/// A hold: credits that are set aside for a chat that waits for its answer.
+/// A hold: credits that are set aside for a chat that is waiting for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHold {
     /// How many credits are held.
@@ -290,8 +292,8 @@ pub struct StoredHold {
     /// with the same idempotency key but a different hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// The account's purse that counts the hold. `None` unless the chat was sent with an API key
-    /// that has a limit.
+    /// The name of the purse that the hold counts towards. `None` unless the chat was sent with an
+    /// API key that has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purse: Option<String>,
     /// True if the user has stopped the chat. The function that waits for the answer polls this

@@ -1,4 +1,4 @@
-//! Administrators' acts on accounts, other than adjustments of balances.
+//! Administrators' actions on accounts, other than balance adjustments.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{EntryKind, Role};
 use crate::Credits;
 
-/// The stored kind of every act that affects an account.
+/// The stored kind of every action that affects an account.
 pub(crate) const STANDING: &str = "standing";
 
 /// The stored kind of a change to the price list. It is also stored in place of an account id,
-/// because the change doesn't affect an account. The reason is the list's version, or empty if the
+/// because the change doesn't affect any account. The reason is the list's version, or empty if the
 /// list was removed.
 pub(crate) const PRICES: &str = "prices";
 
 /// The stored kind of creating or voiding vouchers. It is also stored in place of an account id,
-/// because the act doesn't affect an account. The reason contains the batch's name.
+/// because the action doesn't affect any account. The reason contains the batch's name.
 pub(crate) const VOUCHER_ACT: &str = "vouchers";
 
 /// The stored kind of a change to the packs. It is also stored in place of an account id, because
-/// the change doesn't affect an account. The reason is the packs' version, or empty if they were
+/// the change doesn't affect any account. The reason is the packs' version, or empty if they were
 /// removed.
 pub(crate) const PACKS_ACT: &str = "packs";
 
-/// An administrator's act. Acts don't move credits, and statements don't list them.
+/// An administrator's action. Actions don't move credits, and statements don't list them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
     /// The id of the affected account.
     pub user_id: String,
-    /// The act's id, a UUIDv7.
+    /// The action's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
     /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases
@@ -56,7 +56,7 @@ pub struct AdminAct {
 }
 
 impl AdminAct {
-    /// Returns the name of this act, which the administrators' pages show.
+    /// Returns the name that the administrators' pages show for this action.
     pub fn word(&self) -> &str {
         match (&self.intervention, &self.act) {
             _ if self.kind != STANDING && !self.is_like_entry() => &self.kind,
@@ -66,14 +66,14 @@ impl AdminAct {
         }
     }
 
-    /// Returns true if the stored kind is a ledger entry's, as in rows from early releases.
+    /// Returns true if the stored kind is that of a ledger entry, as in rows from early releases.
     fn is_like_entry(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
         known.iter().any(|kind| kind.word() == self.kind)
     }
 
-    /// Returns the role that the account received by this act. `None` if an ordinary user was
-    /// created.
+    /// Returns the role that the account received through this action. `None` if an ordinary user
+    /// was created.
     pub fn role(&self) -> Option<&Role> {
         match &self.act {
             Some(Act::Role(role))
@@ -102,8 +102,8 @@ pub enum Act {
 }
 
 impl Act {
-    /// Returns the names of all acts that can be shown: adjustments, changes to roles and states,
-    /// interventions, and changes to lists and vouchers.
+    /// Returns the names of all actions that can be shown: adjustments, changes to roles and
+    /// states, interventions, and changes to lists and vouchers.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
@@ -124,8 +124,8 @@ impl Act {
     }
 }
 
-/// Reads the name of a stored act, which is either a string or the only key in a map that contains
-/// the act's values.
+/// Reads the name of a stored action, which is either a string or the only key in a map that
+/// contains the action's values.
 fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -140,7 +140,7 @@ fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     })
 }
 
-/// An administrator's act other than a change to the account's role, state or balance.
+/// An administrator's action other than a change to the account's role, state or balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intervention {
@@ -158,7 +158,7 @@ pub enum Intervention {
     PasswordReset,
     /// The account was deleted.
     Deletion,
-    /// The free work of the day was reset, so that the account can send messages again.
+    /// The day's free work was reset, so that the account can send messages again.
     Unlock,
     /// An intervention that a later release has added.
     #[serde(untagged, deserialize_with = "word_of")]
@@ -178,7 +178,7 @@ impl Intervention {
         Self::Unlock,
     ];
 
-    /// Returns the stored name, which is also shown.
+    /// Returns the name, as it is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Creation => "creation",
@@ -198,8 +198,8 @@ impl Intervention {
         matches!(self, Self::Creation | Self::Invitation)
     }
 
-    /// Returns the closest [`Act`] that earlier releases can show in the trail of administrators'
-    /// acts. `role` is the account's role.
+    /// Returns the closest [`Act`] that earlier releases can show in the list of administrators'
+    /// actions. `role` is the account's role.
     pub(crate) fn nearest(&self, role: &Role) -> Act {
         match self {
             Self::Sessions

@@ -1,4 +1,4 @@
-//! Allowances, to which lower balances are topped up once in each period.
+//! Allowances: the amounts to which lower balances are topped up once per period.
 
 use crate::values::{Credits, Role};
 
@@ -17,7 +17,7 @@ pub struct Allowance {
 pub enum AllowancePeriod {
     /// Each day.
     Day,
-    /// Each week, from Monday.
+    /// Each week, starting on Monday.
     Week,
     /// Each month.
     Month,

@@ -16,17 +16,17 @@ use uuid::Uuid;
 use crate::values::text::{is_blank, turns_text};
 use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 
-/// How many API keys an account can have at most.
+/// The maximum number of API keys that an account can have.
 pub const API_KEYS: u32 = 50;
 
-/// How many API keys with a limit an account can have at most. The account contains at least one
-/// purse for each of them.
+/// The maximum number of API keys with a limit that an account can have. The account contains at
+/// least one purse for each of them.
 pub const LIMITED_KEYS: u32 = 20;
 
 /// The prefix of every API key.
 const PREFIX: &str = "sk-";
 
-/// How many random bytes the secret of an API key has.
+/// How many random bytes an API key's secret consists of.
 const BYTES: usize = 32;
 
 /// How many characters at the end of an API key are shown in lists, so that its owner can recognize
@@ -92,13 +92,13 @@ impl ApiKey {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
 
-    /// Returns the last characters of the key, for lists.
+    /// Returns the last characters of the key, which lists show.
     pub fn hint(&self) -> String {
         let text = self.text();
         text.get(text.len() - HINT..).unwrap_or_default().to_owned()
     }
 
-    /// Returns true if this is the secret's hash. The comparison takes constant time.
+    /// Returns true if `hash` is the secret's hash. The comparison takes constant time.
     pub fn matches(&self, hash: &str) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
     }
@@ -144,13 +144,13 @@ pub struct StoredApiKey {
     pub(crate) pk: String,
     /// The account's id.
     pub user_id: String,
-    /// The key form of the owner's username, with which the account is looked up.
+    /// The key form of the owner's username, under which the account is looked up.
     pub name: String,
     /// The name that the owner gave to the API key.
     pub label: String,
     /// The SHA-256 hash of the secret. Empty if the key is restricted.
     pub(crate) hash: String,
-    /// The restrictions, which then contain the secret's hash. `None` if the key is unrestricted.
+    /// The restrictions, which also contain the secret's hash. `None` if the key is unrestricted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restricted: Option<Restrictions>,
     /// The last characters of the whole key.
@@ -187,8 +187,8 @@ impl StoredApiKey {
         self.restricted.as_ref()?.limit
     }
 
-    /// Returns the credits that were spent with the key, or are held for its chats, in the current
-    /// period of its limit. Zero if the key has no limit.
+    /// Returns the credits that were spent with the key, plus the credits that are held for its
+    /// chats, in the current period of its limit. Zero if the key has no limit.
     pub fn spent(&self, account: &Account, month: &str) -> Credits {
         let spent = self.limit().map(|limit| account.purse(&limit.per.purse(self.id(), month)));
         spent.unwrap_or_default()

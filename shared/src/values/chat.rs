@@ -10,7 +10,7 @@ use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
 use crate::values::{CutReason, Invalid, Reasoning, Receipt, Speaker, ToolCall, Turn, Usage};
 
-/// A user's message that was checked and can be sent to the AI.
+/// A user's message that has been checked and can be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message(String);
 
@@ -87,7 +87,7 @@ impl Title {
 /// requested another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
-    /// The chat has no parent, because it begins the conversation in a different way.
+    /// The chat has no parent, because it is an alternative beginning of the conversation.
     Start,
     /// The chat with this id.
     Message(String),
@@ -168,7 +168,7 @@ pub struct Chat {
     /// True if the user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// The numbers of model tokens. Older chats may lack these numbers.
+    /// The model token counts. Older chats may lack these counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.
@@ -192,7 +192,7 @@ pub struct Chat {
     pub month: String,
 }
 
-/// The reason why an answer ends. All words but `stopped` are from OpenAI's API.
+/// The reason why an answer ends. All values except `stopped` come from OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
@@ -206,8 +206,8 @@ pub enum FinishReason {
     ToolCalls,
     /// The answer calls functions, and the request used `functions`, the older form of `tools`.
     FunctionCall,
-    /// The user stopped the answer. OpenAI's clients don't expect the word `stopped` and get
-    /// `length` instead.
+    /// The user stopped the answer. OpenAI's clients don't expect `stopped`, so they get `length`
+    /// instead.
     Stopped,
 }
 
@@ -248,7 +248,7 @@ impl Chat {
         Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Returns the numbers of model tokens, or an estimate if they are missing.
+    /// Returns the model token counts, or an estimate if they are missing.
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)
@@ -275,7 +275,7 @@ impl Chat {
         self.message.len() + self.response.len() + calls
     }
 
-    /// Returns an upper bound of the model tokens in the message and the answer.
+    /// Returns an upper bound on the number of model tokens in the message and the answer.
     pub fn bound(&self) -> usize {
         bound(&self.message) + bound(&self.response)
     }

@@ -76,8 +76,8 @@ impl Credential {
         }
     }
 
-    /// Returns the epochs of the account in which this credential is valid. For an API key, these
-    /// are all epochs.
+    /// Returns the account epochs in which this credential is valid. An API key is valid in all
+    /// epochs.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,
@@ -98,7 +98,7 @@ impl Credential {
     }
 }
 
-/// A proof that the caller is an administrator.
+/// Proof that the caller is an administrator.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     caller: AccessToken,

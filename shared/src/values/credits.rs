@@ -1,4 +1,4 @@
-//! Credits, the unit with which messages are paid for. Settings, JSON and the web pages call them
+//! Credits, the unit in which messages are paid for. Settings, JSON and the web pages call them
 //! tokens.
 
 use std::fmt;
@@ -65,7 +65,7 @@ impl Credits {
     }
 }
 
-/// A change of a balance other than a charge for a chat. Never zero.
+/// A change to a balance, other than a charge for a chat. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BalanceChange {
     /// Adds credits.

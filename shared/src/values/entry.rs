@@ -1,4 +1,4 @@
-//! Ledger entries: an immutable row for every change of a balance.
+//! Ledger entries: an immutable row for every balance change.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum EntryKind {
     Grant,
     /// A settled chat.
     Chat,
-    /// Any other change of the balance, with a reason.
+    /// Any other change to the balance, with a reason.
     Adjustment,
     /// A kind that a later release has added.
     #[serde(untagged)]
@@ -24,7 +24,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Returns the stored name, which is also shown.
+    /// Returns the name, as it is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Grant => "grant",
@@ -43,7 +43,7 @@ pub struct Entry {
     /// A UUIDv7. A chat's entry has the same id as the chat, so that a chat is charged only once,
     /// even after its deletion.
     pub entry_id: String,
-    /// The change of the balance. Negative if credits were deducted.
+    /// The amount by which the balance changes. Negative if credits were deducted.
     pub amount: i64,
     /// The cause of the change.
     pub kind: EntryKind,
@@ -60,7 +60,7 @@ pub struct Entry {
     /// How the chat was priced by the price list. `None` if there was no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
-    /// The numbers of model tokens that the price depends on. `None` if there was no price list.
+    /// The model token counts that the price depends on. `None` if there was no price list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The provider's name for the model that answered. `None` if there was no price list.
@@ -69,7 +69,7 @@ pub struct Entry {
     /// The id of the API key with which the chat was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// The source of the credits, if they are granted at most once. `None` for other entries.
+    /// The source of credits that can be granted only once. `None` for other entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The first day of the allowance's period, in days since 1970. `None` unless the entry grants
@@ -143,8 +143,8 @@ impl Entry {
 }
 
 /// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
-/// it has the same id as the chat. The entry of a refund also contains the chat's id, but has a
-/// different id itself.
+/// it has the same id as the chat. A refund's entry also contains the chat's id, but its own id is
+/// different.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,
@@ -153,7 +153,7 @@ pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -
     }
 }
 
-/// The reason for an administrator's act, for human readers.
+/// The reason for an administrator's action, for human readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 

@@ -28,7 +28,7 @@ pub enum Fare {
     Usage(Rates),
 }
 
-/// The rates for a model's tokens, in credits for a million model tokens.
+/// The rates for a model's tokens, in credits per million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// The rate for tokens in the prompt.
@@ -40,7 +40,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Returns the price of these numbers of model tokens. Only the total is rounded up. `prompt`
+    /// Returns the price of the given model token counts. Only the total is rounded up. `prompt`
     /// includes the cached tokens. The price is at most [`Credits::MAX`].
     pub fn price(&self, prompt: u64, cached: u64, output: u64) -> Credits {
         let cached = cached.min(prompt);
@@ -58,8 +58,8 @@ impl Rates {
         self.dearest().price(prompt, 0, output)
     }
 
-    /// Returns the maximum length of an answer, in model tokens, such that `credits` cover the
-    /// answer and a prompt of `prompt` tokens. `None` if the credits don't cover the prompt.
+    /// Returns the length of the longest answer that `credits` cover in addition to a prompt of
+    /// `prompt` tokens, in model tokens. `None` if the credits don't cover the prompt.
     pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
         let millionths = u128::from(credits.get()) * PER;
         let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);
@@ -68,8 +68,8 @@ impl Rates {
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the same rates, but with the higher of the two prompt rates for all tokens in the
-    /// prompt.
+    /// Returns the same rates, except that the higher of the two prompt rates applies to all tokens
+    /// in the prompt.
     fn dearest(self) -> Self {
         let input = self.input.max(self.cached);
         Self { input, cached: input, ..self }
@@ -84,16 +84,16 @@ pub struct StoredFare {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     message: Option<Credits>,
-    /// The price of a million model tokens in the prompt, in tokens.
+    /// The price, in tokens, of a million model tokens in the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     input: Option<u64>,
-    /// The price of a million model tokens in the prompt that the provider read from its cache, in
-    /// tokens.
+    /// The price, in tokens, of a million model tokens in the prompt that the provider read from
+    /// its cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     cached: Option<u64>,
-    /// The price of a million model tokens in the answer, in tokens.
+    /// The price, in tokens, of a million model tokens in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     output: Option<u64>,

@@ -1,5 +1,6 @@
-//! Idempotency keys. A request that a client repeats under the same idempotency key takes effect
-//! once ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
+//! Idempotency keys. A request that a client repeats with the same idempotency key takes effect
+//! only once
+//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
 
 use std::fmt;
 
@@ -25,7 +26,7 @@ pub struct Key(String);
 pub enum Kind {
     /// A message to the AI.
     Chat,
-    /// An adjustment of a balance.
+    /// A balance adjustment.
     Adjustment,
     /// One of several grants that an administrator has previewed together. Its idempotency key is
     /// the account's id, and the key's owner is the preview's id.

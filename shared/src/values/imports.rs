@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Account, Source};
 
-/// What functions need to know about imports: the first day with data, and the kinds of imported
+/// The facts about imports that functions need: the first day with data, and the kinds of imported
 /// password hashes.
 ///
 /// A refused log-in must not reveal whether an account exists. While accounts have imported hashes,
 /// however, the cost of a password check depends on the kind of the account's hash. For an unknown
 /// name, the password is therefore checked against a decoy. A keyed hash of the name selects the
-/// decoy's kind, so that each kind is selected as often as its share of the accounts.
+/// decoy's kind, so that each kind is selected in proportion to its share of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
     /// A random string that is replaced whenever the record changes.
@@ -52,10 +52,10 @@ pub struct ImportedHashes {
     pub kind: String,
     /// A hash of this kind that no password matches.
     pub decoy: String,
-    /// How many accounts had such a hash after the latest import.
+    /// How many accounts had a hash of this kind after the latest import.
     pub imported: u64,
-    /// How many of these accounts still had such a hash at the latest count. An account's first
-    /// log-in replaces its hash.
+    /// How many of the accounts still had their imported hash at the latest count. An account's
+    /// first log-in replaces its hash.
     pub left: u64,
 }
 
@@ -64,8 +64,9 @@ impl Imports {
     /// as much as for a hash that isn't imported.
     ///
     /// Each kind is assigned a range of the keyed hash's values. As accounts with this kind of hash
-    /// log in, only the beginning of the range keeps the kind's cost. The cost for an unknown name
-    /// therefore changes at most once, just as an account's cost changes at its first log-in.
+    /// log in, the part of the range that keeps the kind's cost shrinks, and only its beginning
+    /// remains. The cost for an unknown name therefore changes at most once, just as an account's
+    /// cost changes at its first log-in.
     pub fn decoy(&self, login: &str) -> Option<&str> {
         let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
         let tag = hmac::sign(&key, login.as_bytes());
@@ -86,7 +87,7 @@ impl Imports {
 }
 
 /// Returns the stand-in that an imported account stores as its [`password`](Account::password),
-/// beside the hash from Django. No password matches the stand-in, so releases that don't support
+/// alongside the hash from Django. No password matches the stand-in, so releases that don't support
 /// imported hashes refuse the log-in. If such a release changes the password, the imported hash is
 /// no longer checked.
 pub fn stand_in(imported: &str) -> String {

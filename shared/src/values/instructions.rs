@@ -8,8 +8,9 @@ use crate::values::text::{bound, lines};
 /// instructions still costs only one read unit.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
-/// An upper bound of the model tokens in instructions. It is three times the length, because the
-/// prompt quotes instructions line by line, which turns a line break of one byte into three bytes.
+/// An upper bound on the number of model tokens in instructions. It is three times the length,
+/// because the prompt quotes instructions line by line, which turns a line break of one byte into
+/// three bytes.
 pub(crate) const INSTRUCTIONS_BOUND: usize = 3 * INSTRUCTIONS_LENGTH;
 
 /// A user's instructions for the AI, either for all conversations or for one of them. Instructions

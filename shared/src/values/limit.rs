@@ -4,7 +4,7 @@
 /// refused.
 pub(crate) const WAITING_PASSWORDS: u32 = 256;
 
-/// The pause between two e-mails to one recipient, in seconds.
+/// The pause between two e-mails to the same recipient, in seconds.
 pub(crate) const MAIL_PAUSE: u64 = 60;
 
 /// One minute, in seconds.
@@ -32,13 +32,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Returns a limit on concurrent requests, which was reached.
+    /// Returns a limit on concurrent requests that has been reached.
     pub fn at_once(name: &'static str, most: u32) -> Self {
         Self { name, most, window: None, left: 0, reset: 1 }
     }
 
-    /// Returns a limit on requests in a window of seconds. It was reached, and `reset` seconds
-    /// remain until it is no longer reached.
+    /// Returns a limit on requests within a window of `window` seconds. The limit has been reached,
+    /// and another request is allowed in `reset` seconds.
     pub fn used_up(name: &'static str, most: u32, window: u64, reset: u64) -> Self {
         Self { name, most, window: Some(window), left: 0, reset }
     }
@@ -53,7 +53,7 @@ impl Limit {
         Self::used_up("registrations", most, HOUR, reset)
     }
 
-    /// Returns the limit for the pause between two e-mails to one recipient.
+    /// Returns the limit for the pause between two e-mails to the same recipient.
     pub(crate) fn mail_pause(reset: u64) -> Self {
         Self::used_up("mails", 1, MAIL_PAUSE, reset)
     }

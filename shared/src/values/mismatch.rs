@@ -1,4 +1,4 @@
-//! Error messages about JSON values of the wrong type, in JSON's terms. Serde's messages contain
+//! Error messages about JSON values of the wrong type, in JSON terms. Serde's messages contain
 //! names of Rust types, which are meaningless to clients.
 
 use super::Problem;

@@ -15,7 +15,7 @@ pub struct TokenEstimate {
     /// The current run of characters, which the next character may continue.
     run: Run,
     last: Option<char>,
-    /// How often the last character was repeated.
+    /// How many times in a row the last character has been repeated.
     repeats: u32,
 }
 
@@ -23,11 +23,11 @@ pub struct TokenEstimate {
 /// in addition to the cost of a word or a run.
 struct Table {
     latin: Letters,
-    /// The first letters of each later part of a Latin name, such as `Name` in `userName`. Replaces
-    /// `word`.
+    /// The first letters of each later part of a Latin name, such as `Name` in `userName`. This
+    /// cost replaces `word`.
     hump: u32,
-    /// Added for each letter after the 16th in a Latin word. Such words are compounds, or words
-    /// without spaces between them.
+    /// Added for each letter after the 16th in a Latin word. Such words are compounds, or several
+    /// words that are written without spaces.
     long: u32,
     /// Added for a Latin word of four or more letters that ends in a, i, o or u. Few English words
     /// have such an ending, but many words do in languages that need more tokens.
@@ -199,8 +199,8 @@ const FULL_PRICE: u32 = 3;
 /// The length of the shortest run that can count as Base64. Shorter runs may be names.
 const RANDOM_LENGTH: u32 = 16;
 
-/// A run counts as Base64 if the case changes at this share of its characters, in percent. The
-/// share is about 62 in Base64, and below 40 in most names.
+/// The share of characters, in percent, at which the case must change for a run to count as Base64.
+/// The share is about 62 in Base64, and below 40 in most names.
 const RANDOM_CHANGES: u64 = 45;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -229,9 +229,9 @@ struct Name {
     /// The cost of the parts.
     cost: u64,
     length: u32,
-    /// How many times the case changed. Digits count as a case.
+    /// How many times the case changed. Digits count as a separate case.
     changes: u32,
-    /// True if the name contains upper-case letters, or lower-case letters.
+    /// Whether the name contains upper-case and lower-case letters.
     upper: bool,
     lower: bool,
     /// The case of the last character.
@@ -499,7 +499,7 @@ impl Name {
     }
 }
 
-/// Returns a character's kind by its Unicode block.
+/// Returns a character's kind, which depends on its Unicode block.
 fn kind(character: char) -> Kind {
     let letter = |letters| Kind::Letter(letters, 0);
     match character {

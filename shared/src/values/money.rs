@@ -1,4 +1,4 @@
-//! Money that operators pay to providers, or users to operators. Credits aren't money.
+//! Money that operators pay to providers, or that users pay to operators. Credits aren't money.
 
 use std::fmt;
 

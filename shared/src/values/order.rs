@@ -8,7 +8,8 @@ use crate::Credits;
 use crate::values::Limit;
 use crate::values::limit::HOUR;
 
-/// How many packs an account may order in an hour. Each order opens a page at the payment provider.
+/// How many packs an account may order in an hour. Each order opens a page on the payment
+/// provider's site.
 pub(crate) const ORDERS_AN_HOUR: u32 = 20;
 
 impl Limit {
@@ -65,7 +66,7 @@ pub enum Progress {
     Paid,
 }
 
-/// A refund of money.
+/// A refund of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refunded {
     /// The amount in the currency's smallest unit.
@@ -187,7 +188,7 @@ pub enum Stranded {
 }
 
 impl Stranded {
-    /// Returns the stored name, which is also shown.
+    /// Returns the name, as it is stored and shown.
     pub fn word(self) -> &'static str {
         match self {
             Self::AccountDeleted => "account_deleted",

@@ -21,14 +21,14 @@ const ID: usize = 32;
 /// ([Stripe](https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)).
 const PRICE: u64 = 99_999_999;
 
-/// A number of credits at a price.
+/// A number of credits that is sold at a fixed price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pack {
-    /// The id, by which clients choose the pack: 1 to 32 lower-case letters, digits and hyphens.
+    /// The id that clients use to select the pack: 1 to 32 lower-case letters, digits and hyphens.
     #[schema(pattern = "^[a-z0-9-]{1,32}$", examples("small"))]
     pub id: String,
-    /// The name, which users read when they pay.
+    /// The name that users see when they pay.
     #[schema(value_type = Reason, examples("1,000 tokens"))]
     pub name: String,
     /// The number of tokens.

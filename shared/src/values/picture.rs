@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 /// it.
 const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 
-/// The levels of detail at which a model can look at a picture.
+/// The levels of detail at which a model can view a picture.
 const DETAILS: [&str; 3] = ["auto", "low", "high"];
 
 /// Top-level domains of hosts that exist only within a private network.
@@ -25,7 +25,7 @@ const URL_LENGTH: usize = 8192;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     url: String,
-    /// The level of detail at which the model should look at the picture.
+    /// The level of detail at which the model should view the picture.
     detail: Option<&'static str>,
 }
 

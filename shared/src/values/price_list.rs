@@ -29,7 +29,7 @@ pub struct PriceList {
     /// ([ISO 4217](https://www.iso.org/iso-4217-currency-codes.html)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// The operator's price for a million credits.
+    /// The operator's price per million credits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
     /// The operator's system prompt for all models. Users never see it.
@@ -39,22 +39,23 @@ pub struct PriceList {
     pub models: Vec<Model>,
 }
 
-/// A model of the price list.
+/// A model in the price list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Model {
-    /// The name by which clients choose the model.
+    /// The name that clients use to select the model.
     pub name: String,
     /// The providers for this model, in order. If a provider fails, the next one is called.
     pub via: Vec<Via>,
-    /// The model's fare, whichever provider answers.
+    /// The model's fare, regardless of which provider answers.
     pub fare: Fare,
-    /// The maximum number of model tokens in an answer. `None` for the maximum in the settings.
+    /// The maximum number of model tokens in an answer. `None` if the configured maximum applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u32>,
-    /// The maximum number of model tokens in a prompt and its answer together, for clients to read.
+    /// The maximum total number of model tokens in a prompt and its answer. Clients can read this
+    /// number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
-    /// The maximum number of model tokens in a picture. If it isn't set, a model with a fare by
+    /// The maximum number of model tokens in a picture. If it isn't set, a model that is charged by
     /// usage doesn't accept pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<u32>,
@@ -75,11 +76,11 @@ pub struct Model {
 pub struct Via {
     /// The name of the provider in `AI_PROVIDER`.
     pub provider: String,
-    /// The provider's name for the model. `None` for the model in the settings.
+    /// The provider's name for the model. `None` if the provider's configured model is used.
     pub model: Option<String>,
 }
 
-/// A provider's prices for a million model tokens.
+/// A provider's prices per million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderCost {
     /// For tokens in the prompt.
@@ -128,7 +129,7 @@ impl PriceList {
         })
     }
 
-    /// Returns the model whose name matches, ignoring case. `None` if not exactly one model
+    /// Returns the model whose name matches, ignoring case. `None` unless exactly one model
     /// matches.
     fn only(&self, name: &str) -> Option<(usize, &Model)> {
         let models = self.models.iter().enumerate();
@@ -136,8 +137,8 @@ impl PriceList {
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// Returns the system prompt for a model in the list: the model's own, otherwise the list's,
-    /// otherwise the one in the settings.
+    /// Returns the system prompt for a model in the list: the model's own prompt, otherwise the
+    /// list's prompt, otherwise the configured prompt.
     pub fn system_prompt<'t>(
         &'t self,
         model: &'t Model,
@@ -171,8 +172,8 @@ pub(super) fn hash_of(canonical: &str) -> String {
 }
 
 impl Model {
-    /// Returns true if a prompt may contain pictures. A fare by usage requires an upper bound of
-    /// the model tokens in a picture, which only the price list can set.
+    /// Returns true if a prompt may contain pictures. Charging by usage requires an upper bound on
+    /// the number of model tokens in a picture, and only the price list can set this bound.
     pub fn takes_pictures(&self) -> bool {
         self.picture.is_some() || matches!(self.fare, Fare::Message(_))
     }
@@ -191,7 +192,7 @@ impl FromStr for PriceList {
 }
 
 impl ProviderCost {
-    /// Returns the price of these numbers of model tokens, in millionths of the currency's unit.
+    /// Returns the price of the given model token counts, in millionths of the currency's unit.
     /// `prompt` includes the cached tokens.
     pub fn micros(&self, prompt: u64, cached: u64, output: u64) -> u64 {
         let each = [

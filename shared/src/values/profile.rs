@@ -57,7 +57,7 @@ impl ProfileChange {
 pub struct GivenName(Option<String>);
 
 impl GivenName {
-    /// Returns the name. `None` if it is removed.
+    /// Returns the name. `None` if the name is removed.
     pub fn text(&self) -> Option<&str> {
         self.0.as_deref()
     }

@@ -110,7 +110,7 @@ impl Quote {
 }
 
 /// How a chat was priced by a price list. The chat and its ledger entry both contain the receipt,
-/// so that the charge can be computed again from either.
+/// so that the charge can be recomputed from either.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The version of the price list.
@@ -124,17 +124,17 @@ pub struct Receipt {
     /// True if the maximum length of the answer was reduced to fit the held credits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
-    /// True if all held credits were charged, because the chat was stopped and the numbers of model
-    /// tokens are unknown.
+    /// True if all held credits were charged, because the chat was stopped and the model token
+    /// counts are unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
-    /// The price of a million credits, if the list contains it.
+    /// The price per million credits, if the list contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
 }
 
 impl Receipt {
-    /// Computes the charge again from the numbers in the chat or in its ledger entry.
+    /// Recomputes the charge from the counts in the chat or in its ledger entry.
     pub fn charge(&self, usage: Option<&Usage>, units: Option<u32>) -> Credits {
         let price = match self.fare {
             _ if self.whole => self.held,

@@ -70,13 +70,13 @@ impl LimitPeriod {
         period.ok_or_else(|| "A limit's period must be month or total.".into())
     }
 
-    /// Returns true if a purse with this name counts a limit of this period.
+    /// Returns true if the purse with this name counts the spending for a limit with this period.
     pub(crate) fn counts_in(self, purse: &str) -> bool {
         (key_and_period(purse).1 == Self::Total.word()) == (self == Self::Total)
     }
 
-    /// Returns the name of the purse that counts the credits spent with the key with this id, in a
-    /// month such as `2026-11` or in the key's whole life.
+    /// Returns the name of the purse for the API key with this id. The purse counts the credits
+    /// that are spent with the key, either in a month such as `2026-11` or in the key's whole life.
     pub(crate) fn purse(self, key_id: &str, month: &str) -> String {
         let period = match self {
             Self::Month => month,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session of a logged-in client. A session begins with a log-in. It ends with a log-out, at its
-/// expiry, or when a stolen refresh token is detected.
+/// A session of a logged-in client. A session begins with a log-in. It ends when the client logs
+/// out, when it expires, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.
@@ -55,7 +55,7 @@ pub enum Freshness {
 const GRACE: u64 = 600;
 
 impl Session {
-    /// Returns the id. Ids sort by the start of the session.
+    /// Returns the id. Ids sort by the time at which the session began.
     pub fn id(&self) -> &str {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }

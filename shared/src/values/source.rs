@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The source of granted credits, such as a message whose price is returned. A source grants
-/// credits only once, even if they are requested several times or by different people.
+/// The source of granted credits, such as a message that is refunded. A source grants credits only
+/// once, even if they are requested several times or by different people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Source(String);

@@ -14,12 +14,12 @@ pub(crate) fn key(text: &str) -> String {
     nfkc.normalize(&fold.fold_string(&once)).into_owned()
 }
 
-/// Returns an upper bound of the model tokens in a string: its number of bytes, or that of its NFC
-/// or NFKC form if one of these is longer. Tokenizers that work on bytes produce at most one token
-/// for each byte. Qwen's tokenizer normalises the string to NFC first, and [Claude
-/// 2's](https://www.npmjs.com/package/@anthropic-ai/tokenizer) to NFKC, in which `U+FDFA` grows
-/// from 3 bytes to 33. Some models' tokenizers are secret, so a charge must never depend on this
-/// bound alone.
+/// Returns an upper bound on the number of model tokens in a string: the number of bytes in the
+/// string or in its NFC or NFKC form, whichever is greatest. Tokenizers that work on bytes produce
+/// at most one token for each byte. Qwen's tokenizer normalises the string to NFC first, and
+/// [Claude 2's](https://www.npmjs.com/package/@anthropic-ai/tokenizer) to NFKC, in which `U+FDFA`
+/// grows from 3 bytes to 33. Some models' tokenizers are secret, so a charge must never depend on
+/// this bound alone.
 pub fn bound(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
@@ -30,7 +30,7 @@ pub fn bound(text: &str) -> usize {
 }
 
 /// Returns `text` without the byte order mark that some editors write at the start of a file. JSON
-/// doesn't allow the mark, and lets parsers ignore it ([RFC
+/// texts must not contain the mark, but parsers may ignore it ([RFC
 /// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
 pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)

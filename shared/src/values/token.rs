@@ -2,7 +2,7 @@
 
 use super::{Account, Session};
 
-/// The tolerance for the times in a JWT, in seconds, because clocks differ.
+/// The tolerance, in seconds, with which the times in a JWT are checked, because clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token with a valid signature and valid times. [`AccessToken::admits`], or the
@@ -17,8 +17,8 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The Unix time at which the session ends. Its access and refresh tokens are invalid from then
-    /// on at the latest.
+    /// The Unix time at which the session ends. Its access and refresh tokens become invalid at
+    /// this time or earlier.
     pub session_ends: u64,
     /// The Unix time at which the access token expires.
     pub(crate) ends: u64,
@@ -59,7 +59,7 @@ pub struct RefreshToken {
     pub name: String,
     /// The session's id.
     pub session: String,
-    /// The generation. The refresh token of the log-in has generation 0.
+    /// The generation. The refresh token from the log-in has generation 0.
     pub generation: u64,
     /// The Unix time at which the refresh token expires.
     pub ends: u64,

@@ -1,4 +1,4 @@
-//! The messages of a prompt, which are called turns.
+//! The messages in a prompt, which are called turns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +20,7 @@ pub enum Speaker {
     Tool,
 }
 
-/// One message of a prompt, with its role.
+/// One message in a prompt, with its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// The turn's author.
@@ -158,7 +158,7 @@ pub struct ToolCall {
 }
 
 impl ToolCall {
-    /// Returns an upper bound of the call's size in the store, in bytes.
+    /// Returns an upper bound on the call's size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {
         const FRAME: usize = 40;
         self.id.len() + self.name.len() + self.arguments.len() + FRAME

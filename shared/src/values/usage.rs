@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::Rates;
 use crate::Credits;
 
-/// The numbers of model tokens that an answer used. Numbers that the provider doesn't report are
-/// estimates.
+/// The model token counts for a message and its answer. Counts that the provider doesn't report are
+/// estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenUsage)]
 pub struct Usage {
@@ -23,8 +23,8 @@ pub struct Usage {
     /// The number of tokens in the answer that the model used to reason. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u32,
-    /// True if a number is an estimate: the provider didn't report it, or the answer was cut off
-    /// before the provider reported it.
+    /// True if any of the counts is an estimate, because the provider didn't report it, or because
+    /// the answer was cut off before the provider reported it.
     #[serde(default)]
     #[schema(required)]
     pub estimated: bool,
@@ -37,7 +37,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl Usage {
-    /// Estimates the numbers from the lengths of the prompt and the answer.
+    /// Estimates the counts from the lengths of the prompt and the answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
         let estimates = Estimates::new(
             estimate_model_tokens(prompt_bytes),
@@ -46,7 +46,7 @@ impl Usage {
         ReportedUsage::default().usage(estimates, Final::Yes)
     }
 
-    /// Returns the price of these numbers of model tokens.
+    /// Returns the price of these model token counts.
     pub fn price(&self, rates: Rates) -> Credits {
         rates.price(
             self.prompt_tokens.into(),
@@ -66,56 +66,56 @@ pub enum CacheCount {
     BesidePrompt,
 }
 
-/// The numbers of model tokens that a provider reports. `None` for missing numbers.
+/// The model token counts that a provider reports. Missing counts are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportedUsage {
-    /// The tokens of the prompt.
+    /// The tokens in the prompt.
     pub prompt: Option<u64>,
     /// The tokens that were read from the cache.
     pub cached: Option<u64>,
     /// The tokens that were written to the cache, if they are counted separately from the prompt's.
     pub written: Option<u64>,
-    /// The tokens of the answer.
+    /// The tokens in the answer.
     pub completion: Option<u64>,
-    /// The tokens of the answer that the model used to reason.
+    /// The tokens in the answer that the model used to reason.
     pub reasoning: Option<u64>,
-    /// All tokens.
+    /// The total number of tokens.
     pub total: Option<u64>,
     /// How the provider counts cached tokens.
     pub cache_count: CacheCount,
 }
 
-/// Estimates of the model tokens in a prompt and its answer. They replace numbers that a provider
-/// doesn't report, reports before the end of the answer, or wrongly reports as zero.
+/// Estimates of how many model tokens a prompt and its answer contain. They replace counts that a
+/// provider doesn't report, reports before the end of the answer, or wrongly reports as zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimates {
-    /// The tokens of the prompt.
+    /// The tokens in the prompt.
     pub prompt: u32,
-    /// The tokens of the answer, including visible reasoning.
+    /// The tokens in the answer, including visible reasoning.
     pub completion: u32,
 }
 
 impl Estimates {
-    /// Creates the estimates. Numbers above `u32::MAX` are reduced to it.
+    /// Creates the estimates. Numbers are capped at `u32::MAX`.
     pub fn new(prompt: usize, completion: usize) -> Self {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Self { prompt: count(prompt), completion: count(completion) }
     }
 }
 
-/// Whether a provider's numbers cover the whole answer.
+/// Whether a provider's counts cover the whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Final {
-    /// The provider sent the numbers after the answer.
+    /// The provider sent the counts after the answer.
     Yes,
-    /// The answer continued after the numbers.
+    /// The answer continued after the provider had sent the counts.
     No,
 }
 
 impl ReportedUsage {
-    /// Updates the numbers with a later report. If the later report's numbers for the prompt or the
-    /// answer are missing or zero, the earlier numbers are kept, because some servers end with
-    /// zeros. The total always comes from the later report.
+    /// Updates the counts with a later report. If the later report's count for the prompt or the
+    /// answer is missing or zero, the earlier count is kept, because some servers end with zeros.
+    /// The total always comes from the later report.
     pub fn replace_with(&mut self, later: Self) {
         let is_positive = |number: &Option<u64>| number.is_some_and(|number| number > 0);
         if !is_positive(&later.prompt) && !is_positive(&later.completion) {
@@ -133,16 +133,16 @@ impl ReportedUsage {
         };
     }
 
-    /// Returns the numbers that determine the price. Servers count differently, so the numbers are
+    /// Returns the counts that determine the price. Servers count differently, so the counts are
     /// corrected:
     ///
     /// - If the total exceeds the sum of prompt and completion by the number of cached tokens, the
     ///   excess belongs to the prompt. Any other excess belongs to the answer, up to the number of
     ///   reasoning tokens if the server reports it.
-    /// - A number is estimated if it is missing, or if it is zero although the prompt or the answer
+    /// - A count is estimated if it is missing, or if it is zero although the prompt or the answer
     ///   isn't empty.
     ///
-    /// If the numbers aren't final, the number for the answer is at least the estimate.
+    /// If the counts aren't final, the count for the answer is at least the estimate.
     pub fn usage(&self, estimates: Estimates, numbers: Final) -> Usage {
         let cached = self.cached.unwrap_or(0);
         let (mut prompt, mut completion) = (self.prompt, self.completion);
@@ -190,7 +190,7 @@ impl ReportedUsage {
     }
 }
 
-/// Estimates the number of model tokens in this many bytes. A model token has about four bytes.
+/// Estimates the number of model tokens in this many bytes. A model token is about four bytes long.
 pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
 }
@@ -223,7 +223,8 @@ mod tests {
 
     const ESTIMATES: Estimates = Estimates { prompt: 1000, completion: 100 };
 
-    /// Reads numbers as OpenAI's API reports them. A `total` of zero means that it is missing.
+    /// Reads counts in the form in which OpenAI's API reports them. A `total` of zero means that it
+    /// is missing.
     fn openai(
         prompt: u64,
         cached: u64,
@@ -286,9 +287,9 @@ mod tests {
         assert_eq!(openai(21, 0, 0, Some(60), 81).completion_tokens, 60);
         // fast-agent#276: the sum is 4643 + 1187 + 860.
         assert_eq!(openai(4643, 0, 1187, Some(860), 6690).completion_tokens, 2047);
-        // The excess is greater than the reasoning.
+        // The excess is greater than the number of reasoning tokens.
         assert_eq!(openai(10, 0, 5, Some(3), 99).completion_tokens, 8);
-        // The server doesn't report the reasoning.
+        // The server doesn't report the reasoning tokens.
         assert_eq!(openai(10, 0, 5, None, 99).completion_tokens, 89);
     }
 

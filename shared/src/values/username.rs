@@ -117,7 +117,7 @@ fn is_of_one_script(text: &str) -> bool {
         || TOGETHER.into_iter().any(are_of)
 }
 
-/// Returns the key form with which the account for `login` is looked up. `None` if `login` is
+/// Returns the key form under which the account for `login` is looked up. `None` if `login` is
 /// neither a valid username nor a valid e-mail address.
 pub fn login_key(login: &str) -> Option<String> {
     let name = Username::parse(login).map(|name| name.key().to_owned());

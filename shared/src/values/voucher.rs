@@ -60,7 +60,7 @@ impl VoucherCode {
     /// Creates this many random codes.
     ///
     /// # Errors
-    /// The errors of [`VoucherCode::random`].
+    /// Returns the same errors as [`VoucherCode::random`].
     pub fn several(count: u32) -> Result<Vec<Self>, Unspecified> {
         (0..count).map(|_| Self::random()).collect()
     }

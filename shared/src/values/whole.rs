@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// A whole number of the type `N`. In JSON, it may also be written with a zero fraction, such as
+/// A whole number of type `N`. In JSON, it may also be written with a zero fraction, such as
 /// `25.0`, which is an integer in JSON Schema
 /// ([`type`](https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

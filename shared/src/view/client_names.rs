@@ -63,7 +63,7 @@ impl<'a> UserOfSession<'a> {
     }
 }
 
-/// An account as old clients read it beside its data.
+/// The account's id and username, which old clients read alongside its data.
 #[derive(Serialize, ToSchema)]
 struct Owner<'a> {
     /// The account's id.
@@ -104,7 +104,7 @@ pub struct SentChat<'a> {
     /// The message's `id` again.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: &'a str,
-    /// The account, by its name when the message was sent.
+    /// The account, with the name that it had when the message was sent.
     #[serde(flatten)]
     owner: Owner<'a>,
 }

@@ -34,7 +34,7 @@ pub struct ListedUser<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tokens: Option<Credits>,
-    /// The tokens that were ever spent. Present only with `details`.
+    /// All tokens ever spent. Present only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     spent: Option<Credits>,

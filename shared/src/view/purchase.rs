@@ -19,7 +19,7 @@ pub struct Purchase<'a> {
     /// The name of the pack.
     #[schema(examples("1,000 tokens"))]
     name: &'a str,
-    /// The tokens of the pack.
+    /// The number of tokens in the pack.
     tokens: Credits,
     /// The price in the currency's smallest unit.
     #[schema(examples(499))]
@@ -27,23 +27,24 @@ pub struct Purchase<'a> {
     /// The currency, in three capital letters.
     #[schema(examples("EUR"))]
     currency: &'a str,
-    /// `open` (the payment page isn't finished), `pending` (the money comes later), `expired` or
-    /// `failed` (nothing was paid), `paid`, `refunded` (as a whole or in part), `disputed` (a bank
+    /// `open` (the payment page isn't finished), `pending` (the money will arrive later), `expired`
+    /// or `failed` (nothing was paid), `paid`, `refunded` (in full or in part), `disputed` (a bank
     /// demands the money back), `lost` (a bank has returned the money), or `wrong_amount` (an
     /// administrator must look at it).
     #[schema(examples("paid"))]
     state: &'static str,
-    /// The money that went back to the buyer, in the currency's smallest unit.
+    /// The money that was returned to the buyer, in the currency's smallest unit.
     #[schema(examples(0))]
     refunded: u64,
     /// The tokens that the buyer has received, minus the tokens that were taken back.
     tokens_granted: Credits,
-    /// The tokens that the account owes for a refund. They are deducted from its next tokens.
+    /// The tokens that the account owes for a refund. They are deducted from the next tokens that
+    /// it gets.
     tokens_owed: Credits,
     /// When the purchase began.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     created: String,
-    /// When it was paid. Null if it wasn't.
+    /// When the purchase was paid. Null if it wasn't paid.
     #[schema(required, format = "date-time", examples("2026-11-20T07:18:02.000Z"))]
     paid: Option<String>,
     /// The URL of the payment provider's receipt. Null if there is no receipt yet.

@@ -31,8 +31,7 @@ impl Person {
     }
 }
 
-/// Runs the erasure. Returns the number of accounts that the erasure visited, and the number that
-/// it deleted.
+/// Runs the erasure. Returns how many accounts the erasure visited, and how many it deleted.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let ErasureReport { accounts, gone, .. } =
@@ -230,7 +229,7 @@ async fn a_new_account_with_an_old_name_sees_no_old_data() {
     new.agrees().await;
 }
 
-/// Writes this many chats of the account directly to the Chats table.
+/// Writes this many chats for the account directly to the Chats table.
 async fn has_chats(ann: &Person, count: usize) {
     let chat = |index: usize| json!({ "user_id": ann.id, "chat_id": format!("{index:08}"), "message": "x".repeat(1500) });
     let chats: Vec<_> = (0..count).map(chat).collect();

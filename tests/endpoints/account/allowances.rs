@@ -1,4 +1,4 @@
-//! Allowances: balances that are filled up once in each period.
+//! Allowances: balances that are topped up once per period.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::world::{World, put};
 /// A Monday evening, an hour before midnight in UTC, on the last day of a month.
 const EVENING: u64 = 1_796_079_600_000;
 
-/// A server with a daily allowance of a thousand tokens, and its clock, which tests move.
+/// A server with a daily allowance of a thousand tokens, and its clock, which tests can advance.
 async fn daily(settings: &[(&str, &str)]) -> (Clock, Api) {
     let clock = Clock::standing(EVENING + 500);
     let settings = [&[("ALLOWANCE", "1000/day"), ("FIRST_GRANT", "0")], settings].concat();
@@ -103,7 +103,7 @@ async fn richer_accounts_get_nothing() {
     let (clock, api) = daily(&[("FIRST_GRANT", "1050")]).await;
     let ann = api.person("ann").await;
     assert_eq!(ann.balance().await, 1050);
-    // The day began with enough credits, so the balance isn't filled up later in the day.
+    // The day began with enough credits, so the balance isn't topped up later in the day.
     ann.chat("hi").await.is(200);
     assert_eq!(ann.balance().await, 950);
     assert_eq!(ann.allowances().await, []);
@@ -202,11 +202,11 @@ async fn allowances_that_were_granted_twice_are_found() {
     let number = |number: u64| AttributeValue::N(number.to_string());
     let today = Day::from_millis(EVENING);
     let found = async || api.store().audit(&ann.name).await.unwrap().differences;
-    // Make the account forget that it has got its allowance.
+    // Make the account forget that it has received its allowance.
     api.set(&ann, "allowance", number(today.before(1).number())).await;
     let difference = Difference::Allowance { period: today };
     assert_eq!(found().await, std::slice::from_ref(&difference));
-    // The account has got its allowance twice.
+    // The account has received its allowance twice.
     api.set(&ann, "allowance", number(today.number())).await;
     let mut row = World::read(&api.dynamodb).await.ledger(&ann.id).to_vec();
     row.retain(|row| row.allowance.is_some());

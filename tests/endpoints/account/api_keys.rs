@@ -281,7 +281,7 @@ async fn fifty_of_sixty_parallel_keys_are_created() {
     assert_eq!(ids(&ann.api_keys().await), made);
     ann.has_keys(API_KEYS).await;
 
-    // A revoked key allows one new key, however often it is revoked.
+    // Revoking a key makes room for one new key, however often the key is revoked.
     let revoked = join_all((0..6).map(|_| ann.revokes(&made[0]))).await;
     assert_eq!(revoked.iter().filter(|answer| answer.status == 200).count(), 1, "{revoked:?}");
     let again = join_all((0..6).map(|_| ann.makes_a_key("x"))).await;
@@ -331,8 +331,8 @@ async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // Put the account into the state between the verification of an address and the deletion of the
-    // older API keys.
+    // Put the account into the state after an address was verified, but before the older API keys
+    // are deleted.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;

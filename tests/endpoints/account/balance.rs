@@ -95,7 +95,7 @@ async fn refusals_for_a_low_balance_show_the_held_credits() {
         [&streamed["detail"], &streamed["tokens_held"]],
         [&refused["detail"], &json!(PRICE)]
     );
-    // Only a failure because of a low balance contains `tokens_left` and `tokens_held`.
+    // Only failures that are caused by a low balance contain `tokens_left` and `tokens_held`.
     let other = ann.chat("").await.expect(400, "invalid_fields");
     assert!(other.get("tokens_held").is_none() && other.get("tokens_left").is_none(), "{other}");
 }

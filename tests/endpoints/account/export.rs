@@ -27,8 +27,8 @@ impl Person {
         self.get("/api/user/export/").await.is(200)
     }
 
-    /// Writes chats, each with an answer of this size, directly to the store, and a ledger row for
-    /// each chat. Returns the ids of the chats, newest first.
+    /// Writes chats with answers of this size, and a ledger row for each chat, directly to the
+    /// store. Returns the ids of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
         let chats: Vec<_> = ids.iter().map(|id| self.chat_of(id, size)).collect();

@@ -1,5 +1,5 @@
-//! API keys that expire, are restricted to some models or have a limit, and the day of their last
-//! use.
+//! API keys that expire, are restricted to certain models or have a spending limit, and the day on
+//! which a key was last used.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Person {
         self.gets_a_key(json!({ "limit": { "tokens": tokens } })).await
     }
 
-    /// Returns the credits that a key has spent of its limit.
+    /// Returns how much of its limit a key has spent, in credits.
     async fn spent(&self, key: &Key) -> u64 {
         self.shows(key).await["limit"]["spent"].as_u64().unwrap()
     }
@@ -131,7 +131,7 @@ async fn invalid_restrictions_are_refused_field_by_field() {
         let fields: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
         assert_eq!(fields, [field], "{refused}");
     }
-    // Without a price list, no models can be chosen.
+    // Without a price list, no models can be selected.
     api.prices(&Value::Null).await;
     ann.asks_for_a_key(json!({ "models": ["deep"] })).await.expect(400, "invalid_fields");
     ann.has_keys(0).await;
@@ -206,7 +206,7 @@ async fn keys_get_no_stored_answers_of_other_models() {
     let mut body = json!({ "messages": messages, "model": "deep" });
     let answer = any.retries(("idempotency-key", "deep"), &body).await.is(200);
     assert_eq!(deep.retries(("idempotency-key", "deep"), &body).await.is(200), answer);
-    // A stored answer remains available if its model is no longer in the list.
+    // A stored answer remains available even if its model is no longer in the list.
     let mut list = list("scripted");
     list["models"].as_array_mut().unwrap().remove(1);
     api.prices(&list).await;
@@ -264,7 +264,7 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
 
 #[tokio::test]
 async fn sixty_four_parallel_chats_never_pass_a_limit() {
-    // Keys with a limit may use half of the account's chats and refunds.
+    // Keys with a limit can use half of the chats and refunds that the account is allowed.
     let settings = [("PARALLEL_CHATS", "64"), ("REFUNDS_PER_MINUTE", "64")];
     let api = Api::own(&settings).await;
     let ann = api.person("ann").await;
@@ -396,7 +396,7 @@ async fn the_rest_of_a_hold_returns_to_the_limit() {
     assert_eq!(ann.spent(&key).await, 232);
     let hold = held(&ann.history("").await.is(200)[0]);
     assert!(hold > 232, "{hold}");
-    // The limit must be enough for the longest answer.
+    // The limit must cover the longest answer.
     let small = ann.gets_a_limited_key(hold - 1).await;
     small.asks("deep", "hi").await.is(402);
     let enough = ann.gets_a_limited_key(hold).await;
@@ -409,7 +409,7 @@ async fn expired_holds_return_to_the_limit() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let key = ann.gets_a_limited_key(100).await;
-    // A function that died holds the whole limit.
+    // The hold of a function that crashed still contains the whole limit.
     let now = api.now();
     let hold = |expires_at: u64| json!({ "cost": 100, "owner": "dead", "expires_at": expires_at, "purse": format!("{}#total", key.id) });
     let account = api.account(&ann).await;
@@ -419,7 +419,7 @@ async fn expired_holds_return_to_the_limit() {
     stored["purses"][format!("{}#total", key.id)] = json!(100);
     crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
     key.says("hi").await.is(402);
-    // The lease of the hold ends, and the key's next chat first returns its credits.
+    // The hold's lease expires, and the key's next chat first returns the held credits.
     stored["reservations"] = json!({ "dead": hold(now - 1) });
     crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
     key.says("hi").await.is(200);
@@ -463,7 +463,7 @@ async fn twenty_keys_of_an_account_have_a_limit() {
     }
     assert_eq!(ids.len(), LIMITED_KEYS as usize);
     ann.makes_a_key("without a limit").await.is(201);
-    // A revoked key allows another key.
+    // Revoking a key makes room for another key.
     ann.revokes(&ids[0]).await.is(200);
     let other = ann.gets_a_limited_key(100).await;
     other.says("hi").await.is(200);
@@ -556,7 +556,7 @@ async fn purses_that_differ_from_the_ledger_are_found() {
     api.set(&ann, "purses", AttributeValue::M(Default::default())).await;
     let found = api.store().audit(&ann.name).await.unwrap().differences;
     assert_eq!(found, [Difference::Purse { purse: purse.clone(), account: 0, accounted: 100 }]);
-    // A revoked key has no limit any more.
+    // A revoked key no longer has a limit.
     ann.revokes(&key.id).await.is(200);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

@@ -20,8 +20,8 @@ impl Person {
         self.send(Method::GET, &path, &[("accept", accept)], None).await
     }
 
-    /// Reads all rows on the page that `query` requests and on the pages after it. Also returns the
-    /// number of these pages.
+    /// Reads all rows, from the page that `query` requests to the last page. Also returns how many
+    /// pages it has read.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
         (pages.concat(), pages.len())
@@ -47,7 +47,7 @@ impl Person {
     }
 
     /// Writes this many rows with today's date directly to the store. The rows alternate between
-    /// adding and taking one credit.
+    /// adding and deducting one credit.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -150,7 +150,7 @@ async fn rows_show_their_message_and_api_key() {
     let id = key["id"].as_str().unwrap();
     ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
     assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
-    // Ledger rows remain when chats are deleted, so they must not contain the chats' text.
+    // Ledger rows are kept when chats are deleted, so they must not contain the chats' text.
     let ledger = api.items(&ann.id).await["LedgerTable"].clone();
     let ledger = json!(ledger).to_string();
     assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");

@@ -27,7 +27,7 @@ const ORDERS: &str = "/api/admin/purchases/";
 const PACKS: &str = "/api/admin/packs/";
 const SIMULATED: [(&str, &str); 1] = [("PAYMENTS", "simulated")];
 
-/// The tokens and the price of the pack `small`.
+/// The tokens and the price of the `small` pack.
 const TOKENS: u64 = 1000;
 const PRICE: u64 = 299;
 
@@ -67,7 +67,7 @@ impl Api {
         back.unwrap_or_default()
     }
 
-    /// Presses a button on the page with all payments.
+    /// Presses a button on the page that lists all payments.
     pub(crate) async fn acts(&self, order: &Value, action: &str) {
         let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
         let checkout = self.server().checkout.as_ref().unwrap();
@@ -150,7 +150,7 @@ async fn paid_packs_grant_their_tokens_once() {
 
 #[tokio::test]
 async fn simulated_payments_have_a_secret_page_and_check_origins() {
-    // Earlier releases used this word.
+    // Earlier releases used this value.
     let api = Api::own(&[("PAYMENTS", "played")]).await;
     let ann = api.person("ann").await;
     let order = ann.orders("small").await;
@@ -258,7 +258,7 @@ async fn events_have_one_result_in_any_order() {
         let answers =
             join_all(all.iter().map(|(kind, object)| api.hears(kind, object.clone()))).await;
         for answer in answers {
-            // Stripe sends unconfirmed events again.
+            // Stripe resends events until they are confirmed.
             if answer.status != 503 {
                 answer.is(200);
             }
@@ -515,8 +515,8 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
         let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
         api.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
     }
-    // A restore of the tables has lost the first order. The second order was never paid, and was
-    // deleted.
+    // The first order was lost when the tables were restored. The second order was never paid, and
+    // has been deleted.
     for order in [&lost, &expired] {
         let key = AttributeValue::S(format!("order:{}", text_of(order, "id")));
         let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");
@@ -555,8 +555,8 @@ async fn collections_cut_by_a_restore_are_made_again() {
     api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
     api.adjust(&ann, -i64::try_from(GRANT + TOKENS).unwrap(), "spent").await;
     api.hears("refund.created", refund(&order, "re_1", PRICE, "succeeded")).await.is(200);
-    // The account doesn't record the owed credits, so the grant isn't collected. The restore has
-    // cut the collection, so only its source remains.
+    // This copy of the account doesn't record the owed credits, so the grant doesn't collect them.
+    // The restore has cut the transaction that collected them, so only its source remains.
     let (store, clock) = (api.store(), &api.server().clock);
     let change = BalanceChange::new(500).unwrap();
     let reason = Reason::parse("gift").unwrap();
@@ -641,7 +641,7 @@ async fn unpaid_orders_are_also_deleted_after_a_pause() {
     let (open, paid) = (ann.orders("small").await, ann.orders("small").await);
     api.hears("checkout.session.completed", session(&paid, &json!({}))).await.is(200);
     let (store, clock) = (api.store(), &api.server().clock);
-    // Without daily runs for two months, seven periods contain older orders.
+    // After two months without daily runs, seven periods contain older orders.
     clock.advance(60 * DAY);
     let mut deleted = 0;
     for _ in 0..8 {
@@ -668,7 +668,7 @@ async fn orders_paid_while_they_are_deleted_lose_nothing() {
         tokio::join!(store.expire_orders(clock), join_all(orders.iter().map(pay)));
     let (mut paid, mut gone) = (0, 0);
     for (order, first) in orders.iter().zip(answers) {
-        // Stripe sends unconfirmed events again.
+        // Stripe resends events until they are confirmed.
         let answer = if first.status == 200 { first } else { pay(order).await };
         match (answer.status.as_u16(), store.order(text_of(order, "id")).await.unwrap()) {
             (200, Some(order)) if order.granted.get() == TOKENS => paid += 1,

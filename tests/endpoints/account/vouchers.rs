@@ -1,5 +1,5 @@
 //! Vouchers: `POST /api/user/vouchers`; `GET`, `POST` and `DELETE /api/admin/vouchers`; and the
-//! command `manage vouchers`.
+//! `manage vouchers` command.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ async fn contended_codes_are_used_exactly_as_often_as_allowed() {
     assert_eq!([&batches[0]["redeemed"], &batches[1]["redeemed"]], [&json!(100), &json!(299)]);
 }
 
-/// Sends a code from a network. Returns the status, and true if the function searched the store for
+/// Sends a code from a network. Returns the status, and whether the function searched the store for
 /// a voucher.
 async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, bool) {
     let lane = rig.proxy.lane();
@@ -132,7 +132,7 @@ async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, b
         event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
     event["requestContext"]["identity"]["sourceIp"] = json!(network);
     let reply = Reply::of(invoke(&function, &event, TIME).await).await;
-    // The first read is for the account.
+    // The first read loads the account.
     let reads = lane.calls().into_iter().filter(|call| call.operation == "GetItem").count();
     (reply.status, reads > 1)
 }
@@ -143,7 +143,7 @@ async fn codes_are_not_looked_up_after_too_many_guesses() {
     let root = rig.api.administrator("root").await;
     let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 1 })).await;
     let [code] = codes(&created).try_into().unwrap();
-    // An account may make ten guesses an hour, from one network or from many.
+    // An account may make ten guesses an hour, whether from one network or from many.
     let ann = rig.person().await;
     for network in 0..10 {
         let network = format!("203.0.113.{network}");
@@ -153,7 +153,7 @@ async fn codes_are_not_looked_up_after_too_many_guesses() {
         let network = format!("198.51.100.{network}");
         assert_eq!(guess(&rig, &ann, &network, &code).await, (429, false));
     }
-    // A network may make fifty guesses, for all of its accounts.
+    // A network may make fifty guesses, across all of its accounts.
     let network = "192.0.2.1";
     for _ in 0..5 {
         let person = rig.person().await;
@@ -207,7 +207,7 @@ async fn ended_and_voided_vouchers_are_refused() {
     assert!(shown["voided"].is_string() && shown.get("codes").is_none(), "{shown}");
     assert_eq!(root.voids(&voided["id"]).await.is(200), shown);
     ann.redeems(&codes(&voided)[1]).await.expect(410, "voucher_ended");
-    // A voucher that was redeemed stays redeemed.
+    // A user who redeemed a voucher before it was voided still gets the same reply.
     ann.redeems(&codes(&voided)[0]).await.is(200);
     api.server().clock.advance(DAY);
     let (root, ann) = (root.elsewhere("a test").await, ann.elsewhere("a test").await);

@@ -1,4 +1,4 @@
-//! Adjustments: credits that administrators add or take by hand.
+//! Adjustments: credits that administrators add to a balance or deduct from it.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};

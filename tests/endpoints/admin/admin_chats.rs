@@ -1,5 +1,5 @@
-//! `GET /api/admin/chats`: the search in messages, and the setting that limits what administrators
-//! may read.
+//! `GET /api/admin/chats`: the message search, and the setting that limits what administrators may
+//! read.
 
 use serde_json::{Value, json};
 use shared::Credits;

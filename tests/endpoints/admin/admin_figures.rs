@@ -1,4 +1,4 @@
-//! `GET /api/admin/figures`: the totals of all accounts, and the most active users.
+//! `GET /api/admin/figures`: the totals across all accounts, and the most active users.
 
 use serde_json::{Value, json};
 use shared::clock::{Day, rfc3339};
@@ -81,7 +81,8 @@ async fn figures_rank_users_by_spending_and_by_messages() {
         root.admin(&format!("figures?{bad}")).await.expect(400, "invalid_fields");
     }
 
-    // On the next day, the previous day's figures are stored with its most active users.
+    // On the next day, the previous day's figures are stored together with that day's most active
+    // users.
     api.server().clock.advance(DAY);
     let (root, ann) = (root.elsewhere("a test").await, ann.elsewhere("a test").await);
     for _ in 0..8 {

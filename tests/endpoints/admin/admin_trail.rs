@@ -21,8 +21,7 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let today = Day::from_millis(api.server().clock.millis());
-    // This adjustment has the time of the machine's clock, which is a day behind the server's
-    // clock.
+    // This adjustment is dated by the machine's clock, which is a day behind the server's clock.
     api.adjust(&ann, 7, "by hand").await;
     root.adjusts(&ann, 5, "one").await.is(201);
     other.adjusts(&ben, 6, "two").await.is(201);
@@ -70,7 +69,7 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     root.admin(&format!("trail{other_filter}")).await.expect(400, "invalid_cursor");
     root.admin(&format!("trail{next}")).await.is(200);
 
-    // The filter finds an intervention by its own name, although the item also contains the act
+    // The filter finds an intervention by its own name, although the item also contains the action
     // that earlier releases show instead.
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
@@ -135,7 +134,7 @@ async fn the_trail_is_csv_on_request() {
     let whole = get("").await;
     assert_eq!(whole.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(whole.is(200), json!(expected));
-    // Each page begins with the columns' names.
+    // Each page begins with the column names.
     let first = get("?limit=1").await;
     let next = first.next_page().unwrap();
     let (first, second) = (first.is(200), get(&next).await.is(200));

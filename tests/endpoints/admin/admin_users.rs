@@ -1,4 +1,4 @@
-//! `GET /api/admin/users`: filters, orders, searches, and the fields that `details` adds.
+//! `GET /api/admin/users`: filters, sort orders, searches, and the fields that `details` adds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -151,8 +151,8 @@ async fn filters_are_bounded_and_find_every_user() {
     root.changes(&rare, json!({ "active": false })).await.is(200);
     rare.has_left(0).await;
     with_copies(&api, &ann, 6000).await;
-    // For one page, a filter compares several thousand users if the index contains the filtered
-    // field. For a field that the index lacks, the filter reads at most three hundred accounts per
+    // To fill a page, a filter compares several thousand users if the index contains the filtered
+    // field. If the index lacks the field, the filter reads at most three hundred accounts per
     // page.
     for (query, least) in [("?active=false&limit=20", 2), ("?tokens_to=0&limit=100", 21)] {
         let (found, pages) = root.every("users", query).await;

@@ -62,7 +62,7 @@ impl Person {
         (items, pages)
     }
 
-    /// The acts that concern this user, newest first.
+    /// The actions that concern this user, newest first.
     pub async fn trail_of(&self, user: &Person) -> Vec<Value> {
         let (acts, _) = self.every("trail", "?limit=100").await;
         acts.into_iter().filter(|act| act["user_id"] == user.id.as_str()).collect()
@@ -97,7 +97,7 @@ pub fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the status and body of a function's reply to a request that may take this much time.
+/// Returns the status and body of a function's reply to a request with this time limit.
 async fn answer(
     function: &Function,
     name: &str,
@@ -518,7 +518,7 @@ async fn one_of_two_admins_who_demote_each_other_remains() {
 #[tokio::test]
 async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // Like administrators of early releases, these two aren't on the list of administrators.
+    // Like administrators from early releases, these two aren't on the list of administrators.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -721,14 +721,14 @@ async fn answers_are_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The answer can't be refunded a second time, neither under a different idempotency key nor
+    // The answer can't be refunded a second time, neither with a different idempotency key nor
     // after its chat was deleted.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;
     root.post(&path, refund.clone()).await.expect(409, "already_refunded");
 
-    // A retry under the idempotency key gets the row that was written.
+    // A retry with the idempotency key gets the row that was written.
     let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
     let refund = json!({ "chat_id": second, "reason": "a bad answer" });
     let bearer = root.bearer();
@@ -779,9 +779,9 @@ async fn former_administrators_change_nothing() {
     .await;
 }
 
-/// Ends an administrator's role, account and sessions in the store, one after the other. Each time,
-/// calls `acts` with the administrator as an endpoint has loaded them before the change, and with
-/// the refusal that they must get. Refused acts change nothing.
+/// Takes away an administrator's role, deactivates the account and ends its sessions, one at a time
+/// and directly in the store. After each change, calls `acts` with the expected refusal and with
+/// the administrator as an endpoint loaded them before the change. Refused actions change nothing.
 pub async fn without_rights(root: &Person, acts: impl AsyncFn(Administrator, StoreError)) {
     let ends = [
         ("role", AttributeValue::S("user".into()), StoreError::Refused(Error::Forbidden)),
@@ -1008,7 +1008,7 @@ async fn figures_have_daily_counts_and_totals() {
             .all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true)
     );
 
-    // On the next day.
+    // Continue on the next day.
     api.server().clock.advance(Duration::from_secs(24 * 3600));
     let root = root.elsewhere("a test").await;
     ann.elsewhere("a test").await.chat("hi").await.is(200);
@@ -1127,7 +1127,7 @@ fn text(reply: &Value, field: &str) -> String {
     reply[field].as_str().unwrap().to_owned()
 }
 
-/// The export of the two users of a test.
+/// The expected export of a test's two users.
 async fn exported_users(root: &Person, ann: &Person) -> String {
     let joined = text(&root.sees(root).await, "date_joined");
     let columns = "id username email role is_staff active date_joined tokens spent last_message";
@@ -1141,7 +1141,7 @@ async fn exported_users(root: &Person, ann: &Person) -> String {
     [csv_columns(columns), of_root, of_ann].concat()
 }
 
-/// The export of Ann's only chat, whose message begins like a formula.
+/// The expected export of Ann's only chat, whose message begins like a formula.
 fn exported_chats(ann: &Person, chat: &Value) -> String {
     let [id, response, model, time] =
         ["id", "response", "model", "timestamp"].map(|field| text(chat, field));
@@ -1155,7 +1155,8 @@ fn exported_chats(ann: &Person, chat: &Value) -> String {
     .concat()
 }
 
-/// The export of the grants of two users, of Ann's chat, and of an adjustment of her balance.
+/// The expected export of the ledger: the grants of two users, Ann's chat, and an adjustment of her
+/// balance.
 async fn exported_ledger(root: &Person, ann: &Person, chat: &Value, adjusted: &Value) -> String {
     let (ann_id, root_id) = (ann.id.as_str(), root.id.as_str());
     let [chat, time] = ["id", "timestamp"].map(|field| text(chat, field));

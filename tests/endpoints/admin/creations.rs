@@ -145,7 +145,7 @@ async fn invitations_expire_after_a_week_and_resets_replace_them() {
         root.creates(json!({ "username": name, "email": address, "invite": true })).await.is(201);
         invited.push((api.token_to(&address).await, address));
     }
-    // An invitation is valid for a week from the time when the function `mail` sends the e-mail.
+    // An invitation is valid for a week from the time when the `mail` function sends the e-mail.
     api.server().clock.advance(7 * DAY - Duration::from_secs(60));
     chooses(&api, &invited[0].0, PASSWORD).await.is(200);
     enters(&api, &invited[0].1, PASSWORD).await;

@@ -1,4 +1,4 @@
-//! Administrators' interventions in an account, besides changes to its role, state and balance:
+//! Administrators' interventions in an account, other than changes to its role, state and balance:
 //! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
 //! `POST /api/admin/users/{id}/password-reset`, `DELETE /api/admin/users/{id}`.
 
@@ -46,7 +46,7 @@ impl Person {
     }
 }
 
-/// The methods and paths of the interventions that need only an account.
+/// The methods and paths of the interventions that need no input other than an account.
 const PLAIN: [(Method, &str); 4] = [
     (Method::DELETE, ""),
     (Method::DELETE, "/sessions"),
@@ -54,7 +54,7 @@ const PLAIN: [(Method, &str); 4] = [
     (Method::POST, "/password-reset"),
 ];
 
-/// The acts on a trail with their reasons.
+/// The actions on a trail, with their reasons.
 fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
     trail
         .iter()

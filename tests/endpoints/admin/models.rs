@@ -1,4 +1,4 @@
-//! `GET` and `PUT /api/admin/models`, and what models cost in `GET /api/admin/figures`.
+//! `GET` and `PUT /api/admin/models`, and the models' costs in `GET /api/admin/figures`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Person {
     }
 }
 
-/// The list of the other tests, with this price for a message to `quick`.
+/// The price list of the other tests, but with this price for a message to `quick`.
 fn priced_at(price: u64) -> Value {
     let mut list = list("scripted");
     list["models"][0]["fare"]["message"] = json!(price);
@@ -55,7 +55,7 @@ async fn lists_are_set_shown_and_removed() {
     let removed = root.sets_prices(&Value::Null, &other["version"]).await.is(200);
     assert_eq!([&removed, &root.prices().await], [&nothing(), &nothing()]);
 
-    // Earlier versions remain, because chats refer to them.
+    // Earlier versions are kept, because chats refer to them.
     for earlier in [&set, &other] {
         let path = format!("{PATH}?version={}", earlier["version"].as_str().unwrap());
         assert_eq!(root.get(&path).await.is(200), *earlier);
@@ -244,7 +244,7 @@ async fn only_administrators_see_and_set_the_list() {
     assert_eq!(root.prices().await, nothing());
 }
 
-/// Returns this day's figures, including those by model.
+/// Returns this day's figures, including the figures per model.
 async fn figures(root: &Person, day: Day) -> Value {
     root.admin(&format!("figures?models=true&from={day}&to={day}")).await.is(200)
 }
@@ -294,7 +294,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
     assert!(plain.get("costs").is_none() && plain["days"][0].get("models").is_none(), "{plain}");
     root.admin("figures?models=yes").await.expect(400, "invalid_fields");
 
-    // If an earlier release has closed a day, the day has figures, but no costs.
+    // If an earlier release has closed a day, the day has figures but no costs.
     clock.advance(DAY);
     let root = root.elsewhere("a day later").await;
     root.admin(&format!("figures?from={today}&to={today}")).await.is(200);
@@ -306,7 +306,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
         assert_eq!(closed["days"][0]["closed"], true);
         assert_eq!([&closed["days"][0]["models"], &closed["costs"]["users"]], [&models, &users]);
     }
-    // A later list doesn't change the amounts that were paid.
+    // A later list doesn't change the amounts that users have already paid.
     list["million_tokens"] = json!("40.00");
     api.prices(&list).await;
     let ann = ann.elsewhere("a day later").await;

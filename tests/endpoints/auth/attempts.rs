@@ -37,8 +37,8 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// Returns the parts of a reply that could reveal whether an account exists, without the seconds in
-/// its headers.
+/// Returns the parts of a reply that could reveal whether an account exists, leaving out the
+/// seconds in its headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -53,7 +53,7 @@ fn number(answer: &Answer, header: &str) -> u64 {
     answer.header(header).parse().unwrap()
 }
 
-/// Sends a request to the endpoint `name` from a client at this IP address.
+/// Sends a request to the `name` endpoint from a client at this IP address.
 async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value) {
     let path = format!("/api/{name}");
     let mut event = event(name, &path, &[], body);
@@ -63,7 +63,7 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     (reply.status, reply.body)
 }
 
-/// The number of attempts in each counter, by the counter's key.
+/// The number of attempts in each counter, by counter key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
     let counted = items.iter().filter_map(|item| {
@@ -238,7 +238,7 @@ async fn registrations_make_a_network_known() {
         assert_eq!(log_in_from(&api, home, login, RIGHT).await.0, 200);
         assert_eq!(log_in_from(&api, away, login, RIGHT).await.0, 429);
     }
-    // A registration counts for 90 days, like a log-in.
+    // A registration makes its network known for 90 days, as a log-in does.
     let clock = &api.server().clock;
     let other = json!({ "username": unique("ben"), "password": RIGHT });
     for (days, status) in [(90, 200), (91, 429)] {
@@ -333,7 +333,7 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// Returns the number of guesses that are checked in a day for these log-in names, from this many
+/// Returns how many guesses against these log-in names are checked in a day, from this many
 /// networks. The networks work together and waste no guess on a locked name. At the end of the day,
 /// each network makes one more guess.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
@@ -383,7 +383,7 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
         // The limits per account and per network in docs/internals/security.md. On this server, the
-        // limit per network is so low that it determines the number in some cases. In the other
+        // limit per network is low enough to determine the result in some cases. In the other
         // cases, the limit per account determines it.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
@@ -808,8 +808,8 @@ async fn retries_after_a_lost_reply_count_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A late copy of a write by a successful log-in doesn't reset the failures that were counted
-    // after it. A log-in may send its two writes in either order.
+    // A late copy of a successful log-in's write doesn't reset the failures that were counted after
+    // the log-in. A log-in may send its two writes in either order.
     let mut wrong = 0;
     for nth in [3, 4] {
         wire.strike_once("UpdateItem", nth, Fault::Again);
@@ -824,7 +824,7 @@ async fn retries_after_a_lost_reply_count_once() {
     }
 }
 
-/// Returns the limit, the remaining quota and the time until it grows, from OpenAI's headers.
+/// Returns the limit, the remaining quota and the time until it increases, from OpenAI's headers.
 fn openai_limit(answer: &Answer) -> [String; 3] {
     ["limit", "remaining", "reset"]
         .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).to_owned())
@@ -1026,7 +1026,7 @@ async fn holds_returned_by_the_sweep_are_not_refunds() {
     ann.chat("hi").await.is(200);
 }
 
-/// An attribute with `count` closed ids that expire at the second `until`.
+/// An attribute with `count` closed ids that expire at `until`, in seconds since 1970.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
     AttributeValue::M(

@@ -11,7 +11,8 @@ use crate::support::client::{Api, Person};
 use crate::support::forge::{self, Forge};
 
 impl Person {
-    /// Writes this many revoked sessions, which end at the second `ends`, directly to the account.
+    /// Writes this many revoked sessions directly to the account. They end at `ends`, in seconds
+    /// since 1970.
     async fn has_revoked(&self, sessions: usize, ends: u64) {
         let revoked = (0..sessions)
             .map(|index| (format!("old-{index}"), AttributeValue::N(ends.to_string())));

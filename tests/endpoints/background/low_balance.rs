@@ -1,4 +1,4 @@
-//! E-mails that say that a balance is low.
+//! E-mails that warn users about a low balance.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::support::world::World;
 
 const SUBJECT: &str = "Your tokens are running out";
 
-/// A server that warns below 250 tokens. New accounts have 500.
+/// A server that warns users when their balance falls below 250 tokens. New accounts have 500.
 async fn warning(settings: &[(&str, &str)]) -> Api {
     let usual = [("LOW_BALANCE", "250"), ("FIRST_GRANT", "500")];
     Api::own(&[&usual[..], settings].concat()).await
@@ -57,7 +57,7 @@ async fn one_e_mail_is_sent_after_each_grant() {
         mail.text,
         "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nWe won't send this e-mail again until your balance is topped up or adjusted.\n"
     );
-    // If a grant isn't enough, another e-mail follows.
+    // After a grant, another e-mail is sent once the balance is low again.
     api.adjust(&ann, 300, "more").await;
     for sent in [2, 2] {
         ann.chat("hi").await.is(200);

@@ -136,7 +136,7 @@ async fn exists(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
-/// The app of the function `mail` with this transport.
+/// The `mail` function's app, with this transport.
 fn mailing(app: &App, transport: MailTransport) -> MailApp {
     MailApp { app: app.clone(), transport, url: None }
 }
@@ -189,7 +189,7 @@ async fn ses(status: u16, reply: Value) -> Amazon {
     Amazon::start("ses", move |_| Does::Says(status, reply.clone())).await
 }
 
-/// A transport over a fake Amazon SES.
+/// A transport that sends through a fake Amazon SES.
 fn transport(ses: &Amazon) -> MailTransport {
     MailTransport::ses(&ses.config(), "no-reply@example.com".into(), None)
 }
@@ -236,7 +236,7 @@ async fn ses_gets_the_configuration_set() {
     assert_eq!(ses.asked()[0].body["ConfigurationSetName"], "transactional");
 }
 
-/// A transport over a fake Amazon SES, with the time-outs of functions.
+/// A transport that sends through a fake Amazon SES, with the time-outs that functions use.
 fn timely(ses: &Amazon) -> MailTransport {
     let aws = ses.config().into_builder().timeout_config(shared::aws::timeouts()).build();
     MailTransport::ses(&aws, "no-reply@example.com".into(), None)

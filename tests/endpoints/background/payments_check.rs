@@ -146,7 +146,7 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
     payments_check::work(dead).await.unwrap();
     assert_eq!(recorded(Metric::PaymentsChecked, None), (0, 0));
     assert_eq!(recorded(Metric::StripeKeyRefused, None), (1, 1));
-    // Orders are counted nevertheless.
+    // Orders are counted even so.
     assert_eq!(recorded(Metric::OrdersToLookAt, None), (1, 0));
     api.person("ann")
         .await
@@ -179,7 +179,7 @@ async fn only_paid_pages_of_another_stack_are_differences() {
     checkout.stop().await;
 }
 
-/// The e-mail describes the states with the same words as this report.
+/// The e-mail describes the states in the same words as this report.
 #[tokio::test]
 async fn missed_parts_of_refunds_and_disputes_are_found() {
     let (checkout, api, payments) = deaf_shop().await;
@@ -308,7 +308,7 @@ async fn an_order_that_owes_stays_listed_after_its_disputes_are_told() {
     api.hears("charge.dispute.closed", dispute(&order, "won")).await.is(200);
     let store = api.store();
     let read_before = store.order(order["id"].as_str().unwrap()).await.unwrap().unwrap();
-    // The dispute is over, so the telling removes the order from the list.
+    // The dispute is over, so the e-mail about it removes the order from the list.
     assert_eq!(waiting(&api).await, (0, 1));
     let balance = i64::try_from(ann.balance().await).unwrap();
     api.adjust(&ann, -balance, "a test").await;

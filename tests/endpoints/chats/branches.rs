@@ -60,8 +60,8 @@ fn id_of(chat: &Value) -> String {
     chat["id"].as_str().unwrap().to_owned()
 }
 
-/// The user's messages in an answer to `!recall`, which repeats the conversation, without `!recall`
-/// itself. Asserts that each message is followed by its answer.
+/// Returns the user's messages from an answer to `!recall`, except `!recall` itself. Such an answer
+/// repeats the conversation. Asserts that each message is followed by its answer.
 fn repeated_messages(chat: &Value) -> Vec<String> {
     let lines: Vec<&str> = chat["response"].as_str().unwrap().split('\n').collect();
     let (asked, before) = lines.split_last().unwrap();
@@ -224,7 +224,7 @@ async fn keyed_retries_need_the_same_parent() {
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // A retry gets the same reply after the parent is deleted.
+    // A retry gets the same reply even after the parent is deleted.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -410,7 +410,7 @@ async fn branches_with_many_turns_are_read_within_a_limit() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // Beside each chat of the branch, add more siblings than the store reads at a time.
+    // Next to each chat of the branch, add more siblings than the store reads at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {

@@ -36,7 +36,7 @@ fn messages(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// Converts a history to the form in an export, without the fields that only old clients read.
+/// Converts a history to the form that exports use, without the fields that only old clients read.
 pub fn exported(mut history: Value) -> Value {
     for chat in history.as_array_mut().unwrap() {
         let chat = chat.as_object_mut().unwrap();
@@ -286,8 +286,7 @@ async fn next_page_urls_have_the_gateway_host() {
     }
 }
 
-/// A hundred of the longest messages and answers would exceed Lambda's limit for the size of a
-/// reply.
+/// A hundred of the longest messages and answers would exceed Lambda's limit on the reply size.
 #[tokio::test]
 async fn pages_of_a_conversation_end_at_a_megabyte() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;

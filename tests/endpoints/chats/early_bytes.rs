@@ -13,7 +13,7 @@ use crate::support::client::{Api, GRANT, Person};
 /// A proxy closes a stream that is silent for this long.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The pieces of a stream, with the time at which each arrived.
+/// The pieces of a stream, each with the time when it arrived.
 type Pieces = Vec<(Duration, String)>;
 
 const STREAMS: [Door; 3] = [Door::ChatStream, Door::CompletionStream, Door::ResponseStream];
@@ -32,7 +32,7 @@ fn refuses() -> Step {
     )
 }
 
-/// Asks for a stream. Returns its status, the time until its headers, and its pieces.
+/// Requests a stream. Returns its status, the time until its headers arrive, and its pieces.
 async fn listens(door: Door, person: &Person, message: &str) -> (u16, Duration, Pieces) {
     let (path, body) = door.request(message);
     let url = person.api.url.clone() + path;

@@ -1,4 +1,4 @@
-//! Chats under a price list: the model, its fare, the hold, the charge and the receipt.
+//! Chats with a price list: the model, its fare, the hold, the charge and the receipt.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::support::world::put;
 
 const PATH: &str = "/api/chat/";
 
-/// The rates of the model `deep`.
+/// The `deep` model's rates.
 pub const RATES: Rates = Rates { input: 50_000, cached: 5000, output: 400_000 };
 
 /// The default maximum number of model tokens in an answer.
@@ -33,12 +33,13 @@ pub fn by_usage() -> Value {
     json!({ "input": RATES.input, "cached": RATES.cached, "output": RATES.output })
 }
 
-/// A price list with two models: `quick` with a flat fare, and `deep` with a fare by usage.
+/// A price list with two models: `quick`, which has a flat fare, and `deep`, which is charged by
+/// usage.
 pub fn list(via: &str) -> Value {
     list_through(&[via])
 }
 
-/// The [`list`] with several providers for each model.
+/// The price list from [`list`], with several providers for each model.
 pub fn list_through(via: &[&str]) -> Value {
     json!({ "models": [
         { "name": "quick", "via": via, "fare": { "message": PRICE } },
@@ -46,7 +47,7 @@ pub fn list_through(via: &[&str]) -> Value {
     ]})
 }
 
-/// A list in which both models cost more than in [`list`].
+/// A price list in which both models cost more than in [`list`].
 fn dear_list(via: &str) -> Value {
     json!({ "models": [
         { "name": "quick", "via": [via], "fare": { "message": 2 * PRICE } },
@@ -58,7 +59,7 @@ fn version(list: &Value) -> String {
     PriceList::read(list).unwrap().version()
 }
 
-/// A provider's answer with these numbers of model tokens.
+/// A provider's answer with these model token counts.
 pub fn counted(prompt: u64, cached: u64, answer: u64) -> Does {
     let message = json!({ "role": "assistant", "content": "Hello." });
     let choice = json!({ "message": message, "finish_reason": "stop" });
@@ -73,7 +74,7 @@ fn usage_of(prompt: u64, cached: u64, answer: u64) -> Value {
     })
 }
 
-/// Starts a server that calls this provider, with a price list and some settings changed.
+/// Starts a server that calls this provider, with this price list and these settings.
 pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]) -> Api {
     let url = format!("{}/v1", provider.url);
     let asking = [
@@ -87,19 +88,19 @@ pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]
     api
 }
 
-/// Starts a server with the scripted AI and the price list of [`list`].
+/// Starts a server with the scripted AI and the price list from [`list`].
 pub async fn scripted(settings: &[(&str, &str)]) -> Api {
     let api = Api::own(settings).await;
     api.prices(&list("scripted")).await;
     api
 }
 
-/// The bound of the prompt `hi` in a new conversation, in model tokens.
+/// The upper bound for the prompt `hi` in a new conversation, in model tokens.
 fn hi_bound() -> u64 {
     prompt_overhead(None, None) + 2
 }
 
-/// The price of this prompt with the shortest answer.
+/// The price of this prompt with the shortest answer that a hold must cover.
 fn least(prompt: u64) -> u64 {
     RATES.bound(prompt, LEAST).get()
 }
@@ -266,7 +267,7 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     assert_eq!(chat["receipt"]["shortened"], true);
     assert_eq!(ann.history("").await.is(200)[0]["receipt"], chat["receipt"]);
 
-    // The lowest price that is enough for the longest answer.
+    // The lowest price that covers the longest answer.
     let whole = RATES.bound(hi_bound(), MOST).get();
     let chat = ann.pays_at_most(whole).await.is(200);
     assert_eq!(provider.last_asked().2["max_tokens"], MOST);
@@ -355,7 +356,7 @@ async fn earlier_messages_and_instructions_count_in_the_bound() {
         "model": "deep", "message": "hi", "max_cost": 1, "conversation_id": first["conversation_id"],
     });
     let refused = ann.post(PATH, next.clone()).await.expect(409, "costs_more");
-    // Two turns with their templates.
+    // Two turns, including the tokens that their templates add.
     let context = 2000 + 6 + 2 * 17;
     assert_eq!(refused["cost"], least(hi_bound() + context));
     ann.change(json!({ "instructions": "Be brief." })).await.is(200);
@@ -370,8 +371,8 @@ async fn earlier_messages_and_instructions_count_in_the_bound() {
 #[tokio::test]
 async fn stopped_streams_cost_what_was_heard() {
     let api = scripted(&PATIENT).await;
-    // If the provider reports no token counts for a stopped answer, the stop counts a hundredth of
-    // the free work, however long the prompt is.
+    // If the provider reports no token counts for a stopped answer, the stop counts as a hundredth
+    // of the free work, however long the prompt is.
     for rest in ["three", &"x".repeat(7900)] {
         let ann = api.person("ann").await;
         let body = json!({ "model": "deep", "message": format!("!hold one two {rest}") });
@@ -504,7 +505,7 @@ async fn a_new_list_does_not_change_a_running_chat() {
     let body = json!({ "model": "deep", "message": "hi" });
     let stream = ann.hears("/api/chat/stream/", "k1", body).await;
 
-    // The function `chat` hasn't read the list yet.
+    // The `chat` function hasn't read the list yet.
     api.stores_prices(&after).await;
     provider.does(counted(100, 0, 10));
     let new = ann.asks_model("deep", "hi").await.is(200);
@@ -538,7 +539,7 @@ async fn functions_read_a_new_list_within_a_minute() {
     ann.is_settled(GRANT - 5 * PRICE).await;
 }
 
-/// Replaces the current list by a list that no release can read.
+/// Replaces the current list with a list that no release can read.
 async fn breaks_the_list(api: &Api) {
     let broken = json!({
         "pk": "models:current", "list": r#"{"models": 7}"#, "version": "0000000000000000",

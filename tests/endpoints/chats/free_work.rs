@@ -1,4 +1,4 @@
-//! The AI's work for which no user pays: what counts, how much is allowed in a day, and which users
+//! Work by the AI that no user pays for: what counts, how much is allowed per day, and which users
 //! are locked out.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::support::world::put;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 
-/// The settings of a server that allows little free work, but many failed messages in a minute.
+/// The settings of a server that allows little free work, but many failed messages per minute.
 const LITTLE: [(&str, &str); 3] =
     [("FREE_WORK", "600"), ("REFUNDS_PER_MINUTE", "1000"), ("ACCESS_TOKEN_SECONDS", "86400")];
 
@@ -74,12 +74,12 @@ async fn free_work_is_limited_per_day() {
         assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
     }
     assert_eq!(api.work(&ann).await, [0, 0, 0]);
-    // A client can cause an empty answer, a long answer, a time-out and a failed end.
+    // A client can cause an empty answer, a long answer, a time-out and a failure at the end.
     for message in ["!empty", "!long", "!hang", "!ends error 1 1 1 a", "!cut a b"] {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
     }
     assert_eq!(api.work(&ann).await, [500, 0, 0]);
-    // All chats that are running when the limit is reached are free.
+    // All chats that are already running when the limit is reached are free.
     for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
         last.expect(504, "ai_timed_out");
     }
@@ -151,7 +151,7 @@ async fn limited_keys_get_half_of_each_limit() {
         [("PARALLEL_CHATS", "4"), ("CHATS_PER_MINUTE", "10"), ("REFUNDS_PER_MINUTE", "6")];
     let api = Api::at_an_hour(&[&settings[..], &PATIENT[..1]].concat()).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    // Two chats with the limited key may wait, and two more of its owner's.
+    // Two chats that use the limited key may wait, and so may two of its owner's.
     let key = ann.gets_a_limited_key(13_000).await.program;
     let streaming = || {
         let mut body = asking("!hold one two");
@@ -174,7 +174,7 @@ async fn limited_keys_get_half_of_each_limit() {
     for _ in 0..5 {
         ann.chat("hi").await.is(200);
     }
-    // After three failures of the key, its chats are refused, but its owner's aren't.
+    // After three failed chats, the key's chats are refused, but its owner's aren't.
     let key = ben.gets_a_limited_key(13_000).await.program;
     for _ in 0..3 {
         key.post(COMPLETIONS, asking("!fail")).await.expect(502, "ai_failed");
@@ -184,7 +184,7 @@ async fn limited_keys_get_half_of_each_limit() {
     ben.chat("hi").await.is(200);
 }
 
-/// Earlier releases count refunds in another attribute, and have no map of free work.
+/// Earlier releases count refunds in a different attribute, and have no map of free work.
 #[tokio::test]
 async fn counts_of_earlier_releases_are_ignored() {
     let api = Api::own(&[]).await;
@@ -254,13 +254,13 @@ async fn a_thief_gets_limited_free_work_per_day() {
     assert_eq!(thief(&[], flat.clone(), 8).await, (104, 104 * PRICE));
     flat["messages"][0]["content"] = json!("!ends malformed_function_call 1 1 1 a");
     assert_eq!(thief(&[], flat, 8).await, (104, 104 * PRICE));
-    // With a fare by usage, this is the largest prompt for which the grant is enough.
+    // If the prompt is charged by usage, this is the largest one that the grant covers.
     let body = long("!ends malformed_function_call 0 0 0 a", 60_000);
     let (_, work) = thief(&[("FREE_WORK", "2000")], body, 1).await;
     assert!((2000..4000).contains(&work), "{work}");
 }
 
-/// Many requests of an agent that has paid a lot fail on one day.
+/// Many requests from an agent that has paid a lot fail on the same day.
 #[tokio::test]
 async fn an_agent_that_pays_is_never_locked_out() {
     let provider = Provider::start().await;
@@ -281,7 +281,8 @@ async fn an_agent_that_pays_is_never_locked_out() {
     }
     let spent = api.account(&ann).await.spent.get();
     assert!((100_000..100_100).contains(&spent), "{spent}");
-    // The provider hangs while eight requests wait, and refuses ten prompts for their length.
+    // The provider hangs while eight requests wait, and refuses ten prompts because they are too
+    // long.
     provider.does(Does::Waits(vec![Bytes::from_static(b":\n\n")], Arc::default()));
     for failed in join_all((0..8).map(|_| agent.post(COMPLETIONS, long("hi", 200_000)))).await {
         failed.expect(504, "ai_timed_out");
@@ -290,7 +291,7 @@ async fn an_agent_that_pays_is_never_locked_out() {
     for _ in 0..10 {
         agent.post(COMPLETIONS, long("hi", 200_000)).await.expect(400, "context_length_exceeded");
     }
-    // Five answers are cut short, and charged.
+    // Five answers are cut short, but still charged.
     provider.does(Does::Waits(vec![chunk("Once", None)], Arc::default()));
     for _ in 0..5 {
         let mut body = long("hi", 200_000);

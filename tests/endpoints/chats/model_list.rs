@@ -16,8 +16,8 @@ impl Person {
     }
 }
 
-/// Computes the highest price of a message, as a page does. `earlier` is the bound of the earlier
-/// messages, and `turns` the number of all turns, including the message's.
+/// Computes the highest price of a message, as a page does. `earlier` is the upper bound for the
+/// earlier messages, and `turns` is the total number of turns, including the message's own.
 fn at_most(models: &Value, name: &str, message: u64, earlier: u64, turns: u64) -> u64 {
     let listed = models["models"].as_array().unwrap();
     let model = listed.iter().find(|model| model["name"] == name).unwrap();

@@ -14,12 +14,12 @@ use crate::support::client::{Api, Person};
 /// The default maximum number of model tokens in an answer.
 const MOST: u64 = 1024;
 
-/// The longest system prompt, in characters that become 11 times as many bytes in NFKC.
+/// The longest system prompt, made of characters that become 11 times as many bytes in NFKC.
 fn longest() -> String {
     "\u{fdfa}".repeat(8192 / 3)
 }
 
-/// Returns the request with this model.
+/// Returns the request with its model set to this one.
 fn by(model: &str, mut body: Value) -> Value {
     body["model"] = json!(model);
     body
@@ -117,7 +117,7 @@ async fn the_shown_price_and_the_hold_count_the_system_prompt() {
     assert_eq!((amount, is_shortened, &asked["max_tokens"]), (most, false, &json!(MOST)));
     assert_eq!(asked["messages"][0]["content"], longest());
 
-    // The answer is limited to the credits that remain after the whole prompt.
+    // The answer is limited to the credits that remain after the whole prompt is paid for.
     let (amount, is_shortened, asked) = asks(most - 100).await;
     let tokens = RATES.affords(Credits::new(most - 100).unwrap(), overhead + 2).unwrap();
     assert_eq!((amount, is_shortened, &asked["max_tokens"]), (most - 100, true, &json!(tokens)));

@@ -56,7 +56,7 @@ impl Program {
     }
 }
 
-/// The modalities of a model that accepts pictures, or of a model for text only.
+/// The modalities of a model that accepts pictures, or of a text-only model.
 pub fn architecture(takes_pictures: bool) -> Value {
     let (modality, inputs) = match takes_pictures {
         true => ("text+image->text", json!(["text", "image"])),

@@ -1,4 +1,4 @@
-//! `/v1` under a price list: the model, its fare, the model tokens and the catalog.
+//! `/v1` with a price list: the model, its fare, the model tokens and the catalog.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::endpoints::openai::completions::{Program, architecture, asking, data,
 use crate::endpoints::openai::responses::{input, tool};
 use crate::support::client::{Api, GRANT, PRICE, Person};
 
-/// The list of [`list`], in which a million credits cost 20 dollars.
+/// The price list from [`list`], with a million credits priced at 20 dollars.
 fn sold(via: &str) -> Value {
     let mut list = list(via);
     (list["currency"], list["million_tokens"]) = (json!("USD"), json!("20.00"));
@@ -229,8 +229,8 @@ async fn answers_to_programs_are_shortened_to_the_balance() {
             body[name] = json!(most);
         }
     };
-    // 4,000 tokens are enough for a prompt of 40,000 bytes and an answer of 1,024 model tokens, but
-    // not for an answer of 8,192. A maximum has an effect only if it is below the model's.
+    // 4,000 tokens cover a prompt of 40,000 bytes and an answer of 1,024 model tokens, but not an
+    // answer of 8,192. A requested maximum has an effect only if it is below the model's.
     for most in [None, Some(("max_tokens", 8192)), Some(("max_completion_tokens", 32_000))] {
         let ann = api.person("ann").await;
         let program = Program::of(&ann).await;
@@ -253,7 +253,7 @@ async fn answers_to_programs_are_shortened_to_the_balance() {
     let refused =
         program.send(&[], body.clone()).await.expect(402, "insufficient_quota").to_string();
     assert!(refused.contains("This message may cost up to "), "{refused}");
-    // The balance is enough for fewer than 1,024 model tokens.
+    // The balance covers fewer than 1,024 model tokens.
     ann.has_left(2400).await;
     long(&mut body, Some(("max_tokens", 8192)));
     program.send(&[], body).await.expect(402, "insufficient_quota");
@@ -340,7 +340,7 @@ async fn retries_get_the_answer_of_a_model_that_can_do_less_now() {
     let send =
         async |key: &str| program.send(&[("idempotency-key", key)], showing("quick", 1)).await;
     let first = send("k1").await.is(200);
-    // Under a fare by usage, the model doesn't accept pictures.
+    // When the model is charged by usage, it doesn't accept pictures.
     let mut blind = list("openai");
     blind["models"][0]["fare"] = by_usage();
     api.prices(&blind).await;

@@ -52,7 +52,7 @@ pub fn text(response: &Value) -> &str {
     content[0]["text"].as_str().unwrap_or_else(|| panic!("{response}"))
 }
 
-/// Asserts that the request is refused for this field. Returns the error message.
+/// Asserts that the request is refused because of this field. Returns the error message.
 fn is_refused(answer: Answer, param: &str) -> String {
     let refused = answer.expect(400, "invalid_fields");
     assert_eq!(refused["error"]["param"], param, "{refused}");
@@ -239,7 +239,7 @@ async fn responses_echo_no_long_text_but_the_prompt() {
     body["user"] = json!("x".repeat(1_900_000));
     is_refused(program.responds(&[], body.clone()).await, "user");
     body["user"] = json!("\u{20ac}".repeat(512));
-    // A function that `tool_choice` leaves out isn't part of the prompt.
+    // A function that `tool_choice` excludes isn't part of the prompt.
     let mut long = tool();
     long["description"] = json!("x".repeat(1_900_000));
     body["tools"] = json!([long]);
@@ -505,7 +505,7 @@ async fn providers_get_the_same_request_as_for_a_completion() {
     assert!(!items.contains("aGVsbG8=") && !items.contains("key=secret"), "{items}");
 
     // If a provider refuses a request, the client's reply uses this API's field names, and doesn't
-    // repeat the provider's words.
+    // repeat the wording of the provider's message.
     for (words, param) in [
         (
             "'response_format' of type 'json_schema' is not supported with this model.",

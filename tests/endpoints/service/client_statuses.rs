@@ -1,11 +1,11 @@
-//! `CLIENT_STATUSES`, which gives some replies the statuses that the clients of one system expect.
+//! `CLIENT_STATUSES`, which gives some replies the statuses that one system's clients expect.
 
 use serde_json::json;
 
 use crate::endpoints::openai::completions::{Program, asking};
 use crate::support::client::{Api, PRICE, unique};
 
-/// Statuses of messages, of an empty balance, and of a refused log-in.
+/// The statuses for a message, for an empty balance, and for a refused log-in.
 type Statuses = (u16, u16, u16);
 
 #[tokio::test]

@@ -80,8 +80,8 @@ async fn the_public_keys_verify_every_kind_of_token() {
 async fn rotations_keep_sessions_and_withdrawn_keys_end_quickly() {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
-    // A second server over the same store has a new signing secret, like a function that starts
-    // after a rotation.
+    // A second server that uses the same store has a new signing secret, like a function that
+    // starts after a rotation.
     let new = old
         .beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")])
         .await;

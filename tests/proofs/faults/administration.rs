@@ -1,6 +1,6 @@
-//! Administrators' changes. A change of a user's role or state writes a row on the trail, and
-//! updates the list of administrators. A change of a balance has an idempotency key or belongs to a
-//! file of grants.
+//! Administrators' changes. A change to a user's role or state writes a row on the trail, and
+//! updates the list of administrators. A balance change either has an idempotency key or belongs to
+//! a file of grants.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// The id of a file of grants, as its preview creates it. Each case grants to a different user.
+/// The id of a file of grants, as created by its preview. Each case grants to a different user.
 static FILE: LazyLock<String> = LazyLock::new(|| Clock::default().id().to_string());
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ enum Administering {
     Keyed,
     /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
     TakingAll,
-    /// Grants by a file.
+    /// Grants credits from a file.
     Granting,
 }
 
@@ -69,7 +69,7 @@ impl Administering {
         matches!(self, Self::Keyed | Self::TakingAll | Self::Granting)
     }
 
-    /// The status of the reply without faults.
+    /// The expected status if there is no fault.
     fn status(self) -> u16 {
         if self.adjusts() && self != Self::Granting { 201 } else { 200 }
     }

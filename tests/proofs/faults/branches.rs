@@ -1,5 +1,5 @@
-//! Deletions of a chat in a branch. The chats after it then follow the chat before it, and nothing
-//! else changes.
+//! Deletes a chat in a branch. The chats that followed it must then follow the chat before it, and
+//! nothing else may change.
 
 use serde_json::Value;
 use shared::values::{Chat, ParentChat};

@@ -43,7 +43,7 @@ pub enum Paying {
     StreamedChat,
     /// The connection to the AI breaks after a part of its answer was delivered.
     StreamThatBreaks,
-    /// The AI says at the end of its answer that it has failed.
+    /// The AI reports at the end of its answer that it has failed.
     StreamThatFails,
     /// The AI's filter cuts the answer off.
     FilteredStream,
@@ -67,10 +67,10 @@ pub enum Paying {
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
     LimitedFailingCompletion,
-    /// A chat that fills the balance up to the account's allowance first.
+    /// A chat that first tops up the balance to the account's allowance.
     ChatWithAllowance,
     /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
-    /// AI was called.
+    /// AI has been called.
     StoppedStream,
 }
 
@@ -157,12 +157,13 @@ impl Paying {
         format!("{message} {}", who.name)
     }
 
-    /// Returns true if each refund also counts as free work: a part of the answer was delivered.
+    /// Returns true if each refund also counts as free work, because a part of the answer was
+    /// delivered.
     fn wastes_work(self) -> bool {
         matches!(self, Self::StreamThatBreaks | Self::StreamThatFails)
     }
 
-    /// The replies without a fault.
+    /// The expected replies if there is no fault.
     fn usual(self) -> Vec<(u16, &'static str)> {
         match self {
             Self::StoppedStream => vec![(200, ""), (410, "stopped")],
@@ -171,7 +172,7 @@ impl Paying {
         }
     }
 
-    /// The status without a fault.
+    /// The expected status if there is no fault.
     fn succeeds(self) -> u16 {
         match self {
             Self::FailingChat
@@ -214,8 +215,8 @@ impl Scenario for Paying {
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::Branch => {
-                // If only one chat may be context, the function's first read of the conversation is
-                // too short to include the first chat.
+                // If only one chat may be used as context, the function's first read of the
+                // conversation is too short to include the first chat.
                 let chat = chat_with(case.function(), |ai| ai.context_chats = 1);
                 case.function = Some(chat);
                 case.asks().await;
@@ -330,7 +331,7 @@ impl Case<Paying> {
         wrong
     }
 
-    /// Sends a message, and stops the chat once the AI was called.
+    /// Sends a message, and stops the chat once the AI has been called.
     async fn says_and_stops(&self, message: &str) -> Reply {
         let Own { ai, key, stop, stops, .. } = &self.own;
         let before = ai.times(message);
@@ -355,7 +356,7 @@ impl Case<Paying> {
         reply
     }
 
-    /// Starts a chat that the AI answers slowly, and returns once the AI was called.
+    /// Starts a chat that the AI answers slowly, and returns once the AI has been called.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
         let before = self.own.ai.times(&message);
@@ -429,7 +430,8 @@ impl Audit<'_> {
         replies.chain(stops.iter().flat_map(|reply| reply.audit(&expected))).collect()
     }
 
-    /// Each answer is stored as its client gets it, and all replies to one request are equal.
+    /// Each answer is stored as its client received it, and all replies to the same request are
+    /// equal.
     fn wrong_answers(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for reply in self.answered() {
@@ -456,7 +458,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// Only a request stops an answer, and an ended answer is stored.
+    /// An answer is stopped only by a request, and is stored once it has ended.
     fn wrong_stops(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let stops = self.case.own.stops.lock().unwrap();
@@ -470,7 +472,7 @@ impl Audit<'_> {
         wrong
     }
 
-    /// The AI gets the account's instructions, and the chats that a chat follows.
+    /// For each chat, the AI gets the account's instructions and the preceding chats.
     fn wrong_prompts(&self) -> Vec<String> {
         let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
         match self.case.scenario {
@@ -529,7 +531,7 @@ impl Audit<'_> {
         }
         let work = free_work(self.account, "") + free_work(self.account, "k");
         let wasted = if self.case.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
-        // The answer of a function that wakes too late is free work, if its hold still exists.
+        // The answer of a function that wakes up too late is free work, if its hold still exists.
         let replies = self.case.replies.iter();
         let late = replies.filter(|reply| reply.code() == "not_charged").count();
         let most = wasted + late as u64 * PRICE;
@@ -662,7 +664,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.lane.calm();
     }
 
-    // Another payload under a used idempotency key is refused, and changes nothing.
+    // A different payload with a used idempotency key is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
@@ -738,7 +740,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
-/// Lets functions sleep past their leases and wake. Returns the number of cases, and the
+/// Lets functions sleep past their leases and wake up. Returns the number of cases, and the
 /// violations: a function must not store a chat, or return credits that were already returned.
 pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
@@ -752,7 +754,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
     rig.after_the_lease();
-    // Another run under the same idempotency key has a hold when the first run wakes.
+    // A different run with the same idempotency key has a hold when the first run wakes up.
     let second_run = retaken.falls_asleep().await;
 
     for (case, wakes) in

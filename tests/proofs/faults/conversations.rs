@@ -11,7 +11,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{is_chat, scan};
 
-/// A conversation's title, its instructions, and true if it is pinned.
+/// A conversation's title, its instructions, and whether it is pinned.
 type State = (&'static str, Option<&'static str>, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

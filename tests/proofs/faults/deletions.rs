@@ -83,8 +83,8 @@ impl Case<Deleting> {
         self.notes(moment, wrong);
     }
 
-    /// Checks that late copies don't affect another user who has registered the name and the
-    /// address after the deletion.
+    /// Checks that late copies don't affect another user who registers the name and the address
+    /// after the deletion.
     async fn is_outlived(&mut self, rig: &Rig) {
         let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
@@ -251,8 +251,8 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // After the end of the last lease and of the day for which tombstones are kept, only the
-        // active account remains.
+        // Once the last lease has ended, and the day for which tombstones are kept is over, only
+        // the active account remains.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(

@@ -1,4 +1,4 @@
-//! Administrators' interventions other than changes of the role, state or balance. Each
+//! Administrators' interventions other than changes to the role, state or balance. Each
 //! intervention writes a row on the trail.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -64,7 +64,7 @@ impl Intervening {
         }
     }
 
-    /// The numbers of API keys that the account has before and after the request.
+    /// How many API keys the account has before and after the request.
     fn keys(self) -> [usize; 2] {
         match self {
             Self::EndingSessions | Self::SendingReset | Self::Deleting => [0, 0],

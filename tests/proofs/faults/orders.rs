@@ -18,7 +18,7 @@ const PRICE: u64 = 300;
 /// The event under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Merging {
-    /// The order is paid. A refund of a third of the price was reported before.
+    /// The order is paid after a refund of a third of its price was reported.
     Paid,
     /// The whole price of a paid order is refunded.
     Refunded,
@@ -68,7 +68,7 @@ impl Merging {
         }
     }
 
-    /// Brings a user into the state before the event.
+    /// Puts a user into the state before the event.
     async fn prepare(self, rig: &Rig, who: &Person) -> Orders {
         let (store, clock) = (rig.api.store(), &rig.api.server().clock);
         let account = rig.api.account(who).await;
@@ -147,7 +147,7 @@ impl Case<Merging> {
         let state = (account.balance(self.app.clock.seconds()).get(), owed);
         let [before, after] = self.scenario.states();
         let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
-        // The event was stored, but the owed credits weren't taken yet.
+        // The event has been stored, but the owed credits haven't been collected yet.
         let between = self.scenario == Merging::Collecting && state == (TOKENS, 600);
         if state != after && (is_done || (state != before && !between)) {
             wrong.push(format!("the balance and the owed credits are {state:?}"));
@@ -162,7 +162,7 @@ async fn run(rig: &Rig, matrix: Matrix<Merging>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the event", &world));
 
-    // Stripe sends an event again until it is confirmed. The store forgets the request tokens.
+    // Stripe resends an event until it is confirmed. The store forgets the request tokens.
     side_by_side(&mut cases, async |case| {
         case.lane.calm();
         if case.retries || !case.replies.iter().any(Result::is_ok) {

@@ -1,5 +1,5 @@
-//! Chats with a fare by usage are charged once, as stated in their receipts. A refused chat holds
-//! nothing. A price list is set once or not at all.
+//! Chats that are priced by usage are charged once, as stated in their receipts. A refused chat
+//! holds nothing. A price list is set once or not at all.
 
 use serde_json::{Value, json};
 use shared::store::{SetPricesOutcome, StoreError};
@@ -13,20 +13,20 @@ use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::{World, scan};
 
-/// A balance that is enough for a short answer, but not for the hold of a new conversation.
+/// A balance that covers a short answer, but not the hold of a new conversation.
 const POOR: u64 = 300;
 
 /// A balance, and a `max_cost`, that are too low for any answer.
 const TOO_LITTLE: u64 = 50;
 
-/// The chat under test. The model's fare is by usage.
+/// The chat under test. The model is charged by usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pricing {
     Chat,
     KeyedChat,
     StreamedChat,
     FailingChat,
-    /// The credits are reserved twice, because the balance is only enough for the real prompt.
+    /// The credits are reserved twice, because the balance covers only the actual prompt.
     PoorChat,
     KeyedPoorChat,
     /// `max_cost` shortens the answer.
@@ -95,7 +95,7 @@ impl Pricing {
         format!("{command} {}", who.name)
     }
 
-    /// The reply without a fault.
+    /// The expected reply if there is no fault.
     fn usual(self) -> (u16, &'static str) {
         match self {
             Self::FailingChat => (502, "ai_failed"),
@@ -116,7 +116,7 @@ impl Pricing {
         expected
     }
 
-    /// The replies to a retry after the lease.
+    /// The replies to a retry after the lease has expired.
     fn retried_later(self) -> Vec<(u16, &'static str)> {
         match self {
             Self::KeyedTooPoor => self.retried(),
@@ -236,7 +236,7 @@ impl Case<Pricing> {
             ));
         }
 
-        // Refusals hold nothing. Under other replies, credits may be held until the lease ends.
+        // Refusals hold nothing. After other replies, credits may be held until the lease ends.
         let is_open = |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.replies.iter().filter(is_open).count();
         // The wire's own copy of a reserve may place one more hold.
@@ -297,7 +297,7 @@ async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the lease", &world, rig.now()));
 
-    // The chats that began after the first lease hold nothing, but are still in the index `due`.
+    // The chats that began after the first lease hold nothing, but are still in the `due` index.
     rig.after_the_lease();
     rig.sweep().await;
     let rest = rig.world().await;
@@ -347,7 +347,7 @@ impl Setting {
         (self != Self::Removing).then(|| PriceList::read(&list("scripted")).unwrap())
     }
 
-    /// The current version and the number of acts, before or after the change.
+    /// The current version and the number of actions, before or after the change.
     fn state(self, is_done: bool) -> (Option<String>, usize) {
         let current = if is_done { self.after() } else { self.before() };
         let acts = usize::from(self != Self::First) + usize::from(is_done);

@@ -63,7 +63,7 @@ impl Scenario for Refreshing {
 }
 
 impl Case<Refreshing> {
-    /// Returns a refresh token's successor, without faults.
+    /// Gets a refresh token's successor, with no faults injected.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
             self.function(),
@@ -93,7 +93,7 @@ impl Case<Refreshing> {
         self.notes("afterwards", wrong);
     }
 
-    /// Returns the violations by a session that must remain valid until an invalid refresh token
+    /// Returns the violations in a session that must remain valid until an invalid refresh token
     /// ends it.
     async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -128,7 +128,7 @@ impl Case<Refreshing> {
         wrong
     }
 
-    /// Returns the violations by a session after a client has presented an invalid refresh token.
+    /// Returns the violations in a session after a client has presented an invalid refresh token.
     async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)

@@ -1,4 +1,4 @@
-//! Registrations. Only one account is registered under a name, and it gets one grant.
+//! Registrations. Only one account is registered for a name, and it gets one grant.
 
 use serde_json::json;
 use shared::values::Account;
@@ -62,7 +62,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
 
     /// Returns the account if it exists, and the rules that the account violates. The account must
     /// be created once, with one grant and one address, and must be the account in the replies.
-    /// `taken` is the status of the refusal of a name that is taken.
+    /// `taken` is the status of the reply if the name is taken.
     pub(super) fn created<'w>(
         &self,
         world: &'w World,

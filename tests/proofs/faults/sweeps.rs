@@ -10,11 +10,11 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// The ends of the leases that each user has when the sweep runs.
+/// The users, and the times at which their leases end.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
-/// The end of an expired lease. A lease until [`LASTS`] is valid throughout the test.
+/// The end of an expired lease. A lease that ends at [`LASTS`] is valid throughout the test.
 const OVER: u64 = 1;
 const LASTS: u64 = u32::MAX as u64;
 
@@ -92,7 +92,8 @@ impl Case<Sweep> {
             (world != before).then(|| format!("{before:?} became {world:?}")),
         );
 
-        // After a sweep at the end of the last lease, all balances equal those at the start.
+        // When a sweep has run after the end of the last lease, all balances are the same as at the
+        // start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
         let world = World::read(&self.own.dynamo.url).await;

@@ -1,6 +1,6 @@
-//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: the
-//! events of payments, and chats with a limited API key whose account gets its allowance first.
-//! Each function is killed before and after each of its calls to the store.
+//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: through
+//! payment events, and through chats with a limited API key whose account first receives its
+//! allowance. Each function is killed before and after each of its calls to the store.
 
 use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};
@@ -23,10 +23,10 @@ const SECRET: &str = "whsec_of_the_tests_that_kill_functions_0123456789";
 const TOKENS: u64 = 1000;
 const MONEY: u64 = 299;
 
-/// The limit of the API key, which is enough for the holds of several chats.
+/// The API key's limit, which covers the holds of several chats.
 const LIMIT: u64 = 3000;
 
-/// The credits up to which the allowance fills the balance.
+/// The balance to which the allowance tops up the account.
 const FILLED: u64 = GRANT + 500;
 
 /// The work of the function that is killed.
@@ -34,7 +34,8 @@ const FILLED: u64 = GRANT + 500;
 enum Working {
     /// An event reports that an order is paid.
     Payment,
-    /// A program sends a chat with a limited API key, and the account hasn't got its allowance yet.
+    /// A program sends a chat with a limited API key, and the account hasn't received its allowance
+    /// yet.
     LimitedChat,
 }
 
@@ -128,7 +129,7 @@ impl Case {
         self.lane.calm();
     }
 
-    /// Runs a function again, without a kill.
+    /// Runs a function again, this time without killing it.
     async fn works(&self, now: u64) -> Reply {
         let mut instance = self.instance().await;
         instance.takes(&self.request(now, "1"));
@@ -182,7 +183,7 @@ async fn killed_at_each_call(rig: &Rig, working: Working) -> Vec<Case> {
 async fn killed_events_of_payments_grant_once() {
     let rig = Rig::of_processes().await;
     let cases = killed_at_each_call(&rig, Working::Payment).await;
-    // Stripe sends the event again until it is confirmed, and sometimes after that.
+    // Stripe resends the event until it is confirmed, and sometimes even after that.
     for _ in 0..2 {
         for case in &cases {
             let reply = case.works(rig.now()).await;
@@ -218,7 +219,8 @@ async fn killed_chats_with_limited_keys_are_charged_once() {
     for case in &cases {
         case.is_right(&rig, &world, "after two chats").await;
         let account = &world.accounts[&case.who.id];
-        // A chat by usage is cheaper than its hold, and the rest returns to the purse.
+        // A chat that is charged by usage costs less than its hold, and the rest returns to the
+        // purse.
         let purses = account.purses.as_ref().unwrap().values();
         assert_eq!(purses.map(|purse| purse.get()).sum::<u64>(), account.spent.get());
         assert!([GRANT, FILLED].contains(&account.granted.get()));

@@ -1,4 +1,4 @@
-//! Checks after an update. This release must work on the store of an earlier release.
+//! Checks that run after an update. This release must work on the store of an earlier release.
 
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
         let credentials = json!({ "username": name, "password": PASSWORD });
         api.log_in(credentials).await.expect(401, "invalid_credentials");
     }
-    // The counts of wrong passwords continue, and names of deleted accounts remain taken for a day.
+    // Earlier wrong passwords are still counted, and names of deleted accounts remain taken for a
+    // day.
     let nobody = json!({ "username": "nobody", "password": PASSWORD });
     api.log_in(nobody).await.expect(429, "too_many_attempts");
     for name in ["dan", "eve"] {
@@ -82,8 +83,8 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     completes(&revoked, "0").await.expect(401, "invalid_token");
 }
 
-/// Checks that finished idempotency keys are replayed, conversations continue, and the credits of
-/// waiting chats are returned when their leases have ended.
+/// Checks that finished idempotency keys are replayed, that conversations continue, and that the
+/// credits of waiting chats are returned once their leases have expired.
 async fn goes_on(api: &Api, kept: &ClientCredentials) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));
     let (conversation, before) = (kept.said("conversation"), ann.balance().await);
@@ -257,7 +258,7 @@ pub fn within(before: &Value, now: &Value) -> Result<(), String> {
     }
 }
 
-/// Starts a server of this release over the recorded store, at the time of the recording.
+/// Starts a server of this release on the recorded store, at the time of the recording.
 async fn serve(record: &Record) -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     record.load(&dynamo.url).await;

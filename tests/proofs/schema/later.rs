@@ -13,8 +13,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
-/// The credits that a later release's gift adds to the balance, and that a later release's chat
-/// costs.
+/// The amount that a gift adds and a chat costs in a later release.
 const GIFT: u64 = 70;
 const VOICE: u64 = 30;
 

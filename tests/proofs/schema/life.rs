@@ -45,13 +45,13 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
 ];
 
-/// How often a test tries to find an e-mail in the outbox.
+/// How many times a test tries to find an e-mail in the outbox.
 const TURNS: usize = 8;
 
 /// The data that clients keep between requests.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ClientCredentials {
-    /// Users with their JWTs, by a name for each session.
+    /// Users with their JWTs, keyed by a name for each session.
     people: BTreeMap<String, Session>,
     /// Replies, link tokens, API keys and ids.
     words: BTreeMap<String, String>,
@@ -68,7 +68,7 @@ struct Session {
     refresh: String,
 }
 
-/// A reply, with the user who got it and the path.
+/// A reply, the user who got it, and the request's path.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RecordedReply {
     pub by: String,
@@ -181,7 +181,7 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
-/// Sends messages that a price list prices, one of them with a restricted API key, and removes the
+/// Sends messages priced by a price list, one of them with a restricted API key, and removes the
 /// list. The last message is never answered.
 async fn priced(api: &Api) -> JoinHandle<()> {
     let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
@@ -297,7 +297,7 @@ async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
     api.person_with(body).await
 }
 
-/// Runs a `manage` command of the recorded release over the server's store.
+/// Runs a `manage` command of the recorded release on the server's store.
 fn manage(api: &Api, arguments: &[&str]) {
     let mut command = program::of_release(&[&["manage"][..], arguments].concat());
     let output = program::over_tables(&mut command, &api.dynamodb).output().unwrap();
@@ -601,7 +601,7 @@ async fn outgoing(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     panic!("no outgoing e-mail of kind {kind} was seen")
 }
 
-/// Sends a chat under an idempotency key, and returns once it waits for the AI.
+/// Sends a chat with an idempotency key, and returns once it waits for the AI.
 async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     let (waiting, key) = (person.clone(), key.to_owned());
     let waiting = tokio::spawn(async move {
@@ -611,7 +611,7 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// Returns all items in the store, including the hold of a stopped chat. The function `chat`
+/// Returns all items in the store, including the hold of a stopped chat. The `chat` function
 /// notices a stop within a second and releases the hold. If the test misses the hold, it stops
 /// another chat.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The document that describes the steps.
 pub const PROCEDURE: &str = "docs/operate/release.md#schema-changes";
 
-/// The attributes that are maps by id or by currency. In the list, `*` means any key.
+/// The attributes that are maps keyed by id or by currency. In the list, `*` means any key.
 const BY_ID: [&str; 9] = [
     "closed",
     "disputes",
@@ -158,7 +158,7 @@ fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Returns the problems with a change of the schema. Each problem says what to do. `before` is the
+/// Returns the problems with a schema change. Each problem says what to do. `before` is the
 /// previous release's schema with the marks in its list, `listed` is the current list, and `now` is
 /// this release's schema.
 pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! A recorded store of a release, in a file of JSON lines: first the clients' credentials, then the
+//! A release's recorded store, in a JSON Lines file: first the clients' credentials, then the
 //! tables, then the items. `scripts/dev/record-store` writes the file.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub const TABLES: [&str; 5] =
 /// The first line of the file.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Head {
-    /// A description of the file, for people.
+    /// A description of the file, for human readers.
     pub note: String,
     /// The release's commit.
     pub release: String,
@@ -87,9 +87,9 @@ impl Record {
     /// Writes the items into tables with all indexes of the current template, like the tables after
     /// CloudFormation's update.
     ///
-    /// The items contain the times of the recording. The emulator uses the system's clock, by which
-    /// all items with a time to live have expired, so the tables get no time to live. Functions on
-    /// these tables need a clock that shows the time of the recording.
+    /// The items contain the times of the recording. According to the system clock, which the
+    /// emulator uses, all items with a time to live have expired, so the tables get no time to
+    /// live. Functions on these tables need a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);
         for (table, items) in &self.items {
@@ -173,7 +173,8 @@ pub async fn tables(dynamodb: &str) -> Vec<String> {
     lines
 }
 
-/// Returns the attribute by which the table's items expire. `None` if the items don't expire.
+/// Returns the attribute that contains the expiry time of the table's items. `None` if the items
+/// don't expire.
 async fn time_to_live(client: &aws_sdk_dynamodb::Client, table: &str) -> Option<String> {
     let described = client.describe_time_to_live().table_name(table).send().await.unwrap();
     let description = described.time_to_live_description?;

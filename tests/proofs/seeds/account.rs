@@ -36,11 +36,11 @@ pub struct Account {
     /// The free work of each day. In the keys, the prefix `k` marks the free work of limited API
     /// keys, and `e` marks earned credits.
     pub free_work: BTreeMap<String, i64>,
-    /// True if the account is in the index `due`.
+    /// True if the account is in the `due` index.
     pub due: bool,
     /// The credits that each API key with a limit has spent or holds, by key and period.
     pub purses: BTreeMap<String, i64>,
-    /// The first day of the period of the account's latest allowance.
+    /// The first day of the period for which the account received its latest allowance.
     pub allowance: i64,
 }
 
@@ -88,7 +88,7 @@ impl Account {
         self.granted - self.spent
     }
 
-    /// How many chats began in the minute of the second `at`.
+    /// How many chats began in the minute that contains `at`, a time in seconds.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
@@ -102,8 +102,8 @@ impl Account {
         })
     }
 
-    /// Returns true if the caller must not begin a chat on the day of the second `at`, because the
-    /// free work of this day is used up.
+    /// Returns true if the caller must not begin a chat on the day that contains `at`, a time in
+    /// seconds, because the free work of this day is used up.
     pub fn is_closed_by_free_work(&self, at: u64, limits: &Limits) -> bool {
         let count = |key: String| self.free_work.get(&key).copied().unwrap_or(0);
         let prefix = if limits.is_limited { "k" } else { "" };
@@ -111,7 +111,7 @@ impl Account {
         count(format!("{prefix}{day}")) >= limits.free_work.max(count(format!("e{day}")))
     }
 
-    /// The number of refunds by which earlier minutes exceed their limits.
+    /// By how many refunds, in total, earlier minutes exceed their limits.
     pub fn refunds_carried_to(&self, minute: u64, limit: i64) -> i64 {
         let over = self
             .refunds
@@ -137,8 +137,7 @@ impl Account {
     }
 }
 
-/// Selects the counts whose keys consist of `letter` and a number, and returns these counts by the
-/// number.
+/// Selects the counts whose keys consist of `letter` and a number, and returns them by number.
 fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     let of =
         |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
@@ -153,11 +152,11 @@ pub struct Limits {
     pub parallel: i64,
     /// How many chats may begin in a minute.
     pub chats: i64,
-    /// The number of the account's chats that may be refunded in a minute.
+    /// How many of the account's chats may be refunded in a minute.
     pub refunds: i64,
     /// The part of `refunds` that the caller may use up.
     pub refunds_of_caller: i64,
-    /// The credits of free work on a day for an account that has earned nothing.
+    /// How much free work an account that has earned nothing may use in a day, in credits.
     pub free_work: i64,
     /// True if no request arrives later than the protocol expects. While requests arrive in time,
     /// the product counts every refund above a minute's limit in a later minute.
@@ -189,14 +188,14 @@ pub struct Row {
     pub kind: String,
     /// The source of granted credits, or an empty string.
     pub source: String,
-    /// The first day of the period of an allowance. 0 if the row isn't an allowance.
+    /// The first day of an allowance's period. 0 if the row isn't an allowance.
     pub allowance: i64,
     /// A chat's API key, or an empty string.
     pub key: String,
     pub month: String,
 }
 
-/// A ledger's rows, by their ids. A chat's row has the chat's id.
+/// A ledger's rows, keyed by id. A chat's row has the chat's id.
 pub type Ledger = BTreeMap<String, Row>;
 
 pub fn read_ledger(tables: &Tables, user_id: &str) -> Ledger {

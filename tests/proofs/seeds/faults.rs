@@ -88,8 +88,8 @@ impl Schedule<'_> {
         self.random.percent(storm)
     }
 
-    /// Records that a chat's function reads the price list, with the store's reply. `None` for a
-    /// fault.
+    /// Records that a chat's function reads the price list. `reply` is the store's reply, or `None`
+    /// for a fault.
     fn reads_prices(&mut self, packet: &Packet, reply: Option<&str>) {
         let (task, now) = (&self.tasks[packet.task], self.now());
         if packet.is_list_read() && task.chat().is_some() {

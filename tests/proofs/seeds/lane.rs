@@ -44,7 +44,7 @@ impl Lane {
         });
         let config = Config::read(&settings).unwrap();
         let mut ai = AiConfig::read(&settings).unwrap();
-        // A hanging AI differs from a failing AI only by the time that it takes.
+        // A hanging AI differs from a failing AI only in the time that it takes.
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open(store).await), sabotage);
         let clock = Clock::default();
@@ -67,7 +67,7 @@ impl Lane {
         self.connection.wire().tables.clone()
     }
 
-    /// Returns `app` as it is in a function that signs JWTs.
+    /// Returns `app` in the form that it has in functions that sign JWTs.
     pub fn issuing(&self, app: App) -> IssuerApp {
         IssuerApp { app, accounts: self.accounts.clone(), signer: self.signer.clone() }
     }

@@ -19,7 +19,7 @@ pub struct Person {
     pub instructed: bool,
     /// The limit of the person's API keys.
     pub limit: i64,
-    /// The credits up to which the balance is filled in each period.
+    /// The balance to which the account is topped up in each period.
     pub filled_to: i64,
     pub account: Account,
     pub ledger: Ledger,
@@ -34,11 +34,11 @@ pub struct Person {
     spent_at: HashMap<String, i64>,
 }
 
-/// The model's facts about the task that sent a write.
+/// What the model knows about the task that sent a write.
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
-    /// The second at which the task first sent its settle.
+    /// When the task first sent its settle, in seconds.
     pub settled_at: Option<u64>,
     /// The minute in which the write counts a new chat. `None` if the write counts no new chat.
     pub reserves_in: Option<u64>,
@@ -57,8 +57,8 @@ pub struct Writer<'w> {
     pub has_refused: bool,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
-    /// The earliest day on which the allowance period of this task's chat may begin. 0 without
-    /// allowances.
+    /// The earliest day on which the allowance period of this task's chat may begin. 0 if there are
+    /// no allowances.
     pub period: i64,
 }
 
@@ -70,7 +70,7 @@ struct Change<'c> {
     rows_before: &'c Ledger,
     writer: &'c Writer<'c>,
     limits: &'c Limits,
-    /// The second at which the store applied the write.
+    /// When the store applied the write, in seconds.
     now: u64,
 }
 
@@ -212,8 +212,8 @@ impl Person {
         }
     }
 
-    /// Reads the account after a write. Checks its state, and that steps of the protocol led to it.
-    /// Returns the ids of the chats that the write paid.
+    /// Reads the account after a write. Checks that its state is valid and that steps of the
+    /// protocol led to it. Returns the ids of the chats that the write paid.
     pub fn observe(
         &mut self,
         tables: &Tables,
@@ -289,7 +289,7 @@ impl Person {
     }
 
     /// A task holds credits for its own chat, under an id that isn't closed, and after its account
-    /// got the allowance.
+    /// has received the allowance.
     fn reserves(
         &mut self,
         rid: &str,
@@ -316,7 +316,7 @@ impl Person {
         Ok(())
     }
 
-    /// A stop marks the hold of the chat that the client has named, and changes nothing else.
+    /// A stop marks the hold of the chat that the client specified, and changes nothing else.
     fn stops(&mut self, before: &Held, after: &Held, change: &Change<'_>) -> Checked {
         let name = self.name;
         if *after != (Held { stopped: true, ..before.clone() }) {
@@ -329,7 +329,7 @@ impl Person {
         Ok(())
     }
 
-    /// A task charges its own chat before the end of the lease, and at most what was held.
+    /// A task charges its own chat before the lease ends, and charges at most what was held.
     fn settles(&mut self, held: &Held, change: &Change<'_>, expected: &mut Account) -> Checked {
         let name = self.name;
         if !change.is_own(held) {
@@ -451,8 +451,8 @@ impl Person {
         Ok(())
     }
 
-    /// Checks the new rows that grant credits, and returns their sum. A source grants once, and an
-    /// allowance fills the balance up once in a period.
+    /// Checks the new rows that grant credits, and returns their total. A source grants credits
+    /// once, and an allowance tops up the balance once per period.
     fn grants(&self, change: &Change<'_>) -> Checked<i64> {
         let Change { before, after, rows_before, .. } = change;
         let new = self.ledger.iter().filter(|(id, _)| !rows_before.contains_key(*id));

@@ -1,4 +1,4 @@
-//! The price lists that an administrator sets in a schedule, and the prices of chats under these
+//! The price lists that an administrator sets in a schedule, and the prices of chats with these
 //! lists. The prices are computed here independently of the product's code.
 
 use std::ops::RangeInclusive;
@@ -31,17 +31,17 @@ pub const INSTRUCTIONS: &str = "Be brief.";
 /// A chat's model, and the command before its message.
 pub type Chosen = (Option<&'static str>, &'static str);
 
-/// The models that chats name. Some lists lack some of these models.
+/// The models that chats request. Some lists lack some of these models.
 pub const MODELS: [Option<&str>; 5] =
     [None, Some("quick"), Some("deep"), Some("deep"), Some("wide")];
 
-/// The models whose price depends on the usage in every list that contains them.
+/// The models that are charged by usage in every list that contains them.
 pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
 
-/// Commands before a message. They make the provider report the model tokens of the prompt, of its
-/// cached part, and of the answer. Without a command, these counts are estimated. Some counts
-/// exceed the bound of every prompt, or are impossible. Some answers are cut off, some report their
-/// counts too early, some fail at their end, and some are followed by a failure.
+/// Commands that precede a message. They make the provider report the model tokens of the prompt,
+/// of its cached part, and of the answer. Without a command, these counts are estimated. Some
+/// counts exceed the upper bound for every prompt, or are impossible. Some answers are cut off,
+/// some report their counts too early, some fail at their end, and some are followed by a failure.
 pub const USED: [&str; 11] = [
     "",
     "",
@@ -86,7 +86,8 @@ pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
 /// A function instance, which keeps its own copy of the price list.
 pub struct Instance {
     pub app: App,
-    /// The versions that the instance has read, and the second until which it keeps each.
+    /// The versions that the instance has read, each with the time until which it is kept, in
+    /// seconds.
     reads: Vec<(Option<String>, u64)>,
     /// True if the instance could not read the list at some time, so an older list may be in use.
     has_failed: bool,
@@ -101,7 +102,8 @@ impl Instance {
         Self { app, reads: vec![(version, clock.seconds() + KEPT)], has_failed: false }
     }
 
-    /// Records that the instance has read the list, with the store's reply. `None` for a fault.
+    /// Records that the instance has read the list. `reply` is the store's reply, or `None` for a
+    /// fault.
     pub fn reads(&mut self, reply: Option<&str>, now: u64) {
         match reply {
             None => self.has_failed = true,
@@ -112,14 +114,14 @@ impl Instance {
         }
     }
 
-    /// Returns the versions by which a request that began at the second `since` may be priced.
+    /// Returns the list versions that may price a request that began at `since`, a time in seconds.
     pub fn known(&self, since: u64) -> Vec<Option<&str>> {
         let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
         kept.map(|(version, _)| version.as_deref()).collect()
     }
 }
 
-/// A chat as its client has requested it.
+/// A chat, as requested by its client.
 pub struct Asked<'a> {
     pub chat: &'a ChatRequest,
     /// True if the account has instructions for the AI.
@@ -158,7 +160,7 @@ impl Asked<'_> {
         of(*self.prompts().start())..=of(*self.prompts().end())
     }
 
-    /// Returns true if this is the lowest price of a refused chat under one of these versions.
+    /// Returns true if this is the lowest price of a refused chat in one of these versions.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
         let costs = |terms| self.least(terms).contains(&cost);
         known.iter().any(|version| self.terms(*version).is_some_and(costs))

@@ -167,8 +167,8 @@ impl Schedule<'_> {
         if is_true { Ok(()) } else { Err(format!("{outcome:?} to a grant from {source:?}")) }
     }
 
-    /// Checks the reply that a conversation doesn't exist. An earlier request must have deleted the
-    /// conversation.
+    /// Checks a reply that says that a conversation doesn't exist. An earlier request must have
+    /// deleted the conversation.
     fn judge_missing(&self, id: usize, conversation: &str) -> Checked {
         let deletes = |task: &&Task| match &task.action {
             Action::Delete { conversation: other } => other == conversation,
@@ -191,7 +191,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that a refresh token has one successor, for every client and every retry.
+    /// Checks that a refresh token has the same successor for every client and every retry.
     fn given(&mut self, client: usize, generation: usize, successor: &str) -> Checked {
         let Client { refresh: known, taken, .. } = &mut self.clients[client];
         *taken = generation.max(*taken);
@@ -298,7 +298,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that all replies to an idempotency key are equal.
+    /// Checks that all replies to requests with the same idempotency key are equal.
     fn judge_repetition(&mut self, id: usize, chat: &ChatRequest, body: &Value) -> Checked {
         let (now, task) = (self.now(), &self.tasks[id]);
         let Some(key) = chat.key.clone() else { return Ok(()) };
@@ -335,7 +335,7 @@ impl Schedule<'_> {
             (503, _) if self.was_paid_under_its_key(task, chat) => Ok(()),
             (502, "ai_failed") | (504, "ai_timed_out") if is_failure(&chat.message) => Ok(()),
             // After a fault, the credits may still be held. After a delay, the AI may have had too
-            // little time before the end of the lease.
+            // little time before the lease ended.
             (502, "ai_failed") | (504, "ai_timed_out") if was_disturbed => Ok(()),
             (410, "stopped") if self.was_stopped(task) => Ok(()),
             (402, "insufficient_tokens") | (409, "costs_more") if self.features.listed => {
@@ -349,8 +349,8 @@ impl Schedule<'_> {
                 ensure(task.seen.iter().any(is_over), "402 for an API key within its limit")
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // The product answers 404 only before it reserves credits. Once the AI was called, a
-            // chat is paid even if its conversation was deleted.
+            // The product answers 404 only before it reserves credits. Once the AI has been called,
+            // a chat is paid even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => ensure(
                 self.is_in_a_deleted_conversation(task, chat),
                 "404 for a conversation that no client has deleted",
@@ -372,7 +372,8 @@ impl Schedule<'_> {
         }
     }
 
-    /// Checks that a refusal for the price is true, and that the chat's hold can't be taken later.
+    /// Checks that a refusal because of the price is justified, and that the chat can't get a hold
+    /// later.
     fn judge_price(&mut self, id: usize, body: &Value) -> Checked {
         let task = &self.tasks[id];
         let person = self.person_of(task);
@@ -405,7 +406,7 @@ impl Schedule<'_> {
         )
     }
 
-    /// Checks that the account was closed by refunds, or by free work, while the task ran.
+    /// Checks that refunds or free work blocked the account while the task ran.
     fn judge_refunds(&self, task: &Task) -> Checked {
         let limits = self.limits_of(task, true);
         let is_closed = |account: &Account, at: u64| {
@@ -434,7 +435,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns a second in each minute in which the task ran.
+    /// Returns a time in seconds for each minute in which the task ran.
     fn minutes_of(&self, task: &Task) -> Vec<u64> {
         let now = self.now();
         (task.started..now).step_by(60).chain([now]).collect()

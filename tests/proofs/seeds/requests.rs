@@ -1,4 +1,4 @@
-//! The requests that clients send, and the scheduled work, as a schedule draws them.
+//! Draws the requests that clients send, and the scheduled work.
 
 use std::fmt::Write;
 use std::time::Instant;
@@ -171,7 +171,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Lets a client stop the chat under an idempotency key.
+    /// Lets a client stop the chat with this idempotency key.
     pub(super) fn stop(&mut self, client: usize, key: &str) {
         let person = self.clients[client].person;
         let known = self.keys.get(&(person, key.to_owned()));
@@ -332,7 +332,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns the future in which a function instance works on an action.
+    /// Returns the future that runs an action in a function instance.
     fn running(
         &self,
         client: usize,
@@ -455,7 +455,7 @@ impl Client {
     }
 }
 
-/// Runs a streamed or counted chat like its endpoint, but in the request's task, so that the
+/// Runs a streamed or counted chat as its endpoint does, but in the request's task, so that the
 /// schedule decides when the chat continues.
 async fn in_pieces(
     app: AiApp,

@@ -21,8 +21,8 @@ use super::prices::{BY_USAGE, Chosen, Instance, LISTS, MODELS, USED};
 use super::random::Random;
 use super::{Client, PRICE, Schedule};
 
-/// The first day on which a schedule may start. The day is far ahead, because DynamoDB Local deletes
-/// items that have expired by the machine's clock.
+/// The first day on which a schedule may start. The day is far in the future, because DynamoDB
+/// Local deletes items that have expired according to the machine's clock.
 const FIRST_START: &str = "2050-01-01";
 
 /// The users, whose usernames also contain the seed.
@@ -33,20 +33,20 @@ const ALLOWANCES: [&str; 4] = ["none", "150/day", "300/day", "250/week"];
 
 const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::Total };
 
-/// The features that a schedule uses, as its seed decides.
+/// The features that a schedule uses. Its seed decides which.
 #[derive(Clone, Copy)]
 pub struct Features {
     /// True if an administrator sets price lists, clients choose models, and users buy credits.
     pub listed: bool,
-    /// True if users have few credits, prices depend on the usage, and most reserves are lost. Then
+    /// True if users have few credits, chats are charged by usage, and most reserves are lost. Then
     /// many chats are reserved twice or refused, and copies of their reserves arrive late.
     pub poor: bool,
-    /// True if most settles arrive late, so that leases end before that.
+    /// True if most settles arrive late, so that their leases expire first.
     pub slow_settles: bool,
     /// True if programs have API keys with limits, users get allowances, and sources grant credits.
     pub till: bool,
-    /// True if clients chat under idempotency keys and stop the chats. In schedules with stops,
-    /// most answers don't end until they are stopped.
+    /// True if clients chat with idempotency keys and stop the chats. In schedules with stops, most
+    /// answers don't end until they are stopped.
     pub stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     pub branches: bool,
@@ -130,7 +130,7 @@ pub struct Options {
     pub echoes: usize,
     /// The percentage of requests that are refreshes.
     pub refreshes: usize,
-    /// True if all clients chat under one idempotency key.
+    /// True if all clients chat with the same idempotency key.
     pub one_key: bool,
     /// The percentage of chats that fail at the AI.
     pub failures: usize,
@@ -327,7 +327,7 @@ fn people(
 /// price lists, because each instance keeps its own copy of the list.
 async fn start_instances(app: &App, features: Features, random: &mut Random) -> Vec<Instance> {
     if !features.listed {
-        // With this clock the list never gets old, so no schedule reads it again.
+        // With this clock the list never becomes outdated, so no schedule reads it again.
         return vec![Instance::start(app, &Clock::standing(app.clock.millis())).await];
     }
     let first = random.pick(&[Some(0), Some(0), Some(1), Some(2), None]);
@@ -378,8 +378,8 @@ fn headline(
     line + "\n"
 }
 
-/// Creates an API key with a limit. Its last use isn't noted, so a chat with it makes the same
-/// calls on every day.
+/// Creates an API key with a limit. The key's last use isn't recorded, so a chat with the key makes
+/// the same calls every day.
 async fn limited_key(app: &App, caller: &AccessToken, limit: KeyLimit) -> StoredApiKey {
     let key = ApiKey::random(app.clock.id()).unwrap();
     let name = KeyName::parse("a program").unwrap();

@@ -24,14 +24,14 @@ const ON_ITS_WAY: u64 = 30;
 enum Step {
     /// A client sends a request, or scheduled work starts.
     Start,
-    /// A client stops the chat under an idempotency key.
+    /// A client stops the chat with this idempotency key.
     Stop(usize, &'static str),
     Sweep,
     /// A user buys credits.
     Purchase(usize),
     /// An administrator changes the price list.
     PriceChange,
-    /// This number of seconds goes by.
+    /// This number of seconds passes.
     Jump(u64),
     /// The function of this task dies.
     Crash(usize),
@@ -175,9 +175,9 @@ impl Schedule<'_> {
         }
     }
 
-    /// Returns the waiting calls, ordered by task and then by contents. Ids are random, and
-    /// parallel calls are sent in any order, so neither the ids nor the order of sending is the
-    /// same in each run.
+    /// Returns the waiting calls, sorted by task and then by contents. Ids are random, and parallel
+    /// calls are sent in any order, so neither the ids nor the order of sending is the same in each
+    /// run.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
@@ -205,9 +205,9 @@ impl Schedule<'_> {
         matches!(self.tasks[call.packet.task].action, Action::Sweep) && call.packet.is_write()
     }
 
-    /// Lets all changes of an account by a sweep through, without faults. A sweep releases holds in
-    /// the order of their ids, which are random. With price lists, holds have different amounts, so
-    /// the schedule must not continue between two of the releases.
+    /// Lets through, without faults, all changes that a sweep makes to an account. A sweep releases
+    /// holds in the order of their ids, which are random. With price lists, holds have different
+    /// amounts, so the schedule must not continue between two of the releases.
     async fn let_sweep_through(&mut self, call: u64) -> Checked {
         let usual = (self.options.storm, self.options.echoes);
         (self.options.storm, self.options.echoes) = (0, 0);
@@ -398,7 +398,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Lets a client repeat a request under an idempotency key and read the balance, so that no
+    /// Lets a client repeat a request with an idempotency key and read the balance, so that no
     /// outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
@@ -419,7 +419,7 @@ impl Schedule<'_> {
         let terms = asked.terms(current.as_deref());
         let price = terms.map(|terms| *asked.least(terms).start());
         let (status, replayed) = self.tasks[probe].told.unwrap();
-        // A reserve fills the balance up first.
+        // A reserve first tops up the balance.
         let after = &self.people[person].account;
         let filled = after.granted - before.granted;
         let expected = match known {
@@ -428,8 +428,8 @@ impl Schedule<'_> {
             Some(false) => (422, false),
             None if price.is_none() => (400, false),
             None if price.is_some_and(|price| before.tokens + filled < price) => (402, false),
-            // After a minute with too many refunds, an account must also wait in the following
-            // minutes.
+            // If an account gets too many refunds within one minute, it must also wait in the
+            // following minutes.
             None if before.is_closed_by_refunds(now / 60, &limits) => (429, false),
             None if before.is_closed_by_free_work(now, &limits) => (429, false),
             // Some price lists have a second provider for the model.
@@ -467,7 +467,7 @@ impl Schedule<'_> {
 }
 
 /// Checks an account after the sweep, which releases all holds and removes accounts without holds
-/// from the index `due`.
+/// from the `due` index.
 fn is_at_rest(person: &Person) -> Checked {
     let Account { tokens, granted, spent, held, due, .. } = &person.account;
     if !held.is_empty() || *granted != tokens + spent {

@@ -16,7 +16,7 @@ pub struct StoredChat {
     /// The id of the chat that this chat follows. `None` if the item contains no id of an earlier
     /// chat.
     pub follows: Option<String>,
-    /// Why the answer ends, as its `finish_reason`.
+    /// Why the answer ended, as its `finish_reason`.
     pub end: &'static str,
     item: Item,
 }

@@ -20,7 +20,7 @@ pub enum Tables {
     Emulator { url: String, http: reqwest::Client, _account: Proxy },
 }
 
-/// The key of the current price list in the table Tokens.
+/// The key of the current price list in the Tokens table.
 pub const PRICE_LIST: &str = "models:current";
 
 /// The kind of store that schedules use.
@@ -43,8 +43,8 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // Deletes indexes that the schedules don't read, because updates of these indexes would
-        // take half of a schedule's time.
+        // Deletes indexes that the schedules don't read, because updating these indexes would take
+        // half of a schedule's time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),
@@ -104,7 +104,7 @@ impl Tables {
         serde_json::from_value(reply["Item"].clone()).unwrap()
     }
 
-    /// Writes an empty conversation for a user directly, and returns its id.
+    /// Writes an empty conversation for a user directly to the store, and returns its id.
     pub fn begin_conversation(&self, user_id: &str) -> String {
         let id = uuid::Uuid::now_v7().to_string();
         let texts = [
@@ -120,7 +120,7 @@ impl Tables {
         id
     }
 
-    /// Writes an account's instructions for the AI directly.
+    /// Writes an account's instructions for the AI directly to the store.
     pub fn instruct(&self, pk: &str, user_id: &str) {
         let mark = json!({
             "TableName": "UsersTable",
@@ -136,19 +136,19 @@ impl Tables {
         self.call("PutItem", &json!({ "TableName": "TokensTable", "Item": item }));
     }
 
-    /// Deletes an account's item directly.
+    /// Deletes an account's item directly from the store.
     pub fn remove(&self, pk: &str) {
         self.remove_from("UsersTable", pk);
     }
 
-    /// Returns the current price list. `None` if there is none.
+    /// Returns the current price list. `None` if no list is set.
     pub fn price_list(&self) -> Option<Value> {
         let item = self.item("TokensTable", &[("pk", PRICE_LIST)])?;
         let Some(AttributeValue::S(list)) = item.get("list") else { panic!("a list is a text") };
         Some(serde_json::from_str(list).unwrap())
     }
 
-    /// Deletes the current price list directly.
+    /// Deletes the current price list directly from the store.
     pub fn remove_price_list(&self) {
         self.remove_from("TokensTable", PRICE_LIST);
     }

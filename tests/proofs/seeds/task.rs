@@ -47,7 +47,7 @@ impl ChatKind {
     }
 }
 
-/// A chat as its client requests it.
+/// A chat, as requested by its client.
 #[derive(Clone, Debug)]
 pub struct ChatRequest {
     pub key: Option<String>,
@@ -79,11 +79,11 @@ impl ChatRequest {
 #[derive(Clone, Debug)]
 pub enum Action {
     Chat(ChatRequest),
-    /// Stops the chat under an idempotency key.
+    /// Stops the chat with this idempotency key.
     Stop {
         key: String,
-        /// The second until which the idempotency key is remembered. 0 if no chat with this key was
-        /// paid before the stop.
+        /// The time until which the idempotency key is remembered, in seconds. 0 if no chat with
+        /// this key was paid before the stop.
         known_until: u64,
     },
     Balance,
@@ -99,7 +99,7 @@ pub enum Action {
     Grant {
         source: usize,
     },
-    /// Replaces the price list of the version `seen`, or removes it.
+    /// Replaces or removes the price list whose version is `seen`.
     ChangePrices {
         list: Option<usize>,
         seen: Option<String>,
@@ -126,7 +126,7 @@ pub struct Task {
     /// The number of the function instance that works on the task.
     pub instance: usize,
     pub started: u64,
-    /// The second at which the chat began: after the function has read the price list.
+    /// When the chat began, in seconds: after the function had read the price list.
     pub chat_began: u64,
     /// The machine's time when the task started.
     pub began: Instant,
@@ -138,18 +138,18 @@ pub struct Task {
     pub lost_a_reserve: bool,
     /// True if a reserve was refused because the user had too few credits.
     pub was_poor: bool,
-    /// True if the price list was changed by the task.
+    /// True if the task has changed the price list.
     pub has_changed_prices: bool,
     /// True if the task has refused its chat because of the price, and has closed its hold's id.
     pub has_refused: bool,
     /// The chat's id, once the task has tried to reserve credits.
     pub owner: Option<String>,
     pub settled_at: Option<u64>,
-    /// The states of the account that refusals and reads have shown to the task.
+    /// The account states that refusals and reads have shown to the task.
     pub seen: Vec<Account>,
     pub receiver: PieceReceiver,
     pub running: Option<Running>,
-    /// The reply's status, and true if the reply was a replay.
+    /// The reply's status, and whether the reply was a replay.
     pub told: Option<(u16, bool)>,
     pub code: String,
 }
@@ -167,9 +167,9 @@ impl Task {
         }
     }
 
-    /// Returns true if the machine may have been too slow: the time limits of the AI and of calls
-    /// to the store count real time. The shortest of these limits is the time limit of a call. A
-    /// call ends before its limit if the pause before the next attempt would exceed the limit.
+    /// Returns true if the machine may have been too slow: the time limits of the AI and of store
+    /// calls count real time. The time limit of a call is the shortest of these. A call ends before
+    /// its limit if the pause before the next attempt would exceed the limit.
     pub fn was_slow(&self) -> bool {
         self.began.elapsed() >= OPERATION / 2
     }
@@ -180,8 +180,7 @@ impl Task {
         now > self.started || self.was_slow()
     }
 
-    /// Records the time at which the task first sent its settle. The settle's condition contains
-    /// this time.
+    /// Records when the task first sent its settle. The settle's condition contains this time.
     pub fn sends(&mut self, packet: &Packet) {
         if packet.body.contains("SET spent = spent") {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));

@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::tables::{PRICE_LIST, Tables};
 use crate::support::mistakes::Sabotage;
 
-/// A request, with the task that sent it and the time at which it was sent.
+/// A request, with the task that sent it and the time when it was sent.
 #[derive(Clone, Debug)]
 pub struct Packet {
     /// The number of the task that sent the request.
@@ -30,7 +30,7 @@ pub struct Packet {
     /// The operation's name.
     pub operation: String,
     pub body: String,
-    /// The second at which the request was sent.
+    /// When the request was sent, in seconds.
     pub sent: u64,
 }
 
@@ -100,7 +100,7 @@ pub fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// The way in which a call ends without a reply.
+/// How a call ends without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     Reset,
@@ -192,7 +192,7 @@ impl Wire {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
-    /// Returns true if a task only waits for the store.
+    /// Returns true if a task is only waiting for the store.
     pub fn waits(&self, task: usize) -> bool {
         let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
         own.peek().is_some()

@@ -1,5 +1,5 @@
-//! What the store's writes mean for the model: which task sent a write, and whether each paid chat
-//! is stored, kept and priced as its client has requested it.
+//! Relates the store's writes to the model: which task sent a write, and whether each paid chat is
+//! stored, kept and priced as its client requested it.
 
 use shared::config::Config;
 
@@ -50,7 +50,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Compares the accounts that a request names with the model, and checks the chats that the
+    /// Compares the accounts that a request refers to with the model, and checks the chats that the
     /// request paid.
     fn observe(&mut self, packet: &Packet, status: u16) -> Checked {
         let (now, tables) = (self.now(), self.lane.tables());
@@ -84,7 +84,7 @@ impl Schedule<'_> {
         Limits::of(&self.app.config, is_limited, exact)
     }
 
-    /// Returns a task's chat as its client has requested it.
+    /// Returns a task's chat, as requested by its client.
     pub(super) fn asked<'t>(&self, task: &'t Task) -> Option<Asked<'t>> {
         let person = &self.people[self.clients[task.client].person];
         task.chat().map(|chat| Asked { chat, instructed: person.instructed })
@@ -134,7 +134,7 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Checks that a paid chat is in its conversation, after the chat that its client has named. A
+    /// Checks that a paid chat is in its conversation, after the chat that its client specified. A
     /// chat whose conversation was deleted in the meantime is still paid, and is stored outside of
     /// any conversation.
     fn is_in_its_conversation(
@@ -187,8 +187,8 @@ impl Schedule<'_> {
         )
     }
 
-    /// Checks that a person's clients that count their retries have paid at most once for each
-    /// call.
+    /// Checks that a person's clients that count their retries have paid for each call at most
+    /// once.
     fn counts_a_call(&mut self, person: usize, is_found: bool) -> Checked {
         self.calls_paid[person] += usize::from(is_found);
         let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
@@ -217,7 +217,7 @@ impl Schedule<'_> {
     }
 
     /// Checks the price of a chat that was just paid. A chat that was stopped before its model
-    /// tokens were counted counts a hundredth of the free work.
+    /// tokens were counted adds a hundredth of the free work.
     fn is_priced(&self, person: usize, chat_id: &str, task: usize, work: Option<i64>) -> Checked {
         if !self.features.listed {
             return match work {
@@ -253,7 +253,7 @@ impl Schedule<'_> {
     }
 }
 
-/// Returns the facts about the task that sent a write.
+/// Returns what the model knows about the task that sent a write.
 fn writer<'w>(packet: &'w Packet, task: &'w Task, config: &Config, listed: bool) -> Writer<'w> {
     let text = |mark: &str| text_after(&packet.body, mark);
     let minute = |mark: &str| text(mark).and_then(|number| number.parse().ok());

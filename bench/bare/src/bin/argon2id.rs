@@ -1,6 +1,6 @@
 //! Measures the cost of argon2id alone: the program hashes a password and does nothing else. All
-//! hashes use the same memory. Each line of the input is a number of hashes to compute; the program
-//! then prints an empty line.
+//! hashes use the same memory. Each input line gives a number of hashes; the program computes them
+//! and then prints an empty line.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write, stdin, stdout};

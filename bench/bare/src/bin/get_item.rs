@@ -1,6 +1,6 @@
 //! Measures the cost of lambda_http and AWS's SDK together, with the functions' HTTP client: the
-//! function reads one item from DynamoDB and replies "hello". The item is an account. The request
-//! sends the account's username in place of an access token.
+//! function reads one item, an account, from DynamoDB and replies "hello". The request contains the
+//! account's username instead of an access token.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;

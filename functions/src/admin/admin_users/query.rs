@@ -1,4 +1,4 @@
-//! The query parameters of the list of users.
+//! The query parameters for the list of users.
 
 use serde_json::json;
 use shared::clock::Day;
@@ -39,9 +39,9 @@ pub(super) struct UserQuery<'r> {
     anywhere: bool,
     /// The order. `None` means newest first.
     order: Option<UserOrder>,
-    /// The filter of users.
+    /// The filter for users.
     pub(super) filter: UserFilter,
-    /// Whether to show details that only the accounts' items contain.
+    /// Whether to show details that are only in the accounts' items.
     pub(super) details: bool,
 }
 
@@ -114,7 +114,7 @@ pub(super) fn scope(req: &Request) -> String {
     format!("admin/users?{}", json!(KEPT.map(|name| http::query(req, name))))
 }
 
-/// Reads an amount of tokens from the query.
+/// Reads a number of tokens from the query.
 fn credits(req: &Request, name: &str) -> Result<Option<u64>> {
     let amount = http::query(req, name).map(|text| {
         let amount = text.parse().ok().and_then(Credits::new).map(Credits::get);

@@ -1,4 +1,4 @@
-//! Replies of `POST /v1/chat/completions`: a completion, or its chunks
+//! Replies to `POST /v1/chat/completions`: a completion, or its chunks
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
@@ -29,8 +29,8 @@ pub(super) struct Completion<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
-    /// which therefore doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers from a model have the same fingerprint, so
+    /// it doesn't reveal the provider's changes to the model.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// Always one choice.
@@ -51,7 +51,7 @@ struct Choice<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// The reason why the answer ends.
+    /// The reason why the answer ended.
     finish_reason: FinishReason,
 }
 
@@ -68,17 +68,17 @@ struct AnswerMessage<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     refusal: (),
-    /// The functions that the client is asked to call.
+    /// The functions that the client should call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     tool_calls: Vec<AnswerCall<'a>>,
-    /// The function that the client is asked to call, if the request used `functions`.
+    /// The function that the client should call, if the request used `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     function_call: Option<AnswerFunction<'a>>,
 }
 
-/// A call of a function.
+/// A function call.
 #[derive(Serialize, ToSchema)]
 struct AnswerCall<'a> {
     /// The call's id. The message with the call's result must contain this id.
@@ -108,7 +108,7 @@ impl<'a> AnswerFunction<'a> {
     }
 }
 
-/// The model's token counts; estimates if the provider reports none.
+/// The model's token counts; estimates if the provider doesn't report any.
 #[derive(Serialize, ToSchema)]
 struct Usage {
     /// The number of tokens in the prompt.
@@ -120,7 +120,7 @@ struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
-    /// Details about the prompt's tokens. Missing if no token was read from the provider's cache.
+    /// Details about the prompt's tokens. Missing if no tokens were read from the provider's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_tokens_details: Option<PromptTokens>,
@@ -182,15 +182,14 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint,
-    /// which therefore doesn't show changes by the provider.
+    /// `fp_` and a hash of the model's name. All answers from a model have the same fingerprint, so
+    /// it doesn't reveal the provider's changes to the model.
     #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
     system_fingerprint: String,
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The model's token counts, only in the last chunk, and only if the request asks for the
-    /// usage.
+    /// The model's token counts, only in the last chunk, and only if the request asks for them.
     #[schema(required)]
     usage: Option<Usage>,
 }
@@ -206,7 +205,7 @@ struct ChunkChoice<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// The reason why the answer ends, in the last chunk that contains a choice.
+    /// The reason why the answer ended, in the last chunk that contains a choice.
     #[schema(required)]
     finish_reason: Option<FinishReason>,
 }
@@ -224,7 +223,7 @@ struct AnswerDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// The next text. Null in the first chunk of an answer without text.
+    /// The next piece of text. Null in the first chunk of an answer without text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, examples("You "))]
     content: Option<Option<&'a str>>,
@@ -249,7 +248,7 @@ struct DeltaCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
-    /// Always `function`, in the call's first piece.
+    /// Always `function`, only in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^function$", examples("function"))]
     r#type: Option<&'static str>,
@@ -260,7 +259,7 @@ struct DeltaCall<'a> {
 /// A piece of a called function's name and arguments.
 #[derive(Serialize, ToSchema)]
 struct DeltaFunction<'a> {
-    /// The function's name, in the call's first piece.
+    /// The function's name, only in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("get_weather"))]
     name: Option<&'a str>,
@@ -269,7 +268,7 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// The options of a request that determine the form of its answer.
+/// The request options that determine the form of the answer.
 pub(super) struct Completions {
     pub(super) calls: Form,
     /// True if a streamed answer ends with its usage.
@@ -279,9 +278,9 @@ pub(super) struct Completions {
 /// The field of an answer that contains its function calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// The field `tool_calls`.
+    /// The `tool_calls` field.
     Tools,
-    /// The older field `function_call`.
+    /// The older `function_call` field.
     Function,
 }
 

@@ -25,7 +25,7 @@ use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// The maximum number of non-empty strings in `stop`, and of all strings, including empty ones.
+/// The maximum number of non-empty strings in `stop`, and the maximum number of strings in total.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -35,8 +35,8 @@ pub(super) struct Body {
     #[serde(default, deserialize_with = "read_messages")]
     #[schema(required, value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
-    /// The model, by its name in the price list, in any case and with or without a provider before
-    /// it (`openai/`). Ignored if there is no price list.
+    /// The model's name in the price list, in upper or lower case, with or without a provider
+    /// prefix (`openai/`). Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the answer in chunks.
@@ -47,9 +47,9 @@ pub(super) struct Body {
     top_p: Option<f64>,
     /// The older name for `max_completion_tokens`.
     max_tokens: Option<f64>,
-    /// The maximum number of tokens in the answer. With -1 the request sets no limit.
+    /// The maximum number of tokens in the answer. -1 means no limit.
     max_completion_tokens: Option<f64>,
-    /// The answer ends before the first occurrence of one of these strings.
+    /// The answer ends before the first occurrence of any of these strings.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,

@@ -17,7 +17,7 @@ use super::items::{
 use super::reply::{RepeatedFields, Response};
 use crate::openai::asking::{AnswerWriter, Dialect};
 
-/// The names of the events, and of their schemas.
+/// The names of the events and their schemas.
 const EVENTS: [(&str, &str); 14] = [
     ("response.created", "ResponseStateEvent"),
     ("response.in_progress", "ResponseStateEvent"),
@@ -101,8 +101,8 @@ struct Event<'a> {
     fields: Fields<'a>,
 }
 
-/// The fields of an event after its name and number. In the OpenAPI document, a variant's title is
-/// the name of its schema, and its example is the name of an event.
+/// The fields of an event other than its name and number. In the OpenAPI document, a variant's
+/// title is the name of its schema, and its example is the name of an event.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Fields<'a> {
@@ -143,14 +143,14 @@ enum Fields<'a> {
         /// Always 0.
         #[schema(maximum = 0, examples(0))]
         content_index: u32,
-        /// The next text.
+        /// The next piece of text.
         #[schema(examples("You "))]
         delta: &'a str,
         /// Always empty.
         #[schema(value_type = Vec<Object>, max_items = 0)]
         logprobs: [(); 0],
     },
-    /// The whole text of a message.
+    /// The complete text of a message.
     #[schema(title = "ResponseTextDone", examples("response.output_text.done"))]
     TextDone {
         /// The id of the message.
@@ -160,7 +160,7 @@ enum Fields<'a> {
         /// Always 0.
         #[schema(maximum = 0, examples(0))]
         content_index: u32,
-        /// The whole text.
+        /// The complete text.
         #[schema(examples("You said: Hello!"))]
         text: &'a str,
         /// Always empty.
@@ -178,7 +178,7 @@ enum Fields<'a> {
         #[schema(examples(r#"{"city": "#))]
         delta: &'a str,
     },
-    /// The whole arguments of a call.
+    /// The complete arguments of a call.
     #[schema(title = "ResponseArgumentsDone", examples("response.function_call_arguments.done"))]
     ArgumentsDone {
         /// The id of the item that contains the call.
@@ -188,7 +188,7 @@ enum Fields<'a> {
         /// The function's name.
         #[schema(examples("get_weather"))]
         name: &'a str,
-        /// The whole arguments.
+        /// The complete arguments.
         #[schema(examples(r#"{"city": "Paris"}"#))]
         arguments: &'a str,
     },
@@ -198,7 +198,7 @@ enum Fields<'a> {
         /// The error code, for programs.
         #[schema(examples("ai_failed"))]
         code: &'static str,
-        /// A sentence for people: the failure, and what to do.
+        /// A human-readable sentence that describes the failure and what to do.
         message: &'a str,
         /// The name of the invalid field. Null if no field is invalid.
         #[schema(required)]

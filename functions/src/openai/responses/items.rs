@@ -53,7 +53,7 @@ pub(super) struct OutputText<'a> {
     logprobs: [(); 0],
 }
 
-/// A call of a function.
+/// A function call.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseFunctionCall)]
 pub(super) struct CallItem<'a> {

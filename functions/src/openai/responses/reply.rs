@@ -1,4 +1,5 @@
-//! A whole response ([reference](https://platform.openai.com/docs/api-reference/responses/object)).
+//! A complete response
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)).
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub(super) struct Response<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The answer: a message, calls of functions, or both.
+    /// The answer: a message, function calls, or both.
     output: Vec<Item<'a>>,
     /// The model's token counts. Null until the answer is complete.
     #[schema(required)]
@@ -103,7 +104,7 @@ struct Failed {
     /// Always `server_error`. The preceding `error` event contains the exact code.
     #[schema(pattern = "^server_error$", examples("server_error"))]
     code: &'static str,
-    /// A sentence for people: the failure, and what to do.
+    /// A human-readable sentence that describes the failure and what to do.
     message: String,
 }
 
@@ -111,13 +112,13 @@ struct Failed {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseIncompleteDetails)]
 struct IncompleteDetails {
-    /// `max_output_tokens` if the answer reached its maximum length or its time was over;
+    /// `max_output_tokens` if the answer reached its maximum length or its time limit;
     /// `content_filter` if the provider's filter ended it.
     #[schema(pattern = "^(max_output_tokens|content_filter)$", examples("max_output_tokens"))]
     reason: &'static str,
 }
 
-/// The model's token counts; estimates if the provider reports none.
+/// The model's token counts; estimates if the provider doesn't report any.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseUsage)]
 struct Usage {
@@ -216,12 +217,12 @@ struct OfferedTool<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// Returns the response with a stored answer.
+    /// Returns the response for a stored answer.
     pub(super) fn of(chat: &'a Chat, repeated: &'a RepeatedFields) -> Self {
         Self::in_order(chat, &Source::all(chat), repeated)
     }
 
-    /// Returns the response with a stored answer. The items are in the order of `sources`.
+    /// Returns the response for a stored answer. The items are in the order of `sources`.
     pub(super) fn in_order(
         chat: &'a Chat,
         sources: &[Source],

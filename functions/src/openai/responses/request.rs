@@ -40,8 +40,8 @@ pub(super) struct Body {
     input: Option<Input>,
     /// The instructions for the AI, before the conversation.
     instructions: Option<String>,
-    /// The model, by its name in the price list, in any case and with or without a provider before
-    /// it (`openai/`). Ignored if there is no price list.
+    /// The model's name in the price list, in upper or lower case, with or without a provider
+    /// prefix (`openai/`). Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the response as events.
@@ -49,7 +49,7 @@ pub(super) struct Body {
     /// The sampling temperature.
     temperature: Option<f64>,
     top_p: Option<f64>,
-    /// The maximum number of tokens in the answer. With -1 the request sets no limit.
+    /// The maximum number of tokens in the answer. -1 means no limit.
     max_output_tokens: Option<f64>,
     /// The functions that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]

@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
-/// A `function`, or `allowed_tools` with their mode.
+/// A `function`, or `allowed_tools` with a mode.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = ResponseChosenTool)]
 pub(crate) struct ChosenTool {
@@ -99,8 +99,8 @@ impl Choice {
 }
 
 impl ChosenTool {
-    /// Returns true if every string in this `tool_choice` is at most as long as a function's name
-    /// may be. The length is limited because the response repeats the `tool_choice`.
+    /// Returns true if every string in this `tool_choice` is no longer than a function name may be.
+    /// The length is limited because the response repeats the `tool_choice`.
     fn is_short(&self) -> bool {
         let allowed = self.tools.iter().flatten();
         let allowed = allowed.flat_map(|tool| [Some(&tool.kind), tool.name.as_ref()]);

@@ -13,11 +13,11 @@ use shared::stripe::API_VERSION;
 use super::fields::{escaped, money, number, text};
 use super::{Objects, Stripe, page};
 
-/// The pauses between the attempts to deliver an event, in milliseconds. Stripe's own attempts take
+/// The pauses between attempts to deliver an event, in milliseconds. Stripe itself keeps trying for
 /// three days.
 const PAUSES: [u64; 6] = [0, 100, 500, 2000, 10_000, 60_000];
 
-/// The buttons of the payment page.
+/// The buttons on the payment page.
 const PAY: &str = "pay";
 const LATER: &str = "later";
 const DECLINE: &str = "decline";
@@ -121,7 +121,7 @@ impl Stripe {
         see_other(&format!("/{}/", self.dashboard))
     }
 
-    /// Returns a paid session's charge, with its receipt.
+    /// Returns a paid session's charge, including its receipt.
     fn charge(&self, objects: &mut Objects, session: &Value) -> Value {
         let payment = text(session, "payment_intent");
         let name = session.pointer("/simulated/name").and_then(Value::as_str).unwrap_or_default();

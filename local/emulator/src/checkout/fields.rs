@@ -1,4 +1,4 @@
-//! The fields of objects, and how pages show them.
+//! The fields of objects, and how the pages show them.
 
 use serde_json::Value;
 
@@ -10,7 +10,8 @@ pub(super) fn number(object: &Value, field: &str) -> u64 {
     object.get(field).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// Formats the price of a session. Assumes that the currency's smallest unit is a hundredth.
+/// Formats the price of a session. Assumes that the currency's smallest unit is a hundredth of its
+/// main unit.
 pub(super) fn money(session: &Value) -> String {
     let (amount, currency) = (number(session, "amount_total"), text(session, "currency"));
     format!("{}.{:02} {}", amount / 100, amount % 100, currency.to_uppercase())

@@ -1,5 +1,5 @@
-//! The access key of an embedded DynamoDB: random, and valid for one run. Callers sign with it as
-//! with an AWS access key ([version
+//! The access key of an embedded DynamoDB: random, and valid for one run. Callers use it like an
+//! AWS access key to sign requests ([version
 //! 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)).
 
 use std::time::SystemTime;
@@ -36,8 +36,8 @@ impl AccessKey {
         Signature::of(parts).is_some_and(|signature| signature.key == self.id)
     }
 
-    /// Returns true if the call is signed by this key. The signature covers method, host, target
-    /// and body.
+    /// Returns true if the call is signed with this key. The signature covers the method, host,
+    /// target and body.
     pub fn signed(&self, parts: &Parts, body: &[u8]) -> bool {
         let Some(signature) = Signature::of(parts)
             .filter(|signature| signature.key == self.id && signature.covers("x-amz-target"))
@@ -51,7 +51,7 @@ impl AccessKey {
         !expected.is_empty() && expected.len() == signature.signature.len() && differences == 0
     }
 
-    /// Computes the signature of the call with this key.
+    /// Computes the call's signature with this key.
     fn signature(&self, given: &Signature<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
         // Don't exclude any headers, because the signature must cover exactly the headers that the

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Performs a call of an authorized caller, and returns the status and the body of the reply.
+/// Performs a call from an authorized caller, and returns the status and the body of the reply.
 /// `target` is the `x-amz-target` header, and `host` is the `Host` header.
 pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (StatusCode, String) {
     let operation = target
@@ -34,8 +34,9 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 }
 
 /// Performs a call that code in this process makes without a connection. No reply can be lost, so
-/// the caller never repeats a transaction, and the database needn't remember its request token. If
-/// it did, every transaction would search through all transactions of the last ten minutes.
+/// the caller never repeats a transaction, and the database doesn't have to remember the
+/// transaction's request token. If it did, every transaction would search through all transactions
+/// from the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -120,8 +121,8 @@ fn get_shard_iterator(
     database.get_shard_iterator(request)
 }
 
-/// Makes a stream's shard id from the stream's label. The label is the time of the stream's
-/// creation: the seconds, a dot, and the nanoseconds.
+/// Makes a stream's shard id from the stream's label. The label is the time at which the stream was
+/// created: the seconds, a dot, and the nanoseconds.
 fn shard_id(label: &str) -> String {
     let (second, nanosecond) = label.split_once('.').unwrap_or((label, ""));
     let number = |digits: &str| digits.parse::<u64>().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! DynamoDB's protocol over HTTP: the operation is in a header, and both bodies are JSON. The
-//! embedded database has no access control, so this module refuses callers without the run's access
-//! key, and all web pages.
+//! embedded database has no access control, so this module refuses all web pages, and all callers
+//! without the run's access key.
 
 use std::net::SocketAddr;
 
@@ -86,8 +86,8 @@ const UNSIGNED: &str = "Sign with the access key of this run: it is in the data 
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = http_server::host(&parts.headers) else { return false };
     let named = || match http_server::address(name) {
-        // A store that listens on all addresses accepts any IP address as host. DNS rebinding needs
-        // a domain name, and no domain name is an IP address.
+        // A store that listens on all addresses accepts any IP address as the host. DNS rebinding
+        // needs a domain name, and no domain name is an IP address.
         Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
         None => name == "host.docker.internal",
     };

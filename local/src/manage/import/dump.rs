@@ -29,7 +29,7 @@ use sqlite::SqliteFile;
 
 pub use flags::{Flag, Unused};
 
-/// The number of characters of a primary key that messages show.
+/// The maximum number of characters of a primary key that messages show.
 const SHOWN_PK: usize = 100;
 
 /// The operator's decisions about questions that the file leaves open.
@@ -176,7 +176,7 @@ pub struct Dump {
     user_model: UserModel,
     /// The users in the order of the file.
     users: Vec<RowId>,
-    /// The users that are refused because of their primary key, with the reason.
+    /// The users that are refused because of their primary key, each with the reason.
     refused_users: HashMap<RowId, String>,
     balance: Balance,
     scale: u32,
@@ -211,9 +211,10 @@ impl fmt::Debug for DjangoUser {
 
 impl Dump {
     /// Opens a file and finds its models. A JSON file stays in memory until the dump is dropped. An
-    /// SQLite file is copied into a temporary file in `SQLITE_TMPDIR` or `/tmp`. The dump therefore
-    /// shows one moment of a running Django, and doesn't block it. The file isn't changed, but
-    /// beside a file in WAL mode SQLite creates a missing `-shm` and an empty `-wal`.
+    /// SQLite file is copied into a temporary file in `SQLITE_TMPDIR` or `/tmp`. The dump is
+    /// therefore a snapshot of a running Django, and doesn't block it. The file isn't changed. Next
+    /// to a file in WAL mode, however, SQLite creates the `-shm` file if it is missing, and an
+    /// empty `-wal` file.
     ///
     /// # Errors
     /// Fails with an error message for the terminal if the file can't be read, isn't a dump, or
@@ -280,8 +281,8 @@ impl Dump {
         }
     }
 
-    /// Returns true if nearly all users have an e-mail address in addition to the name with which
-    /// they log in.
+    /// Returns true if nearly all users have an e-mail address in addition to the name that they
+    /// log in with.
     pub fn may_log_in_by_address(&self) -> bool {
         let Some(email) = self.user_model.email.filter(|email| *email != self.user_model.username)
         else {
@@ -295,7 +296,7 @@ impl Dump {
         !self.source.is_plain() && 10 * with_address >= 9 * self.users.len()
     }
 
-    /// Returns the names with which users log in, by primary key.
+    /// Returns the names that users log in with, by primary key.
     pub fn names(&self) -> HashMap<String, String> {
         let UserModel { name, username, email, .. } = &self.user_model;
         let fields: Vec<&str> = [username.as_str()].into_iter().chain(*email).collect();
@@ -358,8 +359,8 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
-    /// Returns the name with which a user logs in. In a file that Django didn't write, users
-    /// without a username log in with their address. Fails with the reason.
+    /// Returns the name that a user logs in with. In a file that Django didn't write, users without
+    /// a username log in with their address. Fails with the reason.
     fn name_of(&self, record: &Record) -> Result<String, String> {
         let UserModel { username, email, .. } = &self.user_model;
         if self.source.is_plain() && record.optional_text(Some(username))?.is_none() {
@@ -388,8 +389,8 @@ impl Dump {
         }
     }
 
-    /// Reads a user's chats, sorted by time. Chats with the same time keep the order of the file.
-    /// Bad rows come last.
+    /// Reads a user's chats, sorted by time. Chats with the same time are kept in the order of the
+    /// file. Bad rows come last.
     pub fn chats_of(&self, UserKey(user): UserKey) -> Vec<Result<DjangoChat, BadRow>> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats: Vec<_> = match &model.answer {

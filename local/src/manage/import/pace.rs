@@ -1,7 +1,7 @@
 //! The pace of an import. DynamoDB [throttles][capacity] calls that exceed the capacity of a table
 //! or of a partition. A throttled import sends fewer writes at a time, and retries the throttled
-//! writes before it begins another write. After each answered write, it may send more writes at a
-//! time again.
+//! writes before it begins another write. Each time a write is answered, it may again send more
+//! writes at a time.
 //!
 //! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
 
@@ -25,7 +25,8 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 /// How long a throttled import waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
-    /// The pause before the first retry of a throttled write. Each further pause is twice as long.
+    /// The pause before the first retry of a throttled write. Each subsequent pause is twice as
+    /// long.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
@@ -68,20 +69,20 @@ pub(super) struct Pace {
     /// Counts the stored messages.
     bar: ProgressBar,
     state: Mutex<State>,
-    /// Wakes the writes that wait for their turn to begin.
+    /// Wakes the writes that are waiting for their turn to begin.
     changed: Notify,
 }
 
 struct State {
     /// How many writes may be under way.
     allowed: usize,
-    /// The number of writes under way, including those that wait for a retry.
+    /// The number of writes under way, including those that are waiting for a retry.
     under_way: usize,
     /// How many throttled writes DynamoDB hasn't answered yet.
     throttled: usize,
     /// The number of answered writes since `allowed` changed.
     answered: usize,
-    /// How often `allowed` was halved.
+    /// How many times `allowed` was halved.
     slowdowns: u64,
     /// When DynamoDB last answered a write, or when the import began.
     progress: Instant,
@@ -104,8 +105,8 @@ impl Pace {
         Self { waits, bar, state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Sends a call, and retries it while DynamoDB throttles it. `call` gets the number of times
-    /// that it was throttled. The call must be idempotent.
+    /// Sends a call, and retries it while DynamoDB throttles it. `call` receives the number of
+    /// times that it has been throttled. The call must be idempotent.
     pub(super) async fn keep<T>(
         &self,
         mut call: impl AsyncFnMut(u32) -> Result<T, StoreError>,
@@ -129,11 +130,12 @@ impl Pace {
         }
     }
 
-    /// Waits until a write may begin: when no write waits for a retry, and not too many are under
-    /// way.
+    /// Waits until a write may begin. A write may begin when no other write is waiting for a retry,
+    /// and not too many writes are under way.
     async fn begin(&self) {
         loop {
-            // Created first, so that this future also completes for a change before its first poll.
+            // Create this future first, so that it also completes for a change that happens before
+            // its first poll.
             let changed = self.changed.notified();
             {
                 let mut state = self.state();
@@ -146,7 +148,7 @@ impl Pace {
         }
     }
 
-    /// Records that DynamoDB has answered a write, after it throttled the write `times` times.
+    /// Records that DynamoDB has answered a write, after throttling the write `times` times.
     fn end(&self, times: u32) {
         let mut state = self.state();
         state.under_way -= 1;
@@ -166,7 +168,7 @@ impl Pace {
     /// once.
     ///
     /// # Errors
-    /// [`Stop::Standstill`].
+    /// Returns [`Stop::Standstill`] if DynamoDB hasn't answered a write for too long.
     fn slow_down(&self, times: u32, seen: u64) -> Result<(), Stop> {
         let mut state = self.state();
         state.throttled += usize::from(times == 1);
@@ -203,11 +205,11 @@ impl Pace {
     }
 }
 
-/// Returns a random time from half of the pause to one and a half times the pause, so that writes
-/// that were throttled together aren't retried together.
+/// Returns a random time between half of the pause and one and a half times the pause, so that
+/// writes that were throttled together aren't retried together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0_u8; 1];
-    // If the system can't provide random bytes, the pause is only longer.
+    // If the system can't provide random bytes, the pause is merely longer.
     let random = rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
     pause.mul_f64(0.5 + f64::from(random) / 255.0)
 }
@@ -233,7 +235,7 @@ mod tests {
     async fn each_throttled_round_halves_the_writes_at_a_time() {
         let pace = pace();
         for expected in [4, 2, 1, 1] {
-            // All writes of a round were sent before the first of them was throttled.
+            // All writes in a round were sent before the first of them was throttled.
             let seen = pace.state().slowdowns;
             for _ in 0..8 {
                 pace.slow_down(2, seen).unwrap();

@@ -1,5 +1,5 @@
-//! Decides what to import from a dump: for each user an account or a refusal, and for each message
-//! a chat or a refusal. No value is guessed.
+//! Decides what to import from a dump. Each user becomes either an account or a refusal, and each
+//! message becomes either a chat or a refusal. No value is guessed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey, shown_pk};
 use crate::manage::sentence;
 
-/// The maximum size of a message with its answer, in bytes. DynamoDB's items have at most 400 KB.
+/// The maximum combined size of a message and its answer, in bytes. The maximum size of a DynamoDB
+/// item is 400 KB.
 const LARGEST: usize = 380_000;
 
 /// The maximum length of a user's primary key in bytes. The key is part of a key in the store.
@@ -37,7 +38,7 @@ const UNKNOWN_MODEL: &str = "imported";
 const EARLIEST: u64 = 1_104_537_600_000;
 
 /// The maximum number of different kinds of password hashes among imported accounts. The record of
-/// imports contains a hash of each kind, and is one item of at most 400 KB.
+/// imports contains a hash of each kind, and is a single item of at most 400 KB.
 const MOST_KINDS: usize = 100;
 
 /// The maximum number of rows that a reason lists.
@@ -57,7 +58,7 @@ pub const WAS_IMPORTED: &str =
 /// system.
 pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
 
-/// Two registration times of an account count as equal if they differ by at most this many
+/// Two registration times for an account count as equal if they differ by at most this many
 /// milliseconds, because dump formats differ in precision.
 pub const SAME_TIME: u64 = 1000;
 
@@ -79,7 +80,7 @@ pub struct Rules<'a> {
     pub now: u64,
 }
 
-/// The users and messages that an import takes from a dump, and the rows that it refuses.
+/// The users and messages that will be imported from a dump, and the rows that are refused.
 pub struct Plan {
     /// The users to import.
     pub users: Vec<PlannedUser>,
@@ -114,7 +115,7 @@ pub enum Differing {
         /// The credits in the dump.
         now: i64,
     },
-    /// The user can't log in at the other system any more, but can still log in here.
+    /// The user can no longer log in at the other system, but can still log in here.
     Inactive,
     /// Like [`Differing::Inactive`], but this import has ended the account.
     Ended,
@@ -162,7 +163,7 @@ pub enum Password {
 }
 
 impl Password {
-    /// Reads the value of the field `password`.
+    /// Reads the value of the `password` field.
     fn read(text: &str, has_address: bool, rules: Rules<'_>) -> Result<Self, String> {
         match DjangoHash::parse(&in_django_form(text)) {
             Ok(hash) => Ok(Self::Hash(hash)),
@@ -188,7 +189,7 @@ impl Password {
 }
 
 /// Adds the name of the algorithm, as Django writes it, to a hash that lacks it. Other systems
-/// store bcrypt's hashes and argon2's PHC strings without this name.
+/// store bcrypt hashes and Argon2 PHC strings without this name.
 fn in_django_form(text: &str) -> Cow<'_, str> {
     match text {
         _ if text.starts_with("$2") => format!("bcrypt${text}").into(),
@@ -197,7 +198,8 @@ fn in_django_form(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns true if the string is a password. A hash would begin with the name of its algorithm.
+/// Returns true if the string is a clear-text password. A hash would begin with the name of its
+/// algorithm.
 fn is_clear_text(text: &str) -> bool {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_hash = text.split_once('$').is_some_and(|(name, _)| name.chars().all(of_name));
@@ -206,7 +208,7 @@ fn is_clear_text(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('!') && !is_hash && !is_digest
 }
 
-/// A user whose row is valid in itself, whatever the other rows contain.
+/// A user whose row is valid on its own, regardless of what the other rows contain.
 struct Candidate {
     user: DjangoUser,
     name: Username,
@@ -287,7 +289,7 @@ impl Plan {
         kinds
     }
 
-    /// Returns the rows of users whose username was changed here, with both names.
+    /// Returns the rows of users whose username was changed here, each with both names.
     pub fn renamed(&self) -> Vec<(Row, String, String)> {
         let renamed = self.users.iter().filter_map(|user| {
             Some((user.row.clone(), user.renamed.clone()?, user.account.name.clone()))
@@ -327,7 +329,7 @@ fn refuse_user(dump: &Dump, key: UserKey, bad: BadRow, refused: &mut Vec<BadRow>
 }
 
 impl Candidate {
-    /// Checks a user's row without the other rows.
+    /// Checks a user's row on its own, without considering the other rows.
     fn check(user: DjangoUser, rules: Rules<'_>) -> Result<Self, BadRow> {
         let read = || {
             let (name, renamed) = match Username::choose(&user.username) {
@@ -403,8 +405,8 @@ impl Candidate {
         };
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
-            // A user who must set a new password gets a hash that no password matches. A password
-            // in clear text is hashed only when its account is created.
+            // A user who must set a new password gets a hash that no password matches. A clear-text
+            // password is hashed only when its account is created.
             password: match &password {
                 Password::Hash(hash) => stand_in(hash.text()),
                 Password::Clear(_) | Password::Reset => stand_in(&secret),
@@ -446,9 +448,9 @@ impl Candidate {
 /// The accounts and claims in the store that may conflict with the dump's users.
 struct Store {
     accounts: HashMap<String, Account>,
-    /// The ids of accounts by the addresses that they claim.
+    /// The ids of accounts, by claimed address.
     claimants: HashMap<String, String>,
-    /// The sources of the balances that were imported, with these balances.
+    /// The sources of the imported balances, each with its balance.
     sources: HashMap<Source, i64>,
     /// The kinds of hashes in the record of imports, and those that this import adds.
     kinds: HashSet<String>,
@@ -460,8 +462,8 @@ impl Store {
         let addresses: HashSet<&str> =
             candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
         // Read the sources before the accounts. If a run was killed, one of its late writes may
-        // create an account between the two reads. In the opposite order, that account would seem
-        // to be missing, and its source would look like that of a deleted account.
+        // create an account between the two reads. If the accounts were read first, that account
+        // would seem to be missing, and its source would look like that of a deleted account.
         let sources: HashSet<Source> = candidates.iter().map(|user| user.source(rules)).collect();
         let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
         let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
@@ -490,7 +492,7 @@ impl Store {
         (!is_own).then(|| ADDRESS_TAKEN.into())
     }
 
-    /// Returns true if the account that was imported from this primary key has a different
+    /// Returns true if the account that was imported with this primary key has a different
     /// registration time. The account then belongs to a different person, on a different system.
     /// `first` is the time of the first message, because an account is at least as old as its first
     /// message.
@@ -665,7 +667,7 @@ fn valid_name(name: &str) -> String {
     replaced.chars().filter(is_valid).collect()
 }
 
-/// Returns true if Django can have stored this time.
+/// Returns true if Django could have stored this time.
 fn is_time(millis: u64, now: u64) -> bool {
     (EARLIEST..=now).contains(&millis)
 }

@@ -1,5 +1,5 @@
 //! Reports on the rows of an import: a summary by reason for the terminal, and a line for each row
-//! in the file of `--report`.
+//! in the `--report` file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -41,8 +41,8 @@ struct Line<'a> {
     line: Option<usize>,
     /// The reason, or the username at the other system.
     reason: &'a str,
-    /// The username: at the other system if the user is refused, otherwise here. Null for a
-    /// message.
+    /// The username at the other system if the user is refused, otherwise the username here. Null
+    /// for a message.
     username: Option<&'a str>,
     /// The dump's balance minus the imported balance, in credits.
     difference: Option<i64>,
@@ -52,7 +52,7 @@ struct Line<'a> {
 #[derive(Default)]
 pub struct Report {
     pub(super) refused: Vec<BadRow>,
-    /// The rows of users whose username was changed here, with both names.
+    /// The rows of users whose username was changed here, each with both names.
     pub(super) renamed: Vec<(Row, String, String)>,
     pub(super) differences: Vec<Difference>,
     /// The name of the user model.
@@ -70,7 +70,7 @@ impl Report {
             reasons.entry((bad.row.model.as_str(), kind(&bad.reason))).or_default().push(bad);
         }
         let mut reasons: Vec<_> = reasons.into_iter().collect();
-        // Messages that are refused with their user come last.
+        // Messages that are refused together with their user come last.
         let follows = |(_, kind): &(&str, String)| kind.starts_with("the user ");
         reasons.sort_by_key(|(kind, rows)| (follows(kind), std::cmp::Reverse(rows.len())));
         let mut lines = Vec::new();

@@ -15,15 +15,15 @@ const [COUNT, SEED] = [Number(process.env.COUNT || 10_000), process.env.SEED || 
 /** The number of users. Each sends one prompt at a time. */
 const USERS = 16;
 
-/** The tokens that each user gets. */
+/** How many tokens each user gets. */
 const BALANCE = 1_000_000_000;
 
-/** The maximum number of failures that are printed. */
+/** The maximum number of failures to print. */
 const SHOWN = 20;
 
 /**
- * The number of invalid prompts for each reason, and for each tokenizer and template the number of
- * prompts of which it had the largest count.
+ * How many prompts were invalid for each reason, and for how many prompts each tokenizer and
+ * template had the largest count.
  */
 const [refusals, largest] = [new Map(), new Map()];
 const note = (table, key) => table.set(key, (table.get(key) ?? 0) + 1);
@@ -50,8 +50,8 @@ const read = async (...request) => {
 };
 
 /**
- * Returns the body of the reply to a prompt or to new instructions. `undefined` if they are refused
- * as invalid. Every user has enough tokens.
+ * Returns the body of the reply to a prompt or to new instructions, or `undefined` if they are
+ * refused as invalid. Every user has enough tokens.
  */
 function accepted({ status, text }, place, sent) {
   if (status < 300) return text;
@@ -128,7 +128,7 @@ async function play(user, number) {
     if (step.kind === "own instructions" || (step.kind === "instructions" && first)) {
       const path = step.kind === "instructions" ? `/api/conversations/${first.conversation_id}/` : "/api/user/profile/";
       const reply = await call(user.access, "PATCH", path, { instructions: step.text });
-      // The prompts of a script don't depend on the scripts before it.
+      // A script's prompts don't depend on earlier scripts.
       if (accepted(reply, place) === undefined) await read(user.access, "PATCH", path, { instructions: "" });
       else conversation.instructions.push({ of: step.kind, text: step.text });
     }
@@ -140,7 +140,7 @@ const began = Date.now();
 const seconds = () => Math.round((Date.now() - began) / 1000);
 let [next, told] = [0, 0];
 
-/** Runs one script after the other, each as a new user. */
+/** Runs the scripts one after the other, each as a new user. */
 async function lane() {
   const { access, id } = await read(undefined, "POST", "/api/register/", { username: `user-${crypto.randomUUID()}`, password: "secret123" });
   await read(administrator, "POST", `/api/admin/users/${id}/adjustments/`, { amount: BALANCE, reason: "hostile prompts" });

@@ -51,9 +51,9 @@ Reasoning: medium
 Calls to these tools must go to the commentary channel: 'functions'.`;
 
 /**
- * Describes how servers write a whole prompt. A number means this many special tokens, and each
- * string is tokenized on its own. `call` and `result` get the parsed arguments if these are JSON,
- * or else their text.
+ * Describes how servers write a whole prompt. A number means that many special tokens, and each
+ * string is tokenized separately. `call` and `result` get the parsed arguments if they are JSON,
+ * and otherwise their text.
  */
 const TEMPLATES = {
   // OpenAI's Harmony format. https://github.com/openai/harmony
@@ -88,7 +88,7 @@ const TEMPLATES = {
     result: ({ id, text }) => [4, "user", `## Return of ${id}\n`, "\n<tool_response>\n", text, "\n</tool_response>"],
     end: () => [3, "assistant"],
   },
-  // Servers in Python that write JSON with the defaults of `json.dumps` and an indent of 4.
+  // Python servers that write JSON with `json.dumps`, its defaults and an indent of 4.
   ascii: {
     begin: () => [1],
     tools: (functions) => [python(functions.map(ofType), { ascii: true, indent: 4 })],
@@ -110,7 +110,7 @@ function parsed(text) {
   }
 }
 
-/** Returns the parts of the whole prompt. A number means this many special tokens. */
+/** Returns the parts of the whole prompt. A number means that many special tokens. */
 function partsOf(template, body) {
   const functions = body.get("tools")?.map((tool) => tool.get("function"));
   const parts = [...template.begin(), ...(functions ? template.tools(functions) : [])];

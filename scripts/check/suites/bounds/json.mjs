@@ -1,4 +1,4 @@
-// JSON that becomes longer when servers write it again.
+// JSON that becomes longer when servers rewrite it.
 
 import { ESCAPED, longText, name, text } from "./texts.mjs";
 
@@ -6,7 +6,7 @@ const NUMBERS = ["0", "-0", "-0.0", "1", "1.0", "1e9", "1e15", "1E22", "1e-5", "
 const SHORT = ["0", "7", "[]", "{}", '""', "null", "true", '"a"', "[0]", '{"":0}', "1e9", "1e15", "1e20", "9e15", "1.0"];
 const CHARACTERS = ["<", "&", ">&<", "é", "߿", "\\u00e9", "\\u003c", "\\n", "\\u0001", "\\u007f", "\x7f", "👨", "\\ud83d\\udc68", "漢", "\ufdfa", "\u{1d160}", "\\\\", "\\/", '\\"', "\u2028", "'", " "];
 
-/** A string, with some characters escaped although that isn't necessary. */
+/** A string in which some characters are escaped unnecessarily. */
 function string(random, content) {
   const style = random.pick(["plain", "plain", "escaped", "mixed"]);
   const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;

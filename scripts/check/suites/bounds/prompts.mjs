@@ -16,7 +16,7 @@ export function scriptOf(seed, number) {
 
 /**
  * Returns a random string. Most strings are much shorter than `most` characters. A `share` of the
- * strings is longer, and consists of these kinds.
+ * strings is longer and consists of these kinds.
  */
 function some(random, most, share = 0.04, kinds = undefined) {
   return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
@@ -43,7 +43,7 @@ function conversation(random) {
     const message = [...some(random, most, share)].slice(0, MESSAGE).join("");
     const after = index > 1 && random.chance(0.15) ? random.from(0, index - 1) : undefined;
     // An `exact` message is first sent with a `max_cost` of 0, and then with the cost that the
-    // refusal states, which is the bound of only the prompt.
+    // refusal states, which is the bound for the prompt alone.
     steps.push({ kind: "message", message, stream: random.chance(0.25), exact: random.chance(0.4), after });
   }
   return steps;
@@ -67,7 +67,7 @@ function completion(random) {
   return `{${fields.join()}}`;
 }
 
-/** Returns a function or an answer's format, with its schema in this field. */
+/** Returns a function or a response format, whose schema is in this field. */
 function named(random, field, isLong) {
   const size = isLong ? random.pick([random.length(2000), random.from(400, 2000)]) : random.length(40);
   const parts = [`"name":${JSON.stringify(name(random))}`];

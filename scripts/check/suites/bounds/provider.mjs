@@ -1,7 +1,7 @@
-// A provider with OpenAI's chat completions that counts each request's tokens with several
-// tokenizers and templates, and reports the largest count as the request's usage. An answer begins
-// with the request's hash and the count. `GET /requests/HASH` returns one of the last requests,
-// with all its counts.
+// A provider that implements OpenAI's chat completions. It counts each request's tokens with
+// several tokenizers and templates, and reports the largest count as the request's usage. An answer
+// begins with the request's hash and the count. `GET /requests/HASH` returns one of the last
+// requests, with all its counts.
 //
 //     node provider.mjs PORT
 
@@ -11,7 +11,7 @@ import { counts } from "./counting.mjs";
 import { Random } from "./random.mjs";
 import { text } from "./texts.mjs";
 
-/** The number of requests that are kept. */
+/** How many requests are kept. */
 const KEPT = 500;
 
 const requests = new Map();

@@ -1,10 +1,10 @@
-// Strings that contain many tokens for their length.
+// Strings that contain unusually many tokens for their length.
 
 const code = (first, last) => Array.from({ length: last - first + 1 }, (_, offset) => String.fromCodePoint(first + offset));
 const bytes = (text) => Buffer.byteLength(text);
 
 const EVERY = [...code(1, 0xd7ff), ...code(0xe000, 0x10ffff)];
-/** The characters that a normalisation makes longer. */
+/** Characters that normalisation makes longer. */
 const growing = (form) => EVERY.filter((character) => bytes(character.normalize(form)) > bytes(character));
 export const LONG_NFKC = growing("NFKC");
 export const LONG_NFC = growing("NFC");

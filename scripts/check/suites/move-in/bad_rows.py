@@ -36,7 +36,7 @@ def row(model, pk, **changes):
     return made
 
 
-# Wrong fields of users, each with a pattern that the reason must match.
+# Users with an invalid field, each with a pattern that the reason must match.
 WRONG_USERS = [
     *[(r"tokens|balance", {"tokens": tokens}) for tokens in [-1, -(2**70), 2**53, 10**30, 12.5, "12.50", "many", None, [], True, GONE]],
     *[(r"name", {"username": name}) for name in ["a b", "@ann", "", "x" * 151, "ann\0", "ann\u202e", "😀", "a/b", None, 5, GONE]],
@@ -60,7 +60,7 @@ WRONG_USERS = [
         ]
     ],
 ]  # fmt: skip
-# Pairs of users that can't both be imported, each with the pattern of the reason.
+# Pairs of users that can't both be imported, each with a pattern that the reason must match.
 PAIRS = [
     (r"name", {"username": "Gemma"}, {"username": "gemma"}),
     (r"name", {"username": "stra\u00dfe"}, {"username": "STRASSE"}),
@@ -86,8 +86,8 @@ WRONG_CHATS = [
 
 
 def bad_rows():
-    """Yields groups of bad rows, each row with the pattern of its reason. The rows of a pair are
-    bad only together."""
+    """Yields groups of bad rows, each row with a pattern that the reason must match. The two rows
+    of a pair are only bad together."""
     pk = 10_000
     for reason, changes in WRONG_USERS:
         pk += 1

@@ -1,6 +1,7 @@
 """usage: largest.py FOLDER DYNAMODB: imports the file `dump` in the folder into data folders and
-into the DynamoDB at this URL. For each kind of store, one import runs undisturbed. Another import
-is killed ten times at different moments, and then finishes. The two stores must be identical."""
+into the DynamoDB at this URL. For each kind of store, one import runs undisturbed; another is
+killed ten times at different moments, and then finishes. The two resulting stores must be
+identical."""
 
 import atexit
 import contextlib
@@ -38,7 +39,7 @@ class Embedded:
         self.arguments, self.environment = ["--data", self.folder], {}
 
     def progress(self):
-        """Returns the number of the database's pages, which grows with the stored data."""
+        """Returns the database's page count, which grows with the stored data."""
         with contextlib.suppress(sqlite3.Error):
             with contextlib.closing(sqlite3.connect(f"file:{self.folder}/dynamodb.sqlite?mode=ro", uri=True)) as database:
                 return database.execute("PRAGMA page_count").fetchone()[0]
@@ -74,7 +75,7 @@ class Tables:
         return self.dynamodb.describe_table(TableName=self.of(table))["Table"]["ItemCount"]
 
     def progress(self):
-        """The number of rows in the ledger."""
+        """Returns the number of ledger rows."""
         return self.count("LedgerTable")
 
     def items_of(self, table):
@@ -96,7 +97,7 @@ class Tables:
 
 
 def start(store):
-    """Starts an import, which ends with this program."""
+    """Starts an import, which ends when this program ends."""
     command = [os.environ["FAREBOX"], "manage", "import", "django", folder / "dump", "--name", "old", "--apply", *store.arguments]
     run = subprocess.Popen(command, env=os.environ | store.environment, stdout=open(folder / "printed", "wb"), stderr=open(folder / "errors", "wb"))
     atexit.register(lambda: run.poll() is None and run.kill())

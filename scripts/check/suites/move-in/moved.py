@@ -4,8 +4,8 @@
            Farebox, in the folders django, first and second.
        moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that
            must be refused, and deletes an account.
-       moved.py hashes FACTS ITEMS: checks that exactly the people who have logged in after the
-           move no longer have Django's hashes."""
+       moved.py hashes FACTS ITEMS: checks that the people who have logged in since the migration,
+           and no others, have lost their Django hashes."""
 
 import json
 import pathlib
@@ -71,7 +71,7 @@ def same_store(users, items, superusers):
 
 
 def millis(text):
-    """A time in milliseconds."""
+    """Returns a time in milliseconds."""
     time = datetime.fromisoformat(text)
     return (int(time.timestamp()) * 1_000_000 + time.microsecond) // 1000
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 TABLES = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"]
 # The output of an import that finds nothing new.
 NOTHING_NEW = r"\b0 accounts with 0 tokens and 0 messages imported\b"
-# The record of imports, which contains random strings: the version of each change, the key that
-# chooses decoys, and the decoys.
+# The record of imports. It contains random strings: each change's version, the key that selects
+# decoys, and the decoys.
 RECORD, RANDOM = "imports:all", {"version", "key", "decoy"}
 KEYS = {"KeysTable": ["kid"], "ChatsTable": ["user_id", "chat_id"], "LedgerTable": ["user_id", "entry_id"]}
 

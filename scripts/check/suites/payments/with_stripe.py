@@ -1,6 +1,6 @@
 """usage: with_stripe.py API PORT NODE: buys a pack from the API, which calls this program on PORT
-instead of Stripe's API. The SDK for Python makes the same request, and both SDKs sign events for
-the webhook."""
+instead of Stripe's API. The Python SDK makes the same request, and both SDKs sign events for the
+webhook."""
 
 import json
 import subprocess

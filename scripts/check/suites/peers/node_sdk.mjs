@@ -167,7 +167,7 @@ async function streamedAnswer(client, messages, options) {
   return text;
 }
 
-/** Returns the answer that the model behind the provider gives to these messages. */
+/** Returns the answer that the provider's model gives to these messages. */
 function recited(messages) {
   return messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
 }

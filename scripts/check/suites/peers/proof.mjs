@@ -1,5 +1,5 @@
-// Shared by the tests with clients for Node: users, connections that break as planned, the script
-// of the model behind the API (provider.py), and the output.
+// Code shared by the tests with Node clients: users, connections that break as planned, the script
+// for the model behind the API (provider.py), and the output.
 
 import assert from "node:assert/strict";
 

@@ -1,4 +1,5 @@
-"""Shared by the tests in this folder: users, connections that break as planned, and the output."""
+"""Code shared by the tests in this folder: users, connections that break as planned, and the
+output."""
 
 import http.client
 import itertools
@@ -18,7 +19,7 @@ names = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 
 def prove(*proofs):
-    """Runs tests. A test's name is the sentence that it proves. A test may return figures for the
+    """Runs tests. A test's name is the sentence that it proves. A test can return figures for the
     output."""
     for proof in proofs:
         figures = proof()
@@ -50,7 +51,7 @@ def raised(kind, ask):
 
 
 def recital(messages):
-    """Returns the answer that the model behind the provider gives to these messages."""
+    """Returns the answer that the provider's model gives to these messages."""
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
@@ -151,7 +152,7 @@ def events(reply):
 
 
 class Wire:
-    """A client of the wire.py at this address."""
+    """A client for the wire.py process at this address."""
 
     def __init__(self, url):
         self.url = url

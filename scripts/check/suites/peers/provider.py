@@ -1,9 +1,9 @@
-"""provider.py PORT - a server with OpenAI's chat completions whose answers are scripted.
+"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
-contains a `text`, function `calls`, or both, and may begin after a pause of `seconds`. Each call
+contains a `text`, function `calls`, or both, and can begin after a pause of `seconds`. Each call
 contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
-and the number of answers that are `left`. A request without a planned answer gets a 500.
+and how many answers are `left`. A request without a planned answer gets a 500.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Shared by the tests of agents: the script of the model behind the API (provider.py), and users
+"""Code shared by the agent tests: the script for the model behind the API (provider.py), and users
 with clients."""
 
 import sys

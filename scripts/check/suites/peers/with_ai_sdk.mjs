@@ -30,7 +30,7 @@ async function aCaller(settings = {}) {
   return { person, model: compatible("farebox"), completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o") };
 }
 
-/** Returns the function `getWeather`, which runs `beside` before it returns. */
+/** Returns the `getWeather` function, which runs `beside` before it returns. */
 function tools(beside = async () => {}) {
   const execute = async ({ city }) => {
     await beside();
@@ -66,7 +66,7 @@ const proofs = {
     }
   },
 
-  // The SDK sends neither a key nor a count of retries.
+  // The SDK sends neither a key nor a retry count.
   async "a lost reply is asked for again as another message"() {
     const { person, model } = await aCaller();
     await play(says("Sunny."), says("Sunny."));

@@ -1,5 +1,5 @@
-"""Tests Codex, which edits a file in a folder. The settings name its provider, and restrict the
-tools that it offers to the model to functions."""
+"""Tests Codex, which edits a file in a folder. The settings specify its provider, and limit the
+tools that it offers the model to functions."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def a_command_edits_a_file_for_two_messages():
     person.has_paid_for(2)
 
 
-# Codex sends the id of its turn instead of a key or a count of retries.
+# Codex sends the id of its turn instead of a key or a retry count.
 def a_lost_reply_is_paid_for_once():
     person, key = a_caller()
     play(EDIT, says("Done."))

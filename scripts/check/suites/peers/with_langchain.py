@@ -1,4 +1,4 @@
-"""Tests agents of LangChain. The test sets only the base URL and the key of LangChain's model, and
+"""Tests LangChain agents. The test sets only the base URL and the key of LangChain's model, and
 which of OpenAI's APIs it uses."""
 
 from langchain.agents import create_agent

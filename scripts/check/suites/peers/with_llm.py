@@ -1,4 +1,4 @@
-"""Tests the command `llm`. Only its file of models and its key are set."""
+"""Tests the `llm` command. Only its models file and its key are set."""
 
 import json
 import os

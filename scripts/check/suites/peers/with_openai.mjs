@@ -1,4 +1,4 @@
-// Tests functions, schemas and streams of OpenAI's client for Node. Only its base URL and its key
+// Tests functions, schemas and streams with OpenAI's client for Node. Only its base URL and its key
 // are set.
 
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ async function aCaller() {
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** Returns the function `get_weather`, which runs `beside` before it returns. */
+/** Returns the `get_weather` function, which runs `beside` before it returns. */
 function weather(beside = async () => {}) {
   return {
     type: "function",

@@ -1,5 +1,5 @@
-"""Tests functions, schemas and streams of OpenAI's client for Python. Only its base URL and its key
-are set."""
+"""Tests functions, schemas and streams with OpenAI's client for Python. Only its base URL and its
+key are set."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""Tests opencode, which edits a file in a folder. The settings name its provider and the provider's
-models."""
+"""Tests opencode, which edits a file in a folder. The settings specify its provider and the
+provider's models."""
 
 import json
 import os

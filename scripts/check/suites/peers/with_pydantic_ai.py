@@ -1,5 +1,5 @@
-"""Tests agents of Pydantic AI. The test sets only the base URL and the key of the provider, and
-which of OpenAI's APIs it uses."""
+"""Tests Pydantic AI agents. The test sets only the provider's base URL and key, and which of
+OpenAI's APIs it uses."""
 
 import asyncio
 

@@ -1,10 +1,9 @@
-"""usage: read.py FOLDER MANIFEST: finds the recorded replies of chat completions in a folder and
-its subfolders, and writes them to a file of JSON lines, each with its meaning.
+"""usage: read.py FOLDER MANIFEST: finds the recorded chat completion replies in a folder and its
+subfolders, and writes them to a file of JSON lines, each with its meaning.
 
 These files are searched:
 
-- VCR's YAML cassettes: the exchanges with a URL that ends in `/chat/completions` and with the
-  status 200.
+- VCR's YAML cassettes: the exchanges whose URL ends in `/chat/completions` and whose status is 200.
 - JSON files that contain a whole reply.
 - `*.chunks.txt`: the chunks of a streamed reply, one per line. Other text files and `*.sse` files:
   the bytes of a streamed reply.
@@ -25,18 +24,18 @@ from urllib.parse import urlsplit
 
 import yaml
 
-# The reasons for an early end, in lower case. All other reasons mean that the answer is complete.
+# The reasons for an early end, in lowercase. All other reasons mean that the answer is complete.
 LENGTH = {"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"}
 FILTER = {"content_filter", "content_filtered", "safety", "sensitive", "refusal", "prohibited_content", "recitation"}
 FAILED = {"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "network_error", "malformed_function_call"}
 
-# Suffixes of paths whose endpoints are not read.
+# The path suffixes of the endpoints that are not read.
 OTHER = {
     "/completions": "completions without chat", "/responses": "Responses API", "/messages": "Anthropic messages", "/embeddings": "embeddings",
     "Content": "Gemini", "/converse": "Bedrock", "/converse-stream": "Bedrock", "/invoke": "Bedrock", "/chat": "Cohere or Ollama",
 }
 
-# A string in TypeScript that begins with an event, and the strings that are concatenated to it.
+# A TypeScript string that begins with an event, and the strings that are concatenated to it.
 QUOTED = [rf"{quote}(?:[^{quote}\\]|\\.)*{quote}" for quote in ("`", "'", '"')]
 STRING = rf"(?:{'|'.join(QUOTED)})"
 ADDED = rf"{STRING}(?:\s*\+\s*{STRING})*"
@@ -156,7 +155,8 @@ class Answer:
         self.numbers |= {name: number for name, number in found.items() if isinstance(number, int) and number > 0}
 
     def usage(self):
-        """Returns the numbers as OpenAI counts them. None for a number that the reply lacks."""
+        """Returns the token counts the way OpenAI counts them, with None for each count that the
+        reply lacks."""
         prompt, completion, total, cached, reasoning = self.numbers.values()
         # xAI and Gemini count the reasoning only in the total.
         if prompt and completion:
@@ -201,7 +201,7 @@ def meaning(body):
     return True, answer.meaning()
 
 
-# Where replies are recorded.
+# The places in which replies are recorded.
 
 
 def kind_of(reply):

@@ -1,4 +1,4 @@
-"""Checks that the requests of scripts/lib/canary.py make the alarms fire for a broken release
+"""Checks that the requests of scripts/lib/canary.py make the alarms fire for a broken release even
 without users."""
 
 import collections
@@ -15,14 +15,14 @@ sys.path.insert(0, str(ROOT / "scripts/lib"))
 import canary  # noqa: E402
 from template import routes_of  # noqa: E402
 
-# The share of an alias's requests that the new version gets, and for how many seconds.
+# The share of an alias's requests that go to the new version, and how long this lasts, in seconds.
 SHARE, SECONDS = 0.1, 300
 # A metric arrives within a minute, and an alarm is evaluated every minute. Failures in the first
 # three minutes therefore stop the canary in time.
 IN_TIME = 180
 RELEASES = 100
-# The expression, the threshold and the period of each alarm in template.yaml, which `fires`
-# computes in Python.
+# The expression, the threshold and the period of each alarm in template.yaml. `fires` evaluates
+# them in Python.
 FAILED_REQUESTS = ("IF(failed >= 3, 100 * failed / requests, 0)", 1, 60)
 CRASHES = ("100 * SUM([errors, throttles]) / SUM([invocations, throttles])", 1, 60)
 
@@ -39,7 +39,7 @@ def fires(broken, crashes, seed, users=0):
     """Returns the second after which the alarm for a broken function fires, or None. `users` is the
     number of other requests in a minute."""
     turns, chance = canary.Turns(), random.Random(seed)
-    # The canary begins at a random second of a minute, and in the middle of a round.
+    # The canary begins at a random second of a minute, in the middle of a round.
     start = chance.randrange(60)
     for _ in range(chance.randrange(9)):
         turns.next()
@@ -134,7 +134,7 @@ def check_traffic():
     assert not Api.accounts, "the account is still there"
     assert Api.seen["POST", "/api/chat/"] > 5 * Api.seen["GET", "/api/tokens/"], f"a function that fails gets too few requests: {Api.seen}"
     assert traffic.turns.failures["ChatFunction"] == Api.seen["POST", "/api/chat/"], traffic.turns.failures
-    # AWS WAF would also refuse the requests of scripts/smoke.
+    # AWS WAF would also refuse the requests from scripts/smoke.
     assert canary.Traffic("", None, firewall_rate=600).pause == canary.AT_ONCE
     server.shutdown()
 

@@ -30,8 +30,8 @@ class Refused(Exception):
 
 
 class Cloud:
-    """One stack, its tables, and the calls that change them. Each read shows the next status, until
-    the last status remains."""
+    """One stack, its tables, and the calls that change them. Each read returns the next status;
+    after the last one, the status no longer changes."""
 
     def __init__(self, statuses=("UPDATE_COMPLETE",), protection="on", tables=(), after_cancel=(), after_continue=(), refusals=(), triggers=(),
                  is_protected=False, is_foreign=False, kept=()):
@@ -39,7 +39,8 @@ class Cloud:
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
         self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
         self.commit, self.url = "0abc", None
-        # The calls that AWS refuses, and the calls that change something, in order.
+        # The calls that AWS refuses, and the calls that change something, in the order in which
+        # they are made.
         self.refusals, self.changes, self.looks = dict(refusals), [], 0
 
     def call(self, client, operation, parameters):

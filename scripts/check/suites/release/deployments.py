@@ -54,13 +54,13 @@ class Tree:
 
 
 def printed(*arguments):
-    """Returns the parameters in the command of `sam deploy` that scripts/deploy prints."""
+    """Returns the parameters in the `sam deploy` command that scripts/deploy prints."""
     command = json.loads(subprocess.check_output([ROOT / "scripts/deploy", *arguments, "--print"], text=True))
     return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1:] if "=" in each)
 
 
-# The case, the stack, the commit of the build, the arguments, the changes in order or REFUSED, and
-# a part of the output.
+# Each case has a name, a stack, the build's commit, the arguments, the changes in order (or
+# REFUSED), and a part of the output.
 CASES = [
     ("a release", Cloud(), "0abc", ["prod"], ["sam", "protect"], "termination protection"),
     ("a release of a protected stack", Cloud(is_protected=True), "0abc", ["prod"], ["sam"], "commit 0abc"),
@@ -123,7 +123,7 @@ def check_cases():
         if changes == REFUSED:
             assert code in (1, 2) and not changed, f"{what}: exit code {code}, {changed}\n{text}"
         else:
-            # CloudFormation stops a rollback that fails again.
+            # CloudFormation gives up on a rollback that fails again.
             assert (code == 1) == (changes == ["continue"]) and changed == changes, f"{what}: exit code {code}, {changed}\n{text}"
         assert part in text, f"{what} does not say {part!r}\n{text}"
         is_at_once = {"--earlier", "--at-once"} & set(arguments) and CANARY not in arguments
@@ -133,8 +133,8 @@ def check_cases():
 
 
 def check_next():
-    """After a rollback the stack has AllAtOnce. The next deployment must not keep it, whatever the
-    profile lists."""
+    """After a rollback, the stack has AllAtOnce. The next deployment must not keep this value,
+    whatever the profile lists."""
     for profile, words in (("prod", []), ("prod", ["ChatPrice=7"])):
         assert printed(profile, *words)["DeploymentPreference"] == "Canary10Percent5Minutes", profile
     with tempfile.TemporaryDirectory() as folder:

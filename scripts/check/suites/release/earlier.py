@@ -37,7 +37,7 @@ def run(number, workflow="deploy.yml", event="push", repository="ann/farebox", e
 
 
 def check_published():
-    """A build of another commit than the run's must not be deployed."""
+    """A build of a different commit than the run's must not be deployed."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with tarfile.open(folder / "packed", "w:gz") as archive:

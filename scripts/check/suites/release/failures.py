@@ -1,5 +1,5 @@
-"""Runs all scripts with wrong arguments, and the operators' scripts on machines that lack
-something. Each script must print an error message and no traceback."""
+"""Runs all scripts with wrong arguments, and runs the operators' scripts on machines that lack a
+program or credentials. Each script must print an error message and no traceback."""
 
 import gzip
 import os
@@ -25,7 +25,7 @@ SCRIPTS = {
 }
 # Scripts that pass their arguments to other programs.
 PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/check/schemathesis", "scripts/check/watch"}
-# Invalid calls, and a part of the error message.
+# Invalid calls, each with a part of the error message.
 WRONG = [
     ("scripts/build mips", "arm64 or x86_64, not for mips"), ("scripts/deploy --print", "required: profile\n"),
     ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"), ("scripts/smoke nonsense", "nonsense is not a URL"),
@@ -40,14 +40,14 @@ WRONG = [
     ("scripts/dev/dynamodb-local x", "give the port"), ("scripts/dev/fuzz x", "a number of seconds"), ("scripts/dev/record-store nonsense", "no commit nonsense"),
     ("scripts/dev/site 70000", "one or two ports"),
 ]
-# Calls, and the program that they need first.
+# Calls, each with the program that it needs first.
 NEEDS = {
     "scripts/build": "cargo", "scripts/release/build release.tar.gz": "cargo", "scripts/release/published v1 0abc .": "gh", "scripts/check/estimates": "rustc",
     "scripts/check/log-in": "cargo", "scripts/check/openapi": "cargo", "scripts/check/peers": "node", "scripts/check/sam": "cargo",
     "scripts/check/site": "node", "scripts/check/workflows": "node", "scripts/dev/bench": "valgrind", "scripts/dev/bench --server": "cargo",
     "scripts/dev/dynamodb-local 8001": "java", "scripts/dev/fuzz": "cargo", "scripts/dev/sam-local-setup": "dockerd",
 }
-# No credentials from files, roles or the machine.
+# Use no credentials from files, roles or the machine.
 NOTHING = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
            "AWS_REGION": "eu-central-1"}
 EXPIRED = ("ExpiredToken", "The security token included in the request is expired")
@@ -90,7 +90,7 @@ def check_programs():
         for call, program in NEEDS.items():
             code, text = run(*call.split(), PATH=few, FAREBOX="")
             assert code == 1 and text.startswith(f"{program} is missing") and len(text.splitlines()) == 1, f"{call}: exit code {code}\n{text}"
-        # A server that ends at once.
+        # A server that exits immediately.
         with open(f"{few}/farebox", "w") as stub:
             stub.write('#!/bin/sh\n[ "$1" = --version ] && echo "farebox 0.0.0" || { echo "no room"; exit 1; }\n')
         os.chmod(f"{few}/farebox", 0o755)
@@ -105,7 +105,7 @@ def check_missing():
     for name, arguments in SCRIPTS.items():
         code, text = run(ROOT / name, *arguments)
         assert code == 1 and ("credentials" in text or "AWS CLI is missing" in text), f"{name} without credentials: exit code {code}\n{text}"
-        # Without the packages that come with aws-sam-cli.
+        # Run without the packages that come with aws-sam-cli.
         code, text = run(sys.executable, "-S", "-P", ROOT / name, *arguments)
         assert code == 1 and "is missing: run this script with the Python that has aws-sam-cli" in text, f"{name} without packages: exit code {code}\n{text}"
     code, text = run(sys.executable, "-S", "-P", ROOT / "scripts/deploy", "prod", "--print")

@@ -18,7 +18,7 @@ def steps(job, part):
 
 
 def printed(step):
-    """Returns the command of `sam deploy` that this step runs."""
+    """Returns the `sam deploy` command that this step runs."""
     words = shlex.split(step["run"])
     assert words[0] == "scripts/deploy", step
     return json.loads(subprocess.check_output([ROOT / words[0], "--print", *words[1:]], text=True))

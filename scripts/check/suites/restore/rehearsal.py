@@ -1,11 +1,11 @@
 """Rehearses scripts/restore: runs the real script, with the real `manage` command, over moto, which
 emulates AWS.
 
-The API at API writes the data to the embedded DynamoDB in the folder DATA. Like DynamoDB, moto
-restores tables without their settings, but it can only restore their current items. The rehearsal
-therefore keeps the items of the chosen second and writes them to the restored tables. It reads each
-table while messages are settled, which splits more transactions than a backup can. A second API at
-AGAIN, with the folder DATA_AGAIN, gets the restored items.
+API is the URL of an API that writes its data to the embedded DynamoDB in the folder DATA. Like
+DynamoDB, moto restores tables without their settings, but it can only restore their current items.
+The rehearsal therefore keeps the items of the chosen second and writes them to the restored tables.
+It reads each table while messages are settled, which splits more transactions than a backup can.
+AGAIN is the URL of a second API, with the folder DATA_AGAIN, which gets the restored items.
 """
 
 import contextlib
@@ -104,7 +104,7 @@ def rehearse():
     for thread in threads:
         thread.start()
     archive = {}
-    # Read the ledger first, so that messages that are settled between the reads have no ledger row.
+    # Read the ledger first, so that messages settled between the reads have no ledger row.
     for table in sorted(tables, key=lambda table: table != "LedgerTable"):
         archive[tables[table]] = items(store, table)
         settled = ok(busy[0].call("GET", "/api/tokens/"))["tokens"]
@@ -115,8 +115,8 @@ def rehearse():
     for thread in threads:
         thread.join()
 
-    # After the chosen second, a key, a session and an account end, and an item is deleted by
-    # mistake.
+    # After the chosen second, revoke a key, end a session and delete an account, and also delete an
+    # item as if by mistake.
     ok(ann.call("DELETE", f"/api/user/api-keys/{key['id']}/"))
     ok(call(API, "POST", "/api/logout/", phone))
     ok(ben.call("DELETE", "/api/user/", password="secret123"), 202)

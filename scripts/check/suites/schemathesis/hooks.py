@@ -1,10 +1,10 @@
-"""Hooks with the facts that Schemathesis can't find in the document: the caller and existing ids.
-scripts/check/schemathesis loads them.
+"""Hooks that supply the facts that Schemathesis can't find in the document: the caller and existing
+ids. scripts/check/schemathesis loads them.
 
 A request that should be accepted gets values that only this API can issue: ids, cursors, tokens
 from e-mails, passwords. All other values stay as Schemathesis generated them. A request that ends a
-session or an account gets a separate session or account, and administrators' requests change
-separate users.
+session or an account gets its own session or account, and administrators' requests change users of
+their own.
 """
 
 import base64
@@ -49,8 +49,8 @@ def register(**more):
 
 
 def token_of_mail(address, nth=0):
-    """Returns the token in the first e-mail to an address that contains one, or in a later
-    e-mail."""
+    """Returns the token from an e-mail to an address: the first e-mail with a token, or a later one
+    (`nth`)."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
         tokens = [re.search(r"(?:^|token=)([A-Za-z0-9_-]{43})$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
@@ -76,8 +76,8 @@ def adjust(user):
 for _ in range(3):
     adjust(MAIN["id"])
 
-# Operations that need a separate account, because they end an account or session that others need,
-# or request an e-mail shortly after another one.
+# Operations that need a separate account, because they end an account or session that other
+# operations need, or request an e-mail soon after a previous one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
 
 
@@ -178,8 +178,9 @@ IDS = {
 # The fields of each operation's body, with their schemas.
 FIELDS = {}
 
-# The fields whose values another operation creates, as the document's links say: that operation's
-# path and example, and the value's place in the reply, such as `$response.body#/codes/0`.
+# The fields whose values are created by another operation, according to the document's links: that
+# operation's path and example, and the value's place in the reply, such as
+# `$response.body#/codes/0`.
 CREATIONS = {}
 
 
@@ -222,7 +223,7 @@ def kept():
 
 
 def search(operation, query):
-    """Adds values that no schema can describe to a query."""
+    """Adds to a query the values that no schema can describe."""
     if query.get("user_id") and next(numbers) % 2:
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
@@ -244,7 +245,7 @@ def search(operation, query):
 
 
 def complete(operation, body):
-    """Adds values that no schema can describe to a body."""
+    """Adds to a body the values that no schema can describe."""
     # No pattern can describe the characters in an address, because they may belong to any writing
     # system.
     addressed = ("register", "profile_change", "password_reset", "admin_user_create")
@@ -286,7 +287,7 @@ def complete(operation, body):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])
     for field, schema in FIELDS[operation].items():
-        # A day in a body is the last day of something, which must not be over.
+        # A day in a body is a last day, which must not be in the past.
         if schema.get("format") == "date" and body.get(field):
             body[field] = str(date.today() + timedelta(days=365))
         # One in eight requests sends the document's example, which is unknown.
@@ -311,7 +312,8 @@ def complete(operation, body):
         if body.get("id") is not None:
             body["id"] = call("POST", "/api/admin/grants/", ADMINISTRATOR, json=body | {"id": None}).json()["id"]
     if operation == "completions":
-        # Calls need results, choices need functions, and the provider `echo` supports no formats.
+        # Function calls need results, tool choices need functions, and the `echo` provider doesn't
+        # support response formats.
         for field in ("functions", "function_call", "tool_choice", "response_format"):
             body.pop(field, None)
         of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")

@@ -1,6 +1,6 @@
 // Journeys of administrators, in a browser. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD
-// are the credentials of an administrator, which several journeys share. The journeys create all
-// other accounts.
+// are the credentials of an administrator account that several journeys share. The journeys create
+// all other accounts.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -436,7 +436,7 @@ await journeys({
     await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
     // Other journeys change other users' balances at the same time.
     assert.equal(number((await rows(page))[0][4]), 9_004_000);
-    // The users are in the census's order, but with their current values.
+    // The users are listed in the census's order, but with their current values.
     await openUser(page, rich);
     await adjust(page, "Take away", 9_003_999, "A mistake");
     await page.getByText(`${rich.name} has 1 token now.`).waitFor();
@@ -547,7 +547,7 @@ await journeys({
     const chats = (await rows(table)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
-    // The most active users in the shown range.
+    // The most active users in the selected range.
     const top = page.getByRole("region", { name: "Top users" });
     await top.getByRole("link", { name: "By messages" }).click();
     await page.waitForURL("**/admin/#/figures?days=30&top=chats");
@@ -1052,7 +1052,7 @@ function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** Returns the audit log's entries about a user: the act, the administrator and the reason. */
+/** Returns the audit log's entries about a user: the action, the administrator and the reason. */
 async function actsOn(page, { name }) {
   await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
   await heading(page, "Audit log");

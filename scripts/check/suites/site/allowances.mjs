@@ -31,8 +31,7 @@ const refusal = (page) => page.getByRole("alert").filter({ hasText: "You don't h
 const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
 
 /**
- * Lets the page read a profile once with this balance and with an allowance whose next day is
- * today.
+ * Makes the page read, once, a profile with this balance and with an allowance that is due today.
  */
 const outdate = (page, tokens) =>
   page.route("**/api/user/profile/", async (route) => {
@@ -131,7 +130,7 @@ await journeys({
     const server = await newServerOf("300/day");
     const { ann, page } = await oldPage(server, 0);
     for (let count = 1; count <= 3; count += 1) assert.equal((await ann.api("POST", "api/chat/", { message: "Elsewhere" })).status, 200);
-    // The page shows the refusal's sentence.
+    // The page shows the refusal's message.
     await page.route("**/api/tokens/", (route) => route.abort());
     await say(page, "One too many");
     await refusal(page).getByText(daily(), { exact: true }).waitFor();
@@ -155,8 +154,8 @@ await journeys({
         const ann = await newUser("ann", { site: server.url });
         const page = await chatPage(ann, { url: server.url, ...look });
         const { next } = (await ann.api("GET", "api/tokens/")).body.allowance;
-        // Days are shown in UTC, as in the API, also in time zones in which they begin on the day
-        // before.
+        // Days are shown in UTC, as in the API, even in time zones where the UTC day begins on the
+        // previous local day.
         const monthly = sentence("30,000 credits", "month", Date.parse(next));
         await page.getByText("Your credits are enough for 3 more answers.").waitFor();
         await page.getByText(monthly, { exact: true }).waitFor();

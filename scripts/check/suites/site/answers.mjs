@@ -29,8 +29,8 @@ function used(work) {
 }
 
 /**
- * Returns the number of an answer's code characters that are coloured, and of its formula
- * characters that are laid out.
+ * Returns how many of an answer's code characters are coloured, and how many of its formula
+ * characters are laid out.
  */
 function taken(text) {
   const [{ highlight }, { render }] = [highlighter, temml];
@@ -49,7 +49,7 @@ function taken(text) {
   return count;
 }
 
-/** Returns the number of formulas that an answer shows. */
+/** Returns how many formulas an answer shows. */
 const formulas = (text) => whole(text).querySelectorAll("math").length;
 
 proves("formulas are formulas", () => {
@@ -238,8 +238,8 @@ proves("the work for a growing answer is proportional to its length", () => {
   const { parse } = MarkdownIt.prototype;
   const { createElement } = document;
   /**
-   * Returns the number of characters that are parsed, and of elements that are created, while this
-   * answer grows.
+   * Returns how many characters are parsed and how many elements are created while this answer
+   * grows.
    */
   const work = (text) => {
     let [parsed, made] = [0, 0];

@@ -11,7 +11,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const search = (page) => page.getByLabel("Search chats and messages");
 const results = (page) => page.locator(".sidebar .found a");
-/** Returns the groups of the list, with the titles in each group. */
+/** Returns the list's groups, with the titles in each group. */
 const groups = (page) => chats(page).evaluate((list) => [...list.querySelectorAll("h3")].map((group) => [group.textContent, [...group.nextElementSibling.querySelectorAll("li > a")].map((link) => link.textContent)]));
 const texts = (locator) => locator.allInnerTexts();
 
@@ -137,8 +137,8 @@ await journeys({
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Search chats and messages");
-    // In the field, the Up key moves to the last result, which is the link to the history. The next
-    // press moves to a message.
+    // From the field, the Up key moves to the last result, which is the link to the history. The
+    // next press moves to a message.
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");

@@ -1,5 +1,5 @@
-// Journeys around the chat: the load time on a slow line, keyboard shortcuts, messages over the
-// page, and the installation as an app.
+// Journeys around the chat: the load time on a slow connection, keyboard shortcuts, messages over
+// the page, and the installation as an app.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
@@ -7,14 +7,14 @@ import { SITE, journeys, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
 
 /**
- * The maximum time until the first text is painted, in milliseconds, on a line with a latency of
- * 400 ms and 50 kB a second.
+ * The maximum time until the first text is painted, in milliseconds, on a connection with a latency
+ * of 400 ms and a bandwidth of 50 kB/s.
  */
 const FIRST_PAINT = 2000;
 
 /**
- * The maximum compressed size of the page with the files that it loads at once, and of a session's
- * additional files, in bytes.
+ * The maximum compressed size of the page, including the files that it loads immediately, and of a
+ * session's additional files, in bytes.
  */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
@@ -83,7 +83,7 @@ await journeys({
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$|^api\/health\/$/.test(path));
     assert.deepEqual(late, []);
 
-    // A session loads its additional files at once, and they are small.
+    // A session loads its additional files immediately, and they are small.
     const started = await chatPage(await newUser("ann"));
     const rest = [];
     started.on("response", (response) => SESSION.test(response.url()) && rest.push(response.text()));

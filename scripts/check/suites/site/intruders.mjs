@@ -1,7 +1,7 @@
 // Attacks by pages of other origins in Chromium. They try to read and change the data of the local
 // server and its embedded DynamoDB. SITE is the URL of the server and DATA its data folder. If a
 // page's host name resolves to this machine (DNS rebinding), the browser considers the page and the
-// server to be one origin.
+// server to be the same origin.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -35,8 +35,8 @@ const browser = await chromium.launch({
     "--no-first-run",
     "--disable-background-networking",
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
-    // Switch these protections off, because not every browser keeps public pages away from local
-    // servers.
+    // Switch these protections off, because not every browser protects local servers from public
+    // pages.
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights",
   ],
 });
@@ -75,7 +75,7 @@ function attack({ url, body, types, headers }) {
   return post();
 }
 
-/** Returns true if this user has registered, according to a log-in. */
+/** Returns true if a log-in shows that this user has registered. */
 async function registered(username) {
   const reply = await fetch(`${server.origin}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(username) });
   assert.ok([200, 401].includes(reply.status), `${reply.status}`);

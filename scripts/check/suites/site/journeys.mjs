@@ -169,7 +169,7 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply contains the balance from the moment when the AI failed, but arrives after the
+      // The reply contains the balance at the moment when the AI failed, but arrives after the
       // charge for the answer.
       await late.letGo();
     }
@@ -277,7 +277,7 @@ await journeys({
     assert.equal(new Set(keys).size, 1);
     await page.unroute("**/api/chat/stream/");
 
-    // For other errors, the page shows the API's sentence.
+    // For other errors, the page shows the API's message.
     await page.route("**/api/user/profile/", async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, json: { ...(await response.json()), message_limit: undefined } });
@@ -765,7 +765,7 @@ await journeys({
     await heading(second, "Log in");
     await logIn(page, ann);
     await heading(second, "What would you like to know?");
-    // Many requests may need a new access token at once.
+    // Many requests may need a new access token at the same time.
     await Promise.all([page.reload(), second.reload()]);
     await heading(page, "What would you like to know?");
     await heading(second, "What would you like to know?");

@@ -35,7 +35,7 @@ async function newKey(page, name) {
 
 const create = (dialog) => dialog.getByRole("button", { name: "Create key" }).click();
 
-/** Reads the new key in the dialog and closes it. */
+/** Reads the new key in the dialog, and closes the dialog. */
 async function keyIn(dialog) {
   const key = await dialog.getByLabel("API key", { exact: true }).inputValue();
   await dialog.getByRole("button", { name: "Done" }).click();
@@ -45,7 +45,7 @@ async function keyIn(dialog) {
 /** Returns a key's row in a list. */
 const row = (page, name) => page.locator(".list > li").filter({ has: page.getByText(name, { exact: true }) });
 
-/** Sends a message with a key, as a program does. Returns the status and the code of the reply. */
+/** Sends a message with a key, as a program does. Returns the reply's status and error code. */
 async function message(key, { model = "any", site = SITE } = {}) {
   const { status, body } = await ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content: "Hello!" }] }, key, site);
   return [status, body.error?.code];
@@ -207,8 +207,8 @@ await journeys({
     await page.reload();
     const shown = row(page, "old server");
     await shown.getByText("Expired", { exact: true }).waitFor();
-    // Days are shown in UTC, as in the API, also in time zones in which they begin on the day
-    // before.
+    // Days are shown in UTC, as in the API, even in time zones where the UTC day begins on the
+    // previous local day.
     await shown.getByText("last used yesterday, expired on 31 Mar 2020").waitFor();
     await shown.getByText("100 of 100 tokens this month, resets on 1 Dec 2099", { exact: true }).waitFor();
     await looksRight(page, "keys-expired");

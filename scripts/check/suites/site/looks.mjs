@@ -16,7 +16,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("log-in");
   for (const [view, place] of Object.entries(GUEST_VIEWS)) {
     await visit(page, place);
-    // Wait for the link to another view, which every view without a session has.
+    // Wait for the link to another view: every view without a session has such a link.
     if (view === "half") await page.getByRole("link", { name: "Log in", exact: true }).waitFor();
     if (view === "reset") await page.getByRole("link", { name: "Back to the log-in" }).waitFor();
     await shot(view);
@@ -84,7 +84,7 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
-  // If a stopped answer can't be continued any more, nothing follows its sentence.
+  // If a stopped answer can no longer be continued, nothing follows its note.
   const stopped = page.locator(".turn", { hasText: "You stopped this answer." }).locator(".note-body > p").first();
   assert.equal(await stopped.evaluate((sentence) => getComputedStyle(sentence).marginBottom), "0px");
   await page.unroute("**/api/chat/stream/");
@@ -152,7 +152,7 @@ const documentation = (colorScheme, width) => async () => {
   await shot("docs-schema");
 };
 
-/** Checks the parts that would overflow first in a narrow window with a scrollbar of 15 pixels. */
+/** Checks the parts that would overflow first in a narrow window with a 15-pixel scrollbar. */
 async function fitsNarrow(page, view) {
   const { width, height } = page.viewportSize();
   await page.setViewportSize({ width: width - 15, height });

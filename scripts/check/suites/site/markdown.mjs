@@ -1,6 +1,7 @@
 // Compares the pages' Markdown with the examples of CommonMark and GitHub Flavored Markdown. Each
-// example is also drawn character by character, with the same result. TOOLS is the folder with the
-// examples, CommonMark's reference parser and linkedom. VERBOSE prints the differences.
+// example is also drawn character by character, which must give the same result. TOOLS is the
+// folder with the examples, CommonMark's reference parser and linkedom. VERBOSE prints the
+// differences.
 
 import assert from "node:assert/strict";
 import { Node, alike, document, grown, imported, required, script, whole } from "./lib/in-node.mjs";

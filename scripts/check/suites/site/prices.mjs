@@ -95,8 +95,8 @@ await journeys({
     await page.locator(".composer-hint").getByText("Slow, thorough").waitFor();
     assert.equal(await most(page), number(shown[1][2]));
 
-    // The price grows with the message: 800 bytes cost 40 tokens, but 2,400 if each of these
-    // characters may need 15 model tokens.
+    // The price grows with the message: 800 letters cost 40 tokens, but 1,320 if each character may
+    // need 33 model tokens.
     const empty = await most(page);
     const box = page.getByLabel("Your message");
     await box.fill("x".repeat(800));
@@ -188,7 +188,7 @@ await journeys({
     const hint = page.locator(".edit .hint");
     await hint.getByText(`The new answer costs at most ${(regenerated + 41).toLocaleString("en")} tokens. Your original message is kept.`).or(hint.getByText(`at most ${(regenerated + 40).toLocaleString("en")} tokens.`)).waitFor();
     const edited = number(await hint.innerText());
-    // Another choice also changes the price of the open version.
+    // Choosing a different model also changes the price of the version that is being edited.
     await choose(page, "quick");
     await hint.getByText("The new answer costs 100 tokens.").waitFor();
     await choose(page, "deep");
@@ -197,7 +197,7 @@ await journeys({
     await answered(page);
     assert.deepEqual([messages[2].model, messages[2].max_cost], ["deep", edited]);
 
-    // The shown price covers the longest answer, also with instructions and in a conversation.
+    // The shown price covers the longest answer, even with instructions and in a conversation.
     const [{ id }] = (await ann.api("GET", "api/conversations/")).body;
     await ann.api("PATCH", `api/conversations/${id}/`, { instructions: "Speak French.\n".repeat(20) });
     await page.reload();
@@ -423,7 +423,7 @@ await journeys({
     assert.equal(await focused(page), "System prompt");
     await prompt.fill("Be kind.\nUse metres.");
 
-    // The form stays when the administrator looks at another view.
+    // The form is kept when the administrator opens another view.
     await page.getByRole("link", { name: "Audit log" }).click();
     await heading(page, "Audit log");
     await page.goBack();

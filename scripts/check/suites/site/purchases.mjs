@@ -333,7 +333,7 @@ await journeys({
         await order(page, "Pay");
         await page.getByText("1,000 credits are in your balance. Thank you!").waitFor();
         await looksRight(page, `purchases-buy-${width}-${colorScheme}`);
-        // Also check the width beside a scrollbar of 15 pixels.
+        // Also check the width next to a 15-pixel scrollbar.
         await page.setViewportSize({ ...look.viewport, width: width - 15 });
         await fitsItsBox(page.locator(".tabs"), "the tabs");
         await page.setViewportSize(look.viewport);

@@ -244,8 +244,8 @@ await journeys({
       const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
       const { parse } = MarkdownIt.prototype;
       /**
-       * Returns the number of characters that are parsed, and of nodes that are added to the page,
-       * while this answer grows.
+       * Returns how many characters are parsed and how many nodes are added to the page while this
+       * answer grows.
        */
       const work = async (whole) => {
         let [parsed, added] = [0, 0];

@@ -13,8 +13,8 @@ const TURNS = 10;
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /**
- * Creates a user with a long conversation, whose first message asks for the giraffe, and with a
- * program's message.
+ * Creates a user who has a long conversation, which begins with a question about the giraffe, and a
+ * message that a program has sent.
  */
 async function reader() {
   const ann = await newUser("ann");

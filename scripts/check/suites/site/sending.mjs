@@ -18,7 +18,7 @@ async function listed(page) {
 const messages = (page) => page.locator(".said p").allInnerTexts();
 /** Returns an access token from a new session, for requests that the page doesn't send. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
-/** Returns how often a user was charged. */
+/** Returns how many times a user was charged. */
 const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
@@ -238,7 +238,8 @@ await journeys({
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     const own = page.url();
     await newChat(page);
-    // A click on the chat in the list may have read this address before the answer replaced it.
+    // A click on the chat in the list may open this address if the answer replaced it only after
+    // the click.
     await page.goto(local);
     await said(page, slow).waitFor();
     assert.equal(page.url(), own);
@@ -261,7 +262,8 @@ await journeys({
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
     assert.equal(await page.locator(".thread-title").textContent(), title);
 
-    // The title of a message with code is the first line of code, before and after the answer.
+    // The title of a chat that begins with code is the first line of code, both before and after
+    // the answer.
     await newChat(page);
     const code = "```python\n\nimport os\n```\nSlowly, why?";
     await page.route("**/api/chat/stream/", async (route) => {

@@ -8,7 +8,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const messages = (page) => page.locator(".said p").allInnerTexts();
 /**
- * Returns the version switch of the turn with this number, such as `2 / 3`. A turn with one version
+ * Returns a turn's version switch, which shows `2 / 3`, for example. A turn with only one version
  * has no switch.
  */
 const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: /^Versions of this/ });

@@ -23,10 +23,10 @@ TABLES = {
 }
 # Resources that an update replaces intentionally: each release creates new versions, and a changed
 # API gets a new deployment. moto also replaces the nested stack, which contains only alarms, and a
-# schedule that gets another target.
+# schedule whose target changes.
 MADE_AGAIN = {"AWS::Lambda::Version", "AWS::ApiGateway::Deployment", "AWS::CloudFormation::Stack", "AWS::Events::Rule"}
-# Placeholders that CloudFormation should have replaced. Policies may contain their own variables,
-# and WAF has an action named `None`.
+# Placeholders that CloudFormation should have replaced. Policies may contain variables of their
+# own, and WAF has an action named `None`.
 UNRESOLVED = re.compile(r'\$\{(?!aws:)|"(Ref|Fn::\w+)": |\bNone\b(?!": )')
 
 
@@ -83,7 +83,7 @@ class Stack:
             s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
         deploy = client("cloudformation").update_stack if over else client("cloudformation").create_stack
         deploy(StackName=self.name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template", Capabilities=["CAPABILITY_IAM"],
-               # moto mistakes the default of a list for a string.
+               # moto treats a list's default as a string.
                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()])
         described, = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         assert described["StackStatus"] == ("UPDATE_COMPLETE" if over else "CREATE_COMPLETE"), described
@@ -120,7 +120,7 @@ class Stack:
               f"{len(self.of['routes'])} methods, {alarms} alarms")
 
     def check_tables(self):
-        """Returns the name of each table that the functions use."""
+        """Returns the names of the tables that the functions use."""
         adopted = {name: self.parameters[f"{name}Arn"].rpartition("/")[2] for name in TABLES}
         own = set(self.named("AWS::DynamoDB::Table"))
         assert own == (set() if any(adopted.values()) else set(TABLES)), f"the stack has the tables {own}"
@@ -264,8 +264,8 @@ class Stack:
 
 
 def update(before, after):
-    """Updates a stack to another one, and back. Asserts that resources with data keep their ids and
-    data."""
+    """Updates the stack `before` to `after`, and back. Asserts that resources with data keep their
+    ids and data."""
     first = Stack(before)
     item = {"pk": {"S": "user:ann"}, "balance": {"N": "4000"}}
     client("dynamodb").put_item(TableName=first.ids["UsersTable"], Item=item)
@@ -301,8 +301,8 @@ def prepare(of):
 def main():
     warnings.simplefilter("ignore")
     check_resolved()
-    # Parse the templates as JSON, which they are here: moto's YAML parser takes seconds for each of
-    # them.
+    # Parse the templates as JSON, because they are valid JSON here and moto's YAML parser takes
+    # seconds for each of them.
     models.yaml.load = lambda text, Loader: json.loads(text)
     with open(sys.argv[1]) as file:
         stacks = {each["name"]: each for each in json.load(file)}

@@ -17,7 +17,7 @@ from moto.core.common_models import CloudFormationModel
 from suites.stacks.updates import replacing
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
-# The properties of each resource, by its id.
+# The properties of each resource, by resource id.
 given = {}
 
 

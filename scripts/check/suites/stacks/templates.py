@@ -31,7 +31,7 @@ PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "us-east-1", "AWS::Pa
           "AWS::StackName": "farebox"}
 MADE = f"arn:aws:{{}}:us-east-1:{PSEUDO['AWS::AccountId']}:{{}}"
 
-# Values for all parameters that switch on a part of the template or select another variant.
+# Values for all parameters that switch on a part of the template or select a different variant.
 EVERYTHING = {
     "DomainName": "api.example.com", "CertificateArn": MADE.format("acm", "certificate/0b1c2d3e"), "ExecuteApi": "closed",
     "KmsKeyArn": MADE.format("kms", "key/0b1c2d3e"), "LogRetentionDays": "365", "LogLevel": "warn",
@@ -72,7 +72,7 @@ def parsed(text):
 
 
 def source(text=None, release=1795158000):
-    """Returns template.yaml, or another version of it, as scripts/deploy deploys it."""
+    """Returns template.yaml, or a different version of it, as scripts/deploy deploys it."""
     return script("deploy").released(json.loads(parsed(text or (ROOT / "template.yaml").read_text())), release)
 
 
@@ -158,8 +158,8 @@ def resolved(template, values):
 
 
 def check_choice(template, choices):
-    """Checks that each condition of the template is true for some of these choices of parameters
-    and false for others, so that both sides of each condition are checked."""
+    """Checks that each of the template's conditions is true for some of these parameter sets and
+    false for others, so that both sides of each condition are checked."""
     every = template | {"Resources": {name: {"Condition": name} for name in template["Conditions"]}}
     holding = [resolved(every, defaults(template) | values).keys() for values in choices]
     for name in template["Conditions"]:

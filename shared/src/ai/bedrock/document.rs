@@ -31,8 +31,8 @@ pub fn to_json(document: &Document) -> Value {
     }
 }
 
-/// Reads JSON directly into a document. An intermediate JSON value would double the memory that is
-/// needed.
+/// Reads JSON directly into a document. An intermediate JSON value would double the required
+/// memory.
 struct Json(Document);
 
 impl<'de> Deserialize<'de> for Json {

@@ -12,7 +12,7 @@ pub enum AnswerIn {
     Blocks,
     /// The arguments of the function that the model calls with its answer.
     Arguments,
-    /// The field `answer` in the arguments of the function that the model calls with its answer.
+    /// The `answer` field in the arguments of the function that the model calls with its answer.
     Field,
 }
 
@@ -26,12 +26,12 @@ struct WrappedAnswer<'a> {
 /// Reads a reply's content blocks in order.
 pub struct Blocks {
     answer: AnswerIn,
-    /// The text beside the function call that contains the answer. If the model doesn't call the
+    /// The text alongside the function call that contains the answer. If the model doesn't call the
     /// function, this text becomes the answer.
     aside: String,
     /// The arguments for [`AnswerIn::Field`].
     wrapped: String,
-    /// The number of a call that hasn't received arguments so far.
+    /// The number of a call that hasn't received any arguments yet.
     bare: Option<u64>,
 }
 

@@ -290,8 +290,8 @@ fn of_object(mut schema: Fields) -> Document {
     Document::Object(schema)
 }
 
-/// Returns the parameters of the function that the model calls with an answer in this schema.
-/// Parameters must be an object, so an answer of a different type is put into a field.
+/// Returns the parameters of the function that the model calls to give an answer that conforms to
+/// this schema. Parameters must be an object, so an answer of a different type is put into a field.
 fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     let mut schema = fields(schema);
     let is_object = match schema.get("type") {

@@ -13,14 +13,14 @@ pub const DONE: &str = "[DONE]";
 /// An event with data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// The event's name. Empty if the event has none.
+    /// The event's name. Empty if the event has no name.
     pub name: String,
     /// The event's data. Bytes that aren't UTF-8 are replaced by U+FFFD.
     pub data: String,
 }
 
-/// Reads events from pieces of a stream, wherever they are split. The stream must not begin with a
-/// byte order mark.
+/// Reads events from pieces of a stream, no matter where the stream is split. The stream must not
+/// begin with a byte order mark.
 #[derive(Debug, Default)]
 pub struct EventReader {
     /// The beginning of the current line.
@@ -81,7 +81,7 @@ impl EventReader {
         match field {
             "data" => self.push_data(value, events),
             "event" => value.clone_into(&mut self.name),
-            // Comments, `id`, `retry`, and lines that only look like fields.
+            // Ignore comments, `id`, `retry`, and lines that only look like fields.
             _ => {}
         }
     }

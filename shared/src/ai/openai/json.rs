@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::values::whole;
 
-/// A JSON value, which is parsed only when a method asks for its type.
+/// A JSON value that is parsed only when a method reads it as a particular type.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a RawValue);
 
@@ -19,8 +19,8 @@ pub struct Json<'a>(&'a RawValue);
 #[derive(Debug, Default)]
 pub struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 
-/// A JSON string. An escaped surrogate in it may lack its other half, because some servers split a
-/// character between two pieces. A lone surrogate is encoded like any other code point
+/// A JSON string. It may contain an escaped surrogate without its other half, because some servers
+/// split a character between two pieces. A lone surrogate is encoded like any other code point
 /// ([WTF-8](https://simonsapin.github.io/wtf-8/)).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wtf8(pub Vec<u8>);

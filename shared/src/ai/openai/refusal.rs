@@ -37,9 +37,9 @@ fn reason_in(reply: &[u8]) -> Reason {
 /// The position of a value in a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum JsonPlace {
-    /// The reply itself, or an element of it if the server replies with a list.
+    /// The reply itself, or one of its elements if the server replies with a list.
     Reply,
-    /// The field `error`. Some servers send the reason directly as the value of `error`.
+    /// The `error` field. Some servers send the reason directly as the value of `error`.
     Error,
     /// A string that contains the reason.
     Words,

@@ -34,7 +34,7 @@ pub struct ReplyReader {
 
 #[derive(Default)]
 enum Form {
-    /// No visible character has arrived.
+    /// No visible character has arrived yet.
     #[default]
     Unknown,
     Json {
@@ -223,7 +223,7 @@ impl ReplyReader {
         }
         let reason = self.field(&choice, "finish_reason", word);
         let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
-            // Some gateways send the original provider's word beside their own.
+            // Some gateways send the original provider's word alongside their own.
             let native = self.field(&choice, "native_finish_reason", word);
             match native.and_then(|word| Ending::of(&word)) {
                 Some(failed @ Ending::Failed(_)) => failed,
@@ -407,7 +407,7 @@ fn objects(list: Json<'_>) -> Option<Vec<Object<'_>>> {
     Some(list.list()?.into_iter().filter_map(Json::object).collect())
 }
 
-/// Returns the word in a string, or in the `type` of an object, as SGLang's own API sends it.
+/// Returns a word that is sent as a string, or as the `type` of an object (as in SGLang's own API).
 fn word(value: Json<'_>) -> Option<String> {
     value.text().or_else(|| value.object()?.get("type").and_then(Json::text))
 }

@@ -84,7 +84,7 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    /// Null for calls without text.
+    /// Null for a message that contains calls but no text.
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
@@ -308,7 +308,7 @@ impl<'a> Function<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// Returns `None` for the models' default.
+    /// Returns `None` if the model's default applies.
     fn of(choice: &'a ToolChoice) -> Option<Self> {
         match choice {
             ToolChoice::Auto => None,

@@ -28,7 +28,7 @@ const OF_SOME: [&str; 5] = ["errors", "tokens_left", "tokens_held", "cost", "max
 /// The djangorestframework-simplejwt code for [`TokenFault::Header`].
 pub const BAD_HEADER: &str = "bad_authorization_header";
 
-/// Renders a failure for a route with which a client registers or exchanges credentials for tokens.
+/// Renders a failure for a route on which clients register or exchange credentials for tokens.
 pub(super) fn document(mut problem: Problem<'_>, error: &Error) -> crate::Result<String> {
     let mut members = Map::new();
     match error {

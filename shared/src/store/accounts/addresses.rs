@@ -2,8 +2,8 @@
 //! and how an address moves between accounts.
 //!
 //! An account's `email` attribute and the claim under `email:<address>` are written together and
-//! refer to each other. An unverified address belongs to the account that verifies it first, even
-//! if the address is another account's username.
+//! refer to each other. An unverified address goes to the first account that verifies it, even if
+//! the address is another account's username.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -64,12 +64,12 @@ pub enum Verifier<'a> {
 }
 
 impl Store {
-    /// Changes the profile of the caller's account. `account` must be the freshly read account. A
-    /// new address replaces the old address immediately, although it isn't verified yet. The old
-    /// address can then be claimed by other accounts. If another account claims the new address
-    /// without having verified it, the address stays pending until its owner opens the link in the
-    /// e-mail. A link is e-mailed to the new address, pending or not, and a notice to the old
-    /// address. Idempotent.
+    /// Changes the profile of the caller's account. `account` must be freshly read. A new address
+    /// replaces the old address immediately, although it isn't verified yet. The old address can
+    /// then be claimed by other accounts. If another account claims the new address without having
+    /// verified it, the address stays pending until its owner opens the link in the e-mail. A link
+    /// is e-mailed to the new address, whether or not it is pending, and a notice is e-mailed to
+    /// the old address. Idempotent.
     ///
     /// # Errors
     /// [`Error::EmailTaken`] if another account has verified the address, and
@@ -144,15 +144,15 @@ impl Store {
     /// Verifies the e-mail address to which the link was sent, and makes it the account's address.
     /// If another account claimed the address without verifying it, that account loses the address.
     /// If two accounts verify the same address at the same time, only one of them succeeds. The
-    /// first verification of an address requires a session of the account or a new password, and
-    /// invalidates all other sessions, API keys and links of the account. A later verification
-    /// changes neither these nor the password.
+    /// first verification of an address requires either one of the account's sessions or a new
+    /// password, and invalidates all of the account's other sessions, API keys and links. Later
+    /// verifications change neither the password nor any sessions, API keys or links.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] if the link was already used or the account has chosen a different
-    /// address since the link was sent, [`Error::EmailTaken`] if another account has verified the
-    /// address, [`Error::PasswordRequired`] if [`Verifier::Reader`] attempts a first verification,
-    /// and [`StoreError::NotAccepted`] if the session has ended.
+    /// [`Error::InvalidLink`] if the link was already used or the account's address was changed
+    /// after the link was sent, [`Error::EmailTaken`] if another account has verified the address,
+    /// [`Error::PasswordRequired`] if a [`Verifier::Reader`] attempts a first verification, and
+    /// [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -399,7 +399,7 @@ const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
 pub(in crate::store) const BEGIN_EPOCH: &str =
     "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 
-/// Adds the values that [`BEGIN_EPOCH`] uses to an update.
+/// Adds to an update the values that [`BEGIN_EPOCH`] uses.
 pub(in crate::store) fn beginning_epoch(update: Write, next: u64) -> Write {
     update.values([(":next", n(next)), (":no_keys", n(0)), (":none", no_entries())])
 }

@@ -36,7 +36,7 @@ pub struct StandingChange {
     pub reason: Option<Reason>,
 }
 
-/// How many administrators are notified of a dispute at most.
+/// The maximum number of administrators who are notified of a dispute.
 const TOLD: usize = 20;
 
 /// The `admins` item.
@@ -52,7 +52,7 @@ impl Store {
     /// nothing if the role and state stay the same. Idempotent.
     ///
     /// # Errors
-    /// [`Error::OwnStanding`] if administrators try to change their own account,
+    /// [`Error::OwnStanding`] if an administrator tries to change their own account,
     /// [`Error::NoSuchUser`] if the account was deleted since it was read, and
     /// [`StoreError::NotAccepted`] or [`Error::Forbidden`] if the caller is no longer an
     /// administrator.
@@ -174,7 +174,8 @@ impl Store {
     }
 
     /// Changes the role and state, if they still equal the role and state in `seen`. The write
-    /// requires the epoch in `seen` and raises it, so a delayed copy of the write has no effect.
+    /// requires that the epoch still equals the epoch in `seen`, and raises it, so a delayed copy
+    /// of the write has no effect.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,

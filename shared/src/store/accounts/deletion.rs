@@ -1,12 +1,12 @@
-//! Deletion of accounts. One transaction ends an account. Its data, which may be large, is erased
-//! later by background runs.
+//! Account deletion. One transaction ends an account. Its data, which may be large, is erased later
+//! by background runs.
 //!
 //! The transaction turns the account into a tombstone, which isn't shown in any list of users. The
-//! sparse index `erasing` lists the tombstone by the time of its next inspection. [`Store::erase`]
-//! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
-//! progress settle or are released as usual. The tombstone is kept until all chats in progress have
-//! ended, and for at least a day. The ledger is kept because it contains only amounts under a
-//! random id.
+//! sparse `erasing` index lists tombstones, sorted by the time of their next inspection.
+//! [`Store::erase`] reads only that index, so its cost doesn't grow with the number of active
+//! accounts. Chats in progress are settled or released as usual. The tombstone is kept until all
+//! chats in progress have ended, and for at least a day. The ledger is kept because it contains
+//! only amounts under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -152,7 +152,7 @@ impl Store {
         self.send(&end).await.map(drop)
     }
 
-    /// Turns the account into a tombstone. Callers add a condition, which can use the value `:id`.
+    /// Turns the account into a tombstone. Callers add a condition, which can use the `:id` value.
     fn tombstone(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,
@@ -171,9 +171,10 @@ impl Store {
         ])
     }
 
-    /// Erases the data of deleted accounts for at most `time`; the next call continues. Parallel
-    /// and interrupted calls are safe, because every delete is idempotent and every other write is
-    /// conditional. If an account can't be read, the call skips it and returns an error at the end.
+    /// Erases the data of deleted accounts for at most `time`; the next call continues from there.
+    /// Parallel and interrupted calls are safe, because every delete is idempotent and every other
+    /// write is conditional. If an account can't be read, the call skips it and returns an error at
+    /// the end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();
@@ -207,8 +208,8 @@ impl Store {
         until: Instant,
         erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read the account before its data: if the deleted account doesn't contain holds then,
-        // chats can't be added afterwards.
+        // Read the account before its data: if the deleted account has no holds at this point, no
+        // chats can be added later.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -268,9 +269,9 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Returns some of the user's items, as tables and keys. The result is empty only if no items
-    /// are left. Idempotency records aren't included, because they don't contain personal data and
-    /// DynamoDB deletes them by TTL.
+    /// Returns some of the user's items, each as a table and a key. The result is empty only if no
+    /// items are left. Idempotency records aren't included, because they don't contain personal
+    /// data and DynamoDB deletes them by TTL.
     async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client
@@ -283,8 +284,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may lag by a moment. Items that the index doesn't show yet are erased later,
-        // because the tombstone remains for a day.
+        // The index may be slightly out of date. Items that the index doesn't show yet are erased
+        // later, because the tombstone remains for a day.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);

@@ -52,8 +52,8 @@ impl Store {
 
     /// Returns the account that logs in as `login`, the key form of a username or an address. Looks
     /// up the username and the claim to the address in parallel. If only the claim exists, a second
-    /// round trip reads its account. If one account has verified `login` as its address and another
-    /// has it as its username, returns the first.
+    /// round trip reads its account. If `login` is the verified address of one account and the
+    /// username of another, returns the account with the address.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;

@@ -1,7 +1,7 @@
-//! A user's instructions for the AI in all conversations, stored in the Tokens table under
-//! `instructions:<user id>`. The account contains only a mark, which tells a chat to read this
-//! item. The instructions aren't stored in the account, because every chat writes the account, and
-//! writing a larger account costs more write units.
+//! A user's instructions for the AI, which apply to all conversations. They are stored in the
+//! Tokens table under `instructions:<user id>`. The account contains only a mark, which tells a
+//! chat to read this item. The instructions aren't stored in the account, because every chat
+//! updates the account, and updating a larger account costs more write units.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Accounts as read from an index, which may lag by a moment.
+//! Accounts as read from an index, which may be slightly out of date.
 
 use serde::{Deserialize, Serialize};
 

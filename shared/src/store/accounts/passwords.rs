@@ -17,7 +17,7 @@ const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 /// The assignment that replaces the password's hash with a different hash of the same password.
 const STRENGTHEN: &str = "SET #password = :strong REMOVE imported";
 
-/// The assignments that change the password of an account and keep its API keys.
+/// The assignments that change an account's password but keep its API keys.
 const KEEPS_KEYS: &str =
     "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email, imported";
 
@@ -55,10 +55,10 @@ impl Store {
         }
     }
 
-    /// Replaces the password's hash for a client with an e-mailed link. The link proves that the
-    /// client can read e-mails to the address, so the same transaction verifies the address. All
-    /// sessions and links become invalid. If the address wasn't verified before, API keys become
-    /// invalid too, because someone else may have created them.
+    /// Replaces the password's hash for a client that has an e-mailed link. The link proves that
+    /// the client can read e-mails to the address, so the same transaction verifies the address.
+    /// All sessions and links become invalid. If the address wasn't verified before, API keys
+    /// become invalid too, because someone else may have created them.
     ///
     /// # Errors
     /// [`Error::InvalidLink`](crate::Error::InvalidLink) if the link was used, the account doesn't
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// A write that changes the password if the account hasn't changed since it was read.
-    /// `expression` can contain the values `:hash`, `:next`, `:none` and `:true`.
+    /// `expression` can use the `:hash`, `:next`, `:none` and `:true` values.
     fn new_password(
         &self,
         name_key: &str,

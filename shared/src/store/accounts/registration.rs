@@ -1,4 +1,4 @@
-//! Creating accounts.
+//! Account creation.
 
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ impl NewAccount {
         }
     }
 
-    /// Builds the account, with a new id.
+    /// Builds the account with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         self.open_as(clock.id(), nonce(Uuid::new_v4().as_bytes()))
     }
@@ -117,8 +117,8 @@ impl NewAccount {
     }
 }
 
-/// Returns a hash of random or secret bytes. It is only 22 characters long, because every write of
-/// the account includes it.
+/// Returns a hash of random or secret bytes. It is only 22 characters long, because it makes every
+/// write to the account larger.
 pub fn nonce(secret: &[u8]) -> String {
     let mut nonce = fingerprint(secret);
     nonce.truncate(22);
@@ -126,18 +126,18 @@ pub fn nonce(secret: &[u8]) -> String {
 }
 
 impl Store {
-    /// Creates an account with its first grant, its claim to an address, an e-mail to that address,
-    /// and its first session, in one transaction. If two registrations use the same username, only
-    /// one of them succeeds. If another account has claimed the address but not verified it, the
-    /// registration still succeeds: the address is pending, and belongs to the account that
-    /// verifies it first. If `session` is `None`, as for an operator's command, the registration
-    /// fails if another account claims the address. Idempotent.
+    /// Creates an account in one transaction, which also writes its first grant, its claim to an
+    /// address, an e-mail to that address, and its first session. If two registrations use the same
+    /// username, only one of them succeeds. If another account has claimed the address but not
+    /// verified it, the registration still succeeds: the address is pending, and goes to the first
+    /// account that verifies it. If `session` is `None`, as in operator commands, the registration
+    /// fails when another account claims the address. Idempotent.
     ///
     /// # Errors
     /// [`Error::EmailTaken`] if another account has verified the address, or
     /// [`Error::UsernameTaken`] if this address is also the new account's username.
-    /// [`Error::TooManyRegistrations`], and [`Error::TooManyMails`] after too many e-mails to the
-    /// address.
+    /// [`Error::TooManyRegistrations`] after too many registrations from the network, and
+    /// [`Error::TooManyMails`] after too many e-mails to the address.
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -287,8 +287,8 @@ impl Store {
         }
     }
 
-    /// Returns the writes that create any account: the account itself, and the ledger entry of its
-    /// first grant.
+    /// Returns the writes that every new account needs: the account itself, and the ledger entry
+    /// for its first grant.
     fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
         let grant = Entry::first_grant(account, account.granted.signed(), new.reason, actor);
         let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();

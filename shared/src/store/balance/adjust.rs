@@ -1,4 +1,5 @@
-//! Adjustments: changes to a balance by an administrator, an operator or the user, with a reason.
+//! Adjustments: changes that an administrator, an operator or the user makes to a balance, with a
+//! reason.
 
 use crate::clock::Clock;
 use crate::store::balance::release::expired_holds;
@@ -21,10 +22,10 @@ pub struct Adjustment {
     entry: Entry,
     /// The caller, who must be an administrator when the transaction is applied.
     by: Option<AccessToken>,
-    /// Records that the transaction creates and that must not exist yet, such as the idempotency
-    /// key's record.
+    /// The records that the transaction creates, such as the idempotency key's record. They must
+    /// not exist yet.
     records: Vec<Record>,
-    /// Further writes of the transaction, which [`Adjustment::using`] sets.
+    /// Additional writes in the transaction, set by [`Adjustment::using`].
     uses: Vec<(Write, Error)>,
     /// True if the account owes credits for refunded purchases.
     owes: bool,
@@ -76,7 +77,7 @@ impl Adjustment {
     }
 
     /// Adds an idempotency key, which is remembered until the Unix time `until`. Can be called
-    /// several times; the adjustment is then applied only if none of the keys was used.
+    /// several times; the adjustment is then applied only if none of the keys has been used.
     #[must_use]
     pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         self.records.push(Record::new(key_id, fingerprint, &self.entry.entry_id, until));
@@ -93,8 +94,8 @@ impl Adjustment {
 
     /// Sets the source of the credits, which grants them only once. `uses` are the writes that use
     /// up the source, each with the failure that the client receives if the write's condition
-    /// doesn't hold. A condition that doesn't hold once must never hold again. If several
-    /// conditions don't hold, the client receives the last failure.
+    /// doesn't hold. Once a condition doesn't hold, it must never hold again. If several conditions
+    /// don't hold, the client receives the last failure.
     pub(in crate::store) fn using(mut self, source: Source, uses: Vec<(Write, Error)>) -> Self {
         self.entry.source = Some(source);
         Self { uses, ..self }
@@ -146,7 +147,7 @@ pub enum AdjustOutcome {
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
-    /// The balance, which the variant contains, is less than the amount to deduct. Nothing was
+    /// The balance, which this variant contains, is lower than the amount to deduct. Nothing was
     /// changed.
     TooLittle(Credits),
     /// The sum of all grants would exceed [`Credits::MAX`]. Nothing was changed.
@@ -173,7 +174,7 @@ const ADJUST_CONDITION: &str = "id = :id AND attribute_not_exists(deleted) AND t
 impl Store {
     /// Adds or deducts credits and writes the ledger entry, in one transaction. Releases expired
     /// holds first if the adjustment needs their credits. If the account owes credits, they are
-    /// then deducted from the added credits. Idempotent.
+    /// deducted after credits were added. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown, [`StoreError::NotAccepted`] or
@@ -212,8 +213,8 @@ impl Store {
             if let Some(refused) = adjustment.blocked_by_numbers(&account, now) {
                 // Close the adjustment's id, so that a copy that arrives after this refusal isn't
                 // applied. Close it even if the SDK has sent only one request, because the network
-                // may deliver the request twice. In this case the closed id is outdated
-                // immediately, but it refuses copies until another write removes it.
+                // may deliver the request twice. In that case, the closed id is outdated
+                // immediately, but copies are refused until another write removes it.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&account, id, until, now).await?;
                 // A copy may have been applied before the id was closed.

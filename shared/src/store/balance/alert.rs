@@ -1,4 +1,5 @@
-//! E-mails about a low balance. A user receives at most one after each change of `granted`.
+//! E-mails about a low balance. A user receives at most one such e-mail after each change of
+//! `granted`.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -14,8 +15,9 @@ const ALERT_CONDITION: &str = "id = :id AND active = :true AND email_verified = 
 impl Store {
     /// Writes an outgoing e-mail if the hold's account has less than `low` credits, unless such an
     /// e-mail was written since `granted` last changed. Credits that are held for other chats count
-    /// as part of the balance, because most of a hold is usually returned if the fare is by usage.
-    /// Must be called after the settle, so that a failure loses only the e-mail. Idempotent.
+    /// as part of the balance, because most of a hold is usually returned if the model is charged
+    /// by usage. Must be called after the settle, so that only the e-mail is lost if the call
+    /// fails. Idempotent.
     pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")

@@ -1,8 +1,9 @@
-//! Tops up balances to an [`Allowance`], once in each period.
+//! Tops up balances to an [`Allowance`], once per period.
 //!
-//! Balances aren't topped up on a schedule. The first reserve or read of a balance in a period tops
-//! it up, in one transaction with the ledger entry. Held credits count as part of the balance, so
-//! an account doesn't gain anything by holding all its credits at midnight.
+//! Balances aren't topped up on a schedule. Instead, the first reserve in a period, or the first
+//! read of the balance, tops it up. The same transaction writes the ledger entry. Held credits
+//! count as part of the balance, so an account doesn't gain anything by holding all its credits at
+//! midnight.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 

@@ -1,4 +1,4 @@
-//! A hold, from the reserve to the settlement.
+//! Holds: credits that are reserved for a chat until it is settled or released.
 
 use uuid::Uuid;
 
@@ -26,18 +26,18 @@ pub struct Hold {
     pub(super) rid: String,
     pub(super) quote: Quote,
     pub(super) held: StoredHold,
-    /// The id of the API key with which the chat was sent.
+    /// The id of the API key that was used to send the chat.
     pub(super) key_id: Option<String>,
     /// The limit of this API key.
     pub(super) limit: Option<KeyLimit>,
     pub(super) balance_after: Credits,
-    /// The account's granted credits. `None` if its owner can't or needn't be notified of a low
-    /// balance.
+    /// The account's granted credits. `None` if the account's owner can't be notified of a low
+    /// balance, or doesn't need to be.
     pub(super) granted_without_alert: Option<Credits>,
     /// The account's next allowance.
     next_allowance: Option<NextAllowance>,
     pub(super) sent_again: bool,
-    /// The request token of the settle. Another settle with different content needs a new token.
+    /// The request token of the settle. A settle with different content needs a new token.
     pub(super) settle_token: String,
     /// The record of the chat's idempotency key.
     pub(super) record: Option<Record>,
@@ -61,15 +61,16 @@ pub struct Hold {
     pub(super) has_free_work: bool,
     /// How many credits the account had spent when the chat began.
     spent: Credits,
-    /// How many of the account's credits were held when the chat began, including this hold.
+    /// How many of the account's credits were held when the chat began, including those in this
+    /// hold.
     held_by_account: Credits,
     /// Outdated keys of the account's map of free work, which the settle or release removes.
     pub(super) free_work_over: Vec<String>,
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. Its amount is the quote's bound, and its lease ends
-    /// at the Unix time `expires_at`.
+    /// Creates a hold for the chat `chat_id`. Its amount is the quote's upper bound, and its lease
+    /// ends at the Unix time `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, quote: Quote, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
@@ -136,7 +137,7 @@ impl Hold {
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
     }
 
-    /// Returns the chat's quote. Its bound is the amount of the hold.
+    /// Returns the chat's quote. Its upper bound is the amount of the hold.
     pub fn quote(&self) -> &Quote {
         &self.quote
     }
@@ -149,7 +150,7 @@ impl Hold {
     }
 
     /// Adds the price of work that no user pays for. The settle or the release adds it to the
-    /// account's free work of the day.
+    /// account's free work for the day.
     pub fn add_free_work(&mut self, credits: Credits) {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }
@@ -174,8 +175,8 @@ impl Hold {
         self.free_work
     }
 
-    /// Returns the account's free work for this chat's kind of caller, on the day of the Unix time
-    /// `now`.
+    /// Returns the account's free work on the day that contains the Unix time `now`, for the kind
+    /// of caller that sent the chat.
     pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
         FreeWork::at(now, self.limit.is_some())
     }
@@ -249,8 +250,8 @@ impl Hold {
             .fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(Credits::MAX));
         self.free_work_over = free_work_over(account, day(now)).take(OUTDATED).collect();
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
-        // Keep last month's purses, because holds may still return credits to them. A function
-        // whose clock is slow may even begin a chat in that month.
+        // Keep last month's purses, because credits from open holds may still be returned to them.
+        // A function whose clock is slow may even begin a chat in that month.
         let last_month = previous_month(&month(now * 1000));
         let is_free = |purse: &&String| !account.holds_in(purse);
         let purses = account.purses.iter().flat_map(|purses| purses.keys());

@@ -1,7 +1,7 @@
 //! Limits on an account's chats: how many may wait for the AI at a time, how many may begin or be
 //! refunded in a minute, and how much free work the AI may do in a day.
 //!
-//! An API key with a limit can use at most half of each limit, so that enough remains for the
+//! An API key with a limit can use at most half of each limit, so that enough is left for the
 //! account's owner.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ pub(super) const LONGEST: u64 = 15;
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// How many answers of an account can be cut off in a day before its free work is used up, if it
-/// hasn't earned any additional free work.
+/// How many of an account's answers can be cut off in a day before its free work is used up,
+/// assuming that it hasn't earned any additional free work.
 const CUTS_A_DAY: u64 = 100;
 
 /// An account earns a quarter of each charge as free work. Each charge counts on two days, so an
@@ -31,17 +31,17 @@ const EARNS_ONE_OF: u32 = 4;
 /// The limits on a caller's chats, and the account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// How many of the account's chats may wait for the AI at a time before the caller can't begin
-    /// another.
+    /// How many of the account's chats may be waiting for the AI at a time. Once this number is
+    /// reached, the caller can't begin another chat.
     pub parallel: u32,
-    /// How many of the account's chats may begin in a minute before the caller can't begin another.
+    /// How many of the account's chats may begin in one minute. Once this number is reached, the
+    /// caller can't begin another chat in that minute.
     pub per_minute: u32,
-    /// How many of the account's chats, from all its callers together, may wait for the AI at a
-    /// time.
+    /// How many of the account's chats, across all its callers, may wait for the AI at a time.
     pub parallel_of_account: u32,
     /// How many of the account's chats may be refunded in a minute.
     pub refunds: u32,
-    /// How many of these refunds the caller may use.
+    /// How many of the account's refunds per minute the caller may use.
     pub refunds_of_caller: u32,
     /// How much free work an account may use in a day, in credits, even if it has earned less.
     pub free_work: Credits,
@@ -49,7 +49,7 @@ pub struct ChatLimits {
     pub allowances: Allowances,
 }
 
-/// Whether a refund counts towards the limit per minute.
+/// Whether a refund counts towards the per-minute limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
     /// The chat was refused before the AI was called, because the credits don't cover an answer.
@@ -59,8 +59,8 @@ pub enum Refund {
 }
 
 impl ChatLimits {
-    /// Reads the limits from the settings. A caller with a limited API key gets half of each, but
-    /// at least one chat.
+    /// Reads the limits from the settings. A caller with a limited API key gets half of each limit,
+    /// but at least one chat.
     pub fn of_caller(config: &Config, caller: &Credential) -> Self {
         let limits = Self {
             parallel: config.parallel_chats,
@@ -84,8 +84,8 @@ impl ChatLimits {
         }
     }
 
-    /// Returns the free work to count for an answer that the function cut off before the provider
-    /// reported its usage. The provider may charge for reasoning that it hasn't sent.
+    /// Returns how much free work to count for an answer that the function cut off before the
+    /// provider reported its usage. The provider may charge for reasoning that it hasn't sent.
     pub(crate) fn of_cut(self) -> Credits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
@@ -99,22 +99,23 @@ impl ChatLimits {
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// Returns the limit on refunds in this many minutes together.
+    /// Returns the total limit on refunds over this many minutes.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
 
-    /// Returns how many refunds in the minute `back` minutes ago block the caller.
+    /// Returns how many refunds in one minute block the caller if that minute was `back` minutes
+    /// ago.
     pub(super) fn refunds_to_wait(self, back: u64) -> u64 {
         self.refunds_in(back).saturating_add(self.refunds_of_caller.into())
     }
 }
 
-/// An account's refunds per minute. Each count includes the surplus of the minutes before.
+/// An account's refunds per minute. Each count includes the surplus of earlier minutes.
 ///
-/// A minute with `c` refunds uses up its own limit, and the limits of as many following minutes as
-/// it takes to cover `c`. All chats in progress may still fail after the limit is reached, but the
-/// average number of refunds per minute doesn't exceed the limit.
+/// A minute with `c` refunds uses up its own limit and the limits of the following minutes, until
+/// `c` is covered. All chats in progress may still fail after the limit is reached, but the average
+/// number of refunds per minute doesn't exceed the limit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refunds(BTreeMap<u64, u32>);
 
@@ -130,7 +131,8 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// Returns the surplus of the minutes before `minute`: how many refunds exceed their limits.
+    /// Returns the surplus of the minutes before `minute`: how many refunds exceed those minutes'
+    /// limits.
     pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
@@ -162,8 +164,8 @@ impl Refunds {
 /// The prefix of the keys that count refunds per minute in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of the keys with which earlier releases counted refunds per day in the account's map
-/// of minutes.
+/// The prefix of the keys under which earlier releases counted refunds per day, in the account's
+/// map of minutes.
 const REFUNDS_OF_DAY: &str = "d";
 
 /// The prefix of the keys that count the free work of API keys with a limit.
@@ -181,11 +183,11 @@ pub(super) fn refunds_key(minute: u64) -> String {
 ///
 /// The account's `free_work` map contains two counts for each day: one for API keys with a limit,
 /// and one for all other callers. A limited key therefore can't use up the owner's free work. Work
-/// for limited keys counts twice, because they may use only half of the limit.
+/// for limited keys counts double, because these keys may use only half of the limit.
 ///
-/// The map also contains the free work that the account has [earned](Earning). The earnings of a
-/// charge are added to the day of the charge and to the next day, so each day's total includes the
-/// earnings of two days. The reserve compares this total with a count.
+/// The map also contains the free work that the account has [earned](Earning). What a charge earns
+/// is added both to that day's total and to the next day's, so each total contains the earnings of
+/// two days. The reserve compares this total with the caller's count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeWork {
     day: u64,
@@ -193,8 +195,9 @@ pub struct FreeWork {
 }
 
 impl FreeWork {
-    /// Returns the free work on the day of the Unix time `now`. If `is_limited` is true, it is the
-    /// free work of API keys with a limit, otherwise that of all other callers.
+    /// Returns the free work on the day that contains the Unix time `now`: the free work for API
+    /// keys with a limit if `is_limited` is true, and otherwise the free work for all other
+    /// callers.
     pub fn at(now: u64, is_limited: bool) -> Self {
         Self { day: day(now), is_limited }
     }
@@ -210,7 +213,7 @@ impl FreeWork {
         format!("{EARNED}{}", self.day)
     }
 
-    /// Returns the keys of the two days for which a charge counts.
+    /// Returns the keys of the two days on which a charge counts.
     pub(super) fn earning_keys(self) -> [String; 2] {
         [self, Self { day: self.day + 1, ..self }].map(Self::earned_key)
     }
@@ -225,10 +228,10 @@ impl FreeWork {
         account.free_work(&self.key())
     }
 
-    /// Returns the caller's free work and its limit, as they are shown to people.
+    /// Returns the caller's free work and its limit, as shown to people.
     pub fn shown(self, account: &Account, free_work: Credits) -> [Credits; 2] {
         let both = [self.used(account), self.most(account, free_work)];
-        // Work for limited keys counts twice.
+        // Work for limited keys counts double.
         both.map(|credits| credits.part_of(if self.is_limited { 2 } else { 1 }))
     }
 
@@ -249,8 +252,9 @@ pub(super) struct Earning {
 
 impl Earning {
     /// Returns the free work that the account earns with a charge. Returns `None` until a quarter
-    /// of the account's charges exceeds `FREE_WORK`, which keeps the items of most accounts small.
-    /// The first charge beyond this amount also earns the free work for all earlier charges.
+    /// of the account's charges exceeds the `FREE_WORK` setting, which keeps the items of most
+    /// accounts small. The first charge beyond this amount also earns the free work for all earlier
+    /// charges.
     ///
     /// `spent` and `held` are the account's spent and held credits when the chat began. The held
     /// credits count, because other chats may be settled before this one.
@@ -290,7 +294,7 @@ pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns the keys with which earlier releases counted the refunds of past days.
+/// Returns the keys under which earlier releases counted the refunds of past days.
 pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let keys = account.minutes.iter().flat_map(BTreeMap::keys);
     let is_over = move |key: &&String| {

@@ -1,7 +1,7 @@
 //! Reconciles balances in restored tables. All tables are restored to the same point in time, but a
-//! transaction that was in progress then may be split: some items may have their earlier values and
-//! others their later values. The ledger is authoritative: each account's balance is set to the
-//! balance that follows from its ledger entries.
+//! transaction that was in progress at that time may be split: some items may have the values from
+//! before the transaction, and others the values from after it. The ledger is authoritative: each
+//! account's balance is set to the balance that follows from its ledger entries.
 
 use std::collections::HashSet;
 
@@ -80,9 +80,10 @@ impl LedgerTotals {
 }
 
 impl Store {
-    /// Completes or undoes the transactions that the restore to `second` has split. Writes missing
-    /// ledger entries for stored chats, ends all holds, and sets the account's values to those that
-    /// follow from its ledger. Returns descriptions of the repairs. Idempotent.
+    /// Completes or undoes the transactions that were split by the restore to the Unix time
+    /// `second`. Writes missing ledger entries for stored chats, ends all holds, and sets the
+    /// account's values to those that follow from its ledger. Returns descriptions of the repairs.
+    /// Idempotent.
     ///
     /// The holds can no longer be settled, because their leases ended while the tables were
     /// restored.
@@ -248,8 +249,9 @@ impl Store {
         Ok(totals)
     }
 
-    /// Writes missing ledger entries for stored chats, and missing conversations that recent chats
-    /// began. If conversations of the account await erasure, schedules the erasure.
+    /// Writes missing ledger entries for stored chats, and creates missing conversations that
+    /// recent chats began. If any of the account's conversations await erasure, schedules the
+    /// erasure.
     async fn complete_stored_chats(
         &self,
         account: &Account,

@@ -1,4 +1,4 @@
-//! Releasing a hold, which returns its credits to the balance.
+//! Releases holds: returns their credits to the balance.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,8 +53,8 @@ impl Store {
             if !hold.is_on(&refused) {
                 return Ok(());
             }
-            // Since the reserve, other refunds were counted, which has changed the counts of
-            // earlier minutes or created the map of free work.
+            // Other refunds were counted after the reserve. They have changed the counts of earlier
+            // minutes or created the map of free work.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
             backoff
@@ -82,7 +82,7 @@ impl Store {
         self.send(&self.return_credits(returning)).await.map(drop)
     }
 
-    /// Releases several expired holds of an account at the same time. Idempotent.
+    /// Releases several of an account's expired holds in parallel. Idempotent.
     pub(super) async fn release_all_expired(
         &self,
         account: &Account,
@@ -104,7 +104,7 @@ impl Store {
     }
 }
 
-/// Returns the account's expired holds, by hold id.
+/// Returns the account's expired holds, keyed by hold id.
 pub(super) fn expired_holds(account: &Account, now: u64) -> BTreeMap<String, StoredHold> {
     let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
     expired.map(|(rid, held)| (rid.clone(), held.clone())).collect()
@@ -157,7 +157,8 @@ impl<'a> ReleaseWrite<'a> {
         self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
-    /// Counts the credits as free work of the day. Creates the map if the account doesn't have one.
+    /// Counts the credits as free work for the day. Creates the map if the account doesn't have
+    /// one.
     fn count_free_work(&mut self, credits: Credits, of: FreeWork, has_map: bool) {
         if !has_map {
             let days = AttributeValue::M([(of.key(), n(of.counted(credits)))].into());
@@ -173,7 +174,7 @@ impl<'a> ReleaseWrite<'a> {
 
     /// Counts the refund in the minute `now`. If it is the first refund in this minute, adds the
     /// surplus of earlier minutes, on condition that their counts still equal those in `refunds`.
-    /// The chat began in the minute `begun`.
+    /// `begun` is the minute in which the chat began.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));

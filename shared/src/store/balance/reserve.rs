@@ -1,4 +1,4 @@
-//! Reserving credits for a chat, which places a hold.
+//! Reserves credits for a chat by placing a hold.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ use crate::store::{
 use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
 use crate::{Credits, Error};
 
-/// How many closed ids an account may have when a chat begins. They take up to 90 KB of the 400 KB
-/// that DynamoDB allows for an item.
+/// How many closed ids an account may have when a chat begins. These ids take up at most 90 KB of
+/// the 400 KB that DynamoDB allows for an item.
 const MOST_CLOSED: usize = 2000;
 
-/// How many [obstacles](Obstacle) one reserve removes at most.
+/// The maximum number of [obstacles](Obstacle) that one reserve removes.
 const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the `due` index, and
@@ -32,8 +32,8 @@ const CLEARINGS: u32 = 6;
 const TAKE_UPDATE: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
-/// The condition that the account accepts the caller and has enough credits, the hold is new, and
-/// no limit is reached.
+/// The condition that the account accepts the caller and has enough credits, that the hold is new,
+/// and that no limit is reached.
 const RESERVE_CONDITION: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
@@ -46,7 +46,7 @@ const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none
 /// The condition that the limit of an API key covers the hold.
 const PURSE_CONDITION: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
 
-/// The condition for a hold that exceeds the whole limit. It never holds.
+/// The condition for a hold that exceeds the entire limit. This condition is never met.
 const IMPOSSIBLE_CONDITION: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve.
@@ -57,8 +57,8 @@ pub enum ReserveOutcome {
     /// No credits were reserved, because an earlier request with the same idempotency key ended a
     /// moment ago. If that request succeeded, the key has a record.
     Ended,
-    /// No credits were reserved, because there are too few. The reserve may be sent again with a
-    /// [different amount](Hold::change_amount). If a delayed copy of an earlier reserve arrives
+    /// No credits were reserved, because too few are available. The reserve may be sent again with
+    /// a [different amount](Hold::change_amount). If a delayed copy of an earlier reserve arrives
     /// first, the hold has the amount of that copy.
     Short(Shortage),
 }
@@ -70,7 +70,7 @@ pub enum Shortage {
     Balance {
         /// The balance.
         balance: Credits,
-        /// The credits that are held for other chats of the account.
+        /// The credits that are held for the account's other chats.
         held: Credits,
         /// The account's next allowance. `None` if its role has no allowance.
         next: Option<NextAllowance>,
@@ -81,13 +81,14 @@ pub enum Shortage {
         limit: KeyLimit,
         /// The credits that were spent with the key, or are held for its chats, in this period.
         spent: Credits,
-        /// The day on which a monthly limit starts again.
+        /// The day on which a monthly limit is reset.
         resets: Option<Day>,
     },
 }
 
 impl Shortage {
-    /// Returns the shortage of this hold. A low balance is reported before a reached limit.
+    /// Returns the shortage for this hold. If both the balance and the API key's limit are too low,
+    /// reports the balance.
     fn of(hold: &Hold, account: &Account, limits: ChatLimits, now: u64) -> Option<Self> {
         if account.tokens < hold.held.cost {
             let allowance = limits.allowances.of(&account.role);
@@ -118,8 +119,8 @@ impl Shortage {
         }
     }
 
-    /// Returns the client's failure for a `cost` that exceeds the available credits. If `by_usage`
-    /// is true, `cost` is the lowest price of an answer.
+    /// Returns the failure that the client receives if `cost` exceeds the available credits. If
+    /// `by_usage` is true, `cost` is the lowest price of an answer.
     pub fn failure(self, cost: Credits, by_usage: bool) -> Error {
         match self {
             Self::Balance { balance, held, next } => {
@@ -132,7 +133,7 @@ impl Shortage {
     }
 }
 
-/// The reason for a refused reserve, which the account shows.
+/// The reason why a reserve was refused, as found in the account.
 enum Refusal {
     /// An earlier reserve of the same hold was applied with this amount, but the reply was lost.
     Held(Credits),
@@ -146,7 +147,7 @@ enum Refusal {
     Refuse(Error),
     /// The function removes this obstacle and sends the reserve again.
     Clear(Obstacle),
-    /// The account has changed since the refusal, and no reason applies any longer.
+    /// The account has changed since the refusal, and the reserve would no longer be refused.
     Changed,
 }
 
@@ -160,7 +161,7 @@ enum Obstacle {
     /// A request with the same idempotency key ended earlier. Its closed id has been outdated since
     /// this Unix time.
     OutdatedId(u64),
-    /// The limit of closed ids is reached, but some of the closed ids are outdated.
+    /// The limit on closed ids is reached, but some of the closed ids are outdated.
     TooManyClosedIds,
     /// A map is missing from the account. An account that was created before minutes were counted
     /// has no map of minutes; an account that was restored to a time before the API key was created
@@ -170,8 +171,8 @@ enum Obstacle {
 
 impl Store {
     /// Reserves a chat's credits in one conditional write. The write also checks the caller, and
-    /// enforces the limits on how many of the account's chats may wait at a time and begin in a
-    /// minute. Idempotent.
+    /// enforces the limits on how many of the account's chats may wait at a time and how many may
+    /// begin in a minute. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
@@ -285,7 +286,8 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Removes the outdated ids from the account's closed ids, if these still equal `closed`.
+    /// Removes the outdated ids from the account's closed ids, if the closed ids still equal
+    /// `closed`.
     async fn drop_outdated_ids(
         &self,
         hold: &Hold,
@@ -317,7 +319,7 @@ impl Store {
         self.send(&begin).await.map(drop)
     }
 
-    /// An update of the hold's account, with the account's id as the value `:id`.
+    /// An update of the hold's account that can use the account's id as the `:id` value.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])
@@ -389,9 +391,9 @@ impl Store {
 }
 
 /// Finds the reason for a refused reserve in the account. A reserve that was already applied isn't
-/// reported as refused. If the caller isn't accepted, no other reason is revealed. A shortage is
-/// reported before the limits on chats. If several limits are reached, the one that lasts longest
-/// is reported.
+/// reported as refused. If the caller isn't accepted, no other reason is revealed. A shortage takes
+/// precedence over the limits on chats. If several limits are reached, the longest-lasting one is
+/// reported.
 fn reason_of_refusal(
     account: &Account,
     caller: &Credential,
@@ -474,8 +476,8 @@ fn missing_maps(account: &Account, hold: &Hold) -> Option<Refusal> {
     lacks_maps.then_some(Refusal::Clear(Obstacle::MissingMaps))
 }
 
-/// Returns the refusal if a limit is reached: on free work, refunds, chats in the minute, or closed
-/// ids.
+/// Returns the refusal if the limit on free work, refunds, chats per minute, or closed ids is
+/// reached.
 fn limit_reached(account: &Account, hold: &Hold, limits: ChatLimits, now: u64) -> Option<Refusal> {
     let free_work = hold.free_work_at(now);
     if free_work.used(account) >= free_work.most(account, limits.free_work) {
@@ -491,7 +493,8 @@ fn limit_reached(account: &Account, hold: &Hold, limits: ChatLimits, now: u64) -
     if account.chats_in(minute(now)) >= limits.per_minute {
         return Some(Refusal::Refuse(Error::TooManyChatsThisMinute(limit)));
     }
-    // Closed ids are removed when they expire. Until then, they fill the account's item.
+    // Closed ids are removed when they expire. Until then, they take up space in the account's
+    // item.
     if account.closed.len() < MOST_CLOSED {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Settling a chat: spending its credits and storing it.
+//! Settles a chat: spends its credits and stores it.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -22,8 +22,8 @@ const EARN_UPDATE: &str = ", free_work.#earned = if_not_exists(free_work.#earned
 pub enum SettleOutcome {
     /// The chat is stored and paid for.
     Stored,
-    /// The lease has ended. The chat isn't stored, and the credits are returned, now or by the
-    /// sweep.
+    /// The lease has ended. The chat isn't stored, and the credits are returned, either now or
+    /// later by the sweep.
     TooLate,
     /// The conversation was deleted in the meantime. The chat isn't stored, and the credits are
     /// still held.
@@ -53,7 +53,8 @@ impl Store {
     }
 
     /// Spends the chat's cost, returns the rest of the hold, and stores the chat, its conversation
-    /// and its ledger entry, in one transaction, if the lease hasn't ended. Idempotent.
+    /// and its ledger entry. All of this happens in one transaction, which is refused if the lease
+    /// has ended. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains

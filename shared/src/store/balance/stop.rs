@@ -1,4 +1,4 @@
-//! Stopping a chat whose answer is being written.
+//! Stops a chat whose answer is being written.
 
 use crate::store::balance::hold::Hold;
 use crate::store::schema::pk;
@@ -10,9 +10,9 @@ use crate::values::Account;
 pub enum StopOutcome {
     /// The hold is marked, and the chat's function ends the answer soon.
     Marked(String),
-    /// The chat was settled before.
+    /// The chat was already settled.
     Settled(String),
-    /// No chat with this idempotency key is in progress or was settled.
+    /// No chat with this idempotency key is in progress or has been settled.
     Unknown,
 }
 
@@ -26,7 +26,7 @@ impl Store {
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). In this case, the chat
     /// may or may not have been stopped.
     pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<StopOutcome> {
-        // After the lease of its hold has ended, a chat can no longer be answered.
+        // Once its hold's lease has ended, a chat can no longer be answered.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
         if let Some(held) = held {
             // Compare the hold's owner, which is the chat's id, so that a later chat with the same
@@ -51,7 +51,7 @@ impl Store {
         Ok(record.map_or(StopOutcome::Unknown, |record| StopOutcome::Settled(record.result_id)))
     }
 
-    /// Returns true if the user has stopped the chat of this hold.
+    /// Returns true if the user has stopped this hold's chat.
     pub async fn is_stopped(&self, hold: &Hold) -> Result<bool> {
         let account = self.account_at(&hold.account).await?;
         let held = account.as_ref().and_then(|account| account.reservations.get(&hold.rid));

@@ -6,12 +6,12 @@ use crate::store::schema::pk;
 use crate::store::{Backoff, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
 
-/// Removes the day's counts, for limited API keys and for all other callers.
+/// Removes the day's counts: the count for limited API keys, and the count for all other callers.
 const FORGET_UPDATE: &str = "REMOVE free_work.#own, free_work.#of_keys";
 
 impl Store {
-    /// Resets the account's counts of free work on the day of the Unix time `now`. The free work
-    /// that the account has earned remains. Idempotent.
+    /// Resets the account's free work counts for the day that contains the Unix time `now`. The
+    /// account keeps the free work that it has earned. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
@@ -23,9 +23,9 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Like [`Store::forget_free_work`], but on behalf of an administrator, and records the act.
-    /// Returns the account without these counts. Doesn't write anything if the account has no
-    /// counts.
+    /// Like [`Store::forget_free_work`], but does so on behalf of an administrator, and records the
+    /// action. Returns the account without the removed counts. Doesn't write anything if the
+    /// account has no counts.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions_of_user`].

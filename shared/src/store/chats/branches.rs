@@ -1,4 +1,4 @@
-//! Branches of conversations. A chat begins a branch if the user has edited an earlier message or
+//! Conversation branches. A chat begins a branch if the user has edited an earlier message or
 //! requested another answer to it. Such a chat doesn't follow the newest chat.
 //!
 //! A chat's sort key in the `by_conversation` index contains its parent: `<conversation>#<chat
@@ -7,9 +7,9 @@
 //! finding its branch doesn't cost another read. A conversation without branches doesn't need extra
 //! data.
 //!
-//! If the chat in `after` was deleted, its follower counts as following the newest chat in the main
-//! line that is older than the deleted chat. This is correct if the deleted chat was in the main
-//! line. Before a chat in a branch is deleted, its followers therefore get a new `after`.
+//! If the chat in `after` was deleted, its follower is treated as following the newest main-line
+//! chat that is older than the deleted chat. This is correct if the deleted chat was in the main
+//! line. Therefore, before a chat in a branch is deleted, its followers get a new `after`.
 
 use futures_util::future::try_join_all;
 
@@ -20,7 +20,7 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// How many additional runs of a conversation are read for a chat at most. Another run is read
+/// The maximum number of additional runs that are read for one chat. An additional run is read
 /// whenever the branch leads to a chat outside the runs that were already read. Chats that aren't
 /// reached within this limit aren't part of the prompt.
 const MORE_RUNS: usize = 8;
@@ -188,8 +188,8 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// Returns the next run that may contain the wanted chat. It begins at that chat's id, or where
-    /// the known run ends.
+    /// Returns the next run that may contain the chat that is being looked for. The run begins at
+    /// that chat's id, or where the known run ends.
     async fn next_chat_run(
         &self,
         user_id: &str,

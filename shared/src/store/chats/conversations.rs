@@ -1,8 +1,8 @@
-//! Conversations, stored in the Chats table beside their chats: titles, the order by last use,
-//! pins, and deletion.
+//! Conversations, stored in the Chats table next to their chats: titles, sorting by last use, pins,
+//! and deletion.
 //!
-//! A conversation's sort key in the table is `c#<id>`. The index by_conversation contains these
-//! sort keys; its reads are strongly consistent:
+//! A conversation's sort key in the table is `c#<id>`. The `by_conversation` index, whose reads are
+//! strongly consistent, contains these sort keys:
 //!
 //! - `<conversation>#<chat id>` for a chat, followed by its parent if it is in a
 //!   [branch](super::branches)
@@ -99,7 +99,7 @@ impl Conversation {
     }
 }
 
-/// An item of the `by_conversation` index.
+/// An item in the `by_conversation` index.
 #[derive(Deserialize)]
 pub(in crate::store) struct IndexedKey {
     /// The item's sort key in the table.
@@ -116,9 +116,9 @@ impl Store {
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// Returns the keys of at most `count` of a user's conversations after the position `before`.
-    /// Also returns whether there are more. Pinned conversations come first, most recently pinned
-    /// first. Other conversations follow, most recently used first.
+    /// Returns the keys of at most `count` of the user's conversations, starting after the position
+    /// `before`. Also returns whether there are more. Pinned conversations come first, most
+    /// recently pinned first. Other conversations follow, most recently used first.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -128,8 +128,7 @@ impl Store {
         self.index_keys(user_id, CONVERSATION, before, count).await
     }
 
-    /// Returns the conversations with these keys, in the order of the list. Skips erased
-    /// conversations.
+    /// Returns the conversations with these keys, in the same order. Skips erased conversations.
     pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
         let mut found: Vec<Conversation> =
@@ -139,7 +138,7 @@ impl Store {
     }
 
     /// Returns the ids of the conversation's chats that are older than the chat `before`, newest
-    /// first and at most `count`. Also returns whether there are more.
+    /// first (at most `count`). Also returns whether there are more.
     pub async fn thread(
         &self,
         user_id: &str,
@@ -160,8 +159,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether chats were
-    /// omitted.
+    /// Like [`Store::chats_by_id`], but stops before the chats exceed `size` bytes in total. Also
+    /// returns whether chats were omitted.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,
@@ -223,7 +222,8 @@ impl Store {
     }
 
     /// Erases the chats of a deleted conversation, and then the conversation itself. Returns
-    /// `false` if the erasure isn't complete at `until`; the next call continues. Idempotent.
+    /// `false` if the erasure isn't complete at `until`; the next call continues from there.
+    /// Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,
@@ -250,7 +250,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns ids of the user's conversations that await erasure. There may be more.
+    /// Returns the ids of some of the user's conversations that await erasure.
     pub(in crate::store) async fn deleted_conversations(
         &self,
         user_id: &str,
@@ -289,7 +289,7 @@ impl Store {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
-    /// Returns the table's sort keys of at most `count` index items, in descending order. Also
+    /// Returns the table sort keys of at most `count` index items, in descending order. Also
     /// returns whether there are more. The items' sort keys in the index begin with `prefix` and
     /// are less than `before`.
     async fn index_keys(
@@ -349,7 +349,7 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// Returns the title for a conversation that this chat begins: the first line of the message that
+/// Returns the title for a conversation that this chat begins: the message's first line that
 /// contains text, shortened at a word boundary if it is too long. `site/chat/sidebar.js` shows the
 /// same title until the API replies. Earlier releases also used code fences as titles, and the
 /// first releases didn't look for a word boundary.
@@ -359,7 +359,7 @@ fn title_of(chat: &Chat) -> String {
     cut(text.unwrap_or_else(|| top_line(chat)))
 }
 
-/// Returns true if a line is the fence of a code block in Markdown.
+/// Returns true if a line is a Markdown code fence.
 fn is_fence(line: &str) -> bool {
     line.starts_with("~~~")
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))

@@ -1,5 +1,5 @@
-//! Chats in the Chats table: reading and deleting them. The module `balance` stores chats when it
-//! settles them.
+//! Reads and deletes chats in the Chats table. The `balance` module stores chats when it settles
+//! them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,15 +12,15 @@ use crate::store::timeline::Timeline;
 use crate::store::{DataPeriod, PageStart, Result, Store, Write, from_item};
 use crate::values::Chat;
 
-/// How many chats of all users are read at a time. Even chats of the maximum size take up only a
-/// few megabytes then.
+/// How many chats, across all users, are read at a time. Even if all of them have the maximum size,
+/// they take up only a few megabytes.
 pub const CHATS: usize = 25;
 
-/// The condition of a put that must not replace a chat or conversation.
+/// The condition for a put that must not replace a chat or conversation.
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// The attributes of a chat that lists show. Lists don't read the other attributes, because that
-/// would take longer.
+/// The chat attributes that lists show. Lists don't read the other attributes, because that would
+/// take longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
 
 /// Placeholders for the attributes in [`SHOWN`] with names that DynamoDB reserves.
@@ -59,7 +59,8 @@ impl Store {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// Returns the messages of at most 100 of the user's chats, by chat id. Skips deleted chats.
+    /// Returns the messages of at most 100 of the user's chats, keyed by chat id. Skips deleted
+    /// chats.
     pub async fn messages<'a>(
         &self,
         user_id: &str,
@@ -75,8 +76,8 @@ impl Store {
     }
 
     /// Deletes a chat. If the conversation's title was taken from this chat, the title is reset.
-    /// Chats that followed the deleted chat follow its parent instead. The ledger keeps the cost of
-    /// the deleted chat.
+    /// Chats that followed the deleted chat now follow its parent. The ledger keeps the cost of the
+    /// deleted chat.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -86,10 +87,10 @@ impl Store {
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }
 
-    /// Returns the user's chats that are older than the chat `before`, newest first and at most
-    /// `count`. Also returns whether there may be more. The page may be shorter than `count`,
-    /// because DynamoDB also stops at 1 MB. The chats don't contain attributes that lists don't
-    /// show, such as the balance after the chat and the partition in the `by_time` index.
+    /// Returns the user's chats that are older than the chat `before`, newest first (at most
+    /// `count`). Also returns whether there may be more. The page may be shorter than `count`,
+    /// because DynamoDB also stops at 1 MB. The chats contain only the attributes that lists show.
+    /// They lack, for example, the balance after the chat and the partition in the `by_time` index.
     pub async fn chats(
         &self,
         user_id: &str,
@@ -107,8 +108,8 @@ impl Store {
         Ok((chats.into_iter().map(of_user).collect(), more))
     }
 
-    /// Returns the keys of at most `count` chats of all users, newest first, from `start`. Also
-    /// returns where the next page begins.
+    /// Returns the keys of at most `count` chats, across all users, newest first, starting at
+    /// `start`. Also returns where the next page begins.
     pub async fn all_chats(
         &self,
         start: Option<&PageStart>,
@@ -119,8 +120,9 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Returns the chats with these keys, in the same order, up to `size` bytes. Also returns where
-    /// the next page begins, if there are more. Skips deleted chats.
+    /// Returns the chats with these keys, in the same order, totaling at most `size` bytes. A first
+    /// chat that is larger is returned alone. Also returns where the next page begins, if there are
+    /// more chats. Skips deleted chats.
     pub async fn chats_within(
         &self,
         keys: &[ChatKey],
@@ -141,8 +143,8 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// Returns a page of the keys of a day's chats, oldest first, starting after the id `after`.
-    /// Also returns the page's last id, if there may be more chats.
+    /// Returns a page of one day's chat keys, oldest first, starting after the id `after`. Also
+    /// returns the page's last id, if there may be more chats.
     pub async fn chats_of_day(
         &self,
         day: Day,
@@ -162,8 +164,8 @@ impl Store {
         }
     }
 
-    /// Returns the chats with these keys, at most [`CHATS`], in the same order, strongly
-    /// consistent. Skips deleted chats.
+    /// Returns the chats with these keys (at most [`CHATS`]), in the same order. Skips deleted
+    /// chats. Strongly consistent.
     pub async fn chats_with(&self, keys: &[ChatKey]) -> Result<Vec<Chat>> {
         let wanted = keys.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
         let found =

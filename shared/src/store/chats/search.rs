@@ -7,7 +7,8 @@ use crate::store::chats::items::CHATS;
 use crate::store::{DataPeriod, PageStart, Result, Span, Store};
 use crate::values::Chat;
 
-/// How many chats a search reads for one page at most, and their maximum total size in bytes.
+/// The maximum number of chats that a search reads for one page, and their maximum total size in
+/// bytes.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 
@@ -40,7 +41,7 @@ impl ChatFilter {
     }
 }
 
-/// A page of found chats, while the search fills it.
+/// A page of search results that is being filled.
 struct ChatSearchPage<'f> {
     filter: &'f ChatFilter,
     least: String,
@@ -74,10 +75,10 @@ impl ChatSearchPage<'_> {
 }
 
 impl Store {
-    /// Returns at most `count` chats that the filter accepts, of about `size` bytes together. Also
+    /// Returns at most `count` chats that the filter accepts, totaling about `size` bytes. Also
     /// returns where the next page begins. Searches the chats of `user`, or of all users if `user`
-    /// is `None`, newest first from `start`. The search reads a bounded number of chats, so a page
-    /// may be short or empty; the next page continues where this page ended.
+    /// is `None`, newest first, starting at `start`. The search reads a bounded number of chats, so
+    /// a page may be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,

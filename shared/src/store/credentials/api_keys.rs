@@ -1,5 +1,5 @@
 //! API keys in the Tokens table. The account stores how many keys it has. A key and this count are
-//! written together, so parallel requests can't create more keys than an account may have.
+//! written together, so parallel requests can't create more keys than an account can have.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -20,7 +20,7 @@ use crate::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
 
-/// How many purses one write removes at most. DynamoDB limits an expression to 4 KB.
+/// The maximum number of purses that one write removes. DynamoDB limits an expression to 4 KB.
 const DEAD_PURSES: usize = 40;
 
 impl StoredApiKey {
@@ -52,7 +52,7 @@ impl StoredApiKey {
 }
 
 impl Store {
-    /// Stores a new key, if the account accepts the caller and may have another key. A key with a
+    /// Stores a new key, if the account accepts the caller and can have another key. A key with a
     /// limit also gets a purse on the account. Idempotent.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Store {
                 .names(names)
                 .values(values)
                 .values([(":most", n(API_KEYS))]);
-            // Without a limit, all attempts send the same bytes.
+            // For a key without a limit, all attempts send the same bytes.
             let request = match key.limit() {
                 None => key.id().to_owned(),
                 Some(_) => Uuid::new_v4().to_string(),
@@ -109,7 +109,7 @@ impl Store {
         }
     }
 
-    /// Returns the part of a key's creation that adds its purse to the account. If the account has
+    /// Returns the part of the write that adds a new key's purse to the account. If the account has
     /// too many purses, removes the purses of keys that no longer exist.
     async fn new_purse(
         &self,
@@ -188,7 +188,7 @@ impl Store {
         }
     }
 
-    /// Records the day as the day of the key's last use, unless it is already recorded. Idempotent.
+    /// Records the day of the key's last use, unless this day is already recorded. Idempotent.
     pub async fn note_use(&self, key: &StoredApiKey, millis: u64) -> Result<()> {
         let today = Day::from_millis(millis).number();
         if key.used >= Some(today) {
@@ -253,7 +253,7 @@ impl Store {
         }
     }
 
-    /// Deletes API keys of a user on behalf of an administrator: the key with the id `only`, or all
+    /// Deletes a user's API keys on behalf of an administrator: the key with the id `only`, or all
     /// keys if `only` is `None`. Deleted keys are invalid from then on. Returns the number of
     /// deleted keys. Doesn't write anything if the user has no keys. Idempotent.
     ///
@@ -331,7 +331,7 @@ impl Store {
         }
     }
 
-    /// An update of the caller's account, with the values `:none` and `:one`.
+    /// An update of the caller's account that can use the `:none` and `:one` values.
     fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
         self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
     }
@@ -346,13 +346,13 @@ impl Store {
     }
 
     /// Returns the ids of the user's API keys, newest first. The ids come from an index, which may
-    /// lag by a moment.
+    /// be slightly out of date.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
-        // One page has room for more keys than an account may have.
+        // One page has room for more keys than an account can have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// Returns the names of at most 100 of the user's API keys, by id. Skips revoked keys.
+    /// Returns the names of at most 100 of the user's API keys, keyed by id. Skips revoked keys.
     pub async fn names_of_keys<'a>(
         &self,
         user_id: &str,
@@ -365,14 +365,15 @@ impl Store {
         Ok(own.map(|key| (key.id().to_owned(), key.label)).collect())
     }
 
-    /// Returns the account's valid API keys with these ids, in the same order, strongly consistent.
+    /// Returns the account's valid API keys with these ids, in the same order, with strong
+    /// consistency.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredApiKey>> {
         let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.accepts_epoch(key.auth_epoch)).collect())
     }
 }
 
-/// The part of an API key's creation that adds a purse to the account.
+/// The part of the write that adds a new API key's purse to the account.
 #[derive(Default)]
 struct NewPurse {
     set: String,

@@ -1,6 +1,6 @@
 //! E-mailed links, stored in the Tokens table under the hashes of their link tokens. The
 //! transaction that uses a link also marks it as used, so that each link works only once. The mark
-//! contains the request's id, so that a retried request recognises its own mark.
+//! contains the request's id, so that a retried request recognizes its own mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_ite
 use crate::values::limit::{DAY, HOUR};
 use crate::values::{Account, LinkToken};
 
-/// How long a link can set the first password of an account that an administrator has created, in
-/// seconds.
+/// How long an invitation link is valid, in seconds. The link sets the first password of an account
+/// that an administrator has created.
 const INVITES: u64 = 7 * DAY;
 
 /// The purpose of a link.
@@ -52,12 +52,12 @@ pub struct Link {
     pub name: String,
     /// The address to which the link was sent.
     pub address: String,
-    /// The account's epoch when the link was created. A change of the password raises the epoch,
-    /// which ends every link.
+    /// The account's epoch when the link was created. Changing the password raises the epoch, which
+    /// invalidates every link.
     pub auth_epoch: u64,
     /// The Unix time at which the link expires. DynamoDB deletes the expired link some time later.
     expires_at: u64,
-    /// The id of the request that has used the link.
+    /// The id of the request that used the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<String>,
 }
@@ -95,7 +95,7 @@ impl Link {
         in_words(self.expires_at.saturating_sub(now))
     }
 
-    /// Returns the id of the request that has used the link.
+    /// Returns the id of the request that used the link.
     pub(in crate::store) fn used_by(&self) -> Option<&str> {
         self.used.as_deref()
     }

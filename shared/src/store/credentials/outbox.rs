@@ -27,7 +27,7 @@ const WAITS: u64 = 24 * 3600;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutgoingEmail {
-    /// An e-mail to an address that an account has given, with a link that verifies the address.
+    /// An e-mail with a link that verifies the address to which it is sent.
     Verify {
         /// The account's id.
         user_id: String,
@@ -65,7 +65,7 @@ pub enum OutgoingEmail {
         order: String,
         /// The order's price in the currency's smallest unit.
         price: u64,
-        /// The currency, in three capital letters.
+        /// The currency, as three uppercase letters.
         currency: String,
     },
     /// A notice to an account's old address that it was replaced.
@@ -130,7 +130,7 @@ impl Store {
     /// Writes an outgoing e-mail with a link that resets the password of the account with this
     /// address. An address gets at most one such e-mail a minute, and a limited number per hour and
     /// per day. The write is the same whether or not an account has the address, so neither the
-    /// reply nor its timing reveals whether one exists.
+    /// reply nor its timing reveals whether such an account exists.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let email = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
@@ -188,7 +188,7 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(&posted)?).condition(NEW).shows_item())
     }
 
-    /// A write that allows an e-mail to `whom` and refuses others for a minute. `whom` is an
+    /// A write that allows one e-mail to `whom`, and refuses any others for a minute. `whom` is an
     /// account's id or the hash of an address.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
@@ -200,7 +200,7 @@ impl Store {
     }
 }
 
-/// Checks whether a transaction was refused because of the pause at `index` in its writes.
+/// Checks whether a transaction was refused because of the pause, which is the write at `index`.
 ///
 /// # Errors
 /// [`Error::TooManyMails`], unless an earlier copy of this request began the pause and the reply

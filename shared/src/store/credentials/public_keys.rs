@@ -22,7 +22,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Returns true if the key hasn't expired at `now`, so that it may verify JWTs.
+    /// Returns true if the key hasn't expired at `now`, and can therefore verify JWTs.
     pub fn is_valid(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }

@@ -7,7 +7,7 @@ use crate::clock::{month, previous_month};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
 
-/// How many credits each purse should count, by the purse's name.
+/// How many credits each purse should contain, keyed by purse name.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Purses(HashMap<String, i128>);
 
@@ -33,8 +33,8 @@ impl Purses {
     }
 
     /// Returns the name of the purse that the account must still contain for this key: the purse
-    /// for the key's whole life, or for the latest month in which the key was used. The list is
-    /// empty if the key was never used.
+    /// for the key's entire lifetime, or for the latest month in which the key was used. The result
+    /// is empty if the key was never used.
     pub(in crate::store) fn of_key(&self, key: &str, per: LimitPeriod) -> Vec<String> {
         let of_key = self.0.keys().filter(|purse| key_and_period(purse).0 == key);
         let mut periods: Vec<_> = of_key.filter(|purse| per.counts_in(purse)).cloned().collect();
@@ -49,8 +49,8 @@ impl Purses {
     }
 
     /// Returns the purses of an account with these keys: for each key with a limit, either the
-    /// purse for the key's whole life, or the purses for this month and last month. `None` if no
-    /// key has a limit.
+    /// purse for the key's entire lifetime, or the purses for this month and last month. `None` if
+    /// no key has a limit.
     pub(in crate::store) fn of_keys(
         &self,
         keys: &[&StoredApiKey],

@@ -1,4 +1,4 @@
-//! Sessions in the Tokens table, to which refresh tokens belong.
+//! Sessions, which are stored in the Tokens table. Every refresh token belongs to a session.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub enum Ending<'s> {
     All,
 }
 
-/// How many revoked sessions an account stores at most. Each of them makes every write to the
-/// account larger.
+/// The maximum number of revoked sessions that an account stores. Each revoked session makes every
+/// write to the account larger.
 const REVOKED: usize = 50;
 
 impl Session {
@@ -70,8 +70,8 @@ impl Store {
         self.send(&put).await.map(drop)
     }
 
-    /// Redeems a refresh token, in one conditional write. If the token's generation follows the
-    /// session's, the session advances to that generation and records `now` as its last use.
+    /// Redeems a refresh token, in one conditional write. If the token belongs to the session's
+    /// next generation, the session advances to that generation and records `now` as its last use.
     /// Idempotent.
     ///
     /// The current generation's refresh token can be redeemed again for a while, because the reply
@@ -126,8 +126,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(session_pk(id))).await
     }
 
-    /// Returns the account and the session of a refresh token. Reads both in parallel. Strongly
-    /// consistent.
+    /// Returns the account and the session to which a refresh token belongs. Reads both in
+    /// parallel. Strongly consistent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept the
@@ -141,9 +141,9 @@ impl Store {
         opened.ok_or(StoreError::NotAccepted)
     }
 
-    /// Returns a page of the user's session ids, newest first and older than the session `before`.
-    /// Also returns whether there may be more. The ids come from an index, which may lag by a
-    /// moment.
+    /// Returns a page of ids of the user's sessions that are older than the session `before`,
+    /// newest first. Also returns whether there may be more. The ids come from an index, which may
+    /// be slightly out of date.
     pub async fn session_ids(
         &self,
         user_id: &str,
@@ -152,14 +152,14 @@ impl Store {
         self.ids_of_user(SESSION, user_id, before).await
     }
 
-    /// Returns the sessions with these ids, in the same order, strongly consistent. Skips ended
+    /// Returns the sessions with these ids, in the same order, with strong consistency. Skips ended
     /// sessions.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
         self.with_ids(SESSION, ids).await
     }
 
-    /// Returns the account's sessions whose JWTs are valid at the Unix time `now`, newest first and
-    /// at most 100.
+    /// Returns at most 100 of the account's sessions, newest first: those whose JWTs are valid at
+    /// the Unix time `now`.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
         let mut sessions = self.sessions(&ids).await?;
@@ -265,7 +265,7 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// An update of the caller's account, with the condition [`CALLER`].
+    /// An update of the caller's account, with [`CALLER`] as its condition.
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
             .condition(CALLER)

@@ -1,5 +1,5 @@
-//! The trail of administrators' acts. Adjustments are entries of accounts' ledgers; all other acts
-//! have separate partitions in the same table.
+//! The trail of administrators' actions. Adjustments are entries in accounts' ledgers; all other
+//! actions are stored in separate partitions of the same table.
 
 use crate::Credits;
 use crate::clock::{millis_of, month};
@@ -8,12 +8,12 @@ use crate::store::timeline::{DataPeriod, PageStart, Span, Timeline};
 use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
 use crate::values::{Act, AdminAct, Entry, Role};
 
-/// An item of the trail.
+/// An item in the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrailEntry {
     /// An adjustment of a balance.
     Adjustment(Box<Entry>),
-    /// An act other than an adjustment.
+    /// An action other than an adjustment.
     Act(AdminAct),
 }
 
@@ -69,7 +69,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the role that the account received by this act.
+    /// Returns the role that the account received through this action.
     pub fn role(&self) -> Option<&Role> {
         match self {
             Self::Adjustment(_) => None,
@@ -94,17 +94,17 @@ impl TrailEntry {
     }
 }
 
-/// A filter for the list of administrators' acts. The default accepts all acts.
+/// A filter for the list of administrators' actions. The default accepts all actions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActFilter {
-    /// Accepts only acts with this [word](TrailEntry::word).
+    /// Accepts only actions with this [word](TrailEntry::word).
     pub act: Option<String>,
-    /// Accepts only acts that affect the account with this id.
+    /// Accepts only actions that affect the account with this id.
     pub user_id: Option<String>,
-    /// Accepts only acts by this actor, which is the id of an account or `manage` for the command
-    /// line.
+    /// Accepts only actions by this actor, which is the id of an account or `manage` for the
+    /// command line.
     pub actor: Option<String>,
-    /// Accepts only acts on these days.
+    /// Accepts only actions from these days.
     pub span: Span,
 }
 
@@ -120,7 +120,7 @@ impl ActFilter {
 }
 
 impl Store {
-    /// A write that adds an act, with the attributes that all rows in the table have.
+    /// A write that adds an action, with the attributes that all rows in the table have.
     pub(in crate::store) fn put_act(&self, act: &AdminAct) -> Result<Write> {
         let mut row = to_item(act)?;
         row.insert("user_id".into(), s(standing_of(&act.user_id)));
@@ -131,7 +131,7 @@ impl Store {
             .shows_item())
     }
 
-    /// Returns true if the trail contains this act on this user.
+    /// Returns true if the trail contains this action on this user.
     pub(in crate::store) async fn has_act(&self, user_id: &str, id: &str) -> Result<bool> {
         self.has_row(&standing_of(user_id), id).await
     }
@@ -143,7 +143,7 @@ impl Store {
         Ok(acts.iter().any(|act| act.act == Some(Act::Activation)))
     }
 
-    /// Returns at most `count` acts of administrators, newest first, starting at `start`. Also
+    /// Returns at most `count` administrators' actions, newest first, starting at `start`. Also
     /// returns where the next page begins. `now` is in milliseconds. With a filter, a page may be
     /// short or empty.
     pub async fn trail(
@@ -154,7 +154,7 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<TrailEntry>, Option<PageStart>)> {
         let list = Timeline { shards: 1, ..self.trail_index() };
-        // Imports don't add acts.
+        // Imports don't add actions to the trail.
         let period = DataPeriod::without_imports(now);
         if *filter == ActFilter::default() {
             let (found, next) = self.newest(list, start, period, count).await?;

@@ -1,6 +1,6 @@
-//! The costs and the income of models, by day, model and user. Like the figures, they are computed
-//! from the ledger and stored for each closed day. They include only chats that were priced by a
-//! price list.
+//! Model costs and income, by day, model and user. Like the daily figures, they are computed from
+//! the ledger and stored for each closed day. They include only chats that were priced by a price
+//! list.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::values::{Receipt, Usage};
 /// How many users are stored for each day.
 const KEPT: usize = 250;
 
-/// The figures for the chats of one model or one user.
+/// The figures for the chats with one model or by one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostFigures {
     /// How many chats were paid for.
@@ -27,12 +27,12 @@ pub struct CostFigures {
     pub spent: u64,
     /// How many model tokens the prompts contained.
     pub prompt_tokens: u64,
-    /// How many of these model tokens the provider read from its cache.
+    /// How many of the prompts' model tokens the provider read from its cache.
     pub cached_tokens: u64,
     /// How many model tokens the answers contained.
     pub completion_tokens: u64,
-    /// The provider's price, in millionths of the currency's unit. `None` if the cost of one of the
-    /// chats' models is missing from its price list.
+    /// The provider's price, in millionths of the currency's unit. `None` if the model's cost is
+    /// missing from the price list of any of the chats.
     pub cost: Option<u64>,
     /// The price that buyers pay for the spent credits, in millionths of the currency's unit.
     /// `None` if the price of credits is missing from one of the price lists.
@@ -40,7 +40,7 @@ pub struct CostFigures {
 }
 
 impl CostFigures {
-    /// Adds the `other` figures. A sum of money is `None` if either summand is `None`.
+    /// Adds the `other` figures. A sum is `None` if either amount of money is `None`.
     fn add(&mut self, other: &Self) {
         let is_first = self.chats == 0;
         let sum = |one: Option<u64>, other: Option<u64>| match is_first {
@@ -59,7 +59,7 @@ impl CostFigures {
     }
 }
 
-/// Identifies the chats to which figures belong: the chats of one model or one user, in one
+/// Identifies the chats that the figures cover: the chats with one model or by one user, in one
 /// currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CostKey {
@@ -80,7 +80,7 @@ pub struct CostLine {
     pub figures: CostFigures,
 }
 
-/// The figures of one day or several days.
+/// The figures for one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
     /// The figures for each model, sorted by spent credits, largest amount first.
@@ -117,7 +117,7 @@ fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
     lines
 }
 
-/// The ledger row attributes that the figures need.
+/// The ledger row attributes from which the figures are computed.
 #[derive(Deserialize)]
 struct PricedRow {
     user_id: String,
@@ -128,7 +128,7 @@ struct PricedRow {
     usage: Option<Usage>,
 }
 
-/// Identifies a sum: a user's chats with one model under one version of the price list.
+/// Identifies a subtotal: one user's chats with one model under one version of the price list.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     user_id: String,
@@ -136,7 +136,7 @@ struct Kind {
     model: String,
 }
 
-/// Returns the figures with the cost and the income that follow from a price list.
+/// Returns the figures, including the cost and the income that follow from a price list.
 fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> CostFigures {
     let list = prices.map(|prices| &prices.list);
     let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
@@ -193,12 +193,12 @@ impl Daily for Costs {
 }
 
 impl Store {
-    /// Returns the costs and the income of models on each of `days` days from `first`. Computes and
-    /// stores closed days that weren't computed before.
+    /// Returns model costs and income for each of `days` days, starting with `first`. Computes and
+    /// stores the closed days that weren't stored before.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the computation isn't
-    /// complete at `until`. Completed days are stored, so the next call continues.
+    /// complete at `until`. Completed days are stored, so the next call continues from there.
     pub async fn costs(
         &self,
         first: Day,

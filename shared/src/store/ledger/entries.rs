@@ -1,4 +1,4 @@
-//! Ledger entries: one immutable row in the Ledger table for every change of a balance.
+//! Ledger entries: one immutable row in the Ledger table for every change to a balance.
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::values::{Entry, EntryKind, Payment, charges};
 /// A string that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// The ledger row attributes that the daily figures need.
+/// The ledger row attributes from which the daily figures are computed.
 #[derive(Deserialize)]
 pub(in crate::store) struct CountedRow {
     pub(in crate::store) user_id: String,
@@ -31,7 +31,7 @@ impl CountedRow {
         "user_id, entry_id, kind, amount, chat_id, payment";
 
     /// Returns true if the row changed a balance. The `trail` index also contains rows for
-    /// administrators' acts, which don't move credits.
+    /// administrators' actions, which don't move credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
     }
@@ -42,15 +42,15 @@ impl CountedRow {
     }
 }
 
-/// Returns true if rows with this partition key record changes of a balance. All other rows are
-/// administrators' acts.
+/// Returns true if rows with this partition key record changes to a balance. All other rows record
+/// administrators' actions.
 fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
 /// Returns an entry's partition in the `trail` index. Adjustments by administrators are in a
-/// partition for the month, together with other acts. All other entries are in partitions for the
-/// day. The month or day is taken from the id, because lists are searched by id.
+/// partition for the month, together with other actions. All other entries are in partitions for
+/// the day. The month or day is taken from the id, because lists are searched by id.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Returns the partitions of the `trail` index for this day. Administrators' adjustments and
-    /// other acts are in the partition for the month instead.
+    /// other actions are in the partition for the month instead.
     pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
         self.trail_index().partitions(&day.to_string())
     }
@@ -122,8 +122,8 @@ impl Store {
         }
     }
 
-    /// Returns the user's entries that are older than the entry `before`, newest first and at most
-    /// `count`. Also returns whether there may be more. The page may be shorter than `count`,
+    /// Returns the user's entries that are older than the entry `before`, newest first (at most
+    /// `count`). Also returns whether there may be more. The page may be shorter than `count`,
     /// because DynamoDB also stops at 1 MB.
     pub async fn entries(
         &self,

@@ -17,8 +17,8 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// How long the figures of a day can still change after its end, in milliseconds. Neither a chat
-/// nor an index update takes this long.
+/// How long a day's figures can still change after the day has ended, in milliseconds. Neither a
+/// chat nor an index update takes this long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are computed at a time.
@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 4;
 /// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// The statistics of one day or several days.
+/// The statistics for one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The number of accounts that were registered.
@@ -38,7 +38,8 @@ pub struct Figures {
     pub granted: i64,
     /// The tokens that were spent on messages.
     pub spent: i64,
-    /// The money that was paid for packs, minus refunds, by currency and in its smallest unit.
+    /// The money that was paid for packs, minus refunds, by currency. Each amount is in the
+    /// currency's smallest unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(required = false)]
     pub revenue: BTreeMap<String, i64>,
@@ -107,12 +108,12 @@ impl Daily for Figures {
 }
 
 impl Store {
-    /// Returns the figures of `days` days from `first`. Computes and stores closed days that
-    /// weren't computed before.
+    /// Returns the figures for each of `days` days, starting with `first`. Computes and stores the
+    /// closed days that weren't stored before.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the computation isn't complete at `until`. Completed days are
-    /// stored, so the next call continues.
+    /// stored, so the next call continues from there.
     pub async fn figures(
         &self,
         first: Day,
@@ -161,8 +162,8 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Combines a day's rows with `add`, separately for each of these partitions of the `trail`
-    /// index. Reads only the `attributes` of each row.
+    /// Combines a day's rows with `add`, separately for each of the given `trail` index partitions.
+    /// Reads only the given `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,
@@ -173,7 +174,8 @@ impl Store {
         self.count_rows_named(day, places, attributes, &[], add).await
     }
 
-    /// Like [`Store::count_rows`], with placeholders for attribute names that DynamoDB reserves.
+    /// Like [`Store::count_rows`], but accepts placeholders for attribute names that DynamoDB
+    /// reserves.
     pub(in crate::store) async fn count_rows_named<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,

@@ -1,4 +1,4 @@
-//! Interventions: all administrators' acts on accounts except changes to a role, a state or a
+//! Interventions: all administrators' actions on accounts except changes to a role, a state or a
 //! balance.
 //!
 //! The transaction of an intervention also checks that the caller is still an administrator, and
@@ -33,7 +33,7 @@ impl<'a> PlannedIntervention<'a> {
     /// Creates an intervention with a new id and the current time.
     ///
     /// # Errors
-    /// [`Error::OwnAccount`] if administrators try to change their own account.
+    /// [`Error::OwnAccount`] if an administrator tries to change their own account.
     pub fn new(
         by: &'a Administrator,
         account: &'a Account,
@@ -47,7 +47,7 @@ impl<'a> PlannedIntervention<'a> {
         Ok(Self { by, account, what, id: clock.id().to_string(), reason, time: clock.millis() })
     }
 
-    /// Returns the act that records this intervention.
+    /// Returns the action that records this intervention.
     pub(in crate::store) fn act(&self) -> AdminAct {
         AdminAct {
             user_id: self.account.id.clone(),
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// An update of an account, with the condition [`UNCHANGED`].
+    /// An update of an account, with [`UNCHANGED`] as its condition.
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
             .condition(UNCHANGED)
@@ -126,7 +126,7 @@ impl Store {
     }
 }
 
-/// The logged cause if all attempts at an intervention failed because other writes changed the
-/// account.
+/// The cause that is logged if all attempts at an intervention failed because other writes changed
+/// the account.
 pub(in crate::store) const CONTENDED: &str =
     "the account kept changing while an administrator changed it";

@@ -1,5 +1,5 @@
-//! The users who spent the most, by day. Like the figures, this list is computed from the ledger
-//! and stored for each closed day.
+//! The users who spent the most, by day. Like the daily figures, this list is computed from the
+//! ledger and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::store::Result;
 /// How many users are stored for each day.
 const KEPT: usize = 250;
 
-/// A user's paid chats on one day or several days.
+/// A user's paid chats on one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spender {
     /// The account's id.
@@ -29,7 +29,7 @@ pub struct Spender {
     pub spent: u64,
 }
 
-/// The users who spent the most on one day or several days.
+/// The users who spent the most on one or more days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spenders {
     /// The users, sorted by the credits that they spent, largest amount first.
@@ -83,7 +83,7 @@ impl Daily for Spenders {
         };
         let places = store.partitions_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
-        // All rows that a user has on one day are in the same partition.
+        // All of a user's rows for one day are in the same partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= KEPT;
         spenders.users.truncate(KEPT);
@@ -92,12 +92,13 @@ impl Daily for Spenders {
 }
 
 impl Store {
-    /// Returns the users who spent the most on `days` days from `first`, largest sum first.
-    /// Computes and stores closed days that weren't computed before.
+    /// Returns the users who spent the most over `days` days, starting with `first`. The user with
+    /// the largest total comes first. Computes and stores the closed days that weren't stored
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the computation isn't
-    /// complete at `until`. Completed days are stored, so the next call continues.
+    /// complete at `until`. Completed days are stored, so the next call continues from there.
     pub async fn spenders(
         &self,
         first: Day,

@@ -1,7 +1,7 @@
-//! The census, which reads every account once a day and stores totals and rankings. Users can't be
-//! sorted by balance or last chat with an index, because every chat would have to update it.
-//! Instead, the census stores the first users in each order, and a page of the list reads their
-//! current accounts.
+//! The census, which reads every account once a day and stores totals and rankings. An index can't
+//! sort users by balance or last chat, because every chat would have to update the index. Instead,
+//! the census stores the first users in each sort order, and a page of the list reads their current
+//! accounts.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Imports, Role};
 
-/// How many users are stored for each order.
+/// How many users are stored for each sort order.
 const RANKED: usize = 1000;
 
 /// How many users one item of a ranking contains.
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 4;
 /// How many accounts a census reads in parallel.
 pub const CENSUS_AT_ONCE: usize = BATCH * AT_ONCE;
 
-/// The figure by which an order sorts.
+/// The figure that a sort order sorts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {
     Balance,
@@ -45,7 +45,7 @@ pub struct UserOrder {
 }
 
 impl UserOrder {
-    /// All orders.
+    /// All sort orders.
     pub const ALL: [Self; 6] = [
         Self { figure: Figure::Balance, falling: false },
         Self { figure: Figure::Balance, falling: true },
@@ -55,7 +55,7 @@ impl UserOrder {
         Self { figure: Figure::LastMessage, falling: true },
     ];
 
-    /// Returns the order's name: the name of a field, with a preceding `-` if the largest value
+    /// Returns the sort order's name: the name of a field, prefixed with `-` if the largest value
     /// comes first.
     pub fn word(self) -> &'static str {
         match (self.figure, self.falling) {
@@ -68,7 +68,7 @@ impl UserOrder {
         }
     }
 
-    /// Returns the order with this name.
+    /// Returns the sort order with this name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.word() == word)
     }
@@ -123,7 +123,7 @@ impl Census {
     }
 }
 
-/// The first users in an order, as far as the census has collected them.
+/// The first users in a sort order, as far as the census has collected them.
 struct Ranking {
     order: UserOrder,
     /// Each user's rank, and the user's id with the key form of the username.
@@ -154,8 +154,8 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// Returns all items of this order, including empty ones, so that they replace all items of an
-    /// earlier census.
+    /// Returns all items for this sort order, including empty ones, so that they replace all items
+    /// from an earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
         let parts = (0..RANKED / CHUNK).map(|part| {
@@ -169,10 +169,10 @@ impl Ranking {
     }
 }
 
-/// An item that stores one part of the first users in an order.
+/// An item that stores one part of the first users in a sort order.
 #[derive(Serialize, Deserialize)]
 struct StoredRanking {
-    /// `ranking:<order>#<number of the part>`.
+    /// `ranking:<sort order>#<part number>`.
     pk: String,
     made: u64,
     /// Each user's id, and the key form of the username.
@@ -181,7 +181,7 @@ struct StoredRanking {
 
 impl Store {
     /// Reads every account, and replaces the previous census with the new totals and the first
-    /// users in each order. Also counts the remaining imported hashes, if there is a record of
+    /// users in each sort order. Also counts the remaining imported hashes, if there is a record of
     /// imports. `now` is in milliseconds. Idempotent. If an account can't be read, the census skips
     /// it and returns an error at the end.
     pub async fn take_census(&self, now: u64, imports: Option<&Imports>) -> Result<Census> {
@@ -213,7 +213,7 @@ impl Store {
     }
 
     /// Calls `see` for every account that isn't deleted. Skips accounts that can't be read, and
-    /// then returns the last error.
+    /// returns the last error at the end.
     pub(in crate::store) async fn each_account(
         &self,
         mut see: impl FnMut(&Account),
@@ -242,7 +242,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of accounts' pks. Also returns where the next page begins.
+    /// Returns a page of account pks. Also returns where the next page begins.
     async fn keys_of_users(&self, start: Option<Item>) -> Result<(Vec<String>, Option<Item>)> {
         let scan = self
             .client
@@ -262,11 +262,11 @@ impl Store {
         self.get(&self.tables.tokens, pk(CENSUS)).await
     }
 
-    /// Returns at most `count` users in an order, starting at `position`. Also returns the position
-    /// of the next page, if there may be one.
+    /// Returns at most `count` users in a sort order, starting at `position`. Also returns the
+    /// position of the next page, if there may be one.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`] if `position` doesn't exist in any order.
+    /// [`Error::InvalidCursor`] if `position` doesn't exist in any sort order.
     pub(in crate::store) async fn ranked(
         &self,
         order: UserOrder,

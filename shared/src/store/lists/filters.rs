@@ -12,7 +12,7 @@ use crate::values::{Account, Role};
 /// How many accounts are read at a time if the first `count` accounts don't fill a page.
 const BATCH: usize = 100;
 
-/// How many batches of accounts are read for one page at most.
+/// The maximum number of account batches that are read for one page.
 const BATCHES: usize = 3;
 
 /// A filter for a list of users. The default accepts all users.
@@ -20,7 +20,7 @@ const BATCHES: usize = 3;
 pub struct UserFilter {
     /// Accepts only accounts with this role.
     pub role: Option<Role>,
-    /// `true` accepts only active accounts, and `false` only deactivated accounts.
+    /// `true` accepts only active accounts, and `false` accepts only deactivated accounts.
     pub active: Option<bool>,
     /// Accepts only accounts with at least this balance.
     pub least_balance: Option<u64>,
@@ -54,7 +54,7 @@ impl UserFilter {
     }
 }
 
-/// The accounts from which a filter selects, and their order.
+/// The accounts to which a filter is applied, and their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserSource {
     /// All accounts, newest first.
@@ -63,7 +63,7 @@ pub enum UserSource {
     Beginning(String),
     /// The accounts whose username or address contains this string, in alphabetical order.
     Containing(String),
-    /// The first accounts in an order, as the latest census stored them.
+    /// The first accounts in a sort order, as stored by the latest census.
     Ranked(UserOrder),
 }
 

@@ -1,4 +1,4 @@
-//! Lists of users, for administrators: by time, and by username or address.
+//! Lists of users, for administrators: sorted by time, or by username and address.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -30,8 +30,8 @@ const LABEL_LENGTH: usize = 1020;
 /// A string that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// In a search for labels that contain a string: how many times all partitions are read for one
-/// page at most, and how many labels are read from each partition at a time.
+/// The maximum number of times that a search for labels containing a string reads all partitions
+/// for one page, and how many labels it reads from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
@@ -86,8 +86,8 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
-    /// Reads at most 100 of these accounts and returns them by id, strongly consistent. Skips
-    /// deleted accounts.
+    /// Returns these accounts (at most 100), keyed by id. Skips deleted accounts. Strongly
+    /// consistent.
     pub async fn accounts_listed(
         &self,
         users: &[ListedAccount],
@@ -283,7 +283,7 @@ impl Store {
         Ok(shown)
     }
 
-    /// Returns the items in the Users table with these pks, by pk. Skips deleted items.
+    /// Returns the items in the Users table that have these pks, keyed by pk. Skips deleted items.
     pub(in crate::store) async fn users_with_keys(
         &self,
         keys: BTreeSet<String>,
@@ -299,7 +299,7 @@ impl Store {
             .collect())
     }
 
-    /// Returns the account with this id. Reads an index, which may lag by a moment.
+    /// Returns the account with this id. Reads an index, which may be slightly out of date.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`] if the index contains no account with this id.
@@ -356,7 +356,7 @@ impl Store {
         found.into_iter().next().map(from_item).transpose()
     }
 
-    /// Returns the usernames of these accounts, by id. Skips deleted accounts.
+    /// Returns the usernames of these accounts, keyed by id. Skips deleted accounts.
     pub async fn usernames(
         &self,
         ids: impl IntoIterator<Item = &str>,

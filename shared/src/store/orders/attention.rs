@@ -26,7 +26,7 @@ pub struct WaitingOrders {
     pub orders: u64,
     /// How many disputes this run notified administrators of.
     pub disputes: u64,
-    /// The first failure to tell administrators about a dispute.
+    /// The first failure to notify administrators of a dispute.
     pub failure: Option<StoreError>,
 }
 
@@ -78,7 +78,7 @@ impl Store {
         Ok(matches!(sent, Transaction::Applied))
     }
 
-    /// Writes outgoing e-mails about orders with new disputes, to each administrator with a
+    /// Writes outgoing e-mails about orders with new disputes, to every administrator who has a
     /// verified address. E-mails are written only once for each dispute. Also counts the orders
     /// that wait for an administrator. If an order fails, the run continues with the other orders,
     /// and the next run tries again.
@@ -108,8 +108,8 @@ impl Store {
     }
 
     /// Writes the e-mails about a freshly read order, and records the number of disputes that they
-    /// cover. If the order doesn't need attention otherwise, removes it from the list. Returns
-    /// false if the order has changed, or if the e-mails were already written. Idempotent.
+    /// cover. If the order doesn't need attention for any other reason, removes it from the list.
+    /// Returns false if the order has changed, or if the e-mails were already written. Idempotent.
     async fn tell(
         &self,
         order: &Order,
@@ -117,8 +117,8 @@ impl Store {
         administrators: &[Account],
         now: u64,
     ) -> Result<bool> {
-        // A step that has read the order before must read it again, because it may take the order
-        // for listed.
+        // Raise the version: a step that has already read the order must read it again, because the
+        // step may assume that the order is listed.
         let told = Write::update(
             &self.tables.tokens,
             pk(&order.pk),

@@ -18,8 +18,8 @@ use crate::values::PaymentFacts;
 /// belong to a different product that uses the same account at the payment provider.
 const UNCLAIMED: u64 = 90 * 86_400;
 
-/// The item of a payment. It contains the order's id, or the payment's facts until the order is
-/// known.
+/// The stored item for a payment. It contains the order's id, or the payment's facts until the
+/// order is known.
 #[derive(Default, Deserialize)]
 struct StoredPayment {
     order: Option<String>,
@@ -104,8 +104,8 @@ impl Store {
         }
     }
 
-    /// Records that a payment belongs to an order, unless it already belongs to another order.
-    /// Returns the facts that were kept for the order.
+    /// Records that a payment belongs to an order, unless the payment already belongs to another
+    /// order. Returns the facts that were kept for the payment.
     async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
         let claim = Write::update(
             &self.tables.tokens,

@@ -12,8 +12,8 @@ use crate::values::{Account, Pack, PaymentFacts, Stranded, credits_for};
 pub struct Order {
     /// `order:<id>`, where the id is a UUIDv7.
     pub(super) pk: String,
-    /// The partition of all orders in the `by_user` index. An order isn't in its buyer's partition,
-    /// because it isn't erased with the account.
+    /// The partition that contains all orders in the `by_user` index. An order isn't in its buyer's
+    /// partition, because it isn't erased with the account.
     pub(super) user_id: String,
     /// The id of the buyer's account.
     pub account: String,
@@ -25,7 +25,7 @@ pub struct Order {
     pub tokens: Credits,
     /// The price in the currency's smallest unit.
     pub price: u64,
-    /// The currency, in three capital letters.
+    /// The currency, as three uppercase letters.
     pub currency: String,
     /// When the pack was ordered, in milliseconds since 1970.
     pub time: u64,
@@ -35,7 +35,7 @@ pub struct Order {
     /// The facts about the payment.
     #[serde(flatten)]
     pub facts: PaymentFacts,
-    /// The credits that the buyer has received, minus those that were taken back.
+    /// The credits that the buyer has received, minus the credits that were taken back.
     #[serde(rename = "given")]
     pub granted: Credits,
     /// The sum of the money in the order's ledger rows, in the currency's smallest unit.

@@ -47,8 +47,8 @@ impl Store {
         }
     }
 
-    /// Returns the orders that are older than the order `before`, newest first and at most a
-    /// hundred. Also returns whether there may be more.
+    /// Returns the orders that are older than the order `before`, newest first (at most 100). Also
+    /// returns whether there may be more.
     pub async fn orders(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
         self.orders_in(OrderList::All, before).await
     }
@@ -100,8 +100,8 @@ impl Store {
         list: OrderList<'_>,
         before: Option<&str>,
     ) -> Result<(Vec<Order>, bool)> {
-        // The index lists an item under a kind and a user id. A list of all buyers' orders has its
-        // kind in place of the user id.
+        // The index lists an item under a kind and a user id. For a list of all buyers' orders, the
+        // kind takes the place of the user id.
         let (kind, user_id) = match list {
             OrderList::All => (ORDER, ORDER),
             OrderList::Buyer(user_id) => (PURCHASE, user_id),

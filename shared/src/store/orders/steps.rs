@@ -13,7 +13,7 @@ use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, s,
 use crate::values::{Account, Entry, EntryKind, Payment, PaymentFacts, Progress, Source, Stranded};
 
 impl Order {
-    /// Returns the order after these facts are merged and all credits that can be moved are moved.
+    /// Returns the order after merging these facts and moving all credits that can be moved.
     /// `account` is the buyer's account, or `None` if it was deleted.
     fn with_facts(&self, facts: &PaymentFacts, account: Option<&Account>) -> Self {
         let facts = self.facts.clone().merged(facts);
@@ -54,7 +54,7 @@ impl Order {
         if amount == 0 && money == 0 {
             return None;
         }
-        // The entry isn't listed among administrators' acts, because it results from the buyer's
+        // The entry isn't listed among administrators' actions, because it results from the buyer's
         // payment.
         let entry = Entry::new(
             &self.account,
@@ -198,5 +198,6 @@ impl Store {
     }
 }
 
-/// The logged cause if all attempts at a step failed because other writes changed the order.
+/// The cause that is logged if all attempts at a step failed because other writes changed the
+/// order.
 pub(super) const CONTENDED: &str = "an order kept changing while facts were merged into it";

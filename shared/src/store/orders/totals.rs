@@ -1,5 +1,5 @@
 //! The totals of orders' ledger rows. The audit compares orders with these totals, and a restore
-//! sets orders to them.
+//! sets the orders' values to the totals.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::store::orders::Order;
 use crate::store::{Result, Store, StoreError, from_item};
 use crate::values::{Account, Entry, Payment, PaymentFacts};
 
-/// The totals of an account's orders, by order.
+/// The totals of an account's orders, keyed by order id.
 #[derive(Default)]
 pub(in crate::store) struct OrderTotals(BTreeMap<String, Totals>);
 
@@ -53,7 +53,7 @@ impl Order {
 
 impl Store {
     /// Compares orders with their ledger rows. Returns the ids of orders that differ from their
-    /// rows, and how many credits all orders together owe. The orders of a deleted account no
+    /// rows, and how many credits the orders owe in total. The orders of a deleted account no
     /// longer move credits.
     pub(in crate::store) async fn audit_orders(
         &self,
@@ -114,8 +114,8 @@ impl Store {
         Ok((repairs, owed))
     }
 
-    /// Moves the credits that a restored order hasn't moved yet although its payment is stored.
-    /// Returns a description of the repair.
+    /// Moves the credits that a restored order hasn't moved yet, although the order's payment is
+    /// stored. Returns a description of the repair.
     pub(in crate::store) async fn move_missing_credits(
         &self,
         id: &str,

@@ -21,15 +21,16 @@ const UNPAID: u64 = 7 * 86_400_000;
 /// each order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
-/// Each run also inspects older orders, from a period of this many days.
+/// The length of the earlier period from which each run also inspects orders, in days.
 const PERIOD: u64 = 28;
 
 /// How many orders are deleted at a time.
 const AT_A_TIME: usize = 10;
 
-/// Returns the first day of the older period that a run on this day inspects. The daily runs take
-/// turns at the periods, starting with the oldest. A run whose turn is at a future period inspects
-/// nothing: the number of turns is a power of two, so that it rarely changes as periods are added.
+/// Returns the first day of the older period that a run on this day inspects. The daily runs
+/// inspect the periods in turn, starting with the oldest. The number of turns is a power of two, so
+/// that it rarely changes as periods are added. If it is the turn of a future period, the run finds
+/// no older orders.
 fn older_period(today: Day) -> Day {
     let days = today.number().saturating_sub(FIRST_DAY.number());
     let periods = days / PERIOD + 1;
@@ -47,7 +48,7 @@ impl Order {
 }
 
 impl Store {
-    /// Counts an order by this account in the current hour. Idempotent for the order's id.
+    /// Counts an order by this account in the current hour. Idempotent for the same order id.
     ///
     /// # Errors
     /// [`Error::TooManyOrders`] if the account has ordered too often in this hour.

@@ -31,15 +31,15 @@ use crate::values::{Account, DeviceToken, Email, Limit};
 /// How many days after its last log-in a network counts as known.
 const KNOWN_DAYS: u64 = 90;
 
-/// How many known networks are stored for a login at most. The most recent ones are kept.
+/// The maximum number of known networks that are stored for a login. The most recent ones are kept.
 const KNOWN: usize = 20;
 
 /// How many guesses at one login are checked even if the network has too many failures. Users with
-/// the right password can then still log in, while a network that tries every account has only a
+/// the correct password can then still log in, while a network that tries every account has only a
 /// few guesses at each.
 const FEW: usize = 3;
 
-/// A log-in in progress, with the counts that include it.
+/// A log-in attempt in progress, and the counts that include it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
@@ -57,9 +57,11 @@ pub struct Attempt {
     place: Option<String>,
     /// The mark that identifies the client's network for this login.
     network: Option<String>,
-    /// The pk and the limit of the count for the client's network, if networks are limited.
+    /// The pk and the limit of the count for the client's network. `None` if networks aren't
+    /// limited.
     address: Option<(String, u32)>,
-    /// How long the client's network will exceed its limit, in seconds. `None` if it doesn't.
+    /// How long the client's network will remain over its limit, in seconds. `None` if the network
+    /// isn't over its limit.
     address_full: Option<u64>,
     /// The pk of the count that admitted the attempt, and the attempt's slot in that count.
     held: Option<(String, Slot)>,
@@ -83,9 +85,9 @@ impl Attempt {
         }
     }
 
-    /// Creates an attempt to confirm the current password, for a client with an access token of
-    /// this session. Each session has a separate count of such attempts, so neither log-ins nor a
-    /// thief with another session's access token can use it up.
+    /// Creates an attempt to confirm the current password, for a client that has one of this
+    /// session's access tokens. Each session has a separate count of such attempts, so neither
+    /// log-ins nor a thief with another session's access token can use it up.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -240,7 +242,7 @@ fn login_key(login: &str) -> String {
     login_attempts_pk(&fingerprint(login))
 }
 
-/// The result of counting an attempt, whose account isn't known at this point.
+/// The result of counting an attempt. At this point, the attempt's account isn't known yet.
 #[derive(Debug)]
 pub struct Counts {
     by_login: CountOutcome,
@@ -315,9 +317,9 @@ impl Store {
         }
     }
 
-    /// Records that the password was right. The attempt no longer counts, and its network is known
-    /// from now on. The earlier failures of a known client are removed from its count. The failures
-    /// of unknown clients and of the network still count.
+    /// Records that the password was correct. The attempt no longer counts, and its network is
+    /// known from now on. The earlier failures of a known client are removed from its count. The
+    /// failures of unknown clients and of the network still count.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -355,8 +357,8 @@ impl Store {
         try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
     }
 
-    /// Resets the counts of attempts to confirm the current password, for all sessions of the
-    /// account.
+    /// Resets the counts of attempts to confirm the current password, across all of the account's
+    /// sessions.
     pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
         let sessions = self.open_sessions(account, now).await?;
         let keys = sessions.iter().map(|session| owner_attempts_pk(&account.id, session.id()));

@@ -10,15 +10,15 @@ use crate::values::idempotency::fingerprint;
 use crate::values::limit::{DAY, HOUR};
 
 /// How many e-mails an unverified address may receive in an hour: enough for its owner, but too few
-/// for a flood that many accounts cause.
+/// for many accounts to flood the address.
 const MAILS: u32 = 10;
 
 /// How many password-reset e-mails an address may receive in an hour and in a day: enough for
-/// owners who look in the wrong folder, but too few for a flood.
+/// owners who look in the wrong folder, but too few to flood the address.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 
-/// The limit on accounts that one network may create in an hour.
+/// The limit on how many accounts may be created from one network in an hour.
 #[derive(Clone, Debug)]
 pub struct Quota {
     network: String,
@@ -42,8 +42,8 @@ impl Quota {
 }
 
 impl Store {
-    /// A write that counts a registration. The transaction's request token prevents it from being
-    /// counted twice.
+    /// A write that counts a registration. The transaction's request token prevents the
+    /// registration from being counted twice.
     pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_pk(&quota.network, quota.now / HOUR);
         self.count_within(key, quota.most, HOUR, quota.now)

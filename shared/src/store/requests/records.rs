@@ -11,7 +11,7 @@ use crate::store::{Result, Store, Write, n, to_item};
 const AT_A_TIME: usize = 16;
 
 /// The record of an idempotency key whose request has finished. The record refers to the result. It
-/// doesn't contain any of the reply, because the reply may include a credential.
+/// doesn't contain any part of the reply, because the reply may include a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
@@ -21,8 +21,8 @@ pub struct Record {
     /// The id of the chat, or of the adjustment's ledger entry.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The Unix time from which the key can be used again. DynamoDB deletes the expired record some
-    /// time later.
+    /// The Unix time at which the record expires, so that the key can be used again. DynamoDB
+    /// deletes the expired record some time later.
     pub expires_at: u64,
 }
 

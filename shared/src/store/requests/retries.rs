@@ -26,7 +26,7 @@ pub struct UnkeyedRequest<'r> {
     pub came: u64,
 }
 
-/// The last call with a payload, under `idem:call-<hash of user and payload>`.
+/// The last call with a given payload, stored under `idem:call-<hash of user and payload>`.
 #[derive(Deserialize)]
 struct LastCall {
     /// The id of the call's idempotency key.

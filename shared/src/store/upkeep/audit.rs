@@ -20,7 +20,8 @@ use crate::store::{Item, Order, PriceVersions, Result, Store, StoreError, from_i
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
-/// How many times an account is audited at most. It is audited again if it changes in the meantime.
+/// The maximum number of times that an account is audited. An account is audited again if it
+/// changes in the meantime.
 const READINGS: usize = 10;
 
 /// The pause before an account is audited again. Within this time, all items of a transaction
@@ -28,7 +29,7 @@ const READINGS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many ledger rows a batch contains, and how many batches are read in parallel. More batches
-/// could use up capacity of the tables that functions in operation need.
+/// could use up table capacity that running functions need.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
@@ -97,7 +98,7 @@ pub enum Difference {
         /// The model's name.
         model: String,
     },
-    /// A stored chat's receipt or numbers of model tokens differ from those in its ledger row.
+    /// A stored chat's receipt or model token counts differ from those in its ledger row.
     Receipt {
         /// The chat's id.
         chat_id: String,
@@ -135,7 +136,8 @@ pub enum Difference {
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account received an allowance twice in a period, or hasn't recorded its period.
+    /// The account received an allowance twice in a period, or the account hasn't recorded the
+    /// allowance's period.
     Allowance {
         /// The first day of the period.
         period: Day,
@@ -150,7 +152,7 @@ pub enum Difference {
         /// A description of the item and the cause.
         what: String,
     },
-    /// The account changed during every reading.
+    /// The account changed each time that it was audited.
     Moving,
 }
 
@@ -409,7 +411,8 @@ impl Store {
         Ok(names.into_iter().filter_map(differs).collect())
     }
 
-    /// Computes the price of a chat's ledger row again, and compares its fare with the price list.
+    /// Recomputes the price of a chat's ledger row, and compares the row's fare with the price
+    /// list.
     async fn price(&self, entry: &Entry, lists: &mut PriceVersions) -> Result<Vec<Difference>> {
         let Some(receipt) = &entry.receipt else { return Ok(Vec::new()) };
         let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
@@ -428,7 +431,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Compares a ledger entry with the item of its source.
+    /// Compares a ledger entry with its source's item.
     async fn check_source(&self, entry: &Entry) -> Result<Option<Difference>> {
         let Some(source) = StoredSource::of(entry) else { return Ok(None) };
         let is_stored = self.is_stored(&source).await?;
@@ -458,7 +461,7 @@ impl Store {
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Returns the demands whose row is missing from the ledger, in the same order. Strongly
+    /// Returns the demands whose rows are missing from the ledger, in the same order. Strongly
     /// consistent.
     async fn unmet<'d>(&self, demands: Vec<&'d Demand>) -> Result<Vec<&'d Demand>> {
         let batches: Vec<Vec<&'d Demand>> =
@@ -525,7 +528,8 @@ impl Demand {
         }
     }
 
-    /// Returns true if `row`, which was read under this demand's key, is the demanded row.
+    /// Returns true if `row`, which was read under this demand's key, is the row that the demand
+    /// requires.
     fn is_met_by(&self, row: Option<&Item>) -> Result<bool> {
         match (self, row) {
             (_, None) => Ok(false),
@@ -545,13 +549,13 @@ impl Demand {
     }
 }
 
-/// The period of the last allowance among the rows so far. Rows are sorted by time.
+/// The period of the last allowance among the rows that were read so far. Rows are sorted by time.
 #[derive(Default)]
 struct SeenAllowances(Option<u64>);
 
 impl SeenAllowances {
     /// Returns a difference if the row is an allowance whose period isn't later than the previous
-    /// allowance's, or is later than the account's.
+    /// allowance's, or is later than the account's recorded period.
     fn check(&mut self, account: &Account, entry: &Entry) -> Option<Difference> {
         let period = entry.allowance?;
         let is_twice = self.0.replace(period) >= Some(period);

@@ -1,8 +1,8 @@
 //! Makes restored tables consistent. All tables are restored to the same point in time, but the
-//! restore may split a transaction that was in progress then, within a table or between tables:
-//! only some of its writes are in the restored tables. Such a transaction is completed or undone.
-//! For balances, the ledger is authoritative. For claims to addresses, the list of administrators
-//! and the number of API keys, the account is authoritative.
+//! restore may split a transaction that was in progress at that time: the restored tables, or even
+//! a single restored table, may contain only some of its writes. Such a transaction is completed or
+//! undone. For balances, the ledger is authoritative. For claims to addresses, the list of
+//! administrators and the number of API keys, the account is authoritative.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -27,7 +27,7 @@ const SKEW: u64 = 60;
 pub struct ReconcileReport {
     /// How many accounts were reconciled.
     pub accounts: usize,
-    /// A sentence for each repair.
+    /// One sentence for each repair.
     pub repairs: Vec<String>,
 }
 
@@ -37,15 +37,15 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
     millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
 }
 
-/// The items of the Tokens table that [`Store::reconcile`] needs.
+/// The items in the Tokens table that [`Store::reconcile`] needs.
 #[derive(Default)]
 struct RestoredTokens {
-    /// All API keys, by user.
+    /// All API keys, grouped by user.
     keys: HashMap<String, Vec<StoredApiKey>>,
     /// All sources of named grants.
     sources: Vec<StoredSource>,
     vouchers: RestoredVouchers,
-    /// All orders, by buyer.
+    /// All orders, grouped by buyer.
     orders: HashMap<String, Vec<Order>>,
 }
 
@@ -107,8 +107,8 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
-        // Do this after the sources were checked. A step of an order writes a source, which must
-        // not be left over from a step that was undone.
+        // Do this after the sources were checked. Each step of an order writes a source, and the
+        // source of an undone step must not be left over.
         for order in orders.values().flatten() {
             done.repairs.extend(self.move_missing_credits(order.id(), clock).await?);
         }
@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Returns a page of a table, strongly consistent. Also returns where the next page begins.
+    /// Returns a page of a table, with strong consistency. Also returns where the next page begins.
     pub(in crate::store) async fn page(
         &self,
         table: &str,

@@ -2,7 +2,7 @@
 //!
 //! A restore brings back everything that existed at the restored point in time, including accounts
 //! that were deleted later, revoked sessions and API keys, used links, withdrawn keys and old
-//! passwords. The newer tables, if they can be read, still show what was ended since then. After
+//! passwords. The newer tables, if they can be read, still show what has ended since then. After
 //! this module's repairs, an account, a session, an API key or a right exists only if it existed at
 //! the restored point in time and still exists in the newer tables. Passwords and addresses are
 //! taken from the newer tables, because changing them requires a proof of identity.
@@ -65,7 +65,7 @@ pub struct ReapplyReport {
     /// The ids and usernames of accounts that are missing from the newer table and may have been
     /// either deleted or lost. These accounts weren't changed.
     pub unclear: Vec<String>,
-    /// How many accounts' passwords, addresses, rights or ended sessions were changed.
+    /// How many accounts had their password, address, rights or ended sessions changed.
     pub changed: usize,
     /// How many sessions were ended, or advanced to the generation of newer refresh tokens.
     pub sessions: usize,

@@ -1,6 +1,6 @@
 //! The sweep returns credits that were held for chats when their function died.
 //!
-//! A reserve adds the account to the sparse index `due`, keyed by the time at which the hold's
+//! A reserve adds the account to the sparse `due` index, keyed by the time at which the hold's
 //! lease ends. A sweep reads only that index, so its cost doesn't grow with the number of idle
 //! accounts.
 
@@ -47,8 +47,8 @@ impl Store {
     }
 
     /// Reads a page of a sparse index whose key is a Unix time, stored in the attribute with the
-    /// same name as the index. Returns the accounts whose time has come at `now`. Also returns
-    /// where the next page begins.
+    /// same name as the index. Returns the accounts whose time is not later than `now`. Also
+    /// returns where the next page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,

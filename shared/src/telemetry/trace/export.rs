@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The time-out for sending spans. Lambda freezes a function's process between two invocations.
 const SEND: Duration = Duration::from_secs(5);
 
-/// How long nothing is sent after a failure.
+/// How long sending is suspended after a failure.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The maximum number of concurrent requests to the collector.
@@ -49,7 +49,7 @@ struct Collector {
     /// answers again. While this field is true, invocations don't wait.
     is_slow: AtomicBool,
     sending: AtomicUsize,
-    /// When sending is tried again, or `None` if the last request succeeded.
+    /// When sending will be retried, or `None` if the last request succeeded.
     failed: Mutex<Option<Instant>>,
 }
 
@@ -147,7 +147,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns an exporter for a collector with this `reply`, and a counter of the requests to it.
+    /// Returns an exporter for a collector that sends this `reply`, and a counter of the requests
+    /// to it.
     fn exporter<F>(reply: impl Fn() -> F + Send + Sync + 'static) -> (Exporter, Arc<AtomicUsize>)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,

@@ -1,7 +1,6 @@
 //! Writes spans as OTLP JSON
 //! ([format](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)). The code is
-//! written by hand, because a crate that generates OTLP would become part of every function's
-//! binary.
+//! handwritten, because a crate that generates OTLP would end up in every function's binary.
 
 use std::fmt::Write;
 

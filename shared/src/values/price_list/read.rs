@@ -10,10 +10,10 @@ use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
 
-/// How many models a list can contain at most.
+/// The maximum number of models in a list.
 const MODELS: usize = 50;
 
-/// How many providers a model can have at most.
+/// The maximum number of providers for a model.
 const VIA: usize = 5;
 
 /// The maximum length of a name, in characters.
@@ -23,14 +23,14 @@ const NAME: usize = 64;
 /// inference profile is over 100 characters long.
 const PROVIDER_MODEL: usize = 256;
 
-/// The maximum length of the line about a model, in characters.
+/// The maximum length of the line that describes a model, in characters.
 const ABOUT: usize = 200;
 
 /// The maximum length of a system prompt, in bytes.
 const SYSTEM_PROMPT: usize = 8192;
 
-/// The maximum length of a list as JSON, in bytes, because DynamoDB limits an item to 400 KB. Only
-/// system prompts can make a list this long.
+/// The maximum length of a list as JSON, in bytes. The length is limited because DynamoDB items
+/// can't exceed 400 KB. Only system prompts can make a list this long.
 const LIST: usize = 262_144;
 
 /// The maximum price of a message. For a long prompt, the price is charged up to 4,096 times, and
@@ -41,13 +41,14 @@ const PRICE: u64 = 200_000_000;
 /// [`Credits::MAX`].
 const RATE: u64 = 10_000_000_000;
 
-/// The maximum number of model tokens in an answer, as for the `AI_MAX_TOKENS` setting.
+/// The maximum number of model tokens in an answer, which is the same as for the `AI_MAX_TOKENS`
+/// setting.
 const MOST: u64 = 65_536;
 
 /// The maximum number of model tokens in a picture.
 const PICTURE: u64 = 1_000_000;
 
-/// The providers, by their names in `AI_PROVIDER`.
+/// The providers' names, as used in `AI_PROVIDER`.
 const PROVIDERS: [&str; 4] = ["openai", "openai2", "bedrock", "echo"];
 
 /// The provider for tests, which error messages don't mention.

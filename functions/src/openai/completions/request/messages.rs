@@ -26,12 +26,11 @@ pub(super) struct PromptMessage {
     /// role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
-    /// In a message with the role `tool`: the id of the call whose result the message contains.
+    /// In a message with the role `tool`: the id of the call that the result belongs to.
     tool_call_id: Option<String>,
     /// The older form of `tool_calls`. A message with the role `function` must answer the call.
     function_call: Option<CalledFunction>,
-    /// In a message with the role `function`: the name of the function whose result the message
-    /// contains.
+    /// In a message with the role `function`: the name of the function that the result belongs to.
     name: Option<String>,
 }
 
@@ -65,14 +64,14 @@ struct PromptPart {
 /// A picture.
 #[derive(Deserialize, ToSchema)]
 struct ImageUrl {
-    /// An `https` URL with a public host name, which the model's provider opens, or the data of a
-    /// PNG, JPEG, GIF or WebP file.
+    /// Either an `https` URL with a public host name, which the model's provider opens, or the data
+    /// of a PNG, JPEG, GIF or WebP file.
     #[schema(
         pattern = r"^(https://([A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]*(:[0-9]{1,4})?([/?#][!-~]*)?|data:image/(png|jpe?g|gif|webp);base64,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==))$",
         examples("https://example.com/cat.png")
     )]
     url: String,
-    /// The level of detail in which the model sees the picture.
+    /// The level of detail at which the model sees the picture.
     #[schema(pattern = "^(auto|low|high)$", examples("low"))]
     detail: Option<String>,
 }

@@ -12,7 +12,7 @@ use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
-/// The maximum number of items in a request. The limit is higher than the one for messages in a
+/// The maximum number of items in a request. The limit is higher than the limit on messages in a
 /// completion, because each call is a separate item here.
 const ITEMS: usize = 4096;
 
@@ -79,11 +79,11 @@ struct InputPart {
     #[schema(examples("Hello!"))]
     text: Option<String>,
     refusal: Option<String>,
-    /// An `https` URL with a public host name, which the model's provider opens, or the data of a
-    /// PNG, JPEG, GIF or WebP file.
+    /// Either an `https` URL with a public host name, which the model's provider opens, or the data
+    /// of a PNG, JPEG, GIF or WebP file.
     #[schema(examples("https://example.com/cat.png"))]
     image_url: Option<String>,
-    /// The level of detail in which the model sees the picture: `auto`, `low` or `high`.
+    /// The level of detail at which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
     detail: Option<String>,
 }

@@ -1,5 +1,5 @@
 //! The fields of the user model that an import doesn't read. Some of them may mean that a user must
-//! not log in, so the operator decides about those.
+//! not log in, so the operator must decide about those fields.
 
 use std::collections::HashMap;
 
@@ -40,21 +40,21 @@ const OF_DJANGO: [&str; 4] = ["groups", "id", "last_login", "user_permissions"];
 const SECRETS: [&str; 10] =
     ["pass", "secret", "token", "key", "otp", "hash", "code", "phone", "mail", "salt"];
 
-/// The maximum number of a field's values that a report shows.
+/// The maximum number of values that a report shows for a field.
 const SHOWN: usize = 3;
 
-/// The maximum number of characters of a value that a report shows.
+/// The maximum number of characters that a report shows of a value.
 const LONGEST: usize = 40;
 
 /// A condition on a field of the user model, which the operator wrote as `field` or `field=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     pub field: String,
-    /// `None` if every value except null, false, 0 and the empty string fulfils the condition.
+    /// `None` if every value except null, false, 0 and the empty string satisfies the condition.
     value: Option<String>,
 }
 
-/// A field that an import doesn't read, with its most common values.
+/// A field that an import doesn't read, and the field's most common values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
     /// The field's name.
@@ -73,7 +73,7 @@ pub struct Flag {
     pub condition: String,
     /// The field's name.
     pub field: String,
-    /// How many users could log in, although this field may forbid it.
+    /// How many users could log in even though this field may forbid it.
     pub users: u64,
 }
 
@@ -122,11 +122,11 @@ impl Condition {
         conditions.iter().map(parse).collect()
     }
 
-    /// Returns true if the row fulfils the condition.
+    /// Returns true if the row satisfies the condition.
     pub fn holds(&self, record: &Record) -> bool {
         let value = record.required(&self.field).ok();
         match &self.value {
-            // Null isn't true, so it also fulfils `field=false`.
+            // Null isn't true, so it also satisfies `field=false`.
             Some(wanted) if wanted.eq_ignore_ascii_case("false") => !value.is_some_and(is_set),
             Some(wanted) => shown(value).eq_ignore_ascii_case(wanted),
             None => value.is_some_and(is_set),
@@ -135,8 +135,8 @@ impl Condition {
 }
 
 impl Dump {
-    /// Returns the fields of the user model that the import doesn't read. Also returns the
-    /// questions for the operator about fields that may mean that users who could log in must not.
+    /// Returns the fields of the user model that the import doesn't read. Also returns questions
+    /// for the operator about fields that may mean that seemingly active users must not log in.
     pub fn unused(&self) -> (Vec<Unused>, Vec<Flag>) {
         let models = self.source.models();
         let Some(model) = models.iter().find(|model| model.name == self.user_model.name) else {
@@ -199,7 +199,7 @@ impl Dump {
     }
 
     /// Returns the models that contain rows but aren't imported, each with the number of its rows.
-    /// Omits the models of Django itself.
+    /// Omits Django's own models.
     pub fn unused_models(&self) -> Vec<(String, usize)> {
         let balance = match &self.balance {
             Balance::Field { model, .. } => Some(model.as_str()),
@@ -241,7 +241,7 @@ impl Dump {
     }
 }
 
-/// How many active users have a value that is set, and how many don't.
+/// How many active users have a value that is set, and how many have no such value.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     set: u64,
@@ -290,7 +290,7 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// Formats a value as a report shows it, and as the operator writes it in a condition.
+/// Formats a value the way a report shows it and the operator writes it in a condition.
 fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "null".into(),

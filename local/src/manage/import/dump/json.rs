@@ -16,7 +16,7 @@ use super::record::{Field, Model, PK, Record, RowId, Source, Value};
 /// every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
-/// The program that wrote a file. It decides the form of the rows.
+/// The program that wrote a file. It determines the form of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// `dumpdata`.
@@ -71,7 +71,7 @@ impl JsonFile {
     /// Finds the rows in a file's text.
     ///
     /// # Errors
-    /// Fails with the reason, and its line and column, if `text` isn't a list of rows.
+    /// Fails with the reason, the line and the column if `text` isn't a list of rows.
     pub fn parse(text: String) -> Result<Self, String> {
         Self::of(text, Form::Dump)
     }
@@ -106,7 +106,7 @@ impl JsonFile {
             let span = Span { bytes: start..start + raw.get().len(), line };
             let model = entry.model.into_owned();
             let spans = rows.entry(model.clone()).or_default();
-            // Other programs may leave out fields, so read the names of all rows.
+            // Other programs may leave out fields, so read the field names of all rows.
             if spans.len() < SAMPLE || form == Form::Users {
                 names.entry(model).or_default().extend(entry.fields.into_keys());
             }
@@ -186,7 +186,7 @@ fn value(raw: &RawValue) -> serde_json::Result<Value> {
 }
 
 /// Converts a key, or a part of a natural key, to a string. Strings lose their quotes; other values
-/// stay as they are written.
+/// are kept as written.
 fn key(raw: &RawValue) -> String {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::record::{Record, Relation, RowId, Source, Value};
 
-/// Finds the users that other rows refer to. A user is identified by its position in the file.
+/// Finds the users that other rows refer to. A user is identified by the position of its row in the
+/// file.
 #[derive(Default)]
 pub(super) struct UserIndex {
     /// The number of users.
@@ -60,9 +61,9 @@ impl Keys {
 }
 
 impl UserIndex {
-    /// Reads the keys and names of the users with these ids. The names are in the fields `username`
-    /// and `email`. Also returns the users that are refused because of their primary key, each with
-    /// the reason.
+    /// Reads the keys and names of the users with these ids. The names are in the `username` and
+    /// `email` fields. Also returns the users that are refused because of their primary key, each
+    /// with the reason.
     pub fn read(
         source: &dyn Source,
         model: &str,
@@ -124,7 +125,7 @@ impl UserIndex {
 }
 
 impl Links {
-    /// Reads to which user each row of a model refers, directly or through another model.
+    /// Reads which user each row of a model refers to, directly or through another model.
     ///
     /// # Errors
     /// Fails with an error message for the terminal.

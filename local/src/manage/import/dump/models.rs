@@ -1,7 +1,7 @@
-//! Finds the models of users, balances and chats by their fields.
+//! Finds the user, balance and chat models by their fields.
 //!
-//! A model or field is used without the operator's choice only if the file leaves no doubt about
-//! it. Otherwise the failure asks for a choice, and lists the options for it.
+//! A model or field is used without asking the operator only if the file leaves no doubt about it.
+//! Otherwise the error message asks the operator to choose, and lists the options.
 
 use super::links::{Links, UserIndex};
 use super::record::{Field, Model, PK, RELATIONS, Record, Relation, Source, Value};
@@ -60,7 +60,7 @@ const CHAT_WORDS: [&str; 13] = [
 pub(super) struct UserModel {
     /// The model's name.
     pub name: String,
-    /// The name with which people log in: `username`, or `email` in a model without usernames.
+    /// The name that people log in with: `username`, or `email` in a model without usernames.
     pub username: String,
     pub email: Option<&'static str>,
     /// The field that says whether the owner has verified the address. `None` in Django's files.
@@ -81,7 +81,8 @@ pub(super) struct ChatModel {
     pub name: String,
     pub user: Relation,
     pub message: String,
-    /// The field with the response, or how to tell questions from answers if each is a row.
+    /// The field with the response, or how to tell questions from answers if each of them is a
+    /// separate row.
     pub answer: Answer,
     pub time: String,
     /// The field with the name of the AI model.
@@ -102,7 +103,7 @@ pub(super) enum Answer {
     },
 }
 
-/// Where the file contains the balance.
+/// Where in the file the balance is.
 pub(super) enum Balance {
     /// Every user has this many tokens.
     Same(u64),
@@ -111,7 +112,7 @@ pub(super) enum Balance {
         /// The name of the field's model.
         model: String,
         field: String,
-        /// The rows of each user. `None` if the field is on the user model.
+        /// The rows of each user. `None` if the field belongs to the user model.
         rows: Option<Links>,
     },
 }
@@ -131,7 +132,7 @@ impl UserModel {
         for model in source.models().iter().filter(|model| !model.is_empty) {
             candidates.extend(Self::of(source, model, choices)?.ok());
         }
-        // If the file says to which model chats refer, that is the user model.
+        // If the file says which model chats refer to, that is the user model.
         let has_chats = |user: &Self| {
             source.models().iter().filter(|model| !model.is_empty && is_chat_like(&model.name)).any(
                 |model| {
@@ -231,8 +232,9 @@ impl ChatModel {
     /// Finds the chat model. `None` if no model can be the chat model.
     ///
     /// # Errors
-    /// Fails with an error message for the terminal if several models can be the chat model, if a
-    /// model could be but lacks a field, or if the chosen model can't be.
+    /// Fails with an error message for the terminal if several models can be the chat model, if the
+    /// name of a model suggests chats but a field is missing, or if the model that the operator
+    /// chose isn't a chat model.
     pub fn find(
         source: &dyn Source,
         choices: &ModelChoices,
@@ -371,7 +373,8 @@ pub(super) enum Role {
     System,
 }
 
-/// Returns who wrote a row, from the value of its field `role`. `None` if the value doesn't say.
+/// Returns who wrote a row, according to the value of its role field. `None` if the value doesn't
+/// say.
 pub(super) fn role_of(field: &str, value: &Value) -> Option<Role> {
     let has = |word: &str| field.split('_').any(|part| part.eq_ignore_ascii_case(word));
     let is_user_if =
@@ -399,8 +402,8 @@ impl Balance {
     /// Finds the balance.
     ///
     /// # Errors
-    /// Fails with an error message for the terminal unless exactly one field is certainly the
-    /// balance.
+    /// Fails with an error message for the terminal unless exactly one field can be identified as
+    /// the balance.
     pub fn find(
         source: &dyn Source,
         choices: &Choices,
@@ -496,7 +499,7 @@ impl Balance {
     }
 }
 
-/// Returns the model with a name that the operator chose: a label such as `chat.user`, or a table
+/// Returns the model that the operator named, either by a label such as `chat.user` or by a table
 /// such as `chat_user`.
 fn chosen<'a>(source: &'a dyn Source, flag: &str, name: &str) -> Result<&'a Model, String> {
     let models = source.models();
@@ -507,7 +510,7 @@ fn chosen<'a>(source: &'a dyn Source, flag: &str, name: &str) -> Result<&'a Mode
     })
 }
 
-/// Returns true if the names of two models differ only in case and in the spelling of the dot.
+/// Returns true if the names of two models differ only in case or in how the dot is written.
 fn is_same(one: &str, other: &str) -> bool {
     let spelled = |name: &str| name.to_lowercase().replace('.', "_");
     spelled(one) == spelled(other)
@@ -515,7 +518,7 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// Returns true if the name of a model suggests that the model contains chats.
 pub(super) fn is_chat_like(model: &str) -> bool {
-    // A table without a label begins with the name of its app.
+    // If a table has no label, its name begins with the name of its app.
     let name = model.split_once('.').or_else(|| model.split_once('_'));
     let name = name.map_or(model, |(_, name)| name).to_lowercase();
     CHAT_WORDS.iter().any(|word| name.contains(word))
@@ -550,8 +553,8 @@ pub(super) fn fields(model: &Model) -> String {
     names.join(", ")
 }
 
-/// Returns how a model refers to the user model, directly or through another model. If it doesn't,
-/// fails with a description of what is missing.
+/// Returns how a model refers to the user model, directly or through another model. If the model
+/// doesn't refer to the user model, fails with a description of what is missing.
 fn relation(source: &dyn Source, model: &Model, users: &UserModel) -> Result<Relation, String> {
     direct(source, model, users)
         .or_else(|| model.fields.iter().find_map(|field| through(source, model, field, users)))
@@ -614,7 +617,7 @@ fn through(
     })
 }
 
-/// Returns the models to which a field may refer, except the user model. If any of them are in the
+/// Returns the models that a field may refer to, except the user model. If any of them are in the
 /// same app, returns only those.
 fn targets<'s>(
     source: &'s dyn Source,
@@ -632,8 +635,8 @@ fn targets<'s>(
     if near.is_empty() { others } else { near }
 }
 
-/// Returns true if a field may refer to this model. `dumpdata` doesn't say to which model a field
-/// refers, so in its files the names must be equal.
+/// Returns true if a field may refer to this model. `dumpdata` doesn't say which model a field
+/// refers to, so in its files the names must be equal.
 fn may_mean(field: &Field, model: &Model) -> bool {
     match &field.refers_to {
         Some(target) => is_same(target, &model.name),
@@ -646,7 +649,7 @@ fn may_mean(field: &Field, model: &Model) -> bool {
 
 /// Like [`relation`], but also accepts a model whose primary keys equal those of the users, because
 /// `dumpdata` doesn't repeat the primary key among the fields. Two cases are excluded: a file with
-/// foreign keys says to which model the keys refer, and a model to which the user model refers has
+/// foreign keys says which model the keys refer to, and a model that the user model refers to has
 /// its own keys.
 fn relation_or_key(
     source: &dyn Source,
@@ -671,7 +674,7 @@ fn relation_or_key(
     are_users.then_some(relation).ok_or(lack)
 }
 
-/// Returns the fields that can be a balance, judging by their names and first values.
+/// Returns the fields that could be a balance, judging by their names and first values.
 fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     let is_number = |value: &Value| match value {
         Value::Number(_) => true,
@@ -688,7 +691,7 @@ fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     names.iter().copied().filter(|name| is_balance(name)).map(str::to_owned).collect()
 }
 
-/// Returns the fields of the user model that contain numbers, for a question about the balance.
+/// Returns the user model's fields that contain numbers, for a question about the balance.
 fn other_numbers(source: &dyn Source, users: &UserModel) -> Vec<String> {
     let is_number = |value: &Value| matches!(value, Value::Number(_));
     let Some(model) = source.models().iter().find(|model| model.name == users.name) else {

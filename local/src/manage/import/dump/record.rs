@@ -23,15 +23,15 @@ pub(super) trait Source: Send {
     /// Fails with an error message for the terminal.
     fn row_ids(&self, model: &str) -> Result<Vec<RowId>, String>;
 
-    /// Reads the row at `id`, with these fields only. The field [`PK`] is the primary key.
+    /// Reads the row at `id`, with these fields only. The [`PK`] field is the primary key.
     fn read(&self, model: &str, id: RowId, fields: &[&str]) -> Record;
 
-    /// Returns true if a program other than Django wrote the file, in Farebox's own format.
+    /// Returns true if the file is in Farebox's own format, written by a program other than Django.
     fn is_plain(&self) -> bool {
         false
     }
 
-    /// Returns true if the file says to which models fields refer.
+    /// Returns true if the file says which models the fields refer to.
     fn has_foreign_keys(&self) -> bool {
         false
     }
@@ -59,7 +59,7 @@ pub(super) struct Model {
 pub(super) struct Field {
     /// The name in Django: `user`, not `user_id`.
     pub name: String,
-    /// The model to which the field refers. `None` if it isn't a relation, or the file doesn't say.
+    /// The model that the field refers to. `None` if it isn't a relation, or the file doesn't say.
     pub refers_to: Option<String>,
     /// True if the file says that no two rows have the same value. `dumpdata` doesn't say so.
     pub is_unique: bool,
@@ -71,10 +71,10 @@ pub(super) struct Relation {
     /// The row's field that refers to the user, or to the model in `via`. [`PK`] if the row's
     /// primary key equals the user's.
     pub field: String,
-    /// The model to which the field refers, and that model's field for the user. `None` if the
-    /// field refers to the user model.
+    /// The model that the field refers to, and that model's field for the user. `None` if the field
+    /// refers to the user model.
     pub via: Option<(String, String)>,
-    /// True if each user certainly has at most one such row.
+    /// True if each user is known to have at most one such row.
     pub is_unique: bool,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Record {
     /// The line on which the row starts, counted from 1. `None` if the file isn't divided into
     /// lines.
     pub line: Option<usize>,
-    /// The values of the fields that the row has, or the reason why the row can't be read.
+    /// The values of the row's fields, or the reason why the row can't be read.
     pub fields: Result<BTreeMap<String, Value>, String>,
 }
 
@@ -140,7 +140,7 @@ impl Record {
         }
     }
 
-    /// Returns true or false, or `default` if the row doesn't have the field.
+    /// Returns the value of a boolean field, or `default` if the row doesn't have the field.
     pub fn flag(&self, field: Option<&str>, default: bool) -> Result<bool, String> {
         let fields = self.fields.as_ref().map_err(String::clone)?;
         let Some(name) = field.filter(|field| fields.contains_key(*field)) else {
@@ -154,8 +154,8 @@ impl Record {
         }
     }
 
-    /// Returns a number multiplied by `scale`. The product must be whole. The number can also be
-    /// written as `4000.0` or `"4000.00"`.
+    /// Returns a number multiplied by `scale`. The product must be a whole number. The number can
+    /// also be written as `4000.0` or `"4000.00"`.
     pub fn whole(&self, field: &str, scale: u32) -> Result<i128, String> {
         let whole = match self.required(field)? {
             Value::Number(number) | Value::Text(number) => whole(number, scale),
@@ -206,7 +206,7 @@ fn whole(text: &str, scale: u32) -> Option<i128> {
 }
 
 /// Converts an ISO 8601 time to milliseconds since 1970. A space may replace the `T`. A time
-/// without an offset is in UTC. A day without a time means midnight.
+/// without an offset is in UTC. A date without a time means midnight.
 fn millis(text: &str) -> Option<i128> {
     let (day, clock) = text.split_at_checked(10)?;
     let clock = match clock.strip_prefix(['T', ' ']) {

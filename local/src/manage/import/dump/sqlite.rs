@@ -118,7 +118,7 @@ impl SqliteFile {
 }
 
 /// Returns a warning if newer changes may be missing: the file is in WAL mode, and its log isn't
-/// beside it. Either Django was shut down properly, or only the file was copied.
+/// next to it. Either Django was shut down properly, or only the file was copied.
 fn missing_log(file: &Path) -> Option<String> {
     let mut head = [0; 20];
     File::open(file).and_then(|mut file| file.read_exact(&mut head)).ok()?;
@@ -188,7 +188,7 @@ fn labels(copy: &Connection) -> rusqlite::Result<HashMap<String, String>> {
         let (app, model): (String, String) = (row.get(0)?, row.get(1)?);
         Ok((format!("{app}_{model}").to_lowercase(), format!("{app}.{model}")))
     })?;
-    // A model without a label is called by the name of its table.
+    // A model without a label is identified by the name of its table.
     Ok(pairs.flatten().collect())
 }
 
@@ -245,8 +245,8 @@ fn table(
     Ok((fields.collect(), Table { name: name.to_owned(), pk, columns }))
 }
 
-/// Returns the columns whose values are unique, because a unique index without a condition covers
-/// only that column.
+/// Returns the columns whose values are unique. A column is unique if a unique index without a
+/// condition covers only this column.
 fn unique_columns(copy: &Connection, table: &str) -> rusqlite::Result<HashSet<String>> {
     let single = "SELECT (SELECT name FROM pragma_index_info(list.name)) FROM pragma_index_list(?1) AS list
                   WHERE list.\"unique\" AND NOT list.partial AND (SELECT count(*) FROM pragma_index_info(list.name)) = 1";
@@ -453,7 +453,7 @@ mod tests {
         );
         assert_eq!(db.dump().models().users, "chat.user");
         db.django.execute_batch("INSERT INTO auth_user SELECT * FROM chat_user").unwrap();
-        // Chats refer to only one of the two.
+        // Chats refer to only one of the two user models.
         assert_eq!(db.dump().models().users, "chat.user");
         db.django.execute_batch("DELETE FROM chat_chat").unwrap();
         let refused = db.refused(&Choices::default());

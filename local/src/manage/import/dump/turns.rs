@@ -6,7 +6,7 @@ use super::models::{ChatModel, Role, role_of};
 use super::record::{Record, Value};
 use super::{BadRow, DjangoChat, Row};
 
-/// The fields that say who wrote a row, and in which conversation.
+/// The fields that say who wrote a row, and which conversation it belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'a> {
     /// The field that says who wrote a row.
@@ -16,7 +16,7 @@ pub(super) struct Columns<'a> {
     pub conversation: Option<&'a str>,
 }
 
-/// A row that contains the text of the user or of the AI.
+/// A row that contains a text by the user or by the AI.
 pub(super) struct Turn {
     row: Row,
     role: Role,
@@ -53,8 +53,8 @@ impl Turn {
     }
 }
 
-/// Joins each message of the user and the AI's following answers in the same conversation into a
-/// chat, with the row and the time of the message.
+/// Joins each user message with the AI's following answers in the same conversation. The resulting
+/// chat has the row and the time of the message.
 pub(super) fn joined(
     turns: impl Iterator<Item = Result<Turn, BadRow>>,
 ) -> Vec<Result<DjangoChat, BadRow>> {

@@ -1,2 +1,2 @@
-"""Code that the five projects share: settings, fast password hashers, the AI, and the commands that
+"""Code shared by the five projects: settings, fast password hashers, the AI, and the commands that
 this check adds."""

@@ -1,4 +1,4 @@
-"""Settings of projects with an admin interface."""
+"""Settings for projects with an admin interface."""
 
 from .settings import *  # noqa: F403
 

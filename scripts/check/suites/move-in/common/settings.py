@@ -9,7 +9,7 @@ TIME_ZONE = "UTC"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework", "common"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 
-# The first hasher makes new hashes. The other hashers made the hashes of earlier years.
+# The first hasher makes new hashes. The other hashers made the hashes in earlier years.
 PASSWORD_HASHERS = [
     "common.hashers.PBKDF2",
     "common.hashers.PBKDF2SHA1",

@@ -1,5 +1,5 @@
-# An old client of email_login, which identifies users by their address. In its second log-in, it
-# sends the address as `email`.
+# An old client of email_login, which identifies users by their e-mail address. In its second
+# log-in, the client sends the address as `email`.
 curl -sS -X POST "$HOST/api/register/" -H "Content-Type: application/json" -d "{\"username\": \"$NEWCOMER@example.com\", \"email\": \"$NEWCOMER@example.com\", \"password1\": \"StrongPass123!\"}" | keep registered message token
 curl -sS -X POST "$HOST/api/login/" -H "Content-Type: application/json" -d "{\"username\": \"$NAME\", \"password\": \"$PASSWORD\"}" | keep login token
 TOKEN=$(kept login token)

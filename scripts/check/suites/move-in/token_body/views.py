@@ -12,7 +12,7 @@ PRICE = 100
 
 
 def user_of(request):
-    """Returns the user of the token in the header, or in the body."""
+    """Returns the user whose token is in the header or the body."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme != "Bearer":
         token = request.data.get("token", "")

@@ -1,12 +1,12 @@
-// Shared by the journeys: a browser, users with accounts, and checks of every page that a journey
-// opens.
+// Code shared by the journeys: a browser, users with accounts, and checks of every page that a
+// journey opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
 // folder for screenshots, FAREBOX the binary, DATA the server's data folder, which also contains
 // its e-mails, and TIMEOUT the time-out of each step, in milliseconds. A journey fails if its page
-// writes an error to the console, violates its policy, throws, or misses a file. Each request to
-// the API is delayed by a random time of at most LATENCY milliseconds, which finds steps that don't
-// wait for what they need.
+// writes an error to the console, violates its policy, throws, or can't load a file. Each request
+// to the API is delayed by a random time of at most LATENCY milliseconds, which finds steps that
+// don't wait for what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -70,16 +70,16 @@ export async function journeys(all) {
   if (failed.length > 0) process.exit(1);
 }
 
-/** Describes what a page shows: its address, and the beginning of its text. */
+/** Describes what a page shows: its address and the beginning of its text. */
 async function shown(page) {
   const text = await page.evaluate(() => document.body.innerText);
   return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
 }
 
 /**
- * Opens a new browser. Its route delays requests by LATENCY. It stays until the browser closes,
- * because Chromium loses requests that are sent while a page's last route is removed
- * (https://github.com/microsoft/playwright/issues/41802).
+ * Opens a new browser with a route that delays requests by LATENCY. The route stays until the
+ * browser closes, because Chromium loses requests that are sent while a page's last route is
+ * removed (https://github.com/microsoft/playwright/issues/41802).
  */
 async function newBrowser(options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
@@ -128,7 +128,7 @@ let people = 0;
 
 /**
  * Creates a user, and returns `{name, password, email, id, api}`. `api(method, path, body)` sends a
- * request as the user and returns `{status, body}`. `site` is the URL of another server.
+ * request as the user and returns `{status, body}`. `site` is the URL of a different server.
  */
 export async function newUser(prefix, { email, site = SITE } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
@@ -154,12 +154,12 @@ export async function mailedLink(address, what) {
 }
 
 /**
- * `manage(..command)` runs the operator's command with the data in a folder. It resolves with what
- * the command prints.
+ * `manage(..command)` runs the operator's command with the data in a folder. Resolves with the
+ * command's output.
  */
 export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
 
-/** Runs the operator's command with the data of the common server. */
+/** Runs the operator's command with the shared server's data. */
 export const manage = manageIn(DATA);
 
 /** Lets the AI finish its answer to a message that begins with `Slowly`. */

@@ -26,7 +26,7 @@ export async function say(page, text) {
   else await box.press("Enter");
 }
 
-/** Opens a new chat, and waits until its box has replaced the previous view's. */
+/** Opens a new chat, and waits until its box has replaced the previous view's box. */
 export async function newChat(page) {
   await page.getByRole("link", { name: "New chat" }).click();
   await heading(page, "What would you like to know?");

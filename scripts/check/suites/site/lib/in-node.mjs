@@ -26,7 +26,7 @@ process.on("exit", () => rmSync(site, { recursive: true }));
 await cp(path.join(import.meta.dirname, "../../../../../site"), site, { recursive: true });
 await writeFile(path.join(site, "package.json"), '{ "type": "module" }');
 
-/** Loads a script of the pages by its path in `site/`. */
+/** Loads one of the pages' scripts, given its path in `site/`. */
 export const script = (name) => import(pathToFileURL(path.join(site, name)));
 
 const { draw } = await script("markdown/draw.js");

@@ -1,12 +1,12 @@
-// An AI with OpenAI's chat completions. Its answer depends on the first word of a message. By
-// default it repeats the message. `Recall` repeats the text before the conversation. The answer to
-// `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get
-// equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets
-// no word until the end. `Vary` gets a different answer each time, and `Told` gets the messages and
-// answers in the request. `Left` and a message returns the time at which the reader of that
-// message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500` reports these
-// numbers of model tokens for the prompt, its cached part, and the answer. `Long` gets as many
-// words as the request allows, but at most 2,000.
+// An AI that implements OpenAI's chat completions. Its answer depends on the first word of a
+// message. By default it repeats the message. `Recall` repeats the text before the conversation.
+// The answer to `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and
+// `Code` get equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and
+// `Silently` gets no word until the end. `Vary` gets a different answer each time, and `Told` gets
+// the messages and answers in the request. `Left` and a message returns the time at which the
+// reader of that message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500`
+// reports these model token counts for the prompt, its cached part, and the answer. `Long` gets as
+// many words as the request allows, but at most 2,000.
 //
 //     node provider.mjs PORT
 

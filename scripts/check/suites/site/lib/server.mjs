@@ -1,4 +1,4 @@
-// Starts separate servers for journeys that need a price list or other settings. FAREBOX is the
+// Starts separate servers for journeys that need a price list or different settings. FAREBOX is the
 // binary. With LIVE, the servers serve the current files of site/.
 
 import { spawn } from "node:child_process";
@@ -55,8 +55,8 @@ async function startProvider() {
 /**
  * Starts a server with this price list and the administrator ADMIN. Returns `{url, manage, admin,
  * payments}`: `manage` runs the command with the server's data, `admin(method, path, body)` sends a
- * request as the administrator, and `payments` is the URL of the page with all payments, if the
- * server simulates them.
+ * request as the administrator, and `payments` is the URL of the page that lists all payments, if
+ * the server simulates payments.
  */
 export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));

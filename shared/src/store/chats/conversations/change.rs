@@ -8,7 +8,7 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// How often unpinning a conversation is attempted while chats use it.
+/// How many times unpinning a conversation is attempted while chats keep using it.
 const UNPINNINGS: usize = 10;
 
 /// A change to a conversation. At least one field is set; `None` leaves a field unchanged.
@@ -67,8 +67,8 @@ impl Parts {
 }
 
 impl Store {
-    /// Applies either all changes in `change` or no change. New instructions apply from the
-    /// conversation's next chat on. Pinning a pinned conversation doesn't move it in the list.
+    /// Applies either all changes in `change` or none of them. New instructions take effect with
+    /// the conversation's next chat. Pinning a pinned conversation doesn't move it in the list.
     /// `now` is in milliseconds. Idempotent.
     ///
     /// # Errors
@@ -94,9 +94,9 @@ impl Store {
         self.write_conversation(user_id, id, parts).await
     }
 
-    /// Moves a pinned conversation back to its position by last use, and makes the other changes in
-    /// `parts`, in one write. The write requires that the last use hasn't changed since it was
-    /// read.
+    /// Moves a pinned conversation back to its position among the conversations sorted by last use.
+    /// The same write makes the other changes in `parts`. The write requires that the last use
+    /// hasn't changed since it was read.
     async fn unpin_conversation(
         &self,
         user_id: &str,

@@ -1,4 +1,4 @@
-//! A count of attempts at one login, or by one known client.
+//! Counts of log-in attempts, either for one login or by one known client.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,15 @@ use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 use crate::values::limit::{DAY, HOUR};
 
-/// How many times a write to a count is attempted while other log-ins change the count.
+/// How many times a write to a count is attempted while other log-ins keep changing the count.
 const TURNS: u32 = 5;
 
-/// How many minutes a day has.
+/// How many minutes there are in a day.
 const MINUTES: u32 = 1440;
 
 /// The pace at which attempts are admitted. The first attempts are admitted immediately, and
-/// further attempts at regular intervals. After a day without an attempt, the count starts again.
+/// further attempts are admitted at regular intervals. After a day without an attempt, the count is
+/// reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     /// How many attempts are admitted without a pause.
@@ -62,7 +63,7 @@ impl Pace {
         self.free + self.more
     }
 
-    /// Returns the pause between two attempts once the free attempts are used up, in seconds.
+    /// Returns the pause between two attempts, in seconds, once the free attempts are used up.
     fn pause(self) -> u64 {
         DAY.div_ceil(u64::from(self.more.max(1)))
     }
@@ -77,7 +78,7 @@ pub(super) struct Count {
     /// The id of the latest attempt that was admitted after a pause.
     #[serde(default)]
     pub(super) latest: String,
-    /// The Unix time from which another attempt is admitted once the free attempts are used up.
+    /// The Unix time at which the next attempt is admitted once the free attempts are used up.
     #[serde(default)]
     pub(super) opens_at: u64,
     /// The Unix time at which the count is reset, unless another attempt is counted before then.
@@ -134,7 +135,7 @@ impl Count {
 /// An attempt's slot in a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// The nth of the free attempts, from 1.
+    /// The nth free attempt, counting from 1.
     Free(usize),
     /// The attempt is admitted after a pause.
     Paced,
@@ -228,7 +229,7 @@ impl Store {
             .shows_item()
     }
 
-    /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
+    /// Adds the attempt with this id to an hour's count. If the count is full, returns the number
     /// of seconds until the next hour begins.
     pub(in crate::store) async fn count_in_hour(
         &self,
@@ -259,7 +260,7 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // This attempt must not change when other failures are forgotten.
+        // This attempt must not affect when earlier failures are forgotten.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {

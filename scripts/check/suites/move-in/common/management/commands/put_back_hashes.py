@@ -1,5 +1,5 @@
-"""Restores users' hashes from the output of `facts`. At a log-in, Django replaces a hash that an
-earlier hasher made, but on a real system most users haven't logged in since its hasher changed."""
+"""Restores users' hashes from the output of `facts`. At a log-in, Django replaces a hash made by an
+earlier hasher, but on a real system most users haven't logged in since the hasher changed."""
 
 import json
 

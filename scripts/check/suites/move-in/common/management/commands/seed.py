@@ -1,4 +1,4 @@
-"""Fills a database with users and chats from the last years."""
+"""Fills a database with users and chats from the last few years."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -39,15 +39,15 @@ TEXTS = [
 
 
 def moment(begin, end):
-    """Returns a time between both, in microseconds. Some times have no microseconds, like those
-    that an administrator has typed."""
+    """Returns a random time between the two, with microseconds. A few times have none, as if an
+    administrator had typed them."""
     made = begin + (end - begin) * random.random()
     return made.replace(microsecond=0) if random.random() < 0.02 else made
 
 
 class Texts:
     def __init__(self):
-        # Pieces in a single writing system, and pieces that mix all of them.
+        # Pieces in a single writing system, and pieces that mix all writing systems.
         self.pools = [piece * (2100 // len(piece) + 1) for piece in TEXTS]
         self.pools += ["".join(random.choices(TEXTS, k=200)) for _ in range(20)]
 
