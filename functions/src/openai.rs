@@ -15,7 +15,9 @@ mod turns;
 use serde_json::{Value, json};
 use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::clock::Clock;
-use shared::config::{AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported};
+use shared::config::{
+    AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported,
+};
 use shared::extends;
 use shared::http::{BodyLimit, FailureFormat, Route};
 use utoipa::openapi::schema::{Object, SchemaType, Type};

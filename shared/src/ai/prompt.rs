@@ -153,7 +153,10 @@ impl Prompt {
             });
             let of_hidden = |text: &Option<String>| text.as_deref().map_or(0, bound);
             let reasoning = turn.reasoning.iter().map(|part| {
-                OF_TURN + bound(&part.text) + of_hidden(&part.signature) + of_hidden(&part.encrypted)
+                OF_TURN
+                    + bound(&part.text)
+                    + of_hidden(&part.signature)
+                    + of_hidden(&part.encrypted)
             });
             let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
             tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers;

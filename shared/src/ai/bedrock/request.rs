@@ -1,6 +1,5 @@
 //! A request for Bedrock's Converse API.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aws_sdk_bedrockruntime::error::BuildError;
@@ -8,10 +7,8 @@ use aws_sdk_bedrockruntime::types::{
     self, AnyToolChoice, ContentBlock, ConversationRole, ImageBlock, ImageFormat, ImageSource,
     InferenceConfiguration, JsonSchemaDefinition, Message, OutputConfig, OutputFormat,
     OutputFormatStructure, OutputFormatType, ReasoningContentBlock, ReasoningTextBlock,
-    SpecificToolChoice, SystemContentBlock,
-    ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
-    ToolSpecification,
-    ToolUseBlock,
+    SpecificToolChoice, SystemContentBlock, ToolConfiguration, ToolInputSchema, ToolResultBlock,
+    ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
 };
 use aws_smithy_types::{Blob, Document};
 use base64::Engine;
