@@ -233,7 +233,11 @@ function modelRow(model, { money, tools }) {
     "fare.output": count("Rate of the answer", fare.output, { hint: " " }),
     most: limit("Longest answer", model.most, "In model tokens."),
     context: limit("Context", model.context, "In model tokens. Shown to programs."),
-    picture: limit("Picture", model.picture, "The maximum number of model tokens that one picture can use."),
+    picture: limit(
+      "Picture",
+      model.picture,
+      "The maximum number of model tokens that one picture can use.",
+    ),
     system: field("System prompt", "system", {
       ...LINES,
       value: model.system ?? "",
