@@ -31,7 +31,7 @@ export async function shop({ query: { order }, signal }) {
   return accountPage(
     inCurrency("Buy tokens"),
     first.packs.length > 0 &&
-      inCurrency("The tokens are in your balance as soon as the payment is confirmed."),
+      inCurrency("The tokens will be in your balance as soon as the payment is confirmed."),
     told,
     lists,
   );
@@ -144,7 +144,7 @@ function outcome({ state, tokens_granted: tokens }) {
   if (state === "pending")
     return say(
       "info",
-      "The payment is on its way. You'll get the tokens when the money arrives, which may take some days.",
+      "The payment is on its way. You'll get the tokens when the money arrives, which may take a few days.",
     );
   if (["failed", "expired"].includes(state)) return say("warn", "Nothing was paid.");
   if (state === "wrong_amount" || (state === "paid" && tokens === 0))

@@ -58,7 +58,7 @@ function limitFields() {
     inputMode: "numeric",
     autocomplete: "off",
     optional: true,
-    hint: inCurrency("The most tokens that the key can spend."),
+    hint: inCurrency("The maximum number of tokens that the key can spend."),
   });
   const per = field("Period", "limit.per", {
     type: "select",

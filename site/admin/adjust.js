@@ -37,7 +37,7 @@ export function adjustment(path, user, changed) {
     "p",
     { class: "hint", hidden: true },
     inCurrency(
-      "To undo a purchase, only refund it at Stripe: the refund takes its tokens. Tokens that you also take here would be taken twice.",
+      "To undo a purchase, refund it at Stripe, which also takes its tokens back. If you take them here too, they are taken twice.",
     ),
   );
   let sent = null;

@@ -333,7 +333,7 @@ function byModel(models) {
     "section",
     { class: "card admin-by-model", "aria-label": "Models" },
     h("h2", {}, "Models"),
-    h("p", { class: "muted" }, "Prompt, cached and answer are numbers of model tokens."),
+    h("p", { class: "muted" }, "The Prompt, Cached and Answer columns count model tokens."),
     element,
   );
 }

@@ -76,7 +76,7 @@ export function grantsView({ signal, title }) {
       "p",
       { class: "lead" },
       inCurrency(
-        "Grant tokens to the users in a file. You see a preview first, and no user is granted the same tokens with the same reason twice.",
+        "Grant tokens to the users in a file. You see a preview first. No user is granted the same amount for the same reason twice.",
       ),
     ),
     h("section", { class: "card", "aria-label": "File and reason" }, element),

@@ -69,7 +69,7 @@ async function stop(version, reload) {
   );
   if (!stopped) return;
   await attempt(reload);
-  toast("Nothing is sold any more.");
+  toast("Sales have been stopped.");
 }
 
 /** The form with the packs. Saving it replaces the version that was read. */
@@ -148,13 +148,13 @@ function packCard(pack, tools) {
       value: pack.name,
       maxLength: 200,
       autocomplete: "off",
-      hint: "Users read it when they pay.",
+      hint: "Users see it when they pay.",
     }),
     id: field("Id", "id", {
       ...TEXT,
       value: pack.id,
       maxLength: 32,
-      hint: "Small letters, digits and hyphens.",
+      hint: "Lowercase letters, digits and hyphens.",
     }),
     tokens: field(inCurrency("Tokens"), "tokens", {
       ...TEXT,

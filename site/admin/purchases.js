@@ -15,8 +15,8 @@ import { userLink } from "./people.js";
 /** Why the tokens of a payment weren't granted. */
 const STRANDED = {
   account_deleted: "Tokens weren't granted, because the account was deleted.",
-  grant_too_large: "Tokens weren't granted, because the account has got too many.",
-  wrong_amount: "Tokens weren't granted, because another amount than the price was paid.",
+  grant_too_large: "Tokens weren't granted, because the account's grants would exceed the maximum.",
+  wrong_amount: "Tokens weren't granted, because the amount paid differs from the price.",
 };
 
 /** The choices in the `state` field: the text, and the states in the API's query. */

@@ -62,7 +62,7 @@ function editor(title, current, list, me) {
     ...TEXT,
     optional: true,
     maxLength: 3,
-    hint: "Of the providers' prices: three capital letters, such as USD.",
+    hint: "The currency of the providers' prices: three capital letters, such as USD.",
   });
   const million = field(inCurrency("A million tokens cost"), "list.million_tokens", {
     ...TEXT,
@@ -72,7 +72,7 @@ function editor(title, current, list, me) {
   });
   const system = field("System prompt", "list.system", {
     ...LINES,
-    hint: "The AI gets it with every message, before the user's instructions. Farebox doesn't show it to users, but the AI may repeat it: no secrets.",
+    hint: "The AI gets it with every message, before the user's instructions. Farebox doesn't show it to users, but the AI may repeat it, so don't include secrets.",
   });
   const money = () => ({
     currency: currency.input.value.trim(),
@@ -150,7 +150,7 @@ function editor(title, current, list, me) {
       "p",
       { class: "muted" },
       inCurrency(
-        "For margins and statistics. With a price of a million tokens, programs also see prices in money.",
+        "For margins and statistics. If you enter what a million tokens cost, programs also see prices in money.",
       ),
     ),
     h("div", { class: "fields" }, currency, million),
@@ -196,7 +196,7 @@ function modelRow(model, { money, tools }) {
       inputMode: "decimal",
       optional: true,
       value: value ?? "",
-      hint: "For a million model tokens, such as 1.25.",
+      hint: "Per million model tokens, such as 1.25.",
     });
   const parts = {
     name: field("Name", "name", {
@@ -217,7 +217,7 @@ function modelRow(model, { money, tools }) {
       type: "textarea",
       rows: 2,
       value: model.via.join("\n"),
-      hint: "One provider a line, such as openai:gpt-5-mini. They are tried in this order.",
+      hint: "One provider per line, such as openai:gpt-5-mini. They are tried in this order.",
     }),
     fare: field("Price", "fare", {
       type: "select",
@@ -233,7 +233,11 @@ function modelRow(model, { money, tools }) {
     "fare.output": count("Rate of the answer", fare.output, { hint: " " }),
     most: limit("Longest answer", model.most, "In model tokens."),
     context: limit("Context", model.context, "In model tokens. Shown to programs."),
-    picture: limit("Picture", model.picture, "The most model tokens that one picture can use."),
+    picture: limit(
+      "Picture",
+      model.picture,
+      "The maximum number of model tokens that one picture can use.",
+    ),
     system: field("System prompt", "system", {
       ...LINES,
       value: model.system ?? "",
@@ -291,7 +295,7 @@ function modelRow(model, { money, tools }) {
     for (const key of ["fare.input", "fare.cached", "fare.output"]) {
       const rate = wholeNumber(parts[key].input.value);
       const words =
-        rate === null ? "For a million model tokens." : rateInWords(rate, key !== "fare.output");
+        rate === null ? "Per million model tokens." : rateInWords(rate, key !== "fare.output");
       parts[key].querySelector(".hint").textContent = inCurrency(words);
     }
     const errors = {};

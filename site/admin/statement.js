@@ -123,7 +123,7 @@ function refunding({ chat_id: chat, amount: charged, timestamp }, user, path) {
           extra: [button("Cancel", { onclick: () => close() })],
           words: (error) =>
             error.code === "idempotency_key_reused"
-              ? "This answer was refunded before. Nothing was changed."
+              ? "This answer has already been refunded. Nothing was changed."
               : explain(error),
           onsubmit: async ({ reason }) => {
             const body = { chat_id: chat, reason: reason.trim() };

@@ -38,7 +38,7 @@ export function vouchersView({ signal, title }, me) {
       h(
         "p",
         { class: "lead" },
-        inCurrency("Users exchange a voucher's code for tokens, on the page of their statement."),
+        inCurrency("On their statement page, users can exchange a voucher's code for tokens."),
       ),
       holder,
     ),
@@ -155,7 +155,7 @@ export async function offerToVoid({ id, username }) {
 async function end({ id, name }) {
   const ended = await confirm(
     `Void “${name}”?`,
-    inCurrency("None of its codes is accepted any more. Tokens that were granted stay."),
+    inCurrency("Its codes are no longer accepted. Users keep the tokens already granted."),
     { action: "Void", danger: true, run: () => del(`${PATH}${id}/`) },
   );
   if (ended) toast("The vouchers have been voided.");

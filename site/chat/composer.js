@@ -18,7 +18,7 @@ const CHEAPER = 3;
 
 const KEPT = "Nothing was charged, and your message is kept.";
 
-const LOST = "The message that yours follows was deleted. Send yours again to continue from here.";
+const LOST = "The message before yours was deleted. Send yours again to continue from here.";
 
 /** The box of a conversation. Its text is kept as a draft until it is sent. */
 export class Composer {

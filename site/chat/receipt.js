@@ -41,6 +41,6 @@ function counted({ prompt_tokens: prompt, completion_tokens: answer, ...more }) 
   return [
     ["Prompt", of(prompt, cached, "from the provider's cache")],
     ["Answer", of(answer, reasoning, "for reasoning")],
-    estimated && ["Counted", "As an estimate, because the provider reported no numbers"],
+    estimated && ["Counted", "As an estimate, because the provider reported no counts"],
   ];
 }

@@ -21,7 +21,7 @@ const SHORTCUTS = [
 const IN_BOX = [
   [["Enter"], "Send the message"],
   [["Shift", "Enter"], "Start a new line"],
-  [["↑"], "Edit your last message, in an empty box"],
+  [["↑"], "Edit your last message, if the box is empty"],
 ];
 
 /** Listens for the shortcuts. They work while `isActive()` returns true. */

@@ -127,7 +127,7 @@ function unknownPlace(start) {
     "div",
     { class: "page" },
     h("h1", {}, title),
-    h("p", {}, "There is no page with this address."),
+    h("p", {}, "There is no page at this address."),
     linkButton(start, "#/"),
   );
   return { title, content };

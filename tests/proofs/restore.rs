@@ -203,7 +203,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         chats.await.unwrap();
     }
 
-    // After the restored second, a session, an API key, a link and a public key become invalid, an
+    // After the restore point, a session, an API key, a link and a public key become invalid, an
     // account is deleted, and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
@@ -279,7 +279,7 @@ async fn rights_survive_a_restore_only_if_both_tables_have_them() {
     assert_eq!(trail.as_array().unwrap().len(), 2, "{trail}");
 }
 
-/// The account's state at the restored second.
+/// The account's state at the restore point.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     Start,

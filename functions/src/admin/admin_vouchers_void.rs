@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda =
     path = super::path::admin_vouchers_void,
     tag = "Administration",
     summary = "Void vouchers",
-    description = "None of the batch's codes is accepted from then on. Tokens that were granted stay with their users. The audit log lists it.",
+    description = "From then on, the batch's codes are no longer accepted. Users keep the tokens already granted. The audit log lists it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The batch.", body = Vouchers)),

@@ -21,13 +21,12 @@ use super::{counted, sentence};
 use crate::{note, say};
 
 /// In restored tables, end the accounts, sessions, keys and links that have ended since the
-/// restored second
+/// restore point
 #[derive(Args)]
 pub(super) struct Reapply {
     /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
     second: String,
-    /// A file with the ids of the accounts that were deleted since the restored second, one per
-    /// line
+    /// A file with the ids of the accounts that were deleted since the restore point, one per line
     #[arg(long, value_name = "FILE")]
     deleted: Option<PathBuf>,
     /// Also delete the messages that are missing from the newer tables
@@ -51,7 +50,7 @@ impl Reapply {
             keys: is_named("KEYS_TABLE"),
         };
         if !newer.users && deleted.is_none() {
-            return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restored second.".into());
+            return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restore point.".into());
         }
         if messages && !is_named("CHATS_TABLE") {
             return Err("--deleted-messages needs the newer table Chats.".into());

@@ -72,7 +72,7 @@ await journeys({
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
-    const refunds = page.getByText("only refund it at Stripe");
+    const refunds = page.getByText("refund it at Stripe");
     assert.equal(await refunds.isVisible(), false);
     await page.getByLabel("Take away", { exact: true }).check();
     await refunds.waitFor();
@@ -798,7 +798,7 @@ await journeys({
     await other.getByRole("button", { name: "Refund" }).first().click();
     await other.getByRole("dialog").getByLabel("Reason").fill("once more");
     await other.getByRole("dialog").getByRole("button", { name: "Refund", exact: true }).click();
-    await other.getByRole("dialog").getByText("This answer was refunded before. Nothing was changed.").waitFor();
+    await other.getByRole("dialog").getByText("This answer has already been refunded. Nothing was changed.").waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
     // A row links to its message, and the range of days filters the rows.

@@ -107,7 +107,7 @@ await journeys({
     const server = await newShop();
     const { page } = await buyer(server, { viewport: { width: 390, height: 800 } });
     await order(page, "Pay later");
-    await page.getByText("You'll get the tokens when the money arrives, which may take some days.").waitFor();
+    await page.getByText("You'll get the tokens when the money arrives, which may take a few days.").waitFor();
     await purchase(page).getByText("Payment pending").waitFor();
     await balance(page, FIRST_GRANT);
     await looksRight(page, "purchases-pending-390");
@@ -305,7 +305,7 @@ await journeys({
     await other.getByText("The packs have been saved.").waitFor();
     await other.getByRole("button", { name: "Stop selling" }).click();
     await other.getByRole("dialog").getByRole("button", { name: "Stop selling" }).click();
-    await other.getByText("Nothing is sold any more.").waitFor();
+    await other.getByText("Sales have been stopped.").waitFor();
     await other.locator(".lead").getByText("No tokens are on sale.").waitFor();
     assert.equal((await server.admin("GET", "api/admin/packs/")).body.packs, null);
   },
