@@ -1,5 +1,5 @@
 //! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written, for
-//! example if the reader has ended, as in `| head -1`, or if the disk is full.
+//! example if the program that reads it has exited, as in `| head -1`, or if the disk is full.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
@@ -48,7 +48,8 @@ pub fn print_error(line: Arguments<'_>) {
 /// Prints the result of a command.
 ///
 /// # Errors
-/// Fails with an error message if the result can't be written, unless the reader has ended.
+/// Fails with an error message if the result can't be written, unless the program that reads it has
+/// exited.
 pub fn print_result(result: impl Display) -> Result<(), String> {
     let mut output = io::stdout().lock();
     match writeln!(output, "{result}").and_then(|()| output.flush()) {

@@ -532,8 +532,7 @@ pub struct Receipt<'a> {
     fare: Fare,
     /// The tokens that were held until the answer was complete. The message never costs more.
     held: Credits,
-    /// True if the answer had to be shorter than usual, so that the tokens covered it. Missing if
-    /// not.
+    /// True if the maximum length of the answer was reduced to fit the held tokens. Missing if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     shortened: bool,

@@ -7,8 +7,8 @@
 //!
 //! A schedule takes one [step](steps) after the other: it starts an [action](task), lets a call
 //! through, or injects a [fault](faults). After each write, the [model] compares the accounts with
-//! the steps that the protocol allows, and [`writes`] checks the chats that were paid. [`replies`]
-//! checks the replies that clients get.
+//! the steps that the protocol allows, and [`writes`] checks the chats that were paid for.
+//! [`replies`] checks the replies that clients get.
 
 mod account;
 mod faults;

@@ -20,14 +20,12 @@ use super::target::{Target, connect};
 use super::{counted, sentence};
 use crate::{note, say};
 
-/// In restored tables, end the accounts, sessions, keys and links that have ended since the
-/// restored second
+/// In restored tables, repeat the deletions, log-outs and revocations that the restore has undone
 #[derive(Args)]
 pub(super) struct Reapply {
     /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
     second: String,
-    /// A file with the ids of the accounts that were deleted since the restored second, one per
-    /// line
+    /// A file with the ids of the accounts that were deleted after SECOND, one per line
     #[arg(long, value_name = "FILE")]
     deleted: Option<PathBuf>,
     /// Also delete the messages that are missing from the newer tables

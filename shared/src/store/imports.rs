@@ -291,8 +291,9 @@ impl Store {
         }
     }
 
-    /// Deletes these days' stored figures, because an import has added ledger rows to the days. The
-    /// next request for a day's figures counts its rows again. Returns the number of deleted items.
+    /// Deletes the stored figures of these days, because an import has added ledger rows to them.
+    /// The next request for a day's figures counts its rows again. Returns the number of deleted
+    /// items.
     pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
         let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
         let mut forgotten = 0;

@@ -141,7 +141,7 @@ mod tests {
         Imports { key: "key".into(), accounts, accounts_now, hashes, ..Imports::default() }
     }
 
-    /// Returns, for each kind, how many of a thousand names cost as much as this kind.
+    /// Returns how many of a thousand names get the first decoy, the second decoy, and no decoy.
     fn chosen(imports: &Imports) -> [usize; 3] {
         let names: Vec<String> = (0..1000).map(|number| format!("name{number}")).collect();
         let count =

@@ -48,8 +48,8 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     }
     let root = json!({ "username": "root", "password": program::ADMIN_PASSWORD });
     api.log_in(root).await.is(200);
-    // A failed log-in counts as an attempt. The test doesn't try a failed log-in for Ben, because
-    // Ben must log in later.
+    // A failed log-in counts as an attempt. The test doesn't attempt a failing log-in for Ben,
+    // because Ben must be able to log in later.
     for name in ["dan", "eve"] {
         let credentials = json!({ "username": name, "password": PASSWORD });
         api.log_in(credentials).await.expect(401, "invalid_credentials");

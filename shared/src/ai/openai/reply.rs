@@ -172,8 +172,9 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Text
-    /// after a value that isn't JSON is ignored, because some servers send the end marker there.
+    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. If a
+    /// value is followed by text that isn't JSON, the text is ignored, because some servers send
+    /// the end marker there.
     fn read_values(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         let Form::Json { rest, .. } = &mut self.form else { return Ok(()) };
         let text = String::from_utf8_lossy(rest).into_owned();

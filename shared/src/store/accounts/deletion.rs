@@ -284,8 +284,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may be slightly out of date. Items that the index doesn't show yet are erased
-        // later, because the tombstone remains for a day.
+        // The index may be slightly out of date. The tombstone remains for a day, so items that the
+        // index doesn't show yet can still be erased later.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);

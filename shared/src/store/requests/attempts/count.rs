@@ -229,8 +229,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Adds the attempt with this id to an hour's count. If the count is full, returns the number
-    /// of seconds until the next hour begins.
+    /// Adds the attempt with this id to an hour's count. If the count has already reached `most`,
+    /// returns the number of seconds until the next hour begins.
     pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
