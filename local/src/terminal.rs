@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// lets the test harness capture the line.
 static MAY_CLOSE: AtomicBool = AtomicBool::new(false);
 
-/// Declares that this process is the program, whose output may be closed at any time.
+/// Declares that this process is the program and not a test, so its output may be closed at any
+/// time.
 pub fn tolerate_closed_output() {
     MAY_CLOSE.store(true, Ordering::Relaxed);
 }

@@ -150,8 +150,8 @@ fn fault_of(error: &CallError) -> Fault {
     let status = service.raw().status();
     match service.err().code() {
         Some("MessageRejected" | "BadRequestException") => Fault::Mail,
-        // A later attempt may succeed, because the daily quota or the rate is exceeded only for a
-        // while, and the next instance gets new credentials.
+        // A later attempt may succeed, because the daily quota or the rate is exceeded only
+        // temporarily, and the next instance gets new credentials.
         Some(
             "TooManyRequestsException"
             | "LimitExceededException"

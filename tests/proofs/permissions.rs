@@ -443,7 +443,7 @@ impl Watched {
     }
 
     /// Sends a request. The store applies the request's transaction, but the reply is lost, and the
-    /// store doesn't recognize the retry, as if much time had passed. Because the reply was lost,
+    /// store doesn't recognize the retry, as if a long time had passed. Because the reply was lost,
     /// the function looks for the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         self.loses_reply(1, status, ask).await;

@@ -594,8 +594,8 @@ fn recorded(
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
             (Some(known), _) => known.decoy.clone(),
             (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
-            // A decoy can't be made without an example of the kind, either in the record or in this
-            // import.
+            // A decoy can be made only from a hash of this kind, and neither the record nor this
+            // import contains one.
             (None, None) => continue,
         };
         hashes.push(ImportedHashes { kind, decoy, imported: left, left });

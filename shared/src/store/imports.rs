@@ -26,8 +26,8 @@ const BATCH: usize = 100;
 /// How many deletes are sent at a time.
 const AT_A_TIME: usize = 8;
 
-/// The maximum number of chats that one transaction stores. With their ledger rows and the check of
-/// the account, the transaction contains 99 items; DynamoDB allows 100.
+/// The maximum number of chats that one transaction stores. Including their ledger rows and the
+/// check of the account, the transaction contains 99 items; DynamoDB allows 100.
 const CHATS: usize = 49;
 
 /// The maximum total size of the chats in one transaction, in bytes. DynamoDB allows 4 MB.

@@ -23,7 +23,7 @@ pub struct ReplyReader {
     /// True after the end marker. The rest of the reply is ignored.
     is_done: bool,
     /// True if a JSON value contained a whole message. Such an answer is complete even if the
-    /// server doesn't send a reason for its end.
+    /// server doesn't send a finish reason.
     is_whole: bool,
     /// The first halves of characters that were split between two pieces, in the text and in each
     /// call's arguments.

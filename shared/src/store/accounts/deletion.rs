@@ -171,10 +171,10 @@ impl Store {
         ])
     }
 
-    /// Erases the data of deleted accounts for at most `time`; the next call continues from there.
-    /// Parallel and interrupted calls are safe, because every delete is idempotent and every other
-    /// write is conditional. If an account can't be read, the call skips it and returns an error at
-    /// the end.
+    /// Erases the data of deleted accounts for at most `time`; the next call continues where this
+    /// call stopped. Parallel and interrupted calls are safe, because every delete is idempotent
+    /// and every other write is conditional. If an account can't be read, the call skips it and
+    /// returns an error at the end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();

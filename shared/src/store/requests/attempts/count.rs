@@ -191,7 +191,7 @@ impl Store {
         Err(StoreError::Unavailable("a count of attempts kept changing".into()))
     }
 
-    /// A write that adds an attempt to a count, if the count still allows this admission. `seen` is
+    /// A write that adds an attempt to a count, if the count still allows the attempt. `seen` is
     /// the count, which must be freshly read.
     fn take(
         &self,
