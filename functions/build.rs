@@ -11,7 +11,7 @@ use std::{env, fs};
 type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Both paths are relative to this package, so that checkouts can share a target folder.
+    // Both paths are relative to this package, because several checkouts may share a target folder.
     println!("cargo:rerun-if-changed=../site");
     let mut files = Files::new();
     list(Path::new("../site"), "", &mut files)?;

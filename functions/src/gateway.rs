@@ -13,7 +13,7 @@ pub struct Refusal {
     pub title: &'static str,
     /// The human-readable sentence.
     pub detail: &'static str,
-    /// The code for programs.
+    /// The machine-readable code.
     pub code: &'static str,
     /// The number of seconds after which a retry may succeed.
     pub retry_after: Option<u32>,

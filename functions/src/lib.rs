@@ -1,8 +1,8 @@
 //! The API's endpoints and the background functions. Each of them has one file and one Lambda
 //! binary.
 //!
-//! Each folder is a room. The file with the folder's name contains a row for each endpoint in the
-//! room, with the endpoint's name, methods, paths and failure format. Each endpoint's own file
+//! Each folder is a room. The file named after the folder contains a row for each of the room's
+//! endpoints: the endpoint's name, methods, paths and failure format. Each endpoint's own file
 //! contains its permissions. From these files, `cargo xtask generate` generates the binaries, the
 //! events, the routes for `cargo lambda watch`, the alarms, and the functions in `template.yaml`.
 

@@ -215,8 +215,7 @@ impl EstimateCommand {
 }
 
 impl Load {
-    /// Computes the costs and needs of this load on the stack that the compiled-in template
-    /// creates.
+    /// Estimates what this load costs and needs on the stack that the compiled-in template creates.
     ///
     /// # Errors
     /// Fails with an error message that names the invalid value, or the part that can't be read.
@@ -224,7 +223,7 @@ impl Load {
         self.estimate_on(&Stack::load()?)
     }
 
-    /// Computes the costs and needs of this load on a stack.
+    /// Estimates what this load costs and needs on a stack.
     ///
     /// # Errors
     /// Fails with an error message that names the invalid value, or the part that can't be read.
@@ -352,8 +351,9 @@ impl Load {
             needs = needs.plus(ResourceUse { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
-        // One run sweeps many accounts, but the table's row for a sweep also includes a read of the
-        // index.
+        // One run sweeps many accounts, so the sweep of an account adds no invocation and no log
+        // line. It still counts the read of the index, which is included in the table's row for a
+        // sweep.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
         // A census costs one read unit for each account. It also reads an index, which costs a

@@ -88,8 +88,8 @@ async fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
-    // log whole requests and replies, including hashes, addresses and messages.
+    // Never log below INFO, even if RUST_LOG sets a lower level: at lower levels, AWS's clients log
+    // whole requests and replies, including hashes, addresses and messages.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();

@@ -180,8 +180,8 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// Advice for the operator, by AWS error code. A store failure contains the code only within the
-/// text of its cause, so that text is searched.
+/// Advice for the operator, by AWS error code. The code is searched for in the text of a store
+/// failure's cause, because the failure doesn't contain it anywhere else.
 const ADVICE: [(&[&str], &str); 6] = [
     (
         &["ExpiredToken", "RequestExpired"],

@@ -1,5 +1,5 @@
 //! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written, for
-//! example if the reader has ended, as in `| head -1`, or if the disk is full.
+//! example if the program that reads it has exited, as in `| head -1`, or if the disk is full.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// lets the test harness capture the line.
 static MAY_CLOSE: AtomicBool = AtomicBool::new(false);
 
-/// Declares that this process is the program, whose output may be closed at any time.
+/// Declares that this process is the program and not a test, so its output may be closed at any
+/// time.
 pub fn tolerate_closed_output() {
     MAY_CLOSE.store(true, Ordering::Relaxed);
 }
@@ -48,7 +49,8 @@ pub fn print_error(line: Arguments<'_>) {
 /// Prints the result of a command.
 ///
 /// # Errors
-/// Fails with an error message if the result can't be written, unless the reader has ended.
+/// Fails with an error message if the result can't be written, unless the program that reads it has
+/// exited.
 pub fn print_result(result: impl Display) -> Result<(), String> {
     let mut output = io::stdout().lock();
     match writeln!(output, "{result}").and_then(|()| output.flush()) {

@@ -183,8 +183,9 @@ impl Charge {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
         }
-        // All attempts use the same time. A second attempt follows if the conversation was deleted
-        // or the key was used, and must not be refused because the lease ended in the meantime.
+        // All attempts use the same time. If the conversation was deleted or the key was used, a
+        // second attempt follows, which must not be refused just because the lease has ended in the
+        // meantime.
         let now = self.app.clock.seconds();
         loop {
             let settled = self.app.store.settle(&self.hold, &chat, now).await?;
@@ -271,8 +272,8 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    /// Calls the AI, and waits until it sends reasoning or a part of the answer, or ends an empty
-    /// answer. If the model is slow, returns before proxies would cut off a silent stream.
+    /// Calls the AI, and waits until it sends reasoning or a part of the answer, or finishes an
+    /// empty answer. If the model is slow, returns before proxies would cut off a silent stream.
     ///
     /// # Errors
     /// Returns the same errors as [`Charge::answer`] if the answer fails during this wait.

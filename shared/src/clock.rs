@@ -18,7 +18,8 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The time at which the clock is stopped, in milliseconds since 1970, or `None` if it runs.
+    /// The time at which the clock is stopped, in milliseconds since 1970, or `None` if it is
+    /// running.
     fixed_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
     /// Orders the ids that this process creates within the same millisecond.

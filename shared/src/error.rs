@@ -1,5 +1,5 @@
-//! Every failure that can be returned to a client, with its status, its code for programs and its
-//! message for people.
+//! Every failure that can be returned to a client, with its status, its machine-readable code and
+//! its human-readable message.
 //!
 //! A handler returns a failure where it occurs. All failures are logged in [`crate::http::edge`]
 //! and rendered in [`crate::http`].
@@ -155,7 +155,7 @@ impl Failure {
         StatusCode::from_u16(self.status_and_code().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Returns the code for programs. Codes never change.
+    /// Returns the machine-readable code. Codes never change.
     pub fn code(self) -> &'static str {
         self.status_and_code().1
     }
@@ -210,7 +210,7 @@ impl Error {
         self.kind().status()
     }
 
-    /// Returns the code for programs. Codes never change.
+    /// Returns the machine-readable code. Codes never change.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutOfQuota(empty) => empty.code(),

@@ -331,7 +331,8 @@ fn start<A>(
             Ok(app) => app,
             Err(error) => return refuse(&error),
         };
-        // One line per instance contains the release, so that the requests' lines don't have to.
+        // Log the release once per instance, so that the log lines of requests don't have to
+        // contain it.
         tracing::info!(version = crate::VERSION, "started");
         match serve(app).await {
             Ok(()) => ExitCode::SUCCESS,

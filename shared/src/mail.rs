@@ -124,8 +124,8 @@ async fn send_by_ses(
 /// Why an e-mail wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The e-mail's text or recipient is the cause, such as an address with non-ASCII characters
-    /// before its `@`. Retries never succeed.
+    /// The cause is the e-mail's text or recipient, for example an address with non-ASCII
+    /// characters before its `@`. Retries never succeed.
     Mail,
     /// The AWS account's configuration or status is the cause. All e-mails fail until an operator
     /// fixes it.
@@ -150,8 +150,8 @@ fn fault_of(error: &CallError) -> Fault {
     let status = service.raw().status();
     match service.err().code() {
         Some("MessageRejected" | "BadRequestException") => Fault::Mail,
-        // A later attempt may succeed, because the daily quota or the rate is exceeded only for a
-        // while, and the next instance gets new credentials.
+        // A later attempt may succeed, because the daily quota or the rate is exceeded only
+        // temporarily, and the next instance gets new credentials.
         Some(
             "TooManyRequestsException"
             | "LimitExceededException"

@@ -54,9 +54,9 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }
 
-/// Describes one line of `least` to `most` characters. The maximum length is in the pattern,
-/// because white space around the line isn't counted. A pattern can't express which characters are
-/// visible.
+/// Describes one line of `least` to `most` characters. White space around the line isn't counted,
+/// so the pattern, and not `maxLength`, limits the line's length. A pattern can't express which
+/// characters are visible.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
     let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");

@@ -100,10 +100,10 @@ pub struct Difference {
     pub is_about_money: bool,
 }
 
-/// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that it is reported even if the comparison fails
-/// later. Adds each disputed order to the list of orders that need attention, because releases
-/// before 0.14.0 don't.
+/// Compares the orders of the last `days` days with Stripe's lists, in both directions. Calls
+/// `each` for each difference as soon as it is found, so that it is reported even if the comparison
+/// fails later. Adds each disputed order to the list of orders that need attention, because
+/// releases before 0.14.0 don't do this.
 ///
 /// # Errors
 /// Returns [`Error::PaymentsUnavailable`] if Stripe doesn't answer, or an error from the store. An
@@ -134,7 +134,7 @@ pub async fn compare_and_repair(
         }
     }
     // Leave out the orders from the first hour: their payment pages may have been created before
-    // `since`, so that Stripe's list lacks them.
+    // `since`, in which case Stripe's list doesn't contain them.
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
             let line = "paid here, but Stripe doesn't list the payment".to_owned();

@@ -235,7 +235,7 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 impl Statement {
     /// Reads the statement page that `paging` describes. The cursor may still be forged. Rows that
     /// are newer than `period` are read only to compute the balance. If one request can't read all
-    /// rows that are newer, the page is empty, and a next page follows. Reads the rows' messages
+    /// of these newer rows, the page is empty, but a next page follows. Reads the rows' messages
     /// only if `with_messages` is true.
     ///
     /// # Errors

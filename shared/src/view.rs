@@ -470,7 +470,7 @@ pub struct Chat<'a> {
     conversation_id: Option<&'a str>,
     /// The id of the message that this message follows, or `start`. Messages in the main line of
     /// the conversation follow the message before them and omit this field. If the message that it
-    /// follows was deleted, the preceding message in the main line counts instead.
+    /// follows was deleted, the preceding message in the main line takes its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     after: Option<&'a str>,
@@ -532,8 +532,7 @@ pub struct Receipt<'a> {
     fare: Fare,
     /// The tokens that were held until the answer was complete. The message never costs more.
     held: Credits,
-    /// True if the answer had to be shorter than usual, so that the tokens covered it. Missing if
-    /// not.
+    /// True if the maximum length of the answer was reduced to fit the held tokens. Missing if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     shortened: bool,

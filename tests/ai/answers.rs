@@ -1,5 +1,5 @@
 //! Replies as real providers send them, tested through every endpoint that calls the AI: formats,
-//! ends of answers, and token counts.
+//! finish reasons, and token counts.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

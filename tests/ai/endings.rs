@@ -204,7 +204,7 @@ impl Play {
     }
 }
 
-/// A played cell of the table: what the client got, and what the store contains.
+/// The result of playing one cell of the table: what the client got, and what the store contains.
 struct Played<'p> {
     play: &'p Play,
     got: Got,
@@ -296,7 +296,8 @@ impl Played<'_> {
         let known = if is_known || *numbers == "early" { *number } else { 0 };
         let sent = if row.answer == "over the limit" { &BEGIN[..LIMIT] } else { BEGIN };
         let least = price([0, 0, estimate(sent).max(known)]);
-        // Unless the token counts cover the whole answer, the free work is at least a hundredth.
+        // Unless the token counts cover the whole answer, at least a hundredth of the day's free
+        // work is counted.
         let least = if is_known { least } else { least.max(HUNDREDTH) };
         // The prompt's tokens add only a little.
         least..least + 20

@@ -157,7 +157,7 @@ async fn found(program: Program, port: u16, patience: Duration) -> Option<String
     search.expect("the search must end").map(|model| model.name)
 }
 
-/// The name of the chat model that is found at a server with these replies.
+/// The name of the chat model that is found on a server that sends these replies.
 async fn found_at(
     program: Program,
     reply: impl Fn(&str) -> Response + Send + Sync + 'static,

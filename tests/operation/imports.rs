@@ -730,7 +730,7 @@ async fn an_import_that_ends_late_still_forgets_counted_days() {
     a_minute_passes(&api);
     let of_april = "/api/admin/figures?from=2021-04-01&to=2021-04-01";
     root.get(of_april).await.is(200);
-    // Pretend that the day was counted before an import that was killed at its end.
+    // Pretend that the day was counted before an import that was killed just before it ended.
     let stale = emulator::dynamo::client(&api.dynamodb)
         .update_item()
         .table_name("TokensTable")

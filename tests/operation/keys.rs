@@ -129,8 +129,8 @@ async fn keys_are_rotated_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second in which the server published its key is over, because key timestamps are
-/// stored in whole seconds.
+/// Waits for the end of the second in which the server published its key, because key timestamps
+/// are stored in whole seconds.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
     while Clock::default().seconds() <= from {

@@ -309,7 +309,8 @@ async fn access_and_refresh_tokens_are_not_interchangeable() {
         ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // If a JWT contains the claims of both access and refresh tokens, its type decides.
+    // If a JWT contains the claims of both access and refresh tokens, its type determines how it
+    // can be used.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }

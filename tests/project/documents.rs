@@ -260,8 +260,8 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     api.raw(method, &path, &headers, body).await
 }
 
-/// Asserts that two replies have the same fields with the same values. If a value changes from run
-/// to run, only its kind must be the same.
+/// Asserts that two replies have the same fields with the same values. For a value that changes
+/// from run to run, only the kind must match.
 fn assert_alike(at: &str, shown: &Value, real: &Value) {
     match (shown, real) {
         (Value::Object(shown), Value::Object(real)) => {

@@ -422,7 +422,8 @@ impl Counted {
         self.get("balance that gets an allowance", "balance", "/api/tokens", &art).await;
         self.get("balance after an allowance", "balance", "/api/tokens", &art).await;
         self.allowances = Allowances::default();
-        // A verified address makes the account larger, so compare with a chat without the e-mail.
+        // A verified address makes the account larger, so also measure a chat of this account that
+        // doesn't write an e-mail.
         let amy = self.api.person("amy").await;
         let email = format!("{}@example.com", amy.name);
         self.api.set(&amy, "email", AttributeValue::S(email)).await;
@@ -1050,8 +1051,8 @@ async fn each_request_costs_what_the_documentation_says() {
     Box::pin(counted.allowances()).await;
     counted.instructions().await;
     counted.branches().await;
-    // Chats with stops use a separate store, because they would add rows to the day whose figures
-    // are measured above.
+    // Stopped chats use a separate store, because they would add rows to the day whose figures are
+    // measured above.
     let mut stopping = Counted::start().await;
     let eve = stopping.api.person("eve").await;
     eve.chat("hi").await.is(200);
@@ -1246,7 +1247,7 @@ async fn page_costs_do_not_grow_with_the_number_of_items() {
     let ann = counted.api.person("ann").await;
     let chat = ann.chat("hi").await.is(200);
     let (chat_id, conversation) = (chat["id"].as_str().unwrap(), &chat["conversation_id"]);
-    // The list of users has four partitions, and each user is in a random one of them.
+    // The list of users has four partitions, and each user is assigned to one of them at random.
     let mut others = Vec::new();
     for number in 0..8 {
         others.push(counted.api.person(&format!("u{number}000000")).await);

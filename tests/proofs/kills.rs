@@ -1,7 +1,6 @@
 //! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
-//! including stopped chats, both with flat prices and with prices by usage. Checks the store's
-//! contents, the reply to a retry with the same idempotency key, and the recovery if the client
-//! doesn't retry.
+//! including stopped chats, with both flat and usage-based prices. Checks the store's contents, the
+//! reply to a retry with the same idempotency key, and the recovery if the client doesn't retry.
 
 mod grants;
 

@@ -1,6 +1,6 @@
-//! Checks least privilege. The tests make every function send all its kinds of calls to the store,
-//! Secrets Manager, Bedrock and SES. The template's policies must allow each call, and each
-//! permission must be needed by at least one call.
+//! Checks least privilege. The tests make every function send each kind of call that it can send to
+//! the store, Secrets Manager, Bedrock and SES. The template's policies must allow each call, and
+//! each permission must be needed by at least one call.
 //!
 //! The tests start the functions one by one, as Lambda starts them. Each function has a separate
 //! connection to each service, which records its calls.
@@ -47,8 +47,8 @@ use crate::support::world::scan;
 
 /// Permissions that no call in these tests needs, by function and action.
 const ARGUED: [(&str, &str); 2] = [
-    // The functions that call the AI share a policy. One action gets a model's answer as a whole,
-    // the other gets it in pieces, so a function gains nothing by having both.
+    // The functions that call the AI share a policy. One action gets a model's answer as a whole
+    // and the other gets it in pieces, so a function gains nothing by having both.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
 ];
@@ -443,7 +443,7 @@ impl Watched {
     }
 
     /// Sends a request. The store applies the request's transaction, but the reply is lost, and the
-    /// store doesn't recognize the retry, as if much time had passed. Because the reply was lost,
+    /// store doesn't recognize the retry, as if a long time had passed. Because the reply was lost,
     /// the function looks for the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         self.loses_reply(1, status, ask).await;
@@ -1210,7 +1210,7 @@ fn an_unneeded_permission_is_noticed() {
     // If the policy contains a permission twice, one copy is needless.
     let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
     assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
-    // The comparison also finds a permission for a kind of items that no call needs.
+    // The comparison also finds a permission for a kind of item that no call uses.
     let users = BTreeSet::from([batch(&["user:ann"])]);
     let found: Vec<String> =
         needless(&sample()[2..], &users).iter().map(ToString::to_string).collect();

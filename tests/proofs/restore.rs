@@ -1,6 +1,6 @@
-//! Rehearses a restore without AWS. The test copies the tables while chats are settled, which cuts
-//! more transactions than DynamoDB's restore can. The newer tables then lose data, and `manage` and
-//! the functions work on the copies.
+//! Rehearses a restore without AWS. The test copies the tables while chats are settled, which
+//! splits more transactions than DynamoDB's restore can. The newer tables then lose data, and
+//! `manage` and the functions work on the copies.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -349,9 +349,9 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
         let row = root.post(&path, refund).await.is(201)["id"].as_str().unwrap().to_owned();
         refunds.push((row, format!("source:refund:{}:{}", cat.id, chat.as_str().unwrap())));
     }
-    // Simulates transactions that the restore cut. An adjustment, a registration and a refund have
-    // no rows in the ledger, another refund has no source, an account's count of API keys is wrong,
-    // an address has no claim, and a claim has no account.
+    // Simulates transactions that the restore split. The tables then contain these faults: an
+    // adjustment, a registration and a refund without a ledger row, a refund without a source, a
+    // wrong count of API keys, an address without a claim, and a claim without an account.
     api.adjust(&ann, 500, "for the outage").await;
     lose(&api, "LedgerTable", "entry_id", &ben).await;
     let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();
@@ -561,7 +561,8 @@ async fn vouchers_are_counted_again_and_stay_voided() {
     restore_all(&api).await;
     root.delete(&format!("{vouchers}{}", voided["id"].as_str().unwrap())).await.is(200);
 
-    // Simulates a transaction that the restore cut: two uses were counted, but only one has a row.
+    // Simulates a transaction that the restore split: two uses were counted, but only one has a
+    // row.
     let tokens: Vec<Value> = scan(&api.dynamodb, &format!("{RESTORED}TokensTable")).await;
     let counted = tokens.into_iter().filter(|item| item["used"] == 1 || item["redeemed"] == 1);
     for mut item in counted {
@@ -589,8 +590,8 @@ async fn limits_and_allowances_are_counted_again() {
     program.completes().await.is(200);
     restore_all(&api).await;
 
-    // Simulates transactions that the restore cut: the allowance has a row, but the account doesn't
-    // record it, and the purse was lost while it contained a hold.
+    // Simulates transactions that the restore split: the allowance has a row, but the account
+    // doesn't record it, and the purse was lost while it contained a hold.
     let users = format!("{RESTORED}UsersTable");
     let accounts: Vec<Value> = scan(&api.dynamodb, &users).await;
     let mut account = accounts.into_iter().find(|user| user["id"] == ann.id.as_str()).unwrap();

@@ -66,8 +66,8 @@ async fn later_additions_are_kept_and_later_removals_tolerated() {
     }
     let (dynamo, _api) = works(&record).await;
     for (table, items) in record::items(&dynamo.url).await {
-        // These items don't keep the unknown attribute, because a claim passes to another account
-        // and a name to another user, so both are written again.
+        // These items don't keep the unknown attribute: a claim passes to another account, a name
+        // passes to another user, and both items are then written again.
         let stays =
             |item: &&Value| !["email:", "user:(deleted)"].contains(&kind(&table, item).as_str());
         let before: BTreeSet<String> =

@@ -5,10 +5,10 @@
 //! `SEED=17` runs one seed and prints its schedule. `SEEDS=0..1000000` runs a range. With
 //! `--nocapture` a run prints how long it took.
 //!
-//! A schedule takes one [step](steps) after the other: it starts an [action](task), lets a call
+//! A schedule takes one [step](steps) after another: it starts an [action](task), lets a call
 //! through, or injects a [fault](faults). After each write, the [model] compares the accounts with
-//! the steps that the protocol allows, and [`writes`] checks the chats that were paid. [`replies`]
-//! checks the replies that clients get.
+//! the steps that the protocol allows, and [`writes`] checks the chats that were paid for.
+//! [`replies`] checks the replies that clients get.
 
 mod account;
 mod faults;
@@ -270,7 +270,7 @@ macro_rules! without {
 }
 
 /// Sabotages, each of which drops one condition of a write. Without any one of these conditions, a
-/// balance could be wrong or a reply untrue.
+/// balance could be wrong, or a reply could be untrue.
 const SABOTAGES: [(&str, Sabotage); 21] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),

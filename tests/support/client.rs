@@ -478,8 +478,9 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Returns every item in the store that mentions `who`, by table, except the attempt counts. If
-    /// no other test uses the store, returns all items, because they all belong to this test.
+    /// Returns every item in the store that mentions `who`, except the attempt counts, grouped by
+    /// table. If no other test uses the store, returns all items, because they all belong to this
+    /// test.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {

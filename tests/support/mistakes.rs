@@ -301,7 +301,7 @@ fn keeps_in_purse(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a write that returns credits return them to the purse of a different period.
+/// Alters a write that returns credits, so that it returns them to the purse of a different period.
 fn returns_to_other_purse(_: &str, body: &mut String) {
     let in_other = |purse: &mut Value| {
         let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();

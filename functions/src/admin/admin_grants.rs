@@ -7,8 +7,8 @@
 //! makes each grant as a separate adjustment. Out: the outcome of each grant. Under one `id`, each
 //! user gets at most one grant, no matter how often, or by which administrator, the request is
 //! sent. An `id` can be used for twelve hours, and its grants are remembered for longer. For 90
-//! days, a user can't be granted the same amount for the same reason again, not even under a
-//! different `id`. If a request fails, some of its grants may already have been made.
+//! days, a user can't be granted the same amount for the same reason again, even under a different
+//! `id`. If a request fails, some of its grants may already have been made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ pub(crate) const LAMBDA: Lambda =
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
-    /// The new list. Null removes the list, so that every message costs the price configured in the
+    /// The new list. Null removes the list; every message then costs the price configured in the
     /// settings. The list's `system` is the system prompt for all models, and a model's `system` is
     /// the system prompt for that model alone: a string of at most 8,192 bytes, which users don't
     /// see.

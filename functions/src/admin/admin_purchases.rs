@@ -30,7 +30,7 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
-/// How many times a request with `state` may read a batch of a hundred orders.
+/// The maximum number of batches, each of a hundred orders, that a request with `state` reads.
 const READS: usize = 5;
 
 /// Reads the orders' ids from an index, then reads the orders with strong consistency, and then
@@ -85,7 +85,8 @@ async fn orders(app: &App, attention: bool, before: Option<&str>) -> Result<(Vec
     })
 }
 
-/// Returns a page of the orders in these states, and the position of the next page.
+/// Returns a page of the orders that are in one of the given states, and the position of the next
+/// page.
 async fn chosen(
     app: &App,
     attention: bool,

@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda =
         RECORD_ACTION,
     ]);
 
-/// Ends the account in one transaction, which also checks that the caller is still an
+/// Deletes the account in one transaction, which also checks that the caller is still an
 /// administrator. Callers can't delete their own accounts here, so at least one administrator
 /// always remains.
 #[utoipa::path(

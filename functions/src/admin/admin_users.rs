@@ -5,7 +5,7 @@
 //! search at the beginning of names and addresses, or with `match=anywhere` anywhere in them;
 //! `sort` for a different order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
 //! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
-//! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
+//! `email`, `role`, `is_staff`, `active` and `date_joined` of each user; with `details`, also
 //! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
 //! few users, or none at all, even though there is a next page.
 

@@ -85,8 +85,8 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     })
 }
 
-/// An [`App`], together with the settings that are used to compute the highest possible price of a
-/// message, and the pages' word for the product's tokens.
+/// An [`App`], together with the word that the pages use for the product's tokens, and the settings
+/// that are used to compute the highest possible price of a message.
 #[derive(Clone)]
 pub struct PriceApp {
     app: App,

@@ -139,7 +139,8 @@ async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credenti
 }
 
 /// The value of `Retry-After`, in seconds, if a retry arrives while the first request is still
-/// running. It is longer than most answers take, because OpenAI's SDKs give up after two retries.
+/// running. Most answers take less time, so the first request has probably finished by then.
+/// OpenAI's SDKs give up after two retries.
 const COME_AGAIN: u32 = 10;
 
 /// Begins charging for a message, or returns the stored answer to an earlier request with the same

@@ -4,9 +4,9 @@
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which the models are called, or one model. If the operator has
-//! changed the maximum prompt length, each model contains this length in tokens as `max_model_len`.
-//! If there is a price list, the reply contains the list's models with their fares. If the API key
-//! is restricted to certain models, only those models are listed.
+//! changed the maximum prompt length, each model's entry also contains this length, in tokens, as
+//! `max_model_len`. If there is a price list, the reply contains the list's models with their
+//! fares. If the API key is restricted to certain models, only those models are listed.
 
 use std::sync::Arc;
 

@@ -15,9 +15,9 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Serves the pages for browsers");
 
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
-/// The content security policy. A page runs only files from this site, calls only this API, and
-/// can't build HTML from strings. The font for formulas is inside a style sheet, because the
-/// gateway forwards only text.
+/// The content security policy. A page loads scripts and styles only from this site, calls only
+/// this API, and can't build HTML from strings. The font for formulas is inside a style sheet,
+/// because the gateway forwards only text.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",

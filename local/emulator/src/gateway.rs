@@ -148,8 +148,8 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
     };
 
     let ends = tokio::time::Instant::now() + *timeout;
-    // Run in a separate task, because a client that disconnects doesn't stop a Lambda function
-    // either.
+    // Run the function in a separate task, so that it continues if the client disconnects, as it
+    // does on AWS.
     let (function, timeout) = (function.clone(), *timeout);
     let answer =
         tokio::spawn(tokio::time::timeout(timeout, async move { function.answer(req).await }));

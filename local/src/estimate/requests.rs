@@ -86,10 +86,10 @@ pub struct ResourceUse {
     pub invocations: f64,
     /// How many seconds functions run.
     pub seconds: f64,
-    /// The functions' memory times their running time, excluding the time that they wait for the
-    /// AI.
+    /// The functions' memory multiplied by their running time, not including the time that they
+    /// wait for the AI.
     pub gb_seconds: f64,
-    /// The functions' memory times the time that they wait for the AI.
+    /// The functions' memory multiplied by the time that they wait for the AI.
     pub waiting_gb_seconds: f64,
     /// The number of write units.
     pub writes: f64,
@@ -224,8 +224,8 @@ pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// Returns how many times a function checks whether a chat with an idempotency key was stopped,
-/// while it waits for the AI for `waits` seconds. Each check costs one read unit.
+/// Returns how many times a function that waits `waits` seconds for the AI checks whether a chat
+/// with an idempotency key was stopped. Each check costs one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }

@@ -1,8 +1,8 @@
 //! An operator's AWS credentials.
 //!
-//! Environment variables, profiles, web identities, containers and instances are read here. `aws
-//! configure export-credentials` reads all other sources, such as a log-in with IAM Identity
-//! Center, because the crates for them would slow down everybody's builds.
+//! Environment variables, profiles, web identities, containers and instances are read here. All
+//! other sources, such as a log-in with IAM Identity Center, would need crates that slow down every
+//! build, so `aws configure export-credentials` reads them instead.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,8 +24,8 @@ use super::stack;
 const DIRECT: Duration = Duration::from_secs(5);
 
 /// Returns the configuration for AWS clients with the operator's credentials. `by_cli` is true if
-/// the AWS CLI has found the store. The AWS CLI's own credentials then come first, because the SDK
-/// might select a different profile.
+/// the AWS CLI has found the store. The AWS CLI's own credentials then take precedence, because the
+/// SDK might select a different profile.
 ///
 /// # Errors
 /// Fails with an error message for the terminal if there are no credentials.

@@ -117,7 +117,7 @@ pub struct Import {
     /// Replace characters that a username can't have
     #[arg(long)]
     pub rename: bool,
-    /// Also end the accounts of users who have become unable to log in at the other system since an
+    /// Also deactivate the accounts of users who have lost access to the other system since an
     /// earlier import
     #[arg(long, requires = "apply")]
     pub update_inactive: bool,
@@ -356,9 +356,9 @@ fn differences(report: &Report) -> String {
     text
 }
 
-/// Ends the accounts of users who can no longer log in at the other system. Keeps the accounts of
-/// administrators, and accounts that an administrator has activated. Returns the number of ended
-/// accounts.
+/// Deactivates the accounts of users who can no longer log in at the other system. Skips
+/// administrators' accounts, and accounts that an administrator has activated. Returns the number
+/// of deactivated accounts.
 async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64, String> {
     let known = plan.users.iter().filter(|user| user.is_known);
     let known: HashMap<&str, &Account> =
@@ -594,8 +594,8 @@ fn recorded(
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
             (Some(known), _) => known.decoy.clone(),
             (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
-            // A decoy can't be made without an example of the kind, either in the record or in this
-            // import.
+            // A decoy can be made only from a hash of this kind, and neither the record nor this
+            // import contains one.
             (None, None) => continue,
         };
         hashes.push(ImportedHashes { kind, decoy, imported: left, left });

@@ -162,9 +162,9 @@ async fn collect(Opened { app, .. }: &Opened) -> Result<String, String> {
     })
 }
 
-/// Compares the purchases of the last `days` with Stripe's lists, and applies changes that no event
-/// reported. Prints a line for each purchase that was changed or restored, or that Stripe doesn't
-/// list. If there are differences, fails with an error message that contains their number.
+/// Compares the purchases of the last `days` days with Stripe's lists, and applies changes that no
+/// event reported. Prints a line for each purchase that was changed or restored, or that Stripe
+/// doesn't list. If there are differences, fails with an error message that contains their number.
 async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     let stripe = stripe(opened).await?;
     let mut differences = 0_u64;
@@ -181,9 +181,9 @@ async fn reconcile(opened: &Opened, days: u64) -> Result<String, String> {
     }
 }
 
-/// Returns a client for Stripe's API. The API key is in the environment, or else in the settings of
-/// the store's functions. The operator's credentials are used to read the secret of a deployed
-/// stack.
+/// Returns a client for Stripe's API. The API key is read from the environment or, if it isn't
+/// there, from the settings of the store's functions. The operator's credentials are used to read
+/// the secret of a deployed stack.
 async fn stripe(Opened { app, settings, aws, is_deployed, .. }: &Opened) -> Result<Stripe, String> {
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
     let ours = StripeConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;

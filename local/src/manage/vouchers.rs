@@ -20,7 +20,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "USER")]
         creator: Option<String>,
     },
-    /// End a batch, or all valid batches of an account: none of their codes is accepted any more
+    /// Void a batch, or all valid batches that an account has created: their codes are no longer
+    /// accepted
     Void {
         /// The batch's id
         #[arg(required_unless_present = "creator", conflicts_with = "creator")]
@@ -152,7 +153,7 @@ pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, Str
     Ok(batches)
 }
 
-/// Ends all valid batches that an account created, for example after an administrator's password
+/// Voids all valid batches that an account created, for example after an administrator's password
 /// was stolen.
 async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
     match void_valid_of(app, creator).await? {
@@ -162,7 +163,7 @@ async fn void_all_of(app: &App, creator: &str) -> Result<String, String> {
     }
 }
 
-/// Ends all valid batches that an account created. Returns their number.
+/// Voids all valid batches that an account created. Returns their number.
 ///
 /// # Errors
 /// Fails with an error message for the terminal.
@@ -174,7 +175,7 @@ pub async fn void_valid_of(app: &App, creator: &str) -> Result<usize, String> {
     Ok(batches.len())
 }
 
-/// Ends a batch of vouchers.
+/// Voids a batch of vouchers.
 async fn void(app: &App, id: &str) -> Result<String, String> {
     match app.store.void_vouchers(None, id, &app.clock).await.map_err(sentence)? {
         Some(batch) => Ok(format!(

@@ -1,5 +1,5 @@
-//! The search for a chat model on this machine. If no setting selects an AI, such a model answers
-//! messages instead of the offline echo.
+//! The search for a chat model on this machine. If no setting selects an AI, messages are answered
+//! by such a model instead of the offline echo.
 //!
 //! Any program may listen on the usual ports of model servers. Therefore only 127.0.0.1 is queried,
 //! replies are limited in time and size, and redirects aren't followed. A server's models count

@@ -33,7 +33,7 @@ where
     }
 }
 
-/// Runs work that a schedule or a stream starts. If traces are on, the work is recorded as a trace,
+/// Runs work that a schedule or a stream starts. If tracing is on, the work is recorded as a trace,
 /// and each log line of the work contains the trace's id.
 pub(crate) async fn traced(
     app: Option<&App>,

@@ -359,7 +359,7 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
     }
 }
 
-/// How much of an error message is read as the reason for a refusal, in characters. The rest of a
+/// How many characters of an error message are read to find the reason for a refusal. The rest of a
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 

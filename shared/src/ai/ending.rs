@@ -18,9 +18,9 @@ const LENGTH: Ending = Ending::Cut(CutReason::Length);
 const FILTER: Ending = Ending::Cut(CutReason::ContentFilter);
 const FAILED: Ending = Ending::Failed("");
 
-/// The words for an answer that isn't complete, grouped by provider. Gateways forward the original
-/// provider's word, so a word has the same meaning for all providers. A word that several providers
-/// use is listed under the first of them.
+/// The finish reasons for an answer that isn't complete, grouped by provider. Gateways forward the
+/// original provider's reason, so a reason has the same meaning for all providers. A reason that
+/// several providers use is listed under the first of them.
 #[rustfmt::skip]
 const WORDS: &[(&str, Ending)] = &[
     // OpenAI, Azure, xAI, Groq (https://platform.openai.com/docs/api-reference/chat/object)
@@ -89,9 +89,9 @@ const WORDS: &[(&str, Ending)] = &[
 const GOES_ON: [&str; 6] = ["", "0", "null", "none", "not_finished", "finish_reason_unspecified"];
 
 impl Ending {
-    /// Returns the meaning of a provider's word, ignoring case, or `None` if the answer continues.
-    /// An unknown word means that the answer is complete, because many servers use their own words
-    /// for this, such as `eos` and `end_turn`.
+    /// Returns the meaning of a provider's finish reason, ignoring case, or `None` if the answer
+    /// continues. An unknown reason means that the answer is complete, because many servers use
+    /// their own words for this, such as `eos` and `end_turn`.
     pub(super) fn of(word: &str) -> Option<Self> {
         if GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;

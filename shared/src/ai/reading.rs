@@ -52,7 +52,7 @@ pub(super) async fn read(
             }
             Err(failure) => return Err(failure),
         }
-        // Some servers send more of the answer after a word that seems to end it.
+        // Some servers send more of the answer after a finish reason that seems to end it.
         if builder.has_ended() && (ended.is_none() || builder.received() > received) {
             ended = Some(Instant::now());
             received = builder.received();

@@ -350,8 +350,8 @@ impl<'a> PendingHold<'a> {
     }
 
     /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
-    /// If the hold doesn't cover an answer of the maximum length, returns the length of the longest
-    /// answer that it does cover, in model tokens.
+    /// If the hold doesn't cover an answer of the maximum length, returns the length, in model
+    /// tokens, of the longest answer that it does cover.
     async fn fit(
         &mut self,
         bound: &Bound,

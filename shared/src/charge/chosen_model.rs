@@ -185,10 +185,10 @@ impl ChosenModel {
 pub(super) struct Bound {
     rates: Rates,
     prompt: u64,
-    /// The maximum length of the answer if the credits suffice, in model tokens.
+    /// The maximum length of the answer, in model tokens, if the credits cover it.
     longest: u64,
-    /// The shortest maximum length that is still acceptable if the credits don't suffice, in model
-    /// tokens.
+    /// The lowest maximum length, in model tokens, that is acceptable if the credits don't cover
+    /// the longest answer.
     least: u64,
 }
 

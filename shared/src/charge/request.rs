@@ -153,9 +153,9 @@ pub struct Body {
     /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// The message in the conversation that this message follows, or `start` for another beginning
-    /// of the conversation. Use `after` to edit a message, or to have a message answered again.
-    /// Without `after`, this message follows the newest message.
+    /// The message in the conversation that this message follows, or `start` if this message is
+    /// another version of the conversation's first message. Use `after` to edit a message, or to
+    /// have a message answered again. Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
     /// The name, in the price list, of the model that should answer. Without `model`, the list's

@@ -64,8 +64,8 @@ pub enum AiProvider {
         /// `BEDROCK_ENDPOINT`: Bedrock's URL, or `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: for tests. Fails, hangs or returns an answer that is too long if the message
-    /// contains the corresponding command.
+    /// `scripted`: for tests. A command in the message can make it fail, hang, or return an answer
+    /// that is too long.
     Scripted,
 }
 

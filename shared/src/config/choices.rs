@@ -43,7 +43,7 @@ pub enum Unsupported {
 }
 
 /// Whether payments use real money. Stripe keeps the payments of the two modes separate
-/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards buy tokens, so a
+/// ([Stripe](https://docs.stripe.com/test-mode)). In test mode, test cards can buy tokens, so a
 /// deployment accepts only the keys and events of one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StripeMode {

@@ -29,7 +29,7 @@ macro_rules! column {
 /// - its description, which docs/use/failures.md shows to client developers, and its name,
 /// - its details, if any: `(name: Type)`, `{ name: Type }`, or `[name: Type]` for the limit that
 ///   the request exceeded, which the reply's headers show,
-/// - its status, and its code for programs,
+/// - its status, and its machine-readable code,
 /// - its sentence for people, which can use the details,
 /// - `example`: the details for the example in the OpenAPI document, if the failure has details,
 /// - `retry`: the seconds to wait before a retry, if a retry helps and the row doesn't contain a

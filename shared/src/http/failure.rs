@@ -162,7 +162,7 @@ pub struct Problem<'a> {
     status: u16,
     /// A sentence for human readers that says what happened and what to do.
     detail: String,
-    /// The code of the failure, for programs. Codes never change.
+    /// The failure's machine-readable code. Codes never change.
     code: &'static str,
     /// The id of this request in the log.
     request_id: &'a str,
@@ -260,7 +260,7 @@ pub struct OpenAiError {
     /// The name of the invalid field. Null if no single field is the reason.
     #[schema(required)]
     pub param: Option<String>,
-    /// The code of the failure, for programs.
+    /// The failure's machine-readable code.
     pub code: &'static str,
 }
 

@@ -40,7 +40,8 @@ const MOST_SCRYPT_WORK: u64 = 2_200_000;
 /// Django's parameters need 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
 
-/// How long PBKDF2 takes to fill and hash one block of size r = 1, in steps of scrypt's mixing.
+/// The time that PBKDF2 takes to fill and hash one block of size r = 1, measured in steps of
+/// scrypt's mixing.
 const SCRYPT_FRAME: u64 = 16;
 
 /// The number of bytes in a bcrypt hash. The crate computes one more byte, which bcrypt doesn't

@@ -26,8 +26,8 @@ const BATCH: usize = 100;
 /// How many deletes are sent at a time.
 const AT_A_TIME: usize = 8;
 
-/// The maximum number of chats that one transaction stores. With their ledger rows and the check of
-/// the account, the transaction contains 99 items; DynamoDB allows 100.
+/// The maximum number of chats that one transaction stores. Including their ledger rows and the
+/// check of the account, the transaction contains 99 items; DynamoDB allows 100.
 const CHATS: usize = 49;
 
 /// The maximum total size of the chats in one transaction, in bytes. DynamoDB allows 4 MB.
@@ -291,8 +291,9 @@ impl Store {
         }
     }
 
-    /// Deletes these days' stored figures, because an import has added ledger rows to the days. The
-    /// next request for a day's figures counts its rows again. Returns the number of deleted items.
+    /// Deletes the stored figures of these days, because an import has added ledger rows to them.
+    /// The next request for a day's figures counts its rows again. Returns the number of deleted
+    /// items.
     pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
         let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
         let mut forgotten = 0;

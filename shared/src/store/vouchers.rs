@@ -237,8 +237,9 @@ impl Store {
         Ok(adjustment.using(voucher.source(&account.id), self.use_voucher(voucher, now)))
     }
 
-    /// Returns the writes that count one use of a voucher, on condition that it isn't used up and
-    /// hasn't ended. If the condition doesn't hold now, it can never hold again.
+    /// Returns the writes that count one use of a voucher, on condition that it isn't used up, and
+    /// that its batch hasn't expired or been voided. If the condition doesn't hold now, it can
+    /// never hold again.
     fn use_voucher(&self, voucher: &Voucher, now: u64) -> Vec<(Write, Error)> {
         let update = |pk_of: String, expression: &str| {
             Write::update(&self.tables.tokens, pk(pk_of), expression)

@@ -29,8 +29,8 @@ const PREFIX: &str = "sk-";
 /// How many random bytes an API key's secret consists of.
 const BYTES: usize = 32;
 
-/// How many characters at the end of an API key are shown in lists, so that its owner can recognize
-/// the key.
+/// The number of an API key's last characters that lists show, so that the owner can recognize the
+/// key.
 const HINT: usize = 4;
 
 /// The maximum length of an API key's name, in characters.

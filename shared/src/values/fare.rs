@@ -58,8 +58,8 @@ impl Rates {
         self.dearest().price(prompt, 0, output)
     }
 
-    /// Returns the length of the longest answer that `credits` cover in addition to a prompt of
-    /// `prompt` tokens, in model tokens. `None` if the credits don't cover the prompt.
+    /// Returns the length, in model tokens, of the longest answer that `credits` cover in addition
+    /// to a prompt of `prompt` model tokens. `None` if the credits don't cover the prompt.
     pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
         let millionths = u128::from(credits.get()) * PER;
         let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);

@@ -63,10 +63,10 @@ impl Imports {
     /// Returns the decoy to check for a login without an account. `None` if the check should cost
     /// as much as for a hash that isn't imported.
     ///
-    /// Each kind is assigned a range of the keyed hash's values. As accounts with this kind of hash
-    /// log in, the part of the range that keeps the kind's cost shrinks, and only its beginning
-    /// remains. The cost for an unknown name therefore changes at most once, just as an account's
-    /// cost changes at its first log-in.
+    /// Each kind is assigned a range of the keyed hash's values. At first, every value in the range
+    /// selects the kind's decoy. As accounts with this kind of hash log in, only a shrinking part
+    /// at the beginning of the range still selects it. The cost for an unknown name therefore
+    /// changes at most once, just as an account's cost changes at its first log-in.
     pub fn decoy(&self, login: &str) -> Option<&str> {
         let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
         let tag = hmac::sign(&key, login.as_bytes());
@@ -141,7 +141,7 @@ mod tests {
         Imports { key: "key".into(), accounts, accounts_now, hashes, ..Imports::default() }
     }
 
-    /// Returns, for each kind, how many of a thousand names cost as much as this kind.
+    /// Returns how many of a thousand names get the first decoy, the second decoy, and no decoy.
     fn chosen(imports: &Imports) -> [usize; 3] {
         let names: Vec<String> = (0..1000).map(|number| format!("name{number}")).collect();
         let count =

@@ -23,8 +23,8 @@ pub struct TokenEstimate {
 /// in addition to the cost of a word or a run.
 struct Table {
     latin: Letters,
-    /// The first letters of each later part of a Latin name, such as `Name` in `userName`. This
-    /// cost replaces `word`.
+    /// The first letters of each part of a Latin name after the first part, such as `Name` in
+    /// `userName`. This cost replaces `word`.
     hump: u32,
     /// Added for each letter after the 16th in a Latin word. Such words are compounds, or several
     /// words that are written without spaces.

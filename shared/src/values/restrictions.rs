@@ -76,7 +76,8 @@ impl LimitPeriod {
     }
 
     /// Returns the name of the purse for the API key with this id. The purse counts the credits
-    /// that are spent with the key, either in a month such as `2026-11` or in the key's whole life.
+    /// that are spent with the key, either in a month such as `2026-11` or over the key's entire
+    /// lifetime.
     pub(crate) fn purse(self, key_id: &str, month: &str) -> String {
         let period = match self {
             Self::Month => month,

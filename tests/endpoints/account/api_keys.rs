@@ -331,8 +331,8 @@ async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // Put the account into the state after an address was verified, but before the older API keys
-    // are deleted.
+    // Put the account into the state that it is in after an address was verified, but before the
+    // older API keys are deleted.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;

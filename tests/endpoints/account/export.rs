@@ -122,8 +122,8 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export's ledger rows lack the balance, and fields that only repeat parts of the
-        // exported chats and API keys.
+        // The export's ledger rows contain neither the balance nor the fields that only repeat
+        // parts of the exported chats and API keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }

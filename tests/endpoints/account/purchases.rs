@@ -298,7 +298,8 @@ async fn forged_events_are_refused_before_anything_is_read() {
     ] {
         api.sends(&header, &body).await.expect(400, "invalid_signature");
     }
-    // For an event with a valid signature, the function needs the store, which is missing here.
+    // To process an event with a valid signature, the function needs the store, which isn't
+    // available here.
     api.sends(&signature(&secret, &text, now), &text).await.expect(503, "unavailable");
 }
 

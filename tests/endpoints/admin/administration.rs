@@ -721,8 +721,8 @@ async fn answers_are_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The answer can't be refunded a second time, neither with a different idempotency key nor
-    // after its chat was deleted.
+    // The answer can't be refunded a second time, either with a different idempotency key or after
+    // its chat was deleted.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;

@@ -321,8 +321,8 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     ann.delete(&format!("/api/user/sessions/{}", stolen.session())).await.is(200);
     stolen.is_out().await;
     ann.post("/api/user/password/", body).await.is(200);
-    // Logging out everywhere requires no password either, so it also works in a session whose count
-    // is full.
+    // Logging out everywhere requires no password either, so it also works in a session that has
+    // used up its attempts.
     let ben = api.person("ben").await;
     assert_eq!(owners_guesses(&ben).await, 6);
     ben.post("/api/logout/", json!({ "all": true })).await.is(200);

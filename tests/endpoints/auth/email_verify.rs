@@ -264,8 +264,8 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// The reader of the e-mail may not be the person who registered, and then doesn't know the
-/// password.
+/// The person who reads the e-mail may not be the person who registered, and may therefore not know
+/// the password.
 #[tokio::test]
 async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
@@ -357,7 +357,8 @@ async fn unproven_claims_block_no_other_user() {
     let first = register().await.is(201);
     assert_eq!(register().await.is(201)["id"], first["id"]);
     assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
-    // A log-in with an address that is also a username opens the account with that username.
+    // A client that logs in with an address that is also a username gets the account with that
+    // username.
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 

@@ -178,7 +178,7 @@ async fn log_outs_are_kept_until_the_last_token_expires() {
     let ends = forge::claims(&ann.refresh)["exp"].as_u64().unwrap();
     ann.log_out().await.is(200);
     assert_eq!(api.account(&ann).await.revoked, [(ann.session(), ends)].into());
-    // If the access token doesn't say when its session ends, the account remembers the log-out
+    // If the access token doesn't say when its session ends, the account remembers the log-out for
     // longer.
     let ann = ann.elsewhere("x").await;
     let silent = forge::with(&forge::claims(&ann.access), "session_exp", None);

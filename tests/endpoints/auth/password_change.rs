@@ -82,7 +82,7 @@ async fn one_of_two_parallel_changes_wins() {
         match answer.status.as_u16() {
             200 => winners.push(new),
             // Requests after the first successful change fail, because the session has ended or the
-            // current password is no longer right.
+            // current password is no longer correct.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }

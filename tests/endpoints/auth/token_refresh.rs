@@ -118,7 +118,8 @@ async fn ending_one_session_ends_no_other() {
     ann.using(other["access"].as_str().unwrap()).profile().await.is(200);
 }
 
-/// RFC 9700, 4.14.2: a thief of a refresh token may also have an access token of the same session.
+/// RFC 9700, 4.14.2: a thief who has stolen a refresh token may also have an access token of the
+/// same session.
 #[tokio::test]
 async fn sessions_ended_by_reuse_lose_their_access_tokens() {
     let api = Api::start().await;

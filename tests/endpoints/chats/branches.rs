@@ -410,7 +410,7 @@ async fn branches_with_many_turns_are_read_within_a_limit() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // Next to each chat of the branch, add more siblings than the store reads at a time.
+    // Give each chat in the branch more siblings than the store reads at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {

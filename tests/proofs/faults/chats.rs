@@ -76,7 +76,7 @@ pub enum Paying {
 
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
-    /// because its function may check for a stop at any time.
+    /// because its function may check at any time whether the client has stopped the stream.
     const ALL: [Self; 20] = [
         Self::Chat,
         Self::KeyedChat,
@@ -484,8 +484,8 @@ impl Audit<'_> {
         }
     }
 
-    /// A request that the product recognizes is charged at most once, and other requests once for
-    /// each answer. A request with an unknown outcome may have been charged.
+    /// A request whose retries the product recognizes is charged at most once; any other request is
+    /// charged once for each answer. A request with an unknown outcome may have been charged.
     fn wrong_charges(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let is_known_again = self.case.scenario.is_known_again();

@@ -139,8 +139,8 @@ struct Erasing;
 /// The end of a lease that outlasts the tests.
 const LASTS: u64 = u32::MAX as u64;
 
-/// An active account, and three deleted ones: deleted just now, a day ago, and while a chat was
-/// running.
+/// An active account and three deleted accounts: one was deleted just now, one a day ago, and one
+/// while a chat was running.
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
 /// Each account has a chat, a session, and enough conversations to need a second batch.
@@ -251,7 +251,7 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // Once the last lease has ended, and the day for which tombstones are kept is over, only
+        // Once the last lease has ended, and the day for which tombstones are kept has passed, only
         // the active account remains.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;

@@ -132,7 +132,7 @@ async fn vouchers(root: &Person, ann: &Person) {
 }
 
 /// Sets and removes packs, pays for some and refunds them, and pays for an account whose balance is
-/// full.
+/// at its maximum.
 async fn purchases(api: &Api, root: &Person, ann: &Person) {
     let packs =
         json!([{ "id": "small", "name": "A few", "tokens": 50, "price": 299, "currency": "EUR" }]);
@@ -259,7 +259,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
     if api.is_own() {
         warned(api).await;
     }
-    // Send the chats that wait last, because the store must be read before their time-out.
+    // Send the waiting chats last, because the store must be read before they time out.
     let priced = if api.is_own() { Some(priced(api).await) } else { None };
     let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;

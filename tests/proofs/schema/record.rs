@@ -84,8 +84,8 @@ impl Record {
         schema
     }
 
-    /// Writes the items into tables with all indexes of the current template, like the tables after
-    /// CloudFormation's update.
+    /// Writes the items into tables with all indexes of the current template, as the tables are
+    /// after CloudFormation has updated them.
     ///
     /// The items contain the times of the recording. According to the system clock, which the
     /// emulator uses, all items with a time to live have expired, so the tables get no time to

@@ -41,7 +41,8 @@ pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")
 /// Commands that precede a message. They make the provider report the model tokens of the prompt,
 /// of its cached part, and of the answer. Without a command, these counts are estimated. Some
 /// counts exceed the upper bound for every prompt, or are impossible. Some answers are cut off,
-/// some report their counts too early, some fail at their end, and some are followed by a failure.
+/// some report their counts too early, some fail at the very end, and some are followed by a
+/// failure.
 pub const USED: [&str; 11] = [
     "",
     "",
@@ -89,7 +90,7 @@ pub struct Instance {
     /// The versions that the instance has read, each with the time until which it is kept, in
     /// seconds.
     reads: Vec<(Option<String>, u64)>,
-    /// True if the instance could not read the list at some time, so an older list may be in use.
+    /// True if the instance failed to read the list at some point, so an older list may be in use.
     has_failed: bool,
 }
 
@@ -147,7 +148,7 @@ impl Asked<'_> {
         Some((model.name.as_str(), model.fare, model.most?))
     }
 
-    /// Returns how many model tokens the prompt can have at most, with and without earlier chats.
+    /// Returns the maximum number of model tokens in the prompt, with and without earlier chats.
     fn prompts(&self) -> RangeInclusive<u64> {
         let instructions = self.instructed.then_some(INSTRUCTIONS);
         let alone = prompt_overhead(None, instructions) + self.chat.message.len() as u64;
@@ -160,7 +161,8 @@ impl Asked<'_> {
         of(*self.prompts().start())..=of(*self.prompts().end())
     }
 
-    /// Returns true if this is the lowest price of a refused chat in one of these versions.
+    /// Returns true if `cost` can be the lowest price of the refused chat under one of these
+    /// versions.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
         let costs = |terms| self.least(terms).contains(&cost);
         known.iter().any(|version| self.terms(*version).is_some_and(costs))

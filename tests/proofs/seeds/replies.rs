@@ -350,7 +350,7 @@ impl Schedule<'_> {
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             // The product answers 404 only before it reserves credits. Once the AI has been called,
-            // a chat is paid even if its conversation was deleted.
+            // a chat is charged even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => ensure(
                 self.is_in_a_deleted_conversation(task, chat),
                 "404 for a conversation that no client has deleted",

@@ -211,9 +211,9 @@ impl Schedule<'_> {
         if has_called && self.random.percent(70) { ChatKind::Again } else { ChatKind::First }
     }
 
-    /// Chooses a chat's model and the most that it may cost, if there are price lists. An
-    /// idempotency key belongs to a message and its model. Clients that count their retries always
-    /// send the same request.
+    /// Chooses a chat's model and its maximum cost, if there are price lists. An idempotency key
+    /// belongs to a message and its model. Clients that count their retries always send the same
+    /// request.
     pub(super) fn priced(&mut self, chat: ChatRequest) -> ChatRequest {
         let (mut model, mut used, mut max_cost) = (None, "", None);
         if self.features.listed {

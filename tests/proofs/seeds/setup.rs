@@ -38,8 +38,9 @@ const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::T
 pub struct Features {
     /// True if an administrator sets price lists, clients choose models, and users buy credits.
     pub listed: bool,
-    /// True if users have few credits, chats are charged by usage, and most reserves are lost. Then
-    /// many chats are reserved twice or refused, and copies of their reserves arrive late.
+    /// True if users have few credits, chats are charged by usage, and most reserves are lost. In
+    /// such a schedule, many chats reserve credits twice or are refused, and copies of their
+    /// reserves arrive late.
     pub poor: bool,
     /// True if most settles arrive late, so that their leases expire first.
     pub slow_settles: bool,
@@ -187,11 +188,11 @@ pub(super) fn first_minute(seed: u64) -> u64 {
 }
 
 impl<'l> Schedule<'l> {
-    /// Sets up the schedule that a seed decides.
+    /// Sets up the schedule that is determined by a seed.
     pub(super) async fn new(lane: &'l Lane, seed: u64) -> Self {
         let (mut random, features) = (Random(seed), Features::of(seed));
-        // The clock starts at a second that the seed decides and then stands still, so that neither
-        // the machine's clock nor its speed can influence the schedule.
+        // The clock starts at a second that is determined by the seed, and then stands still, so
+        // that neither the machine's clock nor its speed can influence the schedule.
         let clock = Clock::standing((first_minute(seed) + random.next() % 60) * 1000);
         let config = Arc::new(features.config(&lane.app.config, &mut random));
         let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);

@@ -399,7 +399,7 @@ impl Schedule<'_> {
     }
 
     /// Lets a client repeat a request with an idempotency key and read the balance, so that no
-    /// outcome stays unknown.
+    /// outcome remains unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
             .filter(|client| self.clients[*client].person == person)

@@ -83,7 +83,7 @@ pub enum Action {
     Stop {
         key: String,
         /// The time until which the idempotency key is remembered, in seconds. 0 if no chat with
-        /// this key was paid before the stop.
+        /// this key was paid for before the stop.
         known_until: u64,
     },
     Balance,

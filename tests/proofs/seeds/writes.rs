@@ -51,7 +51,7 @@ impl Schedule<'_> {
     }
 
     /// Compares the accounts that a request refers to with the model, and checks the chats that the
-    /// request paid.
+    /// request paid for.
     fn observe(&mut self, packet: &Packet, status: u16) -> Checked {
         let (now, tables) = (self.now(), self.lane.tables());
         let task = &self.tasks[packet.task];
@@ -90,8 +90,8 @@ impl Schedule<'_> {
         task.chat().map(|chat| Asked { chat, instructed: person.instructed })
     }
 
-    /// Checks a chat that was just paid: the chat is stored, its idempotency key pays for no other
-    /// chat, and no reply said that the chat wouldn't be charged.
+    /// Checks a chat that was just paid for: the chat is stored, its idempotency key pays for no
+    /// other chat, and no reply said that the chat wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
         let Action::Chat(chat) = &task.action else {
@@ -135,8 +135,8 @@ impl Schedule<'_> {
     }
 
     /// Checks that a paid chat is in its conversation, after the chat that its client specified. A
-    /// chat whose conversation was deleted in the meantime is still paid, and is stored outside of
-    /// any conversation.
+    /// chat whose conversation was deleted in the meantime is still charged, and is stored outside
+    /// of any conversation.
     fn is_in_its_conversation(
         &self,
         person: usize,

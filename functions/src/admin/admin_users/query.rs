@@ -91,8 +91,8 @@ impl<'r> UserQuery<'r> {
         *self == Self { search: self.search, ..Self::default() }
     }
 
-    /// Returns true if the index doesn't contain enough data for this query, so accounts must be
-    /// read.
+    /// Returns true if the index doesn't contain enough data for this query, in which case the
+    /// accounts must be read.
     pub(super) fn asks_the_accounts(&self) -> bool {
         let chosen = self.search.is_some() || self.order.is_some();
         self.details || chosen || self.filter.asks_the_account()

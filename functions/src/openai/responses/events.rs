@@ -195,7 +195,7 @@ enum Fields<'a> {
     /// A failure. The event with the failed response follows.
     #[schema(title = "ResponseErrorEvent", examples("error"))]
     Error {
-        /// The error code, for programs.
+        /// The machine-readable error code.
         #[schema(examples("ai_failed"))]
         code: &'static str,
         /// A human-readable sentence that describes the failure and what to do.

@@ -41,7 +41,8 @@ pub struct Choices {
     /// Give every user this balance, instead of one from the file
     #[arg(long, value_name = "TOKENS")]
     pub tokens: Option<u64>,
-    /// Multiply balances, for example by 100 if the file has dollars and a token is a cent
+    /// Multiply balances, for example by 100 if the file's balances are in dollars and a token is
+    /// worth a cent
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub scale: Option<u32>,
     /// Users can't log in if this field is true, or has this value: FIELD or FIELD=VALUE

@@ -1,7 +1,7 @@
 //! The pace of an import. DynamoDB [throttles][capacity] calls that exceed the capacity of a table
 //! or of a partition. A throttled import sends fewer writes at a time, and retries the throttled
-//! writes before it begins another write. Each time a write is answered, it may again send more
-//! writes at a time.
+//! writes before it begins another write. Whenever a write is answered, the import may send more
+//! writes at a time again.
 //!
 //! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
 

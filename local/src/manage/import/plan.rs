@@ -117,7 +117,7 @@ pub enum Differing {
     },
     /// The user can no longer log in at the other system, but can still log in here.
     Inactive,
-    /// Like [`Differing::Inactive`], but this import has ended the account.
+    /// Like [`Differing::Inactive`], but this import has deactivated the account.
     Ended,
     /// The user has changed the password at the other system, and hasn't logged in here.
     Password,

@@ -112,8 +112,8 @@ impl Wtf8 {
         })
     }
 
-    /// Returns the string after `pending`, the high surrogate at the end of the previous piece. A
-    /// high surrogate at the end of this piece becomes the next `pending`.
+    /// Joins the string to `pending`, the high surrogate at the end of the previous piece, and
+    /// returns the result. A high surrogate at the end of this piece becomes the next `pending`.
     pub fn join(self, pending: &mut Option<u16>) -> String {
         let mut bytes = self.0;
         if pending.is_none() {

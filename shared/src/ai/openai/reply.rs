@@ -23,7 +23,7 @@ pub struct ReplyReader {
     /// True after the end marker. The rest of the reply is ignored.
     is_done: bool,
     /// True if a JSON value contained a whole message. Such an answer is complete even if the
-    /// server doesn't send a reason for its end.
+    /// server doesn't send a finish reason.
     is_whole: bool,
     /// The first halves of characters that were split between two pieces, in the text and in each
     /// call's arguments.
@@ -172,8 +172,9 @@ impl ReplyReader {
         Ok(())
     }
 
-    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Text
-    /// after a value that isn't JSON is ignored, because some servers send the end marker there.
+    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. If a
+    /// value is followed by text that isn't JSON, the text is ignored, because some servers send
+    /// the end marker there.
     fn read_values(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         let Form::Json { rest, .. } = &mut self.form else { return Ok(()) };
         let text = String::from_utf8_lossy(rest).into_owned();

@@ -171,10 +171,10 @@ impl Store {
         ])
     }
 
-    /// Erases the data of deleted accounts for at most `time`; the next call continues from there.
-    /// Parallel and interrupted calls are safe, because every delete is idempotent and every other
-    /// write is conditional. If an account can't be read, the call skips it and returns an error at
-    /// the end.
+    /// Erases the data of deleted accounts for at most `time`; the next call continues where this
+    /// call stopped. Parallel and interrupted calls are safe, because every delete is idempotent
+    /// and every other write is conditional. If an account can't be read, the call skips it and
+    /// returns an error at the end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();
@@ -284,8 +284,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may be slightly out of date. Items that the index doesn't show yet are erased
-        // later, because the tombstone remains for a day.
+        // The index may be slightly out of date. The tombstone remains for a day, so items that the
+        // index doesn't show yet can still be erased later.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);

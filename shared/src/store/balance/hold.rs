@@ -46,9 +46,9 @@ pub struct Hold {
     /// The minute in which the chat began, and how many chats began in that minute up to and
     /// including this chat.
     pub(super) begun_in_minute: (u64, u32),
-    /// Outdated keys of the account's map of minutes, which the settle or release removes.
+    /// Outdated keys in the account's map of minutes. The settle or release removes them.
     pub(super) minutes_over: Vec<String>,
-    /// Outdated purses, which the settle or release removes.
+    /// Outdated purses. The settle or release removes them.
     pub(super) purses_over: Vec<String>,
     /// The account's counts of refunds when the chat began.
     pub(super) refunds: Refunds,
@@ -64,7 +64,7 @@ pub struct Hold {
     /// How many of the account's credits were held when the chat began, including those in this
     /// hold.
     held_by_account: Credits,
-    /// Outdated keys of the account's map of free work, which the settle or release removes.
+    /// Outdated keys in the account's map of free work. The settle or release removes them.
     pub(super) free_work_over: Vec<String>,
 }
 

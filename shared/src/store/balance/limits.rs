@@ -104,8 +104,7 @@ impl ChatLimits {
         minutes.saturating_mul(self.refunds.into())
     }
 
-    /// Returns how many refunds in one minute block the caller if that minute was `back` minutes
-    /// ago.
+    /// Returns how many refunds in one minute still block the caller `back` minutes later.
     pub(super) fn refunds_to_wait(self, back: u64) -> u64 {
         self.refunds_in(back).saturating_add(self.refunds_of_caller.into())
     }
@@ -185,9 +184,9 @@ pub(super) fn refunds_key(minute: u64) -> String {
 /// and one for all other callers. A limited key therefore can't use up the owner's free work. Work
 /// for limited keys counts double, because these keys may use only half of the limit.
 ///
-/// The map also contains the free work that the account has [earned](Earning). What a charge earns
-/// is added both to that day's total and to the next day's, so each total contains the earnings of
-/// two days. The reserve compares this total with the caller's count.
+/// The map also contains the free work that the account has [earned](Earning). The free work that a
+/// charge earns is added both to that day's total and to the next day's, so each total contains the
+/// earnings of two days. The reserve compares this total with the caller's count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeWork {
     day: u64,

@@ -19,7 +19,7 @@ use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
 
 /// The longest time that a chat may take, in milliseconds, including the time skew between items in
 /// a backup. A missing conversation is restored only if it began at most this long before the
-/// restored point in time.
+/// restore point.
 const RECENT: u64 = 15 * 60 * 1000;
 
 /// The totals of an account's ledger.

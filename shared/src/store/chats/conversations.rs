@@ -222,8 +222,8 @@ impl Store {
     }
 
     /// Erases the chats of a deleted conversation, and then the conversation itself. Returns
-    /// `false` if the erasure isn't complete at `until`; the next call continues from there.
-    /// Idempotent.
+    /// `false` if the erasure isn't complete at `until`; the next call continues where this call
+    /// stopped. Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,

@@ -80,8 +80,8 @@ impl Store {
 
     /// Writes outgoing e-mails about orders with new disputes, to every administrator who has a
     /// verified address. E-mails are written only once for each dispute. Also counts the orders
-    /// that wait for an administrator. If an order fails, the run continues with the other orders,
-    /// and the next run tries again.
+    /// that wait for an administrator. If an order can't be processed, the run continues with the
+    /// other orders, and the next run tries again.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
         let (mut waiting, mut pages) = (WaitingOrders::default(), self.all_orders_to_look_at());
         let mut administrators = None;

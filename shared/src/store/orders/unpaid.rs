@@ -21,7 +21,7 @@ const UNPAID: u64 = 7 * 86_400_000;
 /// each order several times.
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
-/// The length of the earlier period from which each run also inspects orders, in days.
+/// The length, in days, of the earlier period that each run also inspects.
 const PERIOD: u64 = 28;
 
 /// How many orders are deleted at a time.
@@ -100,8 +100,9 @@ impl Store {
         Ok(deleted + self.delete_unpaid_between(older.begins(), older_end).await?)
     }
 
-    /// Deletes the unpaid orders from `first` until before `end`, which are in milliseconds since
-    /// 1970. Returns how many orders were deleted. May also delete some older unpaid orders.
+    /// Deletes the unpaid orders that were created at or after `first` and before `end`, both in
+    /// milliseconds since 1970. Returns how many orders were deleted. May also delete some older
+    /// unpaid orders.
     async fn delete_unpaid_between(&self, first: u64, end: u64) -> Result<usize> {
         if first >= end {
             return Ok(0);

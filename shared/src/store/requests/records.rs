@@ -21,8 +21,8 @@ pub struct Record {
     /// The id of the chat, or of the adjustment's ledger entry.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The Unix time at which the record expires, so that the key can be used again. DynamoDB
-    /// deletes the expired record some time later.
+    /// The Unix time at which the record expires. The key can then be used again. DynamoDB deletes
+    /// the expired record some time later.
     pub expires_at: u64,
 }
 

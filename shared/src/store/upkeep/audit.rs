@@ -506,7 +506,8 @@ enum Demand {
 }
 
 impl Demand {
-    /// Returns the demands of the sources and orders among these items from the Tokens table.
+    /// Returns the ledger rows that the sources and orders among these items require. The items are
+    /// from the Tokens table.
     fn of(items: &[Item]) -> Result<Vec<Self>> {
         let of_order = |order: &Order| {
             let row = order.last_row()?.to_owned();

@@ -107,8 +107,8 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
-        // Do this after the sources were checked. Each step of an order writes a source, and the
-        // source of an undone step must not be left over.
+        // Do this after the sources were checked. Each step of an order writes a source, so the
+        // source of a step that was undone must be deleted before the step is repeated.
         for order in orders.values().flatten() {
             done.repairs.extend(self.move_missing_credits(order.id(), clock).await?);
         }

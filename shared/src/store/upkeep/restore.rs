@@ -1,10 +1,10 @@
 //! Repeats deletions, revocations and other changes to access in restored tables.
 //!
-//! A restore brings back everything that existed at the restored point in time, including accounts
-//! that were deleted later, revoked sessions and API keys, used links, withdrawn keys and old
-//! passwords. The newer tables, if they can be read, still show what has ended since then. After
-//! this module's repairs, an account, a session, an API key or a right exists only if it existed at
-//! the restored point in time and still exists in the newer tables. Passwords and addresses are
+//! A restore brings back everything that existed at the restore point, including accounts that were
+//! deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords. The
+//! newer tables, if they can be read, still show what was deleted, revoked or used since then.
+//! After this module's repairs, an account, a session, an API key or a right exists only if it
+//! existed at the restore point and still exists in the newer tables. Passwords and addresses are
 //! taken from the newer tables, because changing them requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
@@ -37,16 +37,16 @@ pub struct NewerTables {
     pub keys: bool,
 }
 
-/// The input of [`Store::reapply`]: the restored point in time, and what is known about later
-/// deletions and revocations.
+/// The input of [`Store::reapply`]: the restore point, and what is known about later deletions and
+/// revocations.
 #[derive(Clone, Debug)]
 pub struct ReapplyInput<'a> {
-    /// The point in time to which the tables were restored, as a Unix time.
+    /// The restore point: the Unix time to which the tables were restored.
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of all accounts that were deleted after the restored point in time, if they are
-    /// known from another source.
+    /// The ids of all accounts that were deleted after the restore point, if they are known from
+    /// another source.
     pub deleted: Option<&'a HashSet<String>>,
     /// True if every chat that is missing from the newer Chats table was deleted by its owner.
     pub messages: bool,
@@ -98,10 +98,10 @@ impl ReapplyReport {
 }
 
 impl Store {
-    /// Ends again, in these restored tables, everything that ended after the restored point in
-    /// time. [`Store::reconcile`] must be called afterwards. Returns `None` and doesn't change
-    /// anything if the tables are already in use, that is, if they contain a session or an API key
-    /// created after the restored point in time. Idempotent.
+    /// Repeats, in these restored tables, all deletions and revocations that happened after the
+    /// restore point. [`Store::reconcile`] must be called afterwards. Returns `None` and doesn't
+    /// change anything if the tables are already in use, that is, if they contain a session or an
+    /// API key created after the restore point. Idempotent.
     ///
     /// # Errors
     /// Fails if one of the stores fails or contains an item that can't be read.
@@ -160,11 +160,11 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes to one item. If the newer table no longer contains the item, it ended
-    /// after the restored point in time, and is deleted from the restored table. A session advances
-    /// to the generation of its newer refresh tokens, because a stolen token could otherwise be
-    /// used again. A link that was used since then is marked as used, and vouchers that were voided
-    /// are voided again.
+    /// Reapplies the changes to one item. If the newer table no longer contains the item, the item
+    /// was deleted after the restore point, so it is deleted from the restored table too. A session
+    /// advances to the generation of its newer refresh tokens, because a stolen token could
+    /// otherwise be used again. A link that was used since then is marked as used, and vouchers
+    /// that were voided are voided again.
     async fn reapply_token(
         &self,
         item: &Item,

@@ -156,8 +156,8 @@ impl History {
         Some(())
     }
 
-    /// Adds a message. If the assistant writes a message next to its calls, both belong to the same
-    /// turn.
+    /// Adds a message. If the assistant writes a message alongside its calls, both belong to the
+    /// same turn.
     fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
         if role == Speaker::Assistant
             && let Some(turn) = self.turns.last_mut()

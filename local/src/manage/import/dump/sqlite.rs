@@ -179,8 +179,8 @@ fn table_names(copy: &Connection) -> rusqlite::Result<Vec<String>> {
     copy.prepare(names)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Returns the labels of Django's models, by the names of their tables in lower case. Models that
-/// set their own `db_table` are missing.
+/// Returns the labels of Django's models, keyed by their table names in lower case. Models that set
+/// their own `db_table` are missing.
 fn labels(copy: &Connection) -> rusqlite::Result<HashMap<String, String>> {
     let known = "SELECT app_label, model FROM django_content_type ORDER BY id";
     let Ok(mut known) = copy.prepare(known) else { return Ok(HashMap::new()) };

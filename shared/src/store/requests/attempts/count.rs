@@ -191,7 +191,7 @@ impl Store {
         Err(StoreError::Unavailable("a count of attempts kept changing".into()))
     }
 
-    /// A write that adds an attempt to a count, if the count still allows this admission. `seen` is
+    /// A write that adds an attempt to a count, if the count still allows the attempt. `seen` is
     /// the count, which must be freshly read.
     fn take(
         &self,
@@ -229,8 +229,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Adds the attempt with this id to an hour's count. If the count is full, returns the number
-    /// of seconds until the next hour begins.
+    /// Adds the attempt with this id to an hour's count. If the count has already reached `most`,
+    /// returns the number of seconds until the next hour begins.
     pub(in crate::store) async fn count_in_hour(
         &self,
         key: &str,
