@@ -260,9 +260,7 @@ impl<'l> AnswerBuilder<'l> {
             return;
         }
         self.received.push(piece);
-        if std::mem::take(&mut self.is_reasoned) {
-            self.reasoning.push(Reasoning::default());
-        }
+        self.begin_reasoning();
         let fits = piece.get(..piece.floor_char_boundary(self.reasoning_room()));
         let fits = fits.filter(|_| !self.is_reasoning_cut).unwrap_or_default();
         self.is_reasoning_cut |= fits.len() < piece.len();
@@ -276,9 +274,8 @@ impl<'l> AnswerBuilder<'l> {
     /// its text.
     pub(super) fn sign_reasoning(&mut self, signature: &str) {
         self.begin_reply();
-        if std::mem::replace(&mut self.is_reasoned, true) {
-            self.reasoning.push(Reasoning::default());
-        }
+        self.begin_reasoning();
+        self.is_reasoned = true;
         self.is_reasoning_cut |= signature.len() > self.reasoning_room();
         if let Some(part) = self.reasoning.last_mut().filter(|_| !self.is_reasoning_cut) {
             part.signature = Some(signature.to_owned());
@@ -290,12 +287,23 @@ impl<'l> AnswerBuilder<'l> {
     pub(super) fn push_encrypted(&mut self, encrypted: &str) {
         self.begin_reply();
         self.is_reasoned = true;
-        self.is_reasoning_cut |= encrypted.len() > self.reasoning_room();
-        if !self.is_reasoning_cut {
-            let encrypted = Some(encrypted.to_owned());
-            self.reasoning.push(Reasoning { encrypted, ..Reasoning::default() });
-        }
+        self.push_part(Reasoning { encrypted: Some(encrypted.to_owned()), ..Reasoning::default() });
         self.show(ReasoningPiece::Encrypted(encrypted.to_owned()));
+    }
+
+    /// Begins a new part of the reasoning if the last part is complete.
+    fn begin_reasoning(&mut self) {
+        if std::mem::take(&mut self.is_reasoned) {
+            self.push_part(Reasoning::default());
+        }
+    }
+
+    /// Adds a part of the reasoning if it fits. Otherwise the reasoning ends here.
+    fn push_part(&mut self, part: Reasoning) {
+        self.is_reasoning_cut |= part.size() > self.reasoning_room();
+        if !self.is_reasoning_cut {
+            self.reasoning.push(part);
+        }
     }
 
     /// Returns the number of bytes that may still be added to the stored reasoning.
