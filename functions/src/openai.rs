@@ -8,6 +8,7 @@ pub mod responses;
 mod asking;
 mod format;
 mod json;
+mod reasoning;
 mod tools;
 mod turns;
 

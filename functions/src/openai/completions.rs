@@ -13,6 +13,7 @@
 //! was already paid for if it says that it is a retry (`x-stainless-retry-count`) or belongs to the
 //! same Codex turn (`x-codex-turn-metadata`).
 
+mod reasoning;
 mod reply;
 mod request;
 

@@ -11,6 +11,7 @@
 //! that aren't functions are also refused. Other fields are ignored. Out: a response, or its
 //! events. Prices, retries and function calls work as for completions.
 
+mod encrypted_content;
 mod events;
 mod items;
 mod reply;
