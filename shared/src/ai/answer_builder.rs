@@ -598,6 +598,37 @@ mod tests {
     }
 
     #[test]
+    fn stored_reasoning_is_bounded_and_not_signed_after_the_cut() {
+        let (prompt, progress) = (Prompt::default(), Progress::default());
+        let (listener, mut pieces) = unbounded_channel();
+        let mut builder = AnswerBuilder::new(&prompt, "model", 100, Some(&listener), &progress);
+        builder.push_reasoning("Let me think.");
+        builder.sign_reasoning("s");
+        builder.push_reasoning(&"é".repeat(50));
+        for _ in 0..9 {
+            builder.sign_reasoning("t");
+            builder.push_encrypted("e");
+            builder.push_reasoning("x");
+        }
+        builder.push_text("Hello.").unwrap();
+        let reasoning = builder.answer(Close::Read(Ok(())), &prompt).unwrap().reasoning;
+        let part = |text: &str, signature: Option<&str>| Reasoning {
+            text: text.to_owned(),
+            signature: signature.map(str::to_owned),
+            encrypted: None,
+        };
+        assert_eq!(reasoning, [part("Let me think.", Some("s")), part("ééé", None)]);
+        assert!(reasoning.iter().map(Reasoning::size).sum::<usize>() <= 100);
+        let mut heard = String::new();
+        while let Ok(piece) = pieces.try_recv() {
+            if let Some(ReasoningPiece::Text(text)) = piece.reasoning {
+                heard.push_str(&text);
+            }
+        }
+        assert_eq!(heard, format!("Let me think.{}{}", "é".repeat(50), "x".repeat(9)));
+    }
+
+    #[test]
     fn call_fragments_are_assembled_in_every_provider_style() {
         let of = |name: &str, arguments: &str| [name.to_owned(), arguments.to_owned()];
         // The provider sends whole calls without numbers and ids.
