@@ -43,7 +43,7 @@ pub(super) struct InputItem {
     /// In a message: `user`, `assistant`, `system` or `developer`.
     #[schema(examples("user"))]
     role: Option<String>,
-    /// The content of a message. In `reasoning`, its text; otherwise `summary` is used.
+    /// The content of a message. In `reasoning`, the text; if it is missing, `summary` is used.
     content: Option<Content>,
     /// The text of `reasoning`.
     #[serde(default, deserialize_with = "summary_or_null")]
