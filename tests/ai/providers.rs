@@ -35,8 +35,8 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that contain this field, or whose messages do. The first body is the refusal, and the second is
-    /// the reply to all other requests.
+    /// Refuses requests that contain this field, or whose messages do. The first body is the
+    /// refusal, and the second is the reply to all other requests.
     Refuses(&'static str, Value, Value),
 }
 

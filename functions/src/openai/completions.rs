@@ -8,11 +8,11 @@
 //! the price list; without a list, the operator's settings determine the model. `n` above 1 and
 //! `audio` are refused. Other fields are ignored; for example, `logprobs` is null in every answer.
 //! Out: a completion, or its chunks, with the model's reasoning if the provider shows it. Assistant
-//! messages in a request may contain the reasoning before them. A completion that calls functions ends with the calls: the
-//! client runs the functions, and sends the results with its next request. The request costs the
-//! price of a message for every 64 KB of its prompt, rounded up. A request gets the completion that
-//! was already paid for if it says that it is a retry (`x-stainless-retry-count`) or belongs to the
-//! same Codex turn (`x-codex-turn-metadata`).
+//! messages in a request may contain the reasoning before them. A completion that calls functions
+//! ends with the calls: the client runs the functions, and sends the results with its next request.
+//! The request costs the price of a message for every 64 KB of its prompt, rounded up. A request
+//! gets the completion that was already paid for if it says that it is a retry
+//! (`x-stainless-retry-count`) or belongs to the same Codex turn (`x-codex-turn-metadata`).
 
 mod reasoning;
 mod reply;

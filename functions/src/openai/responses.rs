@@ -2,10 +2,10 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 //!
 //! In: an API key or an access token, and `input`, which is a string, or a list of messages,
-//! reasoning, function calls and their results. The history shows the user's last message. These fields take
-//! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
-//! `tool_choice`, `parallel_tool_calls` and `text.format`. The response repeats `metadata` and
-//! `user`. `model` chooses a model from the price list; without a list, the operator's settings
+//! reasoning, function calls and their results. The history shows the user's last message. These
+//! fields take effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`,
+//! `tools`, `tool_choice`, `parallel_tool_calls` and `text.format`. The response repeats `metadata`
+//! and `user`. `model` chooses a model from the price list; without a list, the operator's settings
 //! determine the model. Responses aren't stored for later requests, as if `store` were false.
 //! Therefore `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools
 //! that aren't functions are also refused. Other fields are ignored. Out: a response, or its
