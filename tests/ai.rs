@@ -8,6 +8,7 @@ pub mod parameters;
 pub mod pictures;
 pub mod prompts;
 pub mod providers;
+pub mod reasoning;
 pub mod recorded_replies;
 pub mod refusals;
 pub mod response_formats;

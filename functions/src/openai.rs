@@ -9,6 +9,7 @@ mod asking;
 mod format;
 mod json;
 mod options;
+mod reasoning;
 mod tools;
 mod turns;
 

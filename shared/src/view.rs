@@ -479,6 +479,11 @@ pub struct Chat<'a> {
     /// The answer. A function call is shown as a line `Calls name(arguments)`.
     #[schema(examples("You said: Hello!"))]
     response: Cow<'a, str>,
+    /// The model's reasoning before the answer. Missing if the provider doesn't show any. Later
+    /// messages of the conversation don't contain it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, examples("The user greets me."))]
+    reasoning: String,
     /// The reason why the answer ends: it is complete, reached its maximum length, was stopped, or
     /// calls functions.
     finish_reason: FinishReason,
@@ -508,6 +513,7 @@ impl<'a> Chat<'a> {
             after: chat.after(),
             message: &chat.message,
             response: chat.answer(),
+            reasoning: chat.reasoning_text(),
             finish_reason: chat.finish_reason(),
             model: chat.model_name(),
             tokens_deducted: chat.cost,

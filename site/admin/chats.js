@@ -77,7 +77,8 @@ function row(chat, named, isOpen) {
       h("dd", { class: "mono" }, chat.conversation_id),
     ),
   );
-  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
+  const { response, reasoning } = chat;
+  details.addEventListener("toggle", () => showAnswer(answer, response, { reasoning }));
   return h(
     "li",
     { class: "admin-chat" },

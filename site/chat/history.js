@@ -119,7 +119,8 @@ function chatRow(chat, q) {
     h("summary", { dir: "auto" }, marked(excerpt(plainText(chat.response), q), q)),
     answer,
   );
-  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
+  const { response, reasoning } = chat;
+  details.addEventListener("toggle", () => showAnswer(answer, response, { reasoning }));
   const element = h(
     "li",
     { class: "chat-row" },

@@ -28,7 +28,7 @@ export async function requestStop(key, signal, most = MOST_STOPS) {
 
 /**
  * Reads the stored part of a stopped answer that this page doesn't receive. `stopping` is the first
- * stop request. If no text was delivered, the API stores no answer with this key.
+ * stop request. If nothing was delivered, the API stores no answer with this key.
  */
 export async function stoppedChat(key, stopping, signal) {
   const neverBegan = new ApiError({ status: 410, code: "stopped" });

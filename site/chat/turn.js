@@ -77,6 +77,8 @@ export class Turn {
     const { received = "" } = more;
     Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
+    /** The reasoning that has arrived. */
+    this.reasoning = "";
     /** The shown price. Null without a price list; undefined while the list is unknown. */
     this.offer = offer;
     /**
@@ -96,7 +98,7 @@ export class Turn {
     this.tools = h("div", { class: "said-tools" });
     this.said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message), this.tools);
     this.element = h("li", { class: "turn", tabIndex: -1 }, this.said, this.answer);
-    if (received) showAnswer(this.text, received, true);
+    if (received) this.showReceived();
   }
 
   /** Makes a turn from a chat that the API returned. */
@@ -183,8 +185,10 @@ export class Turn {
       try {
         const events = stream("api/chat/stream/", body, { key, signal });
         for await (const { event, data, replayed } of events) {
-          if (event === "delta") this.receive(data.text, isFirst);
-          if (event === "delta") isFirst = false;
+          if (event === "delta" || event === "reasoning") {
+            this.receive(event, data.text, isFirst);
+            isFirst = false;
+          }
           if (event === "done") return { ...data, replayed };
           if (event === "error") throw problemOf(data);
         }
@@ -208,19 +212,36 @@ export class Turn {
     }
   }
 
-  /** Adds a piece of the answer. The first piece replaces the text from an earlier request. */
-  receive(text, isFirst) {
-    this.received = isFirst ? text : this.received + text;
-    if (isFirst && !this.stopping) fill(this.state, thinking("The answer is being written", true));
+  /**
+   * Adds a piece of the answer or of its reasoning. The first piece replaces the text from an
+   * earlier request.
+   */
+  receive(event, text, isFirst) {
+    if (isFirst) Object.assign(this, { received: "", reasoning: "" });
+    const isAnswer = event === "delta";
+    const begins = (isAnswer ? this.received : this.reasoning) === "";
+    if (begins && !this.stopping)
+      fill(
+        this.state,
+        isAnswer ? thinking("The answer is being written", true) : thinking("Thinking"),
+      );
+    if (isAnswer) this.received += text;
+    else this.reasoning += text;
     if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.controller) return;
       const began = performance.now();
-      showAnswer(this.text, this.received, true);
+      this.showReceived();
       this.thread.toEnd();
       this.pace = Math.max(PACE, REST * (performance.now() - began));
     }, this.pace);
+  }
+
+  /** Shows the text and the reasoning that have arrived. */
+  showReceived() {
+    const { reasoning } = this;
+    showAnswer(this.text, this.received, { reasoning, grows: true });
   }
 
   /**
@@ -255,7 +276,7 @@ export class Turn {
   /** Shows the complete answer. */
   finish(chat) {
     this.chat = chat;
-    showAnswer(this.text, chat.response);
+    showAnswer(this.text, chat.response, { reasoning: chat.reasoning });
     fill(this.state, this.cut());
     const copy = copyButton(() => withoutReasoning(chat.response), {
       class: "button button-quiet button-small copy",
@@ -394,14 +415,15 @@ export class Turn {
     const isRunning = error.code === "idempotency_key_running";
     const sentence = explain(error);
     const charged = sentence.replace(/.*Nothing was charged.*/, "You weren't charged.");
-    const text = this.received ? `The answer broke off. ${charged}` : sentence;
+    const hasBegun = this.received !== "" || this.reasoning !== "";
+    const text = hasBegun ? `The answer broke off. ${charged}` : sentence;
     const words = isPriceRefused ? this.thread.composer.refusal(error, this) : h("p", {}, text);
     const what = error.status === 402 ? tooFew(error.cost) : words;
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
       : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
     // The API finishes and charges an answer that has begun, even if the client disconnects.
-    const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
+    const isAnswered = isRunning || (isUnknown(error) && hasBegun);
     const again = isPriceRefused && error.status !== 402 ? this.offerAgain() : "Retry";
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered, again });
     readBalance();
@@ -456,7 +478,7 @@ export class Turn {
   goesOn() {
     this.stopped = false;
     this.keep();
-    showAnswer(this.text, this.received, true);
+    this.showReceived();
     const price = this.offer
       ? offerInWords(this.offer)
       : answerPrice() && formatTokens(answerPrice());

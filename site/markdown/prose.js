@@ -1,5 +1,5 @@
 // Shows answers: at first as plain text, and as Markdown once the scripts and styles are loaded.
-// Some models write their reasoning before the answer, between two marks.
+// Some models write their reasoning before the answer, between two marks; others send it separately.
 
 import { fill, h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
@@ -47,11 +47,13 @@ export const readMarkdown = markdown.read;
 const parted = new WeakMap();
 
 /**
- * Shows an answer in an element, with its reasoning collapsed. A later call with a longer text adds
- * the new part. `grows` is true if more text may follow.
+ * Shows an answer in an element, with its reasoning collapsed. `sent` is the reasoning that the API
+ * sends separately. A later call with longer texts adds the new parts. `grows` is true if more text
+ * may follow.
  */
-export function showAnswer(element, text, grows = false) {
-  const { reasoning, answer } = partsOf(text, grows);
+export function showAnswer(element, text, { reasoning: sent = "", grows = false } = {}) {
+  const { reasoning: marked, answer } = partsOf(text, grows);
+  const reasoning = [sent, marked].filter(Boolean).join("\n\n");
   if (reasoning === "" && !parted.has(element)) {
     show(element, answer);
     return;

@@ -35,8 +35,8 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that contain this field. The first body is the refusal, and the second is
-    /// the reply to all other requests.
+    /// Refuses requests that contain this field, or whose messages do. The first body is the
+    /// refusal, and the second is the reply to all other requests.
     Refuses(&'static str, Value, Value),
 }
 
@@ -144,8 +144,12 @@ async fn answer(
     provider.asked.lock().unwrap().push((path, authorization, asked.clone()));
     let does = provider.does.lock().unwrap().clone();
     let pieces = |pieces: Vec<Bytes>| stream::iter(pieces).map(Ok::<_, Infallible>);
+    let has = |field: &str| {
+        let messages = asked["messages"].as_array().into_iter().flatten();
+        messages.chain([&asked]).any(|object| !object[field].is_null())
+    };
     let does = match does {
-        Does::Refuses(field, words, _) if !asked[field].is_null() => Does::Says(400, words),
+        Does::Refuses(field, words, _) if has(field) => Does::Says(400, words),
         Does::Refuses(_, _, says) => Does::Says(200, says),
         other => other,
     };
@@ -183,6 +187,13 @@ async fn answer(
 
 pub fn chunk(content: &str, finish: Option<&str>) -> Bytes {
     let chunk = json!({ "model": "tiny-1", "choices": [{ "delta": { "content": content }, "finish_reason": finish }] });
+    Bytes::from(format!("data: {chunk}\n\n"))
+}
+
+/// A piece of the reasoning before an answer.
+pub fn thought(text: &str) -> Bytes {
+    let chunk =
+        json!({ "model": "tiny-1", "choices": [{ "delta": { "reasoning_content": text } }] });
     Bytes::from(format!("data: {chunk}\n\n"))
 }
 

@@ -1,5 +1,6 @@
 //! `POST /api/chat/stop`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use shared::values::Account;
 use shared::values::idempotency::{Key, Kind};
 
+use crate::ai::providers::{Does, Provider, done, thought};
 use crate::endpoints::openai::completions::Program;
 use crate::endpoints::openai::responses::text;
 use crate::portable::chat_stream::{events, text_of};
@@ -201,6 +203,32 @@ async fn streams_stopped_before_they_begin_cost_nothing() {
     let again = ann.chat_once("k1", "!slow 4000").await.is(200);
     assert_eq!(again["finish_reason"], "stop");
     ann.has_paid(&[("You said: !slow 4000", "stop")]).await;
+}
+
+#[tokio::test]
+async fn streams_stopped_after_reasoning_are_charged() {
+    let provider = Provider::start().await;
+    let url = format!("{}/v1", provider.url);
+    let settings = [
+        ("AI_PROVIDER", "openai"),
+        ("OPENAI_BASE_URL", url.as_str()),
+        ("OPENAI_MODEL", "tiny"),
+        PATIENT[0],
+    ];
+    let api = Api::at_an_hour(&settings).await;
+    let ann = api.person("ann").await;
+    provider.does(Does::Waits(vec![thought("Let me think."), done()], Arc::default()));
+    let stream = ann.hears_chat("k1", "hi").await;
+    ann.stops("k1").await.is(200);
+    let said = all(stream).await;
+    assert_eq!(said[0], ("reasoning".to_owned(), json!({ "text": "Let me think." })));
+    let (name, chat) = said.last().unwrap();
+    assert_eq!(
+        [&json!(name), &chat["response"], &chat["reasoning"]],
+        ["done", "", "Let me think."]
+    );
+    ann.has_paid(&[("", "stopped")]).await;
+    assert_eq!(api.refunds(&ann).await, (0, 0));
 }
 
 #[tokio::test]

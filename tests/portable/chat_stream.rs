@@ -7,6 +7,7 @@ use emulator::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
+use crate::ai::providers::{Does, Provider, chunk, done, thought};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, without_comments};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};
@@ -84,6 +85,26 @@ async fn streams_have_pieces_and_end_with_the_chat_and_balance() {
         text_of(&next),
         "user: !words one two three\nassistant: one two three\nuser: !recall"
     );
+}
+
+#[tokio::test]
+async fn reasoning_has_events_of_its_own() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let pieces = [thought("Let me "), thought("think."), chunk("Hello.", Some("stop")), done()];
+    provider.does(Does::Streams(pieces.to_vec()));
+    let ask = async || ann.post_once("k1", PATH, json!({ "message": "hi" })).await;
+    let (said, again) = (is_a_stream(&ask().await), is_a_stream(&ask().await));
+    let event = |name: &str, text: &str| (name.to_owned(), json!({ "text": text }));
+    let (done, pieces) = said.split_last().unwrap();
+    let reasoning = [event("reasoning", "Let me "), event("reasoning", "think.")];
+    assert_eq!(pieces, [&reasoning[..], &[event("delta", "Hello.")]].concat());
+    assert_eq!([&done.1["response"], &done.1["reasoning"]], ["Hello.", "Let me think."]);
+    let (replayed, pieces) = again.split_last().unwrap();
+    assert_eq!(pieces, [event("reasoning", "Let me think."), event("delta", "Hello.")]);
+    assert_eq!(replayed, done);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]

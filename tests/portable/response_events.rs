@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::ai::providers::{Does, Provider, chunk, done};
+use crate::ai::providers::{Does, Provider, chunk, done, thought};
 use crate::endpoints::openai::completions::Program;
 use crate::endpoints::openai::responses::{PATH, in_paris, input, text};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
@@ -75,6 +75,20 @@ fn put_together(events: &[Value]) -> Vec<Value> {
                 assert_eq!(event["item_id"], output[place]["id"]);
                 add(&mut output[place]["arguments"], &event["delta"]);
             }
+            "response.reasoning_summary_part.added" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                output[place]["summary"].as_array_mut().unwrap().push(event["part"].clone());
+            }
+            "response.reasoning_summary_text.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["summary"][0]["text"], &event["delta"]);
+            }
+            "response.reasoning_summary_text.done" => {
+                assert_eq!(event["text"], output[place]["summary"][0]["text"]);
+            }
+            "response.reasoning_summary_part.done" => {
+                assert_eq!(event["part"], output[place]["summary"][0]);
+            }
             "response.output_text.done" => {
                 assert_eq!(event["text"], output[place]["content"][0]["text"]);
             }
@@ -86,6 +100,9 @@ fn put_together(events: &[Value]) -> Vec<Value> {
                 assert_eq!((&event["name"], &event["arguments"]), (name, arguments));
             }
             "response.output_item.done" => {
+                if let Some(content) = event["item"].get("encrypted_content") {
+                    output[place]["encrypted_content"] = content.clone();
+                }
                 output[place]["status"] = event["item"]["status"].clone();
                 assert_eq!(event["item"], output[place]);
             }
@@ -215,6 +232,60 @@ async fn interleaved_text_and_calls_become_separate_items() {
 }
 
 #[tokio::test]
+async fn reasoning_is_an_item_that_ends_before_the_message() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let pieces = [thought("Let me "), thought("think."), chunk("Hello.", Some("stop")), done()];
+    provider.does(Does::Streams(pieces.to_vec()));
+    let body = streamed(input("hi"));
+    let send = async || program.responds(&[("idempotency-key", "k1")], body.clone()).await;
+    let (first, again) = (events(&send().await), events(&send().await));
+    assert_eq!(
+        types(&first),
+        [
+            "created",
+            "in_progress",
+            "output_item.added",
+            "reasoning_summary_part.added",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.done",
+            "reasoning_summary_part.done",
+            "output_item.done",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "completed",
+        ]
+    );
+    let response = whole(&first);
+    assert_eq!(whole(&again), response);
+    let id = response["id"].as_str().unwrap().replacen("resp_", "rs_", 1);
+    let item = json!({
+        "id": format!("{id}_0"), "type": "reasoning", "status": "completed",
+        "summary": [{ "type": "summary_text", "text": "Let me think." }],
+        "encrypted_content": null,
+    });
+    assert_eq!(response["output"][0], item);
+    assert_eq!(response["output"][1]["content"][0]["text"], "Hello.");
+
+    // A message follows even if the model only reasons.
+    let end = json!({ "choices": [{ "delta": {}, "finish_reason": "length" }] });
+    let end = Bytes::from(format!("data: {end}\n\n"));
+    provider.does(Does::Streams(vec![thought("Let me think."), end, done()]));
+    let events = events(&program.responds(&[], streamed(input("hi"))).await);
+    let statuses: Vec<&Value> =
+        whole(&events)["output"].as_array().unwrap().iter().map(|item| &item["status"]).collect();
+    assert_eq!(statuses, ["completed", "incomplete"]);
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
 async fn cut_streams_end_as_incomplete() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -277,9 +348,9 @@ async fn failures_before_the_first_text_follow_the_beginning() {
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    let thought = json!({ "choices": [{ "delta": { "reasoning_content": "Let me think." } }] });
+    let begun = json!({ "choices": [{ "delta": { "role": "assistant" } }] });
     let error = json!({ "error": { "message": "no more" } });
-    let sent = [thought, error].map(|data| Bytes::from(format!("data: {data}\n\n")));
+    let sent = [begun, error].map(|data| Bytes::from(format!("data: {data}\n\n")));
     provider.does(Does::Streams(sent.to_vec()));
     let events = events(&program.responds(&[], streamed(input("hi"))).await);
     assert_eq!(types(&events), ["created", "in_progress", "error", "failed"]);

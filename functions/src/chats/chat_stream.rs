@@ -1,19 +1,20 @@
 //! `POST /api/chat/stream` - like `POST /api/chat`, but the answer arrives piece by piece.
 //!
-//! In: the same as for `POST /api/chat`. Out: server-sent events
-//! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` events with
-//! a `text`, then `done` with the reply of `POST /api/chat`. A failure that occurs before the first
-//! piece is sent as an ordinary reply. A later failure is sent as an `error` event, whose data says
-//! whether the tokens were returned.
+//! In: as for `POST /api/chat`. Out: server-sent events
+//! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `reasoning` events
+//! with a `text` if the model shows its reasoning, `delta` events with a `text`, then `done` with
+//! the reply of `POST /api/chat`. A failure before the first piece is sent as an ordinary reply. A
+//! later failure is sent as an `error` event, whose data says whether the tokens were returned.
 
 use serde::Serialize;
+use shared::ai::{Piece, ReasoningPiece};
 use shared::app::AiApp;
 use shared::charge::{self, AnswerStream, BeginOutcome, Charge, read};
 use shared::error::Failure;
-use shared::http::{self, FailureFormat, StreamProblem};
+use shared::http::{self, Events, FailureFormat, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
-use shared::{Reply, Request};
+use shared::{Reply, Request, Result};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -33,7 +34,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     path = super::path::chat_stream,
     tag = "Chat",
     summary = "Send the AI a message, and read its answer piece by piece",
-    description = "The reply has server-sent events: `delta` events with a piece of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem document with `retry_after`.",
+    description = "The reply has server-sent events: `reasoning` events with a piece of the model's reasoning in `text`, if the model shows it, `delta` events with a piece of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem document with `retry_after`.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,
@@ -54,6 +55,10 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
                 FailureFormat::Problem,
                 app.ai.config.silence,
                 async move |events| {
+                    let reasoning = chat.reasoning_text();
+                    if !reasoning.is_empty() {
+                        events.send("reasoning", &Delta { text: &reasoning }).await?;
+                    }
                     events.send("delta", &Delta { text: &chat.response }).await?;
                     events.send("done", &PaidChat::of(&chat)).await
                 },
@@ -64,7 +69,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
             let mut answering = AnswerStream::begin(charge).await?;
             http::events(&req, FailureFormat::Problem, app.ai.config.silence, async move |events| {
                 while let Some(piece) = answering.next().await {
-                    events.send("delta", &Delta { text: &piece.text }).await?;
+                    send_piece(&events, &piece).await?;
                 }
                 match answering.end().await {
                     Ok(paid) => events.send("done", &PaidChat::of(&paid.chat)).await,
@@ -75,6 +80,16 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
     }
 }
 
+/// Sends a piece of the answer or its reasoning. Signatures are only for clients that send the
+/// reasoning back.
+async fn send_piece(events: &Events, piece: &Piece) -> Result<()> {
+    match &piece.reasoning {
+        Some(ReasoningPiece::Text(text)) => events.send("reasoning", &Delta { text }).await,
+        Some(ReasoningPiece::Signature(_) | ReasoningPiece::Encrypted(_)) => Ok(()),
+        None => events.send("delta", &Delta { text: &piece.text }).await,
+    }
+}
+
 /// The schema of a stream's events.
 #[derive(Debug)]
 pub struct ChatEvent;
@@ -82,6 +97,7 @@ pub struct ChatEvent;
 impl PartialSchema for ChatEvent {
     fn schema() -> RefOr<Schema> {
         let kinds = [
+            ("reasoning", Delta::name()),
             ("delta", Delta::name()),
             ("done", PaidChat::name()),
             ("error", StreamProblem::name()),
@@ -95,7 +111,7 @@ impl PartialSchema for ChatEvent {
 
 impl ToSchema for ChatEvent {}
 
-/// A piece of an answer.
+/// A piece of an answer, or of the model's reasoning before it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Delta<'a> {
     /// The next piece of text.

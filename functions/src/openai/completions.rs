@@ -10,12 +10,15 @@
 //! model from the price list; without a list, the operator's settings determine the model. `n` above
 //! 1, `audio` and `web_search_options` are refused. Other fields are ignored; for example,
 //! `logprobs` is null in every answer.
-//! Out: a completion, or its chunks. A completion that calls functions ends with the calls: the
-//! client runs the functions, and sends the results with its next request. The request costs the
-//! price of a message for every 64 KB of its prompt, rounded up. A request gets the completion that
-//! was already paid for if it says that it is a retry (`x-stainless-retry-count`) or belongs to the
-//! same Codex turn (`x-codex-turn-metadata`).
+//!
+//! Out: a completion, or its chunks, with the model's reasoning if the provider shows it. Assistant
+//! messages in a request may contain the reasoning before them. A completion that calls functions
+//! ends with the calls: the client runs the functions, and sends the results with its next request.
+//! The request costs the price of a message for every 64 KB of its prompt, rounded up. A request
+//! gets the completion that was already paid for if it says that it is a retry
+//! (`x-stainless-retry-count`) or belongs to the same Codex turn (`x-codex-turn-metadata`).
 
+mod reasoning;
 mod reply;
 mod request;
 
@@ -45,7 +48,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
     summary = "Send the AI a message in OpenAI's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `reasoning_effort`, `verbosity`, `seed`, `top_k`, `presence_penalty`, `frequency_penalty`, `logit_bias`, `functions` and \
-                   `function_call` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. `n` above 1, `audio` and `web_search_options` are refused, other fields are ignored. A model without functions \
+                   `function_call` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. If the provider shows the model's reasoning, it is in `reasoning_content`. `n` above 1, `audio` and `web_search_options` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
                    and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
     security(("api_key" = []), ("access_token" = [])),

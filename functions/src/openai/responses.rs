@@ -2,16 +2,18 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 //!
 //! In: an API key or an access token, and `input`, which is a string, or a list of messages,
-//! function calls and their results. The history shows the user's last message. These fields take
-//! effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
+//! reasoning, function calls and their results. The history shows the user's last message. These
+//! fields take effect: `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`,
 //! `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `text.format` and `text.verbosity`. If
 //! the model's provider lacks a parameter that changes the answer, the request is refused. The
 //! response repeats `metadata` and `user`. `model` selects a model from the price list; without a
 //! list, the operator's settings determine the model. Responses aren't stored for later requests,
 //! as if `store` were false. Therefore `previous_response_id`, `conversation`, `prompt` and
 //! `background` are refused. Tools that aren't functions are also refused. Other fields are
-//! ignored. Out: a response, or its events. Prices, retries and function calls work as they do for completions.
+//! ignored. Out: a response, or its events. Prices, retries and function calls work as they do for
+//! completions.
 
+mod encrypted_content;
 mod events;
 mod items;
 mod reply;

@@ -260,9 +260,7 @@ impl<'l> AnswerBuilder<'l> {
             return;
         }
         self.received.push(piece);
-        if std::mem::take(&mut self.is_reasoned) {
-            self.reasoning.push(Reasoning::default());
-        }
+        self.begin_reasoning();
         let fits = piece.get(..piece.floor_char_boundary(self.reasoning_room()));
         let fits = fits.filter(|_| !self.is_reasoning_cut).unwrap_or_default();
         self.is_reasoning_cut |= fits.len() < piece.len();
@@ -276,9 +274,8 @@ impl<'l> AnswerBuilder<'l> {
     /// its text.
     pub(super) fn sign_reasoning(&mut self, signature: &str) {
         self.begin_reply();
-        if std::mem::replace(&mut self.is_reasoned, true) {
-            self.reasoning.push(Reasoning::default());
-        }
+        self.begin_reasoning();
+        self.is_reasoned = true;
         self.is_reasoning_cut |= signature.len() > self.reasoning_room();
         if let Some(part) = self.reasoning.last_mut().filter(|_| !self.is_reasoning_cut) {
             part.signature = Some(signature.to_owned());
@@ -290,12 +287,23 @@ impl<'l> AnswerBuilder<'l> {
     pub(super) fn push_encrypted(&mut self, encrypted: &str) {
         self.begin_reply();
         self.is_reasoned = true;
-        self.is_reasoning_cut |= encrypted.len() > self.reasoning_room();
-        if !self.is_reasoning_cut {
-            let encrypted = Some(encrypted.to_owned());
-            self.reasoning.push(Reasoning { encrypted, ..Reasoning::default() });
-        }
+        self.push_part(Reasoning { encrypted: Some(encrypted.to_owned()), ..Reasoning::default() });
         self.show(ReasoningPiece::Encrypted(encrypted.to_owned()));
+    }
+
+    /// Begins a new part of the reasoning if the last part is complete.
+    fn begin_reasoning(&mut self) {
+        if std::mem::take(&mut self.is_reasoned) {
+            self.push_part(Reasoning::default());
+        }
+    }
+
+    /// Adds a part of the reasoning if it fits. Otherwise the reasoning ends here.
+    fn push_part(&mut self, part: Reasoning) {
+        self.is_reasoning_cut |= part.size() > self.reasoning_room();
+        if !self.is_reasoning_cut {
+            self.reasoning.push(part);
+        }
     }
 
     /// Returns the number of bytes that may still be added to the stored reasoning.
@@ -587,6 +595,37 @@ mod tests {
         }
         assert_eq!(delivered, calls);
         calls.into_iter().map(|call| [call.name, call.arguments]).collect()
+    }
+
+    #[test]
+    fn stored_reasoning_is_bounded_and_not_signed_after_the_cut() {
+        let (prompt, progress) = (Prompt::default(), Progress::default());
+        let (listener, mut pieces) = unbounded_channel();
+        let mut builder = AnswerBuilder::new(&prompt, "model", 100, Some(&listener), &progress);
+        builder.push_reasoning("Let me think.");
+        builder.sign_reasoning("s");
+        builder.push_reasoning(&"é".repeat(50));
+        for _ in 0..9 {
+            builder.sign_reasoning("t");
+            builder.push_encrypted("e");
+            builder.push_reasoning("x");
+        }
+        builder.push_text("Hello.").unwrap();
+        let reasoning = builder.answer(Close::Read(Ok(())), &prompt).unwrap().reasoning;
+        let part = |text: &str, signature: Option<&str>| Reasoning {
+            text: text.to_owned(),
+            signature: signature.map(str::to_owned),
+            encrypted: None,
+        };
+        assert_eq!(reasoning, [part("Let me think.", Some("s")), part("ééé", None)]);
+        assert!(reasoning.iter().map(Reasoning::size).sum::<usize>() <= 100);
+        let mut heard = String::new();
+        while let Ok(piece) = pieces.try_recv() {
+            if let Some(ReasoningPiece::Text(text)) = piece.reasoning {
+                heard.push_str(&text);
+            }
+        }
+        assert_eq!(heard, format!("Let me think.{}{}", "é".repeat(50), "x".repeat(9)));
     }
 
     #[test]

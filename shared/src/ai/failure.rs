@@ -47,6 +47,8 @@ pub struct AnswerFailure {
 pub enum Refusal {
     /// The model doesn't support a limit of one function call per answer.
     ParallelCalls,
+    /// The server doesn't accept the reasoning of earlier answers.
+    Reasoning,
     /// The model can't call functions.
     Tools,
     /// The model can't answer in this format.
@@ -131,6 +133,10 @@ impl Refusal {
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
             return Some(Self::ParallelCalls);
         }
+        let is_thought = has(&["reasoning", "thinking", "signature"]);
+        if prompt.has_reasoning() && is_thought && !has(&["reasoning_effort", "reasoning effort"]) {
+            return Some(Self::Reasoning);
+        }
         let is_unable = has(&["support", "enable-auto-tool-choice", "--jinja"])
             || has(&["cannot be provided in the same turn"]);
         if prompt.has_tools() && has(&["tool", "function"]) && is_unable && !has(&["schema"]) {
@@ -158,6 +164,7 @@ impl Refusal {
     fn cause(self) -> &'static str {
         match self {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
+            Self::Reasoning => "it refuses the reasoning of earlier answers",
             Self::Tools => "it can't call functions",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
             Self::Schema => "it can't use a schema of the request",
@@ -174,6 +181,11 @@ impl From<Refusal> for Error {
             Refusal::ParallelCalls => Self::field(
                 "parallel_tool_calls",
                 "The model of this server doesn't know this field. Omit it. Nothing was charged.",
+            ),
+            Refusal::Reasoning => Self::field(
+                "messages",
+                "The model of this server doesn't accept the reasoning in these messages. Omit it. \
+                 Nothing was charged.",
             ),
             Refusal::Tools => Self::field(
                 "tools",
@@ -318,11 +330,12 @@ mod tests {
 
     use super::*;
     use crate::ai::{Format, JsonSchema, Tool};
-    use crate::values::{Part, Picture, Speaker, Turn};
+    use crate::values::{Part, Picture, Reasoning, Speaker, Turn};
 
     #[test]
     fn refusals_are_recognized_by_the_provider_wording() {
         let mut turn = Turn::new(Speaker::User, "hi");
+        turn.reasoning = vec![Reasoning { text: "Well.".into(), ..Reasoning::default() }];
         let picture = Picture::parse("https://example.com/a.png".into(), None).unwrap();
         turn.content.push(Part::Picture(picture));
         let any = RawValue::from_string("{}".into()).unwrap();
@@ -351,6 +364,10 @@ mod tests {
                 "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
                 Some(Refusal::ParallelCalls),
             ),
+            ("property 'reasoning_content' is unsupported", Some(Refusal::Reasoning)),
+            ("messages.1: Invalid `signature` in `thinking` block", Some(Refusal::Reasoning)),
+            ("This model doesn't support the reasoningContent field.", Some(Refusal::Reasoning)),
+            ("Unsupported value: 'reasoning_effort'", None),
             ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
             ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),

@@ -290,6 +290,18 @@ impl Prompt {
         self.turns.iter().flat_map(|turn| &turn.content).filter_map(Part::as_picture)
     }
 
+    /// Returns true if a turn contains reasoning.
+    pub(super) fn has_reasoning(&self) -> bool {
+        self.turns.iter().any(|turn| !turn.reasoning.is_empty())
+    }
+
+    /// Returns the prompt for a server that doesn't accept the reasoning of earlier answers.
+    pub(super) fn without_reasoning(&self) -> Self {
+        let mut prompt = self.clone();
+        prompt.turns.iter_mut().for_each(|turn| turn.reasoning.clear());
+        prompt
+    }
+
     /// Returns the prompt for a model that doesn't support functions. Earlier calls and their
     /// results become text.
     pub(super) fn without_tools(&self) -> Self {

@@ -1,5 +1,6 @@
 //! An AI provider, with its model and its protocol.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::ai::answer_builder::AnswerBuilder;
@@ -94,50 +95,38 @@ impl Provider {
         }
     }
 
-    /// Requests an answer from the provider. If the model refuses a limit of one function call per
-    /// answer, the call is repeated without the limit. If the model doesn't support functions, and
-    /// the answer doesn't have to call one, the call is repeated without functions. If parameters
-    /// may be left out, it is repeated without each parameter that the model refuses.
+    /// Requests an answer from the provider. If the model refuses a part of the prompt that it can
+    /// answer without, the request is repeated without this part.
     pub(super) async fn answer(
         &self,
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        if !prompt.options.lenient {
-            return self.ask_with_fewer_features(prompt, builder).await;
-        }
-        let mut prompt = prompt.clone();
-        let unsupported: Vec<_> =
-            prompt.options.given().filter(|name| !self.supports(name)).collect();
-        for name in unsupported {
-            prompt.options.remove(name);
-        }
+        let mut prompt = self.without_unsupported(prompt);
         loop {
-            match self.ask_with_fewer_features(&prompt, builder).await {
-                Err(Failure::Refused(Refusal::Field(name))) if prompt.options.remove(name) => {}
+            let refusal = match self.ask(&prompt, builder).await {
+                Err(Failure::Refused(refusal)) => refusal,
                 outcome => return outcome,
-            }
+            };
+            prompt = match without(&prompt, refusal) {
+                Some(rest) => Cow::Owned(rest),
+                None => return Err(Failure::Refused(refusal)),
+            };
         }
     }
 
-    async fn ask_with_fewer_features(
-        &self,
-        prompt: &Prompt,
-        builder: &mut AnswerBuilder<'_>,
-    ) -> Result<(), Failure> {
-        let outcome = match self.ask(prompt, builder).await {
-            Err(Failure::Refused(Refusal::ParallelCalls)) => {
-                let prompt = Prompt { parallel_calls: None, ..prompt.clone() };
-                self.ask(&prompt, builder).await
+    /// Returns the prompt. If parameters may be left out, those that the provider doesn't support
+    /// are removed.
+    fn without_unsupported<'p>(&self, prompt: &'p Prompt) -> Cow<'p, Prompt> {
+        let mut prompt = Cow::Borrowed(prompt);
+        if prompt.options.lenient {
+            let unsupported: Vec<_> =
+                prompt.options.given().filter(|name| !self.supports(name)).collect();
+            for name in unsupported {
+                prompt.to_mut().options.remove(name);
             }
-            outcome => outcome,
-        };
-        match outcome {
-            Err(Failure::Refused(Refusal::Tools)) if !prompt.demands_a_call() => {
-                self.ask(&prompt.without_tools(), builder).await
-            }
-            outcome => outcome,
         }
+        prompt
     }
 
     async fn ask(&self, prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
@@ -149,5 +138,25 @@ impl Provider {
             Wire::OpenAi(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(&self.model, prompt, builder)).await,
         }
+    }
+}
+
+/// Returns the prompt without the part that a model refuses. `None` if the answer depends on this
+/// part: earlier reasoning, a limit of one function call per answer, and functions that needn't be
+/// called can be left out.
+fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
+    match refused {
+        Refusal::Reasoning if prompt.has_reasoning() => Some(prompt.without_reasoning()),
+        Refusal::ParallelCalls if prompt.parallel_calls.is_some() => {
+            Some(Prompt { parallel_calls: None, ..prompt.clone() })
+        }
+        Refusal::Tools if prompt.has_tools() && !prompt.demands_a_call() => {
+            Some(prompt.without_tools())
+        }
+        Refusal::Field(name) if prompt.options.lenient => {
+            let mut prompt = prompt.clone();
+            prompt.options.remove(name).then_some(prompt)
+        }
+        _ => None,
     }
 }

@@ -462,7 +462,7 @@ fn assemble(
     let room = app.ai.config.context_bytes.saturating_sub(taken);
     let size = |chat: &Chat| match by_usage {
         true => chat.bound(),
-        false => chat.size(),
+        false => chat.prompt_size(),
     };
     let turns = remembered(chats, room, size);
     Prompt { instructions, ..Prompt::after(turns, message.text()) }

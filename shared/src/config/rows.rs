@@ -401,7 +401,8 @@ settings! {
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
             as_by_default()
             .docs("the longest answer in bytes. A longer streamed answer is cut off and charged; \
-                any other longer answer fails and costs nothing");
+                any other longer answer fails and costs nothing. The reasoning before an answer is \
+                stored up to the same length");
 
         CONTEXT_CHATS: Number = Number::new(20, 0, 50) =>
             as_by_default()

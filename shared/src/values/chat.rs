@@ -269,8 +269,20 @@ impl Chat {
         Some(micros as f64 / 1_000_000.0)
     }
 
-    /// Returns the number of bytes in the message and the answer.
+    /// Returns the text of the model's reasoning. Empty if the provider doesn't show any.
+    pub fn reasoning_text(&self) -> String {
+        self.reasoning.iter().map(|part| part.text.as_str()).collect()
+    }
+
+    /// Returns the number of bytes in the message, the answer and its reasoning.
     pub fn size(&self) -> usize {
+        let reasoning: usize = self.reasoning.iter().map(Reasoning::size).sum();
+        self.prompt_size() + reasoning
+    }
+
+    /// Returns the number of bytes in the message and the answer. Later prompts contain both, but
+    /// not the reasoning.
+    pub fn prompt_size(&self) -> usize {
         let calls: usize = self.calls.iter().map(ToolCall::size).sum();
         self.message.len() + self.response.len() + calls
     }
@@ -280,7 +292,8 @@ impl Chat {
         bound(&self.message) + bound(&self.response)
     }
 
-    /// Returns the message and the answer as the turns of a prompt.
+    /// Returns the message and the answer as the turns of a prompt. Models don't need the reasoning
+    /// before their earlier answers.
     pub fn turns(&self) -> [Turn; 2] {
         [
             Turn::new(Speaker::User, self.message.as_str()),

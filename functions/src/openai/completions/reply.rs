@@ -2,7 +2,7 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
-use shared::ai::{CallPiece, Piece};
+use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{Events, OpenAiFailure};
 use shared::values::idempotency::fingerprint;
 use shared::values::{Chat, FinishReason, ToolCall};
@@ -11,8 +11,10 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
+use super::reasoning::ReasoningDetail;
 use crate::openai::asking::AnswerWriter;
 use crate::openai::null;
+use crate::openai::reasoning::ReasoningParts;
 
 /// A completion.
 #[derive(Serialize, ToSchema)]
@@ -65,6 +67,15 @@ struct AnswerMessage<'a> {
     /// contains calls and no text.
     #[schema(required, examples("You said: Hello!"))]
     content: Option<&'a str>,
+    /// The model's reasoning before its answer. Missing if the provider doesn't show any.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, examples("The user greets me."))]
+    reasoning_content: String,
+    /// The reasoning part by part, with signatures. Missing if the provider has neither signed nor
+    /// encrypted a part.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, min_items = 1)]
+    reasoning_details: Vec<ReasoningDetail<'a>>,
     /// Always null.
     #[schema(schema_with = null)]
     refusal: (),
@@ -223,10 +234,19 @@ struct AnswerDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// The next piece of text. Null in the first chunk of an answer without text.
+    /// The next piece of text. Null in the first chunk if the answer doesn't begin with text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, examples("You "))]
     content: Option<Option<&'a str>>,
+    /// The next text of the model's reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("The user "))]
+    reasoning_content: Option<&'a str>,
+    /// Whole parts of the reasoning, whose text was sent before, with their signatures. Missing
+    /// unless the provider signs or encrypts its reasoning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, min_items = 1)]
+    reasoning_details: Vec<ReasoningDetail<'a>>,
     /// A piece of a function call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_items = 1, max_items = 1)]
@@ -304,6 +324,8 @@ impl<'a> Completion<'a> {
         let message = AnswerMessage {
             role: "assistant",
             content: Some(text).filter(|text| !text.is_empty() || chat.calls.is_empty()),
+            reasoning_content: chat.reasoning_text(),
+            reasoning_details: ReasoningDetail::all(&chat.reasoning),
             refusal: (),
             tool_calls,
             function_call,
@@ -361,20 +383,50 @@ pub(super) struct Chunks {
     options: Completions,
     id: String,
     created: u64,
+    /// True if a chunk was sent.
     begun: bool,
+    /// True if a chunk with text or a call was sent.
+    answered: bool,
+    reasoning: ReasoningParts,
 }
 
 impl Chunks {
     pub(super) fn of(events: Events, options: Completions, chat_id: &str, began: u64) -> Self {
-        Self { events, options, id: id(chat_id), created: began / 1000, begun: false }
+        Self {
+            events,
+            options,
+            id: id(chat_id),
+            created: began / 1000,
+            begun: false,
+            answered: false,
+            reasoning: ReasoningParts::default(),
+        }
+    }
+
+    /// Sends a piece of the reasoning. Signatures are sent with the whole part that they sign.
+    async fn send_reasoning(&mut self, model: &str, piece: &ReasoningPiece) -> Result<()> {
+        let parts = self.reasoning.add(piece);
+        let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part));
+        let delta = AnswerDelta {
+            content: (!self.begun).then_some(None),
+            reasoning_content: match piece {
+                ReasoningPiece::Text(text) => Some(text.as_str()),
+                ReasoningPiece::Signature(_) | ReasoningPiece::Encrypted(_) => None,
+            },
+            reasoning_details: details.collect(),
+            ..AnswerDelta::default()
+        };
+        self.send_delta(model, delta).await
     }
 
     async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
+        self.answered = true;
         let delta = AnswerDelta { content: Some(Some(text)), ..AnswerDelta::default() };
         self.send_delta(model, delta).await
     }
 
     async fn call(&mut self, model: &str, piece: &CallPiece) -> Result<()> {
+        self.answered = true;
         let (id, name) = match &piece.begins {
             Some((id, name)) => (Some(id.as_str()), Some(name.as_str())),
             None => (None, None),
@@ -416,6 +468,11 @@ impl Chunks {
 
 impl AnswerWriter for Chunks {
     async fn send_piece(&mut self, piece: &Piece) -> Result<()> {
+        if let Some(reasoning) = &piece.reasoning {
+            return self.send_reasoning(&piece.model, reasoning).await;
+        }
+        // Only signed and encrypted parts are sent as a whole.
+        let _ = self.reasoning.end();
         match &piece.call {
             Some(call) => self.call(&piece.model, call).await,
             None => self.send_text(&piece.model, &piece.text).await,
@@ -423,8 +480,8 @@ impl AnswerWriter for Chunks {
     }
 
     async fn end(&mut self, chat: &Chat) -> Result<()> {
-        if !self.begun {
-            // Clients expect a chunk with the role even if the answer is empty.
+        if !self.answered {
+            // Clients expect a chunk with a text even if the answer is empty.
             self.send_text(chat.model_name(), "").await?;
         }
         let reason = self.options.calls.finish_reason(chat);

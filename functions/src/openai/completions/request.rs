@@ -17,6 +17,7 @@ use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::asking::Asked;
+use crate::openai::completions::reasoning::DETAILS;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::options::{
     BIAS, BIASES, CACHE_KEY, LogitBias, PENALTY, Sampling, cache_key, effort, one_of, verbosity,
@@ -124,6 +125,7 @@ pub(super) fn limits() -> Value {
     let message = json!({ "properties": {
         "content": { "items": part, "maxItems": PARTS },
         "tool_calls": { "maxItems": CALLS },
+        "reasoning_details": { "maxItems": DETAILS },
     } });
     json!({
         "properties": {

@@ -1,10 +1,12 @@
 //! The events of a streamed response
 //! ([reference](https://platform.openai.com/docs/api-reference/responses-streaming)).
 
+use std::mem;
+
 use serde::Serialize;
-use shared::ai::{CallPiece, Piece};
+use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{Events, OpenAiFailure};
-use shared::values::Chat;
+use shared::values::{Chat, Reasoning};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
@@ -12,19 +14,25 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Responses;
 use super::items::{
-    CallItem, Item, MessageItem, OutputText, Source, Status, call_item_id, items, message_id,
+    CallItem, Item, MessageItem, OutputText, ReasoningItem, Source, Status, SummaryText,
+    call_item_id, items, message_id, reasoning_item_id,
 };
 use super::reply::{RepeatedFields, Response};
 use crate::openai::asking::{AnswerWriter, Dialect};
+use crate::openai::reasoning::ReasoningParts;
 
 /// The names of the events and their schemas.
-const EVENTS: [(&str, &str); 14] = [
+const EVENTS: [(&str, &str); 18] = [
     ("response.created", "ResponseStateEvent"),
     ("response.in_progress", "ResponseStateEvent"),
     ("response.completed", "ResponseStateEvent"),
     ("response.incomplete", "ResponseStateEvent"),
     ("response.failed", "ResponseStateEvent"),
     ("response.output_item.added", "ResponseItemEvent"),
+    ("response.reasoning_summary_part.added", "ResponseSummaryPartEvent"),
+    ("response.reasoning_summary_text.delta", "ResponseSummaryTextDelta"),
+    ("response.reasoning_summary_text.done", "ResponseSummaryTextDone"),
+    ("response.reasoning_summary_part.done", "ResponseSummaryPartEvent"),
     ("response.content_part.added", "ResponsePartEvent"),
     ("response.output_text.delta", "ResponseTextDelta"),
     ("response.output_text.done", "ResponseTextDone"),
@@ -119,6 +127,47 @@ enum Fields<'a> {
         output_index: usize,
         /// The item.
         item: Item<'a>,
+    },
+    /// An event at the beginning or end of the text of reasoning.
+    #[schema(title = "ResponseSummaryPartEvent", examples("response.reasoning_summary_part.added"))]
+    SummaryPart {
+        /// The id of the reasoning item.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        summary_index: u32,
+        /// The part of the item that contains the text.
+        part: SummaryText<'a>,
+    },
+    /// A piece of the text of reasoning.
+    #[schema(title = "ResponseSummaryTextDelta", examples("response.reasoning_summary_text.delta"))]
+    SummaryDelta {
+        /// The id of the reasoning item.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        summary_index: u32,
+        /// The next text.
+        #[schema(examples("The user "))]
+        delta: &'a str,
+    },
+    /// The whole text of reasoning.
+    #[schema(title = "ResponseSummaryTextDone", examples("response.reasoning_summary_text.done"))]
+    SummaryDone {
+        /// The id of the reasoning item.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        summary_index: u32,
+        /// The whole text.
+        #[schema(examples("The user greets me."))]
+        text: &'a str,
     },
     /// An event at the beginning or end of a message's text.
     #[schema(title = "ResponsePartEvent", examples("response.content_part.added"))]
@@ -220,8 +269,9 @@ impl Numbered {
     }
 }
 
-/// Sends a response as events. An item begins when its first piece arrives. All items end together
-/// with the answer, because providers may interleave the pieces of several calls.
+/// Sends a response as events. An item begins when its first piece arrives. Reasoning ends before
+/// the next item. All other items end together with the answer, because providers may interleave
+/// the pieces of several calls.
 pub(super) struct EventWriter {
     stream: Numbered,
     repeated: RepeatedFields,
@@ -231,6 +281,9 @@ pub(super) struct EventWriter {
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,
+    parts: ReasoningParts,
+    /// The parts of the reasoning that have ended.
+    reasoning: Vec<Reasoning>,
 }
 
 impl EventWriter {
@@ -242,6 +295,8 @@ impl EventWriter {
             created_at: began / 1000,
             model: None,
             sources: Vec::new(),
+            parts: ReasoningParts::default(),
+            reasoning: Vec::new(),
         }
     }
 
@@ -253,6 +308,23 @@ impl EventWriter {
         for name in ["response.created", "response.in_progress"] {
             let response = Response::begun(&self.chat_id, model, self.created_at, &self.repeated);
             self.stream.send(name, Fields::State { response: Box::new(response) }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_reasoning(&mut self, piece: &ReasoningPiece) -> Result<()> {
+        if let ReasoningPiece::Text(delta) = piece {
+            let index = self.parts.index();
+            let (output_index, begins) = self.place_of_reasoning(index).await?;
+            if begins {
+                self.summary_part("response.reasoning_summary_part.added", index, "").await?;
+            }
+            let (item_id, summary_index) = (reasoning_item_id(&self.chat_id, index), 0);
+            let fields = Fields::SummaryDelta { item_id, output_index, summary_index, delta };
+            self.stream.send("response.reasoning_summary_text.delta", fields).await?;
+        }
+        for (index, part) in self.parts.add(piece) {
+            self.end_reasoning(index, part).await?;
         }
         Ok(())
     }
@@ -272,6 +344,17 @@ impl EventWriter {
         let item_id = call_item_id(&self.chat_id, piece.index);
         let fields = Fields::ArgumentsDelta { item_id, output_index, delta: &piece.arguments };
         self.stream.send("response.function_call_arguments.delta", fields).await
+    }
+
+    /// Returns the index in the output of a part of the reasoning, and whether the part is new. If
+    /// so, begins its item.
+    async fn place_of_reasoning(&mut self, index: usize) -> Result<(usize, bool)> {
+        let (place, begins) = self.place_of(Source::Reasoning(index));
+        if begins {
+            let item = ReasoningItem::begun(&self.chat_id, index);
+            self.item("response.output_item.added", place, Item::Reasoning(item)).await?;
+        }
+        Ok((place, begins))
     }
 
     /// Returns the message's index in the output. Begins the message if it hasn't begun yet.
@@ -308,6 +391,30 @@ impl EventWriter {
         }
     }
 
+    /// Ends the last part of the reasoning if it hasn't ended yet.
+    async fn end_last_reasoning(&mut self) -> Result<()> {
+        match self.parts.end() {
+            Some((index, part)) => self.end_reasoning(index, part).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a part of the reasoning.
+    async fn end_reasoning(&mut self, index: usize, part: Reasoning) -> Result<()> {
+        let (output_index, _) = self.place_of_reasoning(index).await?;
+        if !part.text.is_empty() {
+            let (item_id, summary_index) = (reasoning_item_id(&self.chat_id, index), 0);
+            let text = part.text.as_str();
+            let fields = Fields::SummaryDone { item_id, output_index, summary_index, text };
+            self.stream.send("response.reasoning_summary_text.done", fields).await?;
+            self.summary_part("response.reasoning_summary_part.done", index, text).await?;
+        }
+        let item = Item::Reasoning(ReasoningItem::of(&self.chat_id, index, &part));
+        self.stream.send("response.output_item.done", Fields::Item { output_index, item }).await?;
+        self.reasoning.push(part);
+        Ok(())
+    }
+
     async fn end_text(&mut self, output_index: usize, text: &str) -> Result<()> {
         let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
         let fields = Fields::TextDone { item_id, output_index, content_index, text, logprobs };
@@ -325,6 +432,13 @@ impl EventWriter {
         self.stream.send(name, Fields::Item { output_index: place, item }).await
     }
 
+    async fn summary_part(&mut self, name: &'static str, index: usize, text: &str) -> Result<()> {
+        let (output_index, _) = self.place_of(Source::Reasoning(index));
+        let (item_id, part) = (reasoning_item_id(&self.chat_id, index), SummaryText::of(text));
+        let fields = Fields::SummaryPart { item_id, output_index, summary_index: 0, part };
+        self.stream.send(name, fields).await
+    }
+
     async fn part(&mut self, name: &'static str, place: usize, text: &str) -> Result<()> {
         let (item_id, part) = (message_id(&self.chat_id), OutputText::of(text));
         let fields = Fields::Part { item_id, output_index: place, content_index: 0, part };
@@ -335,6 +449,10 @@ impl EventWriter {
 impl AnswerWriter for EventWriter {
     async fn send_piece(&mut self, piece: &Piece) -> Result<()> {
         self.begin(&piece.model).await?;
+        if let Some(reasoning) = &piece.reasoning {
+            return self.send_reasoning(reasoning).await;
+        }
+        self.end_last_reasoning().await?;
         match &piece.call {
             Some(call) => self.call(call).await,
             None => self.send_text(&piece.text).await,
@@ -343,12 +461,16 @@ impl AnswerWriter for EventWriter {
 
     async fn end(&mut self, chat: &Chat) -> Result<()> {
         self.begin(chat.model_name()).await?;
-        if self.sources.is_empty() {
+        self.end_last_reasoning().await?;
+        if !self.sources.iter().any(|source| source.is_answer()) {
             // Clients expect a message even if the answer is empty.
             self.place_of_text().await?;
         }
-        for (place, item) in items(chat, &self.sources).into_iter().enumerate() {
+        let reasoning = mem::take(&mut self.reasoning);
+        for (place, item) in items(chat, &reasoning, &self.sources).into_iter().enumerate() {
             match &item {
+                // It has ended already.
+                Item::Reasoning(_) => continue,
                 Item::Message(_) => self.end_text(place, &chat.response).await?,
                 Item::Call(call) => self.end_call(place, call).await?,
             }
@@ -356,8 +478,8 @@ impl AnswerWriter for EventWriter {
         }
         let is_cut = chat.cut.is_some();
         let name = if is_cut { "response.incomplete" } else { "response.completed" };
-        let response = Box::new(Response::in_order(chat, &self.sources, &self.repeated));
-        self.stream.send(name, Fields::State { response }).await
+        let response = Response::in_order(chat, &reasoning, &self.sources, &self.repeated);
+        self.stream.send(name, Fields::State { response: Box::new(response) }).await
     }
 
     async fn fail(&mut self, error: &Error) -> Result<()> {

@@ -1,18 +1,55 @@
 //! The items of an answer
-//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)): a message, and
-//! function calls.
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)): the reasoning, a
+//! message, and function calls.
 
 use serde::Serialize;
-use shared::values::Chat;
+use shared::values::{Chat, Reasoning};
 use utoipa::ToSchema;
+
+use super::encrypted_content;
 
 /// An item of the answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseItem)]
 #[serde(untagged)]
 pub(super) enum Item<'a> {
+    Reasoning(ReasoningItem<'a>),
     Message(MessageItem<'a>),
     Call(CallItem<'a>),
+}
+
+/// A part of the model's reasoning. A client sends it back unchanged with the items that follow,
+/// because some models continue a series of function calls only with their earlier reasoning.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseReasoningItem)]
+pub(super) struct ReasoningItem<'a> {
+    /// `rs_`, the id of the message, and the index of the part.
+    #[schema(examples("rs_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36_0"))]
+    id: String,
+    /// Always `reasoning`.
+    #[schema(pattern = "^reasoning$", examples("reasoning"))]
+    r#type: &'static str,
+    /// The status of the part.
+    status: Status,
+    /// The text. Empty in the event that begins the item, and if the provider shows no text.
+    #[schema(max_items = 1)]
+    summary: Vec<SummaryText<'a>>,
+    /// The provider's signature of the text, or the reasoning in a form that only the provider can
+    /// read. Null if there is neither.
+    #[schema(required, examples("farebox.1.signature.EqQBCgIYAhIM"))]
+    encrypted_content: Option<String>,
+}
+
+/// Text of the model's reasoning.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseSummaryText)]
+pub(super) struct SummaryText<'a> {
+    /// Always `summary_text`.
+    #[schema(pattern = "^summary_text$", examples("summary_text"))]
+    r#type: &'static str,
+    /// The text.
+    #[schema(examples("The user greets me."))]
+    text: &'a str,
 }
 
 /// The AI's message.
@@ -94,6 +131,8 @@ pub(super) enum Status {
 /// The part of the answer that an item contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
+    /// The part of the reasoning with this index.
+    Reasoning(usize),
     /// The text of the answer.
     Text,
     /// The call with this index.
@@ -106,18 +145,33 @@ impl Source {
     pub(super) fn all(chat: &Chat) -> Vec<Self> {
         let has_text = !chat.response.is_empty() || chat.calls.is_empty();
         let calls = (0..chat.calls.len()).map(Self::Call);
-        has_text.then_some(Self::Text).into_iter().chain(calls).collect()
+        let reasoning = (0..chat.reasoning.len()).map(Self::Reasoning);
+        reasoning.chain(has_text.then_some(Self::Text)).chain(calls).collect()
+    }
+
+    /// Returns true for an item of the answer itself.
+    pub(super) fn is_answer(self) -> bool {
+        !matches!(self, Self::Reasoning(_))
     }
 }
 
 /// Returns the items of an answer in the order of `sources`. If the answer is cut off, the last
-/// item is incomplete.
-pub(super) fn items<'a>(chat: &'a Chat, sources: &[Source]) -> Vec<Item<'a>> {
-    let last = sources.len().saturating_sub(1);
+/// item after the reasoning is incomplete. `reasoning` replaces the reasoning of the stored answer,
+/// because a stream may have sent more than is stored.
+pub(super) fn items<'a>(
+    chat: &'a Chat,
+    reasoning: &'a [Reasoning],
+    sources: &[Source],
+) -> Vec<Item<'a>> {
+    let last = sources.iter().rposition(|source| source.is_answer());
     let item = |(place, source): (usize, &Source)| {
-        let is_cut = chat.cut.is_some() && place == last;
+        let is_cut = chat.cut.is_some() && Some(place) == last;
         let status = if is_cut { Status::Incomplete } else { Status::Completed };
         match source {
+            Source::Reasoning(index) => {
+                let part = reasoning.get(*index)?;
+                Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, *index, part)))
+            }
             Source::Text => {
                 let content = vec![OutputText::of(&chat.response)];
                 Some(Item::Message(MessageItem::of(&chat.chat_id, content, status)))
@@ -130,6 +184,41 @@ pub(super) fn items<'a>(chat: &'a Chat, sources: &[Source]) -> Vec<Item<'a>> {
         }
     };
     sources.iter().enumerate().filter_map(item).collect()
+}
+
+impl<'a> ReasoningItem<'a> {
+    /// Returns the item for a part that has just begun and doesn't have text yet.
+    pub(super) fn begun(chat_id: &str, index: usize) -> Self {
+        Self {
+            id: reasoning_item_id(chat_id, index),
+            r#type: "reasoning",
+            status: Status::InProgress,
+            summary: Vec::new(),
+            encrypted_content: None,
+        }
+    }
+
+    /// Returns the item for a whole part.
+    pub(super) fn of(chat_id: &str, index: usize, part: &'a Reasoning) -> Self {
+        let text = Some(part.text.as_str()).filter(|text| !text.is_empty());
+        Self {
+            status: Status::Completed,
+            summary: text.map(SummaryText::of).into_iter().collect(),
+            encrypted_content: encrypted_content::of(part),
+            ..Self::begun(chat_id, index)
+        }
+    }
+}
+
+/// Returns the id of the item that contains the part of the reasoning with this index.
+pub(super) fn reasoning_item_id(chat_id: &str, index: usize) -> String {
+    format!("rs_{chat_id}_{index}")
+}
+
+impl<'a> SummaryText<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { r#type: "summary_text", text }
+    }
 }
 
 impl<'a> MessageItem<'a> {

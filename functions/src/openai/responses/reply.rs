@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::ai::{AnswerSchema, Effort, Format, JsonSchema, Tool, Verbosity};
-use shared::values::{Chat, CutReason};
+use shared::values::{self, Chat, CutReason};
 use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
@@ -53,7 +53,7 @@ pub(super) struct Response<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The answer: a message, function calls, or both.
+    /// The answer: a message, function calls, or both. The model's reasoning precedes them.
     output: Vec<Item<'a>>,
     /// The model's token counts. Null until the answer is complete.
     #[schema(required)]
@@ -219,19 +219,21 @@ struct OfferedTool<'a> {
 impl<'a> Response<'a> {
     /// Returns the response for a stored answer.
     pub(super) fn of(chat: &'a Chat, repeated: &'a RepeatedFields) -> Self {
-        Self::in_order(chat, &Source::all(chat), repeated)
+        Self::in_order(chat, &chat.reasoning, &Source::all(chat), repeated)
     }
 
-    /// Returns the response for a stored answer. The items are in the order of `sources`.
+    /// Returns the response for a stored answer and this reasoning before it. The items are in the
+    /// order of `sources`.
     pub(super) fn in_order(
         chat: &'a Chat,
+        reasoning: &'a [values::Reasoning],
         sources: &[Source],
         repeated: &'a RepeatedFields,
     ) -> Self {
         Self {
             status: if chat.cut.is_some() { Status::Incomplete } else { Status::Completed },
             incomplete_details: chat.cut.map(IncompleteDetails::of),
-            output: items(chat, sources),
+            output: items(chat, reasoning, sources),
             usage: Some(Usage::of(chat)),
             ..Self::begun(&chat.chat_id, chat.model_name(), chat.time / 1000, repeated)
         }

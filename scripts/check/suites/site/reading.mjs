@@ -214,6 +214,34 @@ await journeys({
     await answer(page).getByText("and </think> around it.").waitFor();
   },
 
+  async "reasoning that arrives separately is shown like marked reasoning"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { permissions: ["clipboard-read", "clipboard-write"] });
+    const growing = `Separately ${ann.name}`;
+    await say(page, growing);
+    const reasoning = answer(page).locator("details.reasoning");
+    await reasoning.getByText("Reasoning", { exact: true }).waitFor();
+    assert.equal(await reasoning.getAttribute("open"), null);
+    await reasoning.locator("summary").click();
+    await reasoning.getByText("First I count the stations one by one.").waitFor();
+    await answer(page).getByText("Thinking", { exact: true }).waitFor();
+    await finish(growing);
+    await answered(page);
+    assert.equal(await reasoning.getAttribute("open"), "", "it stays open");
+    assert.equal(await answer(page).locator(".reasoning + .prose").innerText(), `There are seven, ${ann.name}.`);
+    await page.getByRole("button", { name: "Copy the answer" }).click();
+    await page.getByText("Copied", { exact: true }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `There are seven, ${ann.name}.`);
+
+    await page.reload();
+    await answered(page);
+    assert.equal(await reasoning.getAttribute("open"), null);
+    await page.goto(`${SITE}#/history`);
+    await page.locator(".chat-answer summary").first().click();
+    await page.locator(".chat-answer details.reasoning summary").click();
+    await page.locator(".chat-answer .reasoning .prose").getByText("First I count the stations").waitFor();
+  },
+
   async "the history shows answers without Markdown marks"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });

@@ -47,6 +47,11 @@ pub enum JsonPlace {
     Code,
     /// The name of the refused field.
     Param,
+    /// An element of a list of reasons. Servers that use FastAPI send such a list, and the elements
+    /// may repeat the request.
+    Listed,
+    /// The names that lead to the refused field in such an element.
+    Path,
     Elsewhere,
 }
 
@@ -54,18 +59,23 @@ impl TextFinder for Reason {
     type Place = JsonPlace;
 
     fn field(&self, object: JsonPlace, name: &str) -> JsonPlace {
-        use JsonPlace::{Code, Elsewhere, Error, Param, Reply, Words};
+        use JsonPlace::{Code, Elsewhere, Error, Listed, Param, Path, Reply, Words};
         match (object, name) {
             (Reply, "error") => Error,
             (Reply, "message" | "detail") | (Error, "message") => Words,
             (Error, "code" | "type") => Code,
             (Reply | Error, "param") => Param,
+            (Listed, "loc") => Path,
             _ => Elsewhere,
         }
     }
 
     fn element(&self, list: JsonPlace, _: usize) -> JsonPlace {
-        if list == JsonPlace::Reply { list } else { JsonPlace::Elsewhere }
+        match list {
+            JsonPlace::Reply | JsonPlace::Path => list,
+            JsonPlace::Words => JsonPlace::Listed,
+            _ => JsonPlace::Elsewhere,
+        }
     }
 
     fn reads(&mut self, place: JsonPlace) -> bool {
@@ -75,9 +85,9 @@ impl TextFinder for Reason {
     fn text(&mut self, place: JsonPlace, text: &str) {
         let text = text.chars().take(TEXT);
         match place {
-            JsonPlace::Reply | JsonPlace::Elsewhere => {}
+            JsonPlace::Reply | JsonPlace::Listed | JsonPlace::Elsewhere => {}
             JsonPlace::Param => self.param = text.collect(),
-            JsonPlace::Error | JsonPlace::Words | JsonPlace::Code => {
+            JsonPlace::Error | JsonPlace::Words | JsonPlace::Code | JsonPlace::Path => {
                 if place == JsonPlace::Code {
                     self.codes.extend(text.clone());
                     self.codes.push('\n');
@@ -106,6 +116,7 @@ mod tests {
             (r#"{"object": "error", "message": "No.", "code": 400}"#, "No."),
             (r#"{"detail": "No.", "input": "a tool"}"#, "No."),
             (r#"{"detail": [{"msg": "a tool", "input": {"message": "a tool"}}]}"#, ""),
+            (r#"{"detail": [{"loc": ["body", 1, "x"], "input": {"loc": "a tool"}}]}"#, "body|x"),
             (
                 r#"{"request": {"error": {"message": "a tool"}}, "error": {"message": "No."}}"#,
                 "No.",

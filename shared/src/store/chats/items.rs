@@ -19,9 +19,9 @@ pub const CHATS: usize = 25;
 /// The condition for a put that must not replace a chat or conversation.
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// The chat attributes that lists show. Lists don't read the other attributes, because that would
-/// take longer.
-const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
+/// The attributes of a chat that lists show. Lists don't read the other attributes, because that
+/// would take longer.
+const SHOWN: &str = "chat_id, conversation, thread, message, #response, reasoning, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
 
 /// Placeholders for the attributes in [`SHOWN`] with names that DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [

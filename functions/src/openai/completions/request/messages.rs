@@ -5,6 +5,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
+use crate::openai::completions::reasoning::{PromptReasoning, details_or_null, read_reasoning};
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
@@ -22,6 +23,14 @@ pub(super) struct PromptMessage {
     content: Option<Content>,
     /// The assistant's refusal, instead of an answer.
     refusal: Option<String>,
+    /// In a message with the role `assistant`: the model's reasoning before its answer.
+    reasoning_content: Option<String>,
+    /// Another name for `reasoning_content`.
+    reasoning: Option<String>,
+    /// The reasoning again, part by part and with signatures. Takes precedence over
+    /// `reasoning_content` and `reasoning`.
+    #[serde(default, deserialize_with = "details_or_null")]
+    reasoning_details: Option<Vec<PromptReasoning>>,
     /// The functions that the assistant called. Each call must be answered by a message with the
     /// role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
@@ -115,8 +124,18 @@ fn turn(
     errors: &mut FieldErrors,
 ) -> Option<Turn> {
     let field = |name: &str| format!("messages[{number}].{name}");
-    let PromptMessage { role, content, refusal, tool_calls, tool_call_id, function_call, name } =
-        message;
+    let PromptMessage {
+        role,
+        content,
+        refusal,
+        reasoning_content,
+        reasoning,
+        reasoning_details,
+        tool_calls,
+        tool_call_id,
+        function_call,
+        name,
+    } = message;
     let is_users = role == "user";
     let refused = refusal.filter(|_| role == "assistant").map(Content::Text);
     let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(is_users));
@@ -151,6 +170,7 @@ fn turn(
         turn.calls = errors.check(&field, calls)?;
         // If several calls use the same id, only the first duplicate is reported.
         let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
+        turn.reasoning = read_reasoning(reasoning_details, reasoning_content.or(reasoning));
     }
     Some(turn)
 }

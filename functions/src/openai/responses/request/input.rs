@@ -1,14 +1,15 @@
 //! The input of a request: a string, or a list of items. Items are messages, function calls and
-//! their results.
+//! their results, and reasoning.
 
 use std::mem;
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED, required};
-use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Reasoning, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
-use crate::openai::json::text_or_list;
+use crate::openai::json::{at_most, text_or_list};
+use crate::openai::responses::encrypted_content;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
@@ -32,7 +33,7 @@ impl<'de> Deserialize<'de> for Input {
 }
 
 /// A `message` (the type may be missing), a `function_call`, its `function_call_output`, or
-/// `reasoning`, which is ignored.
+/// `reasoning`, which belongs to the assistant's next message or call.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputItem)]
 pub(super) struct InputItem {
@@ -42,8 +43,13 @@ pub(super) struct InputItem {
     /// In a message: `user`, `assistant`, `system` or `developer`.
     #[schema(examples("user"))]
     role: Option<String>,
-    /// The content of a message.
+    /// The content of a message. In `reasoning`, the text; if it is missing, `summary` is used.
     content: Option<Content>,
+    /// The text of `reasoning`.
+    #[serde(default, deserialize_with = "summary_or_null")]
+    summary: Option<Vec<InputPart>>,
+    /// The field of a `reasoning` item in a response. Fields from other servers are ignored.
+    encrypted_content: Option<String>,
     /// The id of the function call. A result contains the id of the call that it belongs to.
     call_id: Option<String>,
     /// The name of the called function.
@@ -52,6 +58,10 @@ pub(super) struct InputItem {
     arguments: Option<String>,
     /// The call's result.
     output: Option<Content>,
+}
+
+fn summary_or_null<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<InputPart>>, D::Error> {
+    at_most(json, PARTS, "parts")
 }
 
 #[derive(ToSchema)]
@@ -96,7 +106,8 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
         Some(Input::Items(items)) => items,
     };
     let unanswered = |id: &str| format!("No tool output found for function call {id}.");
-    let mut history = History { turns: Vec::new(), open: OpenCalls::new(unanswered) };
+    let mut history =
+        History { turns: Vec::new(), reasoning: Vec::new(), open: OpenCalls::new(unanswered) };
     let mut is_valid = true;
     for (number, item) in items.into_iter().enumerate() {
         is_valid &= history.add(&format!("input[{number}]"), item, errors).is_some();
@@ -108,6 +119,8 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
 /// The turns of the conversation, built item by item.
 struct History {
     turns: Vec<Turn>,
+    /// The reasoning before the next turn.
+    reasoning: Vec<Reasoning>,
     open: OpenCalls,
 }
 
@@ -115,7 +128,7 @@ impl History {
     /// Adds an item. Returns `None` if the item is invalid.
     fn add(&mut self, field: &str, item: InputItem, errors: &mut FieldErrors) -> Option<()> {
         let of = |name: &str| format!("{field}.{name}");
-        let InputItem { kind, role, content, call_id, name, arguments, output } = item;
+        let InputItem { kind, role, content, call_id, name, arguments, output, .. } = item;
         match kind.as_deref().unwrap_or("message") {
             "message" => {
                 let role = errors.check(&of("role"), speaker(role))?;
@@ -139,9 +152,14 @@ impl History {
                 let answers = errors.check(&of("call_id"), answers)?;
                 let content = errors.check(&of("output"), parts(output, false))?;
                 let role = Speaker::Tool;
+                self.reasoning.clear();
                 self.turns.push(Turn { answers: Some(answers), ..Turn::of(role, content) });
             }
-            "reasoning" => {}
+            "reasoning" => {
+                let text = reasoning_text(content, item.summary);
+                let field = item.encrypted_content.as_deref();
+                self.reasoning.extend(encrypted_content::read(text, field));
+            }
             "item_reference" => {
                 errors.note(&of("type"), "This API stores no items. Send the item itself.");
                 return None;
@@ -159,17 +177,22 @@ impl History {
     /// Adds a message. If the assistant writes a message alongside its calls, both belong to the
     /// same turn.
     fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
+        let mut reasoning = mem::take(&mut self.reasoning);
         if role == Speaker::Assistant
             && let Some(turn) = self.turns.last_mut()
             && !turn.calls.is_empty()
         {
+            turn.reasoning.append(&mut reasoning);
             let mut parts = mem::take(&mut turn.content);
             parts.extend(content);
             turn.content = joined(parts);
             return;
         }
         self.open.close(errors);
-        self.turns.push(Turn::of(role, content));
+        if role != Speaker::Assistant {
+            reasoning.clear();
+        }
+        self.turns.push(Turn { reasoning, ..Turn::of(role, content) });
     }
 
     /// Adds a call to the assistant's turn.
@@ -179,9 +202,21 @@ impl History {
         }
         self.open.add(field, &call, errors);
         if let Some(turn) = self.turns.last_mut() {
+            turn.reasoning.append(&mut self.reasoning);
             turn.calls.push(call);
         }
     }
+}
+
+/// Returns the text of a reasoning item: its content, or else its summary.
+fn reasoning_text(content: Option<Content>, summary: Option<Vec<InputPart>>) -> String {
+    let parts = match content {
+        Some(Content::Text(text)) => return text,
+        Some(Content::Parts(parts)) if !parts.is_empty() => parts,
+        Some(Content::Parts(_)) | None => summary.unwrap_or_default(),
+    };
+    let texts: Vec<String> = parts.into_iter().filter_map(|part| part.text).collect();
+    texts.join("\n")
 }
 
 fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {

@@ -1,12 +1,13 @@
-// An AI that implements OpenAI's chat completions. Its answer depends on the first word of a
-// message. By default it repeats the message. `Recall` repeats the text before the conversation.
-// The answer to `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and
-// `Code` get equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and
-// `Silently` gets no word until the end. `Vary` gets a different answer each time, and `Told` gets
-// the messages and answers in the request. `Left` and a message returns the time at which the
-// reader of that message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500`
-// reports these model token counts for the prompt, its cached part, and the answer. `Long` gets as
-// many words as the request allows, but at most 2,000.
+// An AI with OpenAI's chat completions. Its answer depends on the first word of a message. By
+// default it repeats the message. `Recall` repeats the text before the conversation. The answer to
+// `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get
+// equally slow answers of many lines, `Thoughtfully` gets some reasoning first, `Separately` gets
+// reasoning in a field of its own and its answer after that, and `Silently` gets no word until the
+// end. `Vary` gets a different answer each time, and `Told` gets the messages and
+// answers in the request. `Left` and a message returns the time at which the reader of that
+// message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500` reports these
+// numbers of model tokens for the prompt, its cached part, and the answer. `Long` gets as many
+// words as the request allows, but at most 2,000.
 //
 //     node provider.mjs PORT
 
@@ -96,9 +97,11 @@ http
     const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3) }[manner];
     const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
     const said = message === "How do I get to the harbour?" ? GUIDE : echo;
-    const thought = `<think>\nFirst I count the **stations** one by one.\n</think>\n\nThere are seven, ${message.slice("Thoughtfully ".length)}.`;
+    const reasoning = "First I count the **stations** one by one.";
+    const counts = `There are seven, ${message.slice(manner.length + 1)}.`;
+    const thought = `<think>\n${reasoning}\n</think>\n\n${counts}`;
     const long = Array.from({ length: Math.min(most, 2000) }, (_, number) => `word${number}`).join(" ");
-    const text = manner === "Long" ? long : manner === "Thoughtfully" ? thought : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
+    const text = manner === "Long" ? long : manner === "Thoughtfully" ? thought : manner === "Separately" ? counts : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
     const finish = manner === "Cut" || (manner === "Long" && most < 2000) ? "length" : "stop";
     const [prompt, cached, completion] = message.split(/\s/).slice(1, 4).map(Number);
     const counted = manner === "Counted" && { prompt_tokens: prompt, prompt_tokens_details: { cached_tokens: cached }, completion_tokens: completion, total_tokens: prompt + completion };
@@ -112,6 +115,10 @@ http
     const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
     const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : text.split(/(?<= )/);
     const pace = { Slowly: 100, Lines: 40, Code: 60, Thoughtfully: 100 }[manner];
+    if (manner === "Separately") {
+      for (const word of reasoning.split(/(?<= )/)) say({ choices: [{ delta: { reasoning_content: word } }] });
+      await gate(message).opened;
+    }
     if (manner === "Silently") {
       response.flushHeaders();
       await gate(message).opened;
