@@ -8,6 +8,7 @@
 //! - `!hold <words>` says the last word only after the listener has disconnected. Without a
 //!   listener, `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
+//! - `!refuse <words>` refuses to answer, with these words.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these token counts.
 //! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends with the provider's
@@ -45,6 +46,7 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
             }
             Ok(())
         }
+        "!refuse" => rest.split_inclusive(' ').try_for_each(|word| builder.push_refusal(word)),
         "!cut" => {
             let words = rest.split_inclusive(' ');
             let all = words.clone().count();

@@ -355,7 +355,8 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
-/// a program, with a function call, with a long prompt, failed, stopped and deleted.
+/// a program, with a function call, refused by the AI, with a long prompt, failed, stopped and
+/// deleted.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -403,6 +404,8 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
         "tools": [{ "type": "function", "function": { "name": "ring_the_bell" } }],
     });
     program.post("/v1/chat/completions", calling).await.is(200);
+    let refused = json!({ "messages": [{ "role": "user", "content": "!refuse Not this." }] });
+    program.post("/v1/chat/completions", refused).await.is(200);
     let file = json!({ "role": "system", "content": "x".repeat(70_000) });
     let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });
     program.post("/v1/chat/completions", long).await.is(200);

@@ -17,6 +17,7 @@ use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::asking::Asked;
+use crate::openai::custom::CustomTools;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
@@ -50,10 +51,10 @@ pub(super) struct Body {
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
-    /// The functions that the model may call.
+    /// The functions and custom tools that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
-    /// Whether the model may, must or must not call a function.
+    /// Whether the model may, must or must not call a tool.
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
@@ -88,6 +89,16 @@ pub(super) fn limits() -> Value {
         { "properties": { "type": { "const": "refusal" }, "refusal": { "type": "string" } }, "required": ["refusal"] },
         { "properties": { "type": { "const": "image_url" }, "image_url": { "not": { "type": "null" } } }, "required": ["image_url"] },
     ] });
+    let format = json!({ "anyOf": [
+        { "type": "null" },
+        { "properties": { "type": { "const": "text" } } },
+        { "properties": { "type": { "const": "grammar" }, "grammar": { "not": { "type": "null" } } }, "required": ["grammar"] },
+    ] });
+    let custom = json!({ "not": { "type": "null" }, "properties": { "format": format } });
+    let tool = json!({ "anyOf": [
+        { "properties": { "type": { "const": "function" }, "function": { "not": { "type": "null" } } }, "required": ["function"] },
+        { "properties": { "type": { "const": "custom" }, "custom": custom }, "required": ["custom"] },
+    ] });
     let message = json!({ "properties": {
         "content": { "items": part, "maxItems": PARTS },
         "tool_calls": { "maxItems": CALLS },
@@ -101,7 +112,7 @@ pub(super) fn limits() -> Value {
             "max_completion_tokens": model_token_limits(),
             "stop": stop,
             "n": { "enum": [1, null] },
-            "tools": { "maxItems": TOOLS },
+            "tools": { "items": tool, "maxItems": TOOLS },
             "functions": { "maxItems": TOOLS },
             "audio": { "type": ["object", "null"], "enum": [null] },
         },
@@ -135,8 +146,8 @@ impl Body {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
     }
 
-    /// Returns the message for the history, and the prompt for the AI.
-    pub(super) fn read(self, message_limit: usize) -> Result<Asked> {
+    /// Returns the message for the history, the prompt for the AI, and the custom tools.
+    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, CustomTools)> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
         let streamed = self.stream == Some(true);
@@ -194,7 +205,7 @@ impl Body {
                     given: true,
                     ..Prompt::default()
                 };
-                Ok(Asked { model: self.model, message, prompt, streamed })
+                Ok((Asked { model: self.model, message, prompt, streamed }, tools.custom))
             }
             _ => Err(errors.into_error()),
         }

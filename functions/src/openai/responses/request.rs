@@ -50,10 +50,10 @@ pub(super) struct Body {
     top_p: Option<f64>,
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_output_tokens: Option<f64>,
-    /// The functions that the model may call.
+    /// The functions and custom tools that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
-    /// Whether the model may, must or must not call a function.
+    /// Whether the model may, must or must not call a tool.
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
@@ -86,7 +86,7 @@ pub(super) fn limits() -> Value {
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
             "max_output_tokens": model_token_limits(),
-            "tools": { "maxItems": TOOLS },
+            "tools": { "items": tools::limits(), "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
             "background": { "not": { "const": true } },
@@ -154,6 +154,7 @@ impl Body {
             format: format.clone(),
             tool_choice: choice,
             tools: tools.tools.clone(),
+            custom: tools.custom,
             top_p,
             user: self.user,
         };

@@ -5,6 +5,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
+use crate::openai::custom::arguments_of;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
@@ -22,7 +23,7 @@ pub(super) struct PromptMessage {
     content: Option<Content>,
     /// The assistant's refusal, instead of an answer.
     refusal: Option<String>,
-    /// The functions that the assistant called. Each call must be answered by a message with the
+    /// The functions and custom tools that the assistant called. Each call must be answered by a message with the
     /// role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
@@ -81,9 +82,10 @@ struct ImageUrl {
 struct CallOfTool {
     id: String,
     #[serde(rename = "type", default = "function")]
-    #[schema(pattern = "^function$", examples("function"))]
+    #[schema(pattern = "^(function|custom)$", examples("function"))]
     kind: String,
     function: Option<CalledFunction>,
+    custom: Option<CalledCustomTool>,
 }
 
 fn function() -> String {
@@ -96,6 +98,14 @@ struct CalledFunction {
     name: String,
     /// The arguments as JSON.
     arguments: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct CalledCustomTool {
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("apply_patch"))]
+    name: String,
+    /// The text for the tool.
+    input: String,
 }
 
 /// Returns the conversation if all messages are valid.
@@ -185,9 +195,13 @@ impl PromptPart {
 
 impl CallOfTool {
     fn call(self) -> Result<ToolCall, Invalid> {
-        match self.function {
-            Some(function) if self.kind == "function" => function.call(self.id),
-            _ => Err("Only functions can be called.".into()),
+        let Self { id, kind, function, custom } = self;
+        match (kind.as_str(), function, custom) {
+            ("function", Some(function), _) => function.call(id),
+            ("custom", _, Some(CalledCustomTool { name, input })) => {
+                CalledFunction { name, arguments: arguments_of(&input) }.call(id)
+            }
+            _ => Err("Only functions and custom tools can be called.".into()),
         }
     }
 }

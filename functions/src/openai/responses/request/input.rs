@@ -1,5 +1,5 @@
-//! The input of a request: a string, or a list of items. Items are messages, function calls and
-//! their results.
+//! The input of a request: a string, or a list of items. Items are messages, calls of functions and
+//! custom tools, and their results.
 
 use std::mem;
 
@@ -8,6 +8,7 @@ use shared::error::{FieldErrors, REQUIRED, required};
 use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
+use crate::openai::custom::arguments_of;
 use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
@@ -31,8 +32,8 @@ impl<'de> Deserialize<'de> for Input {
     }
 }
 
-/// A `message` (the type may be missing), a `function_call`, its `function_call_output`, or
-/// `reasoning`, which is ignored.
+/// A `message` (the type may be missing), a `function_call`, its `function_call_output`, a
+/// `custom_tool_call`, its `custom_tool_call_output`, or `reasoning`, which is ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputItem)]
 pub(super) struct InputItem {
@@ -44,12 +45,14 @@ pub(super) struct InputItem {
     role: Option<String>,
     /// The content of a message.
     content: Option<Content>,
-    /// The id of the function call. A result contains the id of the call that it belongs to.
+    /// The id of the call. A result contains the id of the call that it belongs to.
     call_id: Option<String>,
-    /// The name of the called function.
+    /// The name of the called function or custom tool.
     name: Option<String>,
-    /// The call's arguments as JSON.
+    /// The arguments of a function call, as JSON.
     arguments: Option<String>,
+    /// The text with which a custom tool was called.
+    input: Option<String>,
     /// The call's result.
     output: Option<Content>,
 }
@@ -115,7 +118,7 @@ impl History {
     /// Adds an item. Returns `None` if the item is invalid.
     fn add(&mut self, field: &str, item: InputItem, errors: &mut FieldErrors) -> Option<()> {
         let of = |name: &str| format!("{field}.{name}");
-        let InputItem { kind, role, content, call_id, name, arguments, output } = item;
+        let InputItem { kind, role, content, call_id, name, arguments, input, output } = item;
         match kind.as_deref().unwrap_or("message") {
             "message" => {
                 let role = errors.check(&of("role"), speaker(role))?;
@@ -123,16 +126,20 @@ impl History {
                 let content = errors.check(&of("content"), content)?;
                 self.push_message(role, content, errors);
             }
-            "function_call" => {
+            kind @ ("function_call" | "custom_tool_call") => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
                 let name = required(name);
                 let name =
                     name.and_then(|name| if is_name(&name) { Ok(name) } else { Err(NAME.into()) });
                 let name = errors.check(&of("name"), name)?;
-                let call = ToolCall { id, name, arguments: arguments.unwrap_or_default() };
+                let arguments = match kind {
+                    "function_call" => arguments.unwrap_or_default(),
+                    _ => arguments_of(&input.unwrap_or_default()),
+                };
+                let call = ToolCall { id, name, arguments };
                 self.call(&of("call_id"), call, errors);
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
                 let none = "No function_call before this item has this id and no output yet.";
                 let answers = self.open.answer(&id).ok_or_else(|| none.to_owned());
@@ -147,8 +154,7 @@ impl History {
                 return None;
             }
             _ => {
-                let known =
-                    "This must be message, function_call, function_call_output or reasoning.";
+                let known = "This must be message, function_call, function_call_output, custom_tool_call, custom_tool_call_output or reasoning.";
                 errors.note(&of("type"), known);
                 return None;
             }
