@@ -84,10 +84,12 @@ pub(super) fn limits() -> Value {
         { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
     ] });
     let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
+    let file = json!({ "properties": { "file_data": { "type": "string" } }, "required": ["file_data"], "type": "object" });
     let part = json!({ "anyOf": [
         { "properties": { "type": { "const": "text" }, "text": { "type": "string" } }, "required": ["text"] },
         { "properties": { "type": { "const": "refusal" }, "refusal": { "type": "string" } }, "required": ["refusal"] },
         { "properties": { "type": { "const": "image_url" }, "image_url": { "not": { "type": "null" } } }, "required": ["image_url"] },
+        { "properties": { "type": { "const": "file" }, "file": file }, "required": ["file"] },
     ] });
     let format = json!({ "anyOf": [
         { "type": "null" },

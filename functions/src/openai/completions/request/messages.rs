@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::custom::arguments_of;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -53,7 +53,8 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `text`, `refusal`, or, in a user's message, `image_url`.
+/// A part of a message: `text`, `refusal`, or, in a user's message or the result of a call,
+/// `image_url` or `file`.
 #[derive(Deserialize, ToSchema)]
 struct PromptPart {
     #[serde(rename = "type")]
@@ -61,6 +62,21 @@ struct PromptPart {
     text: Option<String>,
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
+    file: Option<FileData>,
+}
+
+/// A text file.
+#[derive(Deserialize, ToSchema)]
+struct FileData {
+    /// The name, which precedes the text on a line of its own.
+    #[schema(max_length = 255, examples("notes.txt"))]
+    filename: Option<String>,
+    /// The text in UTF-8, as a data URL with a text type or `application/json`.
+    #[schema(
+        pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
+        examples("data:text/plain;base64,SGVsbG8h")
+    )]
+    file_data: Option<String>,
 }
 
 /// A picture.
@@ -128,9 +144,9 @@ fn turn(
     let field = |name: &str| format!("messages[{number}].{name}");
     let PromptMessage { role, content, refusal, tool_calls, tool_call_id, function_call, name } =
         message;
-    let is_users = role == "user";
+    let takes_files = ["user", "tool", "function"].contains(&role.as_str());
     let refused = refusal.filter(|_| role == "assistant").map(Content::Text);
-    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(is_users));
+    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(takes_files));
     let content = errors.check(&field("content"), content);
     let role = match role.as_str() {
         "system" | "developer" => Speaker::System,
@@ -167,25 +183,30 @@ fn turn(
 }
 
 impl Content {
-    /// Returns the text parts. For a user's message, returns the pictures as well.
-    fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
+    /// Returns the parts. Pictures and files are accepted only if `takes_files` is true.
+    fn parts(self, takes_files: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
             Self::Parts(parts) => parts,
         };
-        let parts = parts.into_iter().map(|part| part.read(is_users));
+        let parts = parts.into_iter().map(|part| part.read(takes_files));
         parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
     }
 }
 
 impl PromptPart {
-    fn read(self, is_users: bool) -> Result<Part, Invalid> {
+    fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "text" => self.text,
             "refusal" => self.refusal,
-            "image_url" if is_users => {
+            "image_url" if takes_files => {
                 let ImageUrl { url, detail } = self.image_url.ok_or(REQUIRED)?;
                 return Picture::parse(url, detail.as_deref()).map(Part::Picture);
+            }
+            "file" if takes_files => {
+                let FileData { filename, file_data } = self.file.ok_or(REQUIRED)?;
+                let file = TextFile::parse(filename, &file_data.ok_or(NO_FILES)?)?;
+                Some(file.to_string())
             }
             _ => None,
         };

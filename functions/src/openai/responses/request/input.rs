@@ -5,13 +5,13 @@ use std::mem;
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED, required};
-use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::custom::arguments_of;
 use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of items in a request. The limit is higher than the one for messages in a
 /// completion, because each call is a separate item here.
@@ -71,8 +71,8 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message,
-/// `input_image`.
+/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message or the
+/// result of a call, `input_image` or `input_file`.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputPart)]
 struct InputPart {
@@ -89,6 +89,15 @@ struct InputPart {
     /// The level of detail in which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
     detail: Option<String>,
+    /// The name of a text file, which precedes the text on a line of its own.
+    #[schema(max_length = 255, examples("notes.txt"))]
+    filename: Option<String>,
+    /// The text of a file in UTF-8, as a data URL with a text type or `application/json`.
+    #[schema(
+        pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
+        examples("data:text/plain;base64,SGVsbG8h")
+    )]
+    file_data: Option<String>,
 }
 
 /// Returns the conversation if all items are valid.
@@ -144,7 +153,7 @@ impl History {
                 let none = "No function_call before this item has this id and no output yet.";
                 let answers = self.open.answer(&id).ok_or_else(|| none.to_owned());
                 let answers = errors.check(&of("call_id"), answers)?;
-                let content = errors.check(&of("output"), parts(output, false))?;
+                let content = errors.check(&of("output"), parts(output, true))?;
                 let role = Speaker::Tool;
                 self.turns.push(Turn { answers: Some(answers), ..Turn::of(role, content) });
             }
@@ -199,25 +208,29 @@ fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     }
 }
 
-/// Returns the text parts. For a user's message, returns the pictures as well.
-fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
+/// Returns the parts. Pictures and files are accepted only if `takes_files` is true.
+fn parts(content: Option<Content>, takes_files: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::Parts(parts) => parts,
     };
-    let parts = parts.into_iter().map(|part| part.read(is_users));
+    let parts = parts.into_iter().map(|part| part.read(takes_files));
     parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
 }
 
 impl InputPart {
-    fn read(self, is_users: bool) -> Result<Part, Invalid> {
+    fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "input_text" | "output_text" => self.text,
             "refusal" => self.refusal,
-            "input_image" if is_users => {
+            "input_image" if takes_files => {
                 let no_files = "This API stores no files. Send an `image_url`.";
                 let url = self.image_url.ok_or(no_files)?;
                 return Picture::parse(url, self.detail.as_deref()).map(Part::Picture);
+            }
+            "input_file" if takes_files => {
+                let file = TextFile::parse(self.filename, &self.file_data.ok_or(NO_FILES)?)?;
+                Some(file.to_string())
             }
             _ => None,
         };
