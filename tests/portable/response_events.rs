@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
 use crate::endpoints::openai::completions::Program;
-use crate::endpoints::openai::responses::{PATH, in_paris, input, text};
+use crate::endpoints::openai::responses::{PATCH, PATH, in_paris, input, patching, text};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::function::event;
 use crate::support::lambda::Instance;
@@ -75,8 +75,22 @@ fn put_together(events: &[Value]) -> Vec<Value> {
                 assert_eq!(event["item_id"], output[place]["id"]);
                 add(&mut output[place]["arguments"], &event["delta"]);
             }
+            "response.custom_tool_call_input.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["input"], &event["delta"]);
+            }
+            "response.refusal.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["content"][0]["refusal"], &event["delta"]);
+            }
             "response.output_text.done" => {
                 assert_eq!(event["text"], output[place]["content"][0]["text"]);
+            }
+            "response.custom_tool_call_input.done" => {
+                assert_eq!(event["input"], output[place]["input"]);
+            }
+            "response.refusal.done" => {
+                assert_eq!(event["refusal"], output[place]["content"][0]["refusal"]);
             }
             "response.content_part.done" => {
                 assert_eq!(event["part"], output[place]["content"][0]);
@@ -174,6 +188,53 @@ async fn streamed_calls_equal_those_of_a_whole_response() {
     }
     assert_eq!(outputs[0], outputs[1]);
     assert_eq!(outputs[0][0]["name"], "get_weather");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn custom_calls_are_streamed_once_their_text_is_whole() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut outputs = Vec::new();
+    for count in ["0", "1"] {
+        let count = [("x-stainless-retry-count", count)];
+        let events = events(&program.responds(&count, streamed(patching())).await);
+        let names = [
+            "output_item.added",
+            "custom_tool_call_input.delta",
+            "custom_tool_call_input.done",
+            "output_item.done",
+            "completed",
+        ];
+        assert_eq!(types(&events)[2..], names);
+        assert_eq!(deltas(&events), [PATCH]);
+        outputs.push(whole(&events)["output"].clone());
+    }
+    assert_eq!(outputs[0], outputs[1]);
+    let fields = ["type", "name", "input"].map(|field| outputs[0][0][field].as_str().unwrap());
+    assert_eq!(fields, ["custom_tool_call", "apply_patch", PATCH]);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn refusals_are_streamed_as_refusals() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let body = streamed(input("!refuse Not this."));
+    let mut outputs = Vec::new();
+    for (count, pieces) in [("0", &["Not ", "this."][..]), ("1", &["Not this."])] {
+        let events =
+            events(&program.responds(&[("x-stainless-retry-count", count)], body.clone()).await);
+        assert_eq!(deltas(&events), pieces);
+        let ends = ["refusal.done", "content_part.done", "output_item.done", "completed"];
+        assert_eq!(types(&events)[4 + pieces.len()..], ends);
+        outputs.push(whole(&events)["output"].clone());
+    }
+    let content = json!([{ "type": "refusal", "refusal": "Not this." }]);
+    assert_eq!([&outputs[0][0]["content"], &outputs[1][0]["content"]], [&content; 2]);
+    assert_eq!(ann.history("").await.is(200)[0]["response"], "Not this.");
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 

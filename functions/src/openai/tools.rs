@@ -98,7 +98,8 @@ fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Opt
     fits.then_some(Tool { name, description, parameters, strict })
 }
 
-/// A request's `tool_choice` or `function_call`: whether the model may, must or must not call tools.
+/// A request's `tool_choice` or `function_call`: whether the model may, must or must not call
+/// tools.
 pub(crate) enum Wish {
     /// `auto`, `none` or `required`.
     Word(String),

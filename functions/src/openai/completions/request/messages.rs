@@ -23,8 +23,8 @@ pub(super) struct PromptMessage {
     content: Option<Content>,
     /// The assistant's refusal, instead of an answer.
     refusal: Option<String>,
-    /// The functions and custom tools that the assistant called. Each call must be answered by a message with the
-    /// role `tool`.
+    /// The functions and custom tools that the assistant called. Each call must be answered by a
+    /// message with the role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
     /// In a message with the role `tool`: the id of the call whose result the message contains.
