@@ -1,9 +1,10 @@
-//! Requests to AI providers, with functions, formats and pictures, and how the product handles the
-//! providers' answers and refusals.
+//! Requests to AI providers, with functions, formats, pictures and files, and how the product
+//! handles the providers' answers and refusals.
 
 pub mod answers;
 pub mod converse;
 pub mod endings;
+pub mod files;
 pub mod parameters;
 pub mod pictures;
 pub mod prompts;

@@ -6,6 +6,7 @@ pub mod models;
 pub mod responses;
 
 mod asking;
+mod custom;
 mod format;
 mod json;
 mod options;

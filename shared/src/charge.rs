@@ -159,6 +159,7 @@ impl Charge {
             chat_id,
             message: self.message.text().to_owned(),
             response: answer.text,
+            refused: answer.refused,
             reasoning: answer.reasoning,
             calls: answer.calls,
             model: answer.model,

@@ -1,4 +1,4 @@
-//! Pictures in the messages of `POST /v1/chat/completions`.
+//! Pictures in the messages of `POST /v1/chat/completions`, and in results of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,6 +88,57 @@ async fn bedrock_gets_the_bytes_of_pictures_and_fetches_none() {
     let refused = program.send(&[], linked).await.expect(400, "invalid_fields");
     assert!(refused["error"]["message"].as_str().unwrap().contains("data URLs"), "{refused}");
     assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn pictures_in_results_reach_every_provider() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.says("A cat.");
+    let call = json!({ "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{}" } });
+    let with = |result: Value| {
+        let mut body = asking("");
+        body["messages"] = json!([
+            { "role": "user", "content": "What is this?" },
+            { "role": "assistant", "content": null, "tool_calls": [call] },
+            { "role": "tool", "tool_call_id": "call_1", "content": result },
+        ]);
+        body
+    };
+    let shown = with(json!([text("Here it is."), drawn()]));
+    program.send(&[], shown.clone()).await.is(200);
+    let asked = provider.last_asked().2["messages"].clone();
+    assert_eq!([&asked[3]["role"], &asked[3]["content"]], ["tool", "Here it is."]);
+    assert_eq!([&asked[4]["role"], &asked[4]["content"][1]], [&json!("user"), &drawn()]);
+
+    let url = format!("data:image/png;base64,{DATA}");
+    let output = json!([{ "type": "input_image", "image_url": url, "detail": "low" }]);
+    let items = json!([
+        { "role": "user", "content": "What is this?" },
+        { "type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "call_1", "output": output },
+    ]);
+    program.responds(&[], input(items)).await.is(200);
+    let asked = provider.last_asked().2["messages"].clone();
+    assert_eq!([&asked[3]["role"], &asked[4]["content"][1]], [&json!("tool"), &drawn()]);
+
+    let broken = with(json!([picture("http://example.com/cat.png")]));
+    let refused = program.send(&[], broken).await.expect(400, "invalid_fields");
+    assert_eq!(refused["error"]["param"], "messages[2].content");
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+
+    let api = bedrock(&provider, "").await;
+    let program = Program::of(&api.person("ann").await).await;
+    let content = json!([{ "text": "A cat." }]);
+    provider.does(Does::Says(200, json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": "end_turn", "metrics": { "latencyMs": 1 } })));
+    let mut shown = shown;
+    shown["tools"] = json!([{ "type": "function", "function": { "name": "look" } }]);
+    program.send(&[], shown).await.is(200);
+    let result = provider.last_asked().2["messages"][2]["content"][0]["toolResult"].clone();
+    let image = json!({ "image": { "format": "png", "source": { "bytes": DATA } } });
+    assert_eq!(result["content"], json!([image, { "text": "Here it is." }]));
 }
 
 #[tokio::test]

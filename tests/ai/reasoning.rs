@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::ai::providers::{Does, Provider, bedrock, chunk, delta, done, frame, stop, thought};
 use crate::ai::refusals::is_refused;
 use crate::ai::response_formats::converse;
-use crate::endpoints::openai::completions::{Program, asking, data, said};
+use crate::endpoints::openai::completions::{Program, asking, data, said, words};
 use crate::endpoints::openai::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
 
@@ -118,6 +118,28 @@ async fn streamed_reasoning_precedes_the_text_of_a_completion() {
         assert_eq!((all("reasoning_content"), all("content")), (THOUGHT.into(), "Hello.".into()));
         assert_eq!(all("role"), "assistant", "once");
         assert!(deltas.iter().all(|delta| delta.get("reasoning_details").is_none()), "{chunks:?}");
+    }
+    assert_eq!(provider.times_asked(), 1, "the retry is replayed");
+}
+
+#[tokio::test]
+async fn refusals_after_reasoning_have_no_text() {
+    const NO: &str = "I can't help with that.";
+    let (provider, program) = asked_by_openai().await;
+    let refusal = json!({ "choices": [{ "delta": { "refusal": NO }, "finish_reason": "stop" }] });
+    let refusal = axum::body::Bytes::from(format!("data: {refusal}\n\n"));
+    provider.does(Does::Streams(vec![thought(THOUGHT), refusal, done()]));
+    let mut body = asking("hi");
+    body["stream"] = json!(true);
+    for count in ["0", "1"] {
+        let answer = program.send(&[("x-stainless-retry-count", count)], body.clone()).await;
+        let chunks = data(&answer);
+        let all = |field: &str| -> String {
+            let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+            deltas.filter_map(|delta| delta[field].as_str()).collect()
+        };
+        assert_eq!([all("reasoning_content"), all("refusal")], [THOUGHT, NO]);
+        assert!(words(&chunks).is_empty(), "{chunks:?}");
     }
     assert_eq!(provider.times_asked(), 1, "the retry is replayed");
 }

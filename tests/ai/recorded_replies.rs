@@ -217,6 +217,7 @@ impl Got {
             let choice = &chunk["choices"][0];
             let message = if stream { &choice["delta"] } else { &choice["message"] };
             got.text += text(&message["content"]);
+            got.text += text(&message["refusal"]);
             for call in message["tool_calls"].as_array().into_iter().flatten() {
                 let function = &call["function"];
                 if call["id"].is_string() {

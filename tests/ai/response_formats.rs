@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, bedrock, done, frame, stop};
 use crate::endpoints::openai::completions::{Program, asking, data, said, weather, words};
-use crate::endpoints::openai::responses::{input, text};
+use crate::endpoints::openai::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
 
 const RAIN: &str = r#"{"rain": true}"#;
@@ -182,7 +182,7 @@ async fn bedrock_streams_function_answers_as_text() {
 }
 
 #[tokio::test]
-async fn text_instead_of_json_is_the_answer_and_is_charged() {
+async fn refusals_instead_of_json_are_marked_and_charged() {
     const NO: &str = "I can't help with that.";
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -191,11 +191,18 @@ async fn text_instead_of_json_is_the_answer_and_is_charged() {
     let message = json!({ "role": "assistant", "content": null, "refusal": NO });
     let choice = json!({ "message": message, "finish_reason": "stop" });
     provider.does(Does::Says(200, json!({ "choices": [choice] })));
-    assert_eq!(said(&program.send(&[], formatted(rain())).await.is(200)), NO);
+    let refused = program.send(&[], formatted(rain())).await.is(200)["choices"][0].clone();
+    assert_eq!(refused["message"], message);
+    assert_eq!(refused["finish_reason"], "stop");
     let mut body = input("hi");
     body["text"] =
         json!({ "format": { "type": "json_schema", "name": "weather", "schema": schema() } });
-    assert_eq!(text(&program.responds(&[], body).await.is(200)), NO);
+    let response = program.responds(&[], body).await.is(200);
+    let content = json!([{ "type": "refusal", "refusal": NO }]);
+    assert_eq!(
+        (&response["output"][0]["content"], &response["status"]),
+        (&content, &json!("completed"))
+    );
 
     let chunk = |delta: Value, finish: Value| {
         let chunk = json!({ "choices": [{ "delta": delta, "finish_reason": finish }] });
@@ -210,7 +217,16 @@ async fn text_instead_of_json_is_the_answer_and_is_charged() {
     ]));
     let mut streamed = formatted(rain());
     streamed["stream"] = json!(true);
-    assert_eq!(words(&data(&program.send(&[], streamed).await)).concat(), NO);
+    for (count, pieces) in [("0", 2), ("1", 1)] {
+        let answer = program.send(&[("x-stainless-retry-count", count)], streamed.clone()).await;
+        let chunks = data(&answer);
+        let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+        let refusals: Vec<&str> = deltas.filter_map(|delta| delta["refusal"].as_str()).collect();
+        assert_eq!((refusals.concat().as_str(), refusals.len()), (NO, pieces));
+        assert_eq!(words(&chunks), [""; 0]);
+        let first = &chunks[0]["choices"][0]["delta"];
+        assert_eq!((&first["role"], &first["content"]), (&json!("assistant"), &Value::Null));
+    }
     assert_eq!(ann.history("").await.is(200)[0]["response"], NO);
 
     // In the next request's history, the refusal is the assistant's message.

@@ -1,4 +1,4 @@
-//! Function calls in `POST /v1/chat/completions`, as agents use them.
+//! Calls of functions and custom tools in `POST /v1/chat/completions`, as agents use them.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use crate::ai::refusals::is_refused;
 use crate::endpoints::openai::completions::{
     Program, asking, data, offering, said, streamed, weather, words,
 };
+use crate::endpoints::openai::responses::PATCH;
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log;
 
@@ -253,6 +254,104 @@ async fn servers_get_functions_and_calls_unchanged() {
     program.send(&[], asking("hi")).await.is(200);
     let asked = provider.last_asked().2;
     assert!(["tools", "tool_choice"].iter().all(|field| asked.get(field).is_none()), "{asked}");
+}
+
+/// A custom tool that a request offers to the model.
+fn patch_tool(format: Value) -> Value {
+    let tool = json!({ "name": "apply_patch", "description": "Edits files.", "format": format });
+    json!({ "type": "custom", "custom": tool })
+}
+
+/// A call of the custom tool, with the arguments that a provider sends or gets.
+fn patch_call(arguments: &str) -> Value {
+    let function = json!({ "name": "apply_patch", "arguments": arguments });
+    json!({ "id": "call_1", "type": "function", "function": function })
+}
+
+#[tokio::test]
+async fn custom_tools_reach_providers_as_functions() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let in_json = json!({ "input": PATCH }).to_string();
+    let custom = json!({ "name": "apply_patch", "input": PATCH });
+    let custom = json!([{ "id": "call_1", "type": "custom", "custom": custom }]);
+    let named = json!({ "type": "custom", "custom": { "name": "apply_patch" } });
+    let grammar = json!({ "syntax": "regex", "definition": "a+" });
+    let mut body = offering("Edit it.");
+    body["tools"] =
+        json!([weather(), patch_tool(json!({ "type": "grammar", "grammar": grammar }))]);
+    body["tool_choice"] = named.clone();
+    // Some models don't write the arguments as JSON.
+    for arguments in [in_json.as_str(), PATCH] {
+        provider.does(calls(json!([patch_call(arguments)])));
+        let completion = program.send(&[], body.clone()).await.is(200);
+        assert_eq!(message(&completion)["tool_calls"], custom);
+        assert_eq!(completion["choices"][0]["finish_reason"], "tool_calls");
+    }
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["tools"][0], weather());
+    let function = &asked["tools"][1]["function"];
+    assert_eq!(
+        [&asked["tools"][1]["type"], &function["name"], &function["description"]],
+        [
+            "function",
+            "apply_patch",
+            "Edits files.\n\nThe whole input must match this regular expression:\na+"
+        ]
+    );
+    let schema = &function["parameters"];
+    assert_eq!(
+        (&schema["required"], &schema["properties"]["input"]["type"]),
+        (&json!(["input"]), &json!("string"))
+    );
+    let chosen = json!({ "type": "function", "function": { "name": "apply_patch" } });
+    assert_eq!(asked["tool_choice"], chosen);
+
+    provider.says("Done.");
+    let allowed = json!({ "mode": "required", "tools": [named] });
+    body["tool_choice"] = json!({ "type": "allowed_tools", "allowed_tools": allowed });
+    body["messages"] = json!([
+        { "role": "user", "content": "Edit it." },
+        { "role": "assistant", "content": null, "tool_calls": custom },
+        { "role": "tool", "tool_call_id": "call_1", "content": "Edited." },
+    ]);
+    assert_eq!(said(&program.send(&[], body).await.is(200)), "Done.");
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["messages"][2]["tool_calls"], json!([patch_call(&in_json)]));
+    assert_eq!(asked["messages"][3]["tool_call_id"], "call_1");
+    assert_eq!(
+        (asked["tools"].as_array().unwrap().len(), &asked["tool_choice"]),
+        (1, &json!("required"))
+    );
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+}
+
+#[tokio::test]
+async fn custom_calls_are_streamed_with_their_whole_text() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = streamed(&format!("!call apply_patch {}", json!({ "input": PATCH })));
+    body["tools"] = json!([patch_tool(json!({ "type": "text" }))]);
+    let mut ids = Vec::new();
+    for count in ["0", "1"] {
+        let answer = program.send(&[("x-stainless-retry-count", count)], body.clone()).await;
+        assert_eq!(answer.is_replay(), count == "1");
+        let chunks = data(&answer);
+        let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+        let calls: Vec<&Value> =
+            deltas.filter_map(|delta| delta.get("tool_calls")).map(|calls| &calls[0]).collect();
+        let custom = json!({ "name": "apply_patch", "input": "" });
+        let begun = json!({ "index": 0, "id": calls[0]["id"], "type": "custom", "custom": custom });
+        assert_eq!(calls, [&begun, &json!({ "index": 0, "custom": { "input": PATCH } })]);
+        assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+        assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "tool_calls");
+        ids.push(calls[0]["id"].clone());
+    }
+    assert!(ids[0].is_string() && ids[0] == ids[1], "{ids:?}");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]

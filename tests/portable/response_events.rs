@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done, thought};
 use crate::endpoints::openai::completions::Program;
-use crate::endpoints::openai::responses::{PATH, in_paris, input, text};
+use crate::endpoints::openai::responses::{PATCH, PATH, in_paris, input, patching, text};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::function::event;
 use crate::support::lambda::Instance;
@@ -89,8 +89,22 @@ fn put_together(events: &[Value]) -> Vec<Value> {
             "response.reasoning_summary_part.done" => {
                 assert_eq!(event["part"], output[place]["summary"][0]);
             }
+            "response.custom_tool_call_input.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["input"], &event["delta"]);
+            }
+            "response.refusal.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["content"][0]["refusal"], &event["delta"]);
+            }
             "response.output_text.done" => {
                 assert_eq!(event["text"], output[place]["content"][0]["text"]);
+            }
+            "response.custom_tool_call_input.done" => {
+                assert_eq!(event["input"], output[place]["input"]);
+            }
+            "response.refusal.done" => {
+                assert_eq!(event["refusal"], output[place]["content"][0]["refusal"]);
             }
             "response.content_part.done" => {
                 assert_eq!(event["part"], output[place]["content"][0]);
@@ -195,6 +209,53 @@ async fn streamed_calls_equal_those_of_a_whole_response() {
 }
 
 #[tokio::test]
+async fn custom_calls_are_streamed_once_their_text_is_whole() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut outputs = Vec::new();
+    for count in ["0", "1"] {
+        let count = [("x-stainless-retry-count", count)];
+        let events = events(&program.responds(&count, streamed(patching())).await);
+        let names = [
+            "output_item.added",
+            "custom_tool_call_input.delta",
+            "custom_tool_call_input.done",
+            "output_item.done",
+            "completed",
+        ];
+        assert_eq!(types(&events)[2..], names);
+        assert_eq!(deltas(&events), [PATCH]);
+        outputs.push(whole(&events)["output"].clone());
+    }
+    assert_eq!(outputs[0], outputs[1]);
+    let fields = ["type", "name", "input"].map(|field| outputs[0][0][field].as_str().unwrap());
+    assert_eq!(fields, ["custom_tool_call", "apply_patch", PATCH]);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn refusals_are_streamed_as_refusals() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let body = streamed(input("!refuse Not this."));
+    let mut outputs = Vec::new();
+    for (count, pieces) in [("0", &["Not ", "this."][..]), ("1", &["Not this."])] {
+        let events =
+            events(&program.responds(&[("x-stainless-retry-count", count)], body.clone()).await);
+        assert_eq!(deltas(&events), pieces);
+        let ends = ["refusal.done", "content_part.done", "output_item.done", "completed"];
+        assert_eq!(types(&events)[4 + pieces.len()..], ends);
+        outputs.push(whole(&events)["output"].clone());
+    }
+    let content = json!([{ "type": "refusal", "refusal": "Not this." }]);
+    assert_eq!([&outputs[0][0]["content"], &outputs[1][0]["content"]], [&content; 2]);
+    assert_eq!(ann.history("").await.is(200)[0]["response"], "Not this.");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
 async fn interleaved_text_and_calls_become_separate_items() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -283,6 +344,24 @@ async fn reasoning_is_an_item_that_ends_before_the_message() {
         whole(&events)["output"].as_array().unwrap().iter().map(|item| &item["status"]).collect();
     assert_eq!(statuses, ["completed", "incomplete"]);
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
+async fn refusals_may_follow_reasoning() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let program = Program::of(&api.person("ann").await).await;
+    let refusal = json!({ "delta": { "refusal": "Not this." }, "finish_reason": "stop" });
+    let refusal = Bytes::from(format!("data: {}\n\n", json!({ "choices": [refusal] })));
+    provider.does(Does::Streams(vec![thought("Let me think."), refusal, done()]));
+    let body = streamed(input("hi"));
+    for count in ["0", "1"] {
+        let count = [("x-stainless-retry-count", count)];
+        let events = events(&program.responds(&count, body.clone()).await);
+        let output = &whole(&events)["output"];
+        assert_eq!(output[0]["summary"][0]["text"], "Let me think.");
+        assert_eq!(output[1]["content"], json!([{ "type": "refusal", "refusal": "Not this." }]));
+    }
 }
 
 #[tokio::test]

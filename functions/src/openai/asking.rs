@@ -191,7 +191,8 @@ fn pieces(chat: &Chat) -> Vec<Piece> {
     let reasoning = reasoning.flatten();
     let reasoning = reasoning.map(|piece| Piece { reasoning: Some(piece), ..Piece::default() });
     let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
-    let text = text.map(|text| Piece { text, ..Piece::default() });
+    let is_refusal = chat.refused;
+    let text = text.map(|text| Piece { text, is_refusal, ..Piece::default() });
     let calls = chat.calls.iter().enumerate().map(|(index, call)| {
         let begins = Some((call.id.clone(), call.name.clone()));
         let call = CallPiece { index, begins, arguments: call.arguments.clone() };

@@ -84,12 +84,13 @@ impl Dialect for Completions {
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
         let calls = if body.is_older() { Form::Function } else { Form::Tools };
-        let dialect = Self { calls, with_usage: body.wants_usage() };
-        Ok((body.read(message_limit)?, dialect))
+        let with_usage = body.wants_usage();
+        let (asked, custom) = body.read(message_limit)?;
+        Ok((asked, Self { calls, custom, with_usage }))
     }
 
     fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Completion::of(chat, self.calls))
+        http::ok(&Completion::of(chat, self))
     }
 
     fn writer(self, events: Events, chat_id: &str, began: u64) -> Chunks {

@@ -1,4 +1,4 @@
-//! The functions that a request offers to the model, and whether the model may call them.
+//! The tools that a request offers to the model, and whether the model may call them.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,7 @@ use shared::error::FieldErrors;
 use shared::values::Invalid;
 use utoipa::ToSchema;
 
+use crate::openai::custom::{CustomTool, CustomTools};
 use crate::openai::json::at_most;
 
 /// The maximum number of functions in a request.
@@ -47,12 +48,43 @@ pub(crate) struct OfferedFunction {
     pub(crate) strict: Option<bool>,
 }
 
-/// Returns the valid functions. `functions` pairs each function with its field name in the request.
-pub(crate) fn functions(
-    functions: Vec<(String, OfferedFunction)>,
-    errors: &mut FieldErrors,
-) -> Vec<Tool> {
-    functions.into_iter().filter_map(|(field, function)| tool(&field, function, errors)).collect()
+/// The valid tools that a request offers.
+#[derive(Default)]
+pub(crate) struct Offered {
+    /// All tools, in order.
+    tools: Vec<Tool>,
+    /// Those of the tools that are custom tools.
+    custom: CustomTools,
+}
+
+impl Offered {
+    /// Adds the function in this request field, if it is valid.
+    pub(crate) fn add_function(
+        &mut self,
+        field: &str,
+        function: OfferedFunction,
+        errors: &mut FieldErrors,
+    ) {
+        self.tools.extend(tool(field, function, errors));
+    }
+
+    /// Adds the custom tool in this request field, if it is valid.
+    pub(crate) fn add_custom(&mut self, field: &str, tool: CustomTool, errors: &mut FieldErrors) {
+        if !is_name(&tool.name) {
+            errors.note(&format!("{field}.name"), NAME);
+            return;
+        }
+        self.tools.push(tool.function());
+        self.custom.insert(tool.name.clone(), tool);
+    }
+
+    /// Checks that no other tool has the name of a custom tool.
+    fn check_names(&self, errors: &mut FieldErrors) {
+        let is_custom = |tool: &&Tool| self.custom.contains_key(&tool.name);
+        if self.tools.iter().filter(is_custom).count() > self.custom.len() {
+            errors.note("tools", "Each custom tool must have its own name.");
+        }
+    }
 }
 
 fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Option<Tool> {
@@ -67,33 +99,35 @@ fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Opt
 }
 
 /// A request's `tool_choice` or `function_call`: whether the model may, must or must not call
-/// functions.
+/// tools.
 pub(crate) enum Wish {
     /// `auto`, `none` or `required`.
     Word(String),
-    /// The model must call this function.
+    /// The model must call this function or custom tool.
     Function(String),
-    /// `mode` applies to the functions with these names. The model must not call any other
-    /// functions.
+    /// `mode` applies to the tools with these names. The model must not call any other tools.
     Allowed { mode: String, names: HashSet<String> },
     /// A value that this API doesn't support.
     Unknown,
 }
 
-/// The functions that a request offers, and whether the model must call one of them.
+/// The tools that a request offers, and whether the model must call one of them.
 pub(crate) struct Tools {
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: ToolChoice,
+    pub(crate) custom: CustomTools,
 }
 
 impl Tools {
-    /// Converts the `wish` in this request field to a [`ToolChoice`] among the offered functions.
+    /// Converts the `wish` in this request field to a [`ToolChoice`] among the offered tools.
     pub(crate) fn choose(
-        mut tools: Vec<Tool>,
+        offered: Offered,
         field: &str,
         wish: Option<Wish>,
         errors: &mut FieldErrors,
     ) -> Self {
+        offered.check_names(errors);
+        let Offered { mut tools, custom } = offered;
         let choice = match wish {
             None => Ok(ToolChoice::Auto),
             Some(Wish::Word(word)) => of_word(&word),
@@ -118,7 +152,7 @@ impl Tools {
         if let Some(missing) = missing.filter(|_| errors.is_empty()) {
             errors.note(field, missing);
         }
-        Self { tools, choice }
+        Self { tools, choice, custom }
     }
 }
 

@@ -9,7 +9,11 @@ use shared::values::{Invalid, Message, Part, Speaker, ToolCall, Turn};
 pub(crate) const PARTS: usize = 2048;
 
 /// The rule for the kinds of parts, for error messages.
-pub(crate) const KINDS: &str = "Only texts are supported, and pictures in messages of the user.";
+pub(crate) const KINDS: &str = "Only texts are supported, and pictures and text files in messages of the user and in results of calls.";
+
+/// The error message for a file without `file_data`.
+pub(crate) const NO_FILES: &str =
+    "This API stores no files and opens no links to them. Send the `file_data`.";
 
 /// Joins a message's parts. If all parts are text, they become one string, because some providers
 /// only accept a string.

@@ -7,6 +7,8 @@ use crate::values::{CutReason, Reasoning, ToolCall, Usage};
 pub struct Answer {
     /// The text.
     pub text: String,
+    /// True if the text is the model's refusal to answer.
+    pub refused: bool,
     /// The model's reasoning before the answer, up to the answer's maximum length.
     pub reasoning: Vec<Reasoning>,
     /// The function calls in the answer.

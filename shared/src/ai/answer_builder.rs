@@ -25,6 +25,8 @@ const LONG_PROMPT: usize = 32_768;
 pub struct Piece {
     /// The next part of the text.
     pub text: String,
+    /// True if the text is the model's refusal to answer.
+    pub is_refusal: bool,
     /// The next part of the model's reasoning.
     pub reasoning: Option<ReasoningPiece>,
     /// The next part of a function call.
@@ -97,6 +99,8 @@ pub(super) struct AnswerBuilder<'l> {
     text: String,
     /// True if the text contains more than white space.
     is_visible: bool,
+    /// True if the text is the model's refusal to answer.
+    is_refusal: bool,
     calls: Vec<CallBuilder>,
     /// The maximum number of function calls in the answer. Calls beyond the maximum are dropped.
     most_calls: usize,
@@ -183,6 +187,7 @@ impl<'l> AnswerBuilder<'l> {
         Self {
             text: String::new(),
             is_visible: false,
+            is_refusal: false,
             calls: Vec::new(),
             most_calls,
             left_out: HashSet::new(),
@@ -337,6 +342,13 @@ impl<'l> AnswerBuilder<'l> {
         if fits.len() < piece.len() { Err(Failure::TooLong) } else { Ok(()) }
     }
 
+    /// Adds a piece of the model's refusal to answer, up to the limit. If a part of the text was
+    /// already delivered as an answer, the refusal continues that text.
+    pub(super) fn push_refusal(&mut self, piece: &str) -> Result<(), Failure> {
+        self.is_refusal |= self.delivered == 0 && !piece.trim().is_empty();
+        self.push_text(piece)
+    }
+
     /// Adds a part of a call, up to the limit. `id` and `name` are empty if this part lacks them.
     /// `number` is the number that the provider gave to the call.
     pub(super) fn push_call(
@@ -421,7 +433,7 @@ impl<'l> AnswerBuilder<'l> {
         if let Some(news) = self.text.get(self.delivered..).filter(|news| !news.is_empty()) {
             let text = news.to_owned();
             self.delivered = self.text.len();
-            self.deliver(Piece { text, ..Piece::default() });
+            self.deliver(Piece { text, is_refusal: self.is_refusal, ..Piece::default() });
         }
     }
 
@@ -521,9 +533,9 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_call(index);
         }
         let usage = self.usage(prompt);
-        let Self { text, reasoning, calls, model, .. } = self;
+        let Self { text, is_refusal: refused, reasoning, calls, model, .. } = self;
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
-        Ok(Answer { text, reasoning, calls, model, cut, stopped, closed, usage })
+        Ok(Answer { text, refused, reasoning, calls, model, cut, stopped, closed, usage })
     }
 
     /// Returns the failure. If the provider may have done any work, adds the token counts.
@@ -626,6 +638,31 @@ mod tests {
             }
         }
         assert_eq!(heard, format!("Let me think.{}{}", "é".repeat(50), "x".repeat(9)));
+    }
+
+    #[test]
+    fn refusals_are_marked_unless_an_answer_was_delivered() {
+        let prompt = Prompt::default();
+        for (answer, refusal, is_refusal) in [
+            ("", "I can't.", true),
+            (" \n", "I can't.", true),
+            ("Well, ", "I can't.", false),
+            ("Well.", " ", false),
+            ("Well.", "", false),
+        ] {
+            let (listener, mut pieces) = unbounded_channel();
+            let progress = Progress::default();
+            let mut builder =
+                AnswerBuilder::new(&prompt, "model", 1000, Some(&listener), &progress);
+            builder.push_text(answer).unwrap();
+            builder.push_refusal(refusal).unwrap();
+            let answered = builder.answer(Close::Read(Ok(())), &prompt).unwrap();
+            assert_eq!(answered.text, format!("{answer}{refusal}"));
+            assert_eq!(answered.refused, is_refusal, "{answer:?} and {refusal:?}");
+            while let Ok(piece) = pieces.try_recv() {
+                assert_eq!(piece.is_refusal, is_refusal, "{piece:?}");
+            }
+        }
     }
 
     #[test]

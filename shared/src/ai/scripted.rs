@@ -8,6 +8,8 @@
 //! - `!hold <words>` says the last word only after the listener has disconnected. Without a
 //!   listener, `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
+//! - `!refuse <words>` refuses to answer, with these words.
+//! - `!think <thought> <words>` reasons with the first word, and says the other words.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports the given token
 //!   counts.
@@ -45,6 +47,12 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
                 tokio::time::sleep(pause).await;
             }
             Ok(())
+        }
+        "!refuse" => rest.split_inclusive(' ').try_for_each(|word| builder.push_refusal(word)),
+        "!think" => {
+            let (thought, words) = rest.split_once(' ').unwrap_or((rest, ""));
+            builder.push_reasoning(thought);
+            words.split_inclusive(' ').try_for_each(|word| builder.push_text(word))
         }
         "!cut" => {
             let words = rest.split_inclusive(' ');

@@ -154,6 +154,9 @@ pub struct Chat {
     pub message: String,
     /// The text of the answer.
     pub response: String,
+    /// True if the text is the model's refusal to answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// The model's reasoning before the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasoning: Vec<Reasoning>,

@@ -212,7 +212,17 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("n", json!(2)),
         ("n", json!(0)),
         ("tools[0].function", json!([{ "type": "function" }])),
-        ("tools[0].type", json!([{ "type": "custom", "custom": { "name": "x" } }])),
+        ("tools[0].type", json!([{ "type": "mcp", "function": { "name": "x" } }])),
+        ("tools[0].custom", json!([{ "type": "custom" }])),
+        ("tools[0].custom.name", json!([{ "type": "custom", "custom": { "name": "a b" } }])),
+        (
+            "tools[0].custom.format",
+            json!([{ "type": "custom", "custom": { "name": "a", "format": { "type": "grammar" } } }]),
+        ),
+        (
+            "tools",
+            json!([{ "type": "custom", "custom": { "name": "a" } }, { "type": "custom", "custom": { "name": "a" } }]),
+        ),
         ("tools[0].function.name", json!([{ "type": "function", "function": { "name": "a b" } }])),
         (
             "tools[0].function.parameters",
@@ -221,6 +231,7 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("tool_choice", json!("required")),
         ("tool_choice", json!("perhaps")),
         ("tool_choice", json!({ "type": "function", "function": { "name": "a" } })),
+        ("tool_choice", json!({ "type": "custom", "custom": { "name": "a" } })),
         ("functions[0].name", json!([{ "name": "" }])),
         ("function_call", json!({ "name": "a" })),
         ("audio", json!({})),

@@ -45,6 +45,22 @@ pub fn in_paris() -> Value {
     body
 }
 
+/// The text of a call of [`patch_tool`].
+pub const PATCH: &str = "*** Begin Patch\n+\"Hello!\"\n";
+
+/// A custom tool that a request offers to the model, with a grammar.
+fn patch_tool() -> Value {
+    let format = json!({ "type": "grammar", "syntax": "lark", "definition": "start: \"a\"" });
+    json!({ "type": "custom", "name": "apply_patch", "description": "Edits files.", "format": format })
+}
+
+/// A request that the scripted AI answers with a call of a custom tool.
+pub fn patching() -> Value {
+    let mut body = input(format!("!call apply_patch {}", json!({ "input": PATCH })));
+    body["tools"] = json!([patch_tool()]);
+    body
+}
+
 /// Returns the text of a response that consists of one item.
 pub fn text(response: &Value) -> &str {
     let content = &response["output"][0]["content"];
@@ -184,6 +200,8 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("input[0].type", json!([{ "type": "item_reference", "id": "msg_1" }])),
         ("input[0].name", json!([{ "type": "function_call", "call_id": "a" }])),
         ("input[0].call_id", json!([{ "type": "function_call", "name": "f" }])),
+        ("input[0].call_id", json!([{ "type": "custom_tool_call", "name": "f", "input": "" }])),
+        ("input[0].call_id", json!([{ "type": "custom_tool_call_output", "call_id": "a" }])),
         ("background", json!(true)),
         ("conversation", json!("conv_1")),
         ("conversation", json!({ "id": "conv_1" })),
@@ -191,12 +209,20 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("prompt", json!({ "id": "pmpt_1" })),
         ("tools[0].type", json!([{ "type": "web_search", "filters": {} }])),
         ("tools[0].name", json!([{ "type": "function" }])),
+        ("tools[0].name", json!([{ "type": "custom" }])),
+        ("tools[0].name", json!([{ "type": "custom", "name": "a b" }])),
+        (
+            "tools[0].format",
+            json!([{ "type": "custom", "name": "a", "format": { "type": "grammar", "syntax": "ebnf", "definition": "" } }]),
+        ),
+        ("tools", json!([{ "type": "custom", "name": "a" }, { "type": "function", "name": "a" }])),
         ("tools[0].name", json!([{ "type": "function", "name": "a b" }])),
         ("tools[0].parameters", json!([{ "type": "function", "name": "a", "parameters": [] }])),
         ("tool_choice", json!("required")),
         ("tool_choice", json!("perhaps")),
         ("tool_choice", json!({ "type": "function", "name": "a" })),
         ("tool_choice", json!({ "type": "web_search" })),
+        ("tool_choice", json!({ "type": "custom", "name": "a" })),
         ("tool_choice", json!({ "type": "function", "name": "a", "mode": "x".repeat(65) })),
         (
             "tool_choice",
@@ -401,6 +427,42 @@ async fn responses_with_calls_are_charged_once_and_replayed() {
     let asked = "How is the weather?\n\n(Results of calls: 1)";
     assert_eq!(texts(&history[1]), (json!(asked), json!("You said: It rains.")));
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn custom_calls_are_items_and_get_their_outputs() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = patching();
+    body["tool_choice"] = json!({ "type": "custom", "name": "apply_patch" });
+    let first = program.tries_to_respond(0, body.clone()).await.is(200);
+    let again = program.tries_to_respond(1, body.clone()).await;
+    assert!(again.is_replay());
+    assert_eq!(again.is(200), first);
+    assert_eq!(first["tools"], json!([patch_tool()]));
+    assert_eq!(first["tool_choice"], body["tool_choice"]);
+    let call = &first["output"][0];
+    let id = first["id"].as_str().unwrap().strip_prefix("resp_").unwrap();
+    assert_eq!(
+        first["output"],
+        json!([{
+            "id": format!("ctc_{id}_0"), "type": "custom_tool_call", "status": "completed",
+            "call_id": call["call_id"], "name": "apply_patch", "input": PATCH,
+        }])
+    );
+
+    body["tool_choice"] = json!("auto");
+    body["input"] = json!([
+        { "role": "user", "content": "Edit it." },
+        call,
+        { "type": "custom_tool_call_output", "call_id": call["call_id"], "output": "Done." },
+    ]);
+    assert_eq!(text(&program.responds(&[], body).await.is(200)), "You said: Done.");
+    let called = format!("Calls apply_patch({})", json!({ "input": PATCH }));
+    assert_eq!(ann.history("").await.is(200)[1]["response"], called);
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 

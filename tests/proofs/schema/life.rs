@@ -355,7 +355,8 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
-/// a program, with a function call, with a long prompt, failed, stopped and deleted.
+/// a program, with a function call, refused by the AI, with reasoning, with a long prompt, failed,
+/// stopped and deleted.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -403,6 +404,10 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
         "tools": [{ "type": "function", "function": { "name": "ring_the_bell" } }],
     });
     program.post("/v1/chat/completions", calling).await.is(200);
+    for message in ["!refuse Not this.", "!think Hm. An answer."] {
+        let body = json!({ "messages": [{ "role": "user", "content": message }] });
+        program.post("/v1/chat/completions", body).await.is(200);
+    }
     let file = json!({ "role": "system", "content": "x".repeat(70_000) });
     let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });
     program.post("/v1/chat/completions", long).await.is(200);

@@ -1,6 +1,8 @@
 //! Replies to `POST /v1/chat/completions`: a completion, or its chunks
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{Events, OpenAiFailure};
@@ -13,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::reasoning::ReasoningDetail;
 use crate::openai::asking::AnswerWriter;
+use crate::openai::custom::{CustomTools, input_of};
 use crate::openai::null;
 use crate::openai::reasoning::ReasoningParts;
 
@@ -63,8 +66,8 @@ struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer's text. An empty answer is charged like any other answer. Null if the answer
-    /// contains calls and no text.
+    /// The answer's text. An empty answer is charged like any other answer. Null if the model
+    /// refuses to answer, or if the answer contains calls and no text.
     #[schema(required, examples("You said: Hello!"))]
     content: Option<&'a str>,
     /// The model's reasoning before its answer. Missing if the provider doesn't show any.
@@ -76,10 +79,10 @@ struct AnswerMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     reasoning_details: Vec<ReasoningDetail<'a>>,
-    /// Always null.
-    #[schema(schema_with = null)]
-    refusal: (),
-    /// The functions that the client should call.
+    /// The model's refusal to answer. Null for any other answer.
+    #[schema(required)]
+    refusal: Option<&'a str>,
+    /// The functions and custom tools that the client should call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     tool_calls: Vec<AnswerCall<'a>>,
@@ -89,17 +92,23 @@ struct AnswerMessage<'a> {
     function_call: Option<AnswerFunction<'a>>,
 }
 
-/// A function call.
+/// A call of a function or a custom tool.
 #[derive(Serialize, ToSchema)]
 struct AnswerCall<'a> {
     /// The call's id. The message with the call's result must contain this id.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: &'a str,
-    /// Always `function`.
-    #[schema(pattern = "^function$", examples("function"))]
+    /// `function` or `custom`.
+    #[schema(pattern = "^(function|custom)$", examples("function"))]
     r#type: &'static str,
-    /// The called function.
-    function: AnswerFunction<'a>,
+    /// The called function. Missing if the call is of a custom tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    function: Option<AnswerFunction<'a>>,
+    /// The called custom tool. Missing if the call is of a function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    custom: Option<AnswerCustomTool<'a>>,
 }
 
 /// A function with its arguments.
@@ -111,6 +120,17 @@ struct AnswerFunction<'a> {
     /// The arguments, usually as JSON.
     #[schema(examples(r#"{"city": "Paris"}"#))]
     arguments: &'a str,
+}
+
+/// A custom tool with the text for it.
+#[derive(Serialize, ToSchema)]
+struct AnswerCustomTool<'a> {
+    /// The tool's name.
+    #[schema(examples("apply_patch"))]
+    name: &'a str,
+    /// The text for the tool.
+    #[schema(examples("*** Begin Patch"))]
+    input: String,
 }
 
 impl<'a> AnswerFunction<'a> {
@@ -247,7 +267,11 @@ struct AnswerDelta<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     reasoning_details: Vec<ReasoningDetail<'a>>,
-    /// A piece of a function call.
+    /// The next text of the model's refusal to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refusal: Option<&'a str>,
+    /// A piece of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_items = 1, max_items = 1)]
     tool_calls: Option<[DeltaCall<'a>; 1]>,
@@ -257,8 +281,8 @@ struct AnswerDelta<'a> {
     function_call: Option<DeltaFunction<'a>>,
 }
 
-/// A piece of a function call.
-#[derive(Serialize, ToSchema)]
+/// A piece of a call of a function or a custom tool.
+#[derive(Default, Serialize, ToSchema)]
 struct DeltaCall<'a> {
     /// The index of the call in the answer.
     #[schema(examples(0))]
@@ -268,12 +292,30 @@ struct DeltaCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
-    /// Always `function`, only in the call's first piece.
+    /// `function` or `custom`, only in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, pattern = "^function$", examples("function"))]
+    #[schema(nullable = false, pattern = "^(function|custom)$", examples("function"))]
     r#type: Option<&'static str>,
-    /// The called function.
-    function: DeltaFunction<'a>,
+    /// The called function. Missing if the call is of a custom tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    function: Option<DeltaFunction<'a>>,
+    /// The called custom tool. Missing if the call is of a function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    custom: Option<DeltaCustomTool<'a>>,
+}
+
+/// A called custom tool's name, in the call's first piece, or the text for the tool.
+#[derive(Serialize, ToSchema)]
+struct DeltaCustomTool<'a> {
+    /// The tool's name, in the call's first piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("apply_patch"))]
+    name: Option<&'a str>,
+    /// The whole text for the tool. Empty in the call's first piece.
+    #[schema(examples("*** Begin Patch"))]
+    input: &'a str,
 }
 
 /// A piece of a called function's name and arguments.
@@ -291,6 +333,7 @@ struct DeltaFunction<'a> {
 /// The request options that determine the form of the answer.
 pub(super) struct Completions {
     pub(super) calls: Form,
+    pub(super) custom: CustomTools,
     /// True if a streamed answer ends with its usage.
     pub(super) with_usage: bool,
 }
@@ -315,22 +358,24 @@ impl Form {
 }
 
 impl<'a> Completion<'a> {
-    pub(super) fn of(chat: &'a Chat, form: Form) -> Self {
-        let text = chat.response.as_str();
-        let (tool_calls, function_call) = match form {
-            Form::Tools => (chat.calls.iter().map(AnswerCall::of).collect(), None),
+    pub(super) fn of(chat: &'a Chat, options: &Completions) -> Self {
+        let text = Some(chat.response.as_str());
+        let call = |call| AnswerCall::of(call, &options.custom);
+        let (tool_calls, function_call) = match options.calls {
+            Form::Tools => (chat.calls.iter().map(call).collect(), None),
             Form::Function => (Vec::new(), chat.calls.first().map(AnswerFunction::of)),
         };
         let message = AnswerMessage {
             role: "assistant",
-            content: Some(text).filter(|text| !text.is_empty() || chat.calls.is_empty()),
+            content: text
+                .filter(|text| !chat.refused && (!text.is_empty() || chat.calls.is_empty())),
             reasoning_content: chat.reasoning_text(),
             reasoning_details: ReasoningDetail::all(&chat.reasoning),
-            refusal: (),
+            refusal: text.filter(|_| chat.refused),
             tool_calls,
             function_call,
         };
-        let finish_reason = form.finish_reason(chat);
+        let finish_reason = options.calls.finish_reason(chat);
         Self {
             id: id(&chat.chat_id),
             object: "chat.completion",
@@ -344,8 +389,15 @@ impl<'a> Completion<'a> {
 }
 
 impl<'a> AnswerCall<'a> {
-    fn of(call: &'a ToolCall) -> Self {
-        Self { id: &call.id, r#type: "function", function: AnswerFunction::of(call) }
+    fn of(call: &'a ToolCall, custom: &CustomTools) -> Self {
+        let id = call.id.as_str();
+        if custom.contains_key(&call.name) {
+            let custom = AnswerCustomTool { name: &call.name, input: input_of(&call.arguments) };
+            Self { id, r#type: "custom", function: None, custom: Some(custom) }
+        } else {
+            let function = Some(AnswerFunction::of(call));
+            Self { id, r#type: "function", function, custom: None }
+        }
     }
 }
 
@@ -385,9 +437,11 @@ pub(super) struct Chunks {
     created: u64,
     /// True if a chunk was sent.
     begun: bool,
-    /// True if a chunk with text or a call was sent.
+    /// True if a chunk with text, a refusal or a call was sent.
     answered: bool,
     reasoning: ReasoningParts,
+    /// The indices of the calls of custom tools that have begun.
+    custom_calls: BTreeSet<usize>,
 }
 
 impl Chunks {
@@ -400,6 +454,7 @@ impl Chunks {
             begun: false,
             answered: false,
             reasoning: ReasoningParts::default(),
+            custom_calls: BTreeSet::new(),
         }
     }
 
@@ -425,24 +480,56 @@ impl Chunks {
         self.send_delta(model, delta).await
     }
 
+    async fn send_refusal(&mut self, model: &str, text: &str) -> Result<()> {
+        self.answered = true;
+        let content = (!self.begun).then_some(None);
+        let delta = AnswerDelta { content, refusal: Some(text), ..AnswerDelta::default() };
+        self.send_delta(model, delta).await
+    }
+
     async fn call(&mut self, model: &str, piece: &CallPiece) -> Result<()> {
         self.answered = true;
         let (id, name) = match &piece.begins {
             Some((id, name)) => (Some(id.as_str()), Some(name.as_str())),
             None => (None, None),
         };
+        if name.is_some_and(|name| self.options.custom.contains_key(name)) {
+            self.custom_calls.insert(piece.index);
+        }
         let function = DeltaFunction { name, arguments: &piece.arguments };
         let content = (!self.begun).then_some(None);
         let delta = AnswerDelta { content, ..AnswerDelta::default() };
         let delta = match self.options.calls {
             Form::Function => AnswerDelta { function_call: Some(function), ..delta },
+            // The arguments are the text in JSON, so the text follows when they are complete.
+            Form::Tools if self.custom_calls.contains(&piece.index) => {
+                if name.is_none() {
+                    return Ok(());
+                }
+                let (r#type, custom) = (Some("custom"), Some(DeltaCustomTool { name, input: "" }));
+                let call = DeltaCall { index: piece.index, id, r#type, function: None, custom };
+                AnswerDelta { tool_calls: Some([call]), ..delta }
+            }
             Form::Tools => {
-                let r#type = id.map(|_| "function");
-                let call = DeltaCall { index: piece.index, id, r#type, function };
+                let (r#type, function) = (id.map(|_| "function"), Some(function));
+                let call = DeltaCall { index: piece.index, id, r#type, function, custom: None };
                 AnswerDelta { tool_calls: Some([call]), ..delta }
             }
         };
         self.send_delta(model, delta).await
+    }
+
+    /// Sends the texts of the calls of custom tools.
+    async fn end_custom_calls(&mut self, chat: &Chat) -> Result<()> {
+        for index in std::mem::take(&mut self.custom_calls) {
+            let Some(call) = chat.calls.get(index) else { continue };
+            let input = input_of(&call.arguments);
+            let custom = Some(DeltaCustomTool { name: None, input: &input });
+            let call = DeltaCall { index, custom, ..DeltaCall::default() };
+            let delta = AnswerDelta { tool_calls: Some([call]), ..AnswerDelta::default() };
+            self.send_delta(chat.model_name(), delta).await?;
+        }
+        Ok(())
     }
 
     /// Sends a piece of the answer. The first piece contains the role.
@@ -475,6 +562,7 @@ impl AnswerWriter for Chunks {
         let _ = self.reasoning.end();
         match &piece.call {
             Some(call) => self.call(&piece.model, call).await,
+            None if piece.is_refusal => self.send_refusal(&piece.model, &piece.text).await,
             None => self.send_text(&piece.model, &piece.text).await,
         }
     }
@@ -484,6 +572,7 @@ impl AnswerWriter for Chunks {
             // Clients expect a chunk with a text even if the answer is empty.
             self.send_text(chat.model_name(), "").await?;
         }
+        self.end_custom_calls(chat).await?;
         let reason = self.options.calls.finish_reason(chat);
         let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
         self.send(chat.model_name(), end, None).await?;

@@ -18,6 +18,7 @@ use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::asking::Asked;
 use crate::openai::completions::reasoning::DETAILS;
+use crate::openai::custom::CustomTools;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::options::{
     BIAS, BIASES, CACHE_KEY, LogitBias, PENALTY, Sampling, cache_key, effort, one_of, verbosity,
@@ -54,10 +55,10 @@ pub(super) struct Body {
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
-    /// The functions that the model may call.
+    /// The functions and custom tools that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
-    /// Whether the model may, must or must not call a function.
+    /// Whether the model may, must or must not call a tool.
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
@@ -117,10 +118,22 @@ pub(super) fn limits() -> Value {
         { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
     ] });
     let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
+    let file = json!({ "properties": { "file_data": { "type": "string" } }, "required": ["file_data"], "type": "object" });
     let part = json!({ "anyOf": [
         { "properties": { "type": { "const": "text" }, "text": { "type": "string" } }, "required": ["text"] },
         { "properties": { "type": { "const": "refusal" }, "refusal": { "type": "string" } }, "required": ["refusal"] },
         { "properties": { "type": { "const": "image_url" }, "image_url": { "not": { "type": "null" } } }, "required": ["image_url"] },
+        { "properties": { "type": { "const": "file" }, "file": file }, "required": ["file"] },
+    ] });
+    let format = json!({ "anyOf": [
+        { "type": "null" },
+        { "properties": { "type": { "const": "text" } } },
+        { "properties": { "type": { "const": "grammar" }, "grammar": { "not": { "type": "null" } } }, "required": ["grammar"] },
+    ] });
+    let custom = json!({ "not": { "type": "null" }, "properties": { "format": format } });
+    let tool = json!({ "anyOf": [
+        { "properties": { "type": { "const": "function" }, "function": { "not": { "type": "null" } } }, "required": ["function"] },
+        { "properties": { "type": { "const": "custom" }, "custom": custom }, "required": ["custom"] },
     ] });
     let message = json!({ "properties": {
         "content": { "items": part, "maxItems": PARTS },
@@ -136,7 +149,7 @@ pub(super) fn limits() -> Value {
             "max_completion_tokens": model_token_limits(),
             "stop": stop,
             "n": { "enum": [1, null] },
-            "tools": { "maxItems": TOOLS },
+            "tools": { "items": tool, "maxItems": TOOLS },
             "functions": { "maxItems": TOOLS },
             "audio": { "type": ["object", "null"], "enum": [null] },
             "reasoning_effort": one_of::<Effort>(),
@@ -181,8 +194,8 @@ impl Body {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
     }
 
-    /// Returns the message for the history, and the prompt for the AI.
-    pub(super) fn read(self, message_limit: usize) -> Result<Asked> {
+    /// Returns the message for the history, the prompt for the AI, and the custom tools.
+    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, CustomTools)> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
         let streamed = self.stream == Some(true);
@@ -258,7 +271,7 @@ impl Body {
                     given: true,
                     ..Prompt::default()
                 };
-                Ok(Asked { model: self.model, message, prompt, streamed })
+                Ok((Asked { model: self.model, message, prompt, streamed }, tools.custom))
             }
             _ => Err(errors.into_error()),
         }

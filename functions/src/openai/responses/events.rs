@@ -14,15 +14,15 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Responses;
 use super::items::{
-    CallItem, Item, MessageItem, OutputText, ReasoningItem, Source, Status, SummaryText,
-    call_item_id, items, message_id, reasoning_item_id,
+    CallItem, ContentPart, CustomCallItem, Item, MessageItem, ReasoningItem, Source, Status,
+    SummaryText, call_item_id, items, message_id, reasoning_item_id,
 };
 use super::reply::{RepeatedFields, Response};
 use crate::openai::asking::{AnswerWriter, Dialect};
 use crate::openai::reasoning::ReasoningParts;
 
 /// The names of the events and their schemas.
-const EVENTS: [(&str, &str); 18] = [
+const EVENTS: [(&str, &str); 22] = [
     ("response.created", "ResponseStateEvent"),
     ("response.in_progress", "ResponseStateEvent"),
     ("response.completed", "ResponseStateEvent"),
@@ -36,9 +36,13 @@ const EVENTS: [(&str, &str); 18] = [
     ("response.content_part.added", "ResponsePartEvent"),
     ("response.output_text.delta", "ResponseTextDelta"),
     ("response.output_text.done", "ResponseTextDone"),
+    ("response.refusal.delta", "ResponseRefusalDelta"),
+    ("response.refusal.done", "ResponseRefusalDone"),
     ("response.content_part.done", "ResponsePartEvent"),
     ("response.function_call_arguments.delta", "ResponseArgumentsDelta"),
     ("response.function_call_arguments.done", "ResponseArgumentsDone"),
+    ("response.custom_tool_call_input.delta", "ResponseCustomInputDelta"),
+    ("response.custom_tool_call_input.done", "ResponseCustomInputDone"),
     ("response.output_item.done", "ResponseItemEvent"),
     ("error", "ResponseErrorEvent"),
 ];
@@ -180,7 +184,7 @@ enum Fields<'a> {
         #[schema(maximum = 0, examples(0))]
         content_index: u32,
         /// The part of the message that contains the text.
-        part: OutputText<'a>,
+        part: ContentPart<'a>,
     },
     /// A piece of a message's text.
     #[schema(title = "ResponseTextDelta", examples("response.output_text.delta"))]
@@ -216,6 +220,34 @@ enum Fields<'a> {
         #[schema(value_type = Vec<Object>, max_items = 0)]
         logprobs: [(); 0],
     },
+    /// A piece of the model's refusal to answer.
+    #[schema(title = "ResponseRefusalDelta", examples("response.refusal.delta"))]
+    RefusalDelta {
+        /// The id of the message.
+        item_id: String,
+        /// The index of the message in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        content_index: u32,
+        /// The next text.
+        #[schema(examples("I can't "))]
+        delta: &'a str,
+    },
+    /// The whole refusal to answer.
+    #[schema(title = "ResponseRefusalDone", examples("response.refusal.done"))]
+    RefusalDone {
+        /// The id of the message.
+        item_id: String,
+        /// The index of the message in the output.
+        output_index: usize,
+        /// Always 0.
+        #[schema(maximum = 0, examples(0))]
+        content_index: u32,
+        /// The whole text.
+        #[schema(examples("I can't help with that."))]
+        refusal: &'a str,
+    },
     /// A piece of a call's arguments.
     #[schema(title = "ResponseArgumentsDelta", examples("response.function_call_arguments.delta"))]
     ArgumentsDelta {
@@ -240,6 +272,28 @@ enum Fields<'a> {
         /// The complete arguments.
         #[schema(examples(r#"{"city": "Paris"}"#))]
         arguments: &'a str,
+    },
+    /// A piece of the text with which a custom tool is called.
+    #[schema(title = "ResponseCustomInputDelta", examples("response.custom_tool_call_input.delta"))]
+    CustomInputDelta {
+        /// The id of the item that contains the call.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// The next text.
+        #[schema(examples("*** Begin Patch"))]
+        delta: &'a str,
+    },
+    /// The whole text with which a custom tool is called.
+    #[schema(title = "ResponseCustomInputDone", examples("response.custom_tool_call_input.done"))]
+    CustomInputDone {
+        /// The id of the item that contains the call.
+        item_id: String,
+        /// The index of the item in the output.
+        output_index: usize,
+        /// The whole text.
+        #[schema(examples("*** Begin Patch"))]
+        input: &'a str,
     },
     /// A failure. The event with the failed response follows.
     #[schema(title = "ResponseErrorEvent", examples("error"))]
@@ -330,13 +384,24 @@ impl EventWriter {
     }
 
     async fn send_text(&mut self, delta: &str) -> Result<()> {
-        let output_index = self.place_of_text().await?;
+        let output_index = self.place_of_text(false).await?;
         let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
         let fields = Fields::TextDelta { item_id, output_index, content_index, delta, logprobs };
         self.stream.send("response.output_text.delta", fields).await
     }
 
+    async fn send_refusal(&mut self, delta: &str) -> Result<()> {
+        let output_index = self.place_of_text(true).await?;
+        let (item_id, content_index) = (message_id(&self.chat_id), 0);
+        let fields = Fields::RefusalDelta { item_id, output_index, content_index, delta };
+        self.stream.send("response.refusal.delta", fields).await
+    }
+
     async fn call(&mut self, piece: &CallPiece) -> Result<()> {
+        // The arguments are the text in JSON, so the text follows when they are complete.
+        if self.begin_custom_call(piece).await? {
+            return Ok(());
+        }
         let output_index = self.place_of_call(piece).await?;
         if piece.arguments.is_empty() {
             return Ok(());
@@ -358,17 +423,33 @@ impl EventWriter {
     }
 
     /// Returns the message's index in the output. Begins the message if it hasn't begun yet.
-    async fn place_of_text(&mut self) -> Result<usize> {
+    async fn place_of_text(&mut self, is_refusal: bool) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Text);
         if begins {
             let item = MessageItem::of(&self.chat_id, Vec::new(), Status::InProgress);
             self.item("response.output_item.added", place, Item::Message(item)).await?;
-            self.part("response.content_part.added", place, "").await?;
+            let part = ContentPart::of("", is_refusal);
+            self.part("response.content_part.added", place, part).await?;
         }
         Ok(place)
     }
 
-    /// Returns a call's index in the output. Begins the call if it hasn't begun yet.
+    /// Begins a call of a custom tool if it hasn't begun yet. Returns false for other calls.
+    async fn begin_custom_call(&mut self, piece: &CallPiece) -> Result<bool> {
+        let Some((id, name)) = &piece.begins else {
+            return Ok(self.sources.contains(&Source::CustomCall(piece.index)));
+        };
+        let source = Source::of_call(piece.index, name, &self.repeated.custom);
+        if source == Source::Call(piece.index) {
+            return Ok(false);
+        }
+        let (place, _) = self.place_of(source);
+        let item = CustomCallItem::begun(&self.chat_id, piece.index, id, name);
+        self.item("response.output_item.added", place, Item::CustomCall(item)).await?;
+        Ok(true)
+    }
+
+    /// Returns a function call's index in the output. Begins the call if it hasn't begun yet.
     async fn place_of_call(&mut self, piece: &CallPiece) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Call(piece.index));
         if begins {
@@ -415,17 +496,41 @@ impl EventWriter {
         Ok(())
     }
 
-    async fn end_text(&mut self, output_index: usize, text: &str) -> Result<()> {
+    async fn end_text(&mut self, output_index: usize, chat: &Chat) -> Result<()> {
         let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
-        let fields = Fields::TextDone { item_id, output_index, content_index, text, logprobs };
-        self.stream.send("response.output_text.done", fields).await?;
-        self.part("response.content_part.done", output_index, text).await
+        let text = chat.response.as_str();
+        let (name, fields) = if chat.refused {
+            let refusal = text;
+            let fields = Fields::RefusalDone { item_id, output_index, content_index, refusal };
+            ("response.refusal.done", fields)
+        } else {
+            let fields = Fields::TextDone { item_id, output_index, content_index, text, logprobs };
+            ("response.output_text.done", fields)
+        };
+        self.stream.send(name, fields).await?;
+        let part = ContentPart::of(text, chat.refused);
+        self.part("response.content_part.done", output_index, part).await
     }
 
     async fn end_call(&mut self, output_index: usize, call: &CallItem<'_>) -> Result<()> {
         let (item_id, name, arguments) = (call.id.clone(), call.name, call.arguments);
         let fields = Fields::ArgumentsDone { item_id, output_index, name, arguments };
         self.stream.send("response.function_call_arguments.done", fields).await
+    }
+
+    async fn end_custom_call(
+        &mut self,
+        output_index: usize,
+        call: &CustomCallItem<'_>,
+    ) -> Result<()> {
+        let input = call.input.as_str();
+        if !input.is_empty() {
+            let fields =
+                Fields::CustomInputDelta { item_id: call.id.clone(), output_index, delta: input };
+            self.stream.send("response.custom_tool_call_input.delta", fields).await?;
+        }
+        let fields = Fields::CustomInputDone { item_id: call.id.clone(), output_index, input };
+        self.stream.send("response.custom_tool_call_input.done", fields).await
     }
 
     async fn item(&mut self, name: &'static str, place: usize, item: Item<'_>) -> Result<()> {
@@ -439,8 +544,13 @@ impl EventWriter {
         self.stream.send(name, fields).await
     }
 
-    async fn part(&mut self, name: &'static str, place: usize, text: &str) -> Result<()> {
-        let (item_id, part) = (message_id(&self.chat_id), OutputText::of(text));
+    async fn part(
+        &mut self,
+        name: &'static str,
+        place: usize,
+        part: ContentPart<'_>,
+    ) -> Result<()> {
+        let item_id = message_id(&self.chat_id);
         let fields = Fields::Part { item_id, output_index: place, content_index: 0, part };
         self.stream.send(name, fields).await
     }
@@ -455,6 +565,7 @@ impl AnswerWriter for EventWriter {
         self.end_last_reasoning().await?;
         match &piece.call {
             Some(call) => self.call(call).await,
+            None if piece.is_refusal => self.send_refusal(&piece.text).await,
             None => self.send_text(&piece.text).await,
         }
     }
@@ -464,15 +575,16 @@ impl AnswerWriter for EventWriter {
         self.end_last_reasoning().await?;
         if !self.sources.iter().any(|source| source.is_answer()) {
             // Clients expect a message even if the answer is empty.
-            self.place_of_text().await?;
+            self.place_of_text(chat.refused).await?;
         }
         let reasoning = mem::take(&mut self.reasoning);
         for (place, item) in items(chat, &reasoning, &self.sources).into_iter().enumerate() {
             match &item {
                 // It has ended already.
                 Item::Reasoning(_) => continue,
-                Item::Message(_) => self.end_text(place, &chat.response).await?,
+                Item::Message(_) => self.end_text(place, chat).await?,
                 Item::Call(call) => self.end_call(place, call).await?,
+                Item::CustomCall(call) => self.end_custom_call(place, call).await?,
             }
             self.item("response.output_item.done", place, item).await?;
         }

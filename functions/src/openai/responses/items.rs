@@ -1,12 +1,13 @@
 //! The items of an answer
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/object)): the reasoning, a
-//! message, and function calls.
+//! message, and calls of functions and custom tools.
 
 use serde::Serialize;
 use shared::values::{Chat, Reasoning};
 use utoipa::ToSchema;
 
 use super::encrypted_content;
+use crate::openai::custom::{CustomTools, input_of};
 
 /// An item of the answer.
 #[derive(Serialize, ToSchema)]
@@ -16,6 +17,7 @@ pub(super) enum Item<'a> {
     Reasoning(ReasoningItem<'a>),
     Message(MessageItem<'a>),
     Call(CallItem<'a>),
+    CustomCall(CustomCallItem<'a>),
 }
 
 /// A part of the model's reasoning. A client sends it back unchanged with the items that follow,
@@ -69,7 +71,28 @@ pub(super) struct MessageItem<'a> {
     role: &'static str,
     /// The text. Empty in the event that begins the message.
     #[schema(max_items = 1)]
-    content: Vec<OutputText<'a>>,
+    content: Vec<ContentPart<'a>>,
+}
+
+/// The text of a message: an answer, or the model's refusal to answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseContentPart)]
+#[serde(untagged)]
+pub(super) enum ContentPart<'a> {
+    Text(OutputText<'a>),
+    Refusal(RefusalPart<'a>),
+}
+
+/// The model's refusal to answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseRefusal)]
+pub(super) struct RefusalPart<'a> {
+    /// Always `refusal`.
+    #[schema(pattern = "^refusal$", examples("refusal"))]
+    r#type: &'static str,
+    /// The text of the refusal.
+    #[schema(examples("I can't help with that."))]
+    refusal: &'a str,
 }
 
 /// Text from the AI.
@@ -81,7 +104,7 @@ pub(super) struct OutputText<'a> {
     r#type: &'static str,
     /// The answer's text. An empty answer is charged like any other answer.
     #[schema(examples("You said: Hello!"))]
-    pub(super) text: &'a str,
+    text: &'a str,
     /// Always empty.
     #[schema(value_type = Vec<Object>, max_items = 0)]
     annotations: [(); 0],
@@ -113,6 +136,29 @@ pub(super) struct CallItem<'a> {
     pub(super) arguments: &'a str,
 }
 
+/// A call of a custom tool.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseCustomToolCall)]
+pub(super) struct CustomCallItem<'a> {
+    /// `ctc_`, the id of the message, and the index of the call.
+    #[schema(examples("ctc_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36_0"))]
+    pub(super) id: String,
+    /// Always `custom_tool_call`.
+    #[schema(pattern = "^custom_tool_call$", examples("custom_tool_call"))]
+    r#type: &'static str,
+    /// The status of the call.
+    status: Status,
+    /// The call's id. The item with the call's result must contain this id.
+    #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    call_id: &'a str,
+    /// The tool's name.
+    #[schema(examples("apply_patch"))]
+    name: &'a str,
+    /// The text for the tool.
+    #[schema(examples("*** Begin Patch"))]
+    pub(super) input: String,
+}
+
 /// The status of a response or of one of its items.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ResponseStatus)]
@@ -135,16 +181,19 @@ pub(super) enum Source {
     Reasoning(usize),
     /// The text of the answer.
     Text,
-    /// The call with this index.
+    /// The function call with this index.
     Call(usize),
+    /// The call with this index, which is of a custom tool.
+    CustomCall(usize),
 }
 
 impl Source {
     /// Returns the items of a stored answer. An answer without calls always contains a text item,
     /// which may be empty.
-    pub(super) fn all(chat: &Chat) -> Vec<Self> {
+    pub(super) fn all(chat: &Chat, custom: &CustomTools) -> Vec<Self> {
         let has_text = !chat.response.is_empty() || chat.calls.is_empty();
-        let calls = (0..chat.calls.len()).map(Self::Call);
+        let calls = chat.calls.iter().enumerate();
+        let calls = calls.map(|(index, call)| Self::of_call(index, &call.name, custom));
         let reasoning = (0..chat.reasoning.len()).map(Self::Reasoning);
         reasoning.chain(has_text.then_some(Self::Text)).chain(calls).collect()
     }
@@ -152,6 +201,14 @@ impl Source {
     /// Returns true for an item of the answer itself.
     pub(super) fn is_answer(self) -> bool {
         !matches!(self, Self::Reasoning(_))
+    }
+
+    /// Returns the item that contains a call of the function or custom tool with this name.
+    pub(super) fn of_call(index: usize, name: &str, custom: &CustomTools) -> Self {
+        match custom.contains_key(name) {
+            true => Self::CustomCall(index),
+            false => Self::Call(index),
+        }
     }
 }
 
@@ -173,13 +230,19 @@ pub(super) fn items<'a>(
                 Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, *index, part)))
             }
             Source::Text => {
-                let content = vec![OutputText::of(&chat.response)];
+                let content = vec![ContentPart::of(&chat.response, chat.refused)];
                 Some(Item::Message(MessageItem::of(&chat.chat_id, content, status)))
             }
             Source::Call(index) => {
                 let call = chat.calls.get(*index)?;
                 let begun = CallItem::begun(&chat.chat_id, *index, &call.id, &call.name);
                 Some(Item::Call(CallItem { status, arguments: &call.arguments, ..begun }))
+            }
+            Source::CustomCall(index) => {
+                let call = chat.calls.get(*index)?;
+                let begun = CustomCallItem::begun(&chat.chat_id, *index, &call.id, &call.name);
+                let input = input_of(&call.arguments);
+                Some(Item::CustomCall(CustomCallItem { status, input, ..begun }))
             }
         }
     };
@@ -222,7 +285,7 @@ impl<'a> SummaryText<'a> {
 }
 
 impl<'a> MessageItem<'a> {
-    pub(super) fn of(chat_id: &str, content: Vec<OutputText<'a>>, status: Status) -> Self {
+    pub(super) fn of(chat_id: &str, content: Vec<ContentPart<'a>>, status: Status) -> Self {
         Self { id: message_id(chat_id), r#type: "message", status, role: "assistant", content }
     }
 }
@@ -232,9 +295,15 @@ pub(super) fn message_id(chat_id: &str) -> String {
     format!("msg_{chat_id}")
 }
 
-impl<'a> OutputText<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
-        Self { r#type: "output_text", text, annotations: [], logprobs: [] }
+impl<'a> ContentPart<'a> {
+    pub(super) fn of(text: &'a str, is_refusal: bool) -> Self {
+        match is_refusal {
+            true => Self::Refusal(RefusalPart { r#type: "refusal", refusal: text }),
+            false => {
+                let (annotations, logprobs) = ([], []);
+                Self::Text(OutputText { r#type: "output_text", text, annotations, logprobs })
+            }
+        }
     }
 }
 
@@ -252,7 +321,21 @@ impl<'a> CallItem<'a> {
     }
 }
 
-/// Returns the id of the item that contains the call with this index.
+impl<'a> CustomCallItem<'a> {
+    /// Returns the item for a call that has just begun and doesn't have a text yet.
+    pub(super) fn begun(chat_id: &str, index: usize, call_id: &'a str, name: &'a str) -> Self {
+        Self {
+            id: format!("ctc_{chat_id}_{index}"),
+            r#type: "custom_tool_call",
+            status: Status::InProgress,
+            call_id,
+            name,
+            input: String::new(),
+        }
+    }
+}
+
+/// Returns the id of the item that contains the function call with this index.
 pub(super) fn call_item_id(chat_id: &str, index: usize) -> String {
     format!("fc_{chat_id}_{index}")
 }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
 use super::tools::Choice;
+use crate::openai::custom::{CustomTool, CustomTools, Grammar};
 use crate::openai::null;
 
 /// The fields of the request that the response repeats.
@@ -25,6 +26,7 @@ pub(super) struct RepeatedFields {
     pub(super) verbosity: Option<Verbosity>,
     pub(super) tool_choice: Choice,
     pub(super) tools: Vec<Tool>,
+    pub(super) custom: CustomTools,
     pub(super) top_p: Option<f64>,
     pub(super) user: Option<String>,
 }
@@ -53,7 +55,8 @@ pub(super) struct Response<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The answer: a message, function calls, or both. The model's reasoning precedes them.
+    /// The answer: a message, calls of functions and custom tools, or both. The model's reasoning
+    /// precedes them.
     output: Vec<Item<'a>>,
     /// The model's token counts. Null until the answer is complete.
     #[schema(required)]
@@ -87,7 +90,7 @@ pub(super) struct Response<'a> {
     /// The value of this field in the request; by default `auto`.
     #[schema(value_type = Choice)]
     tool_choice: &'a Choice,
-    /// The functions in the request, without those that `tool_choice` excludes.
+    /// The tools in the request, without those that `tool_choice` excludes.
     tools: Vec<OfferedTool<'a>>,
     /// The value of this field in the request.
     #[schema(required)]
@@ -199,10 +202,49 @@ struct TextFormat<'a> {
     strict: Option<bool>,
 }
 
-/// A function that the request offers.
+/// A tool that the request offers.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseOfferedTool)]
-struct OfferedTool<'a> {
+#[serde(untagged)]
+enum OfferedTool<'a> {
+    Function(OfferedFunction<'a>),
+    Custom(OfferedCustomTool<'a>),
+}
+
+/// A custom tool that the request offers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfferedCustomTool)]
+struct OfferedCustomTool<'a> {
+    /// Always `custom`.
+    #[schema(pattern = "^custom$", examples("custom"))]
+    r#type: &'static str,
+    #[schema(examples("apply_patch"))]
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    description: Option<&'a str>,
+    /// The value of this field in the request; by default `text`.
+    format: CustomFormat<'a>,
+}
+
+/// The format of a custom tool's text. A `grammar` includes its syntax and definition.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfferedCustomToolFormat)]
+struct CustomFormat<'a> {
+    #[schema(pattern = "^(text|grammar)$", examples("text"))]
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^(lark|regex)$", examples("regex"))]
+    syntax: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("[0-9]+"))]
+    definition: Option<&'a str>,
+}
+
+/// A function that the request offers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfferedFunction)]
+struct OfferedFunction<'a> {
     /// Always `function`.
     #[schema(pattern = "^function$", examples("function"))]
     r#type: &'static str,
@@ -219,7 +261,7 @@ struct OfferedTool<'a> {
 impl<'a> Response<'a> {
     /// Returns the response for a stored answer.
     pub(super) fn of(chat: &'a Chat, repeated: &'a RepeatedFields) -> Self {
-        Self::in_order(chat, &chat.reasoning, &Source::all(chat), repeated)
+        Self::in_order(chat, &chat.reasoning, &Source::all(chat, &repeated.custom), repeated)
     }
 
     /// Returns the response for a stored answer and this reasoning before it. The items are in the
@@ -270,7 +312,7 @@ impl<'a> Response<'a> {
             parallel_tool_calls: repeated.parallel_tool_calls,
             temperature: repeated.temperature,
             tool_choice: &repeated.tool_choice,
-            tools: repeated.tools.iter().map(OfferedTool::of).collect(),
+            tools: OfferedTool::all(&repeated.tools, &repeated.custom),
             top_p: repeated.top_p,
             user: repeated.user.as_deref(),
         }
@@ -328,6 +370,31 @@ impl<'a> TextFormat<'a> {
 }
 
 impl<'a> OfferedTool<'a> {
+    fn all(tools: &'a [Tool], custom: &'a CustomTools) -> Vec<Self> {
+        let tool = |tool: &'a Tool| match custom.get(&tool.name) {
+            Some(tool) => Self::Custom(OfferedCustomTool::of(tool)),
+            None => Self::Function(OfferedFunction::of(tool)),
+        };
+        tools.iter().map(tool).collect()
+    }
+}
+
+impl<'a> OfferedCustomTool<'a> {
+    fn of(tool: &'a CustomTool) -> Self {
+        let CustomTool { name, description, grammar } = tool;
+        let format = match grammar {
+            None => CustomFormat { r#type: "text", syntax: None, definition: None },
+            Some(Grammar { syntax, definition }) => CustomFormat {
+                r#type: "grammar",
+                syntax: Some(syntax.word()),
+                definition: Some(definition),
+            },
+        };
+        Self { r#type: "custom", name, description: description.as_deref(), format }
+    }
+}
+
+impl<'a> OfferedFunction<'a> {
     fn of(tool: &'a Tool) -> Self {
         Self {
             r#type: "function",

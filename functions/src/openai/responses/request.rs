@@ -51,10 +51,10 @@ pub(super) struct Body {
     top_p: Option<f64>,
     /// The maximum number of tokens in the answer. -1 means no limit.
     max_output_tokens: Option<f64>,
-    /// The functions that the model may call.
+    /// The functions and custom tools that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
-    /// Whether the model may, must or must not call a function.
+    /// Whether the model may, must or must not call a tool.
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
@@ -100,7 +100,7 @@ pub(super) fn limits() -> Value {
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
             "max_output_tokens": model_token_limits(),
-            "tools": { "maxItems": TOOLS },
+            "tools": { "items": tools::limits(), "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
             "reasoning": { "properties": { "effort": one_of::<Effort>() } },
@@ -183,6 +183,7 @@ impl Body {
             verbosity,
             tool_choice: choice,
             tools: tools.tools.clone(),
+            custom: tools.custom,
             top_p,
             user: self.user,
         };

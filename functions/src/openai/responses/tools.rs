@@ -1,19 +1,21 @@
-//! The functions that a request offers to the model, and whether the model may call them.
+//! The tools that a request offers to the model, and whether the model may call them.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use shared::ai::Tool;
+use serde_json::{Value, json};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
+use crate::openai::custom::{CustomTool, Grammar};
 use crate::openai::json::text_or_object;
-use crate::openai::tools::{NAME_LENGTH, OfferedFunction, Wish, functions, functions_or_null};
+use crate::openai::tools::{NAME_LENGTH, Offered, OfferedFunction, Wish, functions_or_null};
 
+/// A `function`, or a `custom` tool, which the model calls with a text.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]
 pub(super) struct OfferedTool {
     #[serde(rename = "type")]
-    #[schema(pattern = "^function$", examples("function"))]
+    #[schema(pattern = "^(function|custom)$", examples("function"))]
     kind: String,
     #[schema(
         required,
@@ -27,9 +29,38 @@ pub(super) struct OfferedTool {
     #[schema(value_type = Option<Object>)]
     parameters: Option<Box<RawValue>>,
     strict: Option<bool>,
+    /// The format of a custom tool's text.
+    format: Option<CustomFormat>,
 }
 
-/// Whether the model may, must or must not call a function.
+/// The format of a custom tool's text: any `text`, or a `grammar` with its syntax and definition.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ResponseCustomToolFormat)]
+struct CustomFormat {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(text|grammar)$", examples("text"))]
+    kind: String,
+    #[schema(pattern = "^(lark|regex)$", examples("regex"))]
+    syntax: Option<String>,
+    #[schema(examples("[0-9]+"))]
+    definition: Option<String>,
+}
+
+/// Returns the constraints on a tool, in addition to its fields' types.
+pub(super) fn limits() -> Value {
+    let text = json!({ "type": "string" });
+    let format = json!({ "anyOf": [
+        { "type": "null" },
+        { "properties": { "type": { "const": "text" } } },
+        {
+            "properties": { "type": { "const": "grammar" }, "syntax": text, "definition": text },
+            "required": ["syntax", "definition"],
+        },
+    ] });
+    json!({ "properties": { "format": format } })
+}
+
+/// Whether the model may, must or must not call a tool.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseToolChoice)]
 #[serde(untagged)]
@@ -45,7 +76,7 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
-/// A `function`, or `allowed_tools` with a mode.
+/// A `function`, a `custom` tool, or `allowed_tools` with a mode.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = ResponseChosenTool)]
 pub(crate) struct ChosenTool {
@@ -88,7 +119,7 @@ impl Choice {
             return Wish::Unknown;
         }
         match (chosen.kind.as_str(), &chosen.name, &chosen.mode, &chosen.tools) {
-            ("function", Some(name), ..) => Wish::Function(name.clone()),
+            ("function" | "custom", Some(name), ..) => Wish::Function(name.clone()),
             ("allowed_tools", _, Some(mode), Some(tools)) => {
                 let names = tools.iter().filter_map(|tool| tool.name.clone());
                 Wish::Allowed { mode: mode.clone(), names: names.collect() }
@@ -109,20 +140,31 @@ impl ChosenTool {
     }
 }
 
-/// Reads the functions in `tools`.
-pub(super) fn offered(tools: Vec<OfferedTool>, errors: &mut FieldErrors) -> Vec<Tool> {
-    let offered = tools.into_iter().enumerate().filter_map(|(number, tool)| {
+/// Reads the tools in `tools`.
+pub(super) fn offered(tools: Vec<OfferedTool>, errors: &mut FieldErrors) -> Offered {
+    let mut offered = Offered::default();
+    for (number, tool) in tools.into_iter().enumerate() {
         let field = format!("tools[{number}]");
-        let OfferedTool { kind, name, description, parameters, strict } = tool;
-        if kind != "function" {
-            let sentence = "This API has no tools of its own: only functions are supported.";
+        let OfferedTool { kind, name, description, parameters, strict, format } = tool;
+        if !["function", "custom"].contains(&kind.as_str()) {
+            let sentence =
+                "This API has no tools of its own: only functions and custom tools are supported.";
             errors.note(&format!("{field}.type"), sentence);
-            return None;
+            continue;
         }
         let name = name.ok_or_else(|| REQUIRED.to_owned());
-        let name = errors.check(&format!("{field}.name"), name)?;
-        Some((field, OfferedFunction { name, description, parameters, strict }))
-    });
-    let offered = offered.collect();
-    functions(offered, errors)
+        let Some(name) = errors.check(&format!("{field}.name"), name) else { continue };
+        if kind == "function" {
+            let function = OfferedFunction { name, description, parameters, strict };
+            offered.add_function(&field, function, errors);
+            continue;
+        }
+        let grammar = format.map_or(Ok(None), |CustomFormat { kind, syntax, definition }| {
+            Grammar::read(&kind, syntax.as_deref(), definition)
+        });
+        if let Some(grammar) = errors.check(&format!("{field}.format"), grammar) {
+            offered.add_custom(&field, CustomTool { name, description, grammar }, errors);
+        }
+    }
+    offered
 }

@@ -319,6 +319,10 @@ def complete(operation, body):
         of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")
         has_parts = lambda message: isinstance(message.get("content"), list) and message["role"] != "user"
         body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
+        # No pattern can describe UTF-8 in Base64.
+        for part in (part for message in body["messages"] if isinstance(message.get("content"), list) for part in message["content"]):
+            if part["type"] == "file":
+                part["file"] = {"file_data": "data:text/plain;base64,aGk="}
         body["messages"].append({"role": "user", "content": "hi"})
     if operation == "responses":
         # For the same reasons, keep only the items that are messages.

@@ -281,13 +281,14 @@ impl ReplyReader {
         for part in self.field(&message, "content", parts).unwrap_or_default() {
             match part {
                 Part::Text(text) => self.push_text(text, builder)?,
+                Part::Refusal(refusal) => self.push_refusal(refusal, builder)?,
                 Part::Thought(thought) => builder.push_reasoning(&thought),
             }
         }
         // If the model refuses to answer and the request contains an answer schema, OpenAI sends
         // the model's explanation here.
         if let Some(refusal) = self.field(&message, "refusal", Json::wtf8) {
-            self.push_text(refusal, builder)?;
+            self.push_refusal(refusal, builder)?;
         }
         let calls = self.field(&message, "tool_calls", objects).unwrap_or_default();
         for (place, call) in (0..).zip(calls) {
@@ -322,6 +323,15 @@ impl ReplyReader {
     fn push_text(&mut self, text: Wtf8, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         let text = self.join(StringPart::Text, text);
         builder.push_text(&text)
+    }
+
+    fn push_refusal(
+        &mut self,
+        refusal: Wtf8,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let refusal = self.join(StringPart::Text, refusal);
+        builder.push_refusal(&refusal)
     }
 
     /// Returns the text. If the previous piece of this string ended with half a character, the text
@@ -366,6 +376,7 @@ fn fail(cause: &str, builder: &AnswerBuilder<'_>) -> Result<(), Failure> {
 /// A part of a message's content.
 enum Part {
     Text(Wtf8),
+    Refusal(Wtf8),
     Thought(String),
 }
 
@@ -382,9 +393,8 @@ fn parts(content: Json<'_>) -> Option<Vec<Part>> {
 fn part(part: Json<'_>) -> Option<Part> {
     let Some(object) = part.object() else { return part.wtf8().map(Part::Text) };
     let thinking = object.get("thinking").or_else(|| object.get("reasoning"));
-    let text = object.get("text").or_else(|| object.get("refusal"));
-    match (thinking, text) {
-        (Some(thinking), _) => {
+    match (thinking, object.get("text"), object.get("refusal")) {
+        (Some(thinking), ..) => {
             let of_part = |part: Json<'_>| match part.object() {
                 Some(object) => object.get("text").and_then(Json::text),
                 None => part.text(),
@@ -392,8 +402,9 @@ fn part(part: Json<'_>) -> Option<Part> {
             let texts = thinking.list().unwrap_or_else(|| vec![thinking]);
             Some(Part::Thought(texts.into_iter().filter_map(of_part).collect()))
         }
-        (None, Some(text)) => text.wtf8().map(Part::Text),
-        (None, None) => None,
+        (None, Some(text), _) => text.wtf8().map(Part::Text),
+        (None, None, Some(refusal)) => refusal.wtf8().map(Part::Refusal),
+        (None, None, None) => None,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::completions::reasoning::{PromptReasoning, details_or_null, read_reasoning};
+use crate::openai::custom::arguments_of;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -31,8 +32,8 @@ pub(super) struct PromptMessage {
     /// `reasoning_content` and `reasoning`.
     #[serde(default, deserialize_with = "details_or_null")]
     reasoning_details: Option<Vec<PromptReasoning>>,
-    /// The functions that the assistant called. Each call must be answered by a message with the
-    /// role `tool`.
+    /// The functions and custom tools that the assistant called. Each call must be answered by a
+    /// message with the role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
     /// In a message with the role `tool`: the id of the call that the result belongs to.
@@ -60,7 +61,8 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `text`, `refusal`, or, in a user's message, `image_url`.
+/// A part of a message: `text`, `refusal`, or, in a user's message or the result of a call,
+/// `image_url` or `file`.
 #[derive(Deserialize, ToSchema)]
 struct PromptPart {
     #[serde(rename = "type")]
@@ -68,6 +70,21 @@ struct PromptPart {
     text: Option<String>,
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
+    file: Option<FileData>,
+}
+
+/// A text file.
+#[derive(Deserialize, ToSchema)]
+struct FileData {
+    /// The name, which precedes the text on a line of its own.
+    #[schema(max_length = 255, examples("notes.txt"))]
+    filename: Option<String>,
+    /// The text in UTF-8, as a data URL with a text type or `application/json`.
+    #[schema(
+        pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
+        examples("data:text/plain;base64,SGVsbG8h")
+    )]
+    file_data: Option<String>,
 }
 
 /// A picture.
@@ -89,9 +106,10 @@ struct ImageUrl {
 struct CallOfTool {
     id: String,
     #[serde(rename = "type", default = "function")]
-    #[schema(pattern = "^function$", examples("function"))]
+    #[schema(pattern = "^(function|custom)$", examples("function"))]
     kind: String,
     function: Option<CalledFunction>,
+    custom: Option<CalledCustomTool>,
 }
 
 fn function() -> String {
@@ -104,6 +122,14 @@ struct CalledFunction {
     name: String,
     /// The arguments as JSON.
     arguments: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct CalledCustomTool {
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("apply_patch"))]
+    name: String,
+    /// The text for the tool.
+    input: String,
 }
 
 /// Returns the conversation if all messages are valid.
@@ -136,9 +162,9 @@ fn turn(
         function_call,
         name,
     } = message;
-    let is_users = role == "user";
+    let takes_files = ["user", "tool", "function"].contains(&role.as_str());
     let refused = refusal.filter(|_| role == "assistant").map(Content::Text);
-    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(is_users));
+    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(takes_files));
     let content = errors.check(&field("content"), content);
     let role = match role.as_str() {
         "system" | "developer" => Speaker::System,
@@ -176,25 +202,30 @@ fn turn(
 }
 
 impl Content {
-    /// Returns the text parts. For a user's message, returns the pictures as well.
-    fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
+    /// Returns the parts. Pictures and files are accepted only if `takes_files` is true.
+    fn parts(self, takes_files: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
             Self::Parts(parts) => parts,
         };
-        let parts = parts.into_iter().map(|part| part.read(is_users));
+        let parts = parts.into_iter().map(|part| part.read(takes_files));
         parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
     }
 }
 
 impl PromptPart {
-    fn read(self, is_users: bool) -> Result<Part, Invalid> {
+    fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "text" => self.text,
             "refusal" => self.refusal,
-            "image_url" if is_users => {
+            "image_url" if takes_files => {
                 let ImageUrl { url, detail } = self.image_url.ok_or(REQUIRED)?;
                 return Picture::parse(url, detail.as_deref()).map(Part::Picture);
+            }
+            "file" if takes_files => {
+                let FileData { filename, file_data } = self.file.ok_or(REQUIRED)?;
+                let file = TextFile::parse(filename, &file_data.ok_or(NO_FILES)?)?;
+                Some(file.to_string())
             }
             _ => None,
         };
@@ -204,9 +235,13 @@ impl PromptPart {
 
 impl CallOfTool {
     fn call(self) -> Result<ToolCall, Invalid> {
-        match self.function {
-            Some(function) if self.kind == "function" => function.call(self.id),
-            _ => Err("Only functions can be called.".into()),
+        let Self { id, kind, function, custom } = self;
+        match (kind.as_str(), function, custom) {
+            ("function", Some(function), _) => function.call(id),
+            ("custom", _, Some(CalledCustomTool { name, input })) => {
+                CalledFunction { name, arguments: arguments_of(&input) }.call(id)
+            }
+            _ => Err("Only functions and custom tools can be called.".into()),
         }
     }
 }

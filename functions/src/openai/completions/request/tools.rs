@@ -1,20 +1,50 @@
-//! The functions that a request offers to the model, in the form of `tools` or the older
-//! `functions`.
+//! The tools that a request offers to the model, in the form of `tools` or the older `functions`.
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
+use crate::openai::custom::{CustomTool, Grammar};
 use crate::openai::json::{list, text_or_object};
-use crate::openai::tools::{OfferedFunction, TOOLS, Tools, Wish, functions};
+use crate::openai::tools::{Offered, OfferedFunction, TOOLS, Tools, Wish};
 
+/// A `function`, or a `custom` tool.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct OfferedTool {
     #[serde(rename = "type")]
-    #[schema(pattern = "^function$", examples("function"))]
+    #[schema(pattern = "^(function|custom)$", examples("function"))]
     kind: String,
-    #[schema(required, nullable = false)]
     function: Option<OfferedFunction>,
+    custom: Option<OfferedCustomTool>,
+}
+
+/// A tool that the model may call with a text. The client runs it.
+#[derive(Deserialize, ToSchema)]
+struct OfferedCustomTool {
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("apply_patch"))]
+    name: String,
+    description: Option<String>,
+    format: Option<CustomFormat>,
+}
+
+/// The format of a custom tool's text: any `text`, or a `grammar`.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = CustomToolFormat)]
+struct CustomFormat {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(text|grammar)$", examples("text"))]
+    kind: String,
+    grammar: Option<CustomGrammar>,
+}
+
+/// A grammar that the model is asked to follow.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = CustomToolGrammar)]
+struct CustomGrammar {
+    #[schema(pattern = "^(lark|regex)$", examples("regex"))]
+    syntax: String,
+    #[schema(examples("[0-9]+"))]
+    definition: String,
 }
 
 #[derive(ToSchema)]
@@ -37,6 +67,7 @@ pub(super) struct ChosenTool {
     #[serde(rename = "type")]
     kind: String,
     function: Option<NamedFunction>,
+    custom: Option<NamedFunction>,
     allowed_tools: Option<AllowedTools>,
 }
 
@@ -45,16 +76,17 @@ pub(super) struct ChosenTool {
 struct AllowedTools {
     mode: String,
     #[serde(deserialize_with = "read_functions")]
-    tools: Vec<ChosenFunction>,
+    tools: Vec<AllowedTool>,
 }
 
-fn read_functions<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<ChosenFunction>, D::Error> {
+fn read_functions<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<AllowedTool>, D::Error> {
     list(json, TOOLS, "functions")
 }
 
 #[derive(Deserialize, ToSchema)]
-struct ChosenFunction {
-    function: NamedFunction,
+struct AllowedTool {
+    function: Option<NamedFunction>,
+    custom: Option<NamedFunction>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -77,41 +109,66 @@ impl<'de> Deserialize<'de> for FunctionChoice {
     }
 }
 
-/// Reads the functions in `tools` and `tool_choice`.
+/// Reads the tools in `tools` and `tool_choice`.
 pub(super) fn offered(
     tools: Vec<OfferedTool>,
     choice: Option<Choice>,
     errors: &mut FieldErrors,
 ) -> Tools {
-    let offered = tools.into_iter().enumerate().filter_map(|(number, tool)| {
-        let field = format!("tools[{number}]");
-        if tool.kind != "function" {
-            errors.note(&format!("{field}.type"), "Only functions are supported.");
-            return None;
+    let mut offered = Offered::default();
+    for (number, OfferedTool { kind, function, custom }) in tools.into_iter().enumerate() {
+        let field = format!("tools[{number}].{kind}");
+        match kind.as_str() {
+            "function" => {
+                let function = function.ok_or_else(|| REQUIRED.to_owned());
+                if let Some(function) = errors.check(&field, function) {
+                    offered.add_function(&field, function, errors);
+                }
+            }
+            "custom" => {
+                let custom = errors.check(&field, custom.ok_or_else(|| REQUIRED.to_owned()));
+                if let Some(tool) = custom.and_then(|custom| custom.read(&field, errors)) {
+                    offered.add_custom(&field, tool, errors);
+                }
+            }
+            _ => errors.note(
+                &format!("tools[{number}].type"),
+                "Only functions and custom tools are supported.",
+            ),
         }
-        let field = format!("{field}.function");
-        let function = tool.function.ok_or_else(|| REQUIRED.to_owned());
-        errors.check(&field, function).map(|function| (field, function))
-    });
-    let offered = offered.collect();
-    let tools = functions(offered, errors);
-    Tools::choose(tools, "tool_choice", choice.map(Choice::wish), errors)
+    }
+    Tools::choose(offered, "tool_choice", choice.map(Choice::wish), errors)
+}
+
+impl OfferedCustomTool {
+    /// Returns the tool, if the format in this field is valid.
+    fn read(self, field: &str, errors: &mut FieldErrors) -> Option<CustomTool> {
+        let Self { name, description, format } = self;
+        let grammar = format.map_or(Ok(None), |CustomFormat { kind, grammar }| {
+            let (syntax, definition) =
+                grammar.map(|grammar| (grammar.syntax, grammar.definition)).unzip();
+            Grammar::read(&kind, syntax.as_deref(), definition)
+        });
+        let grammar = errors.check(&format!("{field}.format"), grammar)?;
+        Some(CustomTool { name, description, grammar })
+    }
 }
 
 /// Reads the functions in the older `functions` and `function_call`.
 pub(super) fn older(
-    offered: Vec<OfferedFunction>,
+    functions: Vec<OfferedFunction>,
     choice: Option<FunctionChoice>,
     errors: &mut FieldErrors,
 ) -> Tools {
-    let offered = offered.into_iter().enumerate();
-    let offered = offered.map(|(number, function)| (format!("functions[{number}]"), function));
-    let tools = functions(offered.collect(), errors);
+    let mut offered = Offered::default();
+    for (number, function) in functions.into_iter().enumerate() {
+        offered.add_function(&format!("functions[{number}]"), function, errors);
+    }
     let wish = choice.map(|choice| match choice {
         FunctionChoice::Word(word) => Wish::Word(word),
         FunctionChoice::One(named) => Wish::Function(named.name),
     });
-    Tools::choose(tools, "function_call", wish, errors)
+    Tools::choose(offered, "function_call", wish, errors)
 }
 
 impl Choice {
@@ -120,13 +177,15 @@ impl Choice {
             Self::Word(word) => return Wish::Word(word),
             Self::One(chosen) => chosen,
         };
-        match chosen {
-            ChosenTool { kind, function: Some(named), .. } if kind == "function" => {
+        let ChosenTool { kind, function, custom, allowed_tools } = chosen;
+        match (kind.as_str(), function, custom, allowed_tools) {
+            ("function", Some(named), ..) | ("custom", _, Some(named), _) => {
                 Wish::Function(named.name)
             }
-            ChosenTool { kind, allowed_tools: Some(allowed), .. } if kind == "allowed_tools" => {
-                let names = allowed.tools.into_iter().map(|one| one.function.name);
-                Wish::Allowed { mode: allowed.mode, names: names.collect() }
+            ("allowed_tools", .., Some(allowed)) => {
+                let named = allowed.tools.into_iter().filter_map(|one| one.function.or(one.custom));
+                let names = named.map(|named| named.name).collect();
+                Wish::Allowed { mode: allowed.mode, names }
             }
             _ => Wish::Unknown,
         }

@@ -1,17 +1,18 @@
-//! The input of a request: a string, or a list of items. Items are messages, function calls and
-//! their results, and reasoning.
+//! The input of a request: a string, or a list of items. Items are messages, calls of functions and
+//! custom tools, their results, and reasoning.
 
 use std::mem;
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED, required};
-use shared::values::{Invalid, Part, Picture, Reasoning, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Reasoning, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
+use crate::openai::custom::arguments_of;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::responses::encrypted_content;
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of items in a request. The limit is higher than the limit on messages in a
 /// completion, because each call is a separate item here.
@@ -32,8 +33,9 @@ impl<'de> Deserialize<'de> for Input {
     }
 }
 
-/// A `message` (the type may be missing), a `function_call`, its `function_call_output`, or
-/// `reasoning`, which belongs to the assistant's next message or call.
+/// A `message` (the type may be missing), a `function_call`, its `function_call_output`, a
+/// `custom_tool_call`, its `custom_tool_call_output`, or `reasoning`, which belongs to the
+/// assistant's next message or call.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputItem)]
 pub(super) struct InputItem {
@@ -50,12 +52,14 @@ pub(super) struct InputItem {
     summary: Option<Vec<InputPart>>,
     /// The field of a `reasoning` item in a response. Fields from other servers are ignored.
     encrypted_content: Option<String>,
-    /// The id of the function call. A result contains the id of the call that it belongs to.
+    /// The id of the call. A result contains the id of the call that it belongs to.
     call_id: Option<String>,
-    /// The name of the called function.
+    /// The name of the called function or custom tool.
     name: Option<String>,
-    /// The call's arguments as JSON.
+    /// The arguments of a function call, as JSON.
     arguments: Option<String>,
+    /// The text with which a custom tool was called.
+    input: Option<String>,
     /// The call's result.
     output: Option<Content>,
 }
@@ -78,8 +82,8 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message,
-/// `input_image`.
+/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message or the
+/// result of a call, `input_image` or `input_file`.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputPart)]
 struct InputPart {
@@ -96,6 +100,15 @@ struct InputPart {
     /// The level of detail at which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
     detail: Option<String>,
+    /// The name of a text file, which precedes the text on a line of its own.
+    #[schema(max_length = 255, examples("notes.txt"))]
+    filename: Option<String>,
+    /// The text of a file in UTF-8, as a data URL with a text type or `application/json`.
+    #[schema(
+        pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
+        examples("data:text/plain;base64,SGVsbG8h")
+    )]
+    file_data: Option<String>,
 }
 
 /// Returns the conversation if all items are valid.
@@ -128,7 +141,7 @@ impl History {
     /// Adds an item. Returns `None` if the item is invalid.
     fn add(&mut self, field: &str, item: InputItem, errors: &mut FieldErrors) -> Option<()> {
         let of = |name: &str| format!("{field}.{name}");
-        let InputItem { kind, role, content, call_id, name, arguments, output, .. } = item;
+        let InputItem { kind, role, content, call_id, name, arguments, input, output, .. } = item;
         match kind.as_deref().unwrap_or("message") {
             "message" => {
                 let role = errors.check(&of("role"), speaker(role))?;
@@ -136,21 +149,25 @@ impl History {
                 let content = errors.check(&of("content"), content)?;
                 self.push_message(role, content, errors);
             }
-            "function_call" => {
+            kind @ ("function_call" | "custom_tool_call") => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
                 let name = required(name);
                 let name =
                     name.and_then(|name| if is_name(&name) { Ok(name) } else { Err(NAME.into()) });
                 let name = errors.check(&of("name"), name)?;
-                let call = ToolCall { id, name, arguments: arguments.unwrap_or_default() };
+                let arguments = match kind {
+                    "function_call" => arguments.unwrap_or_default(),
+                    _ => arguments_of(&input.unwrap_or_default()),
+                };
+                let call = ToolCall { id, name, arguments };
                 self.call(&of("call_id"), call, errors);
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
                 let none = "No function_call before this item has this id and no output yet.";
                 let answers = self.open.answer(&id).ok_or_else(|| none.to_owned());
                 let answers = errors.check(&of("call_id"), answers)?;
-                let content = errors.check(&of("output"), parts(output, false))?;
+                let content = errors.check(&of("output"), parts(output, true))?;
                 let role = Speaker::Tool;
                 self.reasoning.clear();
                 self.turns.push(Turn { answers: Some(answers), ..Turn::of(role, content) });
@@ -165,8 +182,7 @@ impl History {
                 return None;
             }
             _ => {
-                let known =
-                    "This must be message, function_call, function_call_output or reasoning.";
+                let known = "This must be message, function_call, function_call_output, custom_tool_call, custom_tool_call_output or reasoning.";
                 errors.note(&of("type"), known);
                 return None;
             }
@@ -228,25 +244,29 @@ fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     }
 }
 
-/// Returns the text parts. For a user's message, returns the pictures as well.
-fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
+/// Returns the parts. Pictures and files are accepted only if `takes_files` is true.
+fn parts(content: Option<Content>, takes_files: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::Parts(parts) => parts,
     };
-    let parts = parts.into_iter().map(|part| part.read(is_users));
+    let parts = parts.into_iter().map(|part| part.read(takes_files));
     parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
 }
 
 impl InputPart {
-    fn read(self, is_users: bool) -> Result<Part, Invalid> {
+    fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "input_text" | "output_text" => self.text,
             "refusal" => self.refusal,
-            "input_image" if is_users => {
+            "input_image" if takes_files => {
                 let no_files = "This API stores no files. Send an `image_url`.";
                 let url = self.image_url.ok_or(no_files)?;
                 return Picture::parse(url, self.detail.as_deref()).map(Part::Picture);
+            }
+            "input_file" if takes_files => {
+                let file = TextFile::parse(self.filename, &self.file_data.ok_or(NO_FILES)?)?;
+                Some(file.to_string())
             }
             _ => None,
         };
