@@ -4,6 +4,7 @@
 pub mod completions;
 pub mod models;
 pub mod responses;
+pub mod text_completions;
 
 mod asking;
 mod format;
@@ -28,6 +29,7 @@ endpoints! {
             GET models::ONE_PATH,
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
+        text_completions: POST "/v1/completions";
     }
     v1(FailureFormat::Responses) => {
         responses: POST "/v1/responses";

@@ -16,8 +16,8 @@
 //! was already paid for if it says that it is a retry (`x-stainless-retry-count`) or belongs to the
 //! same Codex turn (`x-codex-turn-metadata`).
 
-mod reply;
-mod request;
+pub(super) mod reply;
+pub(super) mod request;
 
 use shared::charge::AnswerForm;
 use shared::http::{self, Events, FailureFormat};
