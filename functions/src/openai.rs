@@ -29,10 +29,12 @@ endpoints! {
             GET models::ONE_PATH,
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
-        text_completions: POST "/v1/completions";
     }
     v1(FailureFormat::Responses) => {
         responses: POST "/v1/responses";
+    }
+    v1(FailureFormat::TextCompletions) => {
+        text_completions: POST "/v1/completions";
     }
 }
 

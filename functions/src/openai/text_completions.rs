@@ -76,7 +76,7 @@ struct TextCompletions {
 
 impl Dialect for TextCompletions {
     const FORM: AnswerForm = AnswerForm::TextCompletion;
-    const FAILURES: FailureFormat = FailureFormat::OpenAi;
+    const FAILURES: FailureFormat = FailureFormat::TextCompletions;
 
     type Body = Body;
     type Writer = TextChunks;
