@@ -4,6 +4,7 @@
 pub mod completions;
 pub mod models;
 pub mod responses;
+pub mod text_completions;
 
 mod asking;
 mod custom;
@@ -35,6 +36,9 @@ endpoints! {
     }
     v1(FailureFormat::Responses) => {
         responses: POST "/v1/responses";
+    }
+    v1(FailureFormat::TextCompletions) => {
+        text_completions: POST "/v1/completions";
     }
 }
 

@@ -159,6 +159,8 @@ pub enum Door {
     CompletionStream,
     Response,
     ResponseStream,
+    Text,
+    TextStream,
 }
 
 /// The content of a reply to a client.
@@ -174,22 +176,32 @@ pub struct Got {
 }
 
 impl Door {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Chat,
         Self::ChatStream,
         Self::Completion,
         Self::CompletionStream,
         Self::Response,
         Self::ResponseStream,
+        Self::Text,
+        Self::TextStream,
     ];
 
     pub fn is_streamed(self) -> bool {
-        matches!(self, Self::ChatStream | Self::CompletionStream | Self::ResponseStream)
+        matches!(
+            self,
+            Self::ChatStream | Self::CompletionStream | Self::ResponseStream | Self::TextStream
+        )
     }
 
-    /// Returns true for endpoints of OpenAI's API, where clients may offer functions.
+    /// Returns true for endpoints of OpenAI's API.
     pub fn is_openai(self) -> bool {
         !matches!(self, Self::Chat | Self::ChatStream)
+    }
+
+    /// Returns true for endpoints where clients may offer functions.
+    fn takes_functions(self) -> bool {
+        self.is_openai() && !matches!(self, Self::Text | Self::TextStream)
     }
 
     /// Sends a message with an idempotency key.
@@ -216,6 +228,13 @@ impl Door {
                 json!({
                     "model": "deep", "input": message, "stream": self.is_streamed(),
                     "tools": [tool()],
+                }),
+            ),
+            Self::Text | Self::TextStream => (
+                "/v1/completions",
+                json!({
+                    "model": "deep", "prompt": message, "stream": self.is_streamed(),
+                    "stream_options": { "include_usage": true },
                 }),
             ),
         }
@@ -310,6 +329,30 @@ impl Door {
                 let said: String = deltas.map(|(_, of)| of["delta"].as_str().unwrap()).collect();
                 let got = of_response(&last["response"]);
                 Got { text: said, ..got }
+            }
+            Self::Text => Got {
+                text: text(&answer.body["choices"][0]["text"]),
+                end: text(&answer.body["choices"][0]["finish_reason"]),
+                usage: of_completion(&answer.body["usage"]),
+                ..Got::default()
+            },
+            Self::TextStream => {
+                let mut got = Got::default();
+                for chunk in data(&answer) {
+                    if chunk.get("error").is_some() {
+                        got.end = failure(&chunk);
+                        continue;
+                    }
+                    let choice = &chunk["choices"][0];
+                    got.text += choice["text"].as_str().unwrap_or_default();
+                    if let Some(reason) = choice["finish_reason"].as_str() {
+                        got.end = reason.to_owned();
+                    }
+                    if chunk["usage"].is_object() {
+                        got.usage = of_completion(&chunk["usage"]);
+                    }
+                }
+                got
             }
         }
     }
@@ -754,7 +797,7 @@ async fn replies_are_read_by_what_they_are() {
         everywhere.chain(calls().into_iter().map(|reply| (reply, true)))
     {
         provider.to(name, bytes);
-        let doors = Door::ALL.into_iter().filter(|door| door.is_openai() || !has_calls);
+        let doors = Door::ALL.into_iter().filter(|door| door.takes_functions() || !has_calls);
         let api = &api;
         join_all(doors.map(async |door| {
             let (mut got, ann) = asks(api, door, name).await;

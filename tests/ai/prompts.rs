@@ -262,8 +262,8 @@ async fn bodies_of_unknown_callers_are_not_read() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (json, bearer) = (("content-type", "application/json"), ann.bearer());
-    for path in ["/v1/chat/completions", "/v1/responses"] {
-        for body in ["{", "[]", r#"{"messages": 7, "input": 7}"#] {
+    for path in ["/v1/chat/completions", "/v1/responses", "/v1/completions"] {
+        for body in ["{", "[]", r#"{"messages": 7, "input": 7, "prompt": 7}"#] {
             let send = |headers: Vec<(&'static str, String)>| {
                 let (api, path) = (api.clone(), path.to_owned());
                 async move {

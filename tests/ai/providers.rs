@@ -643,7 +643,8 @@ async fn functions_connect_before_the_first_message() {
     for is_bedrock in [false, true] {
         let api = if is_bedrock { bedrock(&provider, "").await } else { provider.api("").await };
         let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
-        assert_eq!(opened.len(), 4, "chat, chat_stream, completions and responses");
+        let asking = "chat, chat_stream, completions, responses and text_completions";
+        assert_eq!(opened.len(), 5, "{asking}");
         provider.does(Does::Says(200, converse.clone()));
         api.person("ann").await.chat("Hello!").await;
         let asked_by = provider.asked_by.lock().unwrap().take().unwrap();

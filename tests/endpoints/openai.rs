@@ -3,3 +3,4 @@
 pub mod completions;
 pub mod fares;
 pub mod responses;
+mod text_completions;

@@ -295,7 +295,7 @@ fn kind(at: &str, text: &str) -> Option<&'static str> {
         Some("token")
     } else if text.starts_with("sk-") {
         Some("API key")
-    } else if text.starts_with("chatcmpl-") {
+    } else if text.starts_with("chatcmpl-") || text.starts_with("cmpl-") {
         Some("completion")
     } else if text.starts_with("resp_") || text.starts_with("msg_") {
         Some("response")

@@ -682,7 +682,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of a program's requests to `/v1/responses`.
+    /// Records the costs of a program's requests to `/v1/responses` and `/v1/completions`.
     async fn responses(&mut self) {
         let pam = self.api.person("pam").await;
         // The first chat after an idle period costs more.
@@ -701,6 +701,15 @@ impl Counted {
             self.header = header;
             let body = json!({ "input": "hi" });
             self.count(name, 200, "responses", "/v1/responses", &key, body).await;
+        }
+        for (name, header) in [
+            ("text completion by API key", None),
+            ("text completion by a client that counts", Some((count, "0"))),
+            ("text completion that is sent again", Some((count, "1"))),
+        ] {
+            self.header = header;
+            let body = json!({ "prompt": "hi" });
+            self.count(name, 200, "text_completions", "/v1/completions", &key, body).await;
         }
         self.header = None;
     }
@@ -1087,6 +1096,9 @@ async fn chats_that_no_client_can_stop_are_not_checked_for_stops() {
     let costs = cost(Some("0"), "completions", "/v1/chat/completions", completion).await;
     assert_eq!(costs, (3, 0.0), "the last call; reserve; settle");
     let costs = cost(Some("0"), "responses", "/v1/responses", json!({ "input": slow })).await;
+    assert_eq!(costs, (3, 0.0), "the same");
+    let text = json!({ "prompt": slow });
+    let costs = cost(Some("0"), "text_completions", "/v1/completions", text).await;
     assert_eq!(costs, (3, 0.0), "the same");
 }
 

@@ -17,6 +17,7 @@ const MORE: u64 = 32;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
+const TEXT_COMPLETIONS: &str = "/v1/completions";
 
 /// Returns a body of the maximum size that repeats one element.
 fn filled(head: &str, element: &str, tail: &str) -> String {
@@ -96,6 +97,11 @@ fn hostile() -> Vec<(&'static str, String)> {
         (RESPONSES, r#"{"input":["#, parts.as_str(), "]}"),
         (RESPONSES, r#"{"input":["#, outputs.as_str(), "]}"),
         (RESPONSES, r#"{"input":[{"role":"user","content":["#, "[0]", "]}]}"),
+        (TEXT_COMPLETIONS, r#"{"prompt":["#, "1", "]}"),
+        (TEXT_COMPLETIONS, r#"{"prompt":["#, "[1]", "]}"),
+        (TEXT_COMPLETIONS, r#"{"prompt":["#, r#""""#, "]}"),
+        (TEXT_COMPLETIONS, r#"{"prompt":["",["#, deep, "]]}"),
+        (TEXT_COMPLETIONS, r#"{"prompt":"hi","stop":["#, r#""""#, "]}"),
     ];
     let fields = completions.map(|field| (COMPLETIONS, field)).into_iter();
     let fields = fields.chain(responses.map(|field| (RESPONSES, field)));
@@ -113,10 +119,14 @@ fn hostile() -> Vec<(&'static str, String)> {
 async fn large_bodies_of_any_caller_and_content_take_little_memory() {
     let rig = Rig::of_processes().await;
     let bearer = rig.person().await.bearer();
-    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","x":["#;
+    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","prompt":"hi","x":["#;
     let ordinary = filled(hi, r#""""#, "]}");
     let hostile = hostile();
-    for (endpoint, path) in [("completions", COMPLETIONS), ("responses", RESPONSES)] {
+    for (endpoint, path) in [
+        ("completions", COMPLETIONS),
+        ("responses", RESPONSES),
+        ("text_completions", TEXT_COMPLETIONS),
+    ] {
         let mut function = Instance::scripted(endpoint, &rig.api.dynamodb).await;
         let mut send = async |credential: Option<&str>, body: &str| {
             let headers = credential.map(|credential| ("authorization", credential));

@@ -624,14 +624,16 @@ impl Watched {
         let first = key().await;
         let stop = to("chat_stop", "/api/chat/stop").by(&first);
         self.is(200, stop.with(json!({ "idempotency_key": "chat" }))).await;
-        for (endpoint, path) in
-            [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
-        {
+        for (endpoint, path) in [
+            ("completions", "/v1/chat/completions"),
+            ("responses", "/v1/responses"),
+            ("text_completions", "/v1/completions"),
+        ] {
             self.can_be_told("ann", true).await;
             let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = json!({ "messages": turns, "input": turns, "stream": streamed });
+                let body = json!({ "messages": turns, "input": turns, "prompt": "hi", "stream": streamed });
                 to(endpoint, path).by(&key).with(body)
             };
             for retries in ["0", "1"] {

@@ -225,15 +225,16 @@ fn alarms(
             .for_periods(3, 3)
             .about("The response time of the slowest 1 % of requests, for the slowest function."),
     );
-    let chats = group("ChatFunctions")?;
     let (mut asking, mut shares) = (Vec::new(), Vec::new());
     for (id, name) in [
         ("chat", "chat"),
         ("stream", "chat_stream"),
         ("completions", "completions"),
         ("responses", "responses"),
+        ("texts", "text_completions"),
     ] {
-        asking.push((id.to_owned(), duration().of("FunctionName", chats.reference(name)?)));
+        let function = Group::any_reference(groups, name)?;
+        asking.push((id.to_owned(), duration().of("FunctionName", function)));
         let function = functions.iter().find(|function| function.name == name);
         let timeout = function.and_then(|function| function.lambda.timeout);
         let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;

@@ -19,8 +19,8 @@
 //! (`x-stainless-retry-count`) or belongs to the same Codex turn (`x-codex-turn-metadata`).
 
 mod reasoning;
-mod reply;
-mod request;
+pub(super) mod reply;
+pub(super) mod request;
 
 use shared::charge::AnswerForm;
 use shared::http::{self, Events, FailureFormat};

@@ -12,19 +12,33 @@ use strum::VariantArray;
 
 /// The maximum number of tokens in a `logit_bias`, and the maximum number of characters in a
 /// token's id.
-pub(crate) const BIASES: (usize, usize) = (1024, 16);
+const BIASES: (usize, usize) = (1024, 16);
 
 /// The maximum number of characters in a `prompt_cache_key`.
 pub(crate) const CACHE_KEY: usize = 512;
 
 /// The greatest penalty, and the greatest bias of a token.
-pub(crate) const PENALTY: f64 = 2.0;
-pub(crate) const BIAS: f64 = 100.0;
+const PENALTY: f64 = 2.0;
+const BIAS: f64 = 100.0;
 
 /// Returns the constraint that a field is one of these words or null, for the OpenAPI document.
 pub(crate) fn one_of<T: VariantArray + Into<&'static str> + Copy>() -> Value {
     let words = T::VARIANTS.iter().map(|word| Value::from(Into::<&'static str>::into(*word)));
     json!({ "enum": words.chain([Value::Null]).collect::<Vec<_>>() })
+}
+
+/// Returns the constraints on a penalty, for the OpenAPI document.
+pub(crate) fn penalty_limits() -> Value {
+    json!({ "minimum": -PENALTY, "maximum": PENALTY })
+}
+
+/// Returns the constraints on a `logit_bias`, for the OpenAPI document.
+pub(crate) fn bias_limits() -> Value {
+    json!({
+        "maxProperties": BIASES.0,
+        "propertyNames": { "maxLength": BIASES.1 },
+        "additionalProperties": { "minimum": -BIAS, "maximum": BIAS },
+    })
 }
 
 /// Reads a model's effort to reason. `field` is the field's name in the request.

@@ -379,6 +379,7 @@ fn failing(
             FailureFormat::Problem => "",
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
+            FailureFormat::TextCompletions => "TextCompletions",
             FailureFormat::Simplejwt => "Simplejwt",
             FailureFormat::SimplejwtGuarded => "SimplejwtGuarded",
         };
@@ -469,7 +470,7 @@ fn failure(
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        FailureFormat::OpenAi | FailureFormat::Responses => {
+        FailureFormat::OpenAi | FailureFormat::Responses | FailureFormat::TextCompletions => {
             let code = json!({ "properties": { "code": { "enum": codes } } });
             let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
             let narrower = json!({ "properties": { "error": error } });

@@ -52,6 +52,8 @@ pub enum AnswerForm {
     Completion,
     /// A response.
     Response,
+    /// A text completion.
+    TextCompletion,
 }
 
 impl AnswerForm {
@@ -59,6 +61,7 @@ impl AnswerForm {
         match self {
             Self::Completion => "completion",
             Self::Response => "response",
+            Self::TextCompletion => "text_completion",
         }
     }
 

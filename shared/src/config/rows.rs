@@ -76,7 +76,7 @@ settings! {
                 [canary](release.md#canary), or all at the same time (`AllAtOnce`)");
 
         =>
-            parameter("AskConcurrency", "The reserved concurrency of each of the four functions \
+            parameter("AskConcurrency", "The reserved concurrency of each of the five functions \
                 that call the AI; 0 for none")
             .range(0, Some(10_000))
             .default_number(0)

@@ -83,7 +83,7 @@ impl Events {
             FailureFormat::Problem | FailureFormat::Simplejwt | FailureFormat::SimplejwtGuarded => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
-            FailureFormat::OpenAi | FailureFormat::Responses => {
+            FailureFormat::OpenAi | FailureFormat::Responses | FailureFormat::TextCompletions => {
                 self.send_data(self.failures.document(
                     error,
                     &self.request_id,

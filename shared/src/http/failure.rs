@@ -30,6 +30,8 @@ pub enum FailureFormat {
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
     Responses,
+    /// OpenAI's format, with the field names of the older completions.
+    TextCompletions,
     /// Problem documents with the members that Django clients read. This format is for the routes
     /// on which clients register or exchange credentials for tokens. The code for an invalid token
     /// comes from
@@ -43,7 +45,7 @@ pub enum FailureFormat {
 impl FailureFormat {
     /// Returns true if the route serves OpenAI's clients.
     pub fn is_openai(self) -> bool {
-        matches!(self, Self::OpenAi | Self::Responses)
+        matches!(self, Self::OpenAi | Self::Responses | Self::TextCompletions)
     }
 
     /// Returns true if the route's failures contain the members that Django clients read.
@@ -58,7 +60,7 @@ impl FailureFormat {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded => {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
-            Self::OpenAi | Self::Responses => {
+            Self::OpenAi | Self::Responses | Self::TextCompletions => {
                 "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, http-referer, \
                  openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, \
                  x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
@@ -72,7 +74,9 @@ impl FailureFormat {
         let problem = || Problem::of(error, self.status(error, statuses), request_id);
         let document = match self {
             Self::Problem => to_json(&problem()),
-            Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
+            Self::OpenAi | Self::Responses | Self::TextCompletions => {
+                to_json(&OpenAiFailure::of(error, self))
+            }
             Self::Simplejwt => django::document(problem(), error),
             Self::SimplejwtGuarded => django::guarded(problem(), error),
         };
@@ -132,6 +136,7 @@ impl FailureFormat {
     fn field(self, name: &str) -> &str {
         match name {
             "messages" if self == Self::Responses => "input",
+            "messages" if self == Self::TextCompletions => "prompt",
             "response_format" if self == Self::Responses => "text.format",
             name => name,
         }
@@ -494,6 +499,8 @@ mod tests {
             (FailureFormat::Responses, "messages", "input"),
             (FailureFormat::Responses, "response_format", "text.format"),
             (FailureFormat::Responses, "tools", "tools"),
+            (FailureFormat::TextCompletions, "messages", "prompt"),
+            (FailureFormat::TextCompletions, "seed", "seed"),
             (FailureFormat::Responses, "input[0].content", "input[0].content"),
         ] {
             let failure = OpenAiFailure::of(&Error::field(field, "None."), failures).error;

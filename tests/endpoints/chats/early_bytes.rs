@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The pieces of a stream, each with the time when it arrived.
 type Pieces = Vec<(Duration, String)>;
 
-const STREAMS: [Door; 3] = [Door::ChatStream, Door::CompletionStream, Door::ResponseStream];
+const STREAMS: [Door; 4] =
+    [Door::ChatStream, Door::CompletionStream, Door::ResponseStream, Door::TextStream];
 
 fn seconds(number: u64) -> Step {
     Step::Waits(Duration::from_secs(number))

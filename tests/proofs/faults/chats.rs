@@ -63,6 +63,8 @@ pub enum Paying {
     CallOfTool,
     /// One of OpenAI's client libraries requests a response instead of a completion.
     Response,
+    /// One of OpenAI's client libraries requests a text completion.
+    TextCompletion,
     /// A program with a limited API key requests a completion.
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
@@ -77,7 +79,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check at any time whether the client has stopped the stream.
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -95,6 +97,7 @@ impl Paying {
         Self::Completion,
         Self::CallOfTool,
         Self::Response,
+        Self::TextCompletion,
         Self::LimitedCompletion,
         Self::LimitedFailingCompletion,
         Self::ChatWithAllowance,
@@ -118,6 +121,7 @@ impl Paying {
             Self::Completion
                 | Self::CallOfTool
                 | Self::Response
+                | Self::TextCompletion
                 | Self::LimitedCompletion
                 | Self::LimitedFailingCompletion
         )
@@ -135,6 +139,7 @@ impl Paying {
             | Self::LimitedCompletion
             | Self::LimitedFailingCompletion => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
+            Self::TextCompletion => ("text_completions", "/v1/completions"),
             _ => ("chat", "/api/chat"),
         }
     }
@@ -293,7 +298,7 @@ impl Case<Paying> {
             (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, after, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
-        let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message });
+        let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message, "prompt": message });
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
@@ -616,6 +621,10 @@ fn of_chat(reply: &Value, message: &str) -> Value {
     };
     if let Some(id) = id.strip_prefix("resp_") {
         let response = &reply["output"][0]["content"][0]["text"];
+        return json!({ "id": id, "response": response, "message": message });
+    }
+    if let Some(id) = id.strip_prefix("cmpl-") {
+        let response = &reply["choices"][0]["text"];
         return json!({ "id": id, "response": response, "message": message });
     }
     let id = id.strip_prefix("chatcmpl-").unwrap();

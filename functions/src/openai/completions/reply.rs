@@ -141,7 +141,7 @@ impl<'a> AnswerFunction<'a> {
 
 /// The model's token counts; estimates if the provider doesn't report any.
 #[derive(Serialize, ToSchema)]
-struct Usage {
+pub(crate) struct Usage {
     /// The number of tokens in the prompt.
     #[schema(examples(9))]
     prompt_tokens: u32,
@@ -407,13 +407,13 @@ fn id(chat_id: &str) -> String {
 
 /// Returns the model's fingerprint. Some clients reject an answer without a fingerprint, and others
 /// reject a null fingerprint.
-fn system_fingerprint(model: &str) -> String {
+pub(crate) fn system_fingerprint(model: &str) -> String {
     let hash = fingerprint(model);
     format!("fp_{}", hash.get(..10).unwrap_or_default())
 }
 
 impl Usage {
-    fn of(chat: &Chat) -> Self {
+    pub(crate) fn of(chat: &Chat) -> Self {
         let usage = chat.usage();
         Self {
             prompt_tokens: usage.prompt_tokens,

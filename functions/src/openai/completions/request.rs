@@ -21,7 +21,8 @@ use crate::openai::completions::reasoning::DETAILS;
 use crate::openai::custom::CustomTools;
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::options::{
-    BIAS, BIASES, CACHE_KEY, LogitBias, PENALTY, Sampling, cache_key, effort, one_of, verbosity,
+    CACHE_KEY, LogitBias, Sampling, bias_limits, cache_key, effort, one_of, penalty_limits,
+    verbosity,
 };
 use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::openai::turns::{PARTS, asked};
@@ -112,11 +113,6 @@ fn read_messages<'de, D: Deserializer<'de>>(
 
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(super) fn limits() -> Value {
-    let stop = json!({ "oneOf": [
-        { "type": "null" },
-        { "type": "string" },
-        { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
-    ] });
     let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
     let file = json!({ "properties": { "file_data": { "type": "string" } }, "required": ["file_data"], "type": "object" });
     let part = json!({ "anyOf": [
@@ -147,7 +143,7 @@ pub(super) fn limits() -> Value {
             "top_p": { "minimum": 0, "maximum": 1 },
             "max_tokens": model_token_limits(),
             "max_completion_tokens": model_token_limits(),
-            "stop": stop,
+            "stop": Stop::limits(),
             "n": { "enum": [1, null] },
             "tools": { "items": tool, "maxItems": TOOLS },
             "functions": { "maxItems": TOOLS },
@@ -155,25 +151,29 @@ pub(super) fn limits() -> Value {
             "reasoning_effort": one_of::<Effort>(),
             "reasoning": { "properties": { "effort": one_of::<Effort>() } },
             "verbosity": one_of::<Verbosity>(),
-            "presence_penalty": { "minimum": -PENALTY, "maximum": PENALTY },
-            "frequency_penalty": { "minimum": -PENALTY, "maximum": PENALTY },
-            "logit_bias": {
-                "maxProperties": BIASES.0,
-                "propertyNames": { "maxLength": BIASES.1 },
-                "additionalProperties": { "minimum": -BIAS, "maximum": BIAS },
-            },
+            "presence_penalty": penalty_limits(),
+            "frequency_penalty": penalty_limits(),
+            "logit_bias": bias_limits(),
             "prompt_cache_key": { "maxLength": CACHE_KEY },
         },
     })
 }
 
+/// The options of a streamed completion.
 #[derive(Deserialize, ToSchema)]
-struct StreamOptions {
+pub(crate) struct StreamOptions {
     /// Whether to send the usage in the last chunk before `[DONE]`.
     include_usage: Option<bool>,
 }
 
-enum Stop {
+impl StreamOptions {
+    pub(crate) fn wants_usage(&self) -> bool {
+        self.include_usage == Some(true)
+    }
+}
+
+/// The strings that end an answer: one string, or a list of strings.
+pub(crate) enum Stop {
     One(String),
     Several(Vec<String>),
 }
@@ -184,9 +184,34 @@ impl<'de> Deserialize<'de> for Stop {
     }
 }
 
+impl Stop {
+    /// Returns the constraints that [`Self::read`] enforces, for the OpenAPI document.
+    pub(crate) fn limits() -> Value {
+        json!({ "oneOf": [
+            { "type": "null" },
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
+        ] })
+    }
+
+    /// Returns the strings that aren't empty.
+    pub(crate) fn read(stop: Option<Self>, errors: &mut FieldErrors) -> Vec<String> {
+        let mut stop = match stop {
+            None => Vec::new(),
+            Some(Self::One(text)) => vec![text],
+            Some(Self::Several(texts)) => texts,
+        };
+        stop.retain(|text| !text.is_empty());
+        if stop.len() > STOPS.0 {
+            errors.note("stop", format!("Send at most {} texts that end an answer.", STOPS.0));
+        }
+        stop
+    }
+}
+
 impl Body {
     pub(super) fn wants_usage(&self) -> bool {
-        self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
+        self.stream_options.as_ref().is_some_and(StreamOptions::wants_usage)
     }
 
     /// Returns true if function calls in the answer must use the older form.
@@ -214,15 +239,7 @@ impl Body {
             .check("max_completion_tokens", max_model_tokens(self.max_completion_tokens))
             .flatten()
             .or(older);
-        let mut stop = match self.stop {
-            None => Vec::new(),
-            Some(Stop::One(text)) => vec![text],
-            Some(Stop::Several(texts)) => texts,
-        };
-        stop.retain(|text| !text.is_empty());
-        if stop.len() > STOPS.0 {
-            errors.note("stop", format!("Send at most {} texts that end an answer.", STOPS.0));
-        }
+        let stop = Stop::read(self.stop, &mut errors);
         let sampling = Sampling {
             seed: self.seed,
             top_k: self.top_k,

@@ -174,6 +174,7 @@ const ORDER = [
         body: { input: "Hello!", stream: true },
         type: "text/event-stream",
       },
+      { operation: "text_completions", body: { prompt: "Hello!" } },
     ],
     "apiKey",
   ],

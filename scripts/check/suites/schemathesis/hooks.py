@@ -333,6 +333,9 @@ def complete(operation, body):
         roles = ("user", "assistant", "system", "developer")
         body["input"] = [item for item in items if is_message(item) and item.get("role") in roles]
         body["input"].append({"role": "user", "content": "hi"})
+    if operation == "text_completions":
+        # The schema doesn't say that a prompt must not be blank.
+        body["prompt"] = "hi"
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
         # A conversation's id is the id of its first message, so it is a valid parent.
