@@ -443,8 +443,8 @@ fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, Stri
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
     let kind = |request: &str| {
         let needs = requests.one(request)?;
-        // Returns the price for a million times this many bytes. Prices of single operations are
-        // already per million.
+        // Returns the price for a million times this many bytes. Per-operation prices are already
+        // quoted per million operations.
         let by_gb = |price: Price, bytes: f64| price.dollars * bytes * MILLION / GB;
         let gateway = prices::REQUESTS.dollars + by_gb(prices::DATA_OUT, needs.bytes_out);
         let functions = prices::INVOCATIONS.dollars + prices::GB_SECONDS.dollars * needs.gb_seconds;

@@ -90,7 +90,7 @@ pub struct Config {
     pub allowances: Allowances,
     /// `PARALLEL_CHATS`: how many of an account's chats may wait for the AI at the same time.
     pub parallel_chats: u32,
-    /// `CHATS_PER_MINUTE`: the maximum number of chats that an account may send in a minute.
+    /// `CHATS_PER_MINUTE`: the maximum number of chats that an account may send per minute.
     pub chats_per_minute: u32,
     /// `REFUNDS_PER_MINUTE`: how many of an account's failed chats may be refunded per minute, on
     /// average.
@@ -118,10 +118,10 @@ pub struct AccountConfig {
     /// Wrong passwords in requests with a valid access token are counted separately, with the same
     /// limit.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one IP address may fail in an hour. 0
+    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one IP address may fail per hour. 0
     /// means no limit.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one IP address may create in an hour. 0 means
+    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one IP address may create per hour. 0 means
     /// no limit.
     pub registrations_per_address: u32,
 }

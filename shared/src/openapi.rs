@@ -308,7 +308,7 @@ pub struct KeptInCookie;
 impl IntoParams for KeptInCookie {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let kept = Object::builder().schema_type(Type::String).examples(["cookie"]);
-        let about = "`cookie` is for pages of this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither `refresh` nor \
+        let about = "`cookie` is for pages served from this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither `refresh` nor \
                      `token`. Other values are ignored.";
         let key = Object::builder()
             .schema_type(Type::String)

@@ -280,7 +280,7 @@ struct HeldTokens<'a> {
 
 impl<'a> UserDetails<'a> {
     /// Creates the view of this account and its sessions at the time `now`, in seconds since 1970.
-    /// `free_work` is the free work that every account gets in a day.
+    /// `free_work` is the free work that every account gets per day.
     pub fn of(
         account: &'a Account,
         sessions: &'a [values::Session],

@@ -71,7 +71,7 @@ export function standing(user, me, path, show) {
           ? `Make ${user.username} an ordinary user?`
           : `Make ${user.username} an administrator?`,
         text: admin
-          ? "They lose access to the administration at once. All of their sessions end."
+          ? "They lose access to the admin pages at once. All of their sessions end."
           : "They can see all users and messages, and change the balance and role of every other account. All of their sessions end, and they have to log in again.",
         action: admin ? "Make an ordinary user" : "Make an administrator",
         danger: admin,

@@ -88,7 +88,7 @@ function use({ left, holds, cost, more, filled }) {
 
 onTold("balance", use);
 
-/** Returns true if the balance may have been filled up since the allowance was read. */
+/** Returns true if the balance may have been topped up since the allowance was read. */
 const isAllowanceOld = () =>
   allowance !== null && allowance.next <= new Date().toISOString().slice(0, 10);
 
@@ -134,7 +134,7 @@ export async function readBalance() {
   await learnLater(reading).catch(() => {});
 }
 
-/** Reads the balance again if it may have been filled up, because the user returns to the page. */
+/** Reads the balance again if it may have been topped up, because the user returns to the page. */
 export function renewBalance() {
   if (isAllowanceOld()) readBalance();
 }
@@ -200,7 +200,7 @@ export function lowBalance(most = null) {
 /** Returns true if users can get more tokens without asking an administrator. */
 const hasWay = () => sells() || Boolean(topUp?.text) || allowance !== null;
 
-/** A sentence that says when the balance is filled up, or "" without an allowance. */
+/** A sentence that says when the balance is topped up, or "" without an allowance. */
 export function allowanceInWords() {
   if (allowance === null) return "";
   const { tokens: most, per, next } = allowance;

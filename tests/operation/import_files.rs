@@ -517,7 +517,8 @@ async fn an_account_that_an_administrator_activated_stays() {
     let done =
         imported(&api, &later, |import| Import { update_inactive: true, ..import }).await.unwrap();
     assert!(
-        !done.contains("ended") && done.contains("2 users can't log in at the other system"),
+        !done.contains("ended")
+            && done.contains("2 users can log in here, but no longer to the other system"),
         "{done}"
     );
     assert!(account("ann").await.active && account("ben").await.active);
@@ -605,7 +606,7 @@ async fn a_second_import_says_what_differs_and_changes_nothing() {
     assert_eq!(api.items("").await, before);
     for line in [
         "2 balances differ from what was imported (-499 tokens); balances are imported once",
-        "1 user can't log in at the other system, but here; --update-inactive ",
+        "1 user can log in here, but no longer to the other system; --update-inactive ",
         "1 password changed since the import; the imported one still works here",
     ] {
         assert!(told.contains(line), "{told}");

@@ -370,8 +370,8 @@ async fn a_stop_at_the_end_of_an_answer_is_charged_once() {
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
     let message = format!("!words 60 {}", words.join(" "));
-    // An answer takes 1.2 seconds. The function that answers checks for a stop once, after one
-    // second.
+    // An answer takes 1.2 seconds. The function that generates the answer checks only once, after
+    // one second, whether it should stop.
     let races = (0..24).map(|race: u64| {
         let (ann, message, words) = (&ann, &message, &words);
         async move {

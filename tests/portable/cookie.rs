@@ -11,7 +11,7 @@ use crate::support::{forge, function};
 
 const MONTH: u64 = 30 * 86_400;
 
-/// A page of this origin in a browser that keeps its cookies.
+/// A page served from this origin, in a browser that keeps its cookies.
 struct Page {
     api: Api,
     kept: Option<String>,
@@ -31,7 +31,7 @@ impl Page {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
-    /// Sends a refresh request with this token in the body, as a page of this origin does.
+    /// Sends a refresh request with this token in the body, as a page served from this origin does.
     async fn present(&self, token: &str) -> Answer {
         let body = json!({ "refresh": token });
         self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await

@@ -232,7 +232,8 @@ fn one_crash_of_a_function_for_payments_raises_its_alarm() {
     }
 }
 
-/// Returns the reference to a function in `alarms.yaml`: its position in a list in `template.yaml`.
+/// Returns the expression by which `alarms.yaml` refers to a function: the function's index in a
+/// list that `template.yaml` passes.
 fn reference(function: &str) -> String {
     let template = emulator::template::parse(FILES[1]).unwrap();
     let resources = template["Resources"].as_mapping().unwrap();

@@ -126,8 +126,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         syn::visit::visit_path(self, path);
     }
 
-    /// Skips modules that are written within a file: only unit tests and macros contain such
-    /// modules.
+    /// Skips inline modules, which only unit tests and macros contain.
     fn visit_item_mod(&mut self, _: &'ast ItemMod) {}
 }
 

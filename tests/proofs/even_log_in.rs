@@ -84,7 +84,7 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
 }
 
 /// A log-in to an imported account costs as much as checking its kind of hash. A log-in with an
-/// unknown name costs the same if this kind's decoy is assigned to the name.
+/// unknown name costs the same if the decoy that is assigned to the name is a hash of this kind.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]
 async fn unknown_names_cost_what_imported_accounts_cost() {

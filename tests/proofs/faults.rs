@@ -201,9 +201,9 @@ impl<S: Scenario> Matrix<S> {
         cases
     }
 
-    /// Runs each case under its fault. If the case's client retries, sends the request `again`.
-    /// Then delivers `late` copies of the case's writes. After each of these steps, `audit` checks
-    /// all cases. `again` also gets the store's contents after the first step.
+    /// Runs each case with its fault injected. If the case's client retries, sends the request
+    /// `again`. Then delivers `late` copies of the case's writes. After each of these steps,
+    /// `audit` checks all cases. `again` also gets the store's contents after the first step.
     async fn run(
         &self,
         rig: &Rig,
@@ -330,7 +330,7 @@ impl<S: Scenario> Case<S> {
         self.replies.push(reply);
     }
 
-    /// Sends the request under its fault, and delivers the late copies.
+    /// Sends the request with its fault injected, and delivers the late copies.
     async fn runs(&mut self) {
         self.asks().await;
         let struck = self.plan.is_none() || self.lane.strikes().await;

@@ -70,8 +70,9 @@ pub enum PricingMistake {
     ChargeAboveHold,
     /// A settle returns the whole hold, as if nothing had been charged.
     ReturnWholeHold,
-    /// If a reserve finds its own hold with a different amount, it uses the amount that it
-    /// requested.
+    /// If a reserve is refused because an earlier reserve of the chat has placed a hold with a
+    /// different amount, the chat continues with the amount that it has just requested, not with
+    /// the hold's.
     AdoptNoAmount,
     /// A settle charges according to the price list that is current at that moment. In the product,
     /// a chat keeps the fare of its reserve.

@@ -266,8 +266,9 @@ fn called_by_gateway(function: &Function) -> String {
     permission(function, alias, "apigateway", source)
 }
 
-/// Returns the permission for the service that calls a function. One permission covers all routes,
-/// or the schedule, because each permission counts towards the stack's limit of 500 resources.
+/// Returns the permission for the service that calls a function. A function has a single
+/// permission, either for all of its routes or for its schedule, because each permission counts
+/// towards the stack's limit of 500 resources.
 fn permission(Function { id, .. }: &Function, alias: &str, service: &str, source: &str) -> String {
     format!(
         "

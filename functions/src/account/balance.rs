@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits
     path = super::path::balance,
     tag = "Tokens",
     summary = "Read the balance",
-    description = "The balance, a number with four names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is filled up first, once in each period.",
+    description = "The balance, a number with four names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is first topped up, once in each period.",
     security(("access_token" = [])),
     responses((status = 200, description = "The balance.", body = BalanceOfCaller)),
 )]

@@ -59,7 +59,7 @@ struct PacksAndPurchases<'a> {
     /// The packs that can be bought. Empty if nothing is sold.
     packs: &'a [Pack],
     /// The tokens that you owe for refunded purchases, because the balance was too low. They will
-    /// be deducted from the next tokens that you get.
+    /// be deducted from the next tokens you receive.
     #[schema(examples(0))]
     tokens_owed: Credits,
     /// The purchases.

@@ -4,7 +4,7 @@
 //! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
 //! account has already redeemed the code, the reply shows the same row again. The reply is 404 for
 //! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
-//! ten unknown codes in an hour, further requests from the account get 429 without a lookup.
+//! ten unknown codes within an hour, further requests from the account get 429 without a lookup.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -41,7 +41,7 @@ struct Body {
     path = super::path::voucher_redeem,
     tag = "Tokens",
     summary = "Redeem a voucher",
-    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again gets the same reply, with the current balance. After ten wrong codes in an hour the reply is 429.",
+    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again gets the same reply, with the current balance. After ten wrong codes within an hour, the reply is 429.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The grant, and the current balance.", body = AdjustedBalance)),

@@ -9,8 +9,8 @@
 //! from the document. `x-fails` lists an endpoint's failures. `x-form` says that the body may also
 //! be a form. `x-gives` lists the values in the reply that other requests need; it is converted to
 //! the reply's links. `x-narrow` adds constraints to the body. `x-status` says that the operator
-//! chooses the reply's status. The document itself contains one extension, `x-price`, which the
-//! documentation page shows: the price of a message, in tokens, if there is no price list.
+//! chooses the reply's status. The document itself contains one extension, `x-price`: the price of
+//! a message, in tokens, if there is no price list. The documentation page shows this price.
 
 mod header;
 

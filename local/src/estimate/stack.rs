@@ -46,7 +46,7 @@ pub struct Deployed {
     /// The maximum number of seconds that the function waits for the AI. `None` if the function
     /// doesn't call the AI.
     pub asks_for: Option<f64>,
-    /// How many chats an account may begin in a minute.
+    /// How many chats an account may begin per minute.
     pub chats_per_minute: f64,
     /// The reserved instances. `None` if no instances are reserved.
     pub reserved: Option<Reservation>,

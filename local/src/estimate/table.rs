@@ -149,7 +149,7 @@ fn grouped(number: f64, digits: usize) -> String {
     if rest.is_empty() { grouped } else { format!("{grouped}.{rest}") }
 }
 
-/// Formats a number of users, rounded down to two significant digits.
+/// Formats a user count, rounded down to two significant digits.
 fn short(users: f64) -> String {
     let unit = 10_f64.powf((users.max(1.0).log10().floor() - 1.0).max(0.0));
     let rounded = (users / unit).floor() * unit;

@@ -342,7 +342,7 @@ fn differences(report: &Report) -> String {
     if inactive > 0 {
         let _ = write!(
             text,
-            "\n{} can't log in at the other system, but here; --update-inactive ends their accounts, except those of administrators and those that an administrator has activated",
+            "\n{} can log in here, but no longer to the other system; --update-inactive ends their accounts, except those of administrators and those that an administrator has activated",
             counted(inactive, "user")
         );
     }
@@ -356,7 +356,7 @@ fn differences(report: &Report) -> String {
     text
 }
 
-/// Deactivates the accounts of users who can no longer log in at the other system. Skips
+/// Deactivates the accounts of users who can no longer log in to the other system. Skips
 /// administrators' accounts, and accounts that an administrator has activated. Returns the number
 /// of deactivated accounts.
 async fn end_inactive(app: &App, plan: &Plan, report: &mut Report) -> Result<u64, String> {

@@ -115,15 +115,15 @@ settings! {
 
         LOGIN_FAILURES_PER_ADDRESS: Number = Number::new(100, 0, 1000) =>
             parameter("LoginFailuresPerAddress", "How many log-ins from one source address may \
-                fail in an hour; 0 for no limit")
-            .docs("how many log-ins from one IP address may fail in an hour. 0 means no limit, as \
-                in `cargo run`");
+                fail per hour; 0 for no limit")
+            .docs("how many log-ins from one IP address may fail per hour. 0 means no limit, as in \
+                `cargo run`");
 
         REGISTRATIONS_PER_ADDRESS: Number = Number::new(20, 0, 10_000) =>
             parameter("RegistrationsPerAddress", "How many accounts one source address may create \
-                in an hour; 0 for no limit")
-            .docs("how many accounts one IP address may create in an hour. 0 means no limit, as \
-                in `cargo run`");
+                per hour; 0 for no limit")
+            .docs("how many accounts one IP address may create per hour. 0 means no limit, as in \
+                `cargo run`");
 
         ADMIN_CHATS: Choice<ChatAccess> = Choice::new(
             "search",
@@ -273,13 +273,13 @@ settings! {
 
         CHATS_PER_MINUTE: Number = Number::new(300, 1, 10_000) =>
             parameter("ChatsPerMinute", "How many messages per minute an account may send")
-            .docs("how many messages one account may send in a minute");
+            .docs("how many messages one account may send per minute");
 
         // With a limit of 1, the refunds from more of the preceding minutes would have to be
         // checked. That would need more conditions than an expression can contain.
         REFUNDS_PER_MINUTE: Number = Number::new(20, 2, 10_000) =>
             parameter("RefundsPerMinute", "How many refunds per minute an account may get")
-            .docs("how many failed messages of one account are refunded in a minute, on average. \
+            .docs("how many failed messages of one account are refunded per minute, on average. \
                 An account above this limit must wait before it can send messages");
 
         FREE_WORK: Number = Number::new(0, 0, 1_000_000) =>
@@ -287,7 +287,7 @@ settings! {
                 worth per day, even if the account has earned less; 0 means a hundred times \
                 ChatPrice")
             .docs("the limit, in tokens, on the price of an account's [failed and stopped \
-                messages](../internals/security.md#free-use-of-the-ai) in a day (UTC). The limit \
+                messages](../internals/security.md#free-use-of-the-ai) per day (UTC). The limit \
                 is the larger of this number and a quarter of the account's charges of today and \
                 yesterday. 0 means a hundred times `CHAT_PRICE`, which is 10,000 tokens by \
                 default. An account that was charged 60,000 tokens today and yesterday gets a \

@@ -19,8 +19,8 @@ use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 /// The maximum number of API keys that an account can have.
 pub const API_KEYS: u32 = 50;
 
-/// The maximum number of API keys with a limit that an account can have. The account contains at
-/// least one purse for each of them.
+/// How many of an account's API keys can have a limit, at most. The account contains at least one
+/// purse for each of these keys.
 pub const LIMITED_KEYS: u32 = 20;
 
 /// The prefix of every API key.

@@ -43,12 +43,12 @@ impl Limit {
         Self { name, most, window: Some(window), left: 0, reset }
     }
 
-    /// Returns the limit on failed log-ins in a day.
+    /// Returns the limit on failed log-ins per day.
     pub(crate) fn log_ins(most: u32, reset: u64) -> Self {
         Self::used_up("log-ins", most, DAY, reset)
     }
 
-    /// Returns the limit on accounts that one network may create in an hour.
+    /// Returns the limit on how many accounts one network may create per hour.
     pub(crate) fn registrations(most: u32, reset: u64) -> Self {
         Self::used_up("registrations", most, HOUR, reset)
     }

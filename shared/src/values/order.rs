@@ -8,12 +8,12 @@ use crate::Credits;
 use crate::values::Limit;
 use crate::values::limit::HOUR;
 
-/// How many packs an account may order in an hour. Each order opens a page on the payment
-/// provider's site.
+/// How many packs an account may order per hour. Each order opens a page on the payment provider's
+/// site.
 pub(crate) const ORDERS_AN_HOUR: u32 = 20;
 
 impl Limit {
-    /// Returns the limit on packs that an account may order in an hour.
+    /// Returns the limit on how many packs an account may order per hour.
     pub(crate) fn orders(reset: u64) -> Self {
         Self::used_up("orders", ORDERS_AN_HOUR, HOUR, reset)
     }

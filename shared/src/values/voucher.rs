@@ -16,7 +16,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use super::limit::HOUR;
 use super::{Invalid, Limit};
 
-/// How many wrong codes an account may send in an hour.
+/// How many wrong codes an account may send per hour.
 pub(crate) const GUESSES_AN_HOUR: u32 = 10;
 
 /// How many symbols precede the check symbol.
@@ -120,7 +120,7 @@ impl VoucherCode {
 }
 
 impl Limit {
-    /// Returns the limit on wrong voucher codes in an hour.
+    /// Returns the limit on the number of wrong voucher codes per hour.
     pub(crate) fn voucher_codes(most: u32, reset: u64) -> Self {
         Self::used_up("voucher-codes", most, HOUR, reset)
     }

@@ -38,8 +38,8 @@ pub struct Purchase<'a> {
     refunded: u64,
     /// The tokens that the buyer has received, minus the tokens that were taken back.
     tokens_granted: Credits,
-    /// The tokens that the account owes for a refund. They are deducted from the next tokens that
-    /// it gets.
+    /// The tokens that the account owes for a refund. They are deducted from the next tokens it
+    /// receives.
     tokens_owed: Credits,
     /// When the purchase began.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]

@@ -333,7 +333,7 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// Returns how many guesses against these log-in names are checked in a day, from this many
+/// Returns how many guesses against these log-in names are checked per day, from this many
 /// networks. The networks work together and waste no guess on a locked name. At the end of the day,
 /// each network makes one more guess.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {

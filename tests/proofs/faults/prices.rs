@@ -178,8 +178,8 @@ fn mispriced(chat: &Chat, rows: &[Entry], version: &str) -> Vec<String> {
 }
 
 impl Case<Pricing> {
-    /// Sends the request under its fault. A user whose balance is too low buys credits before the
-    /// late copies arrive.
+    /// Sends the request with its fault injected. A user whose balance is too low buys credits
+    /// before the late copies arrive.
     async fn runs_and_buys(&mut self, rig: &Rig) {
         self.asks().await;
         let struck = self.plan.is_none() || self.lane.strikes().await;
@@ -239,7 +239,7 @@ impl Case<Pricing> {
         // Refusals hold nothing. After other replies, credits may be held until the lease ends.
         let is_open = |reply: &&Reply| reply.is_unknown() || reply.detail().contains("tokens held");
         let open = self.replies.iter().filter(is_open).count();
-        // The wire's own copy of a reserve may place one more hold.
+        // If the wire duplicates a reserve, the duplicate may place one more hold.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live: Vec<u64> = account
             .reservations
@@ -261,7 +261,8 @@ impl Case<Pricing> {
 
 async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
     rig.api.prices(&list("openai")).await;
-    // All cases share the functions' cached list, so that no request under a fault reads the list.
+    // All cases share the functions' cached list, so that no request with an injected fault reads
+    // the list.
     for app in rig.api.server().apps.values() {
         app.prices.read().await.unwrap();
     }

@@ -93,8 +93,8 @@ impl Account {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Returns true if the caller must not begin a chat in `minute`, because too many chats were
-    /// refunded in this minute or earlier minutes.
+    /// Returns true if so many chats were refunded in `minute` and earlier minutes that the caller
+    /// can't begin another one in `minute`.
     pub fn is_closed_by_refunds(&self, minute: u64, limits: &Limits) -> bool {
         self.refunds.range(..=minute).any(|(of, count)| {
             let before = limits.refunds * i64::try_from(minute - of).unwrap();
@@ -102,8 +102,8 @@ impl Account {
         })
     }
 
-    /// Returns true if the caller must not begin a chat on the day that contains `at`, a time in
-    /// seconds, because the free work of this day is used up.
+    /// Returns true if the free work of the day that contains `at`, a time in seconds, is used up,
+    /// so that the caller can't begin a chat on this day.
     pub fn is_closed_by_free_work(&self, at: u64, limits: &Limits) -> bool {
         let count = |key: String| self.free_work.get(&key).copied().unwrap_or(0);
         let prefix = if limits.is_limited { "k" } else { "" };
@@ -150,16 +150,16 @@ pub struct Limits {
     pub is_limited: bool,
     /// How many chats may wait at a time.
     pub parallel: i64,
-    /// How many chats may begin in a minute.
+    /// How many chats may begin per minute.
     pub chats: i64,
-    /// How many of the account's chats may be refunded in a minute.
+    /// How many of the account's chats may be refunded per minute.
     pub refunds: i64,
     /// The part of `refunds` that the caller may use up.
     pub refunds_of_caller: i64,
-    /// How much free work an account that has earned nothing may use in a day, in credits.
+    /// How much free work an account that has earned nothing may use per day, in credits.
     pub free_work: i64,
-    /// True if no request arrives later than the protocol expects. While requests arrive in time,
-    /// the product counts every refund above a minute's limit in a later minute.
+    /// True if no request arrives later than the protocol expects. As long as requests arrive in
+    /// time, the product counts refunds that exceed one minute's limit in a later minute.
     pub exact: bool,
 }
 

@@ -250,7 +250,8 @@ impl Schedule<'_> {
         self.judge_refusal(id, chat, body)
     }
 
-    /// Checks that an answer belongs to its client's request, and is stored as the client gets it.
+    /// Checks that the client gets the answer to its own request, and that the stored answer is
+    /// identical to the one it got.
     fn judge_answer(&self, task: &Task, chat: &ChatRequest, body: &Value) -> Checked {
         let (_, is_replay) = task.told.unwrap();
         let person = self.person_of(task);

@@ -19,7 +19,7 @@ use super::prices::{BY_USAGE, LISTS, MODELS, USED};
 use super::task::{Action, ChatKind, ChatRequest, Outcome, PieceReceiver, Running, Task};
 use super::{Client, Schedule};
 
-/// The message of every client that counts its retries.
+/// The message that clients send if they count their retries.
 const CALL: &str = "hi again";
 
 /// How many credits each of a person's sources grants.
@@ -455,8 +455,8 @@ impl Client {
     }
 }
 
-/// Runs a streamed or counted chat as its endpoint does, but in the request's task, so that the
-/// schedule decides when the chat continues.
+/// Runs a streamed or counted chat in the same way as its endpoint does, but in the request's task,
+/// so that the schedule decides when the chat continues.
 async fn in_pieces(
     app: AiApp,
     req: Request,
@@ -495,7 +495,7 @@ async fn in_pieces(
     }
 }
 
-/// Deletes a conversation as its endpoint does.
+/// Deletes a conversation in the same way as the endpoint does.
 async fn delete(app: App, req: Request, conversation: String) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     app.store.delete_conversation(&caller, &conversation, app.clock.seconds()).await?;

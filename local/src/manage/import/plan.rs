@@ -115,11 +115,11 @@ pub enum Differing {
         /// The credits in the dump.
         now: i64,
     },
-    /// The user can no longer log in at the other system, but can still log in here.
+    /// The user can no longer log in to the other system, but can still log in here.
     Inactive,
     /// Like [`Differing::Inactive`], but this import has deactivated the account.
     Ended,
-    /// The user has changed the password at the other system, and hasn't logged in here.
+    /// The user has changed the password in the other system, and hasn't logged in here.
     Password,
 }
 
@@ -145,7 +145,7 @@ pub struct PlannedUser {
     pub source: Source,
     /// The password.
     pub password: Password,
-    /// The username at the other system, if it was changed here.
+    /// The username in the other system, if it was changed here.
     pub renamed: Option<String>,
     /// True if an earlier import created the account.
     pub is_known: bool,
@@ -279,8 +279,8 @@ impl Plan {
         self.users.push(planned);
     }
 
-    /// Returns the kinds of hashes among the new accounts, each with one hash and the number of new
-    /// accounts.
+    /// Returns each kind of hash among the new accounts, with an example and the number of new
+    /// accounts that use it.
     pub fn new_hashes(&self) -> BTreeMap<String, (&DjangoHash, u64)> {
         let mut kinds = BTreeMap::new();
         for hash in self.new_users().filter_map(|user| user.password.hash()) {

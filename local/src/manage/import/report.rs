@@ -39,9 +39,9 @@ struct Line<'a> {
     model: &'a str,
     pk: &'a str,
     line: Option<usize>,
-    /// The reason, or the username at the other system.
+    /// The reason, or the username in the other system.
     reason: &'a str,
-    /// The username at the other system if the user is refused, otherwise the username here. Null
+    /// The username in the other system if the user is refused, otherwise the username here. Null
     /// for a message.
     username: Option<&'a str>,
     /// The dump's balance minus the imported balance, in credits.
@@ -57,7 +57,7 @@ pub struct Report {
     pub(super) differences: Vec<Difference>,
     /// The name of the user model.
     pub(super) users: String,
-    /// The usernames at the other system, by primary key.
+    /// The usernames in the other system, by primary key.
     pub(super) names: HashMap<String, String>,
 }
 

@@ -1,4 +1,4 @@
-// Journeys of users whose balance is filled up each day, week or month.
+// Journeys of users whose balance is topped up each day, week or month.
 
 import assert from "node:assert/strict";
 import { SITE, fitsItsBox, journeys, looksRight, newUser } from "./lib/browser.mjs";
@@ -57,7 +57,7 @@ await journeys({
     const server = await newServerOf("300/day");
     const ann = await newUser("ann", { site: server.url });
     const page = await chatPage(ann, { url: server.url });
-    // When the page first reads the balance, the API fills it up.
+    // When the page first reads the balance, the API tops it up.
     await balance(page, 300);
     const low = page.locator(".composer-notice");
     await low.getByText("Your tokens are enough for 3 more answers.").waitFor();

@@ -1,7 +1,7 @@
-// Attacks by pages of other origins in Chromium. They try to read and change the data of the local
-// server and its embedded DynamoDB. SITE is the URL of the server and DATA its data folder. If a
-// page's host name resolves to this machine (DNS rebinding), the browser considers the page and the
-// server to be the same origin.
+// Attacks by pages from other origins in Chromium. They try to read and change the data of the
+// local server and its embedded DynamoDB. SITE is the URL of the server and DATA its data folder.
+// If a page's host name resolves to this machine (DNS rebinding), the browser considers the page
+// and the server to be the same origin.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -161,7 +161,7 @@ try {
     }
     assert.equal((await use("refresh", { refresh: token })).status, 401);
 
-    // The victim's page and a second page of its origin still work.
+    // The victim's page and a second page from its origin still work.
     await own.reload();
     await own.getByRole("heading", { name: "What would you like to know?" }).waitFor();
     await beside.goto(SITE);

@@ -295,7 +295,7 @@ impl Store {
         Ok(vec![open, self.put_entry(&grant)?])
     }
 
-    /// Claims the address of a new account, unless another account claims it.
+    /// Claims the address for a new account, unless another account has already claimed it.
     fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
         let claim = to_item(Claim::new(account, email.key(), false))?;
         Ok(Write::put(&self.tables.users, claim).condition(NEW).shows_item())

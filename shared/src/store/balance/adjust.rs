@@ -236,7 +236,7 @@ impl Store {
         }
     }
 
-    /// The writes of an adjustment's transaction.
+    /// Returns the writes in an adjustment's transaction.
     fn writes_of_adjustment(&self, adjustment: &Adjustment, now: u64) -> Result<Vec<Write>> {
         let Adjustment { name_key, change, entry, by, records, uses, .. } = adjustment;
         let change_balance = Write::update(

@@ -1,5 +1,5 @@
 //! Limits on an account's chats: how many may wait for the AI at a time, how many may begin or be
-//! refunded in a minute, and how much free work the AI may do in a day.
+//! refunded per minute, and how much free work the AI may do per day.
 //!
 //! An API key with a limit can use at most half of each limit, so that enough is left for the
 //! account's owner.
@@ -19,7 +19,7 @@ pub(super) const LONGEST: u64 = 15;
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// How many of an account's answers can be cut off in a day before its free work is used up,
+/// How many of an account's answers can be cut off per day before its free work is used up,
 /// assuming that it hasn't earned any additional free work.
 const CUTS_A_DAY: u64 = 100;
 
@@ -39,11 +39,11 @@ pub struct ChatLimits {
     pub per_minute: u32,
     /// How many of the account's chats, across all its callers, may wait for the AI at a time.
     pub parallel_of_account: u32,
-    /// How many of the account's chats may be refunded in a minute.
+    /// How many of the account's chats may be refunded per minute.
     pub refunds: u32,
     /// How many of the account's refunds per minute the caller may use.
     pub refunds_of_caller: u32,
-    /// How much free work an account may use in a day, in credits, even if it has earned less.
+    /// How much free work an account may use per day, in credits, even if it has earned less.
     pub free_work: Credits,
     /// The allowances to which balances are topped up in each period.
     pub allowances: Allowances,

@@ -172,7 +172,7 @@ enum Obstacle {
 impl Store {
     /// Reserves a chat's credits in one conditional write. The write also checks the caller, and
     /// enforces the limits on how many of the account's chats may wait at a time and how many may
-    /// begin in a minute. Idempotent.
+    /// begin per minute. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],

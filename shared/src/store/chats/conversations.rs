@@ -32,8 +32,8 @@ use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
-/// A character that sorts after every character in keys. A prefix and this character together sort
-/// after all keys with that prefix.
+/// A character that sorts after every character in keys. A prefix followed by this character sorts
+/// after every key with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
 /// The maximum length of a title that is taken from a message, in characters.

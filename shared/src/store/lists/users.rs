@@ -20,7 +20,7 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// The greatest character. A prefix and this character together sort after all strings with that
+/// The greatest character. A prefix followed by this character sorts after every string with that
 /// prefix.
 const LAST: char = '\u{10ffff}';
 

@@ -272,8 +272,8 @@ impl Store {
     /// device token; it is ignored unless it belongs to `account`.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if the password must not be checked, because there were too many
-    /// failures for this login or from this network.
+    /// [`Error::TooManyAttempts`] if there were too many failures for this login or from this
+    /// network, so the password must not be checked.
     pub async fn admit_attempt(
         &self,
         attempt: &mut Attempt,

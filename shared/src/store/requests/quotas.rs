@@ -9,16 +9,16 @@ use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
 use crate::values::limit::{DAY, HOUR};
 
-/// How many e-mails an unverified address may receive in an hour: enough for its owner, but too few
+/// How many e-mails an unverified address may receive per hour: enough for its owner, but too few
 /// for many accounts to flood the address.
 const MAILS: u32 = 10;
 
-/// How many password-reset e-mails an address may receive in an hour and in a day: enough for
-/// owners who look in the wrong folder, but too few to flood the address.
+/// How many password-reset e-mails an address may receive per hour and per day: enough for owners
+/// who look in the wrong folder, but too few to flood the address.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 
-/// The limit on how many accounts may be created from one network in an hour.
+/// The limit on how many accounts may be created from one network per hour.
 #[derive(Clone, Debug)]
 pub struct Quota {
     network: String,

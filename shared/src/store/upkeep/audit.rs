@@ -80,11 +80,11 @@ pub enum Difference {
         /// The charge in the ledger.
         ledger: i128,
     },
-    /// A ledger row's amount differs from the price that follows from its receipt.
+    /// A ledger row's amount differs from the price computed from its receipt.
     Price {
         /// The chat's id.
         chat_id: String,
-        /// The price that follows from the receipt.
+        /// The price computed from the receipt.
         price: Credits,
         /// The charge in the ledger.
         ledger: i128,

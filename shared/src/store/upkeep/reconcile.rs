@@ -107,8 +107,8 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
-        // Do this after the sources were checked. Each step of an order writes a source, so the
-        // source of a step that was undone must be deleted before the step is repeated.
+        // Do this after the sources have been checked. Each step of an order writes a source, so
+        // the source of a step that was undone must be deleted before the step is repeated.
         for order in orders.values().flatten() {
             done.repairs.extend(self.move_missing_credits(order.id(), clock).await?);
         }
@@ -116,7 +116,7 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
-        // Do this last, after every claim was checked against its account.
+        // Do this last, after every claim has been checked against its account.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))
     }

@@ -10,7 +10,7 @@ use crate::store::{Result, Store, StoreError};
 use crate::values::limit::HOUR;
 use crate::values::{GUESSES_AN_HOUR, Limit};
 
-/// How many wrong codes may be sent from one network in an hour. Several users may share a network.
+/// How many wrong codes may be sent from one network per hour. Several users may share a network.
 const FROM_NETWORK: u32 = 50;
 
 /// A guess at a voucher's code, and the counts that include it.

@@ -11,7 +11,7 @@ use super::{BadRow, DjangoChat, Row};
 pub(super) struct Columns<'a> {
     /// The field that says who wrote a row.
     pub role: &'a str,
-    /// The field that groups rows into conversations. Without it, all rows of a user are one
+    /// The field that groups rows into conversations. Without it, all of a user's rows form one
     /// conversation.
     pub conversation: Option<&'a str>,
 }
