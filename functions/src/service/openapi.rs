@@ -600,7 +600,10 @@ fn add_links(paths: &mut Map<String, Value>) -> Result<()> {
 enum Target<'t> {
     /// In the last parameter of this path, in all operations at or below the path.
     Path { path: &'t str, parameter: &'t str },
-    /// In a field of one operation's body, such as `voucher_redeem.code`.
+    /// In a field of one operation's body, such as `voucher_redeem.code`. A link's own
+    /// `requestBody` is either the whole body or one expression
+    /// ([specification](https://spec.openapis.org/oas/v3.1.1.html#link-object)), so the fields are
+    /// in the extension `x-body`.
     Field { operation: &'t str, field: &'t str },
 }
 
@@ -625,7 +628,7 @@ impl<'t> Target<'t> {
                     .then(|| json!({ "operationId": name, "parameters": { *parameter: value } }))
             }
             Self::Field { operation, field } => (*operation == name)
-                .then(|| json!({ "operationId": name, "requestBody": { *field: value } })),
+                .then(|| json!({ "operationId": name, "x-body": { *field: value } })),
         }
     }
 }

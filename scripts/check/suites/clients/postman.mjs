@@ -250,10 +250,10 @@ function collection(document) {
     }
   }
   for (const operation of operations.values()) {
-    for (const { operationId, parameters = {}, requestBody = {} } of Object.values(success(operation)[1].links ?? {})) {
+    for (const { operationId, parameters = {}, "x-body": fields = {} } of Object.values(success(operation)[1].links ?? {})) {
       const target = operations.get(operationId);
       for (const [name, value] of Object.entries(parameters)) operation.keep[idOf(target.path, name)] = fieldOf(value);
-      for (const [name, value] of Object.entries(requestBody)) {
+      for (const [name, value] of Object.entries(fields)) {
         target.needs[name] = variableOf(target.path, name);
         target.folder = operation.folder;
         operation.keep[target.needs[name]] = `${fieldOf(value)} ?? ""`;

@@ -362,7 +362,7 @@ def before_load_schema(context, raw_schema):
         FIELDS[operation["operationId"]] = schema.get("properties", {})
         links = [link for reply in operation["responses"].values() for link in reply.get("links", {}).values()]
         for link in links:
-            for field, place in link.get("requestBody", {}).items():
+            for field, place in link.get("x-body", {}).items():
                 CREATIONS[link["operationId"], field] = (path, schema["examples"][0], place)
 
 
