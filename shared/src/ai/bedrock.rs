@@ -3,7 +3,6 @@
 //! The API is the same for all Bedrock models.
 
 mod document;
-mod reply;
 mod request;
 
 use std::convert::Infallible;
@@ -26,8 +25,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::ConverseRequest;
+use crate::ai::blocks::Blocks;
 use crate::ai::ending::Ending;
 use crate::ai::failure::Reason;
 use crate::ai::reading::{self, Reply};

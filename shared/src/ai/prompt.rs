@@ -248,6 +248,7 @@ impl Prompt {
             ("parallel_tool_calls", self.parallel_calls.is_some()),
             ("response_format", self.format.is_some()),
             ("reasoning_effort", self.options.effort.is_some()),
+            ("thinking", self.options.thinking.is_some()),
             ("verbosity", self.options.verbosity.is_some()),
             ("seed", self.options.seed.is_some()),
             ("top_k", self.options.top_k.is_some()),

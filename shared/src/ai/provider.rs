@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ai::answer_builder::AnswerBuilder;
+use crate::ai::anthropic::{self, Anthropic};
 use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
@@ -22,6 +23,7 @@ enum Wire {
     Echo,
     Scripted,
     OpenAi(Box<OpenAi>),
+    Anthropic(Box<Anthropic>),
     Bedrock(Bedrock),
 }
 
@@ -32,6 +34,9 @@ impl Provider {
             AiProvider::Scripted => Wire::Scripted,
             AiProvider::OpenAi(server) => {
                 Wire::OpenAi(Box::new(OpenAi::connect(server, clock).await?))
+            }
+            AiProvider::Anthropic(server) => {
+                Wire::Anthropic(Box::new(Anthropic::connect(server, clock).await?))
             }
             AiProvider::Bedrock { endpoint, .. } => {
                 Wire::Bedrock(Bedrock::connect(endpoint.as_deref()).await?)
@@ -53,14 +58,17 @@ impl Provider {
         match self.wire.as_ref() {
             Wire::Echo | Wire::Scripted => {}
             Wire::OpenAi(server) => server.open().await,
+            Wire::Anthropic(server) => server.open().await,
             Wire::Bedrock(bedrock) => bedrock.open().await,
         }
     }
 
     /// Reads the API key again if it is due for renewal.
     pub(super) async fn renew_key(&self) {
-        if let Wire::OpenAi(server) = self.wire.as_ref() {
-            server.renew_key().await;
+        match self.wire.as_ref() {
+            Wire::OpenAi(server) => server.renew_key().await,
+            Wire::Anthropic(server) => server.renew_key().await,
+            Wire::Echo | Wire::Scripted | Wire::Bedrock(_) => {}
         }
     }
 
@@ -71,6 +79,7 @@ impl Provider {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
             Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
             Wire::Bedrock(_) => bedrock::refuses(prompt),
+            Wire::Anthropic(_) => anthropic::refuses(prompt),
             _ => None,
         }
     }
@@ -105,6 +114,7 @@ impl Provider {
             // The providers' futures are boxed because they are large, and every outer future would
             // contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
+            Wire::Anthropic(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(&self.model, prompt, builder)).await,
         }
     }

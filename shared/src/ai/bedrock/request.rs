@@ -1,6 +1,5 @@
 //! A request for Bedrock's Converse API.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aws_sdk_bedrockruntime::error::BuildError;
@@ -8,17 +7,16 @@ use aws_sdk_bedrockruntime::types::{
     self, AnyToolChoice, ContentBlock, ConversationRole, ImageBlock, ImageFormat, ImageSource,
     InferenceConfiguration, JsonSchemaDefinition, Message, OutputConfig, OutputFormat,
     OutputFormatStructure, OutputFormatType, ReasoningContentBlock, ReasoningTextBlock,
-    SpecificToolChoice, SystemContentBlock,
-    ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
-    ToolSpecification,
-    ToolUseBlock,
+    SpecificToolChoice, SystemContentBlock, ToolConfiguration, ToolInputSchema, ToolResultBlock,
+    ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
 };
 use aws_smithy_types::{Blob, Document};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::ai::bedrock::document::object;
-use crate::ai::bedrock::reply::AnswerIn;
+use crate::ai::blocks::AnswerIn;
+use crate::ai::call_ids::CallIds;
 use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
 use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
 
@@ -31,10 +29,6 @@ pub struct ConverseRequest {
     /// The part of the reply that will contain the answer.
     pub answer: AnswerIn,
 }
-
-/// The name of the function that a model calls with its answer, if the request doesn't contain a
-/// schema.
-const ANSWER: &str = "answer";
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
@@ -63,22 +57,8 @@ impl ConverseRequest {
     /// Creates a request in which the model answers by calling a function. Returns `None` if the
     /// answer is plain text or may call other functions.
     pub fn by_function(prompt: &Prompt) -> Result<Option<Self>, Failure> {
-        let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
-            return Ok(None);
-        };
-        let (name, schema, description) = match format {
-            Format::JsonObject => (ANSWER, None, None),
-            Format::JsonSchema(named) => {
-                (named.name.as_str(), named.schema.as_ref(), named.description.as_deref())
-            }
-        };
-        let (schema, answer) = takes(schema);
-        let description = description.unwrap_or("Takes the whole answer.");
-        let tools = ToolConfiguration::builder()
-            .tools(specification(name, Some(description), schema)?)
-            .tool_choice(required_function(name)?);
-        let prompt = Prompt { format: None, ..prompt.without_tools() };
-        Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt)? }))
+        let Some((prompt, answer)) = prompt.by_function()? else { return Ok(None) };
+        Ok(Some(Self { answer, ..Self::of(&prompt)? }))
     }
 }
 
@@ -88,7 +68,7 @@ impl ConverseRequest {
 fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
-    let mut ids = Ids::default();
+    let mut ids = CallIds::default();
     for turn in turns {
         let role = match turn.role {
             Speaker::System => {
@@ -122,28 +102,7 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Replaces call ids with ids that Bedrock accepts. Ids from other providers may be too long for
-/// Bedrock, or contain characters that it refuses.
-#[derive(Default)]
-struct Ids<'p> {
-    /// The number of the last call with each id.
-    numbers: HashMap<&'p str, usize>,
-    count: usize,
-}
-
-impl<'p> Ids<'p> {
-    fn of_call(&mut self, id: &'p str) -> String {
-        self.count += 1;
-        self.numbers.insert(id, self.count);
-        self.of_result(id)
-    }
-
-    fn of_result(&self, id: &str) -> String {
-        format!("call_{}", self.numbers.get(id).copied().unwrap_or_default())
-    }
-}
-
-fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
+fn blocks<'p>(turn: &'p Turn, ids: &mut CallIds<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
         let mut result = ToolResultBlock::builder().tool_use_id(ids.of_result(call));
         for picture in turn.content.iter().filter_map(Part::as_picture) {
@@ -284,30 +243,6 @@ fn of_object(mut schema: Fields) -> Document {
     Document::Object(schema)
 }
 
-/// Returns the parameters of the function that the model calls with an answer in this schema.
-/// Parameters must be an object, so an answer of a different type is put into a field.
-fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
-    let mut schema = fields(schema);
-    let is_object = match schema.get("type") {
-        Some(kind) => kind.as_string() == Some("object"),
-        None => !OF_ANY_TYPE.iter().any(|keyword| schema.contains_key(*keyword)),
-    };
-    if is_object {
-        return (of_object(schema), AnswerIn::Arguments);
-    }
-    // References in a schema are resolved from its root, so its definitions must stay at the root.
-    let defined = ["$defs", "definitions"];
-    let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
-    let mut outer: Fields = defined.collect();
-    let answer = HashMap::from([("answer".to_owned(), Document::Object(schema))]);
-    outer.insert("properties".into(), Document::Object(answer));
-    outer.insert("required".into(), Document::Array(vec!["answer".into()]));
-    (of_object(outer), AnswerIn::Field)
-}
-
-/// The schema keywords that may describe something other than an object.
-const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
-
 fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
@@ -316,41 +251,4 @@ fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
     inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::document::to_json;
-    use super::*;
-
-    #[test]
-    fn answer_functions_take_an_object() {
-        let takes = |schema: &str| {
-            let schema = serde_json::value::RawValue::from_string(schema.to_owned()).unwrap();
-            let (schema, answer) = takes(Some(&JsonSchema::parse(schema).unwrap()));
-            (to_json(&schema).to_string(), answer)
-        };
-        for (schema, sent) in [
-            ("{}", r#"{"type":"object"}"#),
-            (
-                r##"{"$ref":"#/$defs/a","$defs":{}}"##,
-                r##"{"$defs":{},"$ref":"#/$defs/a","type":"object"}"##,
-            ),
-            (r#"{"type":"object","anyOf":[{}]}"#, r#"{"anyOf":[{}],"type":"object"}"#),
-        ] {
-            assert_eq!(takes(schema), (sent.to_owned(), AnswerIn::Arguments));
-        }
-        for (schema, field, defined) in [
-            (r#"{"type":"array"}"#, r#"{"type":"array"}"#, ""),
-            (r#"{"anyOf":[{}]}"#, r#"{"anyOf":[{}]}"#, ""),
-            (r#"{"type":["object","null"]}"#, r#"{"type":["object","null"]}"#, ""),
-            (r#"{"enum":[1],"$defs":{"a":{}}}"#, r#"{"enum":[1]}"#, r#""$defs":{"a":{}},"#),
-        ] {
-            let sent = format!(
-                r#"{{{defined}"properties":{{"answer":{field}}},"required":["answer"],"type":"object"}}"#
-            );
-            assert_eq!(takes(schema), (sent, AnswerIn::Field));
-        }
-        assert_eq!(super::takes(None), (of_object(Fields::new()), AnswerIn::Arguments));
-    }
 }
