@@ -140,8 +140,11 @@ impl Anthropic {
             }
         }
         match prompt.by_function()? {
-            Some((calling, answer)) => self.ask(model, prompt, &calling, answer, builder).await,
-            None => Err(refusal),
+            // A model that thinks can't be forced to call a function.
+            Some((calling, answer)) if !request::thinks(prompt) => {
+                self.ask(model, prompt, &calling, answer, builder).await
+            }
+            _ => Err(refusal),
         }
     }
 

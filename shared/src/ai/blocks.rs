@@ -18,7 +18,7 @@ pub enum AnswerIn {
 
 impl AnswerIn {
     /// The name of the field for [`AnswerIn::Field`].
-    pub const FIELD: &str = "answer";
+    pub const FIELD: &'static str = "answer";
 }
 
 /// The function's arguments for [`AnswerIn::Field`]. The field's name is [`AnswerIn::FIELD`].
