@@ -66,15 +66,23 @@ pub struct Script {
 impl Replies {
     /// Starts the provider, and an API that calls it. The only model, `deep`, is charged by usage.
     pub async fn start(settings: &[(&str, &str)]) -> (Self, Api) {
+        Self::start_as("openai", settings).await
+    }
+
+    /// Starts the provider, and an API that calls it as the provider `name`.
+    pub async fn start_as(name: &str, settings: &[(&str, &str)]) -> (Self, Api) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{server}/v1");
         let replies = Self::default();
         let router = Router::new().fallback(reply).with_state(replies.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let asking = [
-            ("AI_PROVIDER", "openai"),
+            ("AI_PROVIDER", name),
             ("OPENAI_BASE_URL", url.as_str()),
             ("OPENAI_MODEL", "tiny"),
+            ("ANTHROPIC_BASE_URL", server.as_str()),
+            ("ANTHROPIC_MODEL", "tiny"),
             ("AI_TIMEOUT_SECONDS", "20"),
             ("AI_MAX_TOKENS", "8192"),
             ("CHATS_PER_MINUTE", "10000"),
@@ -83,7 +91,7 @@ impl Replies {
             ("FREE_WORK", "1000000"),
         ];
         let api = Api::own(&[&asking[..], settings].concat()).await;
-        let deep = json!({ "name": "deep", "via": ["openai"], "fare": by_usage() });
+        let deep = json!({ "name": "deep", "via": [name], "fare": by_usage() });
         api.prices(&json!({ "models": [deep] })).await;
         (replies, api)
     }
@@ -103,8 +111,10 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
     }
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
-    let message = asked["messages"].as_array().unwrap().last().unwrap()["content"].clone();
-    let script = replies.scripts.lock().unwrap().get(message.as_str().unwrap()).cloned();
+    let content = &asked["messages"].as_array().unwrap().last().unwrap()["content"];
+    // Anthropic gets a list of blocks.
+    let message = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap();
+    let script = replies.scripts.lock().unwrap().get(message).cloned();
     let script = script.unwrap_or_else(|| panic!("no script for {message}"));
     if script.steps.iter().any(|step| matches!(step, Step::Refuses(_))) {
         return refusal(script.steps).await;

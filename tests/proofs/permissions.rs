@@ -213,10 +213,12 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" | "STRIPE_URL" => amazon.at(function),
-            // The function starts `openai` and `openai2`, but calls them only if Bedrock fails.
-            "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
-            "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
-            "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
+            // The function starts the other providers, but calls them only if Bedrock fails.
+            "AI_PROVIDER" => "bedrock,openai,openai2,anthropic".to_owned(),
+            "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" | "ANTHROPIC_BASE_URL" => {
+                "http://127.0.0.1:1/v1".to_owned()
+            }
+            "OPENAI_MODEL" | "OPENAI2_MODEL" | "ANTHROPIC_MODEL" => "tiny".to_owned(),
             // The limit is low, so that few wrong passwords reach it.
             "LOGIN_ATTEMPTS" => "3".to_owned(),
             _ if value.starts_with("arn:aws:secretsmanager:") => {
