@@ -82,7 +82,7 @@ impl Prompt {
     }
 
     /// Estimates the number of model tokens if the provider doesn't report it.
-    pub(super) fn estimated_tokens(&self) -> usize {
+    pub fn estimated_tokens(&self) -> usize {
         let mut estimate = TokenEstimate::default();
         self.texts().into_iter().for_each(|text| estimate.push(text));
         self.schemas().for_each(|schema| estimate.push(schema.json().get()));

@@ -11,8 +11,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::openai::asking::AnswerWriter;
-use crate::openai::null;
+use crate::asking::AnswerWriter;
+use crate::asking::null;
 
 /// A completion.
 #[derive(Serialize, ToSchema)]

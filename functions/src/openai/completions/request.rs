@@ -16,11 +16,11 @@ use utoipa::ToSchema;
 use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
-use crate::openai::asking::Asked;
-use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
-use crate::openai::turns::{PARTS, asked};
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::Asked;
+use crate::asking::json::{at_most, text_or_list};
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::tools::{OfferedFunction, TOOLS, functions_or_null};
+use crate::asking::turns::{PARTS, asked};
 
 /// The maximum number of non-empty strings in `stop`, and of all strings, including empty ones.
 const STOPS: (usize, usize) = (4, 64);

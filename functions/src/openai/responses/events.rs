@@ -15,7 +15,7 @@ use super::items::{
     CallItem, Item, MessageItem, OutputText, Source, Status, call_item_id, items, message_id,
 };
 use super::reply::{RepeatedFields, Response};
-use crate::openai::asking::{AnswerWriter, Dialect};
+use crate::asking::{AnswerWriter, Dialect};
 
 /// The names of the events, and of their schemas.
 const EVENTS: [(&str, &str); 14] = [

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
 use super::tools::Choice;
-use crate::openai::null;
+use crate::asking::null;
 
 /// The fields of the request that the response repeats.
 pub(super) struct RepeatedFields {

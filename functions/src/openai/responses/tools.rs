@@ -6,8 +6,8 @@ use shared::ai::Tool;
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::json::text_or_object;
-use crate::openai::tools::{NAME_LENGTH, OfferedFunction, Wish, functions, functions_or_null};
+use crate::asking::json::text_or_object;
+use crate::asking::tools::{NAME_LENGTH, OfferedFunction, Wish, functions, functions_or_null};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]

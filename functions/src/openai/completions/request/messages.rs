@@ -5,9 +5,9 @@ use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
-use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::asking::json::{at_most, text_or_list};
+use crate::asking::tools::{NAME, is_name};
+use crate::asking::turns::{KINDS, OpenCalls, PARTS, joined};
 
 /// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::json::{list, text_or_object};
-use crate::openai::tools::{OfferedFunction, TOOLS, Tools, Wish, functions};
+use crate::asking::json::{list, text_or_object};
+use crate::asking::tools::{OfferedFunction, TOOLS, Tools, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct OfferedTool {

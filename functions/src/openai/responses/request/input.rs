@@ -8,9 +8,9 @@ use shared::error::{FieldErrors, REQUIRED, required};
 use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
-use crate::openai::json::text_or_list;
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
+use crate::asking::json::text_or_list;
+use crate::asking::tools::{NAME, is_name};
+use crate::asking::turns::{KINDS, OpenCalls, PARTS, joined};
 
 /// The maximum number of items in a request. The limit is higher than the one for messages in a
 /// completion, because each call is a separate item here.

@@ -9,7 +9,7 @@ use shared::error::FieldErrors;
 use shared::values::Invalid;
 use utoipa::ToSchema;
 
-use crate::openai::json::at_most;
+use crate::asking::json::at_most;
 
 /// The maximum number of functions in a request.
 pub(crate) const TOOLS: usize = 128;
