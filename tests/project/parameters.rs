@@ -108,12 +108,12 @@ enum Stopped {
 
 impl Stopped {
     fn names(self) -> BTreeSet<String> {
-        let asking = ["chat", "chat_stream", "completions", "responses"];
+        let asking = ["chat", "chat_stream", "completions", "messages", "responses"];
         let endpoints = ENDPOINTS.iter().map(|endpoint| endpoint.name);
         let names: Vec<&str> = match self {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
-            Self::Completing => vec!["completions", "responses"],
+            Self::Completing => vec!["completions", "messages", "responses"],
             Self::PromptReaders => asking.into_iter().chain(["models"]).collect(),
             Self::AskersAndModels => asking.into_iter().chain(["models", "model_list"]).collect(),
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],

@@ -624,14 +624,16 @@ impl Watched {
         let first = key().await;
         let stop = to("chat_stop", "/api/chat/stop").by(&first);
         self.is(200, stop.with(json!({ "idempotency_key": "chat" }))).await;
-        for (endpoint, path) in
-            [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
-        {
+        for (endpoint, path) in [
+            ("completions", "/v1/chat/completions"),
+            ("responses", "/v1/responses"),
+            ("messages", "/v1/messages"),
+        ] {
             self.can_be_told("ann", true).await;
             let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = json!({ "messages": turns, "input": turns, "stream": streamed });
+                let body = json!({ "messages": turns, "input": turns, "max_tokens": 100, "stream": streamed });
                 to(endpoint, path).by(&key).with(body)
             };
             for retries in ["0", "1"] {
@@ -644,6 +646,9 @@ impl Watched {
         }
         self.can_be_told("ann", false).await;
         self.is(200, to("models", "/v1/models").by(&first)).await;
+        let counted = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        let path = "/v1/messages/count_tokens";
+        self.is(200, to("count_tokens", path).by(&first).with(counted)).await;
     }
 
     /// Reads, changes and deletes an account's data.

@@ -231,6 +231,7 @@ fn alarms(
         ("stream", "chat_stream"),
         ("completions", "completions"),
         ("responses", "responses"),
+        ("messages", "messages"),
     ] {
         asking.push((id.to_owned(), duration().of("FunctionName", chats.reference(name)?)));
         let function = functions.iter().find(|function| function.name == name);

@@ -29,7 +29,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Chat",
-        "Functions for messages; the first four ask the AI",
+        "Functions for messages; the first four and the last ask the AI",
         &[
             "chat",
             "chat_stream",
@@ -39,6 +39,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
             "chat_read",
             "chat_delete",
             "chat_stop",
+            "messages",
         ],
     ),
     (
