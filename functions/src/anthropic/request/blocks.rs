@@ -211,7 +211,7 @@ impl Block {
 
     /// Returns the error message for a block in the wrong place.
     pub(super) fn refusal(&self) -> Invalid {
-        let kind = match self {
+        let kind: &str = match self {
             Self::Text(_) => "text",
             Self::Picture(_) => "image",
             Self::Document(_) => "document",
