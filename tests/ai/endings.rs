@@ -241,8 +241,10 @@ impl Played<'_> {
     fn is_delivered(&self) -> Result<(), String> {
         self.is("text", &self.got.text, &self.text())?;
         let end = match self.got.end.as_str() {
-            // OpenAI's API has no finish reason for a stopped answer.
-            "length" if self.play.row.end == "stopped" && self.play.door.is_openai() => "stopped",
+            // OpenAI's and Anthropic's APIs have no finish reason for a stopped answer.
+            "length" if self.play.row.end == "stopped" && self.play.door.serves_programs() => {
+                "stopped"
+            }
             "server_error" => "ai_failed",
             end => end,
         };

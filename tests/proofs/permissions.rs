@@ -630,12 +630,16 @@ impl Watched {
             ("completions", "/v1/chat/completions"),
             ("responses", "/v1/responses"),
             ("text_completions", "/v1/completions"),
+            ("messages", "/v1/messages"),
         ] {
             self.can_be_told("ann", true).await;
             let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = json!({ "messages": turns, "input": turns, "prompt": "hi", "stream": streamed });
+                let body = json!({
+                    "messages": turns, "input": turns, "prompt": "hi", "max_tokens": 100,
+                    "stream": streamed,
+                });
                 to(endpoint, path).by(&key).with(body)
             };
             for retries in ["0", "1"] {
@@ -648,6 +652,9 @@ impl Watched {
         }
         self.can_be_told("ann", false).await;
         self.is(200, to("models", "/v1/models").by(&first)).await;
+        let counted = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        let path = "/v1/messages/count_tokens";
+        self.is(200, to("count_tokens", path).by(&first).with(counted)).await;
     }
 
     /// Reads, changes and deletes an account's data.

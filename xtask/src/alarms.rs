@@ -235,6 +235,7 @@ fn alarms(
         ("completions", "completions"),
         ("responses", "responses"),
         ("texts", "text_completions"),
+        ("messages", "messages"),
     ] {
         let function = Group::any_reference(groups, name)?;
         asking.push((id.to_owned(), duration().of("FunctionName", function)));

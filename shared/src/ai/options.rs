@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::ai::Prompt;
-use crate::ai::tools::Format;
+/// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
+const LEAST_BUDGET: u32 = 1024;
 
 /// The parameters of an answer that only some providers support. `None` and empty values mean the
 /// model's default.
@@ -104,6 +104,31 @@ impl Options {
         if self.thinking.is_some() { "thinking" } else { "reasoning_effort" }
     }
 
+    /// Returns whether one of Anthropic's models reasons, or `None` for the model's default.
+    /// `max_tokens` is the maximum length of the answer, and `must_call` is true if the request
+    /// forces the model to call a function.
+    ///
+    /// A budget that is too small, or that leaves no room for the answer, is left out, because the
+    /// model would refuse it. With an effort alone, the model decides whether it reasons, unless it
+    /// must call a function, because a model that reasons can't be forced to.
+    pub(super) fn anthropic_thinking(
+        &self,
+        max_tokens: Option<u32>,
+        must_call: bool,
+    ) -> Option<Thinking> {
+        match (self.thinking, self.effort) {
+            (Some(Thinking::Enabled { budget }), _) => {
+                // The budget is part of the answer's maximum length.
+                let has_room = max_tokens.is_none_or(|most| budget < most);
+                (budget >= LEAST_BUDGET && has_room).then_some(Thinking::Enabled { budget })
+            }
+            (Some(thinking), _) => Some(thinking),
+            (None, Some(Effort::None)) => Some(Thinking::Disabled),
+            (None, Some(_)) if !self.effort_is_hint && !must_call => Some(Thinking::Adaptive),
+            (None, _) => None,
+        }
+    }
+
     /// Returns the effort in the words of Anthropic's API. `None` means the model's default.
     pub(super) fn anthropic_effort(&self) -> Option<Effort> {
         match self.effort {
@@ -111,45 +136,6 @@ impl Options {
             Some(Effort::Minimal) => Some(Effort::Low),
             effort => effort,
         }
-    }
-}
-
-/// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
-const LEAST_BUDGET: u32 = 1024;
-
-impl Prompt {
-    /// Returns whether one of Anthropic's models reasons, or `None` for the model's default.
-    ///
-    /// A budget that is too small, or that leaves no room for the answer, is left out, because the
-    /// model would refuse it. With an effort alone, the model decides whether it reasons, unless
-    /// the request forces it to call a function, because a model that reasons can't be forced.
-    pub(super) fn anthropic_thinking(&self) -> Option<Thinking> {
-        let Options { thinking, effort, effort_is_hint, .. } = self.options;
-        match (thinking, effort) {
-            (Some(Thinking::Enabled { budget }), _) => {
-                // The budget is part of the answer's maximum length.
-                let has_room = self.max_tokens.is_none_or(|most| budget < most);
-                (budget >= LEAST_BUDGET && has_room).then_some(Thinking::Enabled { budget })
-            }
-            (Some(thinking), _) => Some(thinking),
-            (None, Some(Effort::None)) => Some(Thinking::Disabled),
-            (None, Some(_)) if !effort_is_hint && !self.is_answered_by_call() => {
-                Some(Thinking::Adaptive)
-            }
-            (None, _) => None,
-        }
-    }
-
-    /// Returns true if one of Anthropic's models is told to reason. It then refuses to sample in
-    /// any other way than its default.
-    pub(super) fn thinks(&self) -> bool {
-        matches!(self.anthropic_thinking(), Some(Thinking::Adaptive | Thinking::Enabled { .. }))
-    }
-
-    /// Returns true if the request forces one of Anthropic's models to call a function. If the
-    /// answer may be any JSON object, it is the arguments of such a call.
-    fn is_answered_by_call(&self) -> bool {
-        self.demands_a_call() || matches!(self.format, Some(Format::JsonObject))
     }
 }
 
@@ -203,11 +189,6 @@ pub enum Verbosity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ai::tools::ToolChoice;
-
-    fn thinking(options: Options) -> Option<Thinking> {
-        Prompt { options, max_tokens: Some(2000), ..Prompt::default() }.anthropic_thinking()
-    }
 
     #[test]
     fn budgets_leave_room_for_the_answer() {
@@ -215,24 +196,22 @@ mod tests {
             let enabled = Some(Thinking::Enabled { budget });
             let effort = Some(Effort::High);
             let options = Options { thinking: enabled, effort, ..Options::default() };
-            assert_eq!(thinking(options), enabled.filter(|_| is_kept), "{budget}");
+            let expected = enabled.filter(|_| is_kept);
+            assert_eq!(options.anthropic_thinking(Some(2000), true), expected, "{budget}");
         }
     }
 
     #[test]
     fn an_effort_alone_lets_the_model_decide() {
-        let of = |effort: Effort, effort_is_hint: bool| {
-            thinking(Options { effort: Some(effort), effort_is_hint, ..Options::default() })
+        let of = |effort: Option<Effort>, effort_is_hint: bool, must_call: bool| {
+            let options = Options { effort, effort_is_hint, ..Options::default() };
+            options.anthropic_thinking(None, must_call)
         };
-        assert_eq!(of(Effort::Minimal, false), Some(Thinking::Adaptive));
-        assert_eq!(of(Effort::Minimal, true), None);
-        assert_eq!(of(Effort::None, false), Some(Thinking::Disabled));
-        assert_eq!(thinking(Options::default()), None);
-        let options = Options { effort: Some(Effort::High), ..Options::default() };
-        let prompt = Prompt { options, ..Prompt::default() };
-        let forced = Prompt { tool_choice: ToolChoice::Required, ..prompt.clone() };
-        let json = Prompt { format: Some(Format::JsonObject), ..prompt.clone() };
-        assert!(prompt.thinks() && !forced.thinks() && !json.thinks());
+        assert_eq!(of(Some(Effort::Minimal), false, false), Some(Thinking::Adaptive));
+        assert_eq!(of(Some(Effort::Minimal), true, false), None);
+        assert_eq!(of(Some(Effort::Minimal), false, true), None);
+        assert_eq!(of(Some(Effort::None), false, false), Some(Thinking::Disabled));
+        assert_eq!(of(None, false, false), None);
     }
 
     #[test]

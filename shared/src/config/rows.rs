@@ -76,8 +76,8 @@ settings! {
                 [canary](release.md#canary), or all at the same time (`AllAtOnce`)");
 
         =>
-            parameter("AskConcurrency", "The reserved concurrency of each of the five functions \
-                that call the AI; 0 for none")
+            parameter("AskConcurrency", "The reserved concurrency of each function that calls \
+                the AI; 0 for none")
             .range(0, Some(10_000))
             .default_number(0)
             .docs("how many [instances](capacity.md#capacity) are reserved for each function that \
