@@ -1,8 +1,8 @@
 //! `POST /v1/messages`, `POST /v1/v1/messages` - a message in the format of Anthropic's API
 //! ([reference](https://docs.anthropic.com/en/api/messages)).
 //!
-//! In: an API key in `x-api-key`, or an API key or access token in `Authorization`, and `max_tokens`
-//! and `messages`. The history shows the user's last text. These fields take effect: `system`,
+//! In: an API key in `x-api-key`, or an API key or access token in `Authorization`, and
+//! `max_tokens` and `messages`. The history shows the user's last text. These fields take effect: `system`,
 //! `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking`
 //! and `output_config`. `model` chooses a model from the price list; without a list, the operator's
 //! settings determine the model. Tools that run at Anthropic, MCP servers, PDFs and search results
@@ -63,8 +63,8 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     asking::answer::<Messages>(app, req).await
 }
 
-/// Returns the failures that the endpoint can reply with, for the OpenAPI document. An empty balance
-/// is always a 402 here, because Anthropic's clients retry a 429.
+/// Returns the failures that the endpoint can reply with, for the OpenAPI document. An empty
+/// balance is always a 402 here, because Anthropic's clients retry a 429.
 fn failures() -> Vec<Failure> {
     let shared = asking::failures().into_iter().filter(|failure| *failure != Failure::OutOfQuota);
     shared.chain([Failure::TwoCredentials]).collect()

@@ -46,16 +46,24 @@ const FIELDS: [(&str, &str); 11] = [
     ("thinking", "thinking"),
 ];
 
-/// Returns the field that a refusal mentions: before a colon, as in `messages.0.content: ..`, or
-/// first in a sentence, as in `` `temperature` is .. ``. The index of a message isn't a part of the
-/// result, because Anthropic doesn't count the system prompt.
+/// The sentences of Anthropic that don't begin with a field. Each is paired with the corresponding
+/// field in OpenAI's API.
+const SENTENCES: [(&str, &str); 2] = [
+    ("does not support the effort parameter", "reasoning_effort"),
+    ("adaptive thinking is not supported", "thinking"),
+];
+
+/// Returns the field that a refusal mentions: before a colon, as in `messages.0.content: ..`, first
+/// in a sentence, as in `` `temperature` is .. ``, or in one of the [`SENTENCES`]. The index of a
+/// message isn't a part of the result, because Anthropic doesn't count the system prompt.
 fn field_in_words(words: &str, prompt: &Prompt) -> Option<&'static str> {
     let begins = |line: &str, name: &str| {
         let rest = line.trim_start_matches('`').strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with([':', '.', '`']))
     };
     let mut fields = FIELDS.iter();
-    let named = fields.find(|(name, _)| words.lines().any(|line| begins(line, name)))?;
+    let named = fields.find(|(name, _)| words.lines().any(|line| begins(line, name)));
+    let named = named.or_else(|| SENTENCES.iter().find(|(part, _)| words.contains(part)))?;
     match named.1 {
         "thinking" => Some(prompt.options.thinking_parameter()),
         field => Some(field),
@@ -177,6 +185,8 @@ mod tests {
             ("stop_sequences: each must contain non-whitespace", Some("stop")),
             ("output_config.effort: not supported", Some("reasoning_effort")),
             ("thinking.type: not supported", Some("reasoning_effort")),
+            ("This model does not support the effort parameter.", Some("reasoning_effort")),
+            ("adaptive thinking is not supported on this model", Some("reasoning_effort")),
             ("invalid_request_error\ntools.0.custom.input_schema: no", Some("tools")),
             ("max_tokens: 9 > 8, which is the maximum", None),
             ("messages are too many", None),

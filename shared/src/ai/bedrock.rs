@@ -46,8 +46,8 @@ pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     (is_any_object && prompt.offers_calls()).then_some(Refusal::Format)
 }
 
-/// Returns true unless it is known that this Bedrock model doesn't have the parameter with this name
-/// in OpenAI's API.
+/// Returns true unless it is known that this Bedrock model doesn't have the parameter with this
+/// name in OpenAI's API.
 pub fn supports(model: &str, parameter: &str) -> bool {
     match parameter {
         "reasoning_effort" => is_by(model, "anthropic") || is_by(model, "openai"),
@@ -364,9 +364,9 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// The Bedrock fields that error messages mention. Each is paired with the corresponding field in
-/// OpenAI's API.
-const FIELDS: [(&str, &str); 9] = [
+/// The Bedrock fields, and the models' own parameters, that error messages mention. Each is paired
+/// with the corresponding field in OpenAI's API.
+const FIELDS: [(&str, &str); 10] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
     ("inferenceConfig.topP", "top_p"),
@@ -374,6 +374,7 @@ const FIELDS: [(&str, &str); 9] = [
     ("outputConfig", "response_format"),
     ("output_config", "reasoning_effort"),
     ("reasoning_effort", "reasoning_effort"),
+    ("effort parameter", "reasoning_effort"),
     ("thinking", "thinking"),
     ("top_k", "top_k"),
 ];

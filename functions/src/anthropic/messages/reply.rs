@@ -142,7 +142,8 @@ pub(super) enum StopReason {
     MaxTokens,
     /// The answer calls functions.
     ToolUse,
-    /// The text is the model's refusal to answer, or the provider's content filter ended the answer.
+    /// The text is the model's refusal to answer, or the provider's content filter ended the
+    /// answer.
     Refusal,
 }
 

@@ -42,8 +42,8 @@ pub(super) struct ChosenTool {
     disable_parallel_tool_use: Option<bool>,
 }
 
-/// Reads the functions in `tools` and `tool_choice`. Also returns whether the model may call several
-/// functions in one answer, or `None` for the model's default.
+/// Reads the functions in `tools` and `tool_choice`. Also returns whether the model may call
+/// several functions in one answer, or `None` for the model's default.
 pub(super) fn offered(
     tools: Vec<OfferedTool>,
     choice: Option<ChosenTool>,
