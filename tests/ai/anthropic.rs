@@ -431,3 +431,29 @@ async fn thinking_is_returned_unchanged() {
     expected.as_array_mut().unwrap().push(text("Hello."));
     assert_eq!(provider.last_asked().2["messages"][1]["content"], expected);
 }
+
+#[tokio::test]
+async fn parameters_that_anthropic_lacks_are_refused() {
+    let (provider, program) = asked().await;
+    for (field, value) in [
+        ("verbosity", json!("low")),
+        ("seed", json!(7)),
+        ("presence_penalty", json!(1)),
+        ("frequency_penalty", json!(-1)),
+        ("logit_bias", json!({ "1": 1 })),
+        ("web_search_options", json!({})),
+    ] {
+        let mut body = asking("hi");
+        body[field] = value;
+        let refused = program.send(&[], body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["error"]["param"], field);
+    }
+    assert_eq!(provider.times_asked(), 0);
+    // Many clients always send penalties of zero.
+    let mut body = asking("hi");
+    (body["presence_penalty"], body["top_k"]) = (json!(0), json!(5));
+    body["reasoning_effort"] = json!("none");
+    program.send(&[], body).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!((&asked["top_k"], &asked["thinking"]["type"]), (&json!(5), &json!("disabled")));
+}
