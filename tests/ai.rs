@@ -2,6 +2,7 @@
 //! handles the providers' answers and refusals.
 
 pub mod answers;
+pub mod anthropic;
 pub mod converse;
 pub mod endings;
 pub mod files;

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod anthropic;
 pub mod auth;
 pub mod background;
 pub mod chats;

@@ -12,8 +12,11 @@ pub mod gateway;
 #[macro_use]
 pub mod lambda;
 
+mod asking;
+
 pub mod account;
 pub mod admin;
+pub mod anthropic;
 pub mod auth;
 pub mod background;
 pub mod chats;
@@ -34,6 +37,7 @@ const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
     chats::ENDPOINTS,
     account::ENDPOINTS,
     openai::ENDPOINTS,
+    anthropic::ENDPOINTS,
     admin::ENDPOINTS,
     service::ENDPOINTS,
     pages::ENDPOINTS,
@@ -48,6 +52,7 @@ const ROUTES_OF_ROOMS: &[&[Route]] = &[
     chats::ROUTES,
     account::ROUTES,
     openai::ROUTES,
+    anthropic::ROUTES,
     admin::ROUTES,
     service::ROUTES,
     pages::ROUTES,
@@ -59,6 +64,7 @@ pub(crate) fn described() -> utoipa::openapi::OpenApi {
         .merge_from(chats::RoomPaths::openapi())
         .merge_from(account::RoomPaths::openapi())
         .merge_from(openai::RoomPaths::openapi())
+        .merge_from(anthropic::RoomPaths::openapi())
         .merge_from(admin::RoomPaths::openapi())
         .merge_from(service::RoomPaths::openapi())
 }

@@ -7,14 +7,14 @@ use shared::store::{Result, SetListOutcome, StoredList, VersionedList};
 use shared::values::Problem;
 use shared::{App, clock};
 
-/// Reads a list from a file. The failure contains a line for each problem.
+/// Reads a list to set from a file. The failure contains a line for each problem.
 ///
 /// # Errors
 /// Fails with an error message for the terminal.
 pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     let json = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
-    json.parse().map_err(|problems: Vec<Problem>| {
+    json.parse::<L>().and_then(L::settable).map_err(|problems: Vec<Problem>| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let number = match lines.len() {
             1 => "1 problem".to_owned(),

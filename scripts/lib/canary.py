@@ -6,7 +6,7 @@ a tenth of an alias's requests. The FailedRequests alarm fires if at least three
 least 1 % of all requests, fail in a minute. A function's own alarm fires if 1 % of the alias's
 requests crash. At PER_SECOND, the new version of each function gets its first request within 20
 seconds on average. After a failure, every second request goes to the function that failed, until
-none of them fails. Otherwise, if one of the nine functions were broken, a tenth of its requests
+none of them fails. Otherwise, if one of the ten functions were broken, a tenth of its requests
 would fail, which is only about 1 % of all requests.
 
 The requests don't change any data and don't call the AI. Requests with a token use an account that
@@ -41,6 +41,7 @@ REQUESTS = {
     "BalanceFunction": ("GET", "/api/tokens/", None, 200),
     "CompletionsFunction": ("POST", "/v1/chat/completions", {}, 400),
     "ResponsesFunction": ("POST", "/v1/responses", {}, 400),
+    "MessagesFunction": ("POST", "/v1/messages", {}, 400),
 }
 
 

@@ -6,11 +6,17 @@
 
 mod answer;
 mod answer_builder;
+mod answer_function;
+mod anthropic;
 mod bedrock;
+mod blocks;
 mod bound;
+mod call_ids;
 mod echo;
 mod ending;
+mod events;
 mod failure;
+mod json;
 mod openai;
 mod options;
 mod prompt;
@@ -18,6 +24,7 @@ mod provider;
 mod reading;
 mod schema;
 mod scripted;
+mod server;
 mod texts;
 mod tools;
 mod traced;

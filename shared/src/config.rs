@@ -23,7 +23,7 @@ use crate::Credits;
 use crate::aws::{self, ServiceUrl};
 use crate::values::Allowances;
 
-pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
+pub use ai::{AiConfig, AiProvider, AiServer, CatalogConfig, STOP_PACE};
 pub use choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels, Unsupported};
 pub use client_statuses::ClientStatuses;
 pub use payments::StripeConfig;

@@ -68,9 +68,13 @@ impl FieldErrors {
 
     /// Returns the first invalid field, and a sentence that says what to change in it.
     pub fn first(&self) -> Option<(&str, String)> {
+        self.sentences().next()
+    }
+
+    /// Returns the invalid fields, each with a sentence that says what to change in it.
+    pub fn sentences(&self) -> impl Iterator<Item = (&str, String)> {
         self.0
             .iter()
-            .next()
             .map(|(field, sentences)| (field.as_str(), format!("{field}: {}", sentences.join(" "))))
     }
 

@@ -25,14 +25,17 @@ pub use self::cursor::{UnverifiedCursor, seal};
 pub use self::events::{Events, events};
 pub use self::failure::django::BAD_HEADER;
 pub(crate) use self::failure::not_found;
-pub use self::failure::{FailureFormat, OpenAiFailure, Problem, StreamProblem};
+pub use self::failure::{
+    AnthropicError, AnthropicFailure, FailureFormat, OpenAiFailure, Problem, StreamProblem,
+};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage, invalid_limit};
 pub use self::query::{SEARCH_LENGTH, query, query_day, query_days, query_flag, query_search};
 pub use self::read::{
-    authorization, authorization_or_token, bare_stage, base_path, base_url, codex_turn, device,
-    escaped, fields, id, idempotency_key, json, json_or_nothing, path, path_id, path_parameter,
-    received_at, require_json, retry_count, source_network, time_left,
+    api_key, authorization, authorization_or_token, bare_stage, base_path, base_url,
+    claude_code_session, codex_turn, device, escaped, fields, id, idempotency_key, json,
+    json_or_nothing, path, path_id, path_parameter, received_at, require_json, retry_count,
+    source_network, time_left,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,

@@ -117,20 +117,29 @@ pub trait FromSecret: Sized {
     fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError>;
 }
 
-/// An API key, as the value of the `Authorization` header.
-pub(crate) struct Bearer(pub HeaderValue);
+/// An API key for another service, as the value of a header.
+pub(crate) struct ServiceKey {
+    /// The key itself, for a header such as `x-api-key`.
+    pub(crate) bare: HeaderValue,
+    /// The key after `Bearer`, for the `Authorization` header.
+    pub(crate) bearer: HeaderValue,
+}
 
-impl FromSecret for Bearer {
+impl FromSecret for ServiceKey {
     fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError> {
         let unusable = |why: &str| ConfigError(format!("{setting}: {why}"));
         let key = text.trim();
         if key.is_empty() {
             return Err(unusable("it is empty"));
         }
-        let mut header = HeaderValue::try_from(format!("Bearer {key}"))
-            .map_err(|_| unusable("it can't be sent in a header"))?;
-        header.set_sensitive(true);
-        Ok(Self(header))
+        let header = |value: String| match HeaderValue::try_from(value) {
+            Ok(mut header) => {
+                header.set_sensitive(true);
+                Ok(header)
+            }
+            Err(_) => Err(unusable("it can't be sent in a header")),
+        };
+        Ok(Self { bare: header(key.to_owned())?, bearer: header(format!("Bearer {key}"))? })
     }
 }
 

@@ -66,15 +66,23 @@ pub struct Script {
 impl Replies {
     /// Starts the provider, and an API that calls it. The only model, `deep`, is charged by usage.
     pub async fn start(settings: &[(&str, &str)]) -> (Self, Api) {
+        Self::start_as("openai", settings).await
+    }
+
+    /// Starts the provider, and an API that calls it as the provider `name`.
+    pub async fn start_as(name: &str, settings: &[(&str, &str)]) -> (Self, Api) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{server}/v1");
         let replies = Self::default();
         let router = Router::new().fallback(reply).with_state(replies.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let asking = [
-            ("AI_PROVIDER", "openai"),
+            ("AI_PROVIDER", name),
             ("OPENAI_BASE_URL", url.as_str()),
             ("OPENAI_MODEL", "tiny"),
+            ("ANTHROPIC_BASE_URL", server.as_str()),
+            ("ANTHROPIC_MODEL", "tiny"),
             ("AI_TIMEOUT_SECONDS", "20"),
             ("AI_MAX_TOKENS", "8192"),
             ("CHATS_PER_MINUTE", "10000"),
@@ -83,7 +91,7 @@ impl Replies {
             ("FREE_WORK", "1000000"),
         ];
         let api = Api::own(&[&asking[..], settings].concat()).await;
-        let deep = json!({ "name": "deep", "via": ["openai"], "fare": by_usage() });
+        let deep = json!({ "name": "deep", "via": [name], "fare": by_usage() });
         api.prices(&json!({ "models": [deep] })).await;
         (replies, api)
     }
@@ -103,8 +111,10 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
     }
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
-    let message = asked["messages"].as_array().unwrap().last().unwrap()["content"].clone();
-    let script = replies.scripts.lock().unwrap().get(message.as_str().unwrap()).cloned();
+    let content = &asked["messages"].as_array().unwrap().last().unwrap()["content"];
+    // Anthropic gets a list of blocks.
+    let message = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap();
+    let script = replies.scripts.lock().unwrap().get(message).cloned();
     let script = script.unwrap_or_else(|| panic!("no script for {message}"));
     if script.steps.iter().any(|step| matches!(step, Step::Refuses(_))) {
         return refusal(script.steps).await;
@@ -161,6 +171,8 @@ pub enum Door {
     ResponseStream,
     Text,
     TextStream,
+    Message,
+    MessageStream,
 }
 
 /// The content of a reply to a client.
@@ -176,7 +188,7 @@ pub struct Got {
 }
 
 impl Door {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Chat,
         Self::ChatStream,
         Self::Completion,
@@ -185,23 +197,29 @@ impl Door {
         Self::ResponseStream,
         Self::Text,
         Self::TextStream,
+        Self::Message,
+        Self::MessageStream,
     ];
 
     pub fn is_streamed(self) -> bool {
         matches!(
             self,
-            Self::ChatStream | Self::CompletionStream | Self::ResponseStream | Self::TextStream
+            Self::ChatStream
+                | Self::CompletionStream
+                | Self::ResponseStream
+                | Self::TextStream
+                | Self::MessageStream
         )
     }
 
-    /// Returns true for endpoints of OpenAI's API.
-    pub fn is_openai(self) -> bool {
+    /// Returns true for endpoints of OpenAI's and Anthropic's APIs.
+    pub fn serves_programs(self) -> bool {
         !matches!(self, Self::Chat | Self::ChatStream)
     }
 
     /// Returns true for endpoints where clients may offer functions.
     fn takes_functions(self) -> bool {
-        self.is_openai() && !matches!(self, Self::Text | Self::TextStream)
+        self.serves_programs() && !matches!(self, Self::Text | Self::TextStream)
     }
 
     /// Sends a message with an idempotency key.
@@ -237,6 +255,17 @@ impl Door {
                     "stream_options": { "include_usage": true },
                 }),
             ),
+            Self::Message | Self::MessageStream => (
+                "/v1/messages",
+                json!({
+                    "model": "deep", "messages": [{ "role": "user", "content": message }],
+                    "max_tokens": 8192, "stream": self.is_streamed(),
+                    "tools": [{
+                        "name": "get_weather",
+                        "input_schema": weather()["function"]["parameters"],
+                    }],
+                }),
+            ),
         }
     }
 
@@ -244,6 +273,7 @@ impl Door {
     pub fn read(self, answer: Answer) -> Got {
         let failure = |body: &Value| {
             let code = body["code"].as_str().or_else(|| body["error"]["code"].as_str());
+            let code = code.or_else(|| code_of_anthropic(&body["error"]));
             code.unwrap_or_else(|| panic!("{body}")).to_owned()
         };
         if answer.status != 200 {
@@ -354,8 +384,71 @@ impl Door {
                 }
                 got
             }
+            Self::Message => {
+                let mut got = of_message(&answer.body, &answer.body["usage"]);
+                for block in answer.body["content"].as_array().unwrap() {
+                    got.text += block["text"].as_str().unwrap_or_default();
+                    if block["type"] == "tool_use" {
+                        got.calls.push([text(&block["name"]), block["input"].to_string()]);
+                    }
+                }
+                got
+            }
+            Self::MessageStream => {
+                let mut got = Got::default();
+                for (name, of) in events(answer.body.as_str().unwrap()) {
+                    let (block, delta) = (&of["content_block"], &of["delta"]);
+                    match name.as_str() {
+                        "content_block_start" if block["type"] == "tool_use" => {
+                            got.calls.push([text(&block["name"]), String::new()]);
+                        }
+                        "content_block_delta" => {
+                            got.text += delta["text"].as_str().unwrap_or_default();
+                            if let Some(part) = delta["partial_json"].as_str() {
+                                got.calls.last_mut().unwrap()[1] += part;
+                            }
+                        }
+                        "message_delta" => {
+                            let Got { end, usage, .. } = of_message(delta, &of["usage"]);
+                            (got.end, got.usage) = (end, usage);
+                        }
+                        "error" => got.end = failure(&of),
+                        _ => {}
+                    }
+                }
+                got
+            }
         }
     }
+}
+
+/// The beginnings of failures' sentences.
+const AI_FAILED: &str = "The AI did not answer.";
+const STOPPED: &str = "The message was stopped";
+
+/// Returns Farebox's code for a failure in Anthropic's format, which doesn't contain codes.
+fn code_of_anthropic(error: &Value) -> Option<&'static str> {
+    let message = error["message"].as_str()?;
+    match error["type"].as_str()? {
+        "api_error" if message.starts_with(AI_FAILED) => Some("ai_failed"),
+        "timeout_error" => Some("ai_timed_out"),
+        "invalid_request_error" if message.starts_with(STOPPED) => Some("stopped"),
+        _ => None,
+    }
+}
+
+/// Returns the end of a message in Anthropic's format, and its token counts.
+fn of_message(ending: &Value, usage: &Value) -> Got {
+    let end = match ending["stop_reason"].as_str().unwrap() {
+        "end_turn" => "stop",
+        "max_tokens" => "length",
+        "tool_use" => "tool_calls",
+        "refusal" => "content_filter",
+        other => panic!("{other}"),
+    };
+    let [other, cached, answer] = ["input_tokens", "cache_read_input_tokens", "output_tokens"]
+        .map(|name| usage[name].as_u64().unwrap());
+    used("", end, [other + cached, cached, answer])
 }
 
 fn of_response(response: &Value) -> Got {

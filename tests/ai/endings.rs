@@ -241,8 +241,10 @@ impl Played<'_> {
     fn is_delivered(&self) -> Result<(), String> {
         self.is("text", &self.got.text, &self.text())?;
         let end = match self.got.end.as_str() {
-            // OpenAI's API has no finish reason for a stopped answer.
-            "length" if self.play.row.end == "stopped" && self.play.door.is_openai() => "stopped",
+            // OpenAI's and Anthropic's APIs have no finish reason for a stopped answer.
+            "length" if self.play.row.end == "stopped" && self.play.door.serves_programs() => {
+                "stopped"
+            }
             "server_error" => "ai_failed",
             end => end,
         };
@@ -432,6 +434,67 @@ async fn every_end_of_an_answer_costs_what_the_table_says() {
             _ => &patient,
         };
         play.check(provider, api, |events| events).await
+    });
+    let outcomes: Vec<_> = stream::iter(playing).buffer_unordered(24).collect().await;
+    let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{} of {} plays:\n{}", wrong.len(), plays.len(), wrong.join("\n"));
+}
+
+/// Translates the events of OpenAI's chat completions into Anthropic's. Anthropic has no word for an
+/// answer that has failed; it sends an error.
+fn as_anthropic(events: Vec<Value>) -> Vec<Value> {
+    let mut translated = Vec::new();
+    for event in events {
+        if event.is_string() {
+            translated.push(json!({ "type": "message_stop" }));
+            continue;
+        }
+        let choice = &event["choices"][0];
+        let usage = &event["usage"];
+        let counted = json!({
+            "input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"],
+        });
+        if choice["delta"]["content"] == "" && choice["finish_reason"].is_null() {
+            translated.push(json!({ "type": "message_start", "message": { "usage": counted } }));
+            continue;
+        }
+        if let Some(text) = choice["delta"]["content"].as_str() {
+            let delta = json!({ "type": "text_delta", "text": text });
+            translated.push(json!({ "type": "content_block_delta", "index": 0, "delta": delta }));
+        }
+        let reason = choice["finish_reason"].as_str().map(|reason| match reason {
+            "stop" => "end_turn",
+            "length" => "max_tokens",
+            "content_filter" => "refusal",
+            other => other,
+        });
+        let has_failed = reason == Some("error");
+        if usage.is_object() || reason.is_some() {
+            let delta = json!({ "stop_reason": reason.filter(|_| !has_failed) });
+            translated.push(json!({ "type": "message_delta", "delta": delta, "usage": counted }));
+        }
+        if has_failed {
+            translated.push(json!({ "type": "error", "error": { "type": "api_error" } }));
+        }
+    }
+    translated
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_costs_the_same_through_anthropic() {
+    let limit = LIMIT.to_string();
+    let patient = Replies::start_as("anthropic", &[]).await;
+    let limited = Replies::start_as("anthropic", &[("ANSWER_LIMIT", &limit)]).await;
+    let is_played = |play: &Play| {
+        let doors = [Door::Chat, Door::ChatStream, Door::CompletionStream];
+        doors.contains(&play.door) && play.row.answer != "over the time"
+    };
+    let plays: Vec<Play> = plays().into_iter().filter(is_played).collect();
+    assert!(plays.len() > 100, "{} plays", plays.len());
+    let playing = plays.iter().map(async |play| {
+        let over = play.row.answer == "over the limit";
+        let (provider, api) = if over { &limited } else { &patient };
+        play.check(provider, api, as_anthropic).await
     });
     let outcomes: Vec<_> = stream::iter(playing).buffer_unordered(24).collect().await;
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();

@@ -1,5 +1,6 @@
 //! Tests the providers over their real protocols: a server that implements OpenAI's chat
-//! completions, and Bedrock with its real SDK.
+//! completions and, for other tests, simulates Anthropic's Messages API, and Bedrock with its real
+//! SDK.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -23,7 +24,7 @@ use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Api, GRANT, PRICE, without_comments};
 use crate::support::log;
 
-const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
+pub const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 
 /// The simulated provider's reply to the next request.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ pub enum Does {
     Refuses(&'static str, Value, Value),
 }
 
-/// A simulated provider that records the requests and headers that it receives.
+/// A simulated provider that records the requests that it receives, with their paths and API keys.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
@@ -134,14 +135,15 @@ async fn answer(
     }
     *provider.asked_by.lock().unwrap() = Some(peer);
     let path = request.uri().path().to_owned();
-    let authorization = request
-        .headers()
-        .get("authorization")
-        .map_or("", |value| value.to_str().unwrap())
-        .to_owned();
+    let header =
+        |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    if path.ends_with("/messages") {
+        assert_eq!(header("anthropic-version").as_deref(), Some("2023-06-01"));
+    }
+    let key = header("authorization").or_else(|| header("x-api-key")).unwrap_or_default();
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
-    provider.asked.lock().unwrap().push((path, authorization, asked.clone()));
+    provider.asked.lock().unwrap().push((path, key, asked.clone()));
     let does = provider.does.lock().unwrap().clone();
     let pieces = |pieces: Vec<Bytes>| stream::iter(pieces).map(Ok::<_, Infallible>);
     let has = |field: &str| {

@@ -129,11 +129,19 @@ impl KeyedServer {
     /// Starts an API that calls this server for answers, with the key in this file. The API's clock
     /// is stopped.
     async fn answering(&self, file: &SecretFile) -> Api {
+        self.answering_as("openai", file).await
+    }
+
+    /// Starts an API that calls this server as the provider `name`.
+    async fn answering_as(&self, name: &str, file: &SecretFile) -> Api {
         Api::at_an_hour(&[
-            ("AI_PROVIDER", "openai"),
+            ("AI_PROVIDER", name),
             ("OPENAI_BASE_URL", &format!("{}/v1", self.url)),
             ("OPENAI_MODEL", "tiny"),
             ("OPENAI_API_KEY", &file.url()),
+            ("ANTHROPIC_BASE_URL", &self.url),
+            ("ANTHROPIC_MODEL", "tiny"),
+            ("ANTHROPIC_API_KEY", &file.url()),
             ("AI_TIMEOUT_SECONDS", "20"),
         ])
         .await
@@ -151,7 +159,10 @@ async fn answer(
     if method == Method::HEAD {
         return Response::default();
     }
-    let key = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let key = match headers.get("x-api-key") {
+        Some(key) => key.to_str().unwrap(),
+        None => headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap(),
+    };
     let is_accepted = server.accepted.lock().unwrap().contains(&key);
     let number = {
         let mut asked = server.asked.lock().unwrap();
@@ -166,6 +177,11 @@ async fn answer(
         let url = format!("https://checkout.stripe.com/c/pay/cs_{number}");
         let page = json!({ "id": format!("cs_{number}"), "url": url });
         return Response::new(Body::from(page.to_string()));
+    }
+    if uri.path() == "/v1/messages" {
+        let content = json!([{ "type": "text", "text": "Hello." }]);
+        let message = json!({ "type": "message", "content": content, "stop_reason": "end_turn" });
+        return Response::new(Body::from(message.to_string()));
     }
     let asked: Value = serde_json::from_slice(&body).unwrap();
     if asked["stream"] == true {
@@ -210,6 +226,21 @@ async fn streamed_messages_use_a_replaced_key_at_once() {
     assert_eq!(text_of(&events(said.as_str().unwrap())), "Hello.");
     assert_eq!(server.asked(), [(OLD.to_owned(), false), (NEW.to_owned(), true)]);
     assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn anthropic_messages_use_a_replaced_key_at_once() {
+    for (status, kind) in [(401, "authentication_error"), (403, "permission_error")] {
+        let (file, server) = (SecretFile::new(), KeyedServer::start(&[NEW]).await);
+        let api = server.answering_as("anthropic", &file).await;
+        let ann = api.person("ann").await;
+        let error = json!({ "type": kind, "message": "invalid x-api-key" });
+        server.refuses_with(status, json!({ "type": "error", "error": error }));
+        file.replace(NEW);
+        ann.chat("hi").await.is(200);
+        assert_eq!(server.asked(), [(OLD.to_owned(), false), (NEW.to_owned(), true)]);
+        assert_eq!(ann.balance().await, GRANT - PRICE);
+    }
 }
 
 #[tokio::test]

@@ -520,7 +520,7 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
             );
             assert_eq!(
                 get.header("access-control-expose-headers"),
-                "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry"
+                "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, request-id, retry-after, x-device-token, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry"
             );
             assert!(get.header("vary").split(", ").any(|name| name == "Origin"), "{get:?}");
         }

@@ -295,6 +295,7 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
         "chat_stream",
         "completions",
         "login",
+        "messages",
         "register",
         "responses",
         "token_refresh",

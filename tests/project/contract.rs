@@ -357,6 +357,7 @@ fn the_kms_key_encrypts_all_data_and_opens_only_own_secrets() {
                 "SigningSecret",
                 "OpenAiKeyArn",
                 "OpenAi2KeyArn",
+                "AnthropicKeyArn",
                 "StripeKeyArn",
                 "StripeWebhookSecretArn",
             ];
@@ -365,7 +366,7 @@ fn the_kms_key_encrypts_all_data_and_opens_only_own_secrets() {
             assert!(by.contains("secretsmanager."), "{binary}: {by}");
         }
         let expected = usize::from(issues(binary))
-            + 2 * usize::from(asks(binary))
+            + 3 * usize::from(asks(binary))
             + usize::from(sells(binary));
         assert_eq!(secrets, expected, "{binary}");
     }
@@ -520,8 +521,10 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
                     && format!("{:?}", statement["Resource"]).contains("KeysTable");
                 assert!(issues(binary) || !writes_keys, "{binary}: {action}");
                 let reads_secret = action.starts_with("secretsmanager");
-                let of_ai =
-                    reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
+                let resource = format!("{:?}", statement["Resource"]);
+                let of_provider =
+                    ["OpenAi", "Anthropic"].iter().any(|name| resource.contains(name));
+                let of_ai = reads_secret && of_provider;
                 assert!(
                     !reads_secret
                         || sells(binary)

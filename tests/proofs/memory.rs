@@ -18,6 +18,7 @@ const MORE: u64 = 32;
 const COMPLETIONS: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
 const TEXT_COMPLETIONS: &str = "/v1/completions";
+const MESSAGES: &str = "/v1/messages";
 
 /// Returns a body of the maximum size that repeats one element.
 fn filled(head: &str, element: &str, tail: &str) -> String {
@@ -41,7 +42,8 @@ fn hostile() -> Vec<(&'static str, String)> {
     let texts = list(r#"{"role":"user","content":["#, r#"{"type":"text","text":""}"#, 39);
     let calls = list(r#"{"role":"","tool_calls":["#, r#"{"id":""}"#, 100);
     let outputs = list(r#"{"output":["#, r#"{"type":""}"#, 85);
-    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","#;
+    let results = list(r#"{"type":"tool_result","content":["#, r#"{"type":""}"#, 2000);
+    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","max_tokens":9,"#;
     let metadata = (0..180_000).map(|number| format!(r#""{number}":"""#));
     let metadata = metadata.collect::<Vec<_>>().join(",");
     let completions = [
@@ -85,7 +87,23 @@ fn hostile() -> Vec<(&'static str, String)> {
         (r#""tools":[{"type":"function","name":"f","parameters":{"x":["#, schema, "]}}]}"),
         (r#""text":{"format":{"type":"json_schema","name":"f","schema":{"x":["#, schema, "]}}}}"),
     ];
+    let messages = [
+        (r#""system":["#, r#"{"type":""}"#, "]}"),
+        (r#""mcp_servers":["#, deep, "]}"),
+        (r#""stop_sequences":["#, r#""""#, "]}"),
+        (r#""tools":["#, r#"{"name":""}"#, "]}"),
+        (r#""tools":[{"name":"f","input_schema":{"x":["#, schema, "]}}]}"),
+        (r#""tool_choice":{"type":"auto","x":["#, deep, "]}}"),
+        (r#""thinking":{"type":"adaptive","x":["#, deep, "]}}"),
+        (r#""output_config":{"format":{"type":"json_schema","schema":{"x":["#, schema, "]}}}}"),
+    ];
     let conversations = [
+        (MESSAGES, r#"{"messages":["#, r#"{"role":""}"#, "]}"),
+        (MESSAGES, r#"{"messages":["#, parts.as_str(), "]}"),
+        (MESSAGES, r#"{"messages":["#, texts.as_str(), "]}"),
+        (MESSAGES, r#"{"messages":[{"role":"user","content":["#, "[0]", "]}]}"),
+        (MESSAGES, r#"{"messages":[{"role":"user","content":["#, results.as_str(), "]}]}"),
+        (MESSAGES, r#"{"messages":[{"role":"user","content":["#, r#"{"type":""}"#, "]}]}"),
         (COMPLETIONS, r#"{"messages":["#, r#"{"role":""}"#, "]}"),
         (COMPLETIONS, r#"{"messages":["#, parts.as_str(), "]}"),
         (COMPLETIONS, r#"{"messages":["#, texts.as_str(), "]}"),
@@ -105,6 +123,7 @@ fn hostile() -> Vec<(&'static str, String)> {
     ];
     let fields = completions.map(|field| (COMPLETIONS, field)).into_iter();
     let fields = fields.chain(responses.map(|field| (RESPONSES, field)));
+    let fields = fields.chain(messages.map(|field| (MESSAGES, field)));
     let fields = fields
         .map(|(path, (head, element, tail))| (path, filled(&format!("{hi}{head}"), element, tail)));
     let conversations = conversations.into_iter();
@@ -119,13 +138,14 @@ fn hostile() -> Vec<(&'static str, String)> {
 async fn large_bodies_of_any_caller_and_content_take_little_memory() {
     let rig = Rig::of_processes().await;
     let bearer = rig.person().await.bearer();
-    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","prompt":"hi","x":["#;
+    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","prompt":"hi","max_tokens":9,"x":["#;
     let ordinary = filled(hi, r#""""#, "]}");
     let hostile = hostile();
     for (endpoint, path) in [
         ("completions", COMPLETIONS),
         ("responses", RESPONSES),
         ("text_completions", TEXT_COMPLETIONS),
+        ("messages", MESSAGES),
     ] {
         let mut function = Instance::scripted(endpoint, &rig.api.dynamodb).await;
         let mut send = async |credential: Option<&str>, body: &str| {

@@ -213,10 +213,12 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" | "STRIPE_URL" => amazon.at(function),
-            // The function starts `openai` and `openai2`, but calls them only if Bedrock fails.
-            "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
-            "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
-            "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
+            // The function starts the other providers, but calls them only if Bedrock fails.
+            "AI_PROVIDER" => "bedrock,openai,openai2,anthropic".to_owned(),
+            "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" | "ANTHROPIC_BASE_URL" => {
+                "http://127.0.0.1:1/v1".to_owned()
+            }
+            "OPENAI_MODEL" | "OPENAI2_MODEL" | "ANTHROPIC_MODEL" => "tiny".to_owned(),
             // The limit is low, so that few wrong passwords reach it.
             "LOGIN_ATTEMPTS" => "3".to_owned(),
             _ if value.starts_with("arn:aws:secretsmanager:") => {
@@ -628,12 +630,16 @@ impl Watched {
             ("completions", "/v1/chat/completions"),
             ("responses", "/v1/responses"),
             ("text_completions", "/v1/completions"),
+            ("messages", "/v1/messages"),
         ] {
             self.can_be_told("ann", true).await;
             let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = json!({ "messages": turns, "input": turns, "prompt": "hi", "stream": streamed });
+                let body = json!({
+                    "messages": turns, "input": turns, "prompt": "hi", "max_tokens": 100,
+                    "stream": streamed,
+                });
                 to(endpoint, path).by(&key).with(body)
             };
             for retries in ["0", "1"] {
@@ -646,6 +652,9 @@ impl Watched {
         }
         self.can_be_told("ann", false).await;
         self.is(200, to("models", "/v1/models").by(&first)).await;
+        let counted = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        let path = "/v1/messages/count_tokens";
+        self.is(200, to("count_tokens", path).by(&first).with(counted)).await;
     }
 
     /// Reads, changes and deletes an account's data.

@@ -831,9 +831,13 @@ impl Answer {
     }
 
     /// Asserts that the reply is a failure with this status and code, and returns the body. The
-    /// body must be a complete problem document, or under `/v1/` a failure in OpenAI's form.
+    /// body must be a complete problem document, or under `/v1/` a failure in OpenAI's or Anthropic's
+    /// form. Anthropic's form has no codes.
     #[track_caller]
     pub fn expect(self, status: u16, code: &str) -> Value {
+        if self.body["type"] == "error" {
+            return self.expect_anthropic(status);
+        }
         if self.asked.contains(" /v1/") {
             return match (status, code) {
                 (401, _) => self.expect_openai(status, "invalid_request_error", "invalid_api_key"),
@@ -857,6 +861,32 @@ impl Answer {
                 "{field} of {self:?}"
             );
         }
+        self.has_security_headers();
+        self.body
+    }
+
+    /// Asserts that the reply is a failure in Anthropic's form with this status, and returns the
+    /// body.
+    #[track_caller]
+    pub fn expect_anthropic(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        let kind = match status {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            504 => "timeout_error",
+            529 => "overloaded_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        };
+        let (whole, error) = (&self.body, &self.body["error"]);
+        assert_eq!([&whole["type"], &error["type"]], ["error", kind], "{self:?}");
+        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+        assert_eq!(whole["request_id"], self.header("request-id"), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json; charset=utf-8", "{self:?}");
         self.has_security_headers();
         self.body
     }

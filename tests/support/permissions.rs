@@ -29,6 +29,7 @@ pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
         ("StripeKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:stripe"),
         ("StripeWebhookSecretArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhook"),
         ("OpenAi2KeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai2"),
+        ("AnthropicKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:anthropic"),
         ("BedrockModel", MODEL),
         ("Allowance", "1000/day"),
         ("LowBalance", "1000000"),

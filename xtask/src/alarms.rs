@@ -79,6 +79,9 @@ const HOUR: u32 = 3600;
 /// The namespace of the functions' own metrics.
 const OWN: &str = "!Ref Stack";
 
+/// The AI providers that can fail, by their names in `AI_PROVIDER`.
+const PROVIDERS: [&str; 4] = ["openai", "openai2", "anthropic", "bedrock"];
+
 const RUNBOOKS: &str = "docs/operate/runbooks.md";
 
 /// The alarms that are missing from the table below, as [`list`] shows them: `template.yaml`
@@ -232,6 +235,7 @@ fn alarms(
         ("completions", "completions"),
         ("responses", "responses"),
         ("texts", "text_completions"),
+        ("messages", "messages"),
     ] {
         let function = Group::any_reference(groups, name)?;
         asking.push((id.to_owned(), duration().of("FunctionName", function)));
@@ -307,13 +311,13 @@ fn alarms(
         )
         .about("The percentage of messages whose tokens were refunded because the AI failed or answered too late. It is zero if there are fewer than twenty refunds."),
     );
-    let failures = ["openai", "openai2", "bedrock"].map(|provider| {
+    let failures = PROVIDERS.map(|provider| {
         let metric = Metric::sum(OWN, "AiFailures").statistic("Average").of("Provider", provider);
         (provider.to_owned(), metric)
     });
     let failures = Watches::Several {
         id: "percent",
-        expression: "100 * MAX([openai, openai2, bedrock])".into(),
+        expression: format!("100 * MAX([{}])", PROVIDERS.join(", ")),
         metrics: failures.into(),
     };
     alarms.push(
@@ -321,12 +325,12 @@ fn alarms(
             .for_periods(2, 3)
             .about("The percentage of failed calls, for the provider that fails most often. A failed call counts even if a different provider then answers."),
     );
-    let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
+    let unfunded = PROVIDERS.map(|provider| {
         (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
     });
     let unfunded = Watches::Several {
         id: "calls",
-        expression: "SUM([openai, openai2, bedrock])".into(),
+        expression: format!("SUM([{}])", PROVIDERS.join(", ")),
         metrics: unfunded.into(),
     };
     alarms.push(

@@ -108,6 +108,7 @@ impl NewEndpoint {
         let tag = match self.room.as_str() {
             "account" | "auth" => "Accounts",
             "admin" => "Administration",
+            "anthropic" => "Anthropic",
             "chats" => "Chat",
             "openai" => "OpenAI",
             _ => "Service",

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use shared::error::{Failure, FieldErrors};
-use shared::store::SetPricesOutcome;
+use shared::store::{SetPricesOutcome, VersionedList};
 use shared::values::PriceList;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -54,7 +54,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Body { list, version } = http::json(&req)?;
     let read = |list: &Value| {
         let wrong = |problems| FieldErrors::of(problems, "list").into_error();
-        PriceList::read(list).map_err(wrong)
+        PriceList::read(list).and_then(PriceList::settable).map_err(wrong)
     };
     let list = list.as_ref().map(read).transpose()?;
     let by = Some(&administrator);

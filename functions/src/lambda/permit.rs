@@ -194,6 +194,7 @@ const ASK_AI_POLICY: Policy = Policy {
         get(Tokens(&["models:*"])),
         read_secret("OpenAiKeyArn"),
         read_secret("OpenAi2KeyArn"),
+        read_secret("AnthropicKeyArn"),
         Permit::Statements("InvokeBedrock"),
     ],
 };

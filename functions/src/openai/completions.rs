@@ -30,9 +30,8 @@ use shared::{Reply, Request, Result};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Completions, Form};
 use self::request::{Body, limits};
+use crate::asking::{self, Asked, CompletionApp, Dialect};
 use crate::lambda::Lambda;
-use crate::openai::CompletionApp;
-use crate::openai::asking::{self, Asked, Dialect};
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
     .canary()

@@ -6,7 +6,7 @@ use shared::ai::{AnswerSchema, Format, JsonSchema};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
-use super::tools::{NAME, is_name};
+use crate::asking::tools::{NAME, is_name};
 
 /// A JSON Schema that the answer conforms to.
 #[derive(Deserialize, ToSchema)]

@@ -3,10 +3,14 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
-//! owned_by}]}`, in the order in which the models are called, or one model. If the operator has
-//! changed the maximum prompt length, each model's entry also contains this length, in tokens, as
+//! owned_by}]}`, in the order in which the models are called, or one model. With the
+//! `anthropic-version` header, the reply has the form of Anthropic's API
+//! ([reference](https://docs.anthropic.com/en/api/models-list)). If the operator has changed the
+//! maximum prompt length, each model's entry also contains this length, in tokens, as
 //! `max_model_len`. If there is a price list, the reply contains the list's models with their
 //! fares. If the API key is restricted to certain models, only those models are listed.
+
+mod anthropic;
 
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ use shared::values::{
 use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
 
+use self::anthropic::{AnthropicModel, AnthropicModels};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
@@ -43,16 +48,21 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     path = super::path::models,
     tag = "OpenAI",
     summary = "List models",
-    description = "The configured models, in the order in which they are called.",
+    description = "The configured models, in the order in which they are called. With the header `anthropic-version`, the reply has the form of Anthropic's API, and the API key may be in `x-api-key`.",
     security(("api_key" = []), ("access_token" = [])),
-    responses((status = 200, description = "The models.", body = Models)),
+    params(("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01")),
+    responses((status = 200, description = "The models.", body = ModelList)),
     extensions(
         ("x-fails" = json!([Failure::ApiKeyExpired])),
         ("x-gives" = json!({ "/v1/models/{id}": "/data/0/id" })),
     ),
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
-    let caller = auth::program(&app, &req).await?;
+    let is_anthropics = req.headers().contains_key(ANTHROPIC_VERSION);
+    let caller = match is_anthropics {
+        true => auth::program_of_anthropic(&app, &req).await?,
+        false => auth::program(&app, &req).await?,
+    };
     let account = app.store.account_with(&caller).await?;
     match http::path(&req).trim_end_matches('/') {
         KEY_PATH => return show_key(&app, &caller, &account),
@@ -68,10 +78,10 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
             listed.map(|model| Model::listed(model, prices, most, longest)).collect()
         }
     };
-    let models = models.into_iter();
-    match http::path_parameter(&req, "id") {
-        "" => http::ok(&Models { object: "list", data: models.collect() }),
-        id => find_model(models, id),
+    match (http::path_parameter(&req, "id"), is_anthropics) {
+        ("", false) => http::ok(&ModelList::OpenAi(Models { object: "list", data: models })),
+        ("", true) => http::ok(&ModelList::Anthropic(AnthropicModels::of(&models))),
+        (id, _) => find_model(models.into_iter(), id, is_anthropics),
     }
 }
 
@@ -83,13 +93,24 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     summary = "Read a model",
     description = "One of the configured models.",
     security(("api_key" = []), ("access_token" = [])),
-    params(("id" = String, Path, description = "The model's name.", example = "echo")),
-    responses((status = 200, description = "The model.", body = Model)),
+    params(
+        ("id" = String, Path, description = "The model's name.", example = "echo"),
+        ("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01"),
+    ),
+    responses((status = 200, description = "The model.", body = OneModel)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::NoSuchModel]))),
 )]
-pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
+pub(crate) fn find_model<'m>(
+    mut models: impl Iterator<Item = Model<'m>>,
+    id: &str,
+    is_anthropics: bool,
+) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
-    http::ok(&models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?)
+    let model = models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?;
+    http::ok(&match is_anthropics {
+        true => OneModel::Anthropic(AnthropicModel::of(&model)),
+        false => OneModel::OpenAi(model),
+    })
 }
 
 /// Returns how much the caller's credential may spend.
@@ -245,6 +266,25 @@ impl HandlerState for Catalog {
         let app = App::start(settings, clock).await?;
         Ok(Self { app, models: models.into(), longest, most })
     }
+}
+
+/// The header that all of Anthropic's clients send.
+const ANTHROPIC_VERSION: &str = "anthropic-version";
+
+/// The configured models, in the form of OpenAI's or Anthropic's API.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum ModelList<'a> {
+    OpenAi(Models<'a>),
+    Anthropic(AnthropicModels<'a>),
+}
+
+/// A configured model, in the form of OpenAI's or Anthropic's API.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum OneModel<'a> {
+    OpenAi(Model<'a>),
+    Anthropic(AnthropicModel<'a>),
 }
 
 /// The configured models.

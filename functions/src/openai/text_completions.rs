@@ -25,9 +25,8 @@ use shared::{Reply, Request, Result};
 
 use self::reply::{TextChunkEvent, TextChunks, TextCompletion};
 use self::request::{Body, limits};
+use crate::asking::{self, Asked, CompletionApp, Dialect};
 use crate::lambda::Lambda;
-use crate::openai::CompletionApp;
-use crate::openai::asking::{self, Asked, Dialect};
 
 // Programs call this endpoint rarely. A canary would watch too few requests to notice a failure.
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's older API")

@@ -25,7 +25,8 @@ use shared::config::{
 };
 use shared::error::{ExampleSettings, Failure, REQUIRED};
 use shared::http::{
-    self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
+    self, AnthropicFailure, BAD_HEADER, BodyLimit, FailureFormat, HeaderMap, OpenAiFailure,
+    Problem, Route, StreamProblem,
 };
 use shared::{Error, Reply, Request, Result};
 use utoipa::{OpenApi, PartialSchema};
@@ -47,10 +48,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI d
         (name = "Tokens", description = "The balance, and every change of it."),
         (name = "API keys", description = "Keys for programs."),
         (name = "OpenAI", description = "The API of OpenAI's clients: their base URL is `/v1`."),
+        (name = "Anthropic", description = "The API of Anthropic's clients: their base URL is the URL before `/v1`."),
         (name = "Administration", description = "For administrators. These endpoints need an administrator's access token; API keys are refused."),
         (name = "Service", description = "Endpoints without an account."),
     ),
-    components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chats::chat_stream::Delta)),
+    components(schemas(AnthropicFailure, OpenAiFailure, Problem, StreamProblem, crate::chats::chat_stream::Delta)),
 )]
 struct Document;
 
@@ -133,7 +135,7 @@ impl DocumentSettings {
     pub fn example(&self, failure: Failure, route: &Route) -> Error {
         let Self { config, accounts, edge, .. } = self;
         match failure {
-            Failure::BodyTooLarge if route.failures.is_openai() => {
+            Failure::BodyTooLarge if route.body_limit == BodyLimit::Conversation => {
                 Error::BodyTooLarge { limit: edge.v1_body_limit }
             }
             _ => failure.example(&ExampleSettings { config, accounts, edge }),
@@ -200,6 +202,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
                     "description": "`access` or `token` of a log-in. The scheme may be `Bearer`, `Token` or `JWT`.",
                 },
                 "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-…`, or an access token." },
+                "x_api_key": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key, `sk-…`, as Anthropic's clients send it." },
             },
         },
     });
@@ -380,6 +383,7 @@ fn failing(
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
             FailureFormat::TextCompletions => "TextCompletions",
+            FailureFormat::Anthropic => "Anthropic",
             FailureFormat::Simplejwt => "Simplejwt",
             FailureFormat::SimplejwtGuarded => "SimplejwtGuarded",
         };
@@ -451,9 +455,10 @@ fn failure(
         let said = |pointer: &str| {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let (code, detail) = match shape.is_openai() {
-            true => (said("/error/code"), said("/error/message")),
-            false => (said("/code"), said("/detail")),
+        let (code, detail) = match shape {
+            shape if shape.is_openai() => (said("/error/code"), said("/error/message")),
+            FailureFormat::Anthropic => (said("/error/type"), said("/error/message")),
+            _ => (said("/code"), said("/detail")),
         };
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
@@ -479,6 +484,16 @@ fn failure(
                 json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
             )
         }
+        FailureFormat::Anthropic => {
+            let kind = json!({ "properties": { "type": { "enum": codes } } });
+            let error =
+                json!({ "allOf": [{ "$ref": "#/components/schemas/AnthropicError" }, kind] });
+            let narrower = json!({ "properties": { "error": error } });
+            (
+                "application/json",
+                json!({ "allOf": [{ "$ref": "#/components/schemas/AnthropicFailure" }, narrower] }),
+            )
+        }
         _ => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
             for field in fields.iter().filter(|field| !is_of_problem(field)) {
@@ -495,6 +510,7 @@ fn failure(
     let mut shown: Map<String, Value> =
         headers.into_iter().map(|(name, count)| header(&name, count == failures.len())).collect();
     shown.extend([header("x-request-id", false)]);
+    shown.extend((shape == FailureFormat::Anthropic).then(|| header("request-id", false)));
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
 }
 

@@ -3,7 +3,6 @@
 //! The API is the same for all Bedrock models.
 
 mod document;
-mod reply;
 mod request;
 
 use std::convert::Infallible;
@@ -26,8 +25,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::ConverseRequest;
+use crate::ai::blocks::Blocks;
 use crate::ai::ending::Ending;
 use crate::ai::failure::Reason;
 use crate::ai::reading::{self, Reply};
@@ -47,12 +46,14 @@ pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     (is_any_object && prompt.offers_calls()).then_some(Refusal::Format)
 }
 
-/// Returns true unless it is known that this Bedrock model doesn't have the parameter with this name
-/// in OpenAI's API.
+/// Returns true unless it is known that this Bedrock model doesn't have the parameter with this
+/// name in OpenAI's API.
 pub fn supports(model: &str, parameter: &str) -> bool {
     match parameter {
         "reasoning_effort" => is_by(model, "anthropic") || is_by(model, "openai"),
         "top_k" => is_by(model, "anthropic"),
+        // Other makers' models aren't sent it.
+        "thinking" => true,
         _ => false,
     }
 }
@@ -363,9 +364,9 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// The Bedrock fields that error messages mention. Each is paired with the corresponding field in
-/// OpenAI's API.
-const FIELDS: [(&str, &str); 9] = [
+/// The Bedrock fields, and the models' own parameters, that error messages mention. Each is paired
+/// with the corresponding field in OpenAI's API.
+const FIELDS: [(&str, &str); 10] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
     ("inferenceConfig.topP", "top_p"),
@@ -373,7 +374,8 @@ const FIELDS: [(&str, &str); 9] = [
     ("outputConfig", "response_format"),
     ("output_config", "reasoning_effort"),
     ("reasoning_effort", "reasoning_effort"),
-    ("thinking", "reasoning_effort"),
+    ("effort parameter", "reasoning_effort"),
+    ("thinking", "thinking"),
     ("top_k", "top_k"),
 ];
 
@@ -390,7 +392,11 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
             let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
             let words: String = words.chars().take(SENTENCE).collect();
             let named = FIELDS.iter().find(|(name, _)| words.contains(name));
-            let param = named.map(|(_, field)| (*field).to_owned()).unwrap_or_default();
+            let param = match named {
+                Some((_, "thinking")) => prompt.options.thinking_parameter().to_owned(),
+                Some((_, field)) => (*field).to_owned(),
+                None => String::new(),
+            };
             let reason = Reason { words, param, ..Reason::default() };
             Failure::refused(&reason, prompt, "ValidationException")
         }

@@ -102,9 +102,10 @@ impl Reason {
     }
 }
 
-/// OpenAI's error codes for an account that has run out of money
-/// ([errors](https://platform.openai.com/docs/guides/error-codes)).
-const UNFUNDED_CODES: [&str; 2] = ["insufficient_quota", "billing_hard_limit"];
+/// OpenAI's and Anthropic's error codes for an account that has run out of money
+/// ([OpenAI](https://platform.openai.com/docs/guides/error-codes),
+/// [Anthropic](https://docs.anthropic.com/en/api/errors)).
+const UNFUNDED_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "billing_error"];
 
 /// The messages that Anthropic, DeepSeek and OpenRouter send if an account has run out of money.
 /// OpenAI's message isn't listed, because Gemini sends the same one for a per-minute limit.
@@ -125,8 +126,9 @@ impl Refusal {
     /// case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-        let context = ["context length", "context size", "context window", "maximum model length"];
-        if has(&context) || has(&["context_length", "is too long"]) {
+        let context = ["context length", "context size", "context window", "context limit"];
+        let length = ["maximum model length", "context_length", "is too long", "request_too_large"];
+        if has(&context) || has(&length) {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
@@ -150,7 +152,8 @@ impl Refusal {
             return Some(Self::Schema);
         }
         let formats = ["response_format", "response format", "json_object", "json_schema"];
-        let is_format = has(&formats) || has(&["structured output", "outputconfig"]);
+        let is_format =
+            has(&formats) || has(&["structured output", "outputconfig", "output_config.format"]);
         if prompt.format.is_some() && is_format {
             return Some(Self::Format);
         }
@@ -355,6 +358,8 @@ mod tests {
             ("the request exceeds the available context size, try increasing it", too_long),
             ("The prompt is longer than the maximum model length of 8192.", too_long),
             ("prompt is too long: 210000 tokens > 200000 maximum", too_long),
+            ("input length and `max_tokens` exceed context limit: 199000 + 4096", too_long),
+            ("request_too_large\nRequest exceeds the maximum size", too_long),
             ("library/tiny:latest does not support tools", tools),
             ("\"auto\" tool choice requires --enable-auto-tool-choice", tools),
             ("No endpoints found that support tool use.", tools),
@@ -371,6 +376,7 @@ mod tests {
             ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
             ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),
+            ("output_config.format: Extra inputs are not permitted", Some(Refusal::Format)),
             ("image_url is only supported by certain models", Some(Refusal::Pictures)),
             ("Invalid schema for function 'f'", Some(Refusal::Schema)),
             ("The value at toolSpec.inputSchema.json.type must be object", Some(Refusal::Schema)),
@@ -439,6 +445,7 @@ mod tests {
             ("Your credit balance is too low to access the Anthropic API.", "", true),
             ("Insufficient Balance", "invalid_request_error", true),
             ("Invalid model 'insufficient_quota'", "", false),
+            ("Your account is on hold.", "billing_error", true),
         ] {
             let (words, codes) = (words.to_owned(), codes.to_owned());
             let reason = Reason { words, codes, param: String::new() };

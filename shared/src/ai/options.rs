@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+/// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
+const LEAST_BUDGET: u32 = 1024;
+
 /// The parameters of an answer that only some providers support. `None` and empty values mean the
 /// model's default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +36,10 @@ pub struct Options {
     /// True if parameters that a provider doesn't support are left out. Otherwise the request is
     /// refused, because its answer would differ from what the client expects.
     pub lenient: bool,
+    /// True if `effort` and `thinking` are left out if a provider doesn't have them. Programs that
+    /// use Anthropic's API always send an effort, and expect an answer from models without one too.
+    /// In this API, an effort alone doesn't tell the model to reason.
+    pub effort_is_hint: bool,
 }
 
 /// Calls a macro with the parameters that a provider may refuse: the name in OpenAI's API, and the
@@ -41,6 +48,7 @@ macro_rules! refusable {
     ($use:ident) => {
         $use! {
             "reasoning_effort" => effort,
+            "thinking" => thinking,
             "verbosity" => verbosity,
             "seed" => seed,
             "top_k" => top_k,
@@ -82,6 +90,52 @@ impl Options {
         }
         refusable!(remove);
         true
+    }
+
+    /// Returns true if a parameter may be left out if the provider doesn't support it. `name` is
+    /// the parameter's name in OpenAI's API.
+    pub(super) fn may_leave_out(&self, name: &str) -> bool {
+        self.lenient || (self.effort_is_hint && ["reasoning_effort", "thinking"].contains(&name))
+    }
+
+    /// Returns the parameter because of which a request to one of Anthropic's models contains
+    /// `thinking`.
+    pub(super) fn thinking_parameter(&self) -> &'static str {
+        if self.thinking.is_some() { "thinking" } else { "reasoning_effort" }
+    }
+
+    /// Returns whether one of Anthropic's models reasons, or `None` for the model's default.
+    /// `max_tokens` is the maximum length of the answer, and `must_call` is true if the request
+    /// forces the model to call a function.
+    ///
+    /// A budget that is too small, or that leaves no room for the answer, is left out, because the
+    /// model would refuse it. With an effort alone, the model decides whether it reasons, unless it
+    /// must call a function, because a model that reasons can't be forced to.
+    pub(super) fn anthropic_thinking(
+        &self,
+        max_tokens: Option<u32>,
+        must_call: bool,
+    ) -> Option<Thinking> {
+        match (self.thinking, self.effort) {
+            (Some(Thinking::Enabled { budget }), _) => {
+                // The budget is part of the answer's maximum length.
+                let has_room = max_tokens.is_none_or(|most| budget < most);
+                (budget >= LEAST_BUDGET && has_room).then_some(Thinking::Enabled { budget })
+            }
+            (Some(thinking), _) => Some(thinking),
+            (None, Some(Effort::None)) => Some(Thinking::Disabled),
+            (None, Some(_)) if !self.effort_is_hint && !must_call => Some(Thinking::Adaptive),
+            (None, _) => None,
+        }
+    }
+
+    /// Returns the effort in the words of Anthropic's API. `None` means the model's default.
+    pub(super) fn anthropic_effort(&self) -> Option<Effort> {
+        match self.effort {
+            None | Some(Effort::None) => None,
+            Some(Effort::Minimal) => Some(Effort::Low),
+            effort => effort,
+        }
     }
 }
 
@@ -130,4 +184,43 @@ pub enum Verbosity {
     Medium,
     /// Long.
     High,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_leave_room_for_the_answer() {
+        for (budget, is_kept) in [(1023, false), (1024, true), (1999, true), (2000, false)] {
+            let enabled = Some(Thinking::Enabled { budget });
+            let effort = Some(Effort::High);
+            let options = Options { thinking: enabled, effort, ..Options::default() };
+            let expected = enabled.filter(|_| is_kept);
+            assert_eq!(options.anthropic_thinking(Some(2000), true), expected, "{budget}");
+        }
+    }
+
+    #[test]
+    fn an_effort_alone_lets_the_model_decide() {
+        let of = |effort: Option<Effort>, effort_is_hint: bool, must_call: bool| {
+            let options = Options { effort, effort_is_hint, ..Options::default() };
+            options.anthropic_thinking(None, must_call)
+        };
+        assert_eq!(of(Some(Effort::Minimal), false, false), Some(Thinking::Adaptive));
+        assert_eq!(of(Some(Effort::Minimal), true, false), None);
+        assert_eq!(of(Some(Effort::Minimal), false, true), None);
+        assert_eq!(of(Some(Effort::None), false, false), Some(Thinking::Disabled));
+        assert_eq!(of(None, false, false), None);
+    }
+
+    #[test]
+    fn a_hint_may_be_left_out_and_other_parameters_may_not() {
+        let hint = Options { effort_is_hint: true, ..Options::default() };
+        let lenient = Options { lenient: true, ..Options::default() };
+        for (name, is_hint) in [("reasoning_effort", true), ("thinking", true), ("top_k", false)] {
+            assert_eq!(hint.may_leave_out(name), is_hint, "{name}");
+            assert!(lenient.may_leave_out(name) && !Options::default().may_leave_out(name));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::ai::bound::{OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
-use crate::ai::options::Options;
+use crate::ai::options::{Options, Thinking};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::text::bound;
@@ -82,7 +82,7 @@ impl Prompt {
     }
 
     /// Estimates the number of model tokens, in case the provider doesn't report it.
-    pub(super) fn estimated_tokens(&self) -> usize {
+    pub fn estimated_tokens(&self) -> usize {
         let mut estimate = TokenEstimate::default();
         self.texts().into_iter().for_each(|text| estimate.push(text));
         self.schemas().for_each(|schema| estimate.push(schema.json().get()));
@@ -268,6 +268,20 @@ impl Prompt {
     /// Returns true if the answer must call a function.
     pub(super) fn demands_a_call(&self) -> bool {
         matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
+    }
+
+    /// Returns whether one of Anthropic's models reasons before it answers this prompt, or `None`
+    /// for the model's default.
+    pub(super) fn anthropic_thinking(&self) -> Option<Thinking> {
+        // An answer that may be any JSON object is the arguments of a call.
+        let must_call = self.demands_a_call() || matches!(self.format, Some(Format::JsonObject));
+        self.options.anthropic_thinking(self.max_tokens, must_call)
+    }
+
+    /// Returns true if one of Anthropic's models is told to reason before it answers this prompt.
+    /// It then refuses to sample in any other way than its default.
+    pub(super) fn thinks(&self) -> bool {
+        matches!(self.anthropic_thinking(), Some(Thinking::Adaptive | Thinking::Enabled { .. }))
     }
 
     /// Returns true if the prompt contains functions, function calls or results of calls.

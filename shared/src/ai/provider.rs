@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::ai::answer_builder::AnswerBuilder;
+use crate::ai::anthropic::{self, Anthropic};
 use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
@@ -23,6 +24,7 @@ enum Wire {
     Echo,
     Scripted,
     OpenAi(Box<OpenAi>),
+    Anthropic(Box<Anthropic>),
     Bedrock(Bedrock),
 }
 
@@ -33,6 +35,9 @@ impl Provider {
             AiProvider::Scripted => Wire::Scripted,
             AiProvider::OpenAi(server) => {
                 Wire::OpenAi(Box::new(OpenAi::connect(server, clock).await?))
+            }
+            AiProvider::Anthropic(server) => {
+                Wire::Anthropic(Box::new(Anthropic::connect(server, clock).await?))
             }
             AiProvider::Bedrock { endpoint, .. } => {
                 Wire::Bedrock(Bedrock::connect(endpoint.as_deref()).await?)
@@ -54,14 +59,17 @@ impl Provider {
         match self.wire.as_ref() {
             Wire::Echo | Wire::Scripted => {}
             Wire::OpenAi(server) => server.open().await,
+            Wire::Anthropic(server) => server.open().await,
             Wire::Bedrock(bedrock) => bedrock.open().await,
         }
     }
 
     /// Reads the API key again if it is due for renewal.
     pub(super) async fn renew_key(&self) {
-        if let Wire::OpenAi(server) = self.wire.as_ref() {
-            server.renew_key().await;
+        match self.wire.as_ref() {
+            Wire::OpenAi(server) => server.renew_key().await,
+            Wire::Anthropic(server) => server.renew_key().await,
+            Wire::Echo | Wire::Scripted | Wire::Bedrock(_) => {}
         }
     }
 
@@ -72,16 +80,22 @@ impl Provider {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
             Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
             Wire::Bedrock(_) => bedrock::refuses(prompt).or_else(|| self.refused_option(prompt)),
+            Wire::Anthropic(_) => {
+                anthropic::refuses(prompt).or_else(|| self.refused_option(prompt))
+            }
             _ => self.refused_option(prompt),
         }
     }
 
     /// Returns a parameter that this provider doesn't support, unless it may be left out.
     fn refused_option(&self, prompt: &Prompt) -> Option<Refusal> {
-        if prompt.options.lenient {
-            return None;
-        }
-        prompt.options.given().find(|name| !self.supports(name)).map(Refusal::Field)
+        let mut unsupported = self.unsupported(prompt);
+        unsupported.find(|name| !prompt.options.may_leave_out(name)).map(Refusal::Field)
+    }
+
+    /// Returns the parameters in the prompt that this provider doesn't support.
+    fn unsupported(&self, prompt: &Prompt) -> impl Iterator<Item = &'static str> {
+        prompt.options.given().filter(move |name| !self.supports(name))
     }
 
     /// Returns true unless it is known that this provider's model doesn't have the parameter with
@@ -91,6 +105,7 @@ impl Provider {
             // These providers don't have a model whose answers a parameter could change.
             Wire::Echo | Wire::Scripted => name != "web_search_options",
             Wire::OpenAi(server) => server.supports(name),
+            Wire::Anthropic(_) => anthropic::supports(name),
             Wire::Bedrock(_) => bedrock::supports(&self.model, name),
         }
     }
@@ -118,15 +133,11 @@ impl Provider {
     /// Returns the prompt. If parameters may be left out, those that the provider doesn't support
     /// are removed.
     fn without_unsupported<'p>(&self, prompt: &'p Prompt) -> Cow<'p, Prompt> {
-        let mut prompt = Cow::Borrowed(prompt);
-        if prompt.options.lenient {
-            let unsupported: Vec<_> =
-                prompt.options.given().filter(|name| !self.supports(name)).collect();
-            for name in unsupported {
-                prompt.to_mut().options.remove(name);
-            }
+        let mut rest = Cow::Borrowed(prompt);
+        for name in self.unsupported(prompt).filter(|name| prompt.options.may_leave_out(name)) {
+            rest.to_mut().options.remove(name);
         }
-        prompt
+        rest
     }
 
     async fn ask(&self, prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
@@ -136,6 +147,7 @@ impl Provider {
             // The providers' futures are boxed because they are large, and every outer future would
             // contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
+            Wire::Anthropic(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(&self.model, prompt, builder)).await,
         }
     }
@@ -153,7 +165,7 @@ fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
         Refusal::Tools if prompt.has_tools() && !prompt.demands_a_call() => {
             Some(prompt.without_tools())
         }
-        Refusal::Field(name) if prompt.options.lenient => {
+        Refusal::Field(name) if prompt.options.may_leave_out(name) => {
             let mut prompt = prompt.clone();
             prompt.options.remove(name).then_some(prompt)
         }

@@ -1,9 +1,10 @@
 //! JSON Schemas for functions and answers.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::ai::texts::{TextFinder, find_texts};
 use crate::values::Invalid;
@@ -48,7 +49,59 @@ impl JsonSchema {
     pub fn json(&self) -> &RawValue {
         &self.0
     }
+
+    /// Returns true if only objects conform to the schema, as far as its outermost keywords say.
+    pub(super) fn is_of_object(&self) -> bool {
+        let keywords = self.keywords();
+        match keywords.get("type") {
+            Some(kind) => kind.get() == "\"object\"",
+            None => !OF_ANY_TYPE.iter().any(|keyword| keywords.contains_key(*keyword)),
+        }
+    }
+
+    /// Returns the schema with the type `object` if it has no type, because Anthropic requires a
+    /// type.
+    ///
+    /// # Errors
+    /// Returns an error if the schema can't be written.
+    pub(super) fn typed(&self) -> serde_json::Result<Cow<'_, RawValue>> {
+        let object = to_raw_value("object")?;
+        let mut keywords = self.keywords();
+        if keywords.contains_key("type") {
+            return Ok(Cow::Borrowed(self.json()));
+        }
+        keywords.insert("type".to_owned(), &object);
+        to_raw_value(&keywords).map(Cow::Owned)
+    }
+
+    /// Returns the schema of an object with a required field for which this schema holds.
+    ///
+    /// # Errors
+    /// Returns an error if the schema can't be written.
+    pub(super) fn in_field(&self, name: &str) -> serde_json::Result<Self> {
+        let mut inner = self.keywords();
+        let mut outer: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+        // References in a schema are resolved from its root, so its definitions must stay at the
+        // root.
+        for defined in ["$defs", "definitions"] {
+            if let Some((keyword, definitions)) = inner.remove_entry(defined) {
+                outer.insert(keyword, definitions.to_owned());
+            }
+        }
+        outer.insert("properties".to_owned(), to_raw_value(&BTreeMap::from([(name, inner)]))?);
+        outer.insert("required".to_owned(), to_raw_value(&[name])?);
+        outer.insert("type".to_owned(), to_raw_value("object")?);
+        to_raw_value(&outer).map(Self)
+    }
+
+    /// Returns the outermost keywords.
+    fn keywords(&self) -> BTreeMap<String, &RawValue> {
+        serde_json::from_str(self.0.get()).unwrap_or_default()
+    }
 }
+
+/// The keywords that may describe something other than an object.
+const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
 
 /// The hash of the root schema's location.
 const ROOT: u64 = 0;

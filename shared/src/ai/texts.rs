@@ -36,6 +36,29 @@ pub fn find_texts<F: TextFinder>(
     Subtree { place, finder }.deserialize(&mut serde_json::Deserializer::from_slice(json))
 }
 
+/// Returns true if every number and string in a JSON value can be read, and the value isn't nested
+/// too deeply.
+pub fn is_readable(json: &str) -> bool {
+    find_texts(json.as_bytes(), (), &mut Everything).is_ok()
+}
+
+/// Reads all strings.
+struct Everything;
+
+impl TextFinder for Everything {
+    type Place = ();
+
+    fn field(&self, (): (), _: &str) {}
+
+    fn element(&self, (): (), _: usize) {}
+
+    fn reads(&mut self, (): ()) -> bool {
+        true
+    }
+
+    fn text(&mut self, (): (), _: &str) {}
+}
+
 /// A value that is read or skipped.
 struct Subtree<'f, F: TextFinder> {
     place: F::Place,

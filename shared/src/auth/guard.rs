@@ -38,10 +38,28 @@ pub async fn caller_of_old_client(app: &App, req: &Request) -> Result<AccessToke
 /// Returns the same errors as [`caller`], and [`Error::ApiKeyExpired`].
 pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
-    if !ApiKey::looks_like(bearer) {
-        return AccessToken::verify(app, bearer).await.map(Credential::Session);
+    match ApiKey::looks_like(bearer) {
+        true => stored_key(app, bearer).await,
+        false => AccessToken::verify(app, bearer).await.map(Credential::Session),
     }
-    let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
+}
+
+/// Like [`program`], but for routes that Anthropic's clients use. On these routes, an API key may
+/// also be in the header `x-api-key`.
+///
+/// # Errors
+/// Returns the errors of [`program`], and [`Error::TwoCredentials`] if the two headers differ.
+pub async fn program_of_anthropic(app: &App, req: &Request) -> Result<Credential> {
+    match (http::authorization(req)?, http::api_key(req)?) {
+        (Some(bearer), Some(key)) if bearer != key => Err(Error::TwoCredentials),
+        (None, Some(key)) => stored_key(app, key).await,
+        _ => program(app, req).await,
+    }
+}
+
+/// Returns the API key with this text, if it is stored and hasn't expired.
+async fn stored_key(app: &App, text: &str) -> Result<Credential> {
+    let key = ApiKey::parse(text).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
     let stored = stored
         .filter(|stored| key.matches(stored.hash()))

@@ -45,7 +45,7 @@ pub struct RequestKey {
     pub by_client: bool,
 }
 
-/// The answer format that an OpenAI client requests.
+/// The answer format that a client of OpenAI or Anthropic requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     /// A chat completion.
@@ -54,6 +54,8 @@ pub enum AnswerForm {
     Response,
     /// A text completion.
     TextCompletion,
+    /// A message of Anthropic's API.
+    Message,
 }
 
 impl AnswerForm {
@@ -62,11 +64,12 @@ impl AnswerForm {
             Self::Completion => "completion",
             Self::Response => "response",
             Self::TextCompletion => "text_completion",
+            Self::Message => "message",
         }
     }
 
     /// Returns the hash of a request. The hash includes the format, so that the same body has
-    /// different hashes for a completion and for a response.
+    /// different hashes for different formats.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
@@ -86,9 +89,9 @@ impl AnswerForm {
 }
 
 impl RequestKey {
-    /// Returns the idempotency key for a request from an OpenAI client: the key that the client
-    /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if none of
-    /// these applies.
+    /// Returns the idempotency key for a request from a client of OpenAI or Anthropic: the key that
+    /// the client sent, a key for the Codex turn or the session of Claude Code, or a key for a call
+    /// with a retry count. `None` if none of these applies.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if the store doesn't answer.
@@ -105,6 +108,11 @@ impl RequestKey {
         if let Some(turn) = http::codex_turn(req) {
             return Ok(Some(Self::of_turn(&turn, caller, form.fingerprint_of_codex(req))));
         }
+        if let Some(session) =
+            http::claude_code_session(req).filter(|_| form == AnswerForm::Message)
+        {
+            return Ok(Some(Self::of_session(&session, caller, form.fingerprint(req))));
+        }
         match http::retry_count(req) {
             Some(count) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
             None => Ok(None),
@@ -115,6 +123,13 @@ impl RequestKey {
     /// different bodies, so the key combines the turn's id and the request's hash.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
+        Self { id, fingerprint, fresh: false, by_client: false }
+    }
+
+    /// Returns the key for a request in a session of Claude Code. A session consists of many
+    /// requests with different bodies, so the key combines the session's id and the request's hash.
+    fn of_session(session: &str, caller: &Credential, fingerprint: String) -> Self {
+        let id = Key::of_session(session, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }
     }
 

@@ -56,7 +56,9 @@ pub enum AiProvider {
     /// `echo`: answers offline with a copy of the message.
     Echo,
     /// `openai` and `openai2`: a server that implements OpenAI's chat completions.
-    OpenAi(OpenAiServer),
+    OpenAi(AiServer),
+    /// `anthropic`: Anthropic, or another server that implements its Messages API.
+    Anthropic(AiServer),
     /// `bedrock`: Amazon Bedrock in the function's region.
     Bedrock {
         /// `BEDROCK_MODEL`: the id of a model or an inference profile.
@@ -74,7 +76,7 @@ impl AiProvider {
     pub fn name(&self) -> &str {
         match self {
             Self::Echo => "echo",
-            Self::OpenAi(server) => &server.name,
+            Self::OpenAi(server) | Self::Anthropic(server) => &server.name,
             Self::Bedrock { .. } => "bedrock",
             Self::Scripted => "scripted",
         }
@@ -84,18 +86,18 @@ impl AiProvider {
     pub fn model(&self) -> &str {
         match self {
             Self::Echo => "echo",
-            Self::OpenAi(server) => &server.model,
+            Self::OpenAi(server) | Self::Anthropic(server) => &server.model,
             Self::Bedrock { model, .. } => model,
             Self::Scripted => "scripted",
         }
     }
 }
 
-/// A server that implements OpenAI's chat completions, configured by the `OPENAI_..` or
-/// `OPENAI2_..` settings.
+/// A server with an HTTP API, configured by the `OPENAI_..`, `OPENAI2_..` or `ANTHROPIC_..`
+/// settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenAiServer {
-    /// The server's name in `AI_PROVIDER`: `openai` or `openai2`.
+pub struct AiServer {
+    /// The server's name in `AI_PROVIDER`: `openai`, `openai2` or `anthropic`.
     pub name: String,
     /// `.._BASE_URL`, without a trailing slash.
     pub url: String,
@@ -125,6 +127,9 @@ impl AiConfig {
         rows::OPENAI2_BASE_URL.name,
         rows::OPENAI2_MODEL.name,
         rows::OPENAI2_API_KEY.name,
+        rows::ANTHROPIC_BASE_URL.name,
+        rows::ANTHROPIC_MODEL.name,
+        rows::ANTHROPIC_API_KEY.name,
         rows::BEDROCK_MODEL.name,
         rows::BEDROCK_ENDPOINT.name,
     ];
@@ -134,6 +139,7 @@ impl AiConfig {
         rows::AI_PROVIDER.name,
         rows::OPENAI_MODEL.name,
         rows::OPENAI2_MODEL.name,
+        rows::ANTHROPIC_MODEL.name,
         rows::BEDROCK_MODEL.name,
     ];
 
@@ -249,6 +255,7 @@ impl Settings<'_> {
             "echo" | "scripted" => Ok(provider.to_owned()),
             "openai" => self.required(rows::OPENAI_MODEL),
             "openai2" => self.required(rows::OPENAI2_MODEL),
+            "anthropic" => self.required(rows::ANTHROPIC_MODEL),
             "bedrock" => self.required(rows::BEDROCK_MODEL),
             other => Err(no_provider(other)),
         }
@@ -258,20 +265,32 @@ impl Settings<'_> {
         match provider {
             "echo" => Ok(AiProvider::Echo),
             "scripted" => Ok(AiProvider::Scripted),
-            "openai" => self.openai(
-                provider,
-                rows::OPENAI_BASE_URL,
-                rows::OPENAI_API_KEY,
-                rows::OPENAI_MODEL,
-            ),
+            "openai" => self
+                .ai_server(
+                    provider,
+                    rows::OPENAI_BASE_URL,
+                    rows::OPENAI_API_KEY,
+                    rows::OPENAI_MODEL,
+                )
+                .map(AiProvider::OpenAi),
             // `openai2` doesn't have a default URL, because a key for a different server could then
             // be sent to OpenAI.
-            "openai2" => self.openai(
-                provider,
-                rows::OPENAI2_BASE_URL,
-                rows::OPENAI2_API_KEY,
-                rows::OPENAI2_MODEL,
-            ),
+            "openai2" => self
+                .ai_server(
+                    provider,
+                    rows::OPENAI2_BASE_URL,
+                    rows::OPENAI2_API_KEY,
+                    rows::OPENAI2_MODEL,
+                )
+                .map(AiProvider::OpenAi),
+            "anthropic" => self
+                .ai_server(
+                    provider,
+                    rows::ANTHROPIC_BASE_URL,
+                    rows::ANTHROPIC_API_KEY,
+                    rows::ANTHROPIC_MODEL,
+                )
+                .map(AiProvider::Anthropic),
             "bedrock" => Ok(AiProvider::Bedrock {
                 model: self.required(rows::BEDROCK_MODEL)?,
                 endpoint: self.url(rows::BEDROCK_ENDPOINT)?,
@@ -280,28 +299,28 @@ impl Settings<'_> {
         }
     }
 
-    fn openai(
+    fn ai_server(
         &self,
         name: &str,
         url: Text,
         key: Text,
         model: Text,
-    ) -> Result<AiProvider, ConfigError> {
+    ) -> Result<AiServer, ConfigError> {
         let given = self.url(url)?;
         let url = given.ok_or_else(|| ConfigError(format!("{} must be set", url.name)))?;
-        Ok(AiProvider::OpenAi(OpenAiServer {
+        Ok(AiServer {
             name: name.to_owned(),
             url: url.trim_end_matches('/').to_owned(),
             key: self.secret(key)?,
             model: self.required(model)?,
-        }))
+        })
     }
 }
 
 fn no_provider(other: &str) -> ConfigError {
     let name = rows::AI_PROVIDER.name;
     ConfigError(format!(
-        "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+        "{name} must list echo, openai, openai2, anthropic and bedrock, separated by commas (got {other:?})"
     ))
 }
 
@@ -313,15 +332,16 @@ mod tests {
     fn model_names_omit_server_settings() {
         let settings = Settings::new(|name| {
             let value = match name {
-                "AI_PROVIDER" => "bedrock, openai2,echo",
+                "AI_PROVIDER" => "bedrock, openai2,anthropic,echo",
                 "BEDROCK_MODEL" => "nova",
                 "OPENAI2_MODEL" => "llama",
+                "ANTHROPIC_MODEL" => "claude",
                 "AI_TEMPERATURE" => "warm",
                 _ => return None,
             };
             Some(value.to_owned())
         });
-        let models = ["nova", "llama", "echo"].map(str::to_owned);
+        let models = ["nova", "llama", "claude", "echo"].map(str::to_owned);
         assert_eq!(AiConfig::models(&settings), Ok(models.to_vec()));
         let openai = |name: &str| (name == "AI_PROVIDER").then(|| "openai".to_owned());
         let missing = AiConfig::models(&Settings::new(openai)).unwrap_err();

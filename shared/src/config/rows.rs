@@ -76,8 +76,8 @@ settings! {
                 [canary](release.md#canary), or all at the same time (`AllAtOnce`)");
 
         =>
-            parameter("AskConcurrency", "The reserved concurrency of each of the five functions \
-                that call the AI; 0 for none")
+            parameter("AskConcurrency", "The reserved concurrency of each function that calls \
+                the AI; 0 for none")
             .range(0, Some(10_000))
             .default_number(0)
             .docs("how many [instances](capacity.md#capacity) are reserved for each function that \
@@ -299,11 +299,12 @@ settings! {
             parameter("AiProvider", "The AI providers, separated by commas; if one fails, the next \
                 one is called")
             .list()
-            .pattern("echo|openai|openai2|bedrock")
-            .must_be("echo, openai, openai2 or bedrock, or several of them, separated by commas")
-            .docs("`echo`, `openai`, `openai2` or `bedrock`, or several of them, separated by \
-                commas. Without this setting, `cargo run` first looks for [a chat model on the \
-                same machine](../use/local.md#the-ai)");
+            .pattern("echo|openai|openai2|anthropic|bedrock")
+            .must_be("echo, openai, openai2, anthropic or bedrock, or several of them, separated \
+                by commas")
+            .docs("`echo`, `openai`, `openai2`, `anthropic` or `bedrock`, or several of them, \
+                separated by commas. Without this setting, `cargo run` first looks for [a chat \
+                model on the same machine](../use/local.md#the-ai)");
 
         AI_SYSTEM_PROMPT: Text = Text::new("") =>
             parameter("AiSystemPrompt", "A short system prompt; a longer one belongs in the price \
@@ -374,6 +375,29 @@ settings! {
             .pattern(SECRET_ARN)
             .must_be(A_SECRET_ARN)
             .docs("the key of the `openai2` provider, in one of the same three forms");
+
+        ANTHROPIC_BASE_URL: Text = Text::new("https://api.anthropic.com") =>
+            parameter("AnthropicBaseUrl", "The URL of anthropic, a server with Anthropic's \
+                Messages API")
+            .longest(100)
+            .pattern(URL)
+            .must_be(A_URL)
+            .docs("the base URL of the provider `anthropic`, without `/v1`");
+
+        ANTHROPIC_MODEL: Text = Text::new("") =>
+            parameter("AnthropicModel", "The model of this provider")
+            .longest(80)
+            .pattern("[!-~]*")
+            .must_be("a name without spaces")
+            .docs("the model of the provider `anthropic`");
+
+        ANTHROPIC_API_KEY: Text = Text::new("") =>
+            parameter("AnthropicKeyArn", "The ARN of a Secrets Manager secret with its API key; \
+                empty for a server that requires no key")
+            .longest(140)
+            .pattern(SECRET_ARN)
+            .must_be(A_SECRET_ARN)
+            .docs("the key of the provider `anthropic`, in one of the same three forms");
 
         BEDROCK_MODEL: Text = Text::new("") =>
             parameter("BedrockModel", "The id of the bedrock provider's model or inference profile")

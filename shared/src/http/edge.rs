@@ -86,6 +86,12 @@ where
         }
     };
     set_common_headers(response.headers_mut(), &request_id, origin);
+    if route.failures == FailureFormat::Anthropic
+        && let Ok(id) = HeaderValue::try_from(&request_id)
+    {
+        // The header that Anthropic's SDKs read.
+        response.headers_mut().insert("request-id", id);
+    }
     if method == Method::HEAD {
         response = response.map(|_| Body::Empty);
     }
@@ -254,7 +260,7 @@ fn set_common_headers(headers: &mut HeaderMap, request_id: &str, origin: Option<
 /// The reply headers that pages from other origins may read, in addition to the headers that CORS
 /// always allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, \
+    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, request-id, retry-after, x-device-token, \
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry",
 );
 

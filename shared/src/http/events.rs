@@ -6,7 +6,7 @@ use std::time::Duration;
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::failure::StreamProblem;
+use super::failure::{AnthropicFailure, StreamProblem};
 use super::read::request_id;
 use super::reply::to_json;
 use super::{Body, FailureFormat, HeaderValue, Reply, Request, Response};
@@ -21,9 +21,14 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 /// A comment. Clients ignore it, and proxies see that the stream is alive.
 const COMMENT: &str = ":\n\n";
 
+/// The event with which Anthropic's API shows that a stream is alive
+/// ([reference](https://docs.anthropic.com/en/docs/build-with-claude/streaming#ping-events)).
+const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
 /// Returns a 200 reply with the server-sent events that `write` sends. `write` runs only as fast as
 /// the client reads. [`Events::fail`] writes failures in the `failures` format. A comment is sent
 /// at the start if the first event isn't ready, and whenever `silence` has passed without an event.
+/// After the first event, Anthropic's clients get a ping instead.
 pub fn events<F>(
     req: &Request,
     failures: FailureFormat,
@@ -35,7 +40,8 @@ where
 {
     let request_id = request_id(req);
     let body = Body::written_by(|pieces| write(Events { pieces, failures, request_id }));
-    let mut response = Response::new(body.kept_alive(COMMENT, silence));
+    let later = if failures == FailureFormat::Anthropic { PING } else { COMMENT };
+    let mut response = Response::new(body.kept_alive([COMMENT, later], silence));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
     Ok(response)
 }
@@ -82,6 +88,9 @@ impl Events {
         match self.failures {
             FailureFormat::Problem | FailureFormat::Simplejwt | FailureFormat::SimplejwtGuarded => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
+            }
+            FailureFormat::Anthropic => {
+                self.send("error", &AnthropicFailure::of(error, &self.request_id)).await
             }
             FailureFormat::OpenAi | FailureFormat::Responses | FailureFormat::TextCompletions => {
                 self.send_data(self.failures.document(

@@ -1,6 +1,9 @@
 //! Renders failures in the format that a route's clients expect.
 
+mod anthropic;
 pub(super) mod django;
+
+pub use self::anthropic::{AnthropicError, AnthropicFailure};
 
 use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;
@@ -32,6 +35,8 @@ pub enum FailureFormat {
     Responses,
     /// OpenAI's format, with the field names of the older completions.
     TextCompletions,
+    /// Anthropic's format ([errors](https://docs.anthropic.com/en/api/errors)).
+    Anthropic,
     /// Problem documents with the members that Django clients read. This format is for the routes
     /// on which clients register or exchange credentials for tokens. The code for an invalid token
     /// comes from
@@ -60,7 +65,7 @@ impl FailureFormat {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded => {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
-            Self::OpenAi | Self::Responses | Self::TextCompletions => {
+            Self::OpenAi | Self::Responses | Self::TextCompletions | Self::Anthropic => {
                 "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, http-referer, \
                  openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, \
                  x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
@@ -77,6 +82,7 @@ impl FailureFormat {
             Self::OpenAi | Self::Responses | Self::TextCompletions => {
                 to_json(&OpenAiFailure::of(error, self))
             }
+            Self::Anthropic => to_json(&AnthropicFailure::of(error, request_id)),
             Self::Simplejwt => django::document(problem(), error),
             Self::SimplejwtGuarded => django::guarded(problem(), error),
         };
@@ -91,6 +97,7 @@ impl FailureFormat {
             (Self::Simplejwt, Error::UsernameTaken | Error::EmailTaken) => 400,
             (Self::Simplejwt, Error::InvalidCredentials) => statuses.login,
             (Self::SimplejwtGuarded, Error::InsufficientTokens { .. }) => statuses.balance,
+            (Self::Anthropic, error) => anthropic::status(error),
             _ => return error.status(),
         };
         StatusCode::from_u16(other).unwrap_or(error.status())
@@ -104,7 +111,8 @@ impl FailureFormat {
         statuses: ClientStatuses,
     ) -> Response<Body> {
         let status = self.status(error, statuses);
-        let content_type = if self.is_openai() { JSON } else { PROBLEM };
+        let is_json = self.is_openai() || self == Self::Anthropic;
+        let content_type = if is_json { JSON } else { PROBLEM };
         let mut response =
             response(status, content_type, self.document(error, request_id, statuses));
         let headers = response.headers_mut();
@@ -134,11 +142,15 @@ impl FailureFormat {
 
     /// Returns the name of a prompt's field in the API that uses this failure format.
     fn field(self, name: &str) -> &str {
-        match name {
-            "messages" if self == Self::Responses => "input",
-            "messages" if self == Self::TextCompletions => "prompt",
-            "response_format" if self == Self::Responses => "text.format",
-            name => name,
+        match (self, name) {
+            (Self::Responses, "messages") => "input",
+            (Self::Responses, "response_format") => "text.format",
+            (Self::TextCompletions, "messages") => "prompt",
+            (Self::Anthropic, "parallel_tool_calls") => "tool_choice.disable_parallel_tool_use",
+            (Self::Anthropic, "reasoning_effort") => "output_config.effort",
+            (Self::Anthropic, "response_format") => "output_config.format",
+            (Self::Anthropic, "stop") => "stop_sequences",
+            (_, name) => name,
         }
     }
 }

@@ -213,6 +213,17 @@ pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     }
 }
 
+/// Returns the API key in the header `x-api-key`, in which Anthropic's clients send it. `None` if
+/// the header is missing or empty.
+///
+/// # Errors
+/// Returns [`Error::InvalidToken`] if the header contains other characters than visible ASCII.
+pub fn api_key(req: &Request) -> Result<Option<&str>> {
+    let Some(value) = req.headers().get("x-api-key") else { return Ok(None) };
+    let key = value.to_str().map_err(|_| Error::InvalidToken(TokenFault::Unknown))?.trim();
+    Ok(Some(key).filter(|key| !key.is_empty()))
+}
+
 /// Returns true if the string has the form of a JWT: three parts, separated by dots ([RFC
 /// 7515](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)).
 fn is_jwt(text: &str) -> bool {
@@ -246,8 +257,8 @@ pub fn received_at(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// Returns how many times an OpenAI client has already sent this request, as reported by the
-/// `x-stainless-retry-count` header ([the
+/// Returns how many times a client of OpenAI or Anthropic has already sent this request, as
+/// reported by the `x-stainless-retry-count` header ([the
 /// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None` if
 /// the header is missing.
 pub fn retry_count(req: &Request) -> Option<u32> {
@@ -263,6 +274,13 @@ pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
     let CodexMetadata { turn_id } = serde_json::from_slice(metadata).ok()?;
     id(turn_id)
+}
+
+/// Returns the id of the session in which Claude Code sends this request, from the header
+/// `x-claude-code-session-id`. A retry repeats both the id and the body. Returns `None` if the
+/// header is missing or isn't a UUID.
+pub fn claude_code_session(req: &Request) -> Option<String> {
+    id(req.headers().get("x-claude-code-session-id")?.to_str().ok()?)
 }
 
 #[derive(serde::Deserialize)]
@@ -622,6 +640,34 @@ mod tests {
             let value = HeaderValue::from_str(&metadata).unwrap();
             request.headers_mut().insert("x-codex-turn-metadata", value);
             assert_eq!(codex_turn(&request).as_deref(), found, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn api_keys_may_be_in_a_header_of_their_own() {
+        let mut request = Request::default();
+        assert_eq!(api_key(&request), Ok(None));
+        for (value, key) in [
+            (&b"sk-x"[..], Ok(Some("sk-x"))),
+            (b" sk-x ", Ok(Some("sk-x"))),
+            (b"", Ok(None)),
+            (b"\xff", Err(Error::InvalidToken(TokenFault::Unknown))),
+        ] {
+            request.headers_mut().insert("x-api-key", HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(api_key(&request), key, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn claude_code_session_ids_are_uuids() {
+        let mut request = Request::default();
+        assert_eq!(claude_code_session(&request), None);
+        let session = "01a20f2e-df49-7d50-9892-dddfbb391acf";
+        for (value, found) in [(session, Some(session)), ("1", None), ("", None)] {
+            request
+                .headers_mut()
+                .insert("x-claude-code-session-id", HeaderValue::from_static(value));
+            assert_eq!(claude_code_session(&request).as_deref(), found, "{value}");
         }
     }
 

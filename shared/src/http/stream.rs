@@ -65,15 +65,17 @@ impl Body {
         })))
     }
 
-    /// Sends `sign` immediately if the first piece isn't ready, and then whenever `silence` has
-    /// passed without a piece.
-    pub(crate) fn kept_alive(self, sign: &'static str, silence: Duration) -> Self {
+    /// Sends a sign immediately if the first piece isn't ready, and then whenever `silence` has
+    /// passed without a piece. The first sign is for the time before the first piece, and the
+    /// second one for the time after it.
+    pub(crate) fn kept_alive(self, signs: [&'static str; 2], silence: Duration) -> Self {
         let Self::Pieces(pieces) = self else { return self };
-        let state = (pieces, Duration::ZERO);
-        Self::Pieces(Box::pin(unfold(state, move |(mut pieces, patience)| async move {
+        let [before, after] = signs;
+        let state = (pieces, Duration::ZERO, before);
+        Self::Pieces(Box::pin(unfold(state, move |(mut pieces, patience, sign)| async move {
             match timeout(patience, pieces.next()).await {
-                Ok(piece) => piece.map(|piece| (piece, (pieces, silence))),
-                Err(_) => Some((Ok(sign.to_owned()), (pieces, silence))),
+                Ok(piece) => piece.map(|piece| (piece, (pieces, silence, after))),
+                Err(_) => Some((Ok(sign.to_owned()), (pieces, silence, sign))),
             }
         })))
     }
@@ -235,20 +237,29 @@ mod tests {
     async fn silent_bodies_show_that_they_are_alive() {
         let silence = Duration::from_millis(1);
         let (go, gone) = tokio::sync::oneshot::channel();
+        let (end, ended) = tokio::sync::oneshot::channel();
         let body = Body::written_by(async move |pieces: Pieces| {
             gone.await.unwrap();
-            pieces.send("a").await
+            pieces.send("a").await?;
+            ended.await.unwrap();
+            pieces.send("b").await
         });
-        let Body::Pieces(mut pieces) = body.kept_alive(".", silence) else { panic!("no stream") };
+        let Body::Pieces(mut pieces) = body.kept_alive([".", "-"], silence) else {
+            panic!("no stream")
+        };
         for _ in 0..3 {
             assert_eq!(pieces.next().await, Some(Ok(".".into())));
         }
         go.send(()).unwrap();
-        let rest: Vec<_> =
-            pieces.skip_while(|piece| ready(*piece == Ok(".".into()))).collect().await;
-        assert_eq!(rest, [Ok("a".into())]);
+        let mut rest = pieces.skip_while(|piece| ready(*piece == Ok(".".into())));
+        assert_eq!(rest.next().await, Some(Ok("a".into())));
+        assert_eq!(rest.next().await, Some(Ok("-".into())));
+        end.send(()).unwrap();
+        let rest: Vec<_> = rest.skip_while(|piece| ready(*piece == Ok("-".into()))).collect().await;
+        assert_eq!(rest, [Ok("b".into())]);
         let at_once = Body::written_by(async |pieces: Pieces| pieces.send("a").await);
-        assert_eq!(at_once.kept_alive(".", Duration::from_secs(600)).text().await, "a");
+        let long = Duration::from_secs(600);
+        assert_eq!(at_once.kept_alive([".", "-"], long).text().await, "a");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::aws;
 use crate::aws::http::Https;
 use crate::clock::Clock;
 use crate::config::{ConfigError, StripeConfig, StripeMode};
-use crate::secrets::{Bearer, CachedSecret};
+use crate::secrets::{CachedSecret, ServiceKey};
 use crate::store::Order;
 use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -37,7 +37,7 @@ pub struct Stripe {
     http: Https,
     url: String,
     mode: StripeMode,
-    key: CachedSecret<Bearer>,
+    key: CachedSecret<ServiceKey>,
 }
 
 /// A payment page: a Stripe Checkout Session.
@@ -84,7 +84,7 @@ impl Stripe {
     /// Returns [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
     pub async fn open_page(&self, order: &Order, back: &str) -> Result<Page> {
         let form = form_of(order, back);
-        let build = |key: &Bearer| {
+        let build = |key: &ServiceKey| {
             with_key(Request::post(format!("{}/v1/checkout/sessions", self.url)), key)
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .header("Idempotency-Key", format!("order-{}", order.id()))
@@ -100,7 +100,7 @@ impl Stripe {
     /// Returns the same errors as [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
-        let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());
+        let build = |key: &ServiceKey| with_key(Request::get(&url), key).body(SdkBody::empty());
         self.send(build).await
     }
 
@@ -108,7 +108,7 @@ impl Stripe {
     /// secret now contains a different key, retries the request with that key.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
-        build: impl Fn(&Bearer) -> Result<Request<SdkBody>, lambda_http::http::Error>,
+        build: impl Fn(&ServiceKey) -> Result<Request<SdkBody>, lambda_http::http::Error>,
     ) -> Result<T> {
         let (mut key, mut attempts) = (self.key.current(), ATTEMPTS);
         let mut cause = String::new();
@@ -149,8 +149,8 @@ impl Stripe {
     }
 
     /// Returns an error for an API key that belongs to the other mode.
-    fn accepts(&self, Bearer(authorization): &Bearer) -> Result<(), String> {
-        let key = authorization.to_str().unwrap_or_default();
+    fn accepts(&self, key: &ServiceKey) -> Result<(), String> {
+        let key = key.bare.to_str().unwrap_or_default();
         match self.mode {
             mode if mode.accepts_key(key) => Ok(()),
             StripeMode::Live => Err("a test key, and STRIPE_MODE is live".into()),
@@ -189,8 +189,8 @@ enum Fault {
     Request,
 }
 
-fn with_key(request: request::Builder, Bearer(authorization): &Bearer) -> request::Builder {
-    request.header(AUTHORIZATION, authorization.clone()).header("Stripe-Version", API_VERSION)
+fn with_key(request: request::Builder, key: &ServiceKey) -> request::Builder {
+    request.header(AUTHORIZATION, key.bearer.clone()).header("Stripe-Version", API_VERSION)
 }
 
 /// Returns the query for a page of a list.

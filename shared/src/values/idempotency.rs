@@ -72,6 +72,12 @@ impl Key {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
 
+    /// Returns the idempotency key for a request in a session of Claude Code. Like the keys from
+    /// [`of_turn`](Self::of_turn), it never equals a key that a client sends.
+    pub(crate) fn of_session(session: &str, fingerprint: &str) -> Self {
+        Self(format!("claude-code\n{session}\n{fingerprint}"))
+    }
+
     /// Returns the id under which the idempotency key is stored. The same key has different ids for
     /// different owners and for different kinds of requests.
     pub fn id(&self, kind: Kind, owner: &str) -> String {

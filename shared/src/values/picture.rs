@@ -63,15 +63,20 @@ impl Picture {
         self.data().is_none()
     }
 
-    /// Returns the type and the Base64 data of a `data` URL.
+    /// Returns the type, as the client wrote it, and the Base64 data of a `data` URL.
     fn data(&self) -> Option<(&str, &str)> {
         self.url.strip_prefix("data:image/")?.split_once(";base64,")
     }
 
-    /// Returns the type and the bytes of a `data` URL. `None` for an `https` URL.
-    pub(crate) fn bytes(&self) -> Option<(&str, Vec<u8>)> {
+    /// Returns the registered type and the Base64 data of a `data` URL. `None` for an `https` URL.
+    pub(crate) fn encoded(&self) -> Option<(&str, &str)> {
         let (kind, data) = self.data()?;
-        let kind = if kind == "jpg" { "jpeg" } else { kind };
+        Some((if kind == "jpg" { "jpeg" } else { kind }, data))
+    }
+
+    /// Returns the registered type and the bytes of a `data` URL. `None` for an `https` URL.
+    pub(crate) fn bytes(&self) -> Option<(&str, Vec<u8>)> {
+        let (kind, data) = self.encoded()?;
         Some((kind, BASE64_STANDARD.decode(data).ok()?))
     }
 

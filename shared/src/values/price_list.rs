@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::text::without_byte_order_mark;
 use super::{Fare, Money};
 
+/// A provider that this release reads in a stored list, and that only the next release sets. After
+/// a rollback from the next release, this release can thus read the list.
+const LATER_PROVIDER: &str = "anthropic";
+
 /// The models that an operator offers. The first model is the default.
 ///
 /// ```
@@ -150,6 +154,24 @@ impl PriceList {
     /// Returns true if the list or one of its models has a system prompt.
     pub fn has_system_prompt(&self) -> bool {
         self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
+    }
+
+    /// Returns a problem for each field that this release only reads.
+    pub(crate) fn only_read(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, model) in self.models.iter().enumerate() {
+            for (place, via) in model.via.iter().enumerate() {
+                if via.provider == LATER_PROVIDER {
+                    let field = format!("models[{index}].via[{place}]");
+                    let sentence = format!(
+                        "This release only reads {LATER_PROVIDER} here, and the next one also \
+                         accepts it. Leave it out."
+                    );
+                    problems.push(Problem { field, sentence });
+                }
+            }
+        }
+        problems
     }
 
     /// Returns the list as JSON with its fields in a fixed order.

@@ -122,8 +122,10 @@ impl ReportedUsage {
             *self = if *self == Self::default() { later } else { *self };
             return;
         }
+        // Beside the cached tokens, a prompt may have no other tokens.
+        let beside = later.prompt.filter(|_| later.cache_count == CacheCount::BesidePrompt);
         *self = Self {
-            prompt: later.prompt.filter(|number| *number > 0).or(self.prompt),
+            prompt: later.prompt.filter(|number| *number > 0).or(self.prompt).or(beside),
             cached: later.cached.or(self.cached),
             written: later.written.or(self.written),
             completion: later.completion.filter(|number| *number > 0).or(self.completion),
@@ -349,6 +351,20 @@ mod tests {
             usage.replace_with(of(later.0, later.1));
             assert_eq!(usage, of(expected.0, expected.1));
         }
+    }
+
+    #[test]
+    fn a_prompt_may_be_entirely_in_the_cache() {
+        let mut usage = ReportedUsage::default();
+        usage.replace_with(ReportedUsage {
+            prompt: Some(0),
+            cached: Some(500),
+            completion: Some(1),
+            cache_count: CacheCount::BesidePrompt,
+            ..ReportedUsage::default()
+        });
+        let usage = usage.usage(ESTIMATES, Final::Yes);
+        assert_eq!((usage.prompt_tokens, usage.cached_tokens, usage.estimated), (500, 500, false));
     }
 
     #[test]

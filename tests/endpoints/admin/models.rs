@@ -157,6 +157,22 @@ async fn administrators_set_and_see_system_prompts() {
 }
 
 #[tokio::test]
+async fn a_later_provider_is_read_but_not_yet_set() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let mut list = list("scripted");
+    list["models"][1]["via"] = json!(["scripted", "anthropic:claude-sonnet-5-5"]);
+    let refused = root.sets_prices(&list, &Value::Null).await.expect(400, "invalid_fields");
+    let sentence = refused["errors"]["list.models[1].via[1]"][0].as_str().unwrap();
+    assert!(sentence.starts_with("This release only reads anthropic"), "{refused}");
+    assert_eq!(refused["errors"].as_object().unwrap().len(), 1, "{refused}");
+    assert_eq!(root.prices().await, nothing());
+    // The next release has set the list.
+    api.stores_prices(&list).await;
+    assert_eq!(root.prices().await["list"], list);
+}
+
+#[tokio::test]
 async fn a_list_that_has_changed_is_not_overwritten() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use shared::values::Reasoning;
 use utoipa::ToSchema;
 
-use crate::openai::json::at_most;
+use crate::asking::json::at_most;
 
 /// The maximum number of parts of the reasoning in a message of a request.
 pub(super) const DETAILS: usize = 256;

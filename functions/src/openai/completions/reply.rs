@@ -14,9 +14,8 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use super::reasoning::ReasoningDetail;
-use crate::openai::asking::AnswerWriter;
-use crate::openai::custom::{CustomTools, input_of};
-use crate::openai::null;
+use crate::asking::custom::{CustomTools, input_of};
+use crate::asking::{AnswerWriter, null};
 use crate::openai::reasoning::ReasoningParts;
 
 /// A completion.

@@ -16,17 +16,17 @@ use utoipa::ToSchema;
 use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
-use crate::openai::asking::Asked;
+use crate::asking::Asked;
+use crate::asking::custom::CustomTools;
+use crate::asking::json::{at_most, text_or_list};
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::tools::{OfferedFunction, TOOLS, functions_or_null};
+use crate::asking::turns::{PARTS, asked};
 use crate::openai::completions::reasoning::DETAILS;
-use crate::openai::custom::CustomTools;
-use crate::openai::json::{at_most, text_or_list};
 use crate::openai::options::{
     CACHE_KEY, LogitBias, Sampling, bias_limits, cache_key, effort, one_of, penalty_limits,
     verbosity,
 };
-use crate::openai::tools::{OfferedFunction, TOOLS, functions_or_null};
-use crate::openai::turns::{PARTS, asked};
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// The maximum number of non-empty strings in `stop`, and the maximum number of strings in total.
 const STOPS: (usize, usize) = (4, 64);

@@ -18,7 +18,7 @@ use super::items::{
     SummaryText, call_item_id, items, message_id, reasoning_item_id,
 };
 use super::reply::{RepeatedFields, Response};
-use crate::openai::asking::{AnswerWriter, Dialect};
+use crate::asking::{AnswerWriter, Dialect};
 use crate::openai::reasoning::ReasoningParts;
 
 /// The names of the events and their schemas.

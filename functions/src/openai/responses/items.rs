@@ -7,7 +7,7 @@ use shared::values::{Chat, Reasoning};
 use utoipa::ToSchema;
 
 use super::encrypted_content;
-use crate::openai::custom::{CustomTools, input_of};
+use crate::asking::custom::{CustomTools, input_of};
 
 /// An item of the answer.
 #[derive(Serialize, ToSchema)]

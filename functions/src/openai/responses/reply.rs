@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
 use super::tools::Choice;
-use crate::openai::custom::{CustomTool, CustomTools, Grammar};
-use crate::openai::null;
+use crate::asking::custom::{CustomTool, CustomTools, Grammar};
+use crate::asking::null;
 
 /// The fields of the request that the response repeats.
 pub(super) struct RepeatedFields {

@@ -19,11 +19,11 @@ use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
-use crate::openai::asking::Asked;
+use crate::asking::Asked;
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::tools::{TOOLS, Tools, functions_or_null};
+use crate::asking::turns::asked;
 use crate::openai::options::{CACHE_KEY, cache_key, effort as effort_of, one_of};
-use crate::openai::tools::{TOOLS, Tools, functions_or_null};
-use crate::openai::turns::asked;
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// The error message for fields that refer to an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::custom::{CustomTool, Grammar};
-use crate::openai::json::text_or_object;
-use crate::openai::tools::{NAME_LENGTH, Offered, OfferedFunction, Wish, functions_or_null};
+use crate::asking::custom::{CustomTool, Grammar};
+use crate::asking::json::text_or_object;
+use crate::asking::tools::{NAME_LENGTH, Offered, OfferedFunction, Wish, functions_or_null};
 
 /// A `function`, or a `custom` tool, which the model calls with a text.
 #[derive(Deserialize, ToSchema)]

@@ -10,9 +10,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::openai::asking::AnswerWriter;
+use crate::asking::{AnswerWriter, null};
 use crate::openai::completions::reply::{Usage, system_fingerprint};
-use crate::openai::null;
 
 /// A text completion, or a chunk of a streamed one.
 #[derive(Serialize, ToSchema)]

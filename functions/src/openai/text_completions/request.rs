@@ -12,10 +12,10 @@ use shared::values::{Invalid, Message, Speaker, Turn};
 use utoipa::ToSchema;
 
 use self::prompt::GivenPrompt;
-use crate::openai::asking::Asked;
+use crate::asking::Asked;
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
 use crate::openai::completions::request::{Stop, StreamOptions};
 use crate::openai::options::{LogitBias, Sampling, bias_limits, penalty_limits};
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// The error message for fields that ask for several answers.
 const ONE_ANSWER: &str = "This API gives one answer only. Omit this field.";

@@ -45,6 +45,11 @@ pub(super) fn header(name: &str, required: bool) -> (String, Value) {
             "The limit.",
             json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] }),
         ),
+        "request-id" => (
+            "Request-Id",
+            "The id of this request in the log, for Anthropic's clients.",
+            json!({ "type": "string" }),
+        ),
         "retry-after" => (
             "Retry-After",
             "The seconds after which to retry.",

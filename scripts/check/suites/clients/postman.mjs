@@ -179,6 +179,20 @@ const ORDER = [
     "apiKey",
   ],
   [
+    "Anthropic",
+    [
+      { operation: "messages", body: { max_tokens: 1024, messages: [{ role: "user", content: "Hello!" }] } },
+      {
+        operation: "messages",
+        name: "Send the AI a message in Anthropic's format, and read its answer piece by piece",
+        body: { max_tokens: 1024, messages: [{ role: "user", content: "Hello!" }], stream: true },
+        type: "text/event-stream",
+      },
+      { operation: "count_tokens", body: { messages: [{ role: "user", content: "Hello!" }] } },
+    ],
+    "apiKey",
+  ],
+  [
     "Administration",
     [
       {

@@ -336,6 +336,14 @@ def complete(operation, body):
     if operation == "text_completions":
         # The schema doesn't say that a prompt must not be blank.
         body["prompt"] = "hi"
+    if operation.startswith(("messages", "count_tokens")):
+        # For the same reasons, keep only the messages that are texts.
+        for field in ("tool_choice", "output_config", "output_format", "thinking", "system"):
+            body.pop(field, None)
+        body["tools"] = [tool for tool in body.get("tools") or [] if tool.get("type") in (None, "custom")]
+        is_text = lambda message: isinstance(message.get("content"), str) and message.get("role") in ("user", "assistant", "system")
+        body["messages"] = [message for message in body["messages"] if is_text(message)]
+        body["messages"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
         # A conversation's id is the id of its first message, so it is a valid parent.

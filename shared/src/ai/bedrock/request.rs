@@ -16,9 +16,10 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::ai::bedrock::document::object;
 use crate::ai::bedrock::is_by;
-use crate::ai::bedrock::reply::AnswerIn;
+use crate::ai::blocks::AnswerIn;
+use crate::ai::call_ids::CallIds;
 use crate::ai::{
-    AnswerSchema, Effort, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
+    AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
 };
 use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
 
@@ -33,10 +34,6 @@ pub struct ConverseRequest {
     /// The part of the reply that will contain the answer.
     pub answer: AnswerIn,
 }
-
-/// The name of the function that a model calls with its answer, if the request doesn't contain a
-/// schema.
-const ANSWER: &str = "answer";
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
@@ -66,22 +63,8 @@ impl ConverseRequest {
     /// Creates a request in which the model answers by calling a function. Returns `None` if the
     /// answer is plain text or may call other functions.
     pub fn by_function(prompt: &Prompt, model: &str) -> Result<Option<Self>, Failure> {
-        let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
-            return Ok(None);
-        };
-        let (name, schema, description) = match format {
-            Format::JsonObject => (ANSWER, None, None),
-            Format::JsonSchema(named) => {
-                (named.name.as_str(), named.schema.as_ref(), named.description.as_deref())
-            }
-        };
-        let (schema, answer) = takes(schema);
-        let description = description.unwrap_or("Takes the whole answer.");
-        let tools = ToolConfiguration::builder()
-            .tools(specification(name, Some(description), schema)?)
-            .tool_choice(required_function(name)?);
-        let prompt = Prompt { format: None, ..prompt.without_tools() };
-        Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt, model)? }))
+        let Some((prompt, answer)) = prompt.by_function()? else { return Ok(None) };
+        Ok(Some(Self { answer, ..Self::of(&prompt, model)? }))
     }
 }
 
@@ -91,7 +74,7 @@ impl ConverseRequest {
 fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
-    let mut ids = Ids::default();
+    let mut ids = CallIds::default();
     for turn in turns {
         let role = match turn.role {
             Speaker::System => {
@@ -125,28 +108,7 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Replaces call ids with ids that Bedrock accepts. Ids from other providers may be too long for
-/// Bedrock, or contain characters that it refuses.
-#[derive(Default)]
-struct Ids<'p> {
-    /// The number of the last call with each id.
-    numbers: HashMap<&'p str, usize>,
-    count: usize,
-}
-
-impl<'p> Ids<'p> {
-    fn of_call(&mut self, id: &'p str) -> String {
-        self.count += 1;
-        self.numbers.insert(id, self.count);
-        self.of_result(id)
-    }
-
-    fn of_result(&self, id: &str) -> String {
-        format!("call_{}", self.numbers.get(id).copied().unwrap_or_default())
-    }
-}
-
-fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
+fn blocks<'p>(turn: &'p Turn, ids: &mut CallIds<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
         let mut result = ToolResultBlock::builder().tool_use_id(ids.of_result(call));
         for picture in turn.content.iter().filter_map(Part::as_picture) {
@@ -287,30 +249,6 @@ fn of_object(mut schema: Fields) -> Document {
     Document::Object(schema)
 }
 
-/// Returns the parameters of the function that the model calls to give an answer that conforms to
-/// this schema. Parameters must be an object, so an answer of a different type is put into a field.
-fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
-    let mut schema = fields(schema);
-    let is_object = match schema.get("type") {
-        Some(kind) => kind.as_string() == Some("object"),
-        None => !OF_ANY_TYPE.iter().any(|keyword| schema.contains_key(*keyword)),
-    };
-    if is_object {
-        return (of_object(schema), AnswerIn::Arguments);
-    }
-    // References in a schema are resolved from its root, so its definitions must stay at the root.
-    let defined = ["$defs", "definitions"];
-    let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
-    let mut outer: Fields = defined.collect();
-    let answer = HashMap::from([("answer".to_owned(), Document::Object(schema))]);
-    outer.insert("properties".into(), Document::Object(answer));
-    outer.insert("required".into(), Document::Array(vec!["answer".into()]));
-    (of_object(outer), AnswerIn::Field)
-}
-
-/// The schema keywords that may describe something other than an object.
-const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
-
 /// Returns the parameters that Converse passes to the model unchanged, in the form of the model's
 /// maker: [Anthropic](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html),
 /// or [OpenAI](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-openai.html).
@@ -321,52 +259,27 @@ fn model_parameters(prompt: &Prompt, model: &str) -> Option<Document> {
         let effort = options.effort.map(<&str>::from);
         fields.extend(effort.map(|effort| ("reasoning_effort".into(), effort.into())));
     } else if is_by(model, "anthropic") {
-        fields.extend(thinking(prompt).map(|thinking| ("thinking".into(), thinking)));
-        let effort = match options.effort {
-            None | Some(Effort::None) => None,
-            Some(Effort::Minimal) => Some(Effort::Low),
-            effort => effort,
-        };
-        let effort = effort.map(<&str>::from);
+        let thinking = prompt.anthropic_thinking().map(thinking);
+        fields.extend(thinking.map(|thinking| ("thinking".into(), thinking)));
+        let effort = options.anthropic_effort().map(<&str>::from);
         fields.extend(effort.map(|effort| {
             ("output_config".into(), object_of([("effort", Document::from(effort))]))
         }));
-        let top_k = options.top_k.filter(|_| !reasons(prompt));
+        let top_k = options.top_k.filter(|_| !prompt.thinks());
         fields.extend(top_k.map(|most| ("top_k".into(), u64::from(most).into())));
     }
     (!fields.is_empty()).then_some(Document::Object(fields))
 }
 
-/// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
-const LEAST_BUDGET: u32 = 1024;
-
-/// Returns whether one of Anthropic's models reasons, in its own form. An effort without further
-/// words lets the model decide.
-fn thinking(prompt: &Prompt) -> Option<Document> {
-    let kind = |kind: &str| object_of([("type", kind.into())]);
-    match (prompt.options.thinking, prompt.options.effort) {
-        // The budget is part of the answer's maximum length.
-        (Some(Thinking::Enabled { budget }), _)
-            if budget < LEAST_BUDGET || prompt.max_tokens.is_some_and(|most| most <= budget) =>
-        {
-            None
+/// Writes whether one of Anthropic's models thinks, in the form of Anthropic's API.
+fn thinking(thinking: Thinking) -> Document {
+    match thinking {
+        Thinking::Adaptive => object_of([("type", "adaptive".into())]),
+        Thinking::Enabled { budget } => {
+            object_of([("type", "enabled".into()), ("budget_tokens", u64::from(budget).into())])
         }
-        (Some(Thinking::Enabled { budget }), _) => Some(object_of([
-            ("type", "enabled".into()),
-            ("budget_tokens", u64::from(budget).into()),
-        ])),
-        (Some(Thinking::Disabled), _) | (None, Some(Effort::None)) => Some(kind("disabled")),
-        (Some(Thinking::Adaptive), _) | (None, Some(_)) => Some(kind("adaptive")),
-        (None, None) => None,
+        Thinking::Disabled => object_of([("type", "disabled".into())]),
     }
-}
-
-/// Returns true if one of Anthropic's models is asked to reason. It then refuses to sample in any
-/// other way than its default.
-fn reasons(prompt: &Prompt) -> bool {
-    let kind = thinking(prompt);
-    let kind = kind.as_ref().and_then(Document::as_object).and_then(|fields| fields.get("type"));
-    kind.and_then(Document::as_string).is_some_and(|kind| kind != "disabled")
 }
 
 fn object_of<const N: usize>(fields: [(&str, Document); N]) -> Document {
@@ -378,45 +291,8 @@ fn inference(prompt: &Prompt, model: &str) -> InferenceConfiguration {
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
     // Bedrock accepts temperatures up to 1, whereas other providers accept temperatures up to 2.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
-    let temperature = temperature.filter(|_| !is_by(model, "anthropic") || !reasons(prompt));
+    let temperature = temperature.filter(|_| !is_by(model, "anthropic") || !prompt.thinks());
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
     inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::document::to_json;
-    use super::*;
-
-    #[test]
-    fn answer_functions_take_an_object() {
-        let takes = |schema: &str| {
-            let schema = serde_json::value::RawValue::from_string(schema.to_owned()).unwrap();
-            let (schema, answer) = takes(Some(&JsonSchema::parse(schema).unwrap()));
-            (to_json(&schema).to_string(), answer)
-        };
-        for (schema, sent) in [
-            ("{}", r#"{"type":"object"}"#),
-            (
-                r##"{"$ref":"#/$defs/a","$defs":{}}"##,
-                r##"{"$defs":{},"$ref":"#/$defs/a","type":"object"}"##,
-            ),
-            (r#"{"type":"object","anyOf":[{}]}"#, r#"{"anyOf":[{}],"type":"object"}"#),
-        ] {
-            assert_eq!(takes(schema), (sent.to_owned(), AnswerIn::Arguments));
-        }
-        for (schema, field, defined) in [
-            (r#"{"type":"array"}"#, r#"{"type":"array"}"#, ""),
-            (r#"{"anyOf":[{}]}"#, r#"{"anyOf":[{}]}"#, ""),
-            (r#"{"type":["object","null"]}"#, r#"{"type":["object","null"]}"#, ""),
-            (r#"{"enum":[1],"$defs":{"a":{}}}"#, r#"{"enum":[1]}"#, r#""$defs":{"a":{}},"#),
-        ] {
-            let sent = format!(
-                r#"{{{defined}"properties":{{"answer":{field}}},"required":["answer"],"type":"object"}}"#
-            );
-            assert_eq!(takes(schema), (sent, AnswerIn::Field));
-        }
-        assert_eq!(super::takes(None), (of_object(Fields::new()), AnswerIn::Arguments));
-    }
 }

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ai::ending::Ending;
-use crate::ai::openai::events::{DONE, Event, EventReader};
-use crate::ai::openai::json::{Json, Object, Wtf8};
+use crate::ai::events::{DONE, Event, EventReader};
+use crate::ai::json::{Json, Object, Wtf8, without_blanks};
+use crate::ai::server::BodyReader;
 use crate::ai::{AnswerBuilder, Failure};
 use crate::values::{CacheCount, ReportedUsage};
 
@@ -80,22 +81,10 @@ enum StringPart {
     Arguments(u64),
 }
 
-impl ReplyReader {
-    /// Reads a piece of the reply.
-    ///
-    /// # Errors
-    /// Returns the provider's failure, or [`Failure::TooLong`]. After the end of an answer, only
-    /// [`Failure::TooLong`] can be returned.
-    pub fn push(
-        &mut self,
-        mut piece: &[u8],
-        builder: &mut AnswerBuilder<'_>,
-    ) -> Result<(), Failure> {
+impl BodyReader for ReplyReader {
+    fn push(&mut self, mut piece: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         if matches!(self.form, Form::Unknown) {
-            // White space, or a byte order mark.
-            let skipped = |byte: &u8| byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte);
-            piece =
-                piece.get(piece.iter().take_while(|byte| skipped(byte)).count()..).unwrap_or(&[]);
+            piece = without_blanks(piece);
             self.form = match piece.first() {
                 None => return Ok(()),
                 Some(b'{' | b'[') => Form::Json { rest: Vec::new(), brackets: Brackets::default() },
@@ -121,16 +110,11 @@ impl ReplyReader {
         }
     }
 
-    /// Returns true if the rest of the reply doesn't need to be read.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// Ends the reply.
-    ///
-    /// # Errors
-    /// Returns a failure if the reply ends before the answer is complete.
-    pub fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
+    fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match &mut self.form {
             Form::Events(reader) => {
                 let mut events = Vec::new();
@@ -151,7 +135,9 @@ impl ReplyReader {
             _ => Err(Failure::failed("cut off")),
         }
     }
+}
 
+impl ReplyReader {
     fn read_events(
         &mut self,
         events: Vec<Event>,

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::{Model, PriceList, Problem, ProviderCost, Via};
+use super::{LATER_PROVIDER, Model, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
@@ -48,7 +48,7 @@ const MOST: u64 = 65_536;
 /// The maximum number of model tokens in a picture.
 const PICTURE: u64 = 1_000_000;
 
-/// The providers' names, as used in `AI_PROVIDER`.
+/// The providers that this release sets, by their names in `AI_PROVIDER`.
 const PROVIDERS: [&str; 4] = ["openai", "openai2", "bedrock", "echo"];
 
 /// The provider for tests, which error messages don't mention.
@@ -174,7 +174,9 @@ impl Problems {
             Some((provider, model)) => (provider, Some(model)),
             None => (text, None),
         };
-        if provider != SCRIPTED && !PROVIDERS.contains(&provider) {
+        let is_known =
+            PROVIDERS.contains(&provider) || [LATER_PROVIDER, SCRIPTED].contains(&provider);
+        if !is_known {
             let known = PROVIDERS.join(", ");
             self.note(at, format!("This must begin with a provider: one of {known}."));
             return None;
@@ -364,6 +366,20 @@ mod tests {
         assert_eq!((&again, again.version()), (&read, read.version()));
         assert_eq!(read.version().len(), 16);
         assert_eq!(format!("\u{feff}{}", list()).parse(), Ok(read));
+    }
+
+    #[test]
+    fn the_provider_of_the_next_release_is_only_read() {
+        let mut list = list();
+        list["models"][1]["via"] = json!(["bedrock", "anthropic:claude-sonnet-5-5", "anthropic"]);
+        let read = PriceList::read(&list).unwrap();
+        assert_eq!(read.models[1].via[1].provider, "anthropic");
+        assert_eq!(read.models[1].via[1].model.as_deref(), Some("claude-sonnet-5-5"));
+        let again: PriceList = read.canonical().parse().unwrap();
+        assert_eq!((&again, again.version()), (&read, read.version()));
+        let fields: Vec<String> =
+            read.only_read().into_iter().map(|problem| problem.field).collect();
+        assert_eq!(fields, ["models[1].via[1]", "models[1].via[2]"]);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
+use crate::asking::custom::arguments_of;
+use crate::asking::json::{at_most, text_or_list};
+use crate::asking::tools::{NAME, is_name};
+use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::completions::reasoning::{PromptReasoning, details_or_null, read_reasoning};
-use crate::openai::custom::arguments_of;
-use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;

@@ -4,9 +4,9 @@ use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::custom::{CustomTool, Grammar};
-use crate::openai::json::{list, text_or_object};
-use crate::openai::tools::{Offered, OfferedFunction, TOOLS, Tools, Wish};
+use crate::asking::custom::{CustomTool, Grammar};
+use crate::asking::json::{list, text_or_object};
+use crate::asking::tools::{Offered, OfferedFunction, TOOLS, Tools, Wish};
 
 /// A `function`, or a `custom` tool.
 #[derive(Deserialize, ToSchema)]

@@ -8,11 +8,11 @@ use shared::error::{FieldErrors, REQUIRED, required};
 use shared::values::{Invalid, Part, Picture, Reasoning, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
-use crate::openai::custom::arguments_of;
-use crate::openai::json::{at_most, text_or_list};
+use crate::asking::custom::arguments_of;
+use crate::asking::json::{at_most, text_or_list};
+use crate::asking::tools::{NAME, is_name};
+use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::responses::encrypted_content;
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 
 /// The maximum number of items in a request. The limit is higher than the limit on messages in a
 /// completion, because each call is a separate item here.

@@ -1,4 +1,4 @@
-//! Reads the answer from the content blocks in a Bedrock reply.
+//! Reads the answer from the content blocks of a reply, as Anthropic and Bedrock send them.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +16,12 @@ pub enum AnswerIn {
     Field,
 }
 
-/// The function's arguments for [`AnswerIn::Field`].
+impl AnswerIn {
+    /// The name of the field for [`AnswerIn::Field`].
+    pub const FIELD: &'static str = "answer";
+}
+
+/// The function's arguments for [`AnswerIn::Field`]. The field's name is [`AnswerIn::FIELD`].
 #[derive(Deserialize)]
 struct WrappedAnswer<'a> {
     #[serde(borrow)]

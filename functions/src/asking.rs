@@ -1,19 +1,59 @@
-//! The steps of a request to the AI that all APIs share: verifying the caller, charging, and
-//! answering a retry from the store. A [`Dialect`] reads the request and writes the answer.
+//! The steps of a request to the AI that all APIs for programs share: verifying the caller,
+//! charging, and answering a retry from the store. A [`Dialect`] reads the request and writes the
+//! answer. The modules in this folder check the parts of a request that several dialects have.
+
+pub(crate) mod custom;
+pub(crate) mod json;
+pub(crate) mod numbers;
+pub(crate) mod tools;
+pub(crate) mod turns;
 
 use serde::de::DeserializeOwned;
 use shared::ai::{CallPiece, Piece, Prompt, ReasoningPiece};
+use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::charge::{
     self, AnswerForm, AnswerStream, BeginOutcome, Charge, ChosenModel, Context, NewChat, RequestKey,
 };
-use shared::config::{EmptyBalance, Unsupported};
+use shared::clock::Clock;
+use shared::config::{
+    AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported,
+};
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
 use shared::values::{Chat, Credential, Message};
-use shared::{App, Error, Reply, Request, Result, auth};
+use shared::{App, Error, Reply, Request, Result, auth, extends};
+use utoipa::openapi::schema::{Object, SchemaType, Type};
 
-use crate::openai::CompletionApp;
+/// An [`AiApp`], together with the status code that callers with an empty balance get.
+#[derive(Clone)]
+pub struct CompletionApp {
+    asking: AiApp,
+    empty_balance: EmptyBalance,
+    unknown_models: UnknownModels,
+    unsupported: Unsupported,
+}
+
+extends!(CompletionApp, asking: AiApp);
+
+impl UsesSettings for CompletionApp {
+    const SETTINGS: &'static [Names] = &[
+        AiConfig::SETTINGS,
+        EmptyBalance::SETTINGS,
+        UnknownModels::SETTINGS,
+        Unsupported::SETTINGS,
+    ];
+}
+
+impl HandlerState for CompletionApp {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let empty_balance = EmptyBalance::read(settings)?;
+        let unknown_models = UnknownModels::read(settings)?;
+        let unsupported = Unsupported::read(settings)?;
+        let asking = AiApp::start(settings, clock).await?;
+        Ok(Self { asking, empty_balance, unknown_models, unsupported })
+    }
+}
 
 /// An API through which clients call the AI. A value contains the request options that determine
 /// the form of the answer.
@@ -28,6 +68,7 @@ use crate::openai::CompletionApp;
 /// | the events of a streamed answer, and of a failure after them | [`Writer`](Self::Writer) |
 /// | the format of all other failures, as in the endpoint's row | [`FAILURES`](Self::FAILURES) |
 /// | a word that no other dialect uses, for idempotency keys | [`FORM`](Self::FORM) |
+/// | the headers with credentials, unless only `Authorization` has one | [`caller`](Self::caller) |
 ///
 /// Dialects don't need to handle credits.
 pub(crate) trait Dialect: Send + Sized + 'static {
@@ -42,6 +83,15 @@ pub(crate) trait Dialect: Send + Sized + 'static {
 
     /// Writes the events of a streamed answer.
     type Writer: AnswerWriter;
+
+    /// Verifies the caller's credential. By default, the credential is in the header
+    /// `Authorization`.
+    ///
+    /// # Errors
+    /// Returns the errors of [`auth::program`].
+    fn caller(app: &App, req: &Request) -> impl Future<Output = Result<Credential>> + Send {
+        auth::program(app, req)
+    }
 
     /// Reads a request. The message that is stored in the history is shortened to `message_limit`
     /// characters.
@@ -92,10 +142,10 @@ pub(crate) fn failures() -> Vec<Failure> {
 /// are sent as events.
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
-    let (caller, body): (_, D::Body) = read(&app, &req).await?;
+    let (caller, body) = read::<D>(&app, &req).await?;
     let (asked, dialect) = D::read(body, app.config.message_limit)?;
     let (streamed, silence) = (asked.streamed, app.ai.config.silence);
-    match begin(&app, &req, &caller, key.as_ref(), D::FORM, asked).await? {
+    match begin::<D>(&app, &req, &caller, key.as_ref(), asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
             let reply = http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, &chat.chat_id, chat.time);
@@ -122,7 +172,11 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
         }
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            Ok(http::limited_as_openai(dialect.reply(&paid.chat)?, &paid.this_minute))
+            let (reply, limit) = (dialect.reply(&paid.chat)?, &paid.this_minute);
+            Ok(match D::FAILURES.is_openai() {
+                true => http::limited_as_openai(reply, limit),
+                false => http::limited(reply, limit),
+            })
         }
     }
 }
@@ -132,9 +186,9 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
 ///
 /// # Errors
 /// Returns an error if the credential or the body is invalid.
-async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credential, T)> {
+async fn read<D: Dialect>(app: &App, req: &Request) -> Result<(Credential, D::Body)> {
     http::require_json(req)?;
-    let caller = auth::program(app, req).await?;
+    let caller = D::caller(app, req).await?;
     Ok((caller, http::json(req)?))
 }
 
@@ -149,12 +203,11 @@ const COME_AGAIN: u32 = 10;
 /// # Errors
 /// Returns an error if the model's providers don't support a feature that the prompt needs, or if
 /// [`Charge::begin`] fails.
-async fn begin(
+async fn begin<D: Dialect>(
     app: &CompletionApp,
     req: &Request,
     caller: &Credential,
     key: Option<&Key>,
-    form: AnswerForm,
     Asked { model, message, mut prompt, .. }: Asked,
 ) -> Result<BeginOutcome> {
     prompt.options.lenient |= app.unsupported == Unsupported::Ignore;
@@ -162,13 +215,13 @@ async fn begin(
     // removed or supports fewer features.
     let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
     let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
-    let key = RequestKey::of_program(app, req, caller, key, form).await?;
+    let key = RequestKey::of_program(app, req, caller, key, D::FORM).await?;
     let context = Context::Given(Box::new(prompt));
     let asked = NewChat { message, context, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })
-            if app.empty_balance == EmptyBalance::TooManyRequests =>
+            if app.empty_balance == EmptyBalance::TooManyRequests && D::FAILURES.is_openai() =>
         {
             Error::OutOfQuota(Box::new(empty))
         }
@@ -200,4 +253,10 @@ fn pieces(chat: &Chat) -> Vec<Piece> {
     });
     let by_model = |piece: Piece| Piece { model: chat.model_name().to_owned(), ..piece };
     reasoning.chain(text).chain(calls).map(by_model).collect()
+}
+
+/// Returns the schema of a field that is always null here, but may be a string on other servers.
+/// Client generators don't support a type that is only null.
+pub(crate) fn null() -> Object {
+    Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
 }

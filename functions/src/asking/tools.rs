@@ -9,8 +9,8 @@ use shared::error::FieldErrors;
 use shared::values::Invalid;
 use utoipa::ToSchema;
 
-use crate::openai::custom::{CustomTool, CustomTools};
-use crate::openai::json::at_most;
+use crate::asking::custom::{CustomTool, CustomTools};
+use crate::asking::json::at_most;
 
 /// The maximum number of functions in a request.
 pub(crate) const TOOLS: usize = 128;
@@ -58,6 +58,11 @@ pub(crate) struct Offered {
 }
 
 impl Offered {
+    /// Creates the tools of a request that offers only these functions.
+    pub(crate) fn functions(tools: Vec<Tool>) -> Self {
+        Self { tools, custom: CustomTools::new() }
+    }
+
     /// Adds the function in this request field, if it is valid.
     pub(crate) fn add_function(
         &mut self,

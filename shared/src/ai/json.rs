@@ -25,6 +25,13 @@ pub struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wtf8(pub Vec<u8>);
 
+/// Removes white space and a byte order mark before the first value. The rest is empty if the piece
+/// contains nothing else.
+pub fn without_blanks(piece: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte);
+    piece.get(piece.iter().take_while(|byte| is_blank(byte)).count()..).unwrap_or_default()
+}
+
 impl<'a> Json<'a> {
     /// Reads a string that consists of one value.
     pub fn parse(text: &'a str) -> Option<Self> {

@@ -1,0 +1,84 @@
+//! `POST /v1/messages/count_tokens`, `POST /v1/v1/messages/count_tokens` - estimate how many tokens
+//! a message has ([reference](https://docs.anthropic.com/en/api/messages-count-tokens)).
+//!
+//! In: the body of a request for a message, of which `max_tokens` may be missing. Out: an estimate
+//! of the model tokens in the prompt, without the operator's system prompt. The request is free,
+//! and no provider is asked.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use shared::error::Failure;
+use shared::{App, Reply, Request, auth, http};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::anthropic::request::{Body, limits};
+use crate::lambda::Lambda;
+
+pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages")
+    .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*"]))]);
+
+/// Reads the account, but writes nothing.
+#[utoipa::path(
+    post,
+    path = super::path::count_tokens,
+    tag = "Anthropic",
+    summary = "Estimate the tokens of a message",
+    description = "Takes the body of a request for a message, and returns an estimate of the model tokens in its prompt, without the operator's system prompt. The request is free. The provider of the model may count otherwise.",
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
+    request_body = CountedBody,
+    responses((
+        status = 200,
+        description = "The estimate.",
+        body = TokenCount,
+        headers(("Request-Id" = String)),
+    )),
+    extensions(
+        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials])),
+        ("x-narrow" = json!(limits())),
+    ),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    http::require_json(&req)?;
+    let caller = auth::program_of_anthropic(&app, &req).await?;
+    app.store.account_with(&caller).await?;
+    let CountedBody(body) = http::json(&req)?;
+    let prompt = body.prompt(app.config.message_limit)?;
+    http::ok(&TokenCount { input_tokens: prompt.estimated_tokens() })
+}
+
+/// The body of a request for a message. It doesn't have to limit the answer.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct CountedBody(Body);
+
+impl PartialSchema for CountedBody {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = Body::schema();
+        if let RefOr::T(Schema::Object(body)) = &mut schema {
+            body.required.retain(|name| name != "max_tokens");
+        }
+        schema
+    }
+}
+
+impl ToSchema for CountedBody {
+    fn name() -> Cow<'static, str> {
+        "AnthropicCountRequest".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Body::schemas(schemas);
+    }
+}
+
+/// The number of tokens in a prompt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicTokenCount)]
+struct TokenCount {
+    /// An estimate of the number of model tokens.
+    #[schema(examples(9))]
+    input_tokens: usize,
+}

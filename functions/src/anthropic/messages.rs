@@ -1,0 +1,112 @@
+//! `POST /v1/messages`, `POST /v1/v1/messages` - a message in the format of Anthropic's API
+//! ([reference](https://docs.anthropic.com/en/api/messages)).
+//!
+//! In: an API key in `x-api-key`, or an API key or access token in `Authorization`, and
+//! `max_tokens` and `messages`. The history shows the user's last text. These fields take effect: `system`,
+//! `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking`
+//! and `output_config`. `model` chooses a model from the price list; without a list, the operator's
+//! settings determine the model. Tools that run at Anthropic, MCP servers, PDFs and search results
+//! are refused. Other fields and all `anthropic-` headers are ignored; for example, nothing edits
+//! the context. Out: a message, or its events. Prices and retries work as for completions. A
+//! request also gets the message that was already paid for if it repeats a body in the same session
+//! of Claude Code (`x-claude-code-session-id`).
+
+mod events;
+mod reply;
+
+use shared::ai::Thinking;
+use shared::charge::AnswerForm;
+use shared::error::Failure;
+use shared::http::{self, Events, FailureFormat};
+use shared::openapi::IdempotencyKey;
+use shared::values::{Chat, Credential};
+use shared::{App, Reply, Request, Result, auth};
+
+use self::events::{EventWriter, MessageEvent};
+use self::reply::{Message, message_id};
+use crate::anthropic::request::{Body, limits};
+use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::lambda::Lambda;
+
+pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
+    .canary()
+    .asks_ai()
+    .streams(120)
+    .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
+
+/// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
+#[utoipa::path(
+    post,
+    path = super::path::messages,
+    tag = "Anthropic",
+    summary = "Send the AI a message in Anthropic's format",
+    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
+                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect. Tools that run at Anthropic and `mcp_servers` are refused, other fields are ignored. \
+                   The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
+                   With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
+                   and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`).",
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
+    params(
+        IdempotencyKey,
+        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
+    ),
+    request_body = Body,
+    responses((
+        status = 200,
+        description = "A message; with `stream` its events, as server-sent events.",
+        content((Message = "application/json"), (MessageEvent = "text/event-stream")),
+        headers(("RateLimit" = String), ("RateLimit-Policy" = String), ("Request-Id" = String)),
+    )),
+    extensions(("x-fails" = json!(failures())), ("x-narrow" = json!(limits()))),
+)]
+pub async fn handle(app: CompletionApp, req: Request) -> Reply {
+    asking::answer::<Messages>(app, req).await
+}
+
+/// Returns the failures that the endpoint can reply with, for the OpenAPI document. An empty
+/// balance is always a 402 here, because Anthropic's clients retry a 429.
+fn failures() -> Vec<Failure> {
+    let shared = asking::failures().into_iter().filter(|failure| *failure != Failure::OutOfQuota);
+    shared.chain([Failure::TwoCredentials]).collect()
+}
+
+/// The dialect of Anthropic's API.
+struct Messages {
+    /// True if the answer contains the model's reasoning.
+    shows_reasoning: bool,
+    /// An estimate of the prompt's model tokens, which the beginning of a stream contains.
+    prompt_estimate: u32,
+}
+
+impl Dialect for Messages {
+    const FORM: AnswerForm = AnswerForm::Message;
+    const FAILURES: FailureFormat = FailureFormat::Anthropic;
+
+    type Body = Body;
+    type Writer = EventWriter;
+
+    async fn caller(app: &App, req: &Request) -> Result<Credential> {
+        auth::program_of_anthropic(app, req).await
+    }
+
+    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
+        let asked = body.read(message_limit)?;
+        // Many programs read the text from the first block, so reasoning precedes it only if the
+        // program expects it.
+        let shows_reasoning = matches!(
+            asked.prompt.options.thinking,
+            Some(Thinking::Adaptive | Thinking::Enabled { .. })
+        );
+        let estimate = if asked.streamed { asked.prompt.estimated_tokens() } else { 0 };
+        let prompt_estimate = u32::try_from(estimate).unwrap_or(u32::MAX);
+        Ok((asked, Self { shows_reasoning, prompt_estimate }))
+    }
+
+    fn reply(&self, chat: &Chat) -> Reply {
+        http::ok(&Message::of(chat, &message_id(&chat.chat_id), self.shows_reasoning))
+    }
+
+    fn writer(self, events: Events, chat_id: &str, _: u64) -> EventWriter {
+        EventWriter::of(events, self, chat_id)
+    }
+}

@@ -1,0 +1,363 @@
+//! A whole message ([reference](https://docs.anthropic.com/en/api/messages)).
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shared::values::{Chat, FinishReason, Reasoning, ToolCall};
+use utoipa::ToSchema;
+
+use crate::asking::null;
+
+/// The AI's message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicMessage)]
+pub(super) struct Message<'a> {
+    /// `msg_` followed by the id of the message.
+    #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    id: &'a str,
+    /// Always `message`.
+    #[schema(pattern = "^message$", examples("message"))]
+    r#type: &'static str,
+    /// Always `assistant`.
+    #[schema(pattern = "^assistant$", examples("assistant"))]
+    role: &'static str,
+    /// The model.
+    #[schema(examples("echo"))]
+    model: &'a str,
+    /// The answer: reasoning, a text, and calls of functions. Empty at the beginning of a stream,
+    /// and if the answer is empty.
+    content: Vec<ContentBlock<'a>>,
+    /// The reason why the answer ends. Null at the beginning of a stream.
+    #[schema(required)]
+    stop_reason: Option<StopReason>,
+    /// Always null: a stop sequence ends an answer as if it were complete.
+    #[schema(schema_with = null)]
+    stop_sequence: (),
+    /// Present if the model refuses to answer, or the provider's content filter ended the answer.
+    #[schema(required)]
+    stop_details: Option<StopDetails>,
+    /// Always null.
+    #[schema(schema_with = null)]
+    container: (),
+    /// The model's token counts.
+    usage: Usage,
+}
+
+/// A block of the answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicBlock)]
+#[serde(untagged)]
+pub(super) enum ContentBlock<'a> {
+    Text(TextBlock<'a>),
+    Thinking(ThinkingBlock<'a>),
+    Redacted(RedactedBlock<'a>),
+    Call(CallBlock<'a>),
+}
+
+/// A text.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicTextBlock)]
+pub(super) struct TextBlock<'a> {
+    /// Always `text`.
+    #[schema(pattern = "^text$", examples("text"))]
+    r#type: &'static str,
+    /// The text. Empty at the beginning of the block in a stream.
+    #[schema(examples("You said: Hello!"))]
+    text: &'a str,
+    /// Always null.
+    #[schema(schema_with = null)]
+    citations: (),
+}
+
+/// The model's reasoning.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicThinkingBlock)]
+pub(super) struct ThinkingBlock<'a> {
+    /// Always `thinking`.
+    #[schema(pattern = "^thinking$", examples("thinking"))]
+    r#type: &'static str,
+    /// The text, which may be a summary. Empty at the beginning of the block in a stream.
+    thinking: &'a str,
+    /// The provider's proof that the text is the model's own. Empty if the provider sends none.
+    signature: &'a str,
+}
+
+/// Reasoning that only the provider can read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicRedactedBlock)]
+pub(super) struct RedactedBlock<'a> {
+    /// Always `redacted_thinking`.
+    #[schema(pattern = "^redacted_thinking$", examples("redacted_thinking"))]
+    r#type: &'static str,
+    /// The encrypted reasoning.
+    data: &'a str,
+}
+
+/// A call of a function.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicCallBlock)]
+pub(super) struct CallBlock<'a> {
+    /// Always `tool_use`.
+    #[schema(pattern = "^tool_use$", examples("tool_use"))]
+    r#type: &'static str,
+    /// The call's id. The block with the call's result must contain this id.
+    #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    id: &'a str,
+    /// The function's name.
+    #[schema(examples("get_weather"))]
+    name: &'a str,
+    /// The arguments. Empty at the beginning of the block in a stream. Arguments that aren't an
+    /// object are in the field `arguments`, as a string.
+    #[schema(value_type = Object)]
+    input: Input<'a>,
+    /// The caller, which is always the model.
+    caller: Caller,
+}
+
+/// The arguments of a call.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Input<'a> {
+    Empty {},
+    Object(&'a RawValue),
+    Other { arguments: &'a str },
+}
+
+/// The model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicCaller)]
+struct Caller {
+    /// Always `direct`.
+    #[schema(pattern = "^direct$", examples("direct"))]
+    r#type: &'static str,
+}
+
+/// The reason why an answer ends.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AnthropicStopReason)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StopReason {
+    /// The answer is complete.
+    EndTurn,
+    /// The answer has reached its maximum length or its time limit, or the user stopped it.
+    MaxTokens,
+    /// The answer calls functions.
+    ToolUse,
+    /// The text is the model's refusal to answer, or the provider's content filter ended the
+    /// answer.
+    Refusal,
+}
+
+/// Details of a refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicStopDetails)]
+pub(super) struct StopDetails {
+    /// Always `refusal`.
+    #[schema(pattern = "^refusal$", examples("refusal"))]
+    r#type: &'static str,
+    /// Always null.
+    #[schema(schema_with = null)]
+    category: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    explanation: (),
+}
+
+/// The model's token counts; estimates if the provider reports none.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicUsage)]
+pub(super) struct Usage {
+    /// The number of tokens in the prompt, without those that were read from the provider's cache.
+    /// At the beginning of a stream, an estimate of the whole prompt.
+    #[schema(examples(9))]
+    input_tokens: u32,
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    cache_creation_input_tokens: u32,
+    /// The number of tokens in the prompt that were read from the provider's cache.
+    #[schema(examples(0))]
+    cache_read_input_tokens: u32,
+    /// Always 0.
+    cache_creation: CacheCreation,
+    /// The number of tokens in the answer. 0 at the beginning of a stream.
+    #[schema(examples(12))]
+    output_tokens: u32,
+    /// Details about the answer's tokens.
+    output_tokens_details: OutputTokens,
+    /// Always null.
+    #[schema(schema_with = null)]
+    server_tool_use: (),
+    /// Always `standard`.
+    #[schema(pattern = "^standard$", examples("standard"))]
+    service_tier: &'static str,
+}
+
+/// The tokens that were written to the provider's cache.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicCacheCreation)]
+struct CacheCreation {
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    ephemeral_5m_input_tokens: u32,
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    ephemeral_1h_input_tokens: u32,
+}
+
+/// Details about the answer's tokens.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnthropicOutputTokens)]
+struct OutputTokens {
+    /// The number of tokens that the model used to reason.
+    #[schema(examples(0))]
+    thinking_tokens: u32,
+}
+
+/// Returns the id of a stored answer's message.
+pub(super) fn message_id(chat_id: &str) -> String {
+    format!("msg_{chat_id}")
+}
+
+impl<'a> Message<'a> {
+    /// Returns the message that begins a stream.
+    pub(super) fn begun(id: &'a str, model: &'a str, usage: Usage) -> Self {
+        Self {
+            id,
+            r#type: "message",
+            role: "assistant",
+            model,
+            content: Vec::new(),
+            stop_reason: None,
+            stop_sequence: (),
+            stop_details: None,
+            container: (),
+            usage,
+        }
+    }
+
+    /// Returns the message of a stored answer. `id` is the message's id.
+    pub(super) fn of(chat: &'a Chat, id: &'a str, shows_reasoning: bool) -> Self {
+        let reasoning = chat.reasoning.iter().filter(|_| shows_reasoning);
+        let text = Some(chat.response.as_str()).filter(|text| !text.is_empty());
+        let content = reasoning.map(ContentBlock::reasoning);
+        let content = content.chain(text.map(ContentBlock::text));
+        let content = content.chain(chat.calls.iter().map(ContentBlock::call));
+        let (reason, details) = ending(chat);
+        Self {
+            content: content.collect(),
+            stop_reason: Some(reason),
+            stop_details: details,
+            ..Self::begun(id, chat.model_name(), Usage::of(chat))
+        }
+    }
+}
+
+/// Returns why an answer ends, and the details of a refusal.
+pub(super) fn ending(chat: &Chat) -> (StopReason, Option<StopDetails>) {
+    let reason = match chat.finish_reason() {
+        _ if chat.refused => StopReason::Refusal,
+        FinishReason::Stop => StopReason::EndTurn,
+        FinishReason::Length | FinishReason::Stopped => StopReason::MaxTokens,
+        FinishReason::ContentFilter => StopReason::Refusal,
+        FinishReason::ToolCalls | FinishReason::FunctionCall => StopReason::ToolUse,
+    };
+    let is_refusal = reason == StopReason::Refusal;
+    let details = StopDetails { r#type: "refusal", category: (), explanation: () };
+    (reason, is_refusal.then_some(details))
+}
+
+impl<'a> ContentBlock<'a> {
+    pub(super) fn text(text: &'a str) -> Self {
+        Self::Text(TextBlock { r#type: "text", text, citations: () })
+    }
+
+    pub(super) fn thinking(thinking: &'a str, signature: &'a str) -> Self {
+        Self::Thinking(ThinkingBlock { r#type: "thinking", thinking, signature })
+    }
+
+    pub(super) fn redacted(data: &'a str) -> Self {
+        Self::Redacted(RedactedBlock { r#type: "redacted_thinking", data })
+    }
+
+    /// Returns the block for a call that has just begun and doesn't have arguments yet.
+    pub(super) fn call_begun(id: &'a str, name: &'a str) -> Self {
+        Self::Call(CallBlock::of(id, name, Input::Empty {}))
+    }
+
+    fn reasoning(part: &'a Reasoning) -> Self {
+        match &part.encrypted {
+            Some(encrypted) => Self::redacted(encrypted),
+            None => Self::thinking(&part.text, part.signature.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn call(call: &'a ToolCall) -> Self {
+        Self::Call(CallBlock::of(&call.id, &call.name, Input::of(&call.arguments)))
+    }
+}
+
+impl<'a> CallBlock<'a> {
+    fn of(id: &'a str, name: &'a str, input: Input<'a>) -> Self {
+        Self { r#type: "tool_use", id, name, input, caller: Caller { r#type: "direct" } }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Returns the arguments of a call, which the model may have written in any form.
+    pub(super) fn of(arguments: &'a str) -> Self {
+        let object = Some(arguments.trim()).filter(|text| text.starts_with('{'));
+        match object.map(serde_json::from_str::<&RawValue>) {
+            _ if arguments.trim().is_empty() => Self::Empty {},
+            Some(Ok(object)) => Self::Object(object),
+            _ => Self::Other { arguments },
+        }
+    }
+}
+
+impl Usage {
+    /// Returns the counts at the beginning of a stream.
+    pub(super) fn begun(prompt_estimate: u32) -> Self {
+        Self {
+            input_tokens: prompt_estimate,
+            cache_creation_input_tokens: 0,
+            cache_read_input_tokens: 0,
+            cache_creation: CacheCreation {
+                ephemeral_5m_input_tokens: 0,
+                ephemeral_1h_input_tokens: 0,
+            },
+            output_tokens: 0,
+            output_tokens_details: OutputTokens { thinking_tokens: 0 },
+            server_tool_use: (),
+            service_tier: "standard",
+        }
+    }
+
+    pub(super) fn of(chat: &Chat) -> Self {
+        let usage = chat.usage();
+        Self {
+            cache_read_input_tokens: usage.cached_tokens,
+            output_tokens: usage.completion_tokens,
+            output_tokens_details: OutputTokens { thinking_tokens: usage.reasoning_tokens },
+            ..Self::begun(usage.prompt_tokens.saturating_sub(usage.cached_tokens))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_become_an_object_in_any_form() {
+        for (arguments, input) in [
+            (r#"{"b": 1, "a": [2]}"#, r#"{"b": 1, "a": [2]}"#),
+            (" {} ", "{}"),
+            ("", "{}"),
+            (" ", "{}"),
+            ("Paris", r#"{"arguments":"Paris"}"#),
+            ("[1]", r#"{"arguments":"[1]"}"#),
+            (r#"{"a": "#, r#"{"arguments":"{\"a\": "}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&Input::of(arguments)).unwrap(), input);
+        }
+    }
+}

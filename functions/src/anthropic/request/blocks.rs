@@ -1,0 +1,300 @@
+//! The blocks of a message: texts, pictures, documents, reasoning, calls of functions, and their
+//! results.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use shared::error::{REQUIRED, required};
+use shared::values::{Invalid, Part, Picture, Reasoning, ToolCall};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::asking::json::text_or_list;
+use crate::asking::tools::{NAME, is_name};
+use crate::asking::turns::PARTS;
+
+/// The maximum number of characters of a block's type in an error message.
+const KIND: usize = 100;
+
+/// A string, or a list of blocks.
+#[derive(ToSchema)]
+#[schema(as = AnthropicInputContent)]
+#[serde(untagged)]
+pub(super) enum Content {
+    Text(String),
+    Blocks(Vec<Block>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_list(json, (PARTS, "blocks"), Self::Text, Self::Blocks)
+    }
+}
+
+impl Content {
+    pub(super) fn blocks(self) -> Vec<Block> {
+        match self {
+            Self::Text(text) => vec![Block::Text(Some(text))],
+            Self::Blocks(blocks) => blocks,
+        }
+    }
+}
+
+/// A block of a message. Values are small, because a body may contain very many short blocks.
+#[derive(Deserialize)]
+#[serde(from = "AnyBlock")]
+pub(super) enum Block {
+    Text(Option<String>),
+    Picture(Option<Box<Source>>),
+    Document(Box<Document>),
+    Call(Box<CallBlock>),
+    Result(Box<ResultBlock>),
+    Thinking(Box<ThinkingBlock>),
+    /// Reasoning that only the provider can read.
+    Redacted(Option<String>),
+    /// The name of a function that the client has loaded.
+    Reference(Option<String>),
+    /// A block of another kind, which has this name.
+    Other(String),
+}
+
+/// A text with a title and a description.
+pub(super) struct Document {
+    source: Option<Box<Source>>,
+    title: Option<String>,
+    context: Option<String>,
+}
+
+/// A call of a function.
+pub(super) struct CallBlock {
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Box<RawValue>>,
+}
+
+/// The result of a call.
+pub(super) struct ResultBlock {
+    pub(super) tool_use_id: Option<String>,
+    pub(super) content: Option<Content>,
+    pub(super) has_failed: bool,
+}
+
+/// The model's reasoning.
+pub(super) struct ThinkingBlock {
+    thinking: Option<String>,
+    signature: Option<String>,
+}
+
+/// A block of a message: `text`; in a user's message also `image`, `document` or `tool_result`, and
+/// in the assistant's `tool_use`, `thinking` or `redacted_thinking`. A result may contain `text`,
+/// `image`, `document` and `tool_reference`. Other fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicInputBlock)]
+struct AnyBlock {
+    #[serde(rename = "type")]
+    #[schema(examples("text"))]
+    kind: String,
+    #[schema(examples("Hello!"))]
+    text: Option<String>,
+    /// The picture of an `image`, or the text of a `document`.
+    source: Option<Box<Source>>,
+    /// The title of a `document`.
+    title: Option<String>,
+    /// The description of a `document`.
+    context: Option<String>,
+    /// The id of a call. A result contains the id of the call that it belongs to.
+    id: Option<String>,
+    /// The name of the called function.
+    name: Option<String>,
+    /// The arguments of a call.
+    #[schema(value_type = Option<Object>)]
+    input: Option<Box<RawValue>>,
+    /// The id of the call whose result the block contains.
+    tool_use_id: Option<String>,
+    /// The result of a call: a string, or a list of blocks.
+    #[schema(value_type = Option<Value>)]
+    content: Option<Content>,
+    /// True if the call failed.
+    is_error: Option<bool>,
+    /// The model's reasoning, as in an earlier answer.
+    thinking: Option<String>,
+    /// The signature of the reasoning, as in an earlier answer.
+    signature: Option<String>,
+    /// The data of `redacted_thinking`, as in an earlier answer.
+    data: Option<String>,
+    /// The name of a function that the client has loaded.
+    tool_name: Option<String>,
+}
+
+/// The data of a picture or document, or a picture's URL.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicSource)]
+pub(super) struct Source {
+    /// For a picture `base64` or `url`, and for a document `text` or `content`.
+    #[serde(rename = "type")]
+    #[schema(examples("base64"))]
+    kind: String,
+    #[schema(examples("image/png"))]
+    media_type: Option<String>,
+    /// The Base64 of a PNG, JPEG, GIF or WebP file, or the text of a document.
+    data: Option<String>,
+    /// An `https` URL with a public host name, which the model's provider opens.
+    #[schema(examples("https://example.com/cat.png"))]
+    url: Option<String>,
+    /// The text of a document: a string, or a list of blocks.
+    #[schema(value_type = Option<Value>)]
+    content: Option<Content>,
+}
+
+impl PartialSchema for Block {
+    fn schema() -> RefOr<Schema> {
+        AnyBlock::schema()
+    }
+}
+
+impl ToSchema for Block {
+    fn name() -> Cow<'static, str> {
+        AnyBlock::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        AnyBlock::schemas(schemas);
+    }
+}
+
+impl From<AnyBlock> for Block {
+    fn from(block: AnyBlock) -> Self {
+        let AnyBlock { kind, text, source, title, context, id, name, input, .. } = block;
+        let AnyBlock {
+            tool_use_id, content, is_error, thinking, signature, data, tool_name, ..
+        } = block;
+        match kind.as_str() {
+            "text" => Self::Text(text),
+            "image" => Self::Picture(source),
+            "document" => Self::Document(Box::new(Document { source, title, context })),
+            "tool_use" => Self::Call(Box::new(CallBlock { id, name, input })),
+            "tool_result" => {
+                let has_failed = is_error == Some(true);
+                Self::Result(Box::new(ResultBlock { tool_use_id, content, has_failed }))
+            }
+            "thinking" => Self::Thinking(Box::new(ThinkingBlock { thinking, signature })),
+            "redacted_thinking" => Self::Redacted(data),
+            "tool_reference" => Self::Reference(tool_name),
+            _ => Self::Other(kind),
+        }
+    }
+}
+
+impl Block {
+    /// Returns the text of a block in which only texts are allowed.
+    pub(super) fn text(self) -> Result<String, Invalid> {
+        match self {
+            Self::Text(text) => text.ok_or_else(|| REQUIRED.into()),
+            other => Err(other.refusal()),
+        }
+    }
+
+    /// Returns the content of a block in a user's message, or in the result of a call.
+    pub(super) fn part(self) -> Result<Part, Invalid> {
+        match self {
+            Self::Picture(source) => source.ok_or(REQUIRED)?.picture().map(Part::Picture),
+            Self::Document(document) => document.text().map(Part::Text),
+            Self::Reference(name) => {
+                let name = required(name)?;
+                Ok(Part::Text(format!("The function {name} is available.")))
+            }
+            other => other.text().map(Part::Text),
+        }
+    }
+
+    /// Returns the error message for a block in the wrong place.
+    pub(super) fn refusal(&self) -> Invalid {
+        let kind: &str = match self {
+            Self::Text(_) => "text",
+            Self::Picture(_) => "image",
+            Self::Document(_) => "document",
+            Self::Call(_) => "tool_use",
+            Self::Result(_) => "tool_result",
+            Self::Thinking(_) => "thinking",
+            Self::Redacted(_) => "redacted_thinking",
+            Self::Reference(_) => "tool_reference",
+            Self::Other(kind) => kind,
+        };
+        let kind: String = kind.chars().take(KIND).collect();
+        format!("Blocks of the type {kind} aren't supported here. Send their content as text.")
+            .into()
+    }
+}
+
+impl Document {
+    /// Returns the text after its title and its description.
+    fn text(self) -> Result<String, Invalid> {
+        let Self { source, title, context } = self;
+        let text = source.ok_or(REQUIRED)?.text()?;
+        let before = [title, context].into_iter().flatten().filter(|text| !text.is_empty());
+        Ok(before.chain([text]).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl CallBlock {
+    /// Returns the call.
+    ///
+    /// # Errors
+    /// Returns an error if the id is missing, the name is invalid, or the arguments aren't an
+    /// object. No provider would accept them.
+    pub(super) fn read(self) -> Result<ToolCall, Invalid> {
+        let Self { id, name, input } = self;
+        let (id, name) = (required(id)?, name.unwrap_or_default());
+        if !is_name(&name) {
+            return Err(NAME.into());
+        }
+        let arguments = match input {
+            None => "{}".to_owned(),
+            Some(input) if input.get().starts_with('{') => input.get().to_owned(),
+            Some(_) => return Err("The input of a call must be a JSON object.".into()),
+        };
+        Ok(ToolCall { id, name, arguments })
+    }
+}
+
+impl ThinkingBlock {
+    pub(super) fn read(self) -> Reasoning {
+        let text = self.thinking.unwrap_or_default();
+        // An answer without a signature has an empty one.
+        let signature = self.signature.filter(|signature| !signature.is_empty());
+        Reasoning { text, signature, encrypted: None }
+    }
+}
+
+impl Source {
+    fn picture(self) -> Result<Picture, Invalid> {
+        let Self { kind, media_type, data, url, .. } = self;
+        let url = match kind.as_str() {
+            "base64" => format!("data:{};base64,{}", required(media_type)?, required(data)?),
+            "url" => required(url)?,
+            _ => {
+                let kinds =
+                    "The source of a picture must be base64 or url. This API stores no files.";
+                return Err(kinds.into());
+            }
+        };
+        Picture::parse(url, None)
+    }
+
+    /// Returns the text of a document.
+    fn text(self) -> Result<String, Invalid> {
+        match self.kind.as_str() {
+            "text" => required(self.data),
+            "content" => {
+                let blocks = self.content.ok_or(REQUIRED)?.blocks().into_iter();
+                let texts: Result<Vec<String>, Invalid> = blocks.map(Block::text).collect();
+                Ok(texts?.join("\n"))
+            }
+            _ => {
+                Err("Only documents of text are supported. Send the text of a PDF instead.".into())
+            }
+        }
+    }
+}

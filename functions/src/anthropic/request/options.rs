@@ -1,0 +1,102 @@
+//! The parameters of an answer: how much the model reasons, and the answer's format.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::ai::{AnswerSchema, Effort, Format, JsonSchema, Thinking};
+use shared::error::{FieldErrors, REQUIRED};
+use utoipa::ToSchema;
+
+/// The name of an answer's schema. Anthropic's API has none, but others need one.
+const ANSWER: &str = "answer";
+
+/// Whether the model reasons before it answers. The answer contains the reasoning unless the type
+/// is `disabled`, or this field is missing.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicThinking)]
+pub(super) struct ThinkingConfig {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(adaptive|enabled|disabled)$", examples("adaptive"))]
+    kind: String,
+    /// With `enabled`: the maximum number of tokens for the reasoning, which count as part of the
+    /// answer.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    budget_tokens: Option<f64>,
+}
+
+impl ThinkingConfig {
+    pub(super) fn read(self, errors: &mut FieldErrors) -> Option<Thinking> {
+        match self.kind.as_str() {
+            "adaptive" => Some(Thinking::Adaptive),
+            "disabled" => Some(Thinking::Disabled),
+            "enabled" => {
+                let budget = match self.budget_tokens {
+                    Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => {
+                        Ok(tokens as u32)
+                    }
+                    Some(_) => Err("This must be a number of tokens, such as 1024."),
+                    None => Err(REQUIRED),
+                };
+                let budget = errors.check("thinking.budget_tokens", budget)?;
+                Some(Thinking::Enabled { budget })
+            }
+            _ => {
+                errors.note("thinking.type", "This must be adaptive, enabled or disabled.");
+                None
+            }
+        }
+    }
+}
+
+/// The effort and the format of the answer.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = AnthropicOutputConfig)]
+pub(super) struct OutputConfig {
+    /// How much the model reasons before it answers.
+    #[schema(pattern = "^(none|minimal|low|medium|high|xhigh|max)$", examples("medium"))]
+    effort: Option<String>,
+    pub(super) format: Option<OutputFormat>,
+}
+
+impl OutputConfig {
+    pub(super) fn effort(&self, errors: &mut FieldErrors) -> Option<Effort> {
+        let word = self.effort.as_deref()?;
+        let effort: Result<Effort, _> = word.parse();
+        let known = "This must be low, medium, high, xhigh or max.";
+        errors.check("output_config.effort", effort.map_err(|_| known))
+    }
+}
+
+/// The JSON Schema that the answer conforms to.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicOutputFormat)]
+pub(super) struct OutputFormat {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^json_schema$", examples("json_schema"))]
+    kind: String,
+    /// The JSON Schema, at most 50 levels deep.
+    #[schema(value_type = Option<Object>)]
+    schema: Option<Box<RawValue>>,
+}
+
+/// Returns the format of the answer. `None` means plain text.
+pub(super) fn format(format: Option<OutputFormat>, errors: &mut FieldErrors) -> Option<Format> {
+    let OutputFormat { kind, schema } = format?;
+    if kind != "json_schema" {
+        errors.note("output_config.format.type", "This must be json_schema.");
+        return None;
+    }
+    let field = "output_config.format.schema";
+    let schema = errors.check(field, schema.ok_or(REQUIRED))?;
+    let schema = errors.check(field, JsonSchema::parse(schema))?;
+    let (name, schema) = (ANSWER.to_owned(), Some(schema));
+    Some(Format::JsonSchema(AnswerSchema { name, description: None, schema, strict: None }))
+}
+
+/// Validates `top_k`. 0 means no limit.
+pub(super) fn top_k(number: Option<f64>) -> Result<Option<u32>, String> {
+    match number {
+        None | Some(0.0) => Ok(None),
+        Some(number) if (1.0..=f64::from(u32::MAX)).contains(&number) => Ok(Some(number as u32)),
+        Some(_) => Err(format!("This must be a number from 0 to {}.", u32::MAX)),
+    }
+}

@@ -1,0 +1,102 @@
+//! The functions that a request offers to the model.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::ai::{JsonSchema, Tool};
+use shared::error::FieldErrors;
+use utoipa::ToSchema;
+
+use crate::asking::tools::{NAME, Offered, Tools, Wish, is_name};
+
+/// The maximum number of characters of a tool's type in an error message.
+const KIND: usize = 100;
+
+/// A function that the model may call. The client runs it. Other fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicTool)]
+pub(super) struct OfferedTool {
+    /// `custom`, or missing. Tools that run at Anthropic aren't available.
+    #[serde(rename = "type")]
+    #[schema(pattern = "^custom$", examples("custom"))]
+    kind: Option<String>,
+    #[serde(default)]
+    #[schema(required, pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
+    name: String,
+    description: Option<String>,
+    /// The JSON Schema of the arguments, at most 50 levels deep.
+    #[schema(value_type = Option<Object>)]
+    input_schema: Option<Box<RawValue>>,
+    strict: Option<bool>,
+}
+
+/// Whether the model may, must or must not call a function.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicToolChoice)]
+pub(super) struct ChosenTool {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(auto|any|tool|none)$", examples("auto"))]
+    kind: String,
+    /// With the type `tool`: the name of the function that the model must call.
+    name: Option<String>,
+    /// True if an answer may contain only one call.
+    disable_parallel_tool_use: Option<bool>,
+}
+
+/// Reads the functions in `tools` and `tool_choice`. Also returns whether the model may call
+/// several functions in one answer, or `None` for the model's default.
+pub(super) fn offered(
+    tools: Vec<OfferedTool>,
+    choice: Option<ChosenTool>,
+    errors: &mut FieldErrors,
+) -> (Tools, Option<bool>) {
+    let offered = tools.into_iter().enumerate();
+    let offered =
+        offered.filter_map(|(number, tool)| tool.read(&format!("tools[{number}]"), errors));
+    let offered: Vec<Tool> = offered.collect();
+    let is_single = choice.as_ref().is_some_and(|one| one.disable_parallel_tool_use == Some(true));
+    let parallel_calls = (is_single && !offered.is_empty()).then_some(false);
+    let wish = choice.and_then(|choice| choice.wish(errors));
+    (Tools::choose(Offered::functions(offered), "tool_choice", wish, errors), parallel_calls)
+}
+
+impl OfferedTool {
+    fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Tool> {
+        let Self { kind, name, description, input_schema, strict } = self;
+        if let Some(kind) = kind.filter(|kind| kind != "custom") {
+            let kind: String = kind.chars().take(KIND).collect();
+            let sentence = format!(
+                "The tool {kind} runs at Anthropic and isn't available here. Omit it, or offer a function of your own with an input_schema."
+            );
+            errors.note(&format!("{field}.type"), sentence);
+            return None;
+        }
+        let fits = is_name(&name);
+        if !fits {
+            errors.note(&format!("{field}.name"), NAME);
+        }
+        let parameters = input_schema.map(JsonSchema::parse).transpose();
+        let parameters = errors.check(&format!("{field}.input_schema"), parameters)?;
+        // Some providers refuse empty descriptions.
+        let description = description.filter(|text| !text.trim().is_empty());
+        fits.then_some(Tool { name, description, parameters, strict })
+    }
+}
+
+impl ChosenTool {
+    fn wish(self, errors: &mut FieldErrors) -> Option<Wish> {
+        match (self.kind.as_str(), self.name) {
+            ("auto", _) => Some(Wish::Word("auto".into())),
+            ("any", _) => Some(Wish::Word("required".into())),
+            ("none", _) => Some(Wish::Word("none".into())),
+            ("tool", Some(name)) => Some(Wish::Function(name)),
+            ("tool", None) => {
+                errors.note("tool_choice.name", "Send the name of a function in tools.");
+                None
+            }
+            _ => {
+                errors.note("tool_choice.type", "This must be auto, any, tool or none.");
+                None
+            }
+        }
+    }
+}

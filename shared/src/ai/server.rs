@@ -1,0 +1,268 @@
+//! Servers that answer over HTTP, with bodies in JSON: the connection, the API key and its renewal,
+//! the meaning of a reply's status, and the limit of a reply's size.
+//!
+//! Redirects aren't followed. A request is sent again only if the server refuses the API key and
+//! the key was replaced.
+
+mod refusal;
+
+use std::time::Duration;
+
+use aws_smithy_types::body::SdkBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use lambda_http::http::header::{ACCEPT, CONTENT_TYPE};
+use lambda_http::http::request::Builder;
+use lambda_http::http::{Request, Response, Uri};
+use rustls::RootCertStore;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::ai::failure::Reason;
+use crate::ai::reading::{self, Reply};
+use crate::ai::{AnswerBuilder, Failure, Prompt};
+use crate::aws;
+use crate::aws::http::Https;
+use crate::clock::Clock;
+use crate::config::{AiServer, ConfigError};
+use crate::secrets::{CachedSecret, ServiceKey};
+
+/// The maximum time for reading the body of a refusal.
+const FOR_A_REASON: Duration = Duration::from_secs(1);
+
+/// The maximum number of bytes that are read from a reply for each byte of the answer. The JSON
+/// around a piece of a few characters may be several hundred bytes long.
+const WRAPPING: usize = 400;
+
+/// What all requests to an API have in common.
+pub(super) struct Api {
+    /// The path below the base URL.
+    pub(super) path: &'static str,
+    /// Adds the API's headers, with the API key if there is one.
+    pub(super) with_headers: fn(Builder, Option<&ServiceKey>) -> Builder,
+    /// Returns the field of a request that a refusal mentions in its sentence, in OpenAI's terms.
+    /// `None` if the sentence doesn't begin with a field.
+    pub(super) field_in_words: fn(&str, &Prompt) -> Option<&'static str>,
+}
+
+/// A server, with its API and its API key.
+pub(super) struct Server {
+    api: &'static Api,
+    base: Uri,
+    endpoint: Uri,
+    key: Option<CachedSecret<ServiceKey>>,
+    http: Https,
+}
+
+impl Server {
+    /// Reads the API key. Doesn't connect yet.
+    pub(super) async fn connect(
+        api: &'static Api,
+        server: &AiServer,
+        clock: &Clock,
+    ) -> Result<Self, ConfigError> {
+        let prefix = server.name.to_ascii_uppercase();
+        let url = format!("{}{}", server.url, api.path);
+        let parse = |url: &str| {
+            url.parse::<Uri>().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))
+        };
+        let (base, endpoint) = (parse(&server.url)?, parse(&url)?);
+        let key = match server.key.clone() {
+            None => None,
+            Some(key) => {
+                let (setting, aws) = (format!("{prefix}_API_KEY"), aws::amazon().await?);
+                Some(CachedSecret::read(&setting, key, &aws, clock.clone()).await?)
+            }
+        };
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        Ok(Self { api, base, endpoint, key, http: aws::http::client(roots)? })
+    }
+
+    /// Returns the server's host name.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.endpoint.host()
+    }
+
+    /// Opens a connection for the next request. The server's reply is ignored. If the server can't
+    /// be reached, the next request reports the failure.
+    pub(super) async fn open(&self) {
+        if let Ok(head) = Request::head(&self.base).body(SdkBody::empty()) {
+            let _ = self.http.request(head).await;
+        }
+    }
+
+    /// Reads the API key again if it is due for renewal.
+    pub(super) async fn renew_key(&self) {
+        if let Some(key) = &self.key {
+            key.renew().await;
+        }
+    }
+
+    /// Sends a request, and reads the answer. If the server refuses the API key and the secret now
+    /// contains a different key, sends the request again with that key.
+    pub(super) async fn answer(
+        &self,
+        request: &impl Serialize,
+        prompt: &Prompt,
+        reader: impl BodyReader,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let streamed = builder.has_listener();
+        let used = self.key.as_ref().map(CachedSecret::current);
+        let mut reply = self.ask(json(request)?, prompt, streamed, used.as_deref()).await;
+        let is_refused = matches!(reply, Err(NoAnswer { of_key: true, .. }));
+        if let (true, Some(key), Some(used)) = (is_refused, &self.key, &used)
+            && let Some(renewed) = key.renew_refused(used).await
+        {
+            reply = self.ask(json(request)?, prompt, streamed, Some(&renewed)).await;
+        }
+        let body = reply.map_err(|NoAnswer { failure, .. }| failure)?.into_body();
+        let body = Limited::new(body, (builder.limit + 1024) * WRAPPING);
+        reading::read(&mut ArrivingReply { body, reader }, builder).await
+    }
+
+    /// Sends a request, and returns the reply if it contains an answer.
+    async fn ask(
+        &self,
+        body: String,
+        prompt: &Prompt,
+        streamed: bool,
+        key: Option<&ServiceKey>,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let reply = self.http.request(self.request(body, streamed, key)?).await;
+        let reply =
+            reply.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
+        let status = reply.status().as_u16();
+        let failed = || Failure::failed(format!("status {status}"));
+        let (failure, of_key) = match status {
+            200 => return Ok(reply),
+            401 => (failed(), true),
+            402 => (Failure::Unfunded, false),
+            403 | 429 => match self.reason(reply.into_body(), prompt).await {
+                reason if reason.is_unfunded() => (Failure::Unfunded, false),
+                _ if status == 429 => (Failure::Overloaded, false),
+                _ => (failed(), true),
+            },
+            503 | 529 => (Failure::Overloaded, false),
+            408 | 504 => (Failure::TimedOut, false),
+            400 | 413 | 422 => {
+                let reason = self.reason(reply.into_body(), prompt).await;
+                (refused(status, &reason, prompt), status == 400 && reason.names_key())
+            }
+            // Some servers reply with 404, 500 or 501 if the model doesn't support a feature of the
+            // prompt. Usually these statuses have a different cause.
+            404 | 500 | 501 if prompt.given && prompt.demands_more_than_words() => {
+                let reason = self.reason(reply.into_body(), prompt).await;
+                match refused(status, &reason, prompt) {
+                    Failure::Denied(cause) => (Failure::Failed(cause), false),
+                    failure => (failure, false),
+                }
+            }
+            _ => (failed(), false),
+        };
+        Err(NoAnswer { failure, of_key })
+    }
+
+    fn request(
+        &self,
+        body: String,
+        streamed: bool,
+        key: Option<&ServiceKey>,
+    ) -> Result<Request<SdkBody>, Failure> {
+        let accepted = if streamed { "text/event-stream" } else { "application/json" };
+        let request = Request::post(&self.endpoint)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, accepted);
+        let request = (self.api.with_headers)(request, key).body(SdkBody::from(body));
+        request.map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    /// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is
+    /// empty.
+    async fn reason(&self, body: Incoming, prompt: &Prompt) -> Reason {
+        let mut reason = timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default();
+        if let Some(field) = (self.api.field_in_words)(&reason.words, prompt) {
+            field.clone_into(&mut reason.param);
+        }
+        reason
+    }
+}
+
+/// Reads an answer from the pieces of a reply's body, no matter where the body is split.
+pub(super) trait BodyReader {
+    /// Reads a piece.
+    ///
+    /// # Errors
+    /// Returns the provider's failure, or [`Failure::TooLong`]. After the end of an answer, only
+    /// [`Failure::TooLong`] can be returned.
+    fn push(&mut self, piece: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<(), Failure>;
+
+    /// Returns true if the rest of the reply doesn't need to be read.
+    fn is_done(&self) -> bool;
+
+    /// Ends the reply.
+    ///
+    /// # Errors
+    /// Returns a failure if the reply ends before the answer is complete.
+    fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure>;
+}
+
+/// A request that didn't get an answer.
+struct NoAnswer {
+    failure: Failure,
+    /// True if the server may have refused the API key.
+    of_key: bool,
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> Self {
+        Self { failure, of_key: false }
+    }
+}
+
+/// A reply whose body is still arriving.
+struct ArrivingReply<R> {
+    body: Limited<Incoming>,
+    reader: R,
+}
+
+impl<R: BodyReader> Reply for ArrivingReply<R> {
+    async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
+        match self.body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    self.reader.push(piece, builder)?;
+                }
+            }
+            Some(Err(error)) if !builder.has_ended() => return Err(broken(&*error)),
+            Some(Err(_)) | None => {
+                self.reader.finish(builder)?;
+                return Ok(false);
+            }
+        }
+        if self.reader.is_done() {
+            self.reader.finish(builder)?;
+        }
+        Ok(!self.reader.is_done())
+    }
+}
+
+fn json(request: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(request).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// Returns why the rest of a reply can't be read. A reply that exceeds the limit counts as an
+/// answer that is too long, because the provider has already done the work.
+fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
+}
+
+/// Returns the failure for a server that refuses a prompt for this reason.
+fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
+    Failure::refused(reason, prompt, &format!("status {status}"))
+}
+
+/// Returns the innermost cause of an error. The outer errors only say that something failed.
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
+}

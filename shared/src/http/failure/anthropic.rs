@@ -1,0 +1,171 @@
+//! Failures in Anthropic's format ([errors](https://docs.anthropic.com/en/api/errors)).
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::FailureFormat;
+use crate::Error;
+use crate::error::TooLong;
+use crate::values::estimate_model_tokens;
+
+/// The status of a failure because the AI is overloaded.
+const OVERLOADED: u16 = 529;
+
+/// The maximum number of invalid fields that a message names.
+const FIELDS: usize = 10;
+
+/// A failure in Anthropic's format.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnthropicFailure<'a> {
+    /// Always `error`.
+    #[schema(pattern = "^error$", examples("error"))]
+    r#type: &'static str,
+    /// The failure.
+    error: AnthropicError,
+    /// The id of this request in the log.
+    request_id: &'a str,
+}
+
+/// The failure's members in Anthropic's format.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnthropicError {
+    /// The kind of failure, for programs.
+    #[schema(examples("invalid_request_error"))]
+    r#type: &'static str,
+    /// A sentence for human readers that says what happened and what to do.
+    message: String,
+}
+
+impl<'a> AnthropicFailure<'a> {
+    pub(crate) fn of(error: &Error, request_id: &'a str) -> Self {
+        let error = AnthropicError { r#type: kind(status(error)), message: message(error) };
+        Self { r#type: "error", error, request_id }
+    }
+}
+
+/// Returns the status. Anthropic's clients retry a 529, and other programs know a 503.
+pub(super) fn status(error: &Error) -> u16 {
+    match error {
+        Error::AiOverloaded => OVERLOADED,
+        error => error.status().as_u16(),
+    }
+}
+
+fn kind(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        OVERLOADED => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Returns the sentence. Clients recognize some failures by the first words of Anthropic's
+/// messages, so the messages here begin with the same words.
+fn message(error: &Error) -> String {
+    match error {
+        Error::NotAuthenticated => {
+            "x-api-key header is required: send an API key in it, or in `Authorization: Bearer sk-…`."
+                .into()
+        }
+        Error::InvalidToken(_) => {
+            "invalid x-api-key: this API key or token is invalid or has expired. Send a valid one."
+                .into()
+        }
+        Error::PromptTooLong(sizes) => too_long(*sizes),
+        Error::Invalid(fields) => {
+            let sentences = fields.sentences().take(FIELDS).map(|(field, sentence)| {
+                let sentence = sentence.strip_prefix(field).unwrap_or(&sentence);
+                format!("{}{sentence}", FailureFormat::Anthropic.field(field))
+            });
+            sentences.collect::<Vec<_>>().join(" ")
+        }
+        error => error.detail(),
+    }
+}
+
+/// Returns the sentence for a prompt that is too long. Programs then shorten the conversation.
+fn too_long(sizes: Option<TooLong>) -> String {
+    match sizes {
+        Some(TooLong { bytes, most }) => format!(
+            "prompt is too long: {} tokens > {} maximum. Tokens are counted as four bytes each here. Nothing was charged.",
+            estimate_model_tokens(bytes),
+            estimate_model_tokens(most),
+        ),
+        None => {
+            "prompt is too long: it has more tokens than this model's maximum. Nothing was charged."
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClientStatuses;
+    use crate::error::{FieldErrors, TokenFault};
+    use crate::values::Limit;
+
+    fn read(error: &Error) -> (u16, serde_json::Value) {
+        let (format, statuses) = (FailureFormat::Anthropic, ClientStatuses::default());
+        let document = format.document(error, "r", statuses);
+        let status = format.reply(error, "r", statuses).status().as_u16();
+        (status, serde_json::from_str(&document).unwrap())
+    }
+
+    #[test]
+    fn anthropic_clients_get_anthropic_errors() {
+        for (error, status, kind) in [
+            (Error::field("messages", "None."), 400, "invalid_request_error"),
+            (Error::PromptTooLong(None), 400, "invalid_request_error"),
+            (Error::KeyRunning { seconds: 1 }, 409, "invalid_request_error"),
+            (Error::NotAuthenticated, 401, "authentication_error"),
+            (Error::TwoCredentials, 401, "authentication_error"),
+            (Error::Forbidden, 403, "permission_error"),
+            (Error::NoSuchModel(None), 404, "not_found_error"),
+            (Error::BodyTooLarge { limit: 1 }, 413, "request_too_large"),
+            (Error::TooManyChats(Limit::at_once("chats", 1)), 429, "rate_limit_error"),
+            (Error::Internal("x".into()), 500, "api_error"),
+            (Error::AiFailed, 502, "api_error"),
+            (Error::Unavailable("x".into()), 503, "api_error"),
+            (Error::AiTimedOut, 504, "timeout_error"),
+            (Error::AiOverloaded, 529, "overloaded_error"),
+        ] {
+            let (sent, document) = read(&error);
+            assert_eq!(sent, status, "{error:?}");
+            assert_eq!([&document["type"], &document["error"]["type"]], ["error", kind]);
+            assert_eq!(document["request_id"], "r");
+            assert!(document["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+        }
+    }
+
+    #[test]
+    fn messages_begin_with_the_words_that_clients_look_for() {
+        let sizes = Some(TooLong { bytes: 800_004, most: 400_000 });
+        for (error, words) in [
+            (Error::PromptTooLong(sizes), "prompt is too long: 200001 tokens > 100000 maximum"),
+            (Error::PromptTooLong(None), "prompt is too long: "),
+            (Error::InvalidToken(TokenFault::Unknown), "invalid x-api-key"),
+            (Error::NotAuthenticated, "x-api-key header is required"),
+            (Error::NoSuchModel(Some("x".into())), "The model `x` does not exist"),
+        ] {
+            let message = message(&error);
+            assert!(message.starts_with(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn messages_name_each_invalid_field_as_the_request_does() {
+        let mut fields = FieldErrors::default();
+        fields.note("stop", "Too many.");
+        fields.note("messages[0].content", "None.");
+        let message = message(&fields.into_error());
+        assert_eq!(message, "messages[0].content: None. stop_sequences: Too many.");
+    }
+}
