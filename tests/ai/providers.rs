@@ -135,13 +135,14 @@ async fn answer(
     }
     *provider.asked_by.lock().unwrap() = Some(peer);
     let path = request.uri().path().to_owned();
+    let (parts, body) = request.into_parts();
     let header =
-        |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     if path.ends_with("/messages") {
         assert_eq!(header("anthropic-version").as_deref(), Some("2023-06-01"));
     }
     let key = header("authorization").or_else(|| header("x-api-key")).unwrap_or_default();
-    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
     provider.asked.lock().unwrap().push((path, key, asked.clone()));
     let does = provider.does.lock().unwrap().clone();
