@@ -165,7 +165,7 @@ async fn streams_are_delivered_until_they_end_or_fail() {
         "type": "message_start",
         "message": { "model": "claude-1", "usage": { "input_tokens": 3, "output_tokens": 1 } },
     }));
-    let pieces = vec![
+    let pieces = [
         begin.clone(),
         event(&json!({ "type": "ping" })),
         start(text("")),
