@@ -1,6 +1,7 @@
-//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`.
-//! Conversations are continued, listed, renamed, pinned and deleted. A chat is charged even if its
-//! conversation is deleted.
+//! `GET /api/conversations`, `GET /api/conversations/{id}`, `PATCH /api/conversations/{id}`,
+//! `DELETE /api/conversations/{id}`, and individual chats: `GET /api/chat/{id}`,
+//! `DELETE /api/chat/{id}`. Conversations are continued, listed, renamed, pinned and deleted. A
+//! chat is charged even if its conversation is deleted.
 
 use std::time::Duration;
 

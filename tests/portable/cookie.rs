@@ -1,4 +1,5 @@
-//! `X-Refresh-Token: cookie`: refresh tokens in cookies, which a page's scripts can't read.
+//! `X-Refresh-Token: cookie`: refresh tokens in cookies, which a page's scripts can't read
+//! (`POST /api/login`, `POST /api/register`, `POST /api/token/refresh`, `POST /api/logout`).
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The requests that the clients of five existing systems send. Every field that a client reads
-//! must exist and have the right type, whether or not the path ends with a slash.
+//! must exist and have the right type, whether or not the path ends with a slash. The balance has
+//! the paths `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/balance` and
+//! `GET /api/user/balance`.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! `Idempotency-Key` in chats and registrations: a retry doesn't repeat the work.
+//! `Idempotency-Key` in chats and registrations (`POST /api/chat`, `POST /v1/chat/completions`,
+//! `POST /v1/responses`, `POST /api/register`): a retry doesn't repeat the work.
 
 use std::time::Duration;
 

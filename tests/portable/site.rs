@@ -1,4 +1,5 @@
-//! The pages for browsers and their files.
+//! The pages for browsers and their files: `GET /`, `GET /admin`, `GET /docs`, `GET /verify-email`,
+//! `GET /reset-password`, `GET /assets/{version}/{file+}`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

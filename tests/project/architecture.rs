@@ -1,11 +1,13 @@
 //! Checks that there are no circular imports: a module imports only from the modules below it. A
 //! module and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared`
-//! and of the folders in `site`.
+//! and of the folders in `site`. Also checks that the search for a route that ARCHITECTURE.md shows
+//! finds a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use functions::ROUTES;
 use syn::visit::Visit;
 use syn::{Ident, ItemMod, ItemUse, UseTree};
 
@@ -256,4 +258,20 @@ fn page_folders_import_only_from_folders_below() {
 #[test]
 fn page_scripts_have_no_import_circles() {
     form_no_circle("site", scripts());
+}
+
+#[test]
+fn header_comments_of_tests_name_every_route() {
+    let mut files = Vec::new();
+    for folder in ["tests/endpoints", "tests/portable"] {
+        files_below(&root().join(folder), ".rs", &mut files);
+    }
+    let header = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().take_while(|line| line.starts_with("//!")).collect::<String>()
+    };
+    let headers: String = files.iter().map(header).collect();
+    let routes = ROUTES.iter().map(|route| format!("`{} {}`", route.method, route.path));
+    let unnamed: Vec<_> = routes.filter(|route| !headers.contains(route.as_str())).collect();
+    assert_eq!(unnamed, Vec::<String>::new(), "no test's header comment names these routes");
 }

@@ -793,6 +793,7 @@ settings! {
             .range(0, None)
             .default_number(0)
             .docs("how much the AWS account may cost in a month, in dollars. At four fifths of \
-                this amount AWS Budgets notifies `AlarmTopicArn`. 0: no budget");
+                this amount AWS Budgets notifies `AlarmTopicArn`. The bill of an [AI provider \
+                outside of AWS](cost.md#limit-what-the-ai-costs) isn't included. 0: no budget");
     }
 }

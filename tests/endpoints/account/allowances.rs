@@ -1,4 +1,5 @@
-//! Allowances: balances that are topped up once per period.
+//! Allowances: balances that are topped up once per period. The tests read `GET /api/tokens` and
+//! `GET /api/user/ledger`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `GET` and `POST /api/user/api-keys`, `DELETE /api/user/api-keys/{id}`.
+//! `GET /api/user/api-keys`, `POST /api/user/api-keys`, `DELETE /api/user/api-keys/{id}`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;

@@ -1,4 +1,4 @@
-//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance`.
+//! `GET /api/tokens`. `portable/dialects.rs` tests the other paths of the balance.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
 //! API keys that expire, are restricted to certain models or have a spending limit, and the day on
-//! which a key was last used.
+//! which a key was last used: `POST /api/user/api-keys`, `PATCH /api/user/api-keys/{id}`,
+//! `GET /v1/key`, `GET /v1/credits`.
 
 use std::time::Duration;
 

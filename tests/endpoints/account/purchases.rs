@@ -1,5 +1,5 @@
-//! Purchases: `GET` and `POST /api/user/purchases`, `POST /api/stripe/webhook`,
-//! `GET /api/admin/purchases`, and `GET` and `PUT /api/admin/packs`.
+//! Purchases: `GET /api/user/purchases`, `POST /api/user/purchases`, `POST /api/stripe/webhook`,
+//! `GET /api/admin/purchases`, `GET /api/admin/packs`, `PUT /api/admin/packs`.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Vouchers: `POST /api/user/vouchers`; `GET`, `POST` and `DELETE /api/admin/vouchers`; and the
-//! `manage vouchers` command.
+//! Vouchers: `POST /api/user/vouchers`, `GET /api/admin/vouchers`, `POST /api/admin/vouchers`,
+//! `DELETE /api/admin/vouchers/{id}`, and the `manage vouchers` command.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Adjustments: credits that administrators add to a balance or deduct from it.
+//! Adjustments in the store: credits that administrators add to a balance or deduct from it.
+//! `administration.rs` tests `POST /api/admin/users/{id}/adjustments`.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};

@@ -1,4 +1,7 @@
-//! The endpoints under `/api/admin`: lists, statements, adjustments, refunds, figures and exports.
+//! Lists, statements, adjustments, refunds, figures and exports: `GET /api/admin/users`,
+//! `GET /api/admin/users/{id}`, `PATCH /api/admin/users/{id}`, `GET /api/admin/users/{id}/ledger`,
+//! `POST /api/admin/users/{id}/adjustments`, `GET /api/admin/chats`, `GET /api/admin/figures`,
+//! `GET /api/admin/trail`, `GET /api/admin/export/{list}`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;

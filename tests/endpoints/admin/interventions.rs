@@ -1,5 +1,6 @@
 //! Administrators' interventions in an account, other than changes to its role, state and balance:
-//! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
+//! `DELETE /api/admin/users/{id}/sessions`, `GET /api/admin/users/{id}/api-keys`,
+//! `DELETE /api/admin/users/{id}/api-keys`, `DELETE /api/admin/users/{id}/api-keys/{key}`,
 //! `POST /api/admin/users/{id}/password-reset`, `DELETE /api/admin/users/{id}`.
 
 use std::collections::BTreeSet;

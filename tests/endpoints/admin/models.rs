@@ -1,4 +1,5 @@
-//! `GET` and `PUT /api/admin/models`, and the models' costs in `GET /api/admin/figures`.
+//! `GET /api/admin/models`, `PUT /api/admin/models`, and the models' costs in
+//! `GET /api/admin/figures`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The limits on password guesses per account, and on guesses and registrations per IP address.
+//! The limits on password guesses per account (`POST /api/login`, `POST /api/user/password`,
+//! `DELETE /api/user`), and on guesses and registrations (`POST /api/register`) per IP address.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

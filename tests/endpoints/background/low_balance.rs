@@ -1,4 +1,4 @@
-//! E-mails that warn users about a low balance.
+//! E-mails that warn users about a low balance after `POST /api/chat`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;

@@ -1,5 +1,6 @@
-//! The headers and comments that a stream sends while the model is silent, so that proxies don't
-//! close the connection.
+//! The headers and comments that a stream (`POST /api/chat/stream`, `POST /v1/chat/completions`,
+//! `POST /v1/responses`) sends while the model is silent, so that proxies don't close the
+//! connection.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Chats with a price list: the model, its fare, the hold, the charge and the receipt.
+//! `POST /api/chat` and `POST /api/chat/stream` with a price list: the model, its fare, the hold,
+//! the charge and the receipt.
 
 use std::sync::Arc;
 

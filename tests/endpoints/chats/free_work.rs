@@ -1,5 +1,5 @@
 //! Work by the AI that no user pays for: what counts, how much is allowed per day, and which users
-//! are locked out.
+//! are locked out of `POST /api/chat` and `POST /v1/chat/completions`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The operator's system prompts in the price list: for all models, and for one model.
+//! The operator's system prompts in the price list, for all models and for one model:
+//! `POST /api/chat`, `POST /api/chat/stream`.
 
 use serde_json::{Value, json};
 use shared::Credits;

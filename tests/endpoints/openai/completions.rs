@@ -1,4 +1,5 @@
-//! `POST /v1/chat/completions` and `GET /v1/models`, as OpenAI's clients use them.
+//! `POST /v1/chat/completions`, `GET /v1/models` and `GET /v1/models/{id}`, as OpenAI's clients use
+//! them.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! `/v1` with a price list: the model, its fare, the model tokens and the catalog.
+//! `POST /v1/chat/completions`, `POST /v1/responses`, `GET /v1/models` and `GET /v1/models/{id}`
+//! with a price list: the model, its fare, the model tokens and the catalog.
 
 use serde_json::{Value, json};
 

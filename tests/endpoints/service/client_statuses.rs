@@ -1,4 +1,5 @@
-//! `CLIENT_STATUSES`, which gives some replies the statuses that one system's clients expect.
+//! `CLIENT_STATUSES`, which gives some replies the statuses that one system's clients expect:
+//! `POST /api/login`, `POST /api/token`, `POST /api/chat`, `POST /api/chat_msg`.
 
 use serde_json::json;
 
