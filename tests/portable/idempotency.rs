@@ -214,14 +214,15 @@ async fn keys_are_refused_for_another_request_with_the_same_text() {
     let path = "/v1/chat/completions";
     ann.post_once("k2", path, completion.clone()).await.is(200);
     ann.chat_once("k2", &completion.to_string()).await.expect(422, "idempotency_key_reused");
-    let mut both = completion;
-    both["input"] = json!("hi");
-    both["prompt"] = json!("hi");
-    ann.post_once("k3", path, both.clone()).await.is(200);
-    for other in ["/v1/responses", "/v1/completions"] {
-        ann.post_once("k3", other, both.clone()).await.expect(422, "idempotency_key_reused");
+    for (key, other, field) in
+        [("k3", "/v1/responses", "input"), ("k4", "/v1/completions", "prompt")]
+    {
+        let mut both = completion.clone();
+        both[field] = json!("hi");
+        ann.post_once(key, path, both.clone()).await.is(200);
+        ann.post_once(key, other, both).await.expect(422, "idempotency_key_reused");
     }
-    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+    assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
 }
 
 #[tokio::test]

@@ -636,10 +636,12 @@ impl Watched {
             let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = json!({
-                    "messages": turns, "input": turns, "prompt": "hi", "max_tokens": 100,
-                    "stream": streamed,
+                let mut body = json!({
+                    "messages": turns, "input": turns, "max_tokens": 100, "stream": streamed,
                 });
+                if endpoint == "text_completions" {
+                    body["prompt"] = json!("hi");
+                }
                 to(endpoint, path).by(&key).with(body)
             };
             for retries in ["0", "1"] {

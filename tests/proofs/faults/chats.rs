@@ -298,7 +298,10 @@ impl Case<Paying> {
             (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, after, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
-        let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message, "prompt": message });
+        let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message });
+        if self.scenario.endpoint().0 == "text_completions" {
+            body["prompt"] = json!(message);
+        }
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }

@@ -81,7 +81,7 @@ pub(super) fn limits() -> Value {
             "logit_bias": bias_limits(),
             "n": { "enum": [1, null] },
             "best_of": { "enum": [0, 1, null] },
-            "echo": { "enum": [false, null] },
+            "echo": { "not": { "const": true } },
             "suffix": { "enum": ["", null] },
             "logprobs": { "enum": [0, null] },
         },

@@ -109,7 +109,8 @@ struct CallOfTool {
     #[schema(pattern = "^(function|custom)$", examples("function"))]
     kind: String,
     function: Option<CalledFunction>,
-    custom: Option<CalledCustomTool>,
+    // Boxed, because a request can contain many calls, and few of them are of custom tools.
+    custom: Option<Box<CalledCustomTool>>,
 }
 
 fn function() -> String {
@@ -238,7 +239,8 @@ impl CallOfTool {
         let Self { id, kind, function, custom } = self;
         match (kind.as_str(), function, custom) {
             ("function", Some(function), _) => function.call(id),
-            ("custom", _, Some(CalledCustomTool { name, input })) => {
+            ("custom", _, Some(custom)) => {
+                let CalledCustomTool { name, input } = *custom;
                 CalledFunction { name, arguments: arguments_of(&input) }.call(id)
             }
             _ => Err("Only functions and custom tools can be called.".into()),
