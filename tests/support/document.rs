@@ -100,7 +100,7 @@ pub static LINKS: LazyLock<Vec<Link>> = LazyLock::new(|| {
     for (_, _, operation) in operations(&DOCUMENT) {
         let replies = operation["responses"].as_object().unwrap().values();
         for (to, link) in replies.filter_map(|reply| reply["links"].as_object()).flatten() {
-            for (part, is_field) in [("parameters", false), ("requestBody", true)] {
+            for (part, is_field) in [("parameters", false), ("x-body", true)] {
                 let inputs = link[part].as_object().into_iter().flatten();
                 all.extend(inputs.map(|(input, value)| Link {
                     from: text(&operation["operationId"]),

@@ -51,7 +51,7 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     description = "The configured models, in the order in which they are called. With the header `anthropic-version`, the reply has the form of Anthropic's API, and the API key may be in `x-api-key`.",
     security(("api_key" = []), ("access_token" = [])),
     params(("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01")),
-    responses((status = 200, description = "The models.", body = ModelList)),
+    responses((status = 200, description = "The models.", body = ModelsReply)),
     extensions(
         ("x-fails" = json!([Failure::ApiKeyExpired])),
         ("x-gives" = json!({ "/v1/models/{id}": "/data/0/id" })),
@@ -79,8 +79,8 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
         }
     };
     match (http::path_parameter(&req, "id"), is_anthropics) {
-        ("", false) => http::ok(&ModelList::OpenAi(Models { object: "list", data: models })),
-        ("", true) => http::ok(&ModelList::Anthropic(AnthropicModels::of(&models))),
+        ("", false) => http::ok(&ModelsReply::OpenAi(Models { object: "list", data: models })),
+        ("", true) => http::ok(&ModelsReply::Anthropic(AnthropicModels::of(&models))),
         (id, _) => find_model(models.into_iter(), id, is_anthropics),
     }
 }
@@ -274,7 +274,7 @@ const ANTHROPIC_VERSION: &str = "anthropic-version";
 /// The configured models, in the form of OpenAI's or Anthropic's API.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum ModelList<'a> {
+enum ModelsReply<'a> {
     OpenAi(Models<'a>),
     Anthropic(AnthropicModels<'a>),
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/messages/count_tokens`.
+//! `POST /v1/messages/count_tokens`, and the same at `POST /v1/v1/messages/count_tokens`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! `POST /v1/messages`, and `GET /v1/models` as Anthropic's clients use it.
+//! `POST /v1/messages` and the same at `POST /v1/v1/messages`, and `GET /v1/models` as Anthropic's
+//! clients use it.
 
 use reqwest::Method;
 use serde_json::{Value, json};

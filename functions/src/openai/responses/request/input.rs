@@ -84,6 +84,7 @@ impl<'de> Deserialize<'de> for Content {
 
 /// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message or the
 /// result of a call, `input_image` or `input_file`.
+// A request can contain many parts, so the fields that few of them have are small.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputPart)]
 struct InputPart {
@@ -92,23 +93,23 @@ struct InputPart {
     kind: String,
     #[schema(examples("Hello!"))]
     text: Option<String>,
-    refusal: Option<String>,
+    refusal: Option<Box<str>>,
     /// Either an `https` URL with a public host name, which the model's provider opens, or the data
     /// of a PNG, JPEG, GIF or WebP file.
     #[schema(examples("https://example.com/cat.png"))]
-    image_url: Option<String>,
+    image_url: Option<Box<str>>,
     /// The level of detail at which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
-    detail: Option<String>,
+    detail: Option<Box<str>>,
     /// The name of a text file, which precedes the text on a line of its own.
     #[schema(max_length = 255, examples("notes.txt"))]
-    filename: Option<String>,
+    filename: Option<Box<str>>,
     /// The text of a file in UTF-8, as a data URL with a text type or `application/json`.
     #[schema(
         pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
         examples("data:text/plain;base64,SGVsbG8h")
     )]
-    file_data: Option<String>,
+    file_data: Option<Box<str>>,
 }
 
 /// Returns the conversation if all items are valid.
@@ -258,14 +259,17 @@ impl InputPart {
     fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "input_text" | "output_text" => self.text,
-            "refusal" => self.refusal,
+            "refusal" => self.refusal.map(String::from),
             "input_image" if takes_files => {
                 let no_files = "This API stores no files. Send an `image_url`.";
                 let url = self.image_url.ok_or(no_files)?;
-                return Picture::parse(url, self.detail.as_deref()).map(Part::Picture);
+                return Picture::parse(url.into(), self.detail.as_deref()).map(Part::Picture);
             }
             "input_file" if takes_files => {
-                let file = TextFile::parse(self.filename, &self.file_data.ok_or(NO_FILES)?)?;
+                let file = TextFile::parse(
+                    self.filename.map(String::from),
+                    &self.file_data.ok_or(NO_FILES)?,
+                )?;
                 Some(file.to_string())
             }
             _ => None,
