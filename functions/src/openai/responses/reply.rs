@@ -10,7 +10,7 @@ use shared::values::{self, Chat, CutReason};
 use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
-use super::tools::Choice;
+use super::tools::{self, Choice};
 use crate::asking::custom::{CustomTool, CustomTools, Grammar};
 use crate::asking::null;
 
@@ -91,6 +91,7 @@ pub(super) struct Response<'a> {
     #[schema(value_type = Choice)]
     tool_choice: &'a Choice,
     /// The tools in the request, without those that `tool_choice` excludes.
+    #[schema(value_type = Vec<tools::OfferedTool>)]
     tools: Vec<OfferedTool<'a>>,
     /// The value of this field in the request.
     #[schema(required)]
@@ -203,8 +204,7 @@ struct TextFormat<'a> {
 }
 
 /// A tool that the request offers.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseOfferedTool)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum OfferedTool<'a> {
     Function(OfferedFunction<'a>),
@@ -212,49 +212,35 @@ enum OfferedTool<'a> {
 }
 
 /// A custom tool that the request offers.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseOfferedCustomTool)]
+#[derive(Serialize)]
 struct OfferedCustomTool<'a> {
     /// Always `custom`.
-    #[schema(pattern = "^custom$", examples("custom"))]
     r#type: &'static str,
-    #[schema(examples("apply_patch"))]
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     description: Option<&'a str>,
     /// The value of this field in the request; by default `text`.
     format: CustomFormat<'a>,
 }
 
 /// The format of a custom tool's text. A `grammar` includes its syntax and definition.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseOfferedCustomToolFormat)]
+#[derive(Serialize)]
 struct CustomFormat<'a> {
-    #[schema(pattern = "^(text|grammar)$", examples("text"))]
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, pattern = "^(lark|regex)$", examples("regex"))]
     syntax: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, examples("[0-9]+"))]
     definition: Option<&'a str>,
 }
 
 /// A function that the request offers.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseOfferedFunction)]
+#[derive(Serialize)]
 struct OfferedFunction<'a> {
     /// Always `function`.
-    #[schema(pattern = "^function$", examples("function"))]
     r#type: &'static str,
-    #[schema(examples("get_weather"))]
     name: &'a str,
-    #[schema(required)]
     description: Option<&'a str>,
-    #[schema(required, value_type = Option<Object>)]
     parameters: Option<&'a RawValue>,
-    #[schema(required)]
     strict: Option<bool>,
 }
 

@@ -75,6 +75,7 @@ struct PromptPart {
 
 /// A text file.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = PromptFile)]
 struct FileData {
     /// The name, which precedes the text on a line of its own.
     #[schema(max_length = 255, examples("notes.txt"))]
