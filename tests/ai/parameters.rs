@@ -88,6 +88,7 @@ async fn invalid_parameters_are_refused_by_name() {
         ("verbosity", json!("long"), "verbosity: This must be low, medium or high."),
         ("presence_penalty", json!(2.1), "presence_penalty: This must be a number from -2 to 2."),
         ("frequency_penalty", json!(-3), "frequency_penalty: This must be a number from -2 to 2."),
+        ("top_k", json!(-1), "top_k: This must be a number from 0 to 4294967295."),
         ("logit_bias", json!({ "1": 101 }), "logit_bias: Each bias must be a number from -100"),
         ("prompt_cache_key", json!("x".repeat(513)), "prompt_cache_key: This must have at most"),
         ("web_search_options", json!({}), "web_search_options"),

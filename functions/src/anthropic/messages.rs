@@ -90,13 +90,14 @@ impl Dialect for Messages {
     }
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let asked = body.read(message_limit)?;
+        let mut asked = body.read(message_limit)?;
         // Many programs read the text from the first block, so reasoning precedes it only if the
         // program expects it.
         let shows_reasoning = matches!(
             asked.prompt.options.thinking,
             Some(Thinking::Adaptive | Thinking::Enabled { .. })
         );
+        asked.prompt.hides_reasoning = !shows_reasoning;
         let estimate = if asked.streamed { asked.prompt.estimated_tokens() } else { 0 };
         let prompt_estimate = u32::try_from(estimate).unwrap_or(u32::MAX);
         Ok((asked, Self { shows_reasoning, prompt_estimate }))

@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 
 use self::blocks::Content;
 use self::messages::{InputMessage, turns};
-use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format, top_k};
+use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format};
 use self::tools::{ChosenTool, OfferedTool, offered};
 use crate::asking::Asked;
 use crate::asking::json::at_most;
-use crate::asking::numbers::{max_model_tokens, number_up_to};
+use crate::asking::numbers::{max_model_tokens, number_up_to, top_k, top_k_limits};
 use crate::asking::tools::{TOOLS, functions_or_null};
 use crate::asking::turns::{PARTS, asked};
 
@@ -89,7 +89,7 @@ pub(super) fn limits() -> Value {
             "max_tokens": { "minimum": 1, "maximum": u32::MAX },
             "temperature": { "minimum": 0, "maximum": 1 },
             "top_p": { "minimum": 0, "maximum": 1 },
-            "top_k": { "minimum": 0, "maximum": u32::MAX },
+            "top_k": top_k_limits(),
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS },
             "mcp_servers": { "maxItems": 0 },

@@ -21,6 +21,20 @@ pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, Strin
     }
 }
 
+/// Validates `top_k`. 0 means no limit.
+pub(crate) fn top_k(number: Option<f64>) -> Result<Option<u32>, String> {
+    match number {
+        None | Some(0.0) => Ok(None),
+        Some(number) if (1.0..=f64::from(u32::MAX)).contains(&number) => Ok(Some(number as u32)),
+        Some(_) => Err(format!("This must be a number from 0 to {}.", u32::MAX)),
+    }
+}
+
+/// Returns the constraints that [`top_k`] checks, for the OpenAPI document.
+pub(crate) fn top_k_limits() -> Value {
+    json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": 0 }, { "type": "null" }] })
+}
+
 /// Returns the constraints that [`max_model_tokens`] checks, for the OpenAPI document.
 pub(crate) fn model_token_limits() -> Value {
     json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })

@@ -10,6 +10,8 @@ use shared::error::FieldErrors;
 use shared::values::Invalid;
 use strum::VariantArray;
 
+use crate::asking::numbers::top_k;
+
 /// The maximum number of tokens in a `logit_bias`, and the maximum number of characters in a
 /// token's id.
 const BIASES: (usize, usize) = (1024, 16);
@@ -70,7 +72,7 @@ pub(crate) fn cache_key(key: Option<String>, errors: &mut FieldErrors) -> Option
 /// The parameters of a completion that change how tokens are sampled.
 pub(crate) struct Sampling {
     pub(crate) seed: Option<i64>,
-    pub(crate) top_k: Option<u32>,
+    pub(crate) top_k: Option<f64>,
     pub(crate) presence_penalty: Option<f64>,
     pub(crate) frequency_penalty: Option<f64>,
     pub(crate) logit_bias: Option<LogitBias>,
@@ -98,7 +100,7 @@ impl Sampling {
         }
         Options {
             seed: self.seed,
-            top_k: self.top_k.filter(|most| *most > 0),
+            top_k: errors.check("top_k", top_k(self.top_k)).flatten(),
             presence_penalty,
             frequency_penalty,
             logit_bias,

@@ -134,7 +134,11 @@ pub(super) struct AnswerBuilder<'l> {
     is_reasoning_cut: bool,
     /// True if the listener was told that the model has begun.
     has_begun: bool,
-    /// True if the listener received any of the reasoning.
+    /// True if the client doesn't get the reasoning.
+    hides_reasoning: bool,
+    /// True if the function closed the answer before its provider ended it.
+    is_closed: bool,
+    /// True if the listener received any of the reasoning's text.
     has_shown_reasoning: bool,
 }
 
@@ -205,6 +209,8 @@ impl<'l> AnswerBuilder<'l> {
             is_reasoned: true,
             is_reasoning_cut: false,
             has_begun: false,
+            hides_reasoning: prompt.hides_reasoning,
+            is_closed: false,
             has_shown_reasoning: false,
         }
     }
@@ -316,8 +322,13 @@ impl<'l> AnswerBuilder<'l> {
         self.limit.saturating_sub(self.reasoning.iter().map(Reasoning::size).sum())
     }
 
+    /// Sends reasoning to the listener, unless the client doesn't get it.
     fn show(&mut self, piece: ReasoningPiece) {
-        self.has_shown_reasoning |= self.listener.is_some();
+        if self.hides_reasoning {
+            return;
+        }
+        let is_text = matches!(piece, ReasoningPiece::Text(_));
+        self.has_shown_reasoning |= is_text && self.listener.is_some();
         self.send(Piece { reasoning: Some(piece), ..Piece::default() });
     }
 
@@ -488,6 +499,7 @@ impl<'l> AnswerBuilder<'l> {
     /// failed doesn't count as an answer.
     pub(super) fn answer(mut self, close: Close, prompt: &Prompt) -> Result<Answer, Unanswered> {
         let is_delivered = self.progress.is_delivered();
+        self.is_closed = self.ended.is_none() && !matches!(close, Close::Read(_));
         let length = Some(CutReason::Length);
         let (cut, stopped) = match (close, self.ended) {
             (_, Some(cut)) => (cut, false),
@@ -547,11 +559,14 @@ impl<'l> AnswerBuilder<'l> {
 
     /// Returns the token counts. The provider's counts are exact if they arrived after the last
     /// part of the answer. If more parts have arrived since, the counts are too low, and the
-    /// estimate is used if it is higher.
+    /// estimate is used if it is higher. Counts from the beginning of a reply, as Anthropic sends
+    /// them, are also too low if the function closed the reply: the model may have reasoned without
+    /// showing it.
     fn usage(&self, prompt: &Prompt) -> Usage {
         let received = self.received();
         let (numbers, estimate) = match (self.usage.completion, self.received_at_number) {
             (Some(number), Some(at)) if at < received => (Final::No, at_rate(received, number, at)),
+            _ if self.is_closed && received == 0 => (Final::No, 0),
             _ => (Final::Yes, received),
         };
         self.usage.usage(Estimates::new(prompt.estimated_tokens(), estimate), numbers)
@@ -690,5 +705,38 @@ mod tests {
             (1, "", "", "{}"),
         ];
         assert_eq!(put_together(Some(false), &parts), [of("f", "{}")]);
+    }
+
+    /// Closes a streamed answer to which the provider has sent only its first counts and, in between,
+    /// this reasoning.
+    fn stopped(prompt: &Prompt, reasoning: &[&str]) -> Result<Answer, Unanswered> {
+        let (listener, _pieces) = unbounded_channel();
+        let progress = Progress::default();
+        let mut builder = AnswerBuilder::new(prompt, "model", 1000, Some(&listener), &progress);
+        builder.count(ReportedUsage {
+            prompt: Some(7),
+            completion: Some(1),
+            ..ReportedUsage::default()
+        });
+        reasoning.iter().for_each(|text| builder.push_reasoning(text));
+        builder.sign_reasoning("signature");
+        builder.answer(Close::Stopped, prompt)
+    }
+
+    #[test]
+    fn counts_from_the_beginning_are_not_exact_after_a_stop() {
+        let prompt = Prompt::after(Vec::new(), "hi");
+        let worked = stopped(&prompt, &[]).unwrap_err().worked.unwrap();
+        assert_eq!((worked.prompt_tokens, worked.estimated), (7, true));
+        let answer = stopped(&prompt, &["a long thought"]).unwrap();
+        assert!(answer.stopped && answer.usage.estimated && answer.usage.completion_tokens > 1);
+    }
+
+    #[test]
+    fn stops_are_free_if_the_client_gets_no_reasoning() {
+        let prompt = Prompt { hides_reasoning: true, ..Prompt::after(Vec::new(), "hi") };
+        let unanswered = stopped(&prompt, &["a long thought"]).unwrap_err();
+        assert_eq!(unanswered.failure, Failure::Stopped);
+        assert!(unanswered.worked.unwrap().completion_tokens > 1, "as free work");
     }
 }

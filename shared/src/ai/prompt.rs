@@ -53,6 +53,8 @@ pub struct Prompt {
     pub format: Option<Format>,
     /// The parameters that only some providers support.
     pub options: Options,
+    /// True if the client doesn't get the model's reasoning.
+    pub hides_reasoning: bool,
     /// True if the first turn is the operator's system prompt or the user's instructions.
     /// [`Ai::answer`](crate::ai::Ai::answer) sets this field.
     pub has_added_turn: bool,
@@ -97,10 +99,8 @@ impl Prompt {
             for ToolCall { id, name, arguments } in &turn.calls {
                 texts.extend([id.as_str(), name, arguments]);
             }
-            for Reasoning { text, signature, encrypted } in &turn.reasoning {
-                let hidden = [signature.as_deref(), encrypted.as_deref()];
-                texts.extend(hidden.into_iter().flatten().chain([text.as_str()]));
-            }
+            // Providers don't count signatures as text, and estimates should be low.
+            texts.extend(turn.reasoning.iter().map(|part| part.text.as_str()));
             texts.extend(turn.answers.as_deref());
         }
         for tool in &self.tools {
@@ -159,7 +159,10 @@ impl Prompt {
                     + of_hidden(&part.encrypted)
             });
             let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
-            tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers;
+            // Some servers get the pictures of a result in a message of their own.
+            let pictures = turn.content.iter().any(|part| part.as_picture().is_some());
+            let pictures = if pictures && turn.role == Speaker::Tool { 4 * OF_TURN } else { 0 };
+            tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers + pictures;
             tokens += reasoning.sum::<usize>();
         }
         for tool in &self.tools {

@@ -1,14 +1,12 @@
 //! The messages in a request: the conversation, with function calls and their results.
 
-use std::mem;
-
 use serde::Deserialize;
 use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Part, Reasoning, Speaker, Turn};
 use utoipa::ToSchema;
 
 use super::blocks::{Block, Content, ResultBlock};
-use crate::asking::turns::{OpenCalls, joined};
+use crate::asking::turns::{OpenCalls, append, joined};
 
 /// The content of a failed call whose result is empty, because some providers can't be told
 /// otherwise that it failed.
@@ -157,7 +155,7 @@ impl History {
                 Turn::of(Speaker::Assistant, Vec::new())
             }
         };
-        let mut parts = mem::take(&mut turn.content);
+        let mut parts = Vec::new();
         let mut is_valid = true;
         for (number, block) in blocks.into_iter().enumerate() {
             let field = format!("{field}[{number}]");
@@ -181,7 +179,7 @@ impl History {
             }
         }
         if !parts.is_empty() {
-            turn.content = joined(parts);
+            append(&mut turn.content, parts);
         }
         self.turns.push(turn);
         is_valid.then_some(())

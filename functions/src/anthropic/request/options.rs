@@ -25,17 +25,18 @@ pub(super) struct ThinkingConfig {
 
 impl ThinkingConfig {
     pub(super) fn read(self, errors: &mut FieldErrors) -> Option<Thinking> {
+        let budget = match self.budget_tokens {
+            Some(tokens) if !(1.0..=f64::from(u32::MAX)).contains(&tokens) => {
+                Err("This must be a number of tokens, such as 1024.")
+            }
+            tokens => Ok(tokens.map(|tokens| tokens as u32)),
+        };
+        let budget = errors.check("thinking.budget_tokens", budget)?;
         match self.kind.as_str() {
             "adaptive" => Some(Thinking::Adaptive),
             "disabled" => Some(Thinking::Disabled),
             "enabled" => {
-                let budget = match self.budget_tokens {
-                    Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => {
-                        Ok(tokens as u32)
-                    }
-                    Some(_) => Err("This must be a number of tokens, such as 1024."),
-                    None => Err(REQUIRED),
-                };
+                let budget = budget.ok_or(REQUIRED);
                 let budget = errors.check("thinking.budget_tokens", budget)?;
                 Some(Thinking::Enabled { budget })
             }
@@ -90,13 +91,4 @@ pub(super) fn format(format: Option<OutputFormat>, errors: &mut FieldErrors) -> 
     let schema = errors.check(field, JsonSchema::parse(schema))?;
     let (name, schema) = (ANSWER.to_owned(), Some(schema));
     Some(Format::JsonSchema(AnswerSchema { name, description: None, schema, strict: None }))
-}
-
-/// Validates `top_k`. 0 means no limit.
-pub(super) fn top_k(number: Option<f64>) -> Result<Option<u32>, String> {
-    match number {
-        None | Some(0.0) => Ok(None),
-        Some(number) if (1.0..=f64::from(u32::MAX)).contains(&number) => Ok(Some(number as u32)),
-        Some(_) => Err(format!("This must be a number from 0 to {}.", u32::MAX)),
-    }
 }

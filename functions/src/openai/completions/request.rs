@@ -19,7 +19,7 @@ use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::asking::Asked;
 use crate::asking::custom::CustomTools;
 use crate::asking::json::{at_most, text_or_list};
-use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::asking::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::asking::turns::{PARTS, asked};
 use crate::openai::completions::reasoning::DETAILS;
@@ -85,7 +85,7 @@ pub(super) struct Body {
     /// Requests with the same seed get similar answers.
     seed: Option<i64>,
     /// How many of the most likely tokens are considered at each step. 0 sets no limit.
-    top_k: Option<u32>,
+    top_k: Option<f64>,
     /// From -2 to 2: by how much tokens that are already in the text become less likely.
     presence_penalty: Option<f64>,
     /// From -2 to 2: by how much tokens become less likely each time they occur.
@@ -148,12 +148,14 @@ pub(super) fn limits() -> Value {
             "tools": { "items": tool, "maxItems": TOOLS },
             "functions": { "maxItems": TOOLS },
             "audio": { "type": ["object", "null"], "enum": [null] },
+            "web_search_options": { "type": ["object", "null"], "enum": [null] },
             "reasoning_effort": one_of::<Effort>(),
             "reasoning": { "properties": { "effort": one_of::<Effort>() } },
             "verbosity": one_of::<Verbosity>(),
             "presence_penalty": penalty_limits(),
             "frequency_penalty": penalty_limits(),
             "logit_bias": bias_limits(),
+            "top_k": top_k_limits(),
             "prompt_cache_key": { "maxLength": CACHE_KEY },
         },
     })

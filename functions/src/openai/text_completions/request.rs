@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use self::prompt::GivenPrompt;
 use crate::asking::Asked;
-use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::openai::completions::request::{Stop, StreamOptions};
 use crate::openai::options::{LogitBias, Sampling, bias_limits, penalty_limits};
 
@@ -46,7 +46,7 @@ pub(super) struct Body {
     /// Requests with the same seed get similar answers.
     seed: Option<i64>,
     /// How many of the most likely tokens are considered at each step. 0 sets no limit.
-    top_k: Option<u32>,
+    top_k: Option<f64>,
     /// From -2 to 2: by how much tokens that are already in the text become less likely.
     presence_penalty: Option<f64>,
     /// From -2 to 2: by how much tokens become less likely each time they occur.
@@ -79,6 +79,7 @@ pub(super) fn limits() -> Value {
             "presence_penalty": penalty_limits(),
             "frequency_penalty": penalty_limits(),
             "logit_bias": bias_limits(),
+            "top_k": top_k_limits(),
             "n": { "enum": [1, null] },
             "best_of": { "enum": [0, 1, null] },
             "echo": { "not": { "const": true } },
@@ -155,6 +156,7 @@ impl Body {
                     max_tokens,
                     stop,
                     options,
+                    hides_reasoning: true,
                     given: true,
                     ..Prompt::default()
                 };

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, text_or_list};
 use crate::asking::tools::{NAME, is_name};
-use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
+use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, append, joined};
 use crate::openai::responses::encrypted_content;
 
 /// The maximum number of items in a request. The limit is higher than the limit on messages in a
@@ -200,9 +200,7 @@ impl History {
             && !turn.calls.is_empty()
         {
             turn.reasoning.append(&mut reasoning);
-            let mut parts = mem::take(&mut turn.content);
-            parts.extend(content);
-            turn.content = joined(parts);
+            append(&mut turn.content, content);
             return;
         }
         self.open.close(errors);
