@@ -35,12 +35,13 @@ export function field(label, name, props = {}) {
 }
 
 /**
- * A field of checkboxes, one for each of `options`. The property `chosen()` returns the options
- * that are checked, which may be none. `input` is the first checkbox.
+ * A field of checkboxes, one for each of `options`, each `[value, text]`. The property `chosen()`
+ * returns the values that are checked, which may be none. `input` is the first checkbox.
  */
 export function checkboxes(legend, name, options, { hint } = {}) {
   const { about, below, error } = explained(newId(name), hint);
-  const boxes = options.map((value) => h("input", { type: "checkbox", name, value }));
+  const boxes = options.map(([value]) => h("input", { type: "checkbox", name, value }));
+  const texts = options.map(([, text]) => h("span", {}, text));
   const element = h(
     "fieldset",
     { class: "field", "aria-describedby": about },
@@ -48,7 +49,7 @@ export function checkboxes(legend, name, options, { hint } = {}) {
     h(
       "div",
       { class: "checks" },
-      boxes.map((box) => h("label", { class: "check" }, box, h("span", {}, box.value))),
+      boxes.map((box, index) => h("label", { class: "check" }, box, texts[index])),
     ),
     below,
   );
