@@ -14,7 +14,7 @@ import { go } from "../ui/router.js";
 import { isTouch } from "./box.js";
 import { START } from "./branches.js";
 import { Composer } from "./composer.js";
-import { keepDraft } from "./drafts.js";
+import { NEW, keepDraft, moveDraft, readDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
 import { offerOf } from "./offer.js";
 import {
@@ -73,6 +73,7 @@ export async function oldThread(place) {
     if (error.status !== 404 && !error.errors?.conversation_id) throw error;
     threads.delete(place.params.id);
     takeOut(place.params.id);
+    moveDraft(place.params.id, NEW);
     return missing();
   }
 }
@@ -97,6 +98,7 @@ async function openThread({ params: { id }, query, signal }) {
       // Either the id arrived with the first answer after the address was read, or the conversation
       // began on another page and was never answered.
       const begun = [...threads.values()].find(({ name }) => name === id);
+      moveDraft(id, begun?.id ?? NEW);
       return { instead: begun ? `#/c/${begun.id}` : "#/" };
     }
     thread = new Thread(id);
@@ -362,6 +364,7 @@ class Thread {
   async begun(id) {
     const wasShown = location.hash === `#/c/${this.name}`;
     this.id = id;
+    moveDraft(this.name, id);
     threads.delete(this.name);
     threads.set(id, this);
     // After a reload, the page finds the waiting turns in this conversation.
@@ -386,6 +389,8 @@ class Thread {
     takeOut(this.name);
     if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", "#/");
     threads.delete(this.name);
+    // The box also gets what was written in another new chat.
+    if (moveDraft(this.name, NEW)) this.composer.put(readDraft(NEW), false);
     this.name = null;
     this.nameIt();
   }
@@ -395,6 +400,7 @@ class Thread {
     const wasShown = location.hash === `#/c/${this.name}`;
     takeOut(this.name);
     threads.delete(this.name);
+    moveDraft(this.name, NEW);
     if (wasShown) go("#/", { replace: true });
   }
 
@@ -410,8 +416,8 @@ class Thread {
 
   /** Moves an unsent message to a new conversation after another device deleted this one. */
   abandon(text) {
-    keepDraft("new", text);
-    keepDraft(this.id, null);
+    keepDraft(this.id, text);
+    moveDraft(this.id, NEW);
     threads.delete(this.id);
     takeOut(this.id);
     go("#/");
