@@ -165,7 +165,7 @@ class Thread {
     this.conversation = { id, title: null };
     this.turns = new Turns(this);
     this.heading = h("h1", { class: "thread-title", dir: "auto" });
-    this.menu = menuButton("More about this chat", () => conversationChoices(this.conversation));
+    this.menu = menuButton("More about this chat", () => this.choices());
     this.composer = new Composer(this);
     this.hello = id ? null : ideas((text) => this.composer.put(text));
     this.down = button(null, {
@@ -236,6 +236,25 @@ class Thread {
 
   titlePage() {
     document.title = `${named(this.conversation)} · Farebox`;
+  }
+
+  /** The choices in the menu. */
+  choices() {
+    const choices = conversationChoices(this.conversation);
+    if (!this.id) return choices;
+    const leaves = (text, icon, how) => ({
+      text,
+      icon,
+      run: () => attempt(async () => (await import("./transcript.js"))[how](this)),
+    });
+    return choices.toSpliced(
+      -1,
+      0,
+      leaves("Copy as Markdown", "copy", "copy"),
+      leaves("Download as Markdown", "download", "saveMarkdown"),
+      leaves("Download as JSON", "download", "saveJson"),
+      leaves("Print", "print", "print"),
+    );
   }
 
   // --- Turns ---
