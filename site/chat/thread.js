@@ -141,8 +141,10 @@ onReturn(() => isSignedIn() && renewBalance());
 watchBalance(() => shown?.priced());
 
 onTold("chats", (id) => {
-  const thread = threads.get(id);
-  if (thread && !thread.running) thread.turns.refresh().catch(() => {});
+  threads
+    .get(id)
+    ?.renew()
+    .catch(() => {});
 });
 
 onChanged((conversation) => {
@@ -219,6 +221,15 @@ class Thread {
     };
   }
 
+  /** Reads the whole branch, and scrolls to its first turn. */
+  async toBeginning() {
+    await this.turns.whole();
+    this.stay();
+    main().scrollTop = 0;
+    this.turns.shown[0]?.element.focus({ preventScroll: true });
+    this.moved();
+  }
+
   showTurn(turn) {
     this.stay();
     turn.element.classList.add("turn-found");
@@ -250,6 +261,7 @@ class Thread {
     return choices.toSpliced(
       -1,
       0,
+      { text: "Go to the beginning", icon: "up", run: () => attempt(() => this.toBeginning()) },
       leaves("Copy as Markdown", "copy", "copy"),
       leaves("Download as Markdown", "download", "saveMarkdown"),
       leaves("Download as JSON", "download", "saveJson"),
@@ -271,6 +283,12 @@ class Thread {
       else this.restore(kept);
     }
     this.turns.resume([]);
+  }
+
+  /** Reads the messages that another tab has added, once no answer is being read here. */
+  async renew() {
+    while (this.running) await this.running.asking;
+    await this.turns.refresh();
   }
 
   /**

@@ -61,6 +61,12 @@ await journeys({
     await choose(page, "Print");
     await page.waitForFunction(() => globalThis.printed === 25);
 
+    await page.reload();
+    await heading(page, "Number 1");
+    await choose(page, "Go to the beginning");
+    await page.waitForFunction(() => document.querySelector("main").scrollTop === 0 && document.activeElement.textContent.includes("Number 1"));
+    assert.equal(await page.locator(".turn").count(), 25);
+
     // On paper, the document has the height of all messages, and nothing of the frame.
     await page.emulateMedia({ media: "print", colorScheme: "dark" });
     const paper = await page.evaluate(() => {
