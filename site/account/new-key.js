@@ -114,8 +114,10 @@ function shownOnce({ name, key }, close) {
     readOnly: true,
     value: key,
     "aria-label": "API key",
+    dataset: { once: "" },
     onfocus: () => shown.select(),
   });
+  const saved = () => delete shown.dataset.once;
   return h(
     "div",
     {},
@@ -128,7 +130,12 @@ function shownOnce({ name, key }, close) {
         " It is shown only once and can't be recovered.",
       ),
     ),
-    h("div", { class: "key-shown" }, shown, copyButton(key, { small: false, label: "Copy" })),
+    h(
+      "div",
+      { class: "key-shown" },
+      shown,
+      copyButton(key, { small: false, label: "Copy", onclick: saved }),
+    ),
     h(
       "div",
       { class: "dialog-actions" },
