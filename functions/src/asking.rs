@@ -25,6 +25,11 @@ use shared::values::{Chat, Credential, Message};
 use shared::{App, Error, Reply, Request, Result, auth, extends};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
+/// The time limit for a request, in seconds. An answer of 32,000 model tokens takes minutes. The
+/// limit can't be much longer, because a chat must end before its day's figures are stored
+/// (docs/internals/money.md).
+pub(crate) const SECONDS: u32 = 600;
+
 /// An [`AiApp`], together with the status code that callers with an empty balance get.
 #[derive(Clone)]
 pub struct CompletionApp {

@@ -20,7 +20,7 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease outlasts its function's time limit, in seconds. During this time, the
 /// function's last write may still arrive at the store.
-const LEASE_AFTER: u64 = 30;
+pub const LEASE_AFTER: u64 = 30;
 
 /// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
 /// request is still running.

@@ -417,10 +417,12 @@ settings! {
                 these models and `BedrockModel`");
 
         AI_TIMEOUT_SECONDS: Number = Number::new(20, 1, 840) =>
-            by_reply("20", "100")
-            .shown("20, streamed 100")
+            by_reply("20", 20)
+            .shown("20, streamed 100, on `/v1` 580")
             .docs("the time limit for an answer, across all providers. An answer that isn't \
-                streamed may take at most 22 seconds, because API Gateway waits for 29");
+                streamed may take at most 22 seconds, because API Gateway waits for 29; on `/v1` \
+                at most 280 seconds, because the gateway closes connections that are silent for \
+                five minutes");
 
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
             as_by_default()
