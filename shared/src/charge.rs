@@ -279,6 +279,7 @@ pub struct AnswerStream {
     began: u64,
     /// The model's name in the price list. `None` without a price list.
     listed: Option<String>,
+    this_minute: Limit,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
     outcome: BoxFuture<'static, Result<ChargedChat>>,
@@ -293,6 +294,8 @@ impl AnswerStream {
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
+        let now = charge.app.clock.seconds();
+        let this_minute = charge.hold.left_this_minute(charge.limits, now);
         let listed = charge.model.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
@@ -304,12 +307,17 @@ impl AnswerStream {
             Ok(None) => (None, future::ok(outcome.await?).boxed()),
             Err(_) => (None, outcome.boxed()),
         };
-        Ok(Self { chat_id, began, listed, first, pieces, outcome })
+        Ok(Self { chat_id, began, listed, this_minute, first, pieces, outcome })
     }
 
     /// Returns the chat's id.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
+    }
+
+    /// Returns how many more chats could begin in this minute when the answer began.
+    pub fn this_minute(&self) -> &Limit {
+        &self.this_minute
     }
 
     /// Returns when the chat was sent, in milliseconds since 1970.

@@ -229,6 +229,8 @@ async fn asked(
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
     let (kind, unknown) = (ModelKind::Chat, UnknownModels::Refuse);
     let chosen = ChosenModel::choose(app, kind, model.as_deref(), unknown, &caller).await;
+    let chosen =
+        chosen.and_then(|model| model.ai.check_message(message.text().len()).map(|()| model));
     let chosen = chosen.map_err(|error| match error {
         Error::NoSuchModel(_) => Error::field("model", UNLISTED),
         error => error,
