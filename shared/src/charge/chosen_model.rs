@@ -72,8 +72,8 @@ impl ChosenModel {
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
-        let mut models = prices.list.of_kind(kind);
-        let first = models.find(|(_, model)| caller.may_use(&model.name)).map(|(index, _)| index);
+        let may_use = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
+        let first = prices.list.of_kind(kind).find(may_use).map(|(index, _)| index);
         let index = match name {
             None => first,
             Some(name) => match prices.list.chosen(name, kind) {
