@@ -261,8 +261,9 @@ settings! {
         PROMPT_LIMIT: Number = Number::new(524_288, 1024, 4_194_304) =>
             parameter("PromptLimit", "The maximum size of a prompt under /v1, in bytes")
             .docs("the longest prompt on `/v1` in bytes, including functions, schemas and `stop` \
-                texts; a picture counts as 4,096 bytes. If you change the default, `/v1/models` \
-                shows the limit as `max_model_len`, in tokens of four bytes");
+                texts; a picture counts as 4,096 bytes. In a price list, a model can have [a \
+                different limit](prices.md#limits-by-model) (`prompt_limit`). If you change the \
+                default, `/v1/models` shows the limit as `max_model_len`, in tokens of four bytes");
 
         PARALLEL_CHATS: Number = Number::new(64, 1, 64) =>
             parameter("ParallelChats", "How many messages of one account may wait for the AI at \
@@ -428,7 +429,8 @@ settings! {
             as_by_default()
             .docs("the longest answer in bytes. A longer streamed answer is cut off and charged; \
                 any other longer answer fails and costs nothing. The reasoning before an answer is \
-                stored up to the same length");
+                stored up to the same length. In a price list, a model can have [a different \
+                limit](prices.md#limits-by-model) (`answer_limit`)");
 
         CONTEXT_CHATS: Number = Number::new(20, 0, 50) =>
             as_by_default()
