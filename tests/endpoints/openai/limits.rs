@@ -160,7 +160,7 @@ async fn aliases_are_listed_with_the_model_that_answers() {
 
 #[tokio::test]
 async fn replies_show_the_rate_limit_and_the_time_they_took() {
-    let api = Api::start().await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
     for (body, left) in [(asking("hi"), "299"), (streamed("hi"), "298")] {
