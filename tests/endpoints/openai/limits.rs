@@ -1,5 +1,5 @@
-//! `POST /v1/chat/completions`, `POST /v1/messages`, `POST /api/chat/`, `POST /api/chat/stream/` and
-//! `GET /v1/models` with limits and aliases of the price list's models.
+//! `POST /v1/chat/completions`, `POST /v1/messages`, `POST /api/chat/`, `POST /api/chat/stream/`
+//! and `GET /v1/models` with limits and aliases of the price list's models.
 
 use serde_json::{Value, json};
 
