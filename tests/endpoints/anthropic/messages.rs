@@ -35,7 +35,7 @@ impl Client {
         self.send(&[], asking(message)).await
     }
 
-    async fn gets(&self, path: &str) -> Answer {
+    pub async fn gets(&self, path: &str) -> Answer {
         let own = [("x-api-key", self.key.as_str()), ("anthropic-version", "2023-06-01")];
         self.api.send(Method::GET, path, &own, None).await
     }
