@@ -36,7 +36,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages"
         headers(("Request-Id" = String)),
     )),
     extensions(
-        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials])),
+        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::ThreadUnsupported, Failure::TwoCredentials])),
         ("x-narrow" = json!(limits())),
     ),
 )]

@@ -74,6 +74,8 @@ async fn messages_cost_a_chat_and_have_anthropics_form() {
         "stop_sequence": null,
         "stop_details": null,
         "container": null,
+        "context_management": null,
+        "diagnostics": null,
         "usage": null,
     });
     assert_eq!(message, expected);
@@ -82,6 +84,10 @@ async fn messages_cost_a_chat_and_have_anthropics_form() {
         [&usage["cache_creation_input_tokens"], &usage["cache_read_input_tokens"]],
         [&json!(0), &json!(0)]
     );
+    // Anthropic's types require these fields.
+    for field in ["inference_geo", "server_tool_use", "speed"] {
+        assert_eq!(usage.get(field), Some(&Value::Null), "{field}");
+    }
     assert_eq!((&kept["message"], &kept["response"]), (&json!("hi"), &json!("You said: hi")));
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
@@ -116,7 +122,8 @@ async fn the_user_and_the_system_are_heard_in_order() {
         ],
         "metadata": { "user_id": "x" },
         "service_tier": "auto",
-        "context_management": { "edits": [] },
+        "context_management": { "edits": [{ "type": "compact_20260112" }] },
+        "thread": null,
         "unknown": [1],
     });
     let message = client.send(&[("anthropic-beta", "a,b"), ("x-app", "cli")], body).await.is(200);
@@ -169,7 +176,7 @@ async fn unsupported_requests_are_refused_in_words() {
     let pdf = json!({ "type": "base64", "media_type": "application/pdf", "data": "aGk=" });
     for (body, words) in [
         (of("max_tokens", Value::Null), "max_tokens: This field is required."),
-        (of("max_tokens", json!(0)), "max_tokens: An answer can have 1 to"),
+        (of("max_tokens", json!(0)), "max_tokens: With 0, Anthropic's API only fills its cache"),
         (of("max_tokens", json!(-1)), "max_tokens: An answer can have 1 to"),
         (of("temperature", json!(1.5)), "temperature: "),
         (of("top_k", json!(-1)), "top_k: "),
@@ -183,12 +190,18 @@ async fn unsupported_requests_are_refused_in_words() {
             of("tools", json!([{ "type": "web_search_20250305", "name": "web_search" }])),
             "tools[0].type: The tool web_search_20250305 runs at Anthropic",
         ),
+        (
+            of("tools", json!([{ "type": "bash_20250124", "name": "bash" }])),
+            "tools[0].type: This API offers the model only tools with an input_schema.",
+        ),
         (of("tools", json!([{ "name": "no name" }])), "tools[0].name: "),
+        (of("tools", json!([{ "name": "f".repeat(129) }])), "tools[0].name: "),
         (of("tool_choice", json!({ "type": "any" })), "tool_choice: The request has no functions."),
         (of("tool_choice", json!({ "type": "maybe" })), "tool_choice.type: "),
         (of("messages", json!([])), "messages: "),
         (of("messages", json!([{ "role": "tool", "content": "hi" }])), "messages[0].role: "),
         (content(json!({ "type": "search_result" })), "messages[0].content[0]: Blocks of the type"),
+        (content(json!({ "type": "compaction", "content": "x" })), "blocks of the type compaction"),
         (content(json!({ "type": "document", "source": pdf })), "Only documents of text"),
         (content(json!({ "type": "thinking", "thinking": "x" })), "Blocks of the type thinking"),
         (content(json!({ "type": "image", "source": { "type": "file" } })), "stores no files"),
@@ -197,6 +210,39 @@ async fn unsupported_requests_are_refused_in_words() {
         assert!(sentence(&refused).contains(words), "{refused} has no {words}");
     }
     assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn threads_are_refused_so_that_sdks_send_everything() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let client = Client::of(&ann).await;
+    for path in [PATH, "/v1/messages/count_tokens"] {
+        for thread in [json!({}), json!({ "type": "create" }), json!(7)] {
+            let body = with(asking("hi"), "thread", thread);
+            let refused = client.send_to(path, &[], body).await.expect_anthropic(400);
+            let details = json!({ "error_code": "thread_unsupported_request" });
+            assert_eq!(refused["error"]["details"], details);
+        }
+    }
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn only_failures_that_may_pass_are_retried() {
+    let api = Api::start().await;
+    let client = Client::of(&api.person("ann").await).await;
+    let stranger = Client { api: api.clone(), key: "sk-x".into() };
+    let invalid = with(asking("hi"), "max_tokens", json!(0));
+    for (answer, is_final) in [
+        (stranger.asks("hi").await, true),
+        (client.send(&[], invalid).await, true),
+        (client.asks("!fail").await, false),
+        (client.asks("!overloaded").await, false),
+    ] {
+        let shown = answer.headers.get("x-should-retry").map(|value| value.to_str().unwrap());
+        assert_eq!(shown, is_final.then_some("false"), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -288,7 +334,6 @@ async fn models_are_listed_in_anthropics_form() {
         json!({ "data": [model], "has_more": false, "first_id": "scripted", "last_id": "scripted" })
     );
     assert_eq!(client.gets("/v1/models/scripted").await.is(200), model);
-    client.gets("/v1/models/other").await.expect(404, "model_not_found");
     assert_eq!(ann.get("/v1/models").await.is(200)["object"], "list");
     let without_version = [("x-api-key", client.key.as_str())];
     let answer = api.send(Method::GET, "/v1/models", &without_version, None).await;
