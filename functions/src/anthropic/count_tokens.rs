@@ -33,7 +33,6 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages"
         status = 200,
         description = "The estimate.",
         body = TokenCount,
-        headers(("Request-Id" = String)),
     )),
     extensions(
         ("x-fails" = json!([Failure::ApiKeyExpired, Failure::ThreadUnsupported, Failure::TwoCredentials])),

@@ -55,7 +55,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
         status = 200,
         description = "A message; with `stream` its events, as server-sent events.",
         content((Message = "application/json"), (MessageEvent = "text/event-stream")),
-        headers(("RateLimit" = String), ("RateLimit-Policy" = String), ("Request-Id" = String)),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(failures())), ("x-narrow" = json!(limits()))),
 )]

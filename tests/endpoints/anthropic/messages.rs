@@ -237,6 +237,7 @@ async fn only_failures_that_may_pass_are_retried() {
     for (answer, is_final) in [
         (stranger.asks("hi").await, true),
         (client.send(&[], invalid).await, true),
+        (client.gets("/v1/models/other").await, true),
         (client.asks("!fail").await, false),
         (client.asks("!overloaded").await, false),
     ] {
@@ -327,6 +328,11 @@ async fn models_are_listed_in_anthropics_form() {
         "lifecycle": "active",
         "max_input_tokens": null,
         "max_tokens": null,
+        "allowed_fallback_models": null,
+        "capabilities": null,
+        "line": null,
+        "deprecated_at": null,
+        "retires_at": null,
     });
     let list = client.gets("/v1/models").await.is(200);
     assert_eq!(
@@ -334,7 +340,25 @@ async fn models_are_listed_in_anthropics_form() {
         json!({ "data": [model], "has_more": false, "first_id": "scripted", "last_id": "scripted" })
     );
     assert_eq!(client.gets("/v1/models/scripted").await.is(200), model);
+    assert_eq!(client.gets("/v1/v1/models").await.is(200), list);
+    assert_eq!(client.gets("/v1/v1/models/scripted").await.is(200), model);
     assert_eq!(ann.get("/v1/models").await.is(200)["object"], "list");
+}
+
+#[tokio::test]
+async fn refused_lists_of_models_have_the_clients_form() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let client = Client::of(&ann).await;
+    for path in ["/v1/models/other", "/v1/v1/models/other"] {
+        client.gets(path).await.expect_anthropic(404);
+        assert_eq!(ann.get(path).await.is(404)["error"]["code"], "model_not_found");
+    }
+    let stranger = Client { api: api.clone(), key: "sk-x".into() };
+    for path in ["/v1/models", "/v1/key"] {
+        stranger.gets(path).await.expect_anthropic(401);
+    }
+    assert!(!client.gets("/v1/models").await.header("request-id").is_empty());
     let without_version = [("x-api-key", client.key.as_str())];
     let answer = api.send(Method::GET, "/v1/models", &without_version, None).await;
     answer.expect(401, "invalid_api_key");
