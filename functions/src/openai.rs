@@ -14,9 +14,14 @@ use shared::http::{BodyLimit, FailureFormat, Route};
 endpoints! {
     v1(FailureFormat::OpenAi) => {
         completions: POST "/v1/chat/completions";
+    }
+    // Anthropic's programs may send `/v1/v1`, as for messages.
+    Route { also_anthropic: true, ..v1(FailureFormat::OpenAi) } => {
         models:
             GET "/v1/models",
+            GET "/v1/v1/models",
             GET models::ONE_PATH,
+            GET "/v1/v1/models/{id}",
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
     }

@@ -44,5 +44,5 @@ pub use self::reply::{
     Reply, accepted, cached, chosen, created, download, limited, limited_as_openai, moved, ok,
     replayed, see_other, tagged, text, to_json,
 };
-pub use self::route::{BodyLimit, Route, parameters, pattern};
+pub use self::route::{ANTHROPIC_VERSION, BodyLimit, Route, parameters, pattern};
 pub use self::stream::{Body, Pieces};

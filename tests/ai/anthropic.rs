@@ -337,6 +337,13 @@ async fn formats_become_a_function_if_the_model_lacks_them() {
         (&function, &json!({ "type": "tool", "name": "days" }))
     );
 
+    // The model can't be forced to call the function either.
+    let any_object = json!({ "type": "json_object" });
+    let words = "Thinking may not be enabled when tool_choice forces tool use.";
+    provider.does(Does::Says(400, error("invalid_request_error", words)));
+    let refused = program.send(&[], formatted(any_object)).await.expect(400, "invalid_fields");
+    assert_eq!(refused["error"]["param"], "response_format");
+
     provider.does(says(call(json!({ "rain": true })), "tool_use"));
     let any_object = json!({ "type": "json_object" });
     let completion = program.send(&[], formatted(any_object.clone())).await.is(200);
@@ -357,6 +364,11 @@ async fn refusals_name_the_field_of_the_request() {
         ("`temperature` is deprecated for this model.", "temperature"),
         ("stop_sequences: a secret", "stop"),
         ("tools.0.custom.name: a secret", "tools"),
+        ("\"temperature\" is a secret", "temperature"),
+        ("tool_choice 'any' is a secret", "tool_choice"),
+        ("This model does not support assistant message prefill. A secret.", "messages"),
+        ("Thinking may not be enabled when tool_choice forces tool use.", "tool_choice"),
+        ("tool_choice: type 'tool' is not supported. A secret.", "tool_choice"),
     ] {
         provider.does(Does::Says(400, error("invalid_request_error", words)));
         let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");

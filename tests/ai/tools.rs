@@ -567,7 +567,11 @@ async fn bedrock_gets_functions_calls_and_results() {
     let exception =
         |words: &str| Does::Says(400, json!({ "__type": "ValidationException", "message": words }));
     body["tool_choice"] = json!("required");
-    for words in ["This model doesn't support tool use.", "The value at toolConfig is a secret."] {
+    for words in [
+        "This model doesn't support tool use.",
+        "The value at toolConfig is a secret.",
+        "The text field in the ContentBlock object at messages.0.content.0 is a secret.",
+    ] {
         provider.does(exception(words));
         let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
         assert!(!refused.to_string().contains("secret"), "{refused}");

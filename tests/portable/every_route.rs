@@ -566,7 +566,9 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         for header in [
             "anthropic-beta",
             "anthropic-dangerous-direct-browser-access",
+            "anthropic-user-profile-id",
             "anthropic-version",
+            "anthropic-workspace-id",
             "http-referer",
             "openai-beta",
             "openai-organization",
@@ -574,6 +576,7 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
             "user-agent",
             "x-api-key",
             "x-stainless-arch",
+            "x-stainless-helper",
             "x-stainless-helper-method",
             "x-stainless-lang",
             "x-stainless-os",

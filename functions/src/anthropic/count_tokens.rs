@@ -33,10 +33,9 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages"
         status = 200,
         description = "The estimate.",
         body = TokenCount,
-        headers(("Request-Id" = String)),
     )),
     extensions(
-        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials])),
+        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::ThreadUnsupported, Failure::TwoCredentials])),
         ("x-narrow" = json!(limits())),
     ),
 )]

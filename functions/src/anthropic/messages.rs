@@ -55,7 +55,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
         status = 200,
         description = "A message; with `stream` its events, as server-sent events.",
         content((Message = "application/json"), (MessageEvent = "text/event-stream")),
-        headers(("RateLimit" = String), ("RateLimit-Policy" = String), ("Request-Id" = String)),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(failures())), ("x-narrow" = json!(limits()))),
 )]
@@ -67,7 +67,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
 /// balance is always a 402 here, because Anthropic's clients retry a 429.
 fn failures() -> Vec<Failure> {
     let shared = asking::failures().into_iter().filter(|failure| *failure != Failure::OutOfQuota);
-    shared.chain([Failure::TwoCredentials]).collect()
+    shared.chain([Failure::ThreadUnsupported, Failure::TwoCredentials]).collect()
 }
 
 /// The dialect of Anthropic's API.

@@ -8,19 +8,18 @@ mod tools;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use shared::Result;
 use shared::ai::{Options, Prompt};
 use shared::error::{FieldErrors, REQUIRED};
+use shared::{Error, Result};
 use utoipa::ToSchema;
 
 use self::blocks::Content;
 use self::messages::{InputMessage, turns};
 use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format};
-use self::tools::{ChosenTool, OfferedTool, offered};
+use self::tools::{ChosenTool, OfferedTool, TOOLS, offered};
 use crate::asking::Asked;
 use crate::asking::json::at_most;
 use crate::asking::numbers::{max_model_tokens, number_up_to, top_k, top_k_limits};
-use crate::asking::tools::{TOOLS, functions_or_null};
 use crate::asking::turns::{PARTS, asked};
 
 /// The maximum number of messages in a request.
@@ -57,7 +56,7 @@ pub(super) struct Body {
     #[serde(default, deserialize_with = "read_stops")]
     stop_sequences: Option<Vec<String>>,
     /// The functions that the model may call.
-    #[serde(default, deserialize_with = "functions_or_null")]
+    #[serde(default, deserialize_with = "read_tools")]
     tools: Option<Vec<OfferedTool>>,
     tool_choice: Option<ChosenTool>,
     thinking: Option<ThinkingConfig>,
@@ -67,12 +66,20 @@ pub(super) struct Body {
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
     mcp_servers: Option<Vec<IgnoredAny>>,
+    /// Must be null: this API stores no threads. Anthropic's SDKs send the whole conversation if it
+    /// is refused.
+    #[schema(value_type = Option<Object>)]
+    thread: Option<IgnoredAny>,
 }
 
 fn read_messages<'de, D: Deserializer<'de>>(
     json: D,
 ) -> Result<Option<Vec<InputMessage>>, D::Error> {
     at_most(json, MESSAGES, "messages")
+}
+
+fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTool>>, D::Error> {
+    at_most(json, TOOLS, "functions")
 }
 
 fn read_stops<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<String>>, D::Error> {
@@ -93,6 +100,7 @@ pub(super) fn limits() -> Value {
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS },
             "mcp_servers": { "maxItems": 0 },
+            "thread": { "not": { "type": "object" } },
         },
     })
 }
@@ -116,6 +124,9 @@ impl Body {
         max_tokens: Option<u32>,
         mut errors: FieldErrors,
     ) -> Result<Asked> {
+        if self.thread.is_some() {
+            return Err(Error::ThreadUnsupported);
+        }
         let streamed = self.stream == Some(true);
         let temperature =
             errors.check("temperature", number_up_to(self.temperature, 1.0)).flatten();
@@ -174,6 +185,7 @@ impl Body {
 fn longest_answer(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None => Err(REQUIRED.into()),
+        Some(0.0) => Err("With 0, Anthropic's API only fills its cache, and this API can't do that. Send at least 1.".into()),
         // Elsewhere, -1 means no limit.
         Some(tokens) => max_model_tokens(Some(tokens.max(0.0))),
     }

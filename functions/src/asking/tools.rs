@@ -32,7 +32,13 @@ pub(crate) const NAME: &str = "A name must have 1 to 64 letters, digits, _ and -
 
 /// Returns true if `text` is a valid name for a function or schema.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=NAME_LENGTH).contains(&text.len())
+    is_name_up_to(text, NAME_LENGTH)
+}
+
+/// Returns true if `text` consists of the characters that names may have, of which there are at
+/// least 1 and at most `most`.
+pub(crate) fn is_name_up_to(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 

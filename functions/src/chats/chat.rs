@@ -69,7 +69,7 @@ impl From<AiApp> for ChatApp {
         status = 200,
         description = "The answer, and the balance after it.",
         body = PaidChat,
-        headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
+        headers(("RateLimit" = String)),
     )),
     extensions(
         ("x-form" = json!(true)),

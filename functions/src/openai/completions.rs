@@ -61,13 +61,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
         status = 200,
         description = "A completion; with `stream` its chunks, as server-sent events.",
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
-        headers(
-            ("RateLimit" = String),
-            ("RateLimit-Policy" = String),
-            ("X-RateLimit-Limit-Requests" = String),
-            ("X-RateLimit-Remaining-Requests" = String),
-            ("X-RateLimit-Reset-Requests" = String)
-        ),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
 )]

@@ -1,10 +1,10 @@
-//! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/key`, `GET /v1/credits` - the configured
-//! models, in the format of OpenAI's API
+//! `GET /v1/models`, `GET /v1/models/{id}`, both also below `/v1/v1`, `GET /v1/key`, `GET
+//! /v1/credits` - the configured models, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which the models are called, or one model. With the
-//! `anthropic-version` header, the reply has the form of Anthropic's API
+//! `anthropic-version` header, the models and all failures have the form of Anthropic's API
 //! ([reference](https://docs.anthropic.com/en/api/models-list)). If the operator has changed the
 //! maximum prompt length, each model's entry also contains this length, in tokens, as
 //! `max_model_len`. If there is a price list, the reply contains the list's models with their own
@@ -50,16 +50,16 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     tag = "OpenAI",
     summary = "List models",
     description = "The configured models, in the order in which they are called. With the header `anthropic-version`, the reply has the form of Anthropic's API, and the API key may be in `x-api-key`.",
-    security(("api_key" = []), ("access_token" = [])),
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01")),
     responses((status = 200, description = "The models.", body = ModelsReply)),
     extensions(
-        ("x-fails" = json!([Failure::ApiKeyExpired])),
+        ("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials])),
         ("x-gives" = json!({ "/v1/models/{id}": "/data/0/id" })),
     ),
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
-    let is_anthropics = req.headers().contains_key(ANTHROPIC_VERSION);
+    let is_anthropics = req.headers().contains_key(http::ANTHROPIC_VERSION);
     let caller = match is_anthropics {
         true => auth::program_of_anthropic(&app, &req).await?,
         false => auth::program(&app, &req).await?,
@@ -97,13 +97,13 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     tag = "OpenAI",
     summary = "Read a model",
     description = "One of the configured models.",
-    security(("api_key" = []), ("access_token" = [])),
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(
         ("id" = String, Path, description = "The model's name.", example = "echo"),
         ("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01"),
     ),
     responses((status = 200, description = "The model.", body = OneModel)),
-    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::NoSuchModel]))),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials, Failure::NoSuchModel]))),
 )]
 pub(crate) fn find_model<'m>(
     mut models: impl Iterator<Item = Model<'m>>,
@@ -126,9 +126,9 @@ pub(crate) fn find_model<'m>(
     tag = "OpenAI",
     summary = "Read the API key's limit",
     description = "Shows what the request's API key may spend and has spent, in OpenRouter's fields. Amounts are in tokens. For an access token, shows the account's amounts.",
-    security(("api_key" = []), ("access_token" = [])),
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The key.", body = CurrentKey)),
-    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials]))),
 )]
 pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Reply {
     let now = app.clock.millis();
@@ -166,9 +166,9 @@ pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Rep
     tag = "OpenAI",
     summary = "Read the account's totals",
     description = "The tokens that the account was given and has used, in OpenRouter's fields. The balance is the difference. The balance doesn't include an allowance that is due until the next message.",
-    security(("api_key" = []), ("access_token" = [])),
+    security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The totals.", body = Totals)),
-    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials]))),
 )]
 pub(crate) fn show_credits(app: &App, account: &Account) -> Reply {
     let total_usage = used(account, app.clock.millis());
@@ -272,9 +272,6 @@ impl HandlerState for Catalog {
         Ok(Self { app, models: models.into(), longest, most })
     }
 }
-
-/// The header that all of Anthropic's clients send.
-const ANTHROPIC_VERSION: &str = "anthropic-version";
 
 /// The configured models, in the form of OpenAI's or Anthropic's API.
 #[derive(Serialize, ToSchema)]

@@ -60,13 +60,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
         status = 200,
         description = "A response; with `stream` its events, as server-sent events.",
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
-        headers(
-            ("RateLimit" = String),
-            ("RateLimit-Policy" = String),
-            ("X-RateLimit-Limit-Requests" = String),
-            ("X-RateLimit-Remaining-Requests" = String),
-            ("X-RateLimit-Reset-Requests" = String)
-        ),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
 )]

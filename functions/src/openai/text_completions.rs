@@ -54,13 +54,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's o
         status = 200,
         description = "A text completion; with `stream` its chunks, as server-sent events.",
         content((TextCompletion = "application/json"), (TextChunkEvent = "text/event-stream")),
-        headers(
-            ("RateLimit" = String),
-            ("RateLimit-Policy" = String),
-            ("X-RateLimit-Limit-Requests" = String),
-            ("X-RateLimit-Remaining-Requests" = String),
-            ("X-RateLimit-Reset-Requests" = String)
-        ),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
 )]

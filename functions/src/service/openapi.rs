@@ -33,6 +33,7 @@ use utoipa::{OpenApi, PartialSchema};
 
 use self::header::header;
 use crate::ROUTES;
+use crate::gateway::REFUSALS;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI document");
@@ -180,7 +181,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             );
             shared.insert(name, failure);
         }
-        add_headers(&mut operation);
+        add_headers(&mut operation, route);
         // Write `security` for each operation, because the document doesn't define a default.
         operation.entry("security").or_insert_with(|| json!([]));
         let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
@@ -271,12 +272,15 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
         return Some(operation);
     }
     let same = |other: &&Route| (other.endpoint, other.method) == (route.endpoint, route.method);
-    let (first, mut operation) =
-        ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
+    // An endpoint with several operations has an alias that ends with the path of each.
+    let longer = |other: &&Route| route.path.ends_with(other.path);
+    let others = ROUTES.iter().filter(same);
+    let mut others = others.clone().filter(longer).chain(others);
+    let (first, mut operation) = others.find_map(|other| Some((other, of(other)?)))?;
     let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
     let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, first.path);
     let name = route.path.trim_start_matches("/api").trim_start_matches(['/', '.']);
-    let name = name.replace(['/', '-'], "_");
+    let name = name.replace(['/', '-'], "_").replace(['{', '}'], "");
     operation.insert("description".into(), json!(about));
     operation.insert("operationId".into(), json!(format!("{}_{name}", route.endpoint)));
     Some(operation)
@@ -379,6 +383,7 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
+            FailureFormat::OpenAi if route.also_anthropic => "OpenAiOrAnthropic",
             FailureFormat::Problem => "",
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
@@ -393,11 +398,13 @@ fn failing(
             true => (inputs.name, inputs.fields.as_slice()),
             false => ("", [].as_slice()),
         };
-        (
-            status.to_string(),
-            format!("Failure{status}{}{shape}{of}", names.concat()),
-            failure(route.failures, &failures, fields, stated.edge.statuses),
-        )
+        let mut reply = failure(route.failures, &failures, fields, stated.edge.statuses);
+        if route.also_anthropic {
+            let other = failure(FailureFormat::Anthropic, &failures, &[], stated.edge.statuses);
+            reply = either(&reply, &other);
+        }
+        add_gateways(&mut reply, status);
+        (status.to_string(), format!("Failure{status}{}{shape}{of}", names.concat()), reply)
     });
     Ok(replies.collect())
 }
@@ -501,10 +508,7 @@ fn failure(
                 more.entry(*field).or_insert(sentences);
             }
             merge(&mut narrower, json!({ "properties": more }));
-            (
-                "application/problem+json",
-                json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
-            )
+            (PROBLEM, json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }))
         }
     };
     let mut shown: Map<String, Value> =
@@ -512,6 +516,45 @@ fn failure(
     shown.extend([header("x-request-id", false)]);
     shown.extend((shape == FailureFormat::Anthropic).then(|| header("request-id", false)));
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
+}
+
+/// Describes a failed reply that has one of two forms, depending on the request's headers.
+fn either(own: &Value, anthropics: &Value) -> Value {
+    let part = |reply: &Value, name: &str| {
+        reply.pointer(&format!("/content/application~1json/{name}")).cloned().unwrap_or_default()
+    };
+    let mut examples = part(own, "examples");
+    for (name, example) in part(anthropics, "examples").as_object().into_iter().flatten() {
+        put_value(&mut examples, &format!("{name}ForAnthropic"), example.clone());
+    }
+    let mut headers = anthropics["headers"].clone();
+    merge(&mut headers, own["headers"].clone());
+    for (name, header) in headers.as_object_mut().into_iter().flatten() {
+        let required = format!("/headers/{name}/required");
+        let is_in_both =
+            [own, anthropics].iter().all(|reply| reply.pointer(&required) == Some(&json!(true)));
+        put_value(header, "required", json!(is_in_both));
+    }
+    let schema = json!({ "anyOf": [part(own, "schema"), part(anthropics, "schema")] });
+    let content = json!({ "application/json": { "schema": schema, "examples": examples } });
+    json!({ "description": own["description"], "headers": headers, "content": content })
+}
+
+/// The media type of the gateway's replies.
+const PROBLEM: &str = "application/problem+json";
+
+/// Adds the gateway's own replies with this status, which are problem documents on every route.
+fn add_gateways(reply: &mut Value, status: u16) {
+    let refusals = REFUSALS.iter().filter(|refusal| refusal.status == Some(status));
+    let mut codes: Vec<&str> = refusals.map(|refusal| refusal.code).collect();
+    codes.dedup();
+    let Some(Value::Object(content)) = reply.get_mut("content") else { return };
+    if !codes.is_empty() && !content.contains_key(PROBLEM) {
+        let narrower =
+            json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+        let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] });
+        content.insert(PROBLEM.into(), json!({ "schema": schema }));
+    }
 }
 
 /// Returns true if this is the name of a member in problem documents.
@@ -554,8 +597,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// Adds the headers of an operation's successful reply: those that the endpoint's file lists, and
-/// those that follow from the operation's parameters.
-fn add_headers(operation: &mut Map<String, Value>) {
+/// those that follow from the operation's parameters and from the route's clients.
+fn add_headers(operation: &mut Map<String, Value>, route: &Route) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
     let cookies = has_parameter(operation, "X-Refresh-Token");
@@ -574,6 +617,15 @@ fn add_headers(operation: &mut Map<String, Value>) {
             .flat_map(|headers| headers.keys().map(|name| name.to_lowercase()));
         let mut headers: Map<String, Value> =
             own.map(|name| header(&name, !replays && name != "set-cookie")).collect();
+        if headers.contains_key("RateLimit") {
+            let of_openai = OPENAI_LIMITS.iter().filter(|_| route.failures.is_openai());
+            let more = ["ratelimit-policy"].iter().chain(of_openai);
+            headers.extend(more.map(|name| header(name, !replays)));
+        }
+        let is_anthropics = route.failures == FailureFormat::Anthropic;
+        headers.extend(
+            (is_anthropics || route.also_anthropic).then(|| header("request-id", is_anthropics)),
+        );
         headers.extend([header("x-request-id", true)]);
         headers.extend(pages.then(|| header("link", false)));
         headers.extend(replays.then(|| header("idempotent-replayed", false)));
@@ -582,6 +634,10 @@ fn add_headers(operation: &mut Map<String, Value>) {
         response.insert("headers".into(), Value::Object(headers));
     }
 }
+
+/// The headers that also show a limit to OpenAI's clients.
+const OPENAI_LIMITS: [&str; 3] =
+    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
 
 /// Converts each operation's `x-gives` into links in its successful reply.
 fn add_links(paths: &mut Map<String, Value>) -> Result<()> {

@@ -46,20 +46,31 @@ const FIELDS: [(&str, &str); 11] = [
     ("thinking", "thinking"),
 ];
 
-/// The sentences of Anthropic that don't begin with a field. Each is paired with the corresponding
-/// field in OpenAI's API.
-const SENTENCES: [(&str, &str); 2] = [
-    ("does not support the effort parameter", "reasoning_effort"),
-    ("adaptive thinking is not supported", "thinking"),
+/// Parts of Anthropic's sentences that don't begin with a field. Each is paired with the
+/// corresponding field in OpenAI's API. Sentences about a part of the conversation name it in many
+/// ways. The other sentences are about the operator's account or settings.
+const SENTENCES: [(&str, &str); 10] = [
+    ("effort parameter", "reasoning_effort"),
+    ("adaptive thinking", "thinking"),
+    ("budget_tokens", "thinking"),
+    ("tool_use", "messages"),
+    ("tool_result", "messages"),
+    ("thinking block", "messages"),
+    ("content block", "messages"),
+    ("assistant message", "messages"),
+    ("user message", "messages"),
+    // A picture behind a URL.
+    ("download the file", "messages"),
 ];
 
 /// Returns the field that a refusal mentions: before a colon, as in `messages.0.content: ..`, first
-/// in a sentence, as in `` `temperature` is .. ``, or in one of the [`SENTENCES`]. The index of a
-/// message isn't a part of the result, because Anthropic doesn't count the system prompt.
+/// in a sentence, as in `` `temperature` is .. `` or `"thinking.type.enabled" is ..`, or in one of
+/// the [`SENTENCES`]. The index of a message isn't a part of the result, because Anthropic doesn't
+/// count the system prompt.
 fn field_in_words(words: &str, prompt: &Prompt) -> Option<&'static str> {
     let begins = |line: &str, name: &str| {
-        let rest = line.trim_start_matches('`').strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with([':', '.', '`']))
+        let rest = line.trim_start_matches(['`', '"']).strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with([':', '.', '`', '"']) || rest.starts_with(" '"))
     };
     let mut fields = FIELDS.iter();
     let named = fields.find(|(name, _)| words.lines().any(|line| begins(line, name)));
@@ -187,6 +198,16 @@ mod tests {
             ("thinking.type: not supported", Some("reasoning_effort")),
             ("This model does not support the effort parameter.", Some("reasoning_effort")),
             ("adaptive thinking is not supported on this model", Some("reasoning_effort")),
+            (
+                "\"thinking.type.enabled\" is not supported for this model.",
+                Some("reasoning_effort"),
+            ),
+            ("\"temperature\" is deprecated for this model.", Some("temperature")),
+            ("tool_choice 'any' is not supported for this model.", Some("tool_choice")),
+            ("The final user message must not be empty.", Some("messages")),
+            ("`tool_use` ids were found without `tool_result` blocks", Some("messages")),
+            ("Unable to download the file.", Some("messages")),
+            ("This organization has been disabled.", None),
             ("invalid_request_error\ntools.0.custom.input_schema: no", Some("tools")),
             ("max_tokens: 9 > 8, which is the maximum", None),
             ("messages are too many", None),

@@ -36,11 +36,15 @@ use crate::config::ConfigError;
 use crate::values::{CacheCount, Picture, ReportedUsage};
 
 /// Returns a feature of the prompt that Bedrock doesn't support for any model. Bedrock can't fetch
-/// pictures. Bedrock also can't combine function calls with an answer that may be any JSON object,
-/// because such an answer is itself returned as a function call.
+/// pictures, and refuses long names of functions. Bedrock also can't combine function calls with an
+/// answer that may be any JSON object, because such an answer is itself returned as a function
+/// call.
 pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     if prompt.pictures().any(Picture::is_linked) {
         return Some(Refusal::PicturesByUrl);
+    }
+    if prompt.offers_calls() && prompt.has_long_names() {
+        return Some(Refusal::LongNames);
     }
     let is_any_object = matches!(prompt.format, Some(Format::JsonObject));
     (is_any_object && prompt.offers_calls()).then_some(Refusal::Format)
@@ -366,7 +370,7 @@ const SENTENCE: usize = 500;
 
 /// The Bedrock fields, and the models' own parameters, that error messages mention. Each is paired
 /// with the corresponding field in OpenAI's API.
-const FIELDS: [(&str, &str); 10] = [
+const FIELDS: [(&str, &str); 12] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
     ("inferenceConfig.topP", "top_p"),
@@ -377,6 +381,9 @@ const FIELDS: [(&str, &str); 10] = [
     ("effort parameter", "reasoning_effort"),
     ("thinking", "thinking"),
     ("top_k", "top_k"),
+    // Of a message's field, and at the beginning of the sentences of Anthropic's models.
+    ("messages.", "messages"),
+    ("messages:", "messages"),
 ];
 
 /// Converts an error. Keeps only the error's code or kind, because its message may contain the

@@ -51,6 +51,8 @@ pub enum Refusal {
     Reasoning,
     /// The model can't call functions.
     Tools,
+    /// The name of a function is too long for the provider.
+    LongNames,
     /// The model can't answer in this format.
     Format,
     /// The conversation doesn't mention JSON, and some models refuse to answer with JSON unless it
@@ -155,6 +157,11 @@ impl Refusal {
     /// case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+        let lengths = ["too long", "maximum length", "at most", "less than or equal to", "pattern"];
+        let is_of_prompt = has(&["prompt", "context", "token"]);
+        if has(&["name"]) && has(&lengths) && !is_of_prompt && prompt.has_long_names() {
+            return Some(Self::LongNames);
+        }
         if has(&TOO_LONG) {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
@@ -162,8 +169,19 @@ impl Refusal {
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
             return Some(Self::ParallelCalls);
         }
+        if has(&["tool_choice:", "tool_choice forces tool use"]) {
+            // A format that the model lacks becomes a function that the model must call.
+            let is_of_format = prompt.format.is_some() && !prompt.demands_a_call();
+            let field = || prompt.sent_field("tool_choice").map(Self::Field);
+            return if is_of_format { Some(Self::Format) } else { field() };
+        }
+        // A conversation that ends with the beginning of an answer.
+        if has(&["prefill", "pre-fill"]) {
+            return prompt.sent_field("messages").map(Self::Field);
+        }
         let is_thought = has(&["reasoning", "thinking", "signature"]);
-        if prompt.has_reasoning() && is_thought && !has(&["reasoning_effort", "reasoning effort"]) {
+        let is_option = has(&["reasoning_effort", "reasoning effort", "thinking.type"]);
+        if prompt.has_reasoning() && is_thought && !is_option {
             return Some(Self::Reasoning);
         }
         let is_unable = has(&["support", "enable-auto-tool-choice", "--jinja"])
@@ -184,7 +202,7 @@ impl Refusal {
         if prompt.format.is_some() && is_format {
             return Some(Self::Format);
         }
-        if prompt.has_schemas() && has(&["schema"]) {
+        if prompt.has_schemas() && has(&["schema", "compiled grammar"]) {
             return Some(Self::Schema);
         }
         let is_picture = has(&["image", "picture", "vision", "multimodal", "multi-modal"]);
@@ -196,6 +214,7 @@ impl Refusal {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
             Self::Reasoning => "it refuses the reasoning of earlier answers",
             Self::Tools => "it can't call functions",
+            Self::LongNames => "a function's name is too long for it",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
@@ -221,6 +240,11 @@ impl From<Refusal> for Error {
                 "tools",
                 "The model of this server can't call functions. Send `tool_choice` `auto` or \
                  `none` for an answer in words. Nothing was charged.",
+            ),
+            Refusal::LongNames => Self::field(
+                "tools",
+                "The model of this server accepts names with at most 64 characters. Shorten the \
+                 longer names of functions. Nothing was charged.",
             ),
             Refusal::Format => Self::field(
                 "response_format",
@@ -359,7 +383,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::ai::{Format, JsonSchema, Tool};
+    use crate::ai::{Format, JsonSchema, Tool, ToolChoice};
     use crate::values::{Part, Picture, Reasoning, Speaker, Turn};
 
     #[test]
@@ -417,7 +441,9 @@ mod tests {
             ("messages.1: Invalid `signature` in `thinking` block", Some(Refusal::Reasoning)),
             ("This model doesn't support the reasoningContent field.", Some(Refusal::Reasoning)),
             ("Unsupported value: 'reasoning_effort'", None),
+            ("\"thinking.type.enabled\" is not supported for this model.", None),
             ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
+            ("The compiled grammar is too large.", Some(Refusal::Schema)),
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
             ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),
             ("output_config.format: Extra inputs are not permitted", Some(Refusal::Format)),
@@ -433,6 +459,49 @@ mod tests {
             let plain = Prompt::after(vec![], "hi");
             let refusal = refusal.filter(|refusal| *refusal == Refusal::TooLong);
             let failure = Failure::refused(&reason, &plain, "status 400");
+            assert_eq!(failure, refusal.map_or(denied, Failure::Refused), "{words}");
+        }
+    }
+
+    #[test]
+    fn refused_calls_are_those_of_the_request_or_of_the_format() {
+        let parameters = JsonSchema::parse(RawValue::from_string("{}".into()).unwrap()).unwrap();
+        let of = |name: &str| Tool {
+            name: name.into(),
+            description: None,
+            parameters: Some(parameters.clone()),
+            strict: None,
+        };
+        let with = |tools: Vec<Tool>, tool_choice: ToolChoice, format: Option<Format>| Prompt {
+            tools,
+            tool_choice,
+            format,
+            given: true,
+            ..Prompt::after(vec![], "hi")
+        };
+        let forced = with(vec![of("f")], ToolChoice::Required, None);
+        let json = with(vec![], ToolChoice::Auto, Some(Format::JsonObject));
+        let plain = with(vec![], ToolChoice::Auto, None);
+        let long = with(vec![of(&"f".repeat(65))], ToolChoice::Auto, None);
+        let thinks = "Thinking may not be enabled when tool_choice forces tool use.";
+        let choice = "tool_choice: type 'any' is not supported for this model";
+        let prefill = "This model does not support assistant message prefill.";
+        let name = "Invalid 'tools[0].function.name': string too long. Expected at most 64.";
+        for (words, prompt, refusal) in [
+            (thinks, &forced, Some(Refusal::Field("tool_choice"))),
+            (choice, &forced, Some(Refusal::Field("tool_choice"))),
+            (choice, &json, Some(Refusal::Format)),
+            (thinks, &json, Some(Refusal::Format)),
+            (choice, &plain, None),
+            (prefill, &forced, Some(Refusal::Field("messages"))),
+            (prefill, &Prompt::after(vec![], "hi"), None),
+            (name, &long, Some(Refusal::LongNames)),
+            (name, &forced, None),
+            ("prompt is too long for model_name", &long, Some(Refusal::TooLong)),
+        ] {
+            let reason = Reason { words: words.into(), ..Reason::default() };
+            let denied = Failure::Denied("status 400".into());
+            let failure = Failure::refused(&reason, prompt, "status 400");
             assert_eq!(failure, refusal.map_or(denied, Failure::Refused), "{words}");
         }
     }

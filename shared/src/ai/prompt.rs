@@ -268,6 +268,13 @@ impl Prompt {
         !self.tools.is_empty() && self.tool_choice != ToolChoice::None
     }
 
+    /// Returns true if the name of a function is longer than OpenAI and Bedrock accept.
+    pub(super) fn has_long_names(&self) -> bool {
+        let called = self.turns.iter().flat_map(|turn| &turn.calls).map(|call| &call.name);
+        let mut names = self.tools.iter().map(|tool| &tool.name).chain(called);
+        names.any(|name| name.len() > USUAL_NAME)
+    }
+
     /// Returns true if the answer must call a function.
     pub(super) fn demands_a_call(&self) -> bool {
         matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
@@ -355,6 +362,9 @@ fn quoted(text: &str) -> String {
     let lines = text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
     lines.map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
+
+/// The maximum length of a function's name at OpenAI and Bedrock.
+const USUAL_NAME: usize = 64;
 
 /// The size, in bytes, up to which a system prompt fits into every model's context.
 const SHORT: usize = 1024;

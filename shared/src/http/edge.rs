@@ -58,6 +58,7 @@ where
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
     let route = closest(routes, pattern, &path);
+    let failures = route.failures_for(req.headers());
     let page = page_of(routes, &req);
     let reply = match gate(routes, pattern, route, config, &req) {
         Ok(None) => {
@@ -80,13 +81,13 @@ where
             metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
             let reply = match &page {
                 Some((page, base)) if error == Error::NotFound => not_found(page, base),
-                _ => route.failures.reply(&error, &request_id, config.statuses),
+                _ => failures.reply(&error, &request_id, config.statuses),
             };
             (reply, error.code())
         }
     };
     set_common_headers(response.headers_mut(), &request_id, origin);
-    if route.failures == FailureFormat::Anthropic
+    if failures == FailureFormat::Anthropic
         && let Ok(id) = HeaderValue::try_from(&request_id)
     {
         // The header that Anthropic's SDKs read.

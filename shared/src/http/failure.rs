@@ -66,8 +66,9 @@ impl FailureFormat {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
             Self::OpenAi | Self::Responses | Self::TextCompletions | Self::Anthropic => {
-                "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, http-referer, \
-                 openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, \
+                "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-user-profile-id, \
+                 anthropic-version, anthropic-workspace-id, http-referer, openai-beta, openai-organization, openai-project, user-agent, x-api-key, \
+                 x-stainless-arch, x-stainless-helper, x-stainless-helper-method, x-stainless-lang, \
                  x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
                  x-stainless-timeout, x-title"
             }
@@ -133,11 +134,19 @@ impl FailureFormat {
                 rate_limit::show_as_openai(limit, headers);
             }
         }
-        if self.is_openai() && is_out_of_credits(error) {
-            // OpenAI's SDKs retry a 429 unless the `x-should-retry` header tells them not to.
+        if self.is_final(error, status) {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
+    }
+
+    /// Returns true if a client would retry this failure in vain unless the `x-should-retry` header
+    /// tells it not to. OpenAI's SDKs retry each 429, and Claude Code retries also other refusals.
+    fn is_final(self, error: &Error, status: StatusCode) -> bool {
+        match self {
+            Self::Anthropic => status.is_client_error() && !anthropic::helps_to_retry(status),
+            _ => self.is_openai() && is_out_of_credits(error),
+        }
     }
 
     /// Returns the name of a prompt's field in the API that uses this failure format.

@@ -1,7 +1,10 @@
 //! The mapping from methods and paths to endpoints.
 
-use super::FailureFormat;
+use super::{FailureFormat, HeaderMap};
 use crate::config::EdgeConfig;
+
+/// The header that all of Anthropic's clients send.
+pub const ANTHROPIC_VERSION: &str = "anthropic-version";
 
 /// A method, a path and the endpoint that serves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,9 @@ pub struct Route {
     pub endpoint: &'static str,
     /// The format of the route's failures.
     pub failures: FailureFormat,
+    /// True if Anthropic's clients, which send [`ANTHROPIC_VERSION`], get failures in Anthropic's
+    /// format.
+    pub also_anthropic: bool,
     /// The maximum size of the route's request bodies.
     pub body_limit: BodyLimit,
     /// On routes for browsers, the page that they get instead of
@@ -30,7 +36,23 @@ impl Route {
     /// group. The route uses the usual limit on bodies, and doesn't have a page.
     pub const fn without_path(failures: FailureFormat) -> Self {
         let body_limit = BodyLimit::Usual;
-        Self { method: "", path: "", endpoint: "", failures, body_limit, page: None }
+        Self {
+            method: "",
+            path: "",
+            endpoint: "",
+            failures,
+            also_anthropic: false,
+            body_limit,
+            page: None,
+        }
+    }
+
+    /// Returns the format of the failures that a client with these request headers gets.
+    pub(super) fn failures_for(&self, headers: &HeaderMap) -> FailureFormat {
+        match self.also_anthropic && headers.contains_key(ANTHROPIC_VERSION) {
+            true => FailureFormat::Anthropic,
+            false => self.failures,
+        }
     }
 }
 

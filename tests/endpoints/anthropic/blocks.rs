@@ -111,6 +111,67 @@ async fn servers_get_calls_results_and_their_pictures() {
 }
 
 #[tokio::test]
+async fn documents_may_contain_pictures_or_nothing() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let client = Client::of(&api.person("ann").await).await;
+    provider.says("A cat.");
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let content = json!([text("Before."), image(), text("After.")]);
+    let source = json!({ "type": "content", "content": content });
+    let document = json!({ "type": "document", "source": source, "title": "Cats" });
+    let empty = json!({ "type": "text", "media_type": "text/plain", "data": "" });
+    let empty = json!({ "type": "document", "source": empty });
+    let body = after(json!([user(json!([document, empty, text("What is it?")]))]));
+    client.send(&[], body).await.is(200);
+    let (_, _, asked) = provider.last_asked();
+    let parts = asked["messages"][1]["content"].as_array().unwrap();
+    let kinds: Vec<&str> = parts.iter().map(|part| part["type"].as_str().unwrap()).collect();
+    let is_of_texts = |part: &Value| part["text"].as_str().map(str::to_owned);
+    let texts: Vec<String> = parts.iter().filter_map(is_of_texts).collect();
+    assert!(kinds.contains(&"image_url"), "{asked}");
+    let texts = texts.join("\n");
+    let place = |word: &str| texts.find(word).unwrap_or_else(|| panic!("{word} in {texts}"));
+    assert!(place("Cats") < place("Before.") && place("After.") < place("What is it?"));
+    let nested = json!({ "type": "content", "content": [document] });
+    let body = after(json!([user(json!([{ "type": "document", "source": nested }]))]));
+    client.send(&[], body).await.expect_anthropic(400);
+}
+
+#[tokio::test]
+async fn many_tools_and_long_names_reach_only_some_providers() {
+    let provider = Provider::start().await;
+    let name = format!("mcp__{}", "f".repeat(123));
+    let tool = |name: &str| json!({ "name": name, "input_schema": { "type": "object" } });
+    let tools = |count: usize| {
+        let many = (0..count).map(|number| tool(&format!("f{number}"))).collect::<Vec<_>>();
+        with(asking("hi"), "tools", json!(many))
+    };
+    let long = || with(asking("hi"), "tools", json!([tool(&name)]));
+    let api = provider.api("").await;
+    let client = Client::of(&api.person("ann").await).await;
+    provider.says("Hello.");
+    client.send(&[], tools(512)).await.is(200);
+    assert_eq!(provider.last_asked().2["tools"].as_array().unwrap().len(), 512);
+    client.send(&[], tools(513)).await.expect_anthropic(400);
+    client.send(&[], long()).await.is(200);
+    assert_eq!(provider.last_asked().2["tools"][0]["function"]["name"], name.as_str());
+
+    let words = "Invalid 'tools[0].function.name': string too long.";
+    provider.does(Does::Says(400, json!({ "error": { "message": words } })));
+    let of_server = client.send(&[], long()).await.expect_anthropic(400);
+    let times = provider.times_asked();
+    let converse = bedrock(&provider, "").await;
+    let ben = Client::of(&converse.person("ben").await).await;
+    let of_bedrock = ben.send(&[], long()).await.expect_anthropic(400);
+    assert_eq!(provider.times_asked(), times, "refused before the call");
+    for refused in [of_server, of_bedrock] {
+        let sentence = refused["error"]["message"].as_str().unwrap();
+        assert!(sentence.contains("names with at most 64 characters"), "{sentence}");
+    }
+}
+
+#[tokio::test]
 async fn parameters_reach_the_provider() {
     let provider = Provider::start().await;
     let api = provider.api("").await;

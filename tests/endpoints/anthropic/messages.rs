@@ -76,6 +76,8 @@ async fn messages_cost_a_chat_and_have_anthropics_form() {
         "stop_sequence": null,
         "stop_details": null,
         "container": null,
+        "context_management": null,
+        "diagnostics": null,
         "usage": null,
     });
     assert_eq!(message, expected);
@@ -84,6 +86,10 @@ async fn messages_cost_a_chat_and_have_anthropics_form() {
         [&usage["cache_creation_input_tokens"], &usage["cache_read_input_tokens"]],
         [&json!(0), &json!(0)]
     );
+    // Anthropic's types require these fields.
+    for field in ["inference_geo", "server_tool_use", "speed"] {
+        assert_eq!(usage.get(field), Some(&Value::Null), "{field}");
+    }
     assert_eq!((&kept["message"], &kept["response"]), (&json!("hi"), &json!("You said: hi")));
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
@@ -118,7 +124,8 @@ async fn the_user_and_the_system_are_heard_in_order() {
         ],
         "metadata": { "user_id": "x" },
         "service_tier": "auto",
-        "context_management": { "edits": [] },
+        "context_management": { "edits": [{ "type": "compact_20260112" }] },
+        "thread": null,
         "unknown": [1],
     });
     let message = client.send(&[("anthropic-beta", "a,b"), ("x-app", "cli")], body).await.is(200);
@@ -171,7 +178,7 @@ async fn unsupported_requests_are_refused_in_words() {
     let pdf = json!({ "type": "base64", "media_type": "application/pdf", "data": "aGk=" });
     for (body, words) in [
         (of("max_tokens", Value::Null), "max_tokens: This field is required."),
-        (of("max_tokens", json!(0)), "max_tokens: An answer can have 1 to"),
+        (of("max_tokens", json!(0)), "max_tokens: With 0, Anthropic's API only fills its cache"),
         (of("max_tokens", json!(-1)), "max_tokens: An answer can have 1 to"),
         (of("temperature", json!(1.5)), "temperature: "),
         (of("top_k", json!(-1)), "top_k: "),
@@ -185,12 +192,18 @@ async fn unsupported_requests_are_refused_in_words() {
             of("tools", json!([{ "type": "web_search_20250305", "name": "web_search" }])),
             "tools[0].type: The tool web_search_20250305 runs at Anthropic",
         ),
+        (
+            of("tools", json!([{ "type": "bash_20250124", "name": "bash" }])),
+            "tools[0].type: This API offers the model only tools with an input_schema.",
+        ),
         (of("tools", json!([{ "name": "no name" }])), "tools[0].name: "),
+        (of("tools", json!([{ "name": "f".repeat(129) }])), "tools[0].name: "),
         (of("tool_choice", json!({ "type": "any" })), "tool_choice: The request has no functions."),
         (of("tool_choice", json!({ "type": "maybe" })), "tool_choice.type: "),
         (of("messages", json!([])), "messages: "),
         (of("messages", json!([{ "role": "tool", "content": "hi" }])), "messages[0].role: "),
         (content(json!({ "type": "search_result" })), "messages[0].content[0]: Blocks of the type"),
+        (content(json!({ "type": "compaction", "content": "x" })), "blocks of the type compaction"),
         (content(json!({ "type": "document", "source": pdf })), "Only documents of text"),
         (content(json!({ "type": "thinking", "thinking": "x" })), "Blocks of the type thinking"),
         (content(json!({ "type": "image", "source": { "type": "file" } })), "stores no files"),
@@ -199,6 +212,40 @@ async fn unsupported_requests_are_refused_in_words() {
         assert!(sentence(&refused).contains(words), "{refused} has no {words}");
     }
     assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn threads_are_refused_so_that_sdks_send_everything() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let client = Client::of(&ann).await;
+    for path in [PATH, "/v1/messages/count_tokens"] {
+        for thread in [json!({}), json!({ "type": "create" }), json!(7)] {
+            let body = with(asking("hi"), "thread", thread);
+            let refused = client.send_to(path, &[], body).await.expect_anthropic(400);
+            let details = json!({ "error_code": "thread_unsupported_request" });
+            assert_eq!(refused["error"]["details"], details);
+        }
+    }
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn only_failures_that_may_pass_are_retried() {
+    let api = Api::start().await;
+    let client = Client::of(&api.person("ann").await).await;
+    let stranger = Client { api: api.clone(), key: "sk-x".into() };
+    let invalid = with(asking("hi"), "max_tokens", json!(0));
+    for (answer, is_final) in [
+        (stranger.asks("hi").await, true),
+        (client.send(&[], invalid).await, true),
+        (client.gets("/v1/models/other").await, true),
+        (client.asks("!fail").await, false),
+        (client.asks("!overloaded").await, false),
+    ] {
+        let shown = answer.headers.get("x-should-retry").map(|value| value.to_str().unwrap());
+        assert_eq!(shown, is_final.then_some("false"), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -307,6 +354,11 @@ async fn models_are_listed_in_anthropics_form() {
         "lifecycle": "active",
         "max_input_tokens": null,
         "max_tokens": null,
+        "allowed_fallback_models": null,
+        "capabilities": null,
+        "line": null,
+        "deprecated_at": null,
+        "retires_at": null,
     });
     let list = client.gets("/v1/models").await.is(200);
     assert_eq!(
@@ -314,8 +366,25 @@ async fn models_are_listed_in_anthropics_form() {
         json!({ "data": [model], "has_more": false, "first_id": "scripted", "last_id": "scripted" })
     );
     assert_eq!(client.gets("/v1/models/scripted").await.is(200), model);
-    client.gets("/v1/models/other").await.expect(404, "model_not_found");
+    assert_eq!(client.gets("/v1/v1/models").await.is(200), list);
+    assert_eq!(client.gets("/v1/v1/models/scripted").await.is(200), model);
     assert_eq!(ann.get("/v1/models").await.is(200)["object"], "list");
+}
+
+#[tokio::test]
+async fn refused_lists_of_models_have_the_clients_form() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let client = Client::of(&ann).await;
+    for path in ["/v1/models/other", "/v1/v1/models/other"] {
+        client.gets(path).await.expect_anthropic(404);
+        assert_eq!(ann.get(path).await.is(404)["error"]["code"], "model_not_found");
+    }
+    let stranger = Client { api: api.clone(), key: "sk-x".into() };
+    for path in ["/v1/models", "/v1/key"] {
+        stranger.gets(path).await.expect_anthropic(401);
+    }
+    assert!(!client.gets("/v1/models").await.header("request-id").is_empty());
     let without_version = [("x-api-key", client.key.as_str())];
     let answer = api.send(Method::GET, "/v1/models", &without_version, None).await;
     answer.expect(401, "invalid_api_key");

@@ -38,6 +38,12 @@ pub(super) struct Message<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     container: (),
+    /// Always null: nothing edits the context.
+    #[schema(schema_with = null)]
+    context_management: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    diagnostics: (),
     /// The model's token counts.
     usage: Usage,
 }
@@ -189,6 +195,12 @@ pub(super) struct Usage {
     /// Always `standard`.
     #[schema(pattern = "^standard$", examples("standard"))]
     service_tier: &'static str,
+    /// Always null.
+    #[schema(schema_with = null)]
+    inference_geo: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    speed: (),
 }
 
 /// The tokens that were written to the provider's cache.
@@ -230,6 +242,8 @@ impl<'a> Message<'a> {
             stop_sequence: (),
             stop_details: None,
             container: (),
+            context_management: (),
+            diagnostics: (),
             usage,
         }
     }
@@ -328,6 +342,8 @@ impl Usage {
             output_tokens_details: OutputTokens { thinking_tokens: 0 },
             server_tool_use: (),
             service_tier: "standard",
+            inference_geo: (),
+            speed: (),
         }
     }
 

@@ -11,9 +11,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
+use super::tools::{NAME, is_name};
 use crate::asking::json::text_or_list;
-use crate::asking::tools::{NAME, is_name};
-use crate::asking::turns::PARTS;
+use crate::asking::turns::{PARTS, joined};
 
 /// The maximum number of characters of a block's type in an error message.
 const KIND: usize = 100;
@@ -60,7 +60,7 @@ pub(super) enum Block {
     Other(String),
 }
 
-/// A text with a title and a description.
+/// Texts and pictures with a title and a description.
 pub(super) struct Document {
     source: Option<Box<Source>>,
     title: Option<String>,
@@ -143,7 +143,7 @@ pub(super) struct Source {
     /// An `https` URL with a public host name, which the model's provider opens.
     #[schema(examples("https://example.com/cat.png"))]
     url: Option<String>,
-    /// The text of a document: a string, or a list of blocks.
+    /// The content of a document: a string, or a list of texts and pictures.
     #[schema(value_type = Option<Value>)]
     content: Option<Content>,
 }
@@ -197,14 +197,20 @@ impl Block {
     }
 
     /// Returns the content of a block in a user's message, or in the result of a call.
-    pub(super) fn part(self) -> Result<Part, Invalid> {
+    pub(super) fn parts(self) -> Result<Vec<Part>, Invalid> {
         match self {
-            Self::Picture(source) => source.ok_or(REQUIRED)?.picture().map(Part::Picture),
-            Self::Document(document) => document.text().map(Part::Text),
+            Self::Document(document) => document.parts(),
             Self::Reference(name) => {
                 let name = required(name)?;
-                Ok(Part::Text(format!("The function {name} is available.")))
+                Ok(vec![Part::Text(format!("The function {name} is available."))])
             }
+            other => Ok(vec![other.text_or_picture()?]),
+        }
+    }
+
+    fn text_or_picture(self) -> Result<Part, Invalid> {
+        match self {
+            Self::Picture(source) => source.ok_or(REQUIRED)?.picture().map(Part::Picture),
             other => other.text().map(Part::Text),
         }
     }
@@ -222,6 +228,9 @@ impl Block {
             Self::Reference(_) => "tool_reference",
             Self::Other(kind) => kind,
         };
+        if kind == "compaction" {
+            return "Only Anthropic can read blocks of the type compaction. Send the conversation, or its summary as text.".into();
+        }
         let kind: String = kind.chars().take(KIND).collect();
         format!("Blocks of the type {kind} aren't supported here. Send their content as text.")
             .into()
@@ -229,12 +238,12 @@ impl Block {
 }
 
 impl Document {
-    /// Returns the text after its title and its description.
-    fn text(self) -> Result<String, Invalid> {
+    /// Returns the texts and pictures after the title and the description.
+    fn parts(self) -> Result<Vec<Part>, Invalid> {
         let Self { source, title, context } = self;
-        let text = source.ok_or(REQUIRED)?.text()?;
+        let content = source.ok_or(REQUIRED)?.document()?;
         let before = [title, context].into_iter().flatten().filter(|text| !text.is_empty());
-        Ok(before.chain([text]).collect::<Vec<_>>().join("\n"))
+        Ok(joined(before.map(Part::Text).chain(content).collect()))
     }
 }
 
@@ -283,14 +292,13 @@ impl Source {
         Picture::parse(url, None)
     }
 
-    /// Returns the text of a document.
-    fn text(self) -> Result<String, Invalid> {
+    /// Returns the texts and pictures of a document.
+    fn document(self) -> Result<Vec<Part>, Invalid> {
         match self.kind.as_str() {
-            "text" => required(self.data),
+            "text" => Ok(vec![Part::Text(self.data.ok_or(REQUIRED)?)]),
             "content" => {
                 let blocks = self.content.ok_or(REQUIRED)?.blocks().into_iter();
-                let texts: Result<Vec<String>, Invalid> = blocks.map(Block::text).collect();
-                Ok(texts?.join("\n"))
+                blocks.map(Block::text_or_picture).collect()
             }
             _ => {
                 Err("Only documents of text are supported. Send the text of a PDF instead.".into())

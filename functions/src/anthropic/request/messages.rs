@@ -105,9 +105,9 @@ impl History {
                 }
                 other => {
                     self.open.close(errors);
-                    let part = errors.check(&field, other.part());
-                    is_valid &= part.is_some();
-                    parts.extend(part);
+                    let added = errors.check(&field, other.parts());
+                    is_valid &= added.is_some();
+                    parts.extend(added.into_iter().flatten());
                 }
             }
         }
@@ -130,8 +130,9 @@ impl History {
         let answers = self.open.answer(&id).ok_or_else(|| unexpected(&id));
         let answers = errors.check(&format!("{field}.tool_use_id"), answers)?;
         let blocks = content.map(Content::blocks).unwrap_or_default().into_iter();
-        let parts: Result<Vec<Part>, Invalid> = blocks.map(Block::part).collect();
-        let content = joined(errors.check(&format!("{field}.content"), parts)?);
+        let parts: Result<Vec<Vec<Part>>, Invalid> = blocks.map(Block::parts).collect();
+        let parts = errors.check(&format!("{field}.content"), parts)?;
+        let content = joined(parts.into_iter().flatten().collect());
         let mut turn = Turn::of(Speaker::Tool, content);
         if has_failed && turn.text().trim().is_empty() {
             turn.content = vec![Part::Text(FAILED.into())];

@@ -6,21 +6,48 @@ use shared::ai::{JsonSchema, Tool};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
-use crate::asking::tools::{NAME, Offered, Tools, Wish, is_name};
+use crate::asking::tools::{Offered, Tools, Wish, is_name_up_to};
+
+/// The maximum number of functions in a request. Programs with many MCP servers offer hundreds.
+pub(super) const TOOLS: usize = 512;
+
+/// The maximum number of characters in a name. OpenAI and Bedrock accept half of it, but the names
+/// of an MCP server's functions also contain the server's name.
+const NAME_LENGTH: usize = 128;
+
+/// The rule for names, for error messages.
+pub(super) const NAME: &str = "A name must have 1 to 128 letters, digits, _ and -.";
+
+/// Returns true if `text` is a valid name for a function.
+pub(super) fn is_name(text: &str) -> bool {
+    is_name_up_to(text, NAME_LENGTH)
+}
 
 /// The maximum number of characters of a tool's type in an error message.
 const KIND: usize = 100;
+
+/// The types of the tools that run at Anthropic begin with one of these words. Tools of other
+/// types, such as `bash_20250124`, run at the client.
+const OF_SERVER: [&str; 6] = [
+    "web_search_",
+    "web_fetch_",
+    "code_execution_",
+    "tool_search_tool_",
+    "mcp_toolset",
+    "advisor_",
+];
 
 /// A function that the model may call. The client runs it. Other fields are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicTool)]
 pub(super) struct OfferedTool {
-    /// `custom`, or missing. Tools that run at Anthropic aren't available.
+    /// `custom`, or missing. Tools that run at Anthropic, and tools that Anthropic defines, aren't
+    /// available.
     #[serde(rename = "type")]
     #[schema(pattern = "^custom$", examples("custom"))]
     kind: Option<String>,
     #[serde(default)]
-    #[schema(required, pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
+    #[schema(required, pattern = "^[a-zA-Z0-9_-]{1,128}$", examples("get_weather"))]
     name: String,
     description: Option<String>,
     /// The JSON Schema of the arguments, at most 50 levels deep.
@@ -63,11 +90,7 @@ impl OfferedTool {
     fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Tool> {
         let Self { kind, name, description, input_schema, strict } = self;
         if let Some(kind) = kind.filter(|kind| kind != "custom") {
-            let kind: String = kind.chars().take(KIND).collect();
-            let sentence = format!(
-                "The tool {kind} runs at Anthropic and isn't available here. Omit it, or offer a function of your own with an input_schema."
-            );
-            errors.note(&format!("{field}.type"), sentence);
+            errors.note(&format!("{field}.type"), unavailable(&kind));
             return None;
         }
         let fits = is_name(&name);
@@ -79,6 +102,20 @@ impl OfferedTool {
         // Some providers refuse empty descriptions.
         let description = description.filter(|text| !text.trim().is_empty());
         fits.then_some(Tool { name, description, parameters, strict })
+    }
+}
+
+/// Returns the error message for a tool of this type, which has no schema in the request.
+fn unavailable(kind: &str) -> String {
+    let is_of_server = OF_SERVER.iter().any(|word| kind.starts_with(word));
+    let kind: String = kind.chars().take(KIND).collect();
+    match is_of_server {
+        true => format!(
+            "The tool {kind} runs at Anthropic and isn't available here. Omit it, or offer a function of your own with an input_schema."
+        ),
+        false => format!(
+            "This API offers the model only tools with an input_schema. Describe the arguments of {kind} in an input_schema, and omit the type."
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ use shared::clock;
 use utoipa::ToSchema;
 
 use super::Model;
+use crate::asking::null;
 
 /// The configured models, in the form of Anthropic's API.
 #[derive(Serialize, ToSchema)]
@@ -52,6 +53,21 @@ pub(super) struct AnthropicModel<'a> {
     /// The maximum number of tokens in an answer. Null without a price list.
     #[schema(required, examples(4096))]
     max_tokens: Option<u32>,
+    /// Always null.
+    #[schema(schema_with = null)]
+    allowed_fallback_models: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    capabilities: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    line: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    deprecated_at: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    retires_at: (),
 }
 
 impl<'a> AnthropicModels<'a> {
@@ -77,6 +93,11 @@ impl<'a> AnthropicModel<'a> {
             lifecycle: "active",
             max_input_tokens: context.or(model.max_model_len),
             max_tokens: model.max_output_tokens,
+            allowed_fallback_models: (),
+            capabilities: (),
+            line: (),
+            deprecated_at: (),
+            retires_at: (),
         }
     }
 }

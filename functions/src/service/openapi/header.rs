@@ -88,7 +88,7 @@ pub(super) fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "x-should-retry" => (
             "X-Should-Retry",
-            "OpenAI's clients should not retry the request.",
+            "Clients should not retry the request.",
             json!({ "type": "string", "const": "false" }),
         ),
         "x-request-id" => {

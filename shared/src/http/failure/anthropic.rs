@@ -1,11 +1,12 @@
 //! Failures in Anthropic's format ([errors](https://docs.anthropic.com/en/api/errors)).
 
+use lambda_http::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::FailureFormat;
 use crate::Error;
-use crate::error::TooLong;
+use crate::error::{Failure, TooLong};
 use crate::values::estimate_model_tokens;
 
 /// The status of a failure because the AI is overloaded.
@@ -34,11 +35,28 @@ pub struct AnthropicError {
     r#type: &'static str,
     /// A sentence for human readers that says what happened and what to do.
     message: String,
+    /// Details for programs. Present only if the request contains `thread`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    details: Option<AnthropicErrorDetails>,
+}
+
+/// Details of a failure in Anthropic's format.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnthropicErrorDetails {
+    /// `thread_unsupported_request`. Anthropic's SDKs then send the whole conversation.
+    #[schema(examples("thread_unsupported_request"))]
+    error_code: &'static str,
 }
 
 impl<'a> AnthropicFailure<'a> {
     pub(crate) fn of(error: &Error, request_id: &'a str) -> Self {
-        let error = AnthropicError { r#type: kind(status(error)), message: message(error) };
+        let has_details = error.kind() == Failure::ThreadUnsupported;
+        let error = AnthropicError {
+            r#type: kind(status(error)),
+            message: message(error),
+            details: has_details.then(|| AnthropicErrorDetails { error_code: error.code() }),
+        };
         Self { r#type: "error", error, request_id }
     }
 }
@@ -49,6 +67,14 @@ pub(super) fn status(error: &Error) -> u16 {
         Error::AiOverloaded => OVERLOADED,
         error => error.status().as_u16(),
     }
+}
+
+/// Returns true if a retry can succeed after a 4xx with this status.
+pub(super) fn helps_to_retry(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 fn kind(status: u16) -> &'static str {
@@ -141,7 +167,34 @@ mod tests {
             assert_eq!(sent, status, "{error:?}");
             assert_eq!([&document["type"], &document["error"]["type"]], ["error", kind]);
             assert_eq!(document["request_id"], "r");
+            assert_eq!(document["error"].get("details"), None);
             assert!(document["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+        }
+    }
+
+    #[test]
+    fn refused_threads_have_details_for_programs() {
+        let (status, document) = read(&Error::ThreadUnsupported);
+        let details = serde_json::json!({ "error_code": "thread_unsupported_request" });
+        assert_eq!((status, &document["error"]["details"]), (400, &details));
+    }
+
+    #[test]
+    fn final_refusals_are_not_retried() {
+        let limit = Limit::at_once("chats", 1);
+        for (error, is_final) in [
+            (Error::field("messages", "None."), true),
+            (Error::NotAuthenticated, true),
+            (Error::NoSuchModel(None), true),
+            (Error::Stopped, true),
+            (Error::KeyRunning { seconds: 1 }, false),
+            (Error::TooManyChats(limit), false),
+            (Error::AiFailed, false),
+            (Error::AiOverloaded, false),
+        ] {
+            let reply = FailureFormat::Anthropic.reply(&error, "r", ClientStatuses::default());
+            let shown = reply.headers().get("x-should-retry").map(|value| value.to_str().unwrap());
+            assert_eq!(shown, is_final.then_some("false"), "{error:?}");
         }
     }
 

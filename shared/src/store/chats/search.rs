@@ -34,9 +34,7 @@ impl ChatFilter {
     }
 
     fn accepts(&self, chat: &Chat) -> bool {
-        self.search
-            .as_ref()
-            .is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
+        self.search.as_ref().is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
     }
 }
 
