@@ -94,7 +94,7 @@ impl Play {
             "cut by `max_tokens`" => steps.push(ended("length").into()),
             "filtered" => steps.push(ended("content_filter").into()),
             "called failed by its provider" => steps.push(ended("error").into()),
-            "broken off" => steps.push(Step::Breaks),
+            "broken off" => return [&steps[..], &[Step::Breaks]].concat(),
             "over the time" | "stopped" => steps.push(Step::Waits(FOREVER)),
             // White space is delivered only if visible text follows.
             "over `ANSWER_LIMIT`" => steps.push(chunk(&" ".repeat(LIMIT + 1), None).into()),

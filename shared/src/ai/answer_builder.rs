@@ -42,8 +42,8 @@ pub enum ReasoningPiece {
     Text(String),
     /// The signature of the text before it. The next piece begins a new part of the reasoning.
     Signature(String),
-    /// The end of the reasoning of a provider that has failed. The next piece begins a new part, by
-    /// another provider. No other piece follows the text that it ends, so that text isn't signed.
+    /// The provider of the text before it has failed, so this text isn't signed. The next piece
+    /// begins a new part, by another provider.
     Broken,
     /// A whole part of the reasoning, which only the provider can read.
     Encrypted(String),
