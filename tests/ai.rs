@@ -14,4 +14,5 @@ pub mod reasoning;
 pub mod recorded_replies;
 pub mod refusals;
 pub mod response_formats;
+pub mod shown;
 pub mod tools;

@@ -2,7 +2,8 @@
 //! piece.
 //!
 //! Providers are called in their configured order until one answers. Once a listener has received a
-//! piece of an answer, no further provider is called.
+//! piece of an answer, no further provider is called. Reasoning isn't a piece of an answer: if its
+//! provider fails, the next provider is called, and its reasoning is separate.
 
 mod answer;
 mod answer_builder;
@@ -198,10 +199,12 @@ impl Ai {
     }
 
     /// Calls the providers until one answers, for at most `patience`. Each provider gets an equal
-    /// share of `patience` to begin an answer. A listener receives each piece immediately. If the
-    /// time runs out or the answer reaches its maximum length, the text delivered so far becomes
-    /// the answer, marked as [cut off](crate::values::CutReason). If `stop` completes, the
-    /// connection to the provider is closed, and the text delivered so far also becomes the answer.
+    /// share of `patience` to begin an answer, or reasoning that the listener gets. A listener
+    /// receives each piece immediately. If the time runs out or the answer reaches its maximum
+    /// length, the text delivered so far becomes the answer, marked as [cut
+    /// off](crate::values::CutReason). It may be empty if reasoning was delivered. If `stop`
+    /// completes, the connection to the provider is closed, and the text delivered so far also
+    /// becomes the answer.
     ///
     /// # Errors
     /// If all providers fail, returns the last provider's failure. A refusal is returned only if
@@ -228,12 +231,16 @@ impl Ai {
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
         let mut worked = Vec::new();
+        let mut has_shown_reasoning = false;
         for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
             let asked = Instant::now();
-            let asking = self.ask(provider, &prompt, share, until, listener, stop.as_mut());
-            let (outcome, heard) = asking.await;
+            let (progress, limit) = (Progress::default(), self.answer_limit);
+            let mut builder =
+                AnswerBuilder::new(&prompt, &provider.model, limit, listener, &progress);
+            builder.follows_reasoning = has_shown_reasoning;
+            let outcome = ask(provider, &prompt, share, until, builder, stop.as_mut()).await;
             if let Some(trace) = trace::recorded() {
                 let outcome = outcome.as_ref().map_err(|unanswered| &unanswered.failure);
                 provider.record(&trace, asked.into_std(), &prompt, outcome);
@@ -279,48 +286,46 @@ impl Ai {
                     };
                 }
             }
-            if heard {
+            if progress.is_delivered() {
                 break;
             }
+            has_shown_reasoning |= progress.has_shown_reasoning();
         }
         let failure = last.unwrap_or(Failure::TimedOut);
         Err(AnswerFailure { failure, worked })
     }
+}
 
-    /// Calls one provider. Returns its answer, and whether the listener received any part of it.
-    async fn ask(
-        &self,
-        provider: &Provider,
-        prompt: &Prompt,
-        share: Duration,
-        until: Instant,
-        listener: Option<&Listener>,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> (Result<Answer, Unanswered>, bool) {
-        let progress = Progress::default();
-        let limit = self.answer_limit;
-        let mut builder = AnswerBuilder::new(prompt, &provider.model, limit, listener, &progress);
-        let close = {
-            let mut answering = pin!(provider.answer(prompt, &mut builder));
-            let in_time = pin!(async {
-                let outcome = match timeout(share, &mut answering).await {
-                    Err(_) if progress.is_delivered() || progress.has_ended() => {
-                        timeout_at(until, &mut answering).await
-                    }
-                    outcome => outcome,
-                };
-                outcome.map_or(Close::TimeOver, Close::Read)
-            });
-            match select(in_time, stop).await {
-                Either::Left((close, _)) => close,
-                // An answer that has ended can't be stopped. Wait for its token counts, which
-                // arrive soon.
-                Either::Right(((), in_time)) if progress.has_ended() => in_time.await,
-                Either::Right(_) => Close::Stopped,
-            }
-        };
-        (builder.answer(close, prompt), progress.is_delivered())
-    }
+/// Calls one provider, which must begin the answer within its `share` of the time.
+async fn ask(
+    provider: &Provider,
+    prompt: &Prompt,
+    share: Duration,
+    until: Instant,
+    mut builder: AnswerBuilder<'_>,
+    stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Answer, Unanswered> {
+    let progress = builder.progress;
+    let close = {
+        let mut answering = pin!(provider.answer(prompt, &mut builder));
+        let in_time = pin!(async {
+            let outcome = match timeout(share, &mut answering).await {
+                Err(_) if progress.has_begun() || progress.has_ended() => {
+                    timeout_at(until, &mut answering).await
+                }
+                outcome => outcome,
+            };
+            outcome.map_or(Close::TimeOver, Close::Read)
+        });
+        match select(in_time, stop).await {
+            Either::Left((close, _)) => close,
+            // An answer that has ended can't be stopped. Wait for its token counts, which arrive
+            // soon.
+            Either::Right(((), in_time)) if progress.has_ended() => in_time.await,
+            Either::Right(_) => Close::Stopped,
+        }
+    };
+    builder.answer(close, prompt)
 }
 
 /// Returns [`Error::PromptTooLong`] if a prompt of this size exceeds the limit.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
-use shared::ai::{Ai, Effort, Options, Prompt, Thinking};
+use shared::ai::{Ai, Effort, Options, Prompt, Thinking, Tool};
 use shared::clock::Clock;
 use shared::config::{AiConfig, Settings};
 use shared::telemetry::metrics::Metric;
-use shared::values::{Reasoning, Speaker, Turn};
+use shared::values::{Reasoning, Speaker, ToolCall, Turn};
 
 use crate::ai::answers::price;
 use crate::ai::providers::{Does, KEY, Provider};
@@ -442,6 +442,31 @@ async fn thinking_is_returned_unchanged() {
     let mut expected = thought;
     expected.as_array_mut().unwrap().push(text("Hello."));
     assert_eq!(provider.last_asked().2["messages"][1]["content"], expected);
+}
+
+#[tokio::test]
+async fn reasoning_of_other_providers_is_left_out_if_refused() {
+    let provider = Provider::start().await;
+    let words = "messages.1.content.0: Invalid `signature` in `thinking` block";
+    let refusal = error("invalid_request_error", words);
+    let hello = message(json!([text("Hello.")]), "end_turn");
+    provider.does(Does::Refuses("thinking", refusal, hello));
+    // Without the reasoning of this series of calls, Anthropic would also refuse the budget.
+    let foreign = Some("of another server".to_owned());
+    let reasoning = vec![Reasoning { text: "Hm.".into(), signature: foreign, encrypted: None }];
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into() };
+    let called = Turn { reasoning, calls: vec![call], ..Turn::new(Speaker::Assistant, "") };
+    let result = Turn { answers: Some("a".into()), ..Turn::new(Speaker::Tool, "1") };
+    let options =
+        Options { thinking: Some(Thinking::Enabled { budget: 2000 }), ..Options::default() };
+    let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+    let turns = vec![Turn::new(Speaker::User, "hi"), called, result];
+    let prompt = Prompt { turns, options, tools: vec![tool], ..Prompt::default() };
+    assert_eq!(answer(&provider, prompt).await.text, "Hello.");
+    assert_eq!(provider.times_asked(), 2);
+    let asked = provider.last_asked().2;
+    assert!(asked.get("thinking").is_none(), "{asked}");
+    assert_eq!(asked["messages"][1]["content"][0]["type"], "tool_use");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::values::{Account, TokenEstimate};
 
 use crate::ai::answers::{Door, Got, Replies, Script, Step, event, price};
-use crate::ai::providers::{chunk, done};
+use crate::ai::providers::{chunk, done, thought};
 use crate::portable::chat_stop::free_work;
 use crate::support::client::{Answer, Api, GRANT, Person};
 
@@ -104,6 +104,11 @@ impl Play {
         &self.row.charged[column]
     }
 
+    /// Returns true if the provider's answer consists of reasoning.
+    fn reasons(&self) -> bool {
+        self.row.delivered.ends_with("reasoning")
+    }
+
     fn script(&self) -> Vec<Step> {
         let usage = |number: u64| {
             let prompt = if number == 0 { 0 } else { PROMPT };
@@ -117,6 +122,11 @@ impl Play {
             ),
             _ => Bytes::new(),
         };
+        // Answers without text only reason, and end without a word.
+        let (begin, end) = match self.reasons() {
+            true => (thought(BEGIN), ""),
+            false => (chunk(BEGIN, None), END),
+        };
         let reason = match self.ends {
             "complete" => Some("stop"),
             "cut by its length" => Some("length"),
@@ -124,7 +134,7 @@ impl Play {
             "failed" => Some("error"),
             _ => None,
         };
-        let mut last = json!({ "choices": [{ "delta": { "content": if reason == Some("error") { "" } else { END } }, "finish_reason": reason }] });
+        let mut last = json!({ "choices": [{ "delta": { "content": if reason == Some("error") { "" } else { end } }, "finish_reason": reason }] });
         if matches!(self.numbers, "last" | "zeros") {
             last["usage"] = usage(self.number);
         }
@@ -142,7 +152,7 @@ impl Play {
             }
             _ => {}
         }
-        steps.extend([first.into(), chunk(BEGIN, None).into(), Step::Tells]);
+        steps.extend([first.into(), begin.into(), Step::Tells]);
         if self.row.stopped == "in the middle" || self.row.answer == "over the time" {
             steps.push(forever);
         }
@@ -160,7 +170,11 @@ impl Play {
 
     /// Sends the message, and stops the answer if the row says so.
     async fn ask(&self, person: &Person, message: &str, script: &Script) -> Answer {
-        let asking = self.door.ask(person, "k1", message);
+        let (path, mut body) = self.door.request(message);
+        if self.door == Door::MessageStream && self.row.delivered == "reasoning" {
+            body["thinking"] = json!({ "type": "adaptive" });
+        }
+        let asking = person.post_once("k1", path, body);
         if self.row.stopped == "never" {
             return asking.await;
         }
@@ -187,7 +201,9 @@ impl Play {
             step => step,
         });
         let script = provider.to(&message, script);
-        let got = self.door.read(self.ask(&ann, &message, &script).await);
+        let answer = self.ask(&ann, &message, &script).await;
+        let shows = answer.body.to_string().contains(BEGIN.trim());
+        let got = self.door.read(answer);
         let played = Played {
             account: api.account(&ann).await,
             stored: ann.history("").await.is(200)[0].clone(),
@@ -196,6 +212,8 @@ impl Play {
             play: self,
             got,
         };
+        let is_shown = self.row.delivered == "reasoning";
+        played.is("reasoning", &(self.reasons() && shows), &is_shown)?;
         played.is_delivered()?;
         played.is_charged()?;
         played.is_free_work()?;
@@ -254,7 +272,7 @@ impl Played<'_> {
     fn is_charged(&self) -> Result<(), String> {
         let (stored, number) = (&self.stored, self.play.number);
         let text = self.text();
-        let estimate = estimate(&text);
+        let estimate = estimate(if self.play.reasons() { BEGIN } else { &text });
         let counted = match self.play.charged() {
             "nothing" => {
                 self.is("chats", stored, &Value::Null)?;
@@ -397,7 +415,12 @@ impl ReadingMistake {
 fn plays() -> Vec<Play> {
     let mut plays = Vec::new();
     for row in rows() {
-        let doors = Door::ALL.into_iter().filter(|door| door.is_streamed() == row.is_streamed);
+        let hides = |door: &Door| matches!(door, Door::TextStream | Door::MessageStream);
+        let doors = Door::ALL.into_iter().filter(|door| match row.delivered.as_str() {
+            "reasoning" => door.is_streamed() && *door != Door::TextStream,
+            "hidden reasoning" => hides(door),
+            _ => door.is_streamed() == row.is_streamed,
+        });
         let ends = match row.answer.as_str() {
             "any" => vec!["complete", "cut by its length", "filtered", "failed", "broken off"],
             "over the time" | "over the limit" => vec!["complete"],
@@ -456,6 +479,11 @@ fn as_anthropic(events: Vec<Value>) -> Vec<Value> {
         });
         if choice["delta"]["content"] == "" && choice["finish_reason"].is_null() {
             translated.push(json!({ "type": "message_start", "message": { "usage": counted } }));
+            continue;
+        }
+        if let Some(thought) = choice["delta"]["reasoning_content"].as_str() {
+            let delta = json!({ "type": "thinking_delta", "thinking": thought });
+            translated.push(json!({ "type": "content_block_delta", "index": 0, "delta": delta }));
             continue;
         }
         if let Some(text) = choice["delta"]["content"].as_str() {

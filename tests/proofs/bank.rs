@@ -1,6 +1,7 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
 //! run` starts, while the wire to the program's store injects random faults. A third of the chats
-//! are charged by usage. `BANK_SEED` repeats the faults of an earlier run, if parallel requests
+//! are charged by usage, and half of them are requested in the formats of OpenAI's and Anthropic's
+//! APIs. `BANK_SEED` repeats the faults of an earlier run, if parallel requests
 //! arrive in the same order.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::{join, join_all};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::values::EntryKind;
 use uuid::Uuid;
 
@@ -32,9 +33,22 @@ const PERCENT: u64 = 20;
 /// How many times a client sends a request with the same idempotency key.
 const TRIES: usize = 3;
 
+/// The endpoint to which a chat is sent.
+#[derive(Clone, Copy)]
+enum Door {
+    Chat,
+    /// Anthropic's API. The API key is in `x-api-key`.
+    Message,
+    /// OpenAI's API for text completions.
+    TextCompletion,
+}
+
 /// A chat to send, with a unique message.
 struct Wish {
     who: Person,
+    /// An API key of the same user.
+    api_key: String,
+    door: Door,
     message: String,
     key: Option<String>,
     /// The model. Only `quick` has a flat fare.
@@ -42,8 +56,8 @@ struct Wish {
 }
 
 impl Wish {
-    fn new(number: usize, people: &[Person]) -> Self {
-        let who = people[number % PEOPLE].clone();
+    fn new(number: usize, people: &[Person], api_keys: &[String]) -> Self {
+        let (who, api_key) = (people[number % PEOPLE].clone(), api_keys[number % PEOPLE].clone());
         let number = number / PEOPLE;
         let begins = match number % 5 {
             3 if number.is_multiple_of(2) => "!ends error 3000 1000 300 hi",
@@ -55,28 +69,44 @@ impl Wish {
         let message = format!("{begins} {number}");
         let key = number.is_multiple_of(2).then(|| format!("key-{number}"));
         let model = if number.is_multiple_of(3) { "deep" } else { "quick" };
-        Self { who, message, key, model }
+        let door = match number % 4 {
+            0 => Door::Message,
+            1 => Door::TextCompletion,
+            _ => Door::Chat,
+        };
+        Self { who, api_key, door, message, key, model }
+    }
+
+    /// Returns the path and the body of the request, and its header with a credential.
+    fn request(&self) -> (&'static str, Value, (&'static str, String)) {
+        let Self { message, model, .. } = self;
+        let bearer = ("authorization", format!("Bearer {}", self.api_key));
+        match self.door {
+            Door::Chat => {
+                let body = json!({ "message": message, "model": model });
+                ("/api/chat/", body, ("authorization", self.who.bearer()))
+            }
+            Door::Message => {
+                let messages = json!([{ "role": "user", "content": message }]);
+                let body = json!({ "messages": messages, "model": model, "max_tokens": 1000 });
+                ("/v1/messages", body, ("x-api-key", self.api_key.clone()))
+            }
+            Door::TextCompletion => {
+                ("/v1/completions", json!({ "prompt": message, "model": model }), bearer)
+            }
+        }
     }
 
     /// Sends the chat. A chat with an idempotency key is sent again with the same key while its
     /// outcome is unknown, as the API recommends. Returns the last status.
     async fn send(&self) -> u16 {
-        let bearer = self.who.bearer();
-        let mut headers = vec![("authorization", bearer.as_str())];
+        let (path, body, (name, credential)) = self.request();
+        let mut headers = vec![(name, credential.as_str())];
         headers.extend(self.key.as_deref().map(|key| ("idempotency-key", key)));
         let mut tries = 0;
         loop {
             tries += 1;
-            let reply = self
-                .who
-                .api
-                .send(
-                    Method::POST,
-                    "/api/chat/",
-                    &headers,
-                    Some(json!({ "message": self.message, "model": self.model })),
-                )
-                .await;
+            let reply = self.who.api.send(Method::POST, path, &headers, Some(body.clone())).await;
             if !matches!(reply.status.as_u16(), 409 | 503) || self.key.is_none() || tries == TRIES {
                 return reply.status.as_u16();
             }
@@ -229,7 +259,11 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
         .await;
     let granted = GRANT * (PEOPLE - POOR) as u64 + LEFT * POOR as u64;
 
-    let wishes: Vec<_> = (0..CHATS).map(|number| Wish::new(number, &people)).collect();
+    let api_keys = join_all(people.iter().map(async |person| {
+        person.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned()
+    }));
+    let api_keys = api_keys.await;
+    let wishes: Vec<_> = (0..CHATS).map(|number| Wish::new(number, &people, &api_keys)).collect();
     let (over, started) = (AtomicBool::new(false), Instant::now());
     lane.storm(Storm { seed, percent: PERCENT });
     let chats = async {

@@ -712,6 +712,9 @@ impl Counted {
             self.count(name, 200, "text_completions", "/v1/completions", &key, body).await;
         }
         self.header = None;
+        let body = json!({ "prompt": "hi", "stream": true });
+        let (name, path) = ("streamed text completion by API key", "/v1/completions");
+        self.count(name, 200, "text_completions", path, &key, body).await;
         self.equal_bodies(&pam).await;
         self.messages(&key).await;
     }
@@ -739,6 +742,8 @@ impl Counted {
         let body = json!({ "max_tokens": 1000, "messages": [{ "role": "user", "content": "hi" }] });
         for (name, header) in [
             ("message by API key", None),
+            ("message by a client that counts", Some(("x-stainless-retry-count", "0"))),
+            ("message that is sent again", Some(("x-stainless-retry-count", "1"))),
             ("message of Claude Code", claude),
             ("message that Claude Code sends again", claude),
         ] {
@@ -746,6 +751,10 @@ impl Counted {
             self.count(name, 200, "messages", "/v1/messages", key, body.clone()).await;
         }
         self.header = None;
+        let mut streamed = body.clone();
+        streamed["stream"] = json!(true);
+        let name = "streamed message by API key";
+        self.count(name, 200, "messages", "/v1/messages", key, streamed).await;
         let path = "/v1/messages/count_tokens";
         self.count("count of tokens", 200, "count_tokens", path, key, body).await;
     }
@@ -1135,6 +1144,10 @@ async fn chats_that_no_client_can_stop_are_not_checked_for_stops() {
     assert_eq!(costs, (3, 0.0), "the same");
     let text = json!({ "prompt": slow });
     let costs = cost(Some("0"), "text_completions", "/v1/completions", text).await;
+    assert_eq!(costs, (3, 0.0), "the same");
+    let turns = json!([{ "role": "user", "content": slow }]);
+    let message = json!({ "messages": turns, "max_tokens": 1000 });
+    let costs = cost(Some("0"), "messages", "/v1/messages", message).await;
     assert_eq!(costs, (3, 0.0), "the same");
 }
 

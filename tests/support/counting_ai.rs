@@ -15,7 +15,7 @@ use axum::response::Response;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::ai::{Ai, Answer, Piece, Prompt, Tool};
+use shared::ai::{Ai, Answer, Piece, Prompt, ReasoningPiece, Tool};
 use shared::clock::Clock;
 use shared::config::{AiConfig, Settings};
 use shared::values::{CutReason, Speaker, ToolCall, Turn};
@@ -160,6 +160,9 @@ fn finish_reason(answer: &Answer) -> &'static str {
 
 fn event(piece: Piece) -> String {
     let mut delta = json!({ "content": piece.text });
+    if let Some(ReasoningPiece::Text(thought)) = piece.reasoning {
+        delta["reasoning_content"] = json!(thought);
+    }
     if let Some(call) = piece.call {
         let (id, name) = call.begins.unzip();
         let function = json!({ "name": name, "arguments": call.arguments });

@@ -121,9 +121,20 @@ pub async fn ask(
     headers: &[(&str, &str)],
     body: Value,
 ) -> Reply {
+    ask_for_all(function, endpoint, path, headers, body).await.at_its_end()
+}
+
+/// Sends a request to a function and reads its whole reply.
+pub async fn ask_for_all(
+    function: &Function,
+    endpoint: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Value,
+) -> Reply {
     let event = event(endpoint, path, headers, &body);
     match tokio::time::timeout(TIME, invoke(function, &event, TIME)).await {
-        Ok(response) => Reply::of(response).await.at_its_end(),
+        Ok(response) => Reply::of(response).await,
         Err(_) => Reply {
             status: 504,
             headers: HeaderMap::new(),

@@ -85,7 +85,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
 async fn send_piece(events: &Events, piece: &Piece) -> Result<()> {
     match &piece.reasoning {
         Some(ReasoningPiece::Text(text)) => events.send("reasoning", &Delta { text }).await,
-        Some(ReasoningPiece::Signature(_) | ReasoningPiece::Encrypted(_)) => Ok(()),
+        Some(_) => Ok(()),
         None => events.send("delta", &Delta { text: &piece.text }).await,
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/key`, `GET /v1/credits` - the configured
-//! models, in the format of OpenAI's API
+//! `GET /v1/models`, `GET /v1/v1/models`, `GET /v1/models/{id}`, `GET /v1/v1/models/{id}`, `GET
+//! /v1/key`, `GET /v1/credits` - the configured models, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,

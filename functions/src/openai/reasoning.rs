@@ -31,6 +31,7 @@ impl ReasoningParts {
                 let (text, signature) = (mem::take(&mut self.text), Some(signature.clone()));
                 vec![self.numbered(Reasoning { text, signature, ..Reasoning::default() })]
             }
+            ReasoningPiece::Broken => self.end().into_iter().collect(),
             ReasoningPiece::Encrypted(encrypted) => {
                 let before = self.end();
                 let encrypted = Some(encrypted.clone());
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_end_at_signatures_encrypted_parts_and_the_answer() {
+    fn parts_end_at_signatures_failures_and_the_answer() {
         let mut parts = ReasoningParts::default();
         let mut add = |piece: ReasoningPiece| parts.add(&piece);
         assert!(add(ReasoningPiece::Text("Let me ".into())).is_empty());
@@ -76,8 +77,11 @@ mod tests {
         assert_eq!(add(ReasoningPiece::Encrypted("e".into())), both);
         let signed = Reasoning { signature: Some("s".into()), ..text("") };
         assert_eq!(add(ReasoningPiece::Signature("s".into())), [(3, signed)]);
+        assert!(add(ReasoningPiece::Text("Well".into())).is_empty());
+        assert_eq!(add(ReasoningPiece::Broken), [(4, text("Well"))]);
+        assert!(add(ReasoningPiece::Broken).is_empty());
         assert!(add(ReasoningPiece::Text("So.".into())).is_empty());
-        assert_eq!((parts.index(), parts.end()), (4, Some((4, text("So.")))));
-        assert_eq!((parts.index(), parts.end()), (5, None));
+        assert_eq!((parts.index(), parts.end()), (5, Some((5, text("So.")))));
+        assert_eq!((parts.index(), parts.end()), (6, None));
     }
 }

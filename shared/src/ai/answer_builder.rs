@@ -47,6 +47,9 @@ pub enum ReasoningPiece {
     Text(String),
     /// The signature of the text before it. The next piece begins a new part of the reasoning.
     Signature(String),
+    /// The provider of the text before it has failed, so this text isn't signed. The next piece
+    /// begins a new part, by another provider.
+    Broken,
     /// A whole part of the reasoning, which only the provider can read.
     Encrypted(String),
 }
@@ -66,6 +69,8 @@ pub type Listener = UnboundedSender<Piece>;
 pub(super) struct Progress {
     /// True if the listener received any part of the answer. Reasoning isn't a part of the answer.
     delivered: AtomicBool,
+    /// True if the listener received any of the reasoning's text.
+    shown: AtomicBool,
     /// True if the provider has ended the answer.
     ended: AtomicBool,
 }
@@ -73,6 +78,15 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn is_delivered(&self) -> bool {
         self.delivered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_shown_reasoning(&self) -> bool {
+        self.shown.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if the listener received text of the answer or its reasoning.
+    pub(super) fn has_begun(&self) -> bool {
+        self.is_delivered() || self.has_shown_reasoning()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -117,7 +131,7 @@ pub(super) struct AnswerBuilder<'l> {
     /// visible text follows. An answer that is only white space is delivered when it ends, unless
     /// it is refused as empty.
     delivered: usize,
-    progress: &'l Progress,
+    pub(super) progress: &'l Progress,
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
@@ -143,8 +157,8 @@ pub(super) struct AnswerBuilder<'l> {
     hides_reasoning: bool,
     /// True if the function closed the answer before its provider ended it.
     is_closed: bool,
-    /// True if the listener received any of the reasoning's text.
-    has_shown_reasoning: bool,
+    /// True if the listener received reasoning by a provider that has failed.
+    pub(super) follows_reasoning: bool,
 }
 
 /// A function call that may not be complete yet.
@@ -216,7 +230,7 @@ impl<'l> AnswerBuilder<'l> {
             has_begun: false,
             hides_reasoning: prompt.hides_reasoning,
             is_closed: false,
-            has_shown_reasoning: false,
+            follows_reasoning: false,
         }
     }
 
@@ -344,8 +358,13 @@ impl<'l> AnswerBuilder<'l> {
         if self.hides_reasoning {
             return;
         }
-        let is_text = matches!(piece, ReasoningPiece::Text(_));
-        self.has_shown_reasoning |= is_text && self.listener.is_some();
+        if std::mem::take(&mut self.follows_reasoning) {
+            let broken = Some(ReasoningPiece::Broken);
+            self.send(Piece { reasoning: broken, ..Piece::default() });
+        }
+        if matches!(piece, ReasoningPiece::Text(_)) {
+            self.progress.shown.store(self.listener.is_some(), Ordering::Relaxed);
+        }
         self.send(Piece { reasoning: Some(piece), ..Piece::default() });
     }
 
@@ -501,37 +520,32 @@ impl<'l> AnswerBuilder<'l> {
     /// Returns the finished answer. If the provider has ended the answer, later events don't change
     /// it. Otherwise the answer is the text that was delivered before the connection was closed.
     ///
-    /// A partial answer is charged if any part of it was delivered. Otherwise clients could have
-    /// their answers cut off, or stop them, without paying. In three cases, a stopped answer is
-    /// charged even if no part of it was delivered. In the first, the listener received reasoning,
-    /// which may contain the answer. In the second, the request waits for the whole answer, so its
-    /// client never receives a part early. In the third, the prompt is long, so reading it is most
-    /// of the provider's work.
+    /// A partial answer is charged if any part of it was delivered, or any reasoning, which may
+    /// contain the answer. Otherwise clients could have their answers cut off, or stop them, without
+    /// paying. In two cases, a stopped answer is charged even if nothing was delivered. In the
+    /// first, the request waits for the whole answer, so its client never receives a part early. In
+    /// the second, the prompt is long, so reading it is most of the provider's work.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
-    /// empty answer of this kind is accepted only on `/v1`, whose clients expect it.
+    /// empty answer is accepted after delivered reasoning, and on `/v1`, whose clients expect it.
     ///
     /// # Errors
     /// Otherwise returns why there is no answer. A part that was delivered before the provider
     /// failed doesn't count as an answer.
     pub(super) fn answer(mut self, close: Close, prompt: &Prompt) -> Result<Answer, Unanswered> {
-        let is_delivered = self.progress.is_delivered();
+        let has_begun = self.progress.has_begun();
         self.is_closed = self.ended.is_none() && !matches!(close, Close::Read(_));
         let length = Some(CutReason::Length);
         let (cut, stopped) = match (close, self.ended) {
             (_, Some(cut)) => (cut, false),
             (Close::Read(Ok(())), None) => (None, false),
-            (Close::Read(Err(Failure::TooLong)), None) if is_delivered => (length, false),
+            (Close::Read(Err(Failure::TooLong)), None) if has_begun => (length, false),
             (Close::Read(Err(failure)), None) => return Err(self.failed(failure, prompt)),
-            (Close::TimeOver, None) if is_delivered => (length, false),
+            (Close::TimeOver, None) if has_begun => (length, false),
             (Close::TimeOver, None) => return Err(self.failed(Failure::TimedOut, prompt)),
             // Use `Length`, because earlier releases also read stored chats, and it is the closest
             // reason that they support.
-            (Close::Stopped, None)
-                if is_delivered || self.has_shown_reasoning || self.pays_when_stopped =>
-            {
-                (length, true)
-            }
+            (Close::Stopped, None) if has_begun || self.pays_when_stopped => (length, true),
             (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
         };
         let closed = cut.is_some() && self.ended.is_none();
@@ -541,7 +555,7 @@ impl<'l> AnswerBuilder<'l> {
         }
         self.calls.retain(|builder| !builder.call.name.is_empty());
         if self.is_empty() {
-            if !prompt.given && !stopped {
+            if !prompt.given && !stopped && !has_begun {
                 let failure = match cut {
                     Some(CutReason::ContentFilter) => Failure::Filtered,
                     _ => Failure::Empty("an empty answer"),
@@ -748,9 +762,20 @@ mod tests {
         assert_eq!(put_together(Some(false), &parts), [of("f", "{}")]);
     }
 
-    /// Closes a streamed answer to which the provider has sent only its first counts and, in between,
-    /// this reasoning.
+    /// Stops a streamed answer to which the provider has sent only its first counts and this
+    /// reasoning.
     fn stopped(prompt: &Prompt, reasoning: &[&str]) -> Result<Answer, Unanswered> {
+        ended(prompt, reasoning, None, Close::Stopped)
+    }
+
+    /// Ends a streamed answer to which the provider has sent only its first counts and this
+    /// reasoning.
+    fn ended(
+        prompt: &Prompt,
+        reasoning: &[&str],
+        ending: Option<Ending>,
+        close: Close,
+    ) -> Result<Answer, Unanswered> {
         let (listener, _pieces) = unbounded_channel();
         let progress = Progress::default();
         let mut builder = AnswerBuilder::new(prompt, "model", 1000, Some(&listener), &progress);
@@ -761,7 +786,10 @@ mod tests {
         });
         reasoning.iter().for_each(|text| builder.push_reasoning(text));
         builder.sign_reasoning("signature");
-        builder.answer(Close::Stopped, prompt)
+        if let Some(ending) = ending {
+            builder.end(ending).unwrap();
+        }
+        builder.answer(close, prompt)
     }
 
     #[test]
@@ -771,6 +799,57 @@ mod tests {
         assert_eq!((worked.prompt_tokens, worked.estimated), (7, true));
         let answer = stopped(&prompt, &["a long thought"]).unwrap();
         assert!(answer.stopped && answer.usage.estimated && answer.usage.completion_tokens > 1);
+    }
+
+    #[test]
+    fn answers_that_end_after_shown_reasoning_are_charged() {
+        type Closing = fn() -> Close;
+        let (length, filter) = (CutReason::Length, CutReason::ContentFilter);
+        let prompt = Prompt::after(Vec::new(), "hi");
+        let hides = Prompt { hides_reasoning: true, ..prompt.clone() };
+        let too_long = || Close::Read(Err(Failure::TooLong));
+        let closes: [(Option<Ending>, Closing, Option<CutReason>); 5] = [
+            (None, || Close::TimeOver, Some(length)),
+            (None, too_long, Some(length)),
+            (Some(Ending::Complete), || Close::Read(Ok(())), None),
+            (Some(Ending::Cut(length)), || Close::Read(Ok(())), Some(length)),
+            (Some(Ending::Cut(filter)), || Close::Read(Ok(())), Some(filter)),
+        ];
+        for (ending, close, cut) in closes {
+            let answer = ended(&prompt, &["a long thought"], ending, close()).unwrap();
+            assert_eq!((answer.text.as_str(), answer.cut, answer.stopped), ("", cut, false));
+            assert!(answer.usage.completion_tokens > 1, "{ending:?}");
+            // Signatures alone show nothing.
+            for unanswered in [
+                ended(&hides, &["a long thought"], ending, close()),
+                ended(&prompt, &[], ending, close()),
+            ] {
+                assert!(unanswered.unwrap_err().worked.is_some(), "{ending:?}: free work");
+            }
+        }
+        let broken = || Close::Read(Err(Failure::failed("broken off")));
+        let unanswered = ended(&prompt, &["a long thought"], None, broken()).unwrap_err();
+        assert!(unanswered.worked.is_some(), "the provider failed");
+    }
+
+    #[test]
+    fn reasoning_after_a_failed_provider_begins_a_new_part() {
+        let prompt = Prompt::after(Vec::new(), "hi");
+        let (listener, mut pieces) = unbounded_channel();
+        let progress = Progress::default();
+        let mut builder = AnswerBuilder::new(&prompt, "model", 1000, Some(&listener), &progress);
+        builder.follows_reasoning = true;
+        builder.push_reasoning("Hm.");
+        builder.sign_reasoning("signature");
+        let mut heard = Vec::new();
+        while let Ok(piece) = pieces.try_recv() {
+            heard.extend(piece.reasoning);
+        }
+        let text = ReasoningPiece::Text("Hm.".into());
+        let signature = ReasoningPiece::Signature("signature".into());
+        assert_eq!(heard, [ReasoningPiece::Broken, text, signature]);
+        let answer = builder.answer(Close::Read(Ok(())), &prompt).unwrap();
+        assert_eq!(answer.reasoning.len(), 1);
     }
 
     #[test]

@@ -282,10 +282,27 @@ impl Prompt {
 
     /// Returns whether one of Anthropic's models reasons before it answers this prompt, or `None`
     /// for the model's default.
+    ///
+    /// A budget is left out if the model continues a series of calls without their reasoning,
+    /// because Anthropic refuses such a prompt: another provider made the calls, or refused their
+    /// reasoning as another provider's.
     pub(super) fn anthropic_thinking(&self) -> Option<Thinking> {
         // An answer that may be any JSON object is the arguments of a call.
         let must_call = self.demands_a_call() || matches!(self.format, Some(Format::JsonObject));
-        self.options.anthropic_thinking(self.max_tokens, must_call)
+        let thinking = self.options.anthropic_thinking(self.max_tokens, must_call)?;
+        let has_budget = matches!(thinking, Thinking::Enabled { .. });
+        (!has_budget || !self.continues_without_reasoning()).then_some(thinking)
+    }
+
+    /// Returns true if the prompt ends with the results of calls, and no turn in this series of
+    /// calls contains reasoning that a provider has signed or encrypted. Text may follow a result.
+    fn continues_without_reasoning(&self) -> bool {
+        let is_of_user = |turn: &&Turn| turn.role == Speaker::User;
+        let series = self.turns.iter().rev().skip_while(is_of_user);
+        let mut series = series.take_while(|turn| !is_of_user(turn)).peekable();
+        let is_proven = |part: &Reasoning| part.signature.is_some() || part.encrypted.is_some();
+        series.peek().is_some_and(|turn| turn.role == Speaker::Tool)
+            && !series.any(|turn| turn.reasoning.iter().any(is_proven))
     }
 
     /// Returns true if one of Anthropic's models is told to reason before it answers this prompt.

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use functions::Function;
 use functions::chats::chat::ChatApp;
 use futures_util::future::{Either, select};
+use lambda_http::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use shared::ai::Ai;
 use shared::app::AiApp;
@@ -20,7 +21,7 @@ use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::portable::chat_stop::free_work;
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
-use crate::support::function::{Reply, ask, changed_chat, chat_with};
+use crate::support::function::{Reply, ask, ask_for_all, changed_chat, chat_with};
 use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -63,10 +64,20 @@ pub enum Paying {
     CallOfTool,
     /// One of OpenAI's client libraries requests a response instead of a completion.
     Response,
+    /// The AI reasons, but its answer is empty.
+    ReasonedStream,
     /// One of OpenAI's client libraries requests a text completion.
     TextCompletion,
+    StreamedTextCompletion,
     /// A program requests a completion, with an API key for which equal bodies are retries.
     EqualBodies,
+    /// One of Anthropic's client libraries requests a message, with an API key in `x-api-key`.
+    Message,
+    StreamedMessage,
+    /// One of Anthropic's client libraries requests a message, and the AI fails.
+    FailingMessage,
+    /// The connection to the AI breaks after a part of its answer was delivered.
+    StreamedMessageThatBreaks,
     /// A program with a limited API key requests a completion.
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
@@ -81,7 +92,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check at any time whether the client has stopped the stream.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 28] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -99,8 +110,14 @@ impl Paying {
         Self::Completion,
         Self::CallOfTool,
         Self::Response,
+        Self::ReasonedStream,
         Self::TextCompletion,
+        Self::StreamedTextCompletion,
         Self::EqualBodies,
+        Self::Message,
+        Self::StreamedMessage,
+        Self::FailingMessage,
+        Self::StreamedMessageThatBreaks,
         Self::LimitedCompletion,
         Self::LimitedFailingCompletion,
         Self::ChatWithAllowance,
@@ -131,8 +148,22 @@ impl Paying {
                 | Self::CallOfTool
                 | Self::Response
                 | Self::TextCompletion
+                | Self::StreamedTextCompletion
                 | Self::LimitedCompletion
                 | Self::LimitedFailingCompletion
+        ) || self.is_anthropic()
+    }
+
+    /// Returns true if the client is one of Anthropic's.
+    fn is_anthropic(self) -> bool {
+        self.endpoint().0 == "messages"
+    }
+
+    /// Returns true if a program gets the answer as a stream.
+    fn streams_to_a_program(self) -> bool {
+        matches!(
+            self,
+            Self::StreamedTextCompletion | Self::StreamedMessage | Self::StreamedMessageThatBreaks
         )
     }
 
@@ -142,6 +173,7 @@ impl Paying {
             | Self::StreamThatBreaks
             | Self::StreamThatFails
             | Self::FilteredStream
+            | Self::ReasonedStream
             | Self::StoppedStream => ("chat_stream", "/api/chat/stream"),
             Self::Completion
             | Self::CallOfTool
@@ -149,7 +181,13 @@ impl Paying {
             | Self::LimitedCompletion
             | Self::LimitedFailingCompletion => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
-            Self::TextCompletion => ("text_completions", "/v1/completions"),
+            Self::TextCompletion | Self::StreamedTextCompletion => {
+                ("text_completions", "/v1/completions")
+            }
+            Self::Message
+            | Self::StreamedMessage
+            | Self::FailingMessage
+            | Self::StreamedMessageThatBreaks => ("messages", "/v1/messages"),
             _ => ("chat", "/api/chat"),
         }
     }
@@ -160,8 +198,10 @@ impl Paying {
             Self::FailingChat
             | Self::KeyedFailingChat
             | Self::LimitedFailingCompletion
+            | Self::FailingMessage
             | Self::FailedOver => "!fail",
-            Self::StreamThatBreaks => "!cut one",
+            Self::StreamThatBreaks | Self::StreamedMessageThatBreaks => "!cut one",
+            Self::ReasonedStream => "!think",
             Self::StreamThatFails => "!ends error 30 0 20",
             Self::FilteredStream => "!ends content_filter 30 0 20",
             Self::CallOfTool => "!call get_weather",
@@ -175,7 +215,10 @@ impl Paying {
     /// Returns true if each refund also counts as free work, because a part of the answer was
     /// delivered.
     fn wastes_work(self) -> bool {
-        matches!(self, Self::StreamThatBreaks | Self::StreamThatFails)
+        matches!(
+            self,
+            Self::StreamThatBreaks | Self::StreamThatFails | Self::StreamedMessageThatBreaks
+        )
     }
 
     /// The expected replies if there is no fault.
@@ -193,8 +236,10 @@ impl Paying {
             Self::FailingChat
             | Self::KeyedFailingChat
             | Self::LimitedFailingCompletion
+            | Self::FailingMessage
             | Self::StreamThatBreaks
-            | Self::StreamThatFails => 502,
+            | Self::StreamThatFails
+            | Self::StreamedMessageThatBreaks => 502,
             _ => 200,
         }
     }
@@ -285,6 +330,10 @@ impl Scenario for Paying {
                 case.who = case.who.using(key["key"].as_str().unwrap());
             }
             Self::Replay => case.asks().await,
+            _ if self.is_anthropic() => {
+                let key = case.who.makes_a_key("a program").await.is(201);
+                case.who = case.who.using(key["key"].as_str().unwrap());
+            }
             _ => {}
         }
         case.lane.strike(plan);
@@ -317,20 +366,29 @@ impl Case<Paying> {
         if self.scenario.endpoint().0 == "text_completions" {
             body["prompt"] = json!(message);
         }
+        if self.scenario.is_anthropic() {
+            body["max_tokens"] = json!(1000);
+        }
+        if self.scenario.streams_to_a_program() {
+            body["stream"] = json!(true);
+        }
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
         async move {
-            let mut headers = vec![("authorization", bearer.as_str())];
+            let credential = match bearer.strip_prefix("Bearer ") {
+                Some(key) if scenario.is_anthropic() => ("x-api-key", key),
+                _ => ("authorization", bearer.as_str()),
+            };
+            let mut headers = vec![credential];
             let counts = scenario != Paying::EqualBodies;
             headers.extend(counts.then_some(("x-stainless-retry-count", count.as_str())));
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
-            let reply = ask(&function, endpoint, path, &headers, body).await;
-            if scenario.is_of_a_program() {
-                Reply { body: of_chat(&reply.body, &message), ..reply }
-            } else {
-                reply
+            let reply = ask_for_all(&function, endpoint, path, &headers, body).await;
+            match scenario.is_of_a_program() {
+                true => of_program(reply, &message),
+                false => reply.at_its_end(),
             }
         }
     }
@@ -631,13 +689,68 @@ fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// Converts a reply in OpenAI's format into the format of a chat's reply. The result doesn't
-/// contain the remaining credits, because OpenAI's API has no field for them.
+/// The failures that programs may get: the statuses, the codes, and the first words. Anthropic's
+/// format contains no code, and a failure in a stream contains no status.
+const FAILURES: [(u16, &str, &str); 4] = [
+    (409, "idempotency_key_running", "A request with this Idempotency-Key is still running"),
+    (502, "ai_failed", "The AI did not answer"),
+    (503, "not_charged", "The answer came too late"),
+    (503, "unavailable", "The database did not confirm"),
+];
+
+/// Returns the status and the code of a failure.
+fn failure(error: &Value) -> Option<(u16, &'static str)> {
+    let words = error["message"].as_str().unwrap_or_default();
+    let is_it = |(_, code, first): &&(u16, &str, &str)| {
+        error["code"] == *code || error["code"].is_null() && words.starts_with(first)
+    };
+    FAILURES.iter().find(is_it).map(|(status, code, _)| (*status, *code))
+}
+
+/// Converts a program's reply into a chat's reply. A stream becomes the reply that would contain
+/// the same answer, or its failure.
+fn of_program(mut reply: Reply, message: &str) -> Reply {
+    if let Some(stream) = reply.body.as_str() {
+        reply.body = joined(stream);
+        if let Some((status, _)) = failure(&reply.body["error"]) {
+            reply.status = status;
+            // Streams have no field for the time to try again.
+            reply.headers.insert(RETRY_AFTER, 1.into());
+        }
+    }
+    reply.body = of_chat(&reply.body, message);
+    reply
+}
+
+/// Joins the events of a text completion or of a message.
+fn joined(stream: &str) -> Value {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events: Vec<Value> = data.filter_map(|data| serde_json::from_str(data).ok()).collect();
+    if let Some(failed) = events.iter().find(|event| event["error"].is_object()) {
+        return failed.clone();
+    }
+    let first = &events[0];
+    let parts = |path: &str| -> String {
+        events.iter().filter_map(|event| event.pointer(path)?.as_str()).collect()
+    };
+    match first["message"]["id"].as_str() {
+        Some(id) => json!({ "id": id, "content": [{ "text": parts("/delta/text") }] }),
+        None => json!({ "id": first["id"], "choices": [{ "text": parts("/choices/0/text") }] }),
+    }
+}
+
+/// Converts a reply in OpenAI's or Anthropic's format into the format of a chat's reply. The result
+/// doesn't contain the remaining credits, because these APIs have no field for them.
 fn of_chat(reply: &Value, message: &str) -> Value {
     let Some(id) = reply["id"].as_str() else {
         let error = &reply["error"];
-        return json!({ "code": error["code"], "detail": error["message"] });
+        let code = failure(error).map_or_else(|| error["code"].clone(), |(_, code)| json!(code));
+        return json!({ "code": code, "detail": error["message"] });
     };
+    if let Some(id) = id.strip_prefix("msg_") {
+        let response = &reply["content"][0]["text"];
+        return json!({ "id": id, "response": response, "message": message });
+    }
     if let Some(id) = id.strip_prefix("resp_") {
         let response = &reply["output"][0]["content"][0]["text"];
         return json!({ "id": id, "response": response, "message": message });

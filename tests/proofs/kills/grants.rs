@@ -1,6 +1,6 @@
 //! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: through
-//! payment events, and through chats with a limited API key whose account first receives its
-//! allowance. Each function is killed before and after each of its calls to the store.
+//! payment events, and through programs' chats with a limited API key whose account first receives
+//! its allowance. Each function is killed before and after each of its calls to the store.
 
 use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};
@@ -37,6 +37,9 @@ enum Working {
     /// A program sends a chat with a limited API key, and the account hasn't received its allowance
     /// yet.
     LimitedChat,
+    /// The same with a text completion, and with a streamed message of Anthropic's API.
+    LimitedText,
+    LimitedMessage,
 }
 
 impl Working {
@@ -44,6 +47,16 @@ impl Working {
         match self {
             Self::Payment => ("stripe_webhook", "/api/stripe/webhook"),
             Self::LimitedChat => ("completions", "/v1/chat/completions"),
+            Self::LimitedText => ("text_completions", "/v1/completions"),
+            Self::LimitedMessage => ("messages", "/v1/messages"),
+        }
+    }
+
+    /// Returns the header with an API key.
+    fn credential(self, key: &str) -> (&'static str, String) {
+        match self {
+            Self::LimitedMessage => ("x-api-key", key.to_owned()),
+            _ => ("authorization", format!("Bearer {key}")),
         }
     }
 }
@@ -68,7 +81,7 @@ impl Case {
                 rig.api.store().create_order(&account, &order).await.unwrap();
                 order.id().to_owned()
             }
-            Working::LimitedChat => {
+            Working::LimitedChat | Working::LimitedText | Working::LimitedMessage => {
                 let key = json!({ "name": "a program", "limit": { "tokens": LIMIT } });
                 let key = who.post("/api/user/api-keys", key).await.is(201);
                 key["key"].as_str().unwrap().to_owned()
@@ -102,18 +115,21 @@ impl Case {
             Working::LimitedChat => {
                 json!({ "model": "deep", "messages": [{ "role": "user", "content": "hi" }] })
             }
+            Working::LimitedText => json!({ "model": "deep", "prompt": "hi" }),
+            Working::LimitedMessage => json!({
+                "model": "deep", "messages": [{ "role": "user", "content": "hi" }],
+                "max_tokens": 1000, "stream": true,
+            }),
         }
     }
 
     fn request(&self, now: u64, again: &str) -> Value {
         let (endpoint, path) = self.working.endpoint();
         let signed = signature(SECRET, &self.body().to_string(), now);
-        let bearer = format!("Bearer {}", self.about);
+        let (name, credential) = self.working.credential(&self.about);
         let headers = match self.working {
             Working::Payment => vec![("Stripe-Signature", signed.as_str())],
-            Working::LimitedChat => {
-                vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", again)]
-            }
+            _ => vec![(name, credential.as_str()), ("x-stainless-retry-count", again)],
         };
         event(endpoint, path, &headers, &self.body())
     }
@@ -201,16 +217,19 @@ async fn killed_events_of_payments_grant_once() {
 async fn killed_chats_with_limited_keys_are_charged_once() {
     let rig = Rig::of_processes().await;
     rig.api.prices(&fares::list_through(&["scripted", "openai"])).await;
-    let cases = killed_at_each_call(&rig, Working::LimitedChat).await;
+    let mut cases = Vec::new();
+    for working in [Working::LimitedChat, Working::LimitedText, Working::LimitedMessage] {
+        cases.extend(killed_at_each_call(&rig, working).await);
+    }
     rig.after_the_lease();
     rig.sweep().await;
     let world = rig.world().await;
     for case in &cases {
         case.is_right(&rig, &world, "after the sweep").await;
         assert_eq!(world.at_rest(&case.who.id), [""; 0]);
-        let bearer = format!("Bearer {}", case.about);
+        let (name, credential) = case.working.credential(&case.about);
         for count in ["1", "0"] {
-            let headers = [("authorization", bearer.as_str()), ("x-stainless-retry-count", count)];
+            let headers = [(name, credential.as_str()), ("x-stainless-retry-count", count)];
             let (_, path) = case.working.endpoint();
             rig.api.send(Method::POST, path, &headers, Some(case.body())).await.is(200);
         }

@@ -406,7 +406,12 @@ impl Schedule<'_> {
             return Box::pin(reply.map(Outcome::Replied));
         }
         // The form of the answers that this person's clients request if they count their retries.
-        let form = if of.person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
+        let form = match (of.person, self.options.all_count) {
+            (0, false) => AnswerForm::Completion,
+            (0, true) => AnswerForm::Message,
+            (_, false) => AnswerForm::Response,
+            (_, true) => AnswerForm::TextCompletion,
+        };
         let reply = in_pieces(asking, request, of.key.clone(), *kind, form, receiver.clone());
         Box::pin(reply.map(Outcome::Replied))
     }

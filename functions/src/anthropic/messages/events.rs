@@ -307,6 +307,7 @@ impl EventWriter {
                 self.send_delta(Delta::Signature(delta)).await?;
                 self.close().await
             }
+            Part::Reasoning(ReasoningPiece::Broken) => self.close().await,
             Part::Reasoning(ReasoningPiece::Encrypted(data)) => {
                 self.start(OpenBlock::Redacted, ContentBlock::redacted(&data)).await?;
                 self.close().await

@@ -460,12 +460,15 @@ impl Chunks {
     /// Sends a piece of the reasoning. Signatures are sent with the whole part that they sign.
     async fn send_reasoning(&mut self, model: &str, piece: &ReasoningPiece) -> Result<()> {
         let parts = self.reasoning.add(piece);
+        if *piece == ReasoningPiece::Broken {
+            return Ok(());
+        }
         let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part));
         let delta = AnswerDelta {
             content: (!self.begun).then_some(None),
             reasoning_content: match piece {
                 ReasoningPiece::Text(text) => Some(text.as_str()),
-                ReasoningPiece::Signature(_) | ReasoningPiece::Encrypted(_) => None,
+                _ => None,
             },
             reasoning_details: details.collect(),
             ..AnswerDelta::default()

@@ -37,8 +37,8 @@ function fail(place, sent, what, facts) {
   if (failures.length <= SHOWN) console.log(`  ${place}: ${what}; the request has ${Buffer.byteLength(sent)} bytes`);
 }
 
-async function call(token, method, path, body) {
-  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+async function call(token, method, path, body, credential = { Authorization: `Bearer ${token}` }) {
+  const headers = { "Content-Type": "application/json", ...(token && credential) };
   const reply = await fetch(API + path, { method, headers, body: typeof body === "string" ? body : JSON.stringify(body) });
   return { status: reply.status, text: await reply.text() };
 }
@@ -57,7 +57,8 @@ function accepted({ status, text }, place, sent) {
   if (status < 300) return text;
   if (status === 400) {
     const { errors, error } = JSON.parse(text);
-    note(refusals, error?.message ?? Object.values(errors).flat()[0]);
+    const [sentence] = /^.{0,100}/.exec(error?.message ?? Object.values(errors).flat()[0]);
+    note(refusals, sentence.replaceAll(/[0-9]+/g, "N"));
     return undefined;
   }
   if (status !== 402) throw new Error(`${place}: ${status} ${text.slice(0, 1000)}`);
@@ -88,16 +89,36 @@ async function compare(place, sent, answer, { tokens_deducted: charged, receipt:
   else if (charged !== count || usage.prompt_tokens !== count) fail(place, sent, `charge ${charged} for ${count} tokens`, { count, bound, received });
 }
 
-/** Sends a request to OpenAI's API. */
-async function complete(user, place, body) {
-  const reply = accepted(await call(user.key, "POST", "/v1/chat/completions", body), place, body);
+/** Sends a request to OpenAI's API, for a chat completion or a text completion. */
+async function complete(user, place, path, body) {
+  const reply = accepted(await call(user.key, "POST", path, body), place, body);
   if (reply === undefined) return;
   // A stream may begin with a comment, which keeps the connection open until the first event.
   const chunks = reply.startsWith("{") ? [JSON.parse(reply)] : events(reply);
   if (!chunks.at(-1).usage) throw new Error(`${place}: ${reply.slice(-1000)}`);
-  const answer = chunks.map(({ choices: [choice] }) => (choice?.message ?? choice?.delta)?.content ?? "").join("");
-  const chat = await read(user.access, "GET", `/api/chat/${chunks[0].id.replace("chatcmpl-", "")}`);
+  const answer = chunks.map(({ choices: [choice] }) => choice?.text ?? (choice?.message ?? choice?.delta)?.content ?? "").join("");
+  const chat = await read(user.access, "GET", `/api/chat/${chunks[0].id.replace(/^(chat)?cmpl-/, "")}`);
   await compare(place, body, answer, { ...chat, usage: chunks.at(-1).usage });
+}
+
+/** Sends a request to Anthropic's API. */
+async function sendMessage(user, place, body) {
+  const credential = { "x-api-key": user.key, "anthropic-version": "2023-06-01" };
+  const reply = accepted(await call(user.key, "POST", "/v1/messages", body, credential), place, body);
+  if (reply === undefined) return;
+  let message;
+  if (reply.startsWith("{")) message = JSON.parse(reply);
+  else {
+    const sent = events(reply);
+    const text = sent.map(({ delta }) => delta?.text ?? "").join("");
+    message = { ...sent[0].message, content: [{ type: "text", text }], usage: sent.find(({ type }) => type === "message_delta")?.usage };
+  }
+  if (!message.usage) throw new Error(`${place}: ${reply.slice(-1000)}`);
+  const answer = message.content.map(({ text }) => text ?? "").join("");
+  const { input_tokens, cache_read_input_tokens, cache_creation_input_tokens } = message.usage;
+  const usage = { prompt_tokens: input_tokens + (cache_read_input_tokens ?? 0) + (cache_creation_input_tokens ?? 0) };
+  const chat = await read(user.access, "GET", `/api/chat/${message.id.replace("msg_", "")}`);
+  await compare(place, body, answer, { ...chat, usage });
 }
 
 /** Sends a message in a conversation. Returns the chat. */
@@ -123,7 +144,9 @@ async function play(user, number) {
   for (const [index, step] of scriptOf(SEED, number).entries()) {
     const place = `${number}.${index}`;
     const [first] = conversation.chats;
-    if (step.kind === "completion") await complete(user, place, step.body);
+    if (step.kind === "completion") await complete(user, place, "/v1/chat/completions", step.body);
+    if (step.kind === "text completion") await complete(user, place, "/v1/completions", step.body);
+    if (step.kind === "anthropic message") await sendMessage(user, place, step.body);
     if (step.kind === "message") conversation.chats.push(...[await send(user, place, step, conversation)].filter(Boolean));
     if (step.kind === "own instructions" || (step.kind === "instructions" && first)) {
       const path = step.kind === "instructions" ? `/api/conversations/${first.conversation_id}/` : "/api/user/profile/";

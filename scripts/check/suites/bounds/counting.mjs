@@ -62,6 +62,7 @@ const TEMPLATES = {
     tools: (functions) => [namespace(functions)],
     schema: ({ name, description, schema }) => [`# Response Formats\n\n## ${name}\n\n${description === undefined ? "" : `// ${description}\n`}`, schema === undefined ? "" : compact(schema)],
     turn: (role, text) => [role === "assistant" ? 5 : 3, role, text],
+    thought: (text) => [5, "assistant", "analysis", text],
     call: ({ name, text }) => [6, `assistant to=functions.${name}`, "commentary json", text],
     result: ({ name, text }) => [4, `functions.${name} to=assistant`, "commentary", text],
     end: () => [1, "assistant"],
@@ -73,6 +74,7 @@ const TEMPLATES = {
     tools: (functions) => [LLAMA_TOOLS, ...functions.map((each) => `${python(ofType(each), { indent: 4 })}\n\n`)],
     schema: ({ name, description, schema }) => [name, description ?? "", schema === undefined ? "" : python(schema, { indent: 4 })],
     turn: (role, text) => [4, role, text],
+    thought: (text) => ["<think>\n", text, "\n</think>\n\n"],
     call: ({ name, value }) => [5, "assistant", `{"name": "${name}", "parameters": `, python(value), "}"],
     result: ({ text }) => [4, "ipython", python(text)],
     end: () => [3, "assistant"],
@@ -84,6 +86,7 @@ const TEMPLATES = {
     tools: (functions) => [QWEN_TOOLS, ...functions.map((each) => `${go(ofType(each))}\n`)],
     schema: ({ name, description, schema }) => [name, description ?? "", schema === undefined ? "" : go(schema)],
     turn: (role, text) => [4, role, text],
+    thought: (text) => ["<think>\n", text, "\n</think>\n\n"],
     call: ({ id, name, value }) => [6, "assistant", id, `\n<tool_call>\n{"name": "${name}", "arguments": `, go(value), "}\n</tool_call>"],
     result: ({ id, text }) => [4, "user", `## Return of ${id}\n`, "\n<tool_response>\n", text, "\n</tool_response>"],
     end: () => [3, "assistant"],
@@ -94,6 +97,7 @@ const TEMPLATES = {
     tools: (functions) => [python(functions.map(ofType), { ascii: true, indent: 4 })],
     schema: (named) => [python(new Map(Object.entries(named).filter(([, value]) => value !== undefined)), { ascii: true, indent: 4 })],
     turn: (role, text) => [4, role, text],
+    thought: (text) => [4, text],
     call: ({ id, name, text }) => [5, "assistant", id, name, text],
     result: ({ id, text }) => [4, "tool", id, text],
     end: () => [3, "assistant"],
@@ -110,6 +114,35 @@ function parsed(text) {
   }
 }
 
+/** The model tokens of a picture. */
+const PICTURE = Number(process.env.PICTURE);
+
+/** Returns the text and the pictures in a message's content: nothing, a string, or a list. */
+function contentOf(content) {
+  if (!Array.isArray(content)) return { text: content ?? "", pictures: [] };
+  const texts = content.filter((part) => part.get("type") === "text").map((part) => part.get("text"));
+  const count = content.filter((part) => ["image_url", "image"].includes(part.get("type"))).length;
+  return { text: texts.join("\n"), pictures: count > 0 ? [count * PICTURE] : [] };
+}
+
+/** Converts a request in Anthropic's format into OpenAI's. The signatures count as text. */
+function ofAnthropic(body) {
+  const map = (fields) => new Map(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const messages = body.has("system") ? [map({ role: "system", content: body.get("system") })] : [];
+  for (const message of body.get("messages")) {
+    const blocks = message.get("content");
+    const of = (...kinds) => blocks.filter((block) => kinds.includes(block.get("type")));
+    for (const result of of("tool_result")) messages.push(map({ role: "tool", tool_call_id: result.get("tool_use_id"), content: result.get("content") }));
+    const thoughts = of("thinking", "redacted_thinking").map((block) => [block.get("thinking"), block.get("signature"), block.get("data")].filter(Boolean).join("\n"));
+    const tool_calls = of("tool_use").map((block) => map({ id: block.get("id"), function: map({ name: block.get("name"), value: block.get("input") }) }));
+    const content = of("text", "image");
+    if (content.length + thoughts.length + tool_calls.length > 0) messages.push(map({ role: message.get("role"), content, thoughts, tool_calls }));
+  }
+  const tools = body.get("tools")?.map((tool) => map({ function: new Map([...tool].map(([key, value]) => [key === "input_schema" ? "parameters" : key, value])) }));
+  const schema = body.get("output_config")?.get("format")?.get("schema");
+  return map({ messages, tools, response_format: schema && map({ json_schema: map({ name: "answer", schema }) }) });
+}
+
 /** Returns the parts of the whole prompt. A number means that many special tokens. */
 function partsOf(template, body) {
   const functions = body.get("tools")?.map((tool) => tool.get("function"));
@@ -118,7 +151,10 @@ function partsOf(template, body) {
   if (format) parts.push(...template.schema(Object.fromEntries(format)));
   const names = new Map();
   for (const message of body.get("messages")) {
-    const text = message.get("content") ?? "";
+    const { text, pictures } = contentOf(message.get("content"));
+    parts.push(...pictures);
+    const thoughts = message.get("thoughts") ?? [message.get("reasoning_content")].filter(Boolean);
+    parts.push(...thoughts.flatMap((thought) => template.thought(thought)));
     const [role, answered] = [message.get("role"), message.get("tool_call_id")];
     if (role === "tool") {
       parts.push(...template.result({ id: answered, name: names.get(answered), text }));
@@ -127,32 +163,36 @@ function partsOf(template, body) {
     const calls = message.get("tool_calls") ?? [];
     if (text !== "" || calls.length === 0) parts.push(...template.turn(role, text));
     for (const call of calls) {
-      const [id, name, written] = [call.get("id"), call.get("function").get("name"), call.get("function").get("arguments")];
+      const called = call.get("function");
+      const [id, name, value] = [call.get("id"), called.get("name"), called.get("value") ?? parsed(called.get("arguments"))];
       names.set(id, name);
-      parts.push(...template.call({ id, name, text: written, value: parsed(written) }));
+      parts.push(...template.call({ id, name, text: called.get("arguments") ?? compact(value), value }));
     }
   }
   return [...parts, ...template.end()];
 }
 
+const none = () => new Map(Object.keys(TOKENIZERS).map((name) => [name, new Map()]));
 /** Caches the counts of short strings, because requests in one conversation share them. */
-const known = new Map(Object.keys(TOKENIZERS).map((name) => [name, new Map()]));
+const known = none();
+/** Caches the counts of long strings in one request, because all templates contain them. */
+let long = none();
 const [SHORT, REMEMBERED] = [2000, 10_000];
 
 function countText(tokenizer, text) {
-  if (text.length > SHORT) return TOKENIZERS[tokenizer](text);
-  const counts = known.get(tokenizer);
+  const counts = (text.length > SHORT ? long : known).get(tokenizer);
   if (counts.size > REMEMBERED) counts.clear();
   if (!counts.has(text)) counts.set(text, TOKENIZERS[tokenizer](text));
   return counts.get(text);
 }
 
 /**
- * Counts the tokens in a request's JSON. Returns a list of tokenizers, templates and counts, with
- * the largest count first.
+ * Counts the tokens in the JSON of a request in OpenAI's or Anthropic's format. Returns a list of
+ * tokenizers, templates and counts, with the largest count first.
  */
-export function counts(json) {
-  const body = parse(json);
+export function counts(json, isAnthropic) {
+  const body = isAnthropic ? ofAnthropic(parse(json)) : parse(json);
+  long = none();
   const all = Object.entries(TEMPLATES).flatMap(([template, written]) => {
     const parts = partsOf(written, body);
     return Object.keys(TOKENIZERS).map((tokenizer) => {

@@ -1,8 +1,9 @@
-// Hostile prompts. A script is a list of steps by one user: a request to OpenAI's API, or a
-// conversation with up to 22 messages and with instructions. The seed and the script's number
-// determine its whole content.
+// Hostile prompts. A script is a list of steps by one user: a request to OpenAI's or Anthropic's
+// API, or a conversation with up to 22 messages and with instructions. The seed and the script's
+// number determine its whole content.
 
 import { callArguments, schema } from "./json.mjs";
+import { message } from "./messages.mjs";
 import { Random } from "./random.mjs";
 import { cut, ESCAPED, longText, name, text } from "./texts.mjs";
 
@@ -11,14 +12,28 @@ const [MESSAGE, INSTRUCTIONS] = [8000, 2000];
 
 export function scriptOf(seed, number) {
   const random = new Random(`${seed} ${number}`);
-  return random.chance(0.15) ? conversation(random) : [{ kind: "completion", body: completion(random) }];
+  const kind = random.fraction();
+  if (kind < 0.15) return conversation(random);
+  if (kind < 0.5) return [{ kind: "anthropic message", body: message(random) }];
+  if (kind < 0.58) return [{ kind: "text completion", body: textCompletion(random) }];
+  return [{ kind: "completion", body: completion(random) }];
 }
+
+/** Returns the JSON of a request for a text completion. */
+function textCompletion(random) {
+  const prompt = `${some(random, random.pick([300, 1000]), 0.3)}?`;
+  const stop = random.times(random.pick([0, 0, 1, 4]), () => `${text(random, 100)}.`);
+  return JSON.stringify({ model: model(random), prompt, ...(stop.length > 0 && { stop }), ...(random.chance(0.25) && { stream: true, stream_options: { include_usage: true } }) });
+}
+
+/** Returns a model: one provider implements OpenAI's API, and the other Anthropic's. */
+export const model = (random) => random.pick(["bounded", "bounded", "claude"]);
 
 /**
  * Returns a random string. Most strings are much shorter than `most` characters. A `share` of the
  * strings is longer and consists of these kinds.
  */
-function some(random, most, share = 0.04, kinds = undefined) {
+export function some(random, most, share = 0.04, kinds = undefined) {
   return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
 }
 
@@ -56,21 +71,23 @@ function conversation(random) {
 function completion(random) {
   // Most parts of a request are short. One of them may be long.
   const long = random.pick(["texts", "turns", "schemas", "calls", "results", "nothing", "nothing"]);
-  const fields = ['"model":"bounded"', `"messages":${JSON.stringify(messages(random, long))}`];
+  const fields = [`"messages":${JSON.stringify(messages(random, long))}`];
   const count = long === "schemas" ? random.from(1, 4) : random.pick([0, 0, 0, 1, 1, 2, 3, 20]);
   const functions = random.times(count, () => named(random, "parameters", long === "schemas"));
   if (count > 0 && random.chance(0.15)) fields.push(`"functions":[${functions.join()}]`);
   else if (count > 0) fields.push(`"tools":[${functions.map((each) => `{"type":"function","function":${each}}`).join()}]`);
   if (random.chance(0.2)) fields.push(`"response_format":{"type":"json_schema","json_schema":${named(random, "schema", long === "schemas")}}`);
   else if (random.chance(0.05)) fields.push('"response_format":{"type":"json_object"}');
+  // Anthropic's models return any object as a call, which has no count.
+  fields.push(`"model":"${fields.some((field) => field.includes("json_object")) ? "bounded" : model(random)}"`);
   if (random.chance(0.25)) fields.push('"stream":true,"stream_options":{"include_usage":true}');
   return `{${fields.join()}}`;
 }
 
 /** Returns a function or a response format, whose schema is in this field. */
-function named(random, field, isLong) {
+export function named(random, field, isLong, nameLength) {
   const size = isLong ? random.pick([random.length(2000), random.from(400, 2000)]) : random.length(40);
-  const parts = [`"name":${JSON.stringify(name(random))}`];
+  const parts = [`"name":${JSON.stringify(name(random, nameLength))}`];
   if (random.chance(0.7)) parts.push(`"description":${JSON.stringify(isLong ? some(random, 500, 0.2, ESCAPED) : some(random, 100, 0.02))}`);
   if (random.chance(0.85)) parts.push(`"${field}":${schema(random, size)}`);
   return `{${parts.join()}}`;

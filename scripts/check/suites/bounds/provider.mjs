@@ -1,4 +1,4 @@
-// A provider that implements OpenAI's chat completions. It counts each request's tokens with
+// A provider that implements OpenAI's chat completions and Anthropic's messages. It counts each request's tokens with
 // several tokenizers and templates, and reports the largest count as the request's usage. An answer
 // begins with the request's hash and the count. `GET /requests/HASH` returns one of the last
 // requests, with all its counts.
@@ -25,6 +25,22 @@ function answerTo(hash, count) {
   return `${hash} ${count}${random.chance(0.4) ? `\n${text(random, 800)}` : ""}`;
 }
 
+/** Answers in Anthropic's format. */
+function sayAsAnthropic(response, isStream, answer, count) {
+  const usage = { input_tokens: count, output_tokens: 1 };
+  const message = { type: "message", role: "assistant", model: "counter", content: [{ type: "text", text: answer }], stop_reason: "end_turn", usage };
+  response.writeHead(200, { "Content-Type": isStream ? "text/event-stream" : "application/json" });
+  if (!isStream) return response.end(JSON.stringify(message));
+  const say = (type, fields) => response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`);
+  say("message_start", { message: { ...message, content: [], stop_reason: null } });
+  say("content_block_start", { index: 0, content_block: { type: "text", text: "" } });
+  for (const text of answer.match(/[^]{1,200}/gu)) say("content_block_delta", { index: 0, delta: { type: "text_delta", text } });
+  say("content_block_stop", { index: 0 });
+  say("message_delta", { delta: { stop_reason: "end_turn" }, usage });
+  say("message_stop", {});
+  return response.end();
+}
+
 // Don't limit idle connections, because all of them are idle while a count takes seconds.
 http
   .createServer({ keepAliveTimeout: 0 }, async (request, response) => {
@@ -35,13 +51,15 @@ http
       return;
     }
     const body = Buffer.concat(chunks).toString();
-    const all = counts(body);
+    const isAnthropic = request.url.endsWith("/messages");
+    const all = counts(body, isAnthropic);
     const [{ count }] = all;
     const hash = createHash("sha256").update(body).digest("hex").slice(0, 16);
     requests.set(hash, { body, counts: all });
     if (requests.size > KEPT) requests.delete(requests.keys().next().value);
     const usage = { prompt_tokens: count, completion_tokens: 1, total_tokens: count + 1 };
     const answer = answerTo(hash, count);
+    if (isAnthropic) return sayAsAnthropic(response, JSON.parse(body).stream, answer, count);
     if (!JSON.parse(body).stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
       response.end(JSON.stringify({ model: "counter", choices: [{ message: { content: answer }, finish_reason: "stop" }], usage }));

@@ -81,10 +81,10 @@ export function longText(random, count, kinds = Object.keys(KINDS)) {
 /** The kinds of strings that JSON makes longer. */
 export const ESCAPED = ["controls", "oneEscaped", "punctuation", "lineBreaks", "anyPlane", "oneCharacter"];
 
-/** Returns a function's name, which consists of 1 to 64 letters, digits, _ and -. */
-export function name(random) {
-  const length = random.chance(0.3) ? 64 : random.length(24);
-  if (random.chance(0.2)) return "a1Z9".repeat(16).slice(0, length);
+/** Returns a function's name, which consists of 1 to `most` letters, digits, _ and -. */
+export function name(random, most = 64) {
+  const length = random.chance(0.3) ? most : random.length(24);
+  if (random.chance(0.2)) return "a1Z9".repeat(most / 4).slice(0, length);
   const alphabet = random.pick([[...letters, ...digits, "_", "-"], digits, ["_", "-"], [..."aZ0_-"], letters]);
   return random.times(length, () => random.pick(alphabet)).join("");
 }

@@ -457,6 +457,32 @@ mod tests {
     }
 
     #[test]
+    fn a_series_of_calls_without_its_reasoning_is_continued_without() {
+        let part = |signature: Option<&str>, encrypted: Option<&str>| Reasoning {
+            text: "Hm.".into(),
+            signature: signature.map(str::to_owned),
+            encrypted: encrypted.map(str::to_owned),
+        };
+        let thinks = |reasoning: Vec<Reasoning>, rest: Vec<Turn>, thinking: Thinking| {
+            let call = Turn { reasoning, ..called(&[("a", "{}")]) };
+            let turns = [vec![user("Hi."), call, result_of("a", "1")], rest].concat();
+            let options = Options { thinking: Some(thinking), ..Options::default() };
+            let max_tokens = Some(2000);
+            let prompt = Prompt { turns, options, max_tokens, ..Prompt::default() };
+            assert_eq!(prompt.without_reasoning().thinks(), thinking == Thinking::Adaptive);
+            sent(&prompt)["thinking"].is_object()
+        };
+        let budget = Thinking::Enabled { budget: 1024 };
+        let again = || vec![called(&[("b", "{}")]), result_of("b", "1"), user("Be quick.")];
+        for rest in [vec![], vec![user("Be quick.")], again()] {
+            assert!(thinks(vec![part(Some("s"), None)], rest.clone(), budget));
+            assert!(thinks(vec![part(None, Some("e"))], rest.clone(), budget));
+            assert!(!thinks(vec![part(None, None)], rest.clone(), budget));
+            assert!(thinks(vec![], rest, Thinking::Adaptive));
+        }
+    }
+
+    #[test]
     fn choices_of_functions_are_translated() {
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
         let choice = |tool_choice: ToolChoice, parallel_calls: Option<bool>| {
