@@ -543,8 +543,8 @@ mod tests {
 
     #[test]
     fn a_list_without_new_fields_is_written_as_before() {
-        let list = r#"{"models":[{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}],"currency":"USD"}"#;
-        let model = r#"{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}"#;
+        let list = r#"{"models":[{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1.00","cached":"1.00","output":"1.00"}}],"currency":"USD"}"#;
+        let model = r#"{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1.00","cached":"1.00","output":"1.00"}}"#;
         let canonical = list.parse::<PriceList>().unwrap().canonical();
         assert_eq!(canonical, format!(r#"{{"currency":"USD","models":[{model}]}}"#));
     }
