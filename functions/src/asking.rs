@@ -21,7 +21,7 @@ use shared::config::{
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
-use shared::values::{Chat, Credential, Message, ModelKind};
+use shared::values::{AnswerBlock, Chat, Credential, Message, ModelKind};
 use shared::{App, Error, Reply, Request, Result, auth, extends};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
@@ -230,30 +230,32 @@ async fn begin<D: Dialect>(
     })
 }
 
-/// Returns a stored answer as stream pieces: those of the reasoning, one for the text, and one for
-/// each call.
+/// Returns a stored answer as stream pieces, in the order of its blocks: those of the reasoning, of
+/// the text, and one for each call.
 fn pieces(chat: &Chat) -> Vec<Piece> {
-    let reasoning = chat.reasoning.iter().flat_map(|part| {
-        let text = Some(part.text.clone()).filter(|text| !text.is_empty());
-        let signature = part.signature.clone();
-        [
-            text.map(ReasoningPiece::Text),
-            signature.map(ReasoningPiece::Signature),
-            part.encrypted.clone().map(ReasoningPiece::Encrypted),
-        ]
-    });
-    let reasoning = reasoning.flatten();
-    let reasoning = reasoning.map(|piece| Piece { reasoning: Some(piece), ..Piece::default() });
-    let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
-    let is_refusal = chat.refused;
-    let text = text.map(|text| Piece { text, is_refusal, ..Piece::default() });
-    let calls = chat.calls.iter().enumerate().map(|(index, call)| {
-        let begins = Some((call.id.clone(), call.name.clone()));
-        let call = CallPiece { index, begins, arguments: call.arguments.clone() };
-        Piece { call: Some(call), ..Piece::default() }
-    });
+    let of_block = |block: AnswerBlock<'_>| match block {
+        AnswerBlock::Reasoning(part) => {
+            let text = Some(part.text.clone()).filter(|text| !text.is_empty());
+            let pieces = [
+                text.map(ReasoningPiece::Text),
+                part.signature.clone().map(ReasoningPiece::Signature),
+                part.encrypted.clone().map(ReasoningPiece::Encrypted),
+            ];
+            let pieces = pieces.into_iter().flatten();
+            pieces.map(|piece| Piece { reasoning: Some(piece), ..Piece::default() }).collect()
+        }
+        AnswerBlock::Text(text) => {
+            let (text, is_refusal) = (text.to_owned(), chat.refused);
+            vec![Piece { text, is_refusal, ..Piece::default() }]
+        }
+        AnswerBlock::Call(index, call) => {
+            let begins = Some((call.id.clone(), call.name.clone()));
+            let call = CallPiece { index, begins, arguments: call.arguments.clone() };
+            vec![Piece { call: Some(call), ..Piece::default() }]
+        }
+    };
     let by_model = |piece: Piece| Piece { model: chat.model_name().to_owned(), ..piece };
-    reasoning.chain(text).chain(calls).map(by_model).collect()
+    chat.in_blocks(true).into_iter().flat_map(of_block).map(by_model).collect()
 }
 
 /// Returns the schema of a field that is always null here, but may be a string on other servers.

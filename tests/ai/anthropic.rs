@@ -46,42 +46,42 @@ async fn asked() -> (Provider, Program) {
     (provider, program)
 }
 
-fn text(text: &str) -> Value {
+pub fn text(text: &str) -> Value {
     json!({ "type": "text", "text": text })
 }
 
-fn message(content: Value, reason: &str) -> Value {
+pub fn message(content: Value, reason: &str) -> Value {
     json!({
         "type": "message", "role": "assistant", "model": "claude-1", "content": content,
         "stop_reason": reason, "usage": { "input_tokens": 3, "output_tokens": 4 },
     })
 }
 
-fn says(content: Value, reason: &str) -> Does {
+pub fn says(content: Value, reason: &str) -> Does {
     Does::Says(200, message(content, reason))
 }
 
-fn error(kind: &str, words: &str) -> Value {
+pub fn error(kind: &str, words: &str) -> Value {
     json!({ "type": "error", "error": { "type": kind, "message": words } })
 }
 
-fn event(data: &Value) -> Bytes {
+pub fn event(data: &Value) -> Bytes {
     Bytes::from(format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
 }
 
-fn delta(delta: Value) -> Bytes {
+pub fn delta(delta: Value) -> Bytes {
     event(&json!({ "type": "content_block_delta", "index": 0, "delta": delta }))
 }
 
-fn piece(text: &str) -> Bytes {
+pub fn piece(text: &str) -> Bytes {
     delta(json!({ "type": "text_delta", "text": text }))
 }
 
-fn start(block: Value) -> Bytes {
+pub fn start(block: Value) -> Bytes {
     event(&json!({ "type": "content_block_start", "index": 0, "content_block": block }))
 }
 
-fn ends(reason: &str) -> Bytes {
+pub fn ends(reason: &str) -> Bytes {
     let delta = json!({ "stop_reason": reason });
     event(&json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": 4 } }))
 }

@@ -95,6 +95,7 @@ fn hostile() -> Vec<(&'static str, String)> {
         (r#""tools":[{"name":"f","input_schema":{"x":["#, schema, "]}}]}"),
         (r#""tool_choice":{"type":"auto","x":["#, deep, "]}}"),
         (r#""thinking":{"type":"adaptive","x":["#, deep, "]}}"),
+        (r#""cache_control":{"type":"ephemeral","x":["#, deep, "]}}"),
         (r#""output_config":{"format":{"type":"json_schema","schema":{"x":["#, schema, "]}}}}"),
     ];
     let conversations = [

@@ -62,7 +62,7 @@ impl ReceivedRequest {
         };
         let tool = |tool: &Value| {
             let name = tool["function"]["name"].as_str().unwrap().to_owned();
-            Tool { name, description: None, parameters: None, strict: None }
+            Tool { name, description: None, parameters: None, strict: None, cache: None }
         };
         Prompt {
             turns: self.messages.iter().map(turn).collect(),

@@ -2,19 +2,20 @@
 //! ([reference](https://docs.anthropic.com/en/api/messages)).
 //!
 //! In: an API key in `x-api-key`, or an API key or access token in `Authorization`, and
-//! `max_tokens` and `messages`. The history shows the user's last text. These fields take effect: `system`,
-//! `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking`
-//! and `output_config`. `model` chooses a model from the price list; without a list, the operator's
-//! settings determine the model. Tools that run at Anthropic, MCP servers, PDFs and search results
-//! are refused. Other fields and all `anthropic-` headers are ignored; for example, nothing edits
-//! the context. Out: a message, or its events. Prices and retries work as for completions. A
-//! request also gets the message that was already paid for if it repeats a body in the same session
-//! of Claude Code (`x-claude-code-session-id`).
+//! `max_tokens` and `messages`. The history shows the user's last text. These fields take effect:
+//! `system`, `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`,
+//! `thinking` and `output_config`. A provider that caches prompts gets `cache_control`. `model`
+//! chooses a model from the price list; without a list, the operator's settings determine the
+//! model. Tools that run at Anthropic, MCP servers and PDFs are refused. Other fields and all
+//! `anthropic-` headers are ignored; for example, nothing edits the context. Out: a message, or its
+//! events. Prices and retries work as for completions. A request also gets the message that was
+//! already paid for if it repeats a body in the same session of Claude Code
+//! (`x-claude-code-session-id`).
 
 mod events;
 mod reply;
 
-use shared::ai::Thinking;
+use shared::ai::{Display, Thinking};
 use shared::charge::AnswerForm;
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
@@ -41,7 +42,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     tag = "Anthropic",
     summary = "Send the AI a message in Anthropic's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
-                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect. Tools that run at Anthropic and `mcp_servers` are refused, other fields are ignored. \
+                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect, and `cache_control` if the provider caches prompts. Tools that run at Anthropic and `mcp_servers` are refused, other fields are ignored. \
                    The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
                    and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`).",
@@ -72,10 +73,19 @@ fn failures() -> Vec<Failure> {
 
 /// The dialect of Anthropic's API.
 struct Messages {
-    /// True if the answer contains the model's reasoning.
-    shows_reasoning: bool,
+    /// How much of the model's reasoning the answer contains.
+    shown: ShownReasoning,
     /// An estimate of the prompt's model tokens, which the beginning of a stream contains.
     prompt_estimate: u32,
+}
+
+/// How much of the model's reasoning an answer contains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ShownReasoning {
+    Nothing,
+    /// The signatures, with which the provider recognizes its reasoning, and encrypted reasoning.
+    Signatures,
+    Everything,
 }
 
 impl Dialect for Messages {
@@ -93,18 +103,19 @@ impl Dialect for Messages {
         let mut asked = body.read(message_limit)?;
         // Many programs read the text from the first block, so reasoning precedes it only if the
         // program expects it.
-        let shows_reasoning = matches!(
-            asked.prompt.options.thinking,
-            Some(Thinking::Adaptive | Thinking::Enabled { .. })
-        );
-        asked.prompt.hides_reasoning = !shows_reasoning;
+        let shown = match (asked.prompt.options.thinking, asked.prompt.options.display) {
+            (None | Some(Thinking::Disabled), _) => ShownReasoning::Nothing,
+            (_, Some(Display::Omitted)) => ShownReasoning::Signatures,
+            (_, Some(Display::Summarized) | None) => ShownReasoning::Everything,
+        };
+        asked.prompt.hides_reasoning = shown == ShownReasoning::Nothing;
         let estimate = if asked.streamed { asked.prompt.estimated_tokens() } else { 0 };
         let prompt_estimate = u32::try_from(estimate).unwrap_or(u32::MAX);
-        Ok((asked, Self { shows_reasoning, prompt_estimate }))
+        Ok((asked, Self { shown, prompt_estimate }))
     }
 
     fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Message::of(chat, &message_id(&chat.chat_id), self.shows_reasoning))
+        http::ok(&Message::of(chat, &message_id(&chat.chat_id), self.shown))
     }
 
     fn writer(self, events: Events, chat_id: &str, _: u64) -> EventWriter {

@@ -1,6 +1,7 @@
 //! Requests of Anthropic's API ([reference](https://docs.anthropic.com/en/api/messages)).
 
 mod blocks;
+mod cache;
 mod messages;
 mod options;
 mod tools;
@@ -14,6 +15,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use self::blocks::Content;
+use self::cache::CacheControl;
 use self::messages::{InputMessage, turns};
 use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format};
 use self::tools::{ChosenTool, OfferedTool, offered};
@@ -62,6 +64,8 @@ pub(super) struct Body {
     tool_choice: Option<ChosenTool>,
     thinking: Option<ThinkingConfig>,
     output_config: Option<OutputConfig>,
+    /// A cache breakpoint at the end of the prompt.
+    cache_control: Option<CacheControl>,
     /// The older name for `format` in `output_config`.
     output_format: Option<OutputFormat>,
     /// Must be empty: this API calls no servers for the model.
@@ -130,6 +134,7 @@ impl Body {
         if self.mcp_servers.is_some_and(|servers| !servers.is_empty()) {
             errors.note("mcp_servers", "This API calls no MCP servers. Omit this field.");
         }
+        let display = self.thinking.as_ref().and_then(|thinking| thinking.display(&mut errors));
         let thinking = self.thinking.and_then(|thinking| thinking.read(&mut errors));
         let output = self.output_config.unwrap_or_default();
         let effort = output.effort(&mut errors);
@@ -156,10 +161,13 @@ impl Body {
                     options: Options {
                         effort,
                         thinking,
+                        display,
                         top_k,
                         effort_is_hint: true,
                         ..Options::default()
                     },
+                    has_blocks: true,
+                    cache: self.cache_control.and_then(CacheControl::ttl),
                     given: true,
                     ..Prompt::default()
                 };

@@ -66,6 +66,7 @@ impl CustomTool {
             description: Some(texts.join("\n\n")).filter(|text| !text.is_empty()),
             parameters: parameters.and_then(|schema| JsonSchema::parse(schema).ok()),
             strict: None,
+            cache: None,
         }
     }
 }

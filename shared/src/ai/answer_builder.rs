@@ -11,7 +11,8 @@ use crate::ai::ending::Ending;
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{
-    CutReason, Estimates, Final, Reasoning, ReportedUsage, TokenEstimate, ToolCall, Usage,
+    AnswerMark, BlockOrder, CutReason, Estimates, Final, Reasoning, ReportedUsage, StopDetails,
+    TokenEstimate, ToolCall, Usage,
 };
 
 /// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
@@ -136,6 +137,11 @@ pub(super) struct AnswerBuilder<'l> {
     has_begun: bool,
     /// True if the client doesn't get the reasoning.
     hides_reasoning: bool,
+    /// The order of the blocks so far, as they were delivered. `None` if the client's API has no
+    /// blocks.
+    marks: Option<Vec<AnswerMark>>,
+    /// Details of the answer's end.
+    stop_details: StopDetails,
     /// True if the function closed the answer before its provider ended it.
     is_closed: bool,
     /// True if the listener received any of the reasoning's text.
@@ -210,6 +216,8 @@ impl<'l> AnswerBuilder<'l> {
             is_reasoning_cut: false,
             has_begun: false,
             hides_reasoning: prompt.hides_reasoning,
+            marks: prompt.has_blocks.then(Vec::new),
+            stop_details: StopDetails::default(),
             is_closed: false,
             has_shown_reasoning: false,
         }
@@ -224,11 +232,22 @@ impl<'l> AnswerBuilder<'l> {
             _ if self.has_ended() => return Ok(()),
             Ending::Complete => None,
             Ending::Cut(cut) => Some(cut),
+            Ending::ContextFull => {
+                self.stop_details.is_context_full = true;
+                Some(CutReason::Length)
+            }
             Ending::Failed(word) => return Err(Failure::Ended(word)),
         };
         self.ended = Some(cut);
         self.progress.ended.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Records details of the answer's end. Call this function before [`end`](Self::end).
+    pub(super) fn detail_stop(&mut self, details: StopDetails) {
+        if !self.has_ended() {
+            self.stop_details = details;
+        }
     }
 
     /// Returns true if the provider has ended the answer.
@@ -314,6 +333,14 @@ impl<'l> AnswerBuilder<'l> {
         self.is_reasoning_cut |= part.size() > self.reasoning_room();
         if !self.is_reasoning_cut {
             self.reasoning.push(part);
+            self.mark(AnswerMark::Reasoning);
+        }
+    }
+
+    /// Records that a block begins, or that the text continues.
+    fn mark(&mut self, mark: AnswerMark) {
+        if let Some(marks) = &mut self.marks {
+            mark.push(marks);
         }
     }
 
@@ -444,6 +471,7 @@ impl<'l> AnswerBuilder<'l> {
         if let Some(news) = self.text.get(self.delivered..).filter(|news| !news.is_empty()) {
             let text = news.to_owned();
             self.delivered = self.text.len();
+            self.mark(AnswerMark::Text(text.len()));
             self.deliver(Piece { text, is_refusal: self.is_refusal, ..Piece::default() });
         }
     }
@@ -456,6 +484,9 @@ impl<'l> AnswerBuilder<'l> {
         let news = arguments.get(builder.delivered.unwrap_or(0)..).unwrap_or_default().to_owned();
         if begins.is_some() || !news.is_empty() {
             builder.delivered = Some(arguments.len());
+            if begins.is_some() {
+                self.mark(AnswerMark::Call);
+            }
             let call = CallPiece { index, begins, arguments: news };
             self.deliver(Piece { call: Some(call), ..Piece::default() });
         }
@@ -545,9 +576,23 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_call(index);
         }
         let usage = self.usage(prompt);
-        let Self { text, is_refusal: refused, reasoning, calls, model, .. } = self;
+        let Self { text, is_refusal: refused, reasoning, calls, model, marks, .. } = self;
+        let stop_details = self.stop_details.or_none().filter(|_| marks.is_some());
+        let blocks = marks.as_deref().and_then(BlockOrder::of);
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
-        Ok(Answer { text, refused, reasoning, calls, model, cut, stopped, closed, usage })
+        Ok(Answer {
+            text,
+            refused,
+            reasoning,
+            calls,
+            blocks,
+            model,
+            cut,
+            stop_details,
+            stopped,
+            closed,
+            usage,
+        })
     }
 
     /// Returns the failure. If the provider may have done any work, adds the token counts.
@@ -600,7 +645,13 @@ mod tests {
     /// Builds an answer from parts of calls, each with its number, id, name and arguments. Returns
     /// the calls. Asserts that a listener receives the same calls, and each call's name first.
     fn put_together(most: Option<bool>, parts: &[(u64, &str, &str, &str)]) -> Vec<[String; 2]> {
-        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
         let (listener, mut pieces) = unbounded_channel();
         let progress = Progress::default();
@@ -653,6 +704,44 @@ mod tests {
             }
         }
         assert_eq!(heard, format!("Let me think.{}{}", "é".repeat(50), "x".repeat(9)));
+    }
+
+    #[test]
+    fn blocks_keep_the_order_in_which_they_are_delivered() {
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
+        let build = |has_blocks: bool| {
+            let prompt = Prompt { tools: vec![tool.clone()], has_blocks, ..Prompt::default() };
+            let progress = Progress::default();
+            let mut builder = AnswerBuilder::new(&prompt, "model", 1000, None, &progress);
+            // White space is delivered with the text that follows it.
+            builder.push_text("\n").unwrap();
+            builder.push_reasoning("One.");
+            builder.sign_reasoning("s");
+            builder.push_text("Well").unwrap();
+            builder.push_text(", ").unwrap();
+            builder.push_encrypted("e");
+            builder.push_call(0, "a", "f", "{").unwrap();
+            builder.push_text("then.").unwrap();
+            builder.push_call(0, "", "", "}").unwrap();
+            builder.push_call(1, "b", "f", "{}").unwrap();
+            builder.answer(Close::Read(Ok(())), &prompt).unwrap()
+        };
+        let marks = [
+            AnswerMark::Reasoning,
+            AnswerMark::Text(7),
+            AnswerMark::Reasoning,
+            AnswerMark::Call,
+            AnswerMark::Text(5),
+            AnswerMark::Call,
+        ];
+        assert_eq!(build(true).blocks, BlockOrder::of(&marks));
+        assert_eq!(build(false).blocks, None);
     }
 
     #[test]

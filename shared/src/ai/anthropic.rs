@@ -212,7 +212,13 @@ mod tests {
 
     #[test]
     fn thinking_excludes_forced_calls() {
-        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
         let prompt = |thinking: Thinking, format: Option<Format>, tool_choice: ToolChoice| {
             let options = Options { thinking: Some(thinking), ..Options::default() };
             let tools = if format.is_some() { vec![] } else { vec![tool.clone()] };

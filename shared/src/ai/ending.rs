@@ -9,6 +9,8 @@ pub(super) enum Ending {
     Complete,
     /// The provider cut the answer off.
     Cut(CutReason),
+    /// The provider cut the answer off because the model's context is full.
+    ContextFull,
     /// The provider failed, so the part that it sent doesn't count as an answer. Contains the
     /// provider's word.
     Failed(&'static str),
@@ -43,7 +45,7 @@ const WORDS: &[(&str, Ending)] = &[
     ("max_tokens", LENGTH),
     ("pause_turn", LENGTH),
     ("refusal", FILTER),
-    ("model_context_window_exceeded", LENGTH),
+    ("model_context_window_exceeded", Ending::ContextFull),
     // Gemini (https://ai.google.dev/api/generate-content#FinishReason)
     ("safety", FILTER),
     ("recitation", FILTER),

@@ -51,6 +51,10 @@ pub enum Refusal {
     Reasoning,
     /// The model can't call functions.
     Tools,
+    /// The model accepts instructions only before the conversation.
+    LateInstructions,
+    /// The model or the server doesn't cache parts of prompts.
+    Cache,
     /// The model can't answer in this format.
     Format,
     /// The conversation doesn't mention JSON, and some models refuse to answer with JSON unless it
@@ -135,6 +139,14 @@ impl Refusal {
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
             return Some(Self::ParallelCalls);
         }
+        // "Unexpected role \"system\"", "System message must be at the beginning."
+        let is_placed = has(&["system"]) && has(&["role", "beginning", "must be first"]);
+        if prompt.has_late_instructions() && is_placed {
+            return Some(Self::LateInstructions);
+        }
+        if prompt.has_cache_breakpoints() && has(&["cache"]) {
+            return Some(Self::Cache);
+        }
         let is_thought = has(&["reasoning", "thinking", "signature"]);
         if prompt.has_reasoning() && is_thought && !has(&["reasoning_effort", "reasoning effort"]) {
             return Some(Self::Reasoning);
@@ -169,6 +181,8 @@ impl Refusal {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
             Self::Reasoning => "it refuses the reasoning of earlier answers",
             Self::Tools => "it can't call functions",
+            Self::LateInstructions => "it accepts instructions only before the conversation",
+            Self::Cache => "it doesn't cache prompts",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
@@ -194,6 +208,15 @@ impl From<Refusal> for Error {
                 "tools",
                 "The model of this server can't call functions. Send `tool_choice` `auto` or \
                  `none` for an answer in words. Nothing was charged.",
+            ),
+            Refusal::LateInstructions => Self::field(
+                "messages",
+                "The model of this server accepts instructions only before the conversation. \
+                 Nothing was charged.",
+            ),
+            Refusal::Cache => Self::field(
+                "cache_control",
+                "The model of this server doesn't cache prompts. Omit this field. Nothing was charged.",
             ),
             Refusal::Format => Self::field(
                 "response_format",
@@ -333,7 +356,7 @@ mod tests {
 
     use super::*;
     use crate::ai::{Format, JsonSchema, Tool};
-    use crate::values::{Part, Picture, Reasoning, Speaker, Turn};
+    use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, Turn};
 
     #[test]
     fn refusals_are_recognized_by_the_provider_wording() {
@@ -343,7 +366,8 @@ mod tests {
         turn.content.push(Part::Picture(picture));
         let any = RawValue::from_string("{}".into()).unwrap();
         let parameters = Some(JsonSchema::parse(any).unwrap());
-        let tool = Tool { name: "f".into(), description: None, parameters, strict: None };
+        let tool =
+            Tool { name: "f".into(), description: None, parameters, strict: None, cache: None };
         let everything = Prompt {
             turns: vec![turn],
             tools: vec![tool],
@@ -390,6 +414,27 @@ mod tests {
             let refusal = refusal.filter(|refusal| *refusal == Refusal::TooLong);
             let failure = Failure::refused(&reason, &plain, "status 400");
             assert_eq!(failure, refusal.map_or(denied, Failure::Refused), "{words}");
+        }
+    }
+
+    #[test]
+    fn places_of_instructions_and_caches_are_recognized() {
+        let mut late = Prompt::after(vec![], "hi");
+        late.turns.push(Turn::new(Speaker::System, "Be brief."));
+        let first = late.with_instructions_first();
+        let cached = Prompt { cache: Some(CacheTtl::OneHour), ..first.clone() };
+        let role = "messages: Unexpected role \"system\".";
+        let (place, cache) = (Some(Refusal::LateInstructions), Some(Refusal::Cache));
+        for (prompt, words, refusal) in [
+            (&late, role, place),
+            (&late, "System message must be at the beginning.", place),
+            (&late, "cache_control: Extra inputs are not permitted", None),
+            (&first, role, None),
+            (&cached, role, None),
+            (&cached, "cache_control: Extra inputs are not permitted", cache),
+            (&cached, "This model doesn't support the cachePoint field.", cache),
+        ] {
+            assert_eq!(Refusal::from_words(&words.to_lowercase(), prompt), refusal, "{words}");
         }
     }
 

@@ -15,6 +15,9 @@ pub struct Options {
     pub effort: Option<Effort>,
     /// Whether the model reasons before it answers, as in Anthropic's API.
     pub thinking: Option<Thinking>,
+    /// Whether the answer contains the text of Anthropic's reasoning. `None` for the model's
+    /// default.
+    pub display: Option<Display>,
     /// How long the answer is.
     pub verbosity: Option<Verbosity>,
     /// The number with which sampling begins. Requests with the same seed get similar answers.
@@ -108,9 +111,9 @@ impl Options {
     /// `max_tokens` is the maximum length of the answer, and `must_call` is true if the request
     /// forces the model to call a function.
     ///
-    /// A budget that is too small, or that leaves no room for the answer, is left out, because the
-    /// model would refuse it. With an effort alone, the model decides whether it reasons, unless it
-    /// must call a function, because a model that reasons can't be forced to.
+    /// The budget is shortened to leave room for the answer. If it is then too small, it is left
+    /// out, because the model would refuse it. With an effort alone, the model decides whether it
+    /// reasons, unless it must call a function, because a model that reasons can't be forced to.
     pub(super) fn anthropic_thinking(
         &self,
         max_tokens: Option<u32>,
@@ -119,8 +122,9 @@ impl Options {
         match (self.thinking, self.effort) {
             (Some(Thinking::Enabled { budget }), _) => {
                 // The budget is part of the answer's maximum length.
-                let has_room = max_tokens.is_none_or(|most| budget < most);
-                (budget >= LEAST_BUDGET && has_room).then_some(Thinking::Enabled { budget })
+                let room = max_tokens.map_or(u32::MAX, |most| most.saturating_sub(1));
+                let budget = budget.min(room);
+                (budget >= LEAST_BUDGET).then_some(Thinking::Enabled { budget })
             }
             (Some(thinking), _) => Some(thinking),
             (None, Some(Effort::None)) => Some(Thinking::Disabled),
@@ -170,8 +174,33 @@ pub enum Thinking {
         /// The maximum number of model tokens.
         budget: u32,
     },
+    /// The model doesn't reason, but returns what it writes between calls of functions as
+    /// reasoning.
+    BetweenTools,
     /// The model doesn't reason.
     Disabled,
+}
+
+impl Thinking {
+    /// Returns the word for it in Anthropic's API.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Enabled { .. } => "enabled",
+            Self::BetweenTools => "between_tools",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// Whether an answer contains the text of the reasoning, in the words of Anthropic's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Display {
+    /// The text or a summary.
+    Summarized,
+    /// Only the signatures.
+    Omitted,
 }
 
 /// How long an answer is, in the words of OpenAI's API.
@@ -192,12 +221,19 @@ mod tests {
 
     #[test]
     fn budgets_leave_room_for_the_answer() {
-        for (budget, is_kept) in [(1023, false), (1024, true), (1999, true), (2000, false)] {
+        for (budget, most, sent) in [
+            (1023, 2000, None),
+            (1024, 2000, Some(1024)),
+            (1999, 2000, Some(1999)),
+            (31_999, 2000, Some(1999)),
+            (31_999, 1025, Some(1024)),
+            (31_999, 1024, None),
+        ] {
             let enabled = Some(Thinking::Enabled { budget });
             let effort = Some(Effort::High);
             let options = Options { thinking: enabled, effort, ..Options::default() };
-            let expected = enabled.filter(|_| is_kept);
-            assert_eq!(options.anthropic_thinking(Some(2000), true), expected, "{budget}");
+            let expected = sent.map(|budget| Thinking::Enabled { budget });
+            assert_eq!(options.anthropic_thinking(Some(most), true), expected, "{budget}, {most}");
         }
     }
 

@@ -9,7 +9,8 @@ use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::text::bound;
 use crate::values::{
-    Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn, estimate_model_tokens,
+    CacheTtl, Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn,
+    estimate_model_tokens,
 };
 
 /// How many bytes each picture adds to a prompt's size. Most pictures need about a thousand model
@@ -55,6 +56,12 @@ pub struct Prompt {
     pub options: Options,
     /// True if the client doesn't get the model's reasoning.
     pub hides_reasoning: bool,
+    /// True if the client's API has blocks, so that the answer keeps their order and the details of
+    /// its end.
+    pub has_blocks: bool,
+    /// How long the provider caches the whole prompt. `None` if the client doesn't ask for it.
+    /// Functions and turns may contain further cache breakpoints.
+    pub cache: Option<CacheTtl>,
     /// True if the first turn is the operator's system prompt or the user's instructions.
     /// [`Ai::answer`](crate::ai::Ai::answer) sets this field.
     pub has_added_turn: bool,
@@ -278,7 +285,44 @@ impl Prompt {
     pub(super) fn anthropic_thinking(&self) -> Option<Thinking> {
         // An answer that may be any JSON object is the arguments of a call.
         let must_call = self.demands_a_call() || matches!(self.format, Some(Format::JsonObject));
-        self.options.anthropic_thinking(self.max_tokens, must_call)
+        let thinking = self.options.anthropic_thinking(self.max_tokens, must_call);
+        let is_enabled = |thinking: &Thinking| matches!(thinking, Thinking::Enabled { .. });
+        thinking.filter(|thinking| !is_enabled(thinking) || !self.calls_without_reasoning())
+    }
+
+    /// Returns true if the last turns are a series of function calls and their results without
+    /// reasoning that a provider has proven. With a budget for reasoning, Anthropic's models
+    /// continue a series only after such reasoning. Results may be followed by a text.
+    fn calls_without_reasoning(&self) -> bool {
+        let mut has_calls = false;
+        let mut before = self.turns.iter().rev().skip(1).map(|turn| turn.role);
+        for turn in self.turns.iter().rev() {
+            let before = before.next();
+            match turn.role {
+                Speaker::Assistant if turn.calls.is_empty() => break,
+                Speaker::Assistant if turn.reasoning.iter().any(Reasoning::is_proven) => {
+                    return false;
+                }
+                Speaker::Assistant => has_calls = true,
+                Speaker::User if before != Some(Speaker::Tool) => break,
+                Speaker::User | Speaker::Tool | Speaker::System => {}
+            }
+        }
+        has_calls
+    }
+
+    /// Returns true if instructions follow a turn of the conversation.
+    pub(super) fn has_late_instructions(&self) -> bool {
+        let mut later = self.turns.iter().skip_while(|turn| turn.role == Speaker::System);
+        later.any(|turn| turn.role == Speaker::System)
+    }
+
+    /// Returns the prompt for a model that accepts instructions only before the conversation.
+    pub(super) fn with_instructions_first(&self) -> Self {
+        let mut prompt = self.clone();
+        // The sort is stable.
+        prompt.turns.sort_by_key(|turn| turn.role != Speaker::System);
+        prompt
     }
 
     /// Returns true if one of Anthropic's models is told to reason before it answers this prompt.
@@ -381,6 +425,49 @@ mod tests {
         let texts = system.map(|turn| turn.text().into_owned()).collect();
         assert_eq!(prompt.last(), "hi");
         texts
+    }
+
+    #[test]
+    fn instructions_keep_their_order_when_they_move_to_the_beginning() {
+        let turns = [
+            (Speaker::System, "a"),
+            (Speaker::User, "b"),
+            (Speaker::System, "c"),
+            (Speaker::User, "d"),
+        ];
+        let turns = turns.map(|(role, text)| Turn::new(role, text)).to_vec();
+        let prompt = Prompt { turns, ..Prompt::default() };
+        assert!(prompt.has_late_instructions());
+        let first = prompt.with_instructions_first();
+        assert!(!first.has_late_instructions());
+        let texts: Vec<_> = first.turns.iter().map(Turn::text).collect();
+        assert_eq!(texts, ["a", "c", "b", "d"]);
+    }
+
+    #[test]
+    fn series_of_calls_need_proven_reasoning() {
+        let signed = [Reasoning { signature: Some("s".into()), ..Reasoning::default() }];
+        let user = || Turn::new(Speaker::User, "hi");
+        let said = || Turn::new(Speaker::Assistant, "Hello.");
+        let result = || Turn { answers: Some("a".into()), ..Turn::new(Speaker::Tool, "1") };
+        let call = |reasoning: &[Reasoning]| Turn {
+            calls: vec![ToolCall::default()],
+            reasoning: reasoning.to_vec(),
+            ..Turn::of(Speaker::Assistant, Vec::new())
+        };
+        let unsigned = [Reasoning { text: "Hm.".into(), ..Reasoning::default() }];
+        let thinks = |turns: Vec<Turn>| {
+            let thinking = Some(Thinking::Enabled { budget: 2000 });
+            let options = Options { thinking, ..Options::default() };
+            Prompt { turns, options, ..Prompt::default() }.thinks()
+        };
+        assert!(thinks(vec![user()]));
+        assert!(thinks(vec![user(), said(), user()]));
+        assert!(thinks(vec![user(), call(&signed), result()]));
+        assert!(thinks(vec![user(), call(&signed), result(), call(&[]), result(), user()]));
+        assert!(thinks(vec![user(), call(&[]), result(), said(), user()]), "the series has ended");
+        assert!(!thinks(vec![user(), call(&[]), result()]));
+        assert!(!thinks(vec![user(), call(&unsigned), result(), user()]));
     }
 
     #[test]

@@ -164,11 +164,15 @@ impl Provider {
 }
 
 /// Returns the prompt without the part that a model refuses. `None` if the answer depends on this
-/// part: earlier reasoning, a limit of one function call per answer, and functions that needn't be
-/// called can be left out.
+/// part: earlier reasoning, the place of instructions, cache breakpoints, a limit of one function
+/// call per answer, and functions that needn't be called can be left out.
 fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
     match refused {
         Refusal::Reasoning if prompt.has_reasoning() => Some(prompt.without_reasoning()),
+        Refusal::LateInstructions if prompt.has_late_instructions() => {
+            Some(prompt.with_instructions_first())
+        }
+        Refusal::Cache if prompt.has_cache_breakpoints() => Some(prompt.without_breakpoints()),
         Refusal::ParallelCalls if prompt.parallel_calls.is_some() => {
             Some(Prompt { parallel_calls: None, ..prompt.clone() })
         }

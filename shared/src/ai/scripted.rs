@@ -10,6 +10,7 @@
 //! - `!recall` repeats the whole prompt.
 //! - `!refuse <words>` refuses to answer, with these words.
 //! - `!think <thought> <words>` reasons with the first word, and says the other words.
+//! - `!weave <sequence> <words>` reasons before each word, and ends at the stop sequence.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports the given token
 //!   counts. `<cached>` may be followed by `+` and the number of tokens written into the cache.
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use crate::ai::ending::Ending;
 use crate::ai::{AnswerBuilder, Failure, Prompt, echo};
-use crate::values::ReportedUsage;
+use crate::values::{ReportedUsage, StopDetails};
 
 pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let message = prompt.last();
@@ -53,6 +54,17 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
             let (thought, words) = rest.split_once(' ').unwrap_or((rest, ""));
             builder.push_reasoning(thought);
             words.split_inclusive(' ').try_for_each(|word| builder.push_text(word))
+        }
+        "!weave" => {
+            let (sequence, words) = rest.split_once(' ').unwrap_or((rest, ""));
+            for (number, word) in (1..).zip(words.split_inclusive(' ')) {
+                builder.push_reasoning("Hm.");
+                builder.sign_reasoning(&format!("s{number}"));
+                builder.push_text(word)?;
+            }
+            let sequence = Some(sequence.to_owned());
+            builder.detail_stop(StopDetails { sequence, ..StopDetails::default() });
+            builder.end(Ending::Complete)
         }
         "!cut" => {
             let words = rest.split_inclusive(' ');

@@ -2,6 +2,7 @@
 //! and the client sends the result with its next request.
 
 use crate::ai::schema::JsonSchema;
+use crate::values::CacheTtl;
 
 /// A function that the model may call.
 #[derive(Clone, Debug)]
@@ -14,6 +15,9 @@ pub struct Tool {
     pub parameters: Option<JsonSchema>,
     /// True if calls must conform to the schema.
     pub strict: Option<bool>,
+    /// How long the provider caches the prompt up to the end of this function. `None` if the
+    /// function doesn't end with a cache breakpoint.
+    pub cache: Option<CacheTtl>,
 }
 
 /// Whether a model may, must or must not call a function.

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
-use crate::values::{CutReason, Invalid, Reasoning, Receipt, Speaker, ToolCall, Turn, Usage};
+use crate::values::{
+    AnswerBlock, AnswerMark, BlockOrder, CutReason, Invalid, Reasoning, Receipt, Speaker,
+    StopDetails, ToolCall, Turn, Usage,
+};
 
 /// A user's message that has been checked and can be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,11 +166,18 @@ pub struct Chat {
     /// The function calls in the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
+    /// The order of the reasoning, the text and the calls. `None` if the reasoning precedes the
+    /// text, and the text precedes the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BlockOrder>,
     /// The model that answered.
     pub model: String,
     /// Why the answer was cut off. `None` if the answer is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<CutReason>,
+    /// Details of the answer's end. `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_details: Option<StopDetails>,
     /// True if the user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -249,6 +259,41 @@ impl Chat {
         let text = Some(self.response.clone()).filter(|text| !text.is_empty());
         let lines = text.into_iter().chain(self.calls.iter().map(ToString::to_string));
         Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Returns the answer's blocks in the order in which the provider sent them. Without the
+    /// reasoning, adjacent texts are one block.
+    pub fn in_blocks(&self, with_reasoning: bool) -> Vec<AnswerBlock<'_>> {
+        let mut marks = Vec::new();
+        for mark in self.blocks.as_ref().map(BlockOrder::marks).unwrap_or_default() {
+            if with_reasoning || mark != AnswerMark::Reasoning {
+                mark.push(&mut marks);
+            }
+        }
+        let reasoning: &[Reasoning] = if with_reasoning { &self.reasoning } else { &[] };
+        let mut reasoning = reasoning.iter().map(AnswerBlock::Reasoning);
+        let calls = self.calls.iter().enumerate();
+        let mut calls = calls.map(|(index, call)| AnswerBlock::Call(index, call));
+        let mut rest = self.response.as_str();
+        let mut blocks = Vec::new();
+        for mark in marks {
+            match mark {
+                AnswerMark::Reasoning => blocks.extend(reasoning.next()),
+                AnswerMark::Call => blocks.extend(calls.next()),
+                AnswerMark::Text(length) => {
+                    let end = rest.floor_char_boundary(length);
+                    let (text, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                    blocks
+                        .extend(Some(text).filter(|text| !text.is_empty()).map(AnswerBlock::Text));
+                    rest = after;
+                }
+            }
+        }
+        // Without an order, everything is left.
+        blocks.extend(reasoning);
+        blocks.extend(Some(rest).filter(|text| !text.is_empty()).map(AnswerBlock::Text));
+        blocks.extend(calls);
+        blocks
     }
 
     /// Returns the model token counts, or an estimate if they are missing.
@@ -356,6 +401,36 @@ mod tests {
         for bad in ["", "Start", "x", "c#x"] {
             assert_eq!(ParentChat::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn answers_keep_the_order_of_their_blocks() {
+        let reasoning = |text: &str| Reasoning { text: text.into(), ..Reasoning::default() };
+        let marks = [
+            AnswerMark::Reasoning,
+            AnswerMark::Text(3),
+            AnswerMark::Reasoning,
+            AnswerMark::Text(2),
+            AnswerMark::Call,
+        ];
+        let chat = Chat {
+            response: "ééabc".into(),
+            reasoning: vec![reasoning("x"), reasoning("y")],
+            calls: vec![ToolCall::default()],
+            blocks: BlockOrder::of(&marks),
+            ..Chat::default()
+        };
+        let [x, y] = [0, 1].map(|index| AnswerBlock::Reasoning(&chat.reasoning[index]));
+        let call = AnswerBlock::Call(0, &chat.calls[0]);
+        // A length that splits a character, or doesn't cover the text, loses nothing.
+        let (first, second, rest) = ("é", "é", "abc");
+        let [first, second, rest] = [first, second, rest].map(AnswerBlock::Text);
+        assert_eq!(chat.in_blocks(true), [x, first, y, second, call, rest]);
+        let usual = Chat { blocks: None, ..chat.clone() };
+        assert_eq!(usual.in_blocks(true), [x, y, AnswerBlock::Text("ééabc"), call]);
+        assert_eq!(usual.in_blocks(false), [AnswerBlock::Text("ééabc"), call]);
+        let joined = [AnswerBlock::Text("ééa"), call, AnswerBlock::Text("bc")];
+        assert_eq!(chat.in_blocks(false), joined);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Picture;
+use super::{BlockMark, Picture};
 
 /// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub struct Turn {
     /// The model's reasoning before its answer, in order. Empty unless the role is
     /// [`Speaker::Assistant`].
     pub reasoning: Vec<Reasoning>,
+    /// The order of the turn's blocks, and its cache breakpoints. Only some APIs set it: blocks
+    /// without a mark follow in the usual order. [`Turn::blocks`] returns the blocks.
+    pub order: Vec<BlockMark>,
     /// The id of the function call whose result this turn contains. `None` unless the role is
     /// [`Speaker::Tool`].
     pub answers: Option<String>,
@@ -57,6 +60,12 @@ pub struct Reasoning {
 }
 
 impl Reasoning {
+    /// Returns true if the provider has signed or encrypted this part, so that it is the model's
+    /// own. Models refuse other reasoning.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.signature.is_some() || self.encrypted.is_some()
+    }
+
     /// Returns an upper bound of its size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {
         const FRAME: usize = 40;
@@ -105,6 +114,7 @@ impl Turn {
             content,
             calls: Vec::new(),
             reasoning: Vec::new(),
+            order: Vec::new(),
             answers: None,
             has_failed: false,
         }

@@ -197,7 +197,10 @@ async fn unsupported_requests_are_refused_in_words() {
         (of("tool_choice", json!({ "type": "maybe" })), "tool_choice.type: "),
         (of("messages", json!([])), "messages: "),
         (of("messages", json!([{ "role": "tool", "content": "hi" }])), "messages[0].role: "),
-        (content(json!({ "type": "search_result" })), "messages[0].content[0]: Blocks of the type"),
+        (
+            content(json!({ "type": "server_tool_use" })),
+            "messages[0].content[0]: Blocks of the type",
+        ),
         (content(json!({ "type": "document", "source": pdf })), "Only documents of text"),
         (content(json!({ "type": "thinking", "thinking": "x" })), "Blocks of the type thinking"),
         (content(json!({ "type": "image", "source": { "type": "file" } })), "stores no files"),

@@ -355,8 +355,8 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
-/// a program, with a function call, refused by the AI, with reasoning, with a long prompt, failed,
-/// stopped and deleted.
+/// a program, with a function call, refused by the AI, with reasoning, with reasoning between its
+/// texts, with details of its end, with a long prompt, failed, stopped and deleted.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -407,6 +407,11 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     for message in ["!refuse Not this.", "!think Hm. An answer."] {
         let body = json!({ "messages": [{ "role": "user", "content": message }] });
         program.post("/v1/chat/completions", body).await.is(200);
+    }
+    for message in ["!weave END Well, then.", "!ends model_context_window_exceeded 3 0 2 words"] {
+        let messages = json!([{ "role": "user", "content": message }]);
+        let body = json!({ "max_tokens": 1000, "messages": messages });
+        program.post("/v1/messages", body).await.is(200);
     }
     let file = json!({ "role": "system", "content": "x".repeat(70_000) });
     let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });

@@ -13,10 +13,10 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Messages;
 use super::reply::{
-    ContentBlock, Input, Message, StopDetails, StopReason, Usage, ending, message_id,
+    ContentBlock, End, Input, Message, StopDetails, StopReason, Usage, ending, message_id,
 };
+use super::{Messages, ShownReasoning};
 use crate::asking::{AnswerWriter, null};
 
 /// An event of a streamed message.
@@ -49,7 +49,7 @@ impl ToSchema for MessageEvent {
         register::<BlockStart<'_>>(schemas);
         register::<BlockDelta<'_>>(schemas);
         register::<BlockStop>(schemas);
-        register::<MessageDelta>(schemas);
+        register::<MessageDelta<'_>>(schemas);
         register::<MessageStop>(schemas);
     }
 }
@@ -180,12 +180,12 @@ struct BlockStop {
 /// The event after the last block.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicMessageDelta)]
-struct MessageDelta {
+struct MessageDelta<'a> {
     /// Always `message_delta`.
     #[schema(pattern = "^message_delta$", examples("message_delta"))]
     r#type: &'static str,
     /// The fields of the message that were null at its beginning.
-    delta: Ending,
+    delta: Ending<'a>,
     /// The model's token counts.
     usage: Usage,
 }
@@ -193,15 +193,15 @@ struct MessageDelta {
 /// The fields of a message that are known at its end.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicEnding)]
-struct Ending {
+struct Ending<'a> {
     /// The reason why the answer ends.
     stop_reason: StopReason,
-    /// Always null.
-    #[schema(schema_with = null)]
-    stop_sequence: (),
+    /// The stop sequence that ended the answer, if the provider tells it.
+    #[schema(required)]
+    stop_sequence: Option<&'a str>,
     /// Present if the model refuses to answer, or the provider's content filter ended the answer.
     #[schema(required)]
-    stop_details: Option<StopDetails>,
+    stop_details: Option<StopDetails<'a>>,
     /// Always null.
     #[schema(schema_with = null)]
     container: (),
@@ -295,6 +295,11 @@ impl EventWriter {
                 }
                 let delta = TextDelta { r#type: "text_delta", text: &text };
                 self.send_delta(Delta::Text(delta)).await
+            }
+            Part::Reasoning(ReasoningPiece::Text(_))
+                if self.options.shown != ShownReasoning::Everything =>
+            {
+                Ok(())
             }
             Part::Reasoning(ReasoningPiece::Text(text)) => {
                 self.think().await?;
@@ -409,7 +414,8 @@ fn is_whole(arguments: &str) -> bool {
 impl AnswerWriter for EventWriter {
     async fn send_piece(&mut self, piece: &Piece) -> Result<()> {
         self.begin(&piece.model).await?;
-        let reasoning = piece.reasoning.clone().filter(|_| self.options.shows_reasoning);
+        let reasoning =
+            piece.reasoning.clone().filter(|_| self.options.shown != ShownReasoning::Nothing);
         let text = Some(piece.text.clone()).filter(|text| !text.is_empty());
         let parts = [
             reasoning.map(Part::Reasoning),
@@ -430,8 +436,9 @@ impl AnswerWriter for EventWriter {
             self.take_held().await?;
             self.close().await?;
         }
-        let (stop_reason, stop_details) = ending(chat);
-        let delta = Ending { stop_reason, stop_sequence: (), stop_details, container: () };
+        let End { reason: stop_reason, sequence: stop_sequence, details: stop_details } =
+            ending(chat);
+        let delta = Ending { stop_reason, stop_sequence, stop_details, container: () };
         let r#type = "message_delta";
         self.events.send(r#type, &MessageDelta { r#type, delta, usage: Usage::of(chat) }).await?;
         let r#type = "message_stop";

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::values::{Chat, FinishReason, Reasoning, ToolCall};
+use shared::values::{AnswerBlock, Chat, FinishReason, Reasoning, ToolCall};
 use utoipa::ToSchema;
 
+use super::ShownReasoning;
 use crate::asking::null;
 
 /// The AI's message.
@@ -23,18 +24,18 @@ pub(super) struct Message<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The answer: reasoning, a text, and calls of functions. Empty at the beginning of a stream,
-    /// and if the answer is empty.
+    /// The answer: reasoning, texts, and calls of functions, in the model's order. Empty at the
+    /// beginning of a stream, and if the answer is empty.
     content: Vec<ContentBlock<'a>>,
     /// The reason why the answer ends. Null at the beginning of a stream.
     #[schema(required)]
     stop_reason: Option<StopReason>,
-    /// Always null: a stop sequence ends an answer as if it were complete.
-    #[schema(schema_with = null)]
-    stop_sequence: (),
+    /// The stop sequence that ended the answer, if the provider tells it.
+    #[schema(required)]
+    stop_sequence: Option<&'a str>,
     /// Present if the model refuses to answer, or the provider's content filter ended the answer.
     #[schema(required)]
-    stop_details: Option<StopDetails>,
+    stop_details: Option<StopDetails<'a>>,
     /// Always null.
     #[schema(schema_with = null)]
     container: (),
@@ -140,6 +141,11 @@ pub(super) enum StopReason {
     EndTurn,
     /// The answer has reached its maximum length or its time limit, or the user stopped it.
     MaxTokens,
+    /// The answer ended before a stop sequence, and the provider tells which. Otherwise such an
+    /// answer counts as complete.
+    StopSequence,
+    /// The prompt and the answer have filled the model's context.
+    ModelContextWindowExceeded,
     /// The answer calls functions.
     ToolUse,
     /// The text is the model's refusal to answer, or the provider's content filter ended the
@@ -150,16 +156,23 @@ pub(super) enum StopReason {
 /// Details of a refusal.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicStopDetails)]
-pub(super) struct StopDetails {
+pub(super) struct StopDetails<'a> {
     /// Always `refusal`.
     #[schema(pattern = "^refusal$", examples("refusal"))]
     r#type: &'static str,
-    /// Always null.
-    #[schema(schema_with = null)]
-    category: (),
-    /// Always null.
-    #[schema(schema_with = null)]
-    explanation: (),
+    /// The provider's category of the refusal, if it tells one.
+    #[schema(required)]
+    category: Option<&'a str>,
+    /// The provider's explanation, if it gives one.
+    #[schema(required)]
+    explanation: Option<&'a str>,
+}
+
+/// How an answer ends.
+pub(super) struct End<'a> {
+    pub(super) reason: StopReason,
+    pub(super) sequence: Option<&'a str>,
+    pub(super) details: Option<StopDetails<'a>>,
 }
 
 /// The model's token counts; estimates if the provider reports none.
@@ -227,7 +240,7 @@ impl<'a> Message<'a> {
             model,
             content: Vec::new(),
             stop_reason: None,
-            stop_sequence: (),
+            stop_sequence: None,
             stop_details: None,
             container: (),
             usage,
@@ -235,34 +248,41 @@ impl<'a> Message<'a> {
     }
 
     /// Returns the message of a stored answer. `id` is the message's id.
-    pub(super) fn of(chat: &'a Chat, id: &'a str, shows_reasoning: bool) -> Self {
-        let reasoning = chat.reasoning.iter().filter(|_| shows_reasoning);
-        let text = Some(chat.response.as_str()).filter(|text| !text.is_empty());
-        let content = reasoning.map(ContentBlock::reasoning);
-        let content = content.chain(text.map(ContentBlock::text));
-        let content = content.chain(chat.calls.iter().map(ContentBlock::call));
-        let (reason, details) = ending(chat);
+    pub(super) fn of(chat: &'a Chat, id: &'a str, shown: ShownReasoning) -> Self {
+        let blocks = chat.in_blocks(shown != ShownReasoning::Nothing).into_iter();
+        let End { reason, sequence, details } = ending(chat);
         Self {
-            content: content.collect(),
+            content: blocks.filter_map(|block| ContentBlock::of(block, shown)).collect(),
             stop_reason: Some(reason),
+            stop_sequence: sequence,
             stop_details: details,
             ..Self::begun(id, chat.model_name(), Usage::of(chat))
         }
     }
 }
 
-/// Returns why an answer ends, and the details of a refusal.
-pub(super) fn ending(chat: &Chat) -> (StopReason, Option<StopDetails>) {
+/// Returns how an answer ends.
+pub(super) fn ending(chat: &Chat) -> End<'_> {
+    let known = chat.stop_details.as_ref();
+    let sequence = known.and_then(|known| known.sequence.as_deref());
+    let is_context_full = known.is_some_and(|known| known.is_context_full);
     let reason = match chat.finish_reason() {
         _ if chat.refused => StopReason::Refusal,
+        FinishReason::Stop if sequence.is_some() => StopReason::StopSequence,
         FinishReason::Stop => StopReason::EndTurn,
+        FinishReason::Length if is_context_full => StopReason::ModelContextWindowExceeded,
         FinishReason::Length | FinishReason::Stopped => StopReason::MaxTokens,
         FinishReason::ContentFilter => StopReason::Refusal,
         FinishReason::ToolCalls | FinishReason::FunctionCall => StopReason::ToolUse,
     };
     let is_refusal = reason == StopReason::Refusal;
-    let details = StopDetails { r#type: "refusal", category: (), explanation: () };
-    (reason, is_refusal.then_some(details))
+    let details = StopDetails {
+        r#type: "refusal",
+        category: known.and_then(|known| known.category.as_deref()),
+        explanation: known.and_then(|known| known.explanation.as_deref()),
+    };
+    let sequence = sequence.filter(|_| reason == StopReason::StopSequence);
+    End { reason, sequence, details: is_refusal.then_some(details) }
 }
 
 impl<'a> ContentBlock<'a> {
@@ -283,10 +303,26 @@ impl<'a> ContentBlock<'a> {
         Self::Call(CallBlock::of(id, name, Input::Empty {}))
     }
 
-    fn reasoning(part: &'a Reasoning) -> Self {
-        match &part.encrypted {
-            Some(encrypted) => Self::redacted(encrypted),
-            None => Self::thinking(&part.text, part.signature.as_deref().unwrap_or_default()),
+    /// Returns `None` for reasoning of which nothing is shown.
+    fn of(block: AnswerBlock<'a>, shown: ShownReasoning) -> Option<Self> {
+        match block {
+            AnswerBlock::Reasoning(part) => Self::reasoning(part, shown),
+            AnswerBlock::Text(text) => Some(Self::text(text)),
+            AnswerBlock::Call(_, call) => Some(Self::call(call)),
+        }
+    }
+
+    fn reasoning(part: &'a Reasoning, shown: ShownReasoning) -> Option<Self> {
+        let signature = part.signature.as_deref();
+        match (&part.encrypted, shown) {
+            (_, ShownReasoning::Nothing) => None,
+            (Some(encrypted), _) => Some(Self::redacted(encrypted)),
+            (None, ShownReasoning::Everything) => {
+                Some(Self::thinking(&part.text, signature.unwrap_or_default()))
+            }
+            (None, ShownReasoning::Signatures) => {
+                signature.map(|signature| Self::thinking("", signature))
+            }
         }
     }
 

@@ -6,12 +6,13 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::error::{REQUIRED, required};
-use shared::values::{Invalid, Part, Picture, Reasoning, ToolCall};
+use shared::values::{CacheTtl, Invalid, Part, Picture, Reasoning, ToolCall};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::asking::json::text_or_list;
+use super::cache::CacheControl;
+use crate::asking::json::{text_or_list, text_or_object};
 use crate::asking::tools::{NAME, is_name};
 use crate::asking::turns::PARTS;
 
@@ -24,7 +25,7 @@ const KIND: usize = 100;
 #[serde(untagged)]
 pub(super) enum Content {
     Text(String),
-    Blocks(Vec<Block>),
+    Blocks(Vec<InputBlock>),
 }
 
 impl<'de> Deserialize<'de> for Content {
@@ -34,21 +35,36 @@ impl<'de> Deserialize<'de> for Content {
 }
 
 impl Content {
-    pub(super) fn blocks(self) -> Vec<Block> {
+    pub(super) fn blocks(self) -> Vec<InputBlock> {
         match self {
-            Self::Text(text) => vec![Block::Text(Some(text))],
+            Self::Text(text) => vec![InputBlock { block: Block::Text(Some(text)), cache: None }],
             Self::Blocks(blocks) => blocks,
         }
     }
+
+    /// Returns the text of content in which only texts are allowed.
+    fn text(self) -> Result<String, Invalid> {
+        let blocks = self.blocks().into_iter();
+        let texts: Result<Vec<String>, Invalid> = blocks.map(|block| block.block.text()).collect();
+        Ok(texts?.join("\n"))
+    }
 }
 
-/// A block of a message. Values are small, because a body may contain very many short blocks.
+/// A block of a message, with its cache breakpoint. Values are small, because a body may contain
+/// very many short blocks.
 #[derive(Deserialize)]
 #[serde(from = "AnyBlock")]
+pub(super) struct InputBlock {
+    pub(super) block: Block,
+    pub(super) cache: Option<CacheTtl>,
+}
+
+/// A block of a message.
 pub(super) enum Block {
     Text(Option<String>),
     Picture(Option<Box<Source>>),
     Document(Box<Document>),
+    SearchResult(Box<SearchResult>),
     Call(Box<CallBlock>),
     Result(Box<ResultBlock>),
     Thinking(Box<ThinkingBlock>),
@@ -65,6 +81,13 @@ pub(super) struct Document {
     source: Option<Box<Source>>,
     title: Option<String>,
     context: Option<String>,
+}
+
+/// A result of a search of the client's own.
+pub(super) struct SearchResult {
+    title: Option<String>,
+    source: Option<String>,
+    content: Option<Content>,
 }
 
 /// A call of a function.
@@ -87,9 +110,10 @@ pub(super) struct ThinkingBlock {
     signature: Option<String>,
 }
 
-/// A block of a message: `text`; in a user's message also `image`, `document` or `tool_result`, and
-/// in the assistant's `tool_use`, `thinking` or `redacted_thinking`. A result may contain `text`,
-/// `image`, `document` and `tool_reference`. Other fields are ignored.
+/// A block of a message: `text`; in a user's message also `image`, `document`, `search_result` or
+/// `tool_result`, and in the assistant's `tool_use`, `thinking` or `redacted_thinking`. A result
+/// may contain `text`, `image`, `document`, `search_result` and `tool_reference`. Other fields are
+/// ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicInputBlock)]
 struct AnyBlock {
@@ -98,9 +122,10 @@ struct AnyBlock {
     kind: String,
     #[schema(examples("Hello!"))]
     text: Option<String>,
-    /// The picture of an `image`, or the text of a `document`.
-    source: Option<Box<Source>>,
-    /// The title of a `document`.
+    /// The picture of an `image`, the text of a `document`, or the origin of a `search_result`,
+    /// which is a string.
+    source: Option<AnySource>,
+    /// The title of a `document` or a `search_result`.
     title: Option<String>,
     /// The description of a `document`.
     context: Option<String>,
@@ -113,7 +138,7 @@ struct AnyBlock {
     input: Option<Box<RawValue>>,
     /// The id of the call whose result the block contains.
     tool_use_id: Option<String>,
-    /// The result of a call: a string, or a list of blocks.
+    /// The result of a call: a string, or a list of blocks. The texts of a `search_result`.
     #[schema(value_type = Option<Value>)]
     content: Option<Content>,
     /// True if the call failed.
@@ -126,6 +151,22 @@ struct AnyBlock {
     data: Option<String>,
     /// The name of a function that the client has loaded.
     tool_name: Option<String>,
+    cache_control: Option<CacheControl>,
+}
+
+/// The name of a source, or its data.
+#[derive(ToSchema)]
+#[schema(as = AnthropicAnySource)]
+#[serde(untagged)]
+enum AnySource {
+    Name(String),
+    Data(Box<Source>),
+}
+
+impl<'de> Deserialize<'de> for AnySource {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_object(json, "a string or an object", Self::Name, Self::Data)
+    }
 }
 
 /// The data of a picture or document, or a picture's URL.
@@ -148,13 +189,13 @@ pub(super) struct Source {
     content: Option<Content>,
 }
 
-impl PartialSchema for Block {
+impl PartialSchema for InputBlock {
     fn schema() -> RefOr<Schema> {
         AnyBlock::schema()
     }
 }
 
-impl ToSchema for Block {
+impl ToSchema for InputBlock {
     fn name() -> Cow<'static, str> {
         AnyBlock::name()
     }
@@ -164,26 +205,43 @@ impl ToSchema for Block {
     }
 }
 
-impl From<AnyBlock> for Block {
+impl From<AnyBlock> for InputBlock {
     fn from(block: AnyBlock) -> Self {
         let AnyBlock { kind, text, source, title, context, id, name, input, .. } = block;
         let AnyBlock {
-            tool_use_id, content, is_error, thinking, signature, data, tool_name, ..
+            tool_use_id,
+            content,
+            is_error,
+            thinking,
+            signature,
+            data,
+            tool_name,
+            cache_control,
+            ..
         } = block;
-        match kind.as_str() {
-            "text" => Self::Text(text),
-            "image" => Self::Picture(source),
-            "document" => Self::Document(Box::new(Document { source, title, context })),
-            "tool_use" => Self::Call(Box::new(CallBlock { id, name, input })),
+        let (source, origin) = match source {
+            Some(AnySource::Data(source)) => (Some(source), None),
+            Some(AnySource::Name(name)) => (None, Some(name)),
+            None => (None, None),
+        };
+        let block = match kind.as_str() {
+            "text" => Block::Text(text),
+            "image" => Block::Picture(source),
+            "document" => Block::Document(Box::new(Document { source, title, context })),
+            "search_result" => {
+                Block::SearchResult(Box::new(SearchResult { title, source: origin, content }))
+            }
+            "tool_use" => Block::Call(Box::new(CallBlock { id, name, input })),
             "tool_result" => {
                 let has_failed = is_error == Some(true);
-                Self::Result(Box::new(ResultBlock { tool_use_id, content, has_failed }))
+                Block::Result(Box::new(ResultBlock { tool_use_id, content, has_failed }))
             }
-            "thinking" => Self::Thinking(Box::new(ThinkingBlock { thinking, signature })),
-            "redacted_thinking" => Self::Redacted(data),
-            "tool_reference" => Self::Reference(tool_name),
-            _ => Self::Other(kind),
-        }
+            "thinking" => Block::Thinking(Box::new(ThinkingBlock { thinking, signature })),
+            "redacted_thinking" => Block::Redacted(data),
+            "tool_reference" => Block::Reference(tool_name),
+            _ => Block::Other(kind),
+        };
+        Self { block, cache: cache_control.and_then(CacheControl::ttl) }
     }
 }
 
@@ -201,6 +259,7 @@ impl Block {
         match self {
             Self::Picture(source) => source.ok_or(REQUIRED)?.picture().map(Part::Picture),
             Self::Document(document) => document.text().map(Part::Text),
+            Self::SearchResult(result) => result.text().map(Part::Text),
             Self::Reference(name) => {
                 let name = required(name)?;
                 Ok(Part::Text(format!("The function {name} is available.")))
@@ -215,6 +274,7 @@ impl Block {
             Self::Text(_) => "text",
             Self::Picture(_) => "image",
             Self::Document(_) => "document",
+            Self::SearchResult(_) => "search_result",
             Self::Call(_) => "tool_use",
             Self::Result(_) => "tool_result",
             Self::Thinking(_) => "thinking",
@@ -235,6 +295,16 @@ impl Document {
         let text = source.ok_or(REQUIRED)?.text()?;
         let before = [title, context].into_iter().flatten().filter(|text| !text.is_empty());
         Ok(before.chain([text]).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl SearchResult {
+    /// Returns the texts after their title and their origin.
+    fn text(self) -> Result<String, Invalid> {
+        let Self { title, source, content } = self;
+        let texts = content.ok_or(REQUIRED)?.text()?;
+        let before = [title, source].into_iter().flatten().filter(|text| !text.is_empty());
+        Ok(before.chain([texts]).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -287,11 +357,7 @@ impl Source {
     fn text(self) -> Result<String, Invalid> {
         match self.kind.as_str() {
             "text" => required(self.data),
-            "content" => {
-                let blocks = self.content.ok_or(REQUIRED)?.blocks().into_iter();
-                let texts: Result<Vec<String>, Invalid> = blocks.map(Block::text).collect();
-                Ok(texts?.join("\n"))
-            }
+            "content" => self.content.ok_or(REQUIRED)?.text(),
             _ => {
                 Err("Only documents of text are supported. Send the text of a PDF instead.".into())
             }

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Invalid, Part, Reasoning, Speaker, Turn};
+use shared::values::{BlockKind, BlockMark, CacheTtl, Part, Reasoning, Speaker, Turn};
 use utoipa::ToSchema;
 
-use super::blocks::{Block, Content, ResultBlock};
-use crate::asking::turns::{OpenCalls, append, joined};
+use super::blocks::{Block, Content, InputBlock, ResultBlock};
+use crate::asking::turns::{OpenCalls, joined};
 
 /// The content of a failed call whose result is empty, because some providers can't be told
 /// otherwise that it failed.
@@ -18,6 +18,16 @@ pub(super) struct InputMessage {
     #[schema(pattern = "^(user|assistant|system)$", examples("user"))]
     role: String,
     content: Option<Content>,
+    /// For `system`: `next_user_message` if the model gets the message only until the next message
+    /// of the user.
+    clear_at: Option<String>,
+}
+
+impl InputMessage {
+    /// Returns true if the model doesn't get the message after the next message of the user.
+    fn is_cleared(&self) -> bool {
+        self.role == "system" && self.clear_at.as_deref() == Some("next_user_message")
+    }
 }
 
 /// Returns the conversation if all messages are valid.
@@ -31,7 +41,11 @@ pub(super) fn turns(
     if let Some(system) = system {
         is_valid &= history.instruct("system", system, errors).is_some();
     }
+    let last_of_user = messages.iter().rposition(|message| message.role == "user");
     for (number, message) in messages.into_iter().enumerate() {
+        if message.is_cleared() && last_of_user > Some(number) {
+            continue;
+        }
         is_valid &= history.add(&format!("messages[{number}]"), message, errors).is_some();
     }
     history.open.close(errors);
@@ -62,7 +76,11 @@ struct History {
 impl History {
     /// Adds a message. Returns `None` if the message is invalid.
     fn add(&mut self, field: &str, message: InputMessage, errors: &mut FieldErrors) -> Option<()> {
-        let InputMessage { role, content } = message;
+        let InputMessage { role, content, .. } = message;
+        // Such a message has only options.
+        if role == "system" && content.is_none() {
+            return Some(());
+        }
         let of_content = format!("{field}.content");
         let content = errors.check(&of_content, content.ok_or(REQUIRED))?;
         match role.as_str() {
@@ -79,11 +97,11 @@ impl History {
     /// Adds instructions, which contain only text.
     fn instruct(&mut self, field: &str, content: Content, errors: &mut FieldErrors) -> Option<()> {
         self.open.close(errors);
-        let blocks = content.blocks().into_iter();
-        let parts: Result<Vec<Part>, Invalid> =
-            blocks.map(|block| block.text().map(Part::Text)).collect();
-        let parts = errors.check(field, parts)?;
-        self.turns.push(Turn::of(Speaker::System, joined(parts)));
+        let mut marked = MarkedContent::default();
+        for InputBlock { block, cache } in content.blocks() {
+            marked.add(Part::Text(errors.check(field, block.text())?), cache);
+        }
+        self.turns.push(marked.turn(Speaker::System));
         Some(())
     }
 
@@ -91,60 +109,69 @@ impl History {
     fn add_users(
         &mut self,
         field: &str,
-        blocks: Vec<Block>,
+        blocks: Vec<InputBlock>,
         errors: &mut FieldErrors,
     ) -> Option<()> {
-        let mut parts = Vec::new();
+        let mut content = MarkedContent::default();
         let mut is_valid = true;
-        let has_results = blocks.iter().any(|block| matches!(block, Block::Result(_)));
-        for (number, block) in blocks.into_iter().enumerate() {
+        let has_results =
+            blocks.iter().any(|InputBlock { block, .. }| matches!(block, Block::Result(_)));
+        for (number, InputBlock { block, cache }) in blocks.into_iter().enumerate() {
             let field = format!("{field}[{number}]");
             match block {
                 Block::Result(result) => {
-                    is_valid &= self.add_result(&field, *result, errors).is_some();
+                    is_valid &= self.add_result(&field, *result, cache, errors).is_some();
                 }
                 other => {
                     self.open.close(errors);
-                    let part = errors.check(&field, other.part());
-                    is_valid &= part.is_some();
-                    parts.extend(part);
+                    match errors.check(&field, other.part()) {
+                        Some(part) => content.add(part, cache),
+                        None => is_valid = false,
+                    }
                 }
             }
         }
-        if !has_results || !parts.is_empty() {
+        if !has_results || !content.parts.is_empty() {
             self.open.close(errors);
-            self.turns.push(Turn::of(Speaker::User, joined(parts)));
+            self.turns.push(content.turn(Speaker::User));
         }
         is_valid.then_some(())
     }
 
-    /// Adds the result of a call.
+    /// Adds the result of a call. A cache breakpoint inside it comes after the whole result.
     fn add_result(
         &mut self,
         field: &str,
         result: ResultBlock,
+        mut cache: Option<CacheTtl>,
         errors: &mut FieldErrors,
     ) -> Option<()> {
         let ResultBlock { tool_use_id, content, has_failed } = result;
         let id = tool_use_id.unwrap_or_default();
         let answers = self.open.answer(&id).ok_or_else(|| unexpected(&id));
         let answers = errors.check(&format!("{field}.tool_use_id"), answers)?;
-        let blocks = content.map(Content::blocks).unwrap_or_default().into_iter();
-        let parts: Result<Vec<Part>, Invalid> = blocks.map(Block::part).collect();
-        let content = joined(errors.check(&format!("{field}.content"), parts)?);
-        let mut turn = Turn::of(Speaker::Tool, content);
+        let mut parts = Vec::new();
+        for InputBlock { block, cache: inside } in content.map(Content::blocks).unwrap_or_default()
+        {
+            parts.push(errors.check(&format!("{field}.content"), block.part())?);
+            cache = cache.or(inside);
+        }
+        let mut turn = Turn::of(Speaker::Tool, joined(parts));
         if has_failed && turn.text().trim().is_empty() {
             turn.content = vec![Part::Text(FAILED.into())];
         }
-        self.turns.push(Turn { answers: Some(answers), has_failed, ..turn });
+        let order = cache.map(|_| BlockMark { kind: BlockKind::Content, cache });
+        let order = order.into_iter().collect();
+        self.turns.push(Turn { answers: Some(answers), has_failed, order, ..turn });
         Some(())
     }
 
-    /// Adds a message of the assistant. Consecutive messages become one turn.
+    /// Adds a message of the assistant. Consecutive messages become one turn. The turn keeps the
+    /// order of its blocks.
     fn add_assistants(
         &mut self,
         field: &str,
-        blocks: Vec<Block>,
+        blocks: Vec<InputBlock>,
         errors: &mut FieldErrors,
     ) -> Option<()> {
         let mut turn = match self.turns.pop() {
@@ -155,33 +182,60 @@ impl History {
                 Turn::of(Speaker::Assistant, Vec::new())
             }
         };
-        let mut parts = Vec::new();
         let mut is_valid = true;
-        for (number, block) in blocks.into_iter().enumerate() {
+        for (number, InputBlock { block, cache }) in blocks.into_iter().enumerate() {
             let field = format!("{field}[{number}]");
-            match block {
-                Block::Thinking(thinking) => turn.reasoning.push(thinking.read()),
-                Block::Redacted(data) => {
-                    turn.reasoning.push(Reasoning { encrypted: data, ..Reasoning::default() });
+            let kind = match block {
+                Block::Thinking(thinking) => {
+                    turn.reasoning.push(thinking.read());
+                    BlockKind::Reasoning
                 }
-                Block::Call(call) => match errors.check(&field, call.read()) {
-                    Some(call) => {
-                        is_valid &= self.open.add(&format!("{field}.id"), &call, errors);
-                        turn.calls.push(call);
-                    }
-                    None => is_valid = false,
-                },
+                Block::Redacted(encrypted) => {
+                    turn.reasoning.push(Reasoning { encrypted, ..Reasoning::default() });
+                    BlockKind::Reasoning
+                }
+                Block::Call(call) => {
+                    let call = errors.check(&field, call.read());
+                    let open = |call| self.open.add(&format!("{field}.id"), call, errors);
+                    is_valid &= call.as_ref().is_some_and(open);
+                    turn.calls.extend(call);
+                    BlockKind::Call
+                }
                 other => {
                     let text = errors.check(&field, other.text());
                     is_valid &= text.is_some();
-                    parts.extend(text.map(Part::Text));
+                    turn.content.extend(text.map(Part::Text));
+                    BlockKind::Content
                 }
-            }
-        }
-        if !parts.is_empty() {
-            append(&mut turn.content, parts);
+            };
+            // A breakpoint can't follow reasoning.
+            let cache = cache.filter(|_| kind != BlockKind::Reasoning);
+            turn.order.push(BlockMark { kind, cache });
         }
         self.turns.push(turn);
         is_valid.then_some(())
+    }
+}
+
+/// The content of a turn, with its cache breakpoints. Each text stays a block of its own, so that
+/// the provider finds the same prompt in its cache again, wherever the breakpoints are.
+#[derive(Default)]
+struct MarkedContent {
+    parts: Vec<Part>,
+    order: Vec<BlockMark>,
+}
+
+impl MarkedContent {
+    fn add(&mut self, part: Part, cache: Option<CacheTtl>) {
+        self.parts.push(part);
+        self.order.push(BlockMark { kind: BlockKind::Content, cache });
+    }
+
+    fn turn(self, role: Speaker) -> Turn {
+        let Self { parts, mut order } = self;
+        if order.iter().all(|mark| mark.cache.is_none()) {
+            order = Vec::new();
+        }
+        Turn { order, ..Turn::of(role, parts) }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::ai::{AnswerSchema, Effort, Format, JsonSchema, Thinking};
+use shared::ai::{AnswerSchema, Display, Effort, Format, JsonSchema, Thinking};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
@@ -15,15 +15,26 @@ const ANSWER: &str = "answer";
 #[schema(as = AnthropicThinking)]
 pub(super) struct ThinkingConfig {
     #[serde(rename = "type")]
-    #[schema(pattern = "^(adaptive|enabled|disabled)$", examples("adaptive"))]
+    #[schema(pattern = "^(adaptive|enabled|between_tools|disabled)$", examples("adaptive"))]
     kind: String,
     /// With `enabled`: the maximum number of tokens for the reasoning, which count as part of the
-    /// answer.
+    /// answer. The model gets less if the answer may not be as long.
     #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     budget_tokens: Option<f64>,
+    /// Whether the answer contains the text of the reasoning: `summarized`, or `omitted` for
+    /// signatures alone. The default depends on the model.
+    #[schema(pattern = "^(summarized|omitted)$", examples("summarized"))]
+    display: Option<String>,
 }
 
 impl ThinkingConfig {
+    /// Returns whether the answer contains the text of the reasoning.
+    pub(super) fn display(&self, errors: &mut FieldErrors) -> Option<Display> {
+        let display: Result<Display, _> = self.display.as_deref()?.parse();
+        let known = "This must be summarized or omitted.";
+        errors.check("thinking.display", display.map_err(|_| known))
+    }
+
     pub(super) fn read(self, errors: &mut FieldErrors) -> Option<Thinking> {
         let budget = match self.budget_tokens {
             Some(tokens) if !(1.0..=f64::from(u32::MAX)).contains(&tokens) => {
@@ -34,6 +45,7 @@ impl ThinkingConfig {
         let budget = errors.check("thinking.budget_tokens", budget)?;
         match self.kind.as_str() {
             "adaptive" => Some(Thinking::Adaptive),
+            "between_tools" => Some(Thinking::BetweenTools),
             "disabled" => Some(Thinking::Disabled),
             "enabled" => {
                 let budget = budget.ok_or(REQUIRED);
@@ -41,7 +53,8 @@ impl ThinkingConfig {
                 Some(Thinking::Enabled { budget })
             }
             _ => {
-                errors.note("thinking.type", "This must be adaptive, enabled or disabled.");
+                let known = "This must be adaptive, enabled, between_tools or disabled.";
+                errors.note("thinking.type", known);
                 None
             }
         }

@@ -6,6 +6,7 @@ use shared::ai::{JsonSchema, Tool};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
+use super::cache::CacheControl;
 use crate::asking::tools::{NAME, Offered, Tools, Wish, is_name};
 
 /// The maximum number of characters of a tool's type in an error message.
@@ -27,6 +28,7 @@ pub(super) struct OfferedTool {
     #[schema(value_type = Option<Object>)]
     input_schema: Option<Box<RawValue>>,
     strict: Option<bool>,
+    cache_control: Option<CacheControl>,
 }
 
 /// Whether the model may, must or must not call a function.
@@ -61,7 +63,7 @@ pub(super) fn offered(
 
 impl OfferedTool {
     fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Tool> {
-        let Self { kind, name, description, input_schema, strict } = self;
+        let Self { kind, name, description, input_schema, strict, cache_control } = self;
         if let Some(kind) = kind.filter(|kind| kind != "custom") {
             let kind: String = kind.chars().take(KIND).collect();
             let sentence = format!(
@@ -78,7 +80,8 @@ impl OfferedTool {
         let parameters = errors.check(&format!("{field}.input_schema"), parameters)?;
         // Some providers refuse empty descriptions.
         let description = description.filter(|text| !text.trim().is_empty());
-        fits.then_some(Tool { name, description, parameters, strict })
+        let cache = cache_control.and_then(CacheControl::ttl);
+        fits.then_some(Tool { name, description, parameters, strict, cache })
     }
 }
 

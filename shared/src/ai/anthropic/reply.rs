@@ -11,7 +11,7 @@ use crate::ai::events::{DONE, Event, EventReader};
 use crate::ai::json::{Json, Object, without_blanks};
 use crate::ai::server::BodyReader;
 use crate::ai::{AnswerBuilder, Failure};
-use crate::values::{CacheCount, ReportedUsage};
+use crate::values::{CacheCount, ReportedUsage, StopDetails};
 
 /// The maximum length of a model's name, in bytes. Longer names are ignored.
 const MODEL: usize = 200;
@@ -76,8 +76,9 @@ impl ReplyReader {
             }
             "content_block_stop" => self.end_block(builder)?,
             "message_delta" => {
-                let reason = text(&object(&event, "delta"), "stop_reason");
-                self.end(Ending::of(&reason), &event, builder)?;
+                let delta = object(&event, "delta");
+                read_details(&delta, builder);
+                self.end(Ending::of(&text(&delta, "stop_reason")), &event, builder)?;
             }
             "message_stop" => self.is_done = true,
             "error" => unless_ended(failure(&object(&event, "error")), builder)?,
@@ -104,6 +105,7 @@ impl ReplyReader {
             self.begin_block(number, &block.object().unwrap_or_default(), builder)?;
             self.end_block(builder)?;
         }
+        read_details(&message, builder);
         let ending = match Ending::of(&text(&message, "stop_reason")) {
             // A whole message is complete even without a reason.
             None if !builder.is_empty() => Some(Ending::Complete),
@@ -265,6 +267,18 @@ fn read_model(message: &Object<'_>, builder: &mut AnswerBuilder<'_>) {
     }
 }
 
+/// Reads the stop sequence that has ended the answer, and the details of a refusal.
+fn read_details(of: &Object<'_>, builder: &mut AnswerBuilder<'_>) {
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let details = object(of, "stop_details");
+    builder.detail_stop(StopDetails {
+        sequence: some(text(of, "stop_sequence")),
+        category: some(text(&details, "category")),
+        explanation: some(text(&details, "explanation")),
+        is_context_full: false,
+    });
+}
+
 fn sign(signature: &str, builder: &mut AnswerBuilder<'_>) {
     if !signature.is_empty() {
         builder.sign_reasoning(signature);
@@ -318,7 +332,13 @@ mod tests {
 
     /// Reads a reply in pieces of `size` bytes.
     fn read_in(size: usize, answer: AnswerIn, reply: &str) -> Result<Answer, Failure> {
-        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
         let prompt = Prompt { tools: vec![tool], ..Prompt::after(vec![], "hi") };
         let progress = Progress::default();
         let mut builder = AnswerBuilder::new(&prompt, "model", 1000, None, &progress);

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::ai::breakpoints::Breakpoints;
 use crate::ai::call_ids::CallIds;
 use crate::ai::options::Thinking;
 use crate::ai::texts::is_readable;
 use crate::ai::{Failure, Format, JsonSchema, Prompt, Tool, ToolChoice};
-use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
+use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock};
 
 /// The maximum number of model tokens in an answer if the prompt doesn't set one. The API requires
 /// a number.
@@ -39,6 +40,8 @@ pub struct MessagesRequest<'a> {
     thinking: Option<ThinkingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
 }
 
 #[derive(Serialize)]
@@ -52,14 +55,20 @@ struct Message<'a> {
 enum Block<'a> {
     Text {
         text: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Image {
         source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     ToolUse {
         id: String,
         name: &'a str,
         input: Input<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     ToolResult {
         tool_use_id: String,
@@ -67,6 +76,8 @@ enum Block<'a> {
         content: Vec<Block<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: &'a str,
@@ -75,6 +86,26 @@ enum Block<'a> {
     RedactedThinking {
         data: &'a str,
     },
+}
+
+/// The end of a part of the prompt that the provider caches
+/// ([reference](https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching)).
+#[derive(Clone, Copy, Serialize)]
+struct CacheControl {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'static str>,
+}
+
+impl From<CacheTtl> for CacheControl {
+    fn from(ttl: CacheTtl) -> Self {
+        let ttl = match ttl {
+            // The default, which older servers know too.
+            CacheTtl::FiveMinutes => None,
+            CacheTtl::OneHour => Some("1h"),
+        };
+        Self { r#type: "ephemeral", ttl }
+    }
 }
 
 #[derive(Serialize)]
@@ -101,6 +132,8 @@ struct Function<'a> {
     input_schema: InputSchema<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
 }
 
 #[derive(Serialize)]
@@ -120,11 +153,12 @@ struct Choice<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ThinkingConfig {
-    Adaptive,
-    Enabled { budget_tokens: u32 },
-    Disabled,
+struct ThinkingConfig {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -147,9 +181,10 @@ impl<'a> MessagesRequest<'a> {
     /// # Errors
     /// Returns an error if a schema can't be written.
     pub fn of(prompt: &'a Prompt, model: &'a str, stream: bool) -> Result<Self, Failure> {
-        let (system, messages) = split(&prompt.turns);
+        let mut cache = Breakpoints::of(prompt);
         let tools: Result<Vec<Function<'a>>, Failure> =
-            prompt.tools.iter().map(Function::of).collect();
+            prompt.tools.iter().map(|tool| Function::of(tool, &mut cache)).collect();
+        let (system, messages) = split(&prompt.turns, &mut cache);
         // The API accepts temperatures up to 1, whereas other providers accept temperatures up to
         // 2. A model that thinks accepts neither a temperature nor `top_k`.
         let temperature = prompt.temperature.map(|temperature| temperature.min(1.0));
@@ -167,19 +202,22 @@ impl<'a> MessagesRequest<'a> {
             stop_sequences: prompt.stop.iter().map(String::as_str).filter(is_visible).collect(),
             tools: tools?,
             tool_choice: Choice::of(prompt),
-            thinking: prompt.anthropic_thinking().map(ThinkingConfig::from),
+            thinking: ThinkingConfig::of(prompt),
             output_config: OutputConfig::of(prompt),
+            cache_control: cache.next(prompt.cache).map(CacheControl::from),
         })
     }
 }
 
-impl From<Thinking> for ThinkingConfig {
-    fn from(thinking: Thinking) -> Self {
-        match thinking {
-            Thinking::Adaptive => Self::Adaptive,
-            Thinking::Enabled { budget } => Self::Enabled { budget_tokens: budget },
-            Thinking::Disabled => Self::Disabled,
-        }
+impl ThinkingConfig {
+    fn of(prompt: &Prompt) -> Option<Self> {
+        let thinking = prompt.anthropic_thinking()?;
+        let budget_tokens = match thinking {
+            Thinking::Enabled { budget } => Some(budget),
+            _ => None,
+        };
+        let display = prompt.options.display.filter(|_| prompt.thinks()).map(Into::into);
+        Some(Self { r#type: thinking.kind(), budget_tokens, display })
     }
 }
 
@@ -216,7 +254,7 @@ impl<'a> Choice<'a> {
 }
 
 impl<'a> Function<'a> {
-    fn of(tool: &'a Tool) -> Result<Self, Failure> {
+    fn of(tool: &'a Tool, cache: &mut Breakpoints) -> Result<Self, Failure> {
         let typed = tool.parameters.as_ref().map(JsonSchema::typed).transpose();
         let typed = typed.map_err(|error| Failure::failed(error.to_string()))?;
         Ok(Self {
@@ -225,28 +263,31 @@ impl<'a> Function<'a> {
             input_schema: typed
                 .map_or(InputSchema::AnyObject { r#type: "object" }, InputSchema::Schema),
             strict: tool.strict.filter(|is_strict| *is_strict),
+            cache_control: cache.next(tool.cache).map(CacheControl::from),
         })
     }
 }
 
-/// Splits turns into the instructions and the conversation. The user must speak first, so turns
-/// before the user's first message are left out. Adjacent turns of a speaker become one message.
-/// Results of calls count as the user's, and must come first in a message.
-fn split(turns: &[Turn]) -> (Vec<Block<'_>>, Vec<Message<'_>>) {
+/// Splits turns into the instructions before the conversation, and the conversation. The user must
+/// speak first, so turns before the user's first message are left out. Adjacent turns of a speaker
+/// become one message. Results of calls count as the user's, and must come first in a message.
+fn split<'a>(turns: &'a [Turn], cache: &mut Breakpoints) -> (Vec<Block<'a>>, Vec<Message<'a>>) {
     let mut system = Vec::new();
     let mut messages: Vec<Message<'_>> = Vec::new();
     let mut ids = CallIds::default();
     for turn in turns {
         let role = match turn.role {
-            Speaker::System => {
-                system.extend(Block::of_text(turn.text()));
+            // Nothing may come between calls and their results.
+            Speaker::System if messages.last().is_none_or(Message::awaits_results) => {
+                system.extend(blocks(turn, &mut ids, cache));
                 continue;
             }
+            Speaker::System => "system",
             Speaker::Assistant | Speaker::Tool if messages.is_empty() => continue,
             Speaker::Assistant => "assistant",
             Speaker::User | Speaker::Tool => "user",
         };
-        let blocks = blocks(turn, &mut ids);
+        let blocks = blocks(turn, &mut ids, cache);
         match messages.last_mut() {
             Some(last) if last.role == role => last.content.extend(blocks),
             _ if blocks.is_empty() => {}
@@ -259,41 +300,55 @@ fn split(turns: &[Turn]) -> (Vec<Block<'_>>, Vec<Message<'_>>) {
     (system, messages)
 }
 
-fn blocks<'a>(turn: &'a Turn, ids: &mut CallIds<'a>) -> Vec<Block<'a>> {
-    let content = turn.content.iter().filter_map(Block::of_part);
+impl Message<'_> {
+    /// Returns true if the message calls functions. Their results come in the next message.
+    fn awaits_results(&self) -> bool {
+        self.content.iter().any(|block| matches!(block, Block::ToolUse { .. }))
+    }
+}
+
+/// Converts a turn's blocks, in order.
+fn blocks<'a>(turn: &'a Turn, ids: &mut CallIds<'a>, cache: &mut Breakpoints) -> Vec<Block<'a>> {
     if let Some(call) = &turn.answers {
-        let mut content: Vec<Block<'a>> = content.collect();
+        let parts = turn.content.iter();
+        let mut content: Vec<Block<'a>> =
+            parts.filter_map(|part| Block::of_part(part, None)).collect();
         // The API refuses a failure without content.
         if turn.has_failed && content.is_empty() {
-            content.push(Block::Text { text: Cow::Borrowed("failed") });
+            content.push(Block::Text { text: Cow::Borrowed("failed"), cache_control: None });
         }
         let (tool_use_id, is_error) = (ids.of_result(call), turn.has_failed);
-        return vec![Block::ToolResult { tool_use_id, content, is_error }];
+        let cache_control = cache.next(turn.cache()).map(CacheControl::from);
+        return vec![Block::ToolResult { tool_use_id, content, is_error, cache_control }];
     }
-    let reasoning = turn.reasoning.iter().filter_map(Block::of_reasoning);
-    let calls = turn.calls.iter().map(|call| Block::ToolUse {
-        id: ids.of_call(&call.id),
-        name: &call.name,
-        input: Input::of(call),
-    });
-    let said: Vec<Block<'a>> = content.chain(calls).collect();
-    match said.is_empty() {
-        // The API refuses a message that ends with reasoning.
-        true => said,
-        false => reasoning.chain(said).collect(),
+    let mut blocks = Vec::new();
+    for (block, ttl) in turn.blocks() {
+        let cache_control = cache.next(ttl).map(CacheControl::from);
+        blocks.extend(match block {
+            TurnBlock::Reasoning(part) => Block::of_reasoning(part),
+            TurnBlock::Part(part) => Block::of_part(part, cache_control),
+            TurnBlock::Call(call) => Some(Block::ToolUse {
+                id: ids.of_call(&call.id),
+                name: &call.name,
+                input: Input::of(call),
+                cache_control,
+            }),
+        });
     }
+    // The API refuses a message that ends with reasoning.
+    while blocks.pop_if(|block| block.is_reasoning()).is_some() {}
+    blocks
 }
 
 impl<'a> Block<'a> {
     /// Returns `None` for blank text, which the API refuses.
-    fn of_text(text: Cow<'a, str>) -> Option<Self> {
-        (!text.trim().is_empty()).then_some(Self::Text { text })
-    }
-
-    fn of_part(part: &'a Part) -> Option<Self> {
+    fn of_part(part: &'a Part, cache_control: Option<CacheControl>) -> Option<Self> {
         match part {
-            Part::Text(text) => Self::of_text(Cow::Borrowed(text)),
-            Part::Picture(picture) => Some(Self::Image { source: Source::of(picture) }),
+            Part::Text(text) if text.trim().is_empty() => None,
+            Part::Text(text) => Some(Self::Text { text: Cow::Borrowed(text), cache_control }),
+            Part::Picture(picture) => {
+                Some(Self::Image { source: Source::of(picture), cache_control })
+            }
         }
     }
 
@@ -305,6 +360,10 @@ impl<'a> Block<'a> {
             (None, Some(data)) => Some(Self::RedactedThinking { data }),
             (None, None) => None,
         }
+    }
+
+    fn is_reasoning(&self) -> bool {
+        matches!(self, Self::Thinking { .. } | Self::RedactedThinking { .. })
     }
 }
 
@@ -458,7 +517,13 @@ mod tests {
 
     #[test]
     fn choices_of_functions_are_translated() {
-        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
         let choice = |tool_choice: ToolChoice, parallel_calls: Option<bool>| {
             let tools = vec![tool.clone()];
             sent(&Prompt { tools, tool_choice, parallel_calls, ..Prompt::default() })["tool_choice"]

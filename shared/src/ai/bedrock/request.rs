@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use aws_sdk_bedrockruntime::error::BuildError;
 use aws_sdk_bedrockruntime::types::{
-    self, AnyToolChoice, ContentBlock, ConversationRole, ImageBlock, ImageFormat, ImageSource,
-    InferenceConfiguration, JsonSchemaDefinition, Message, OutputConfig, OutputFormat,
-    OutputFormatStructure, OutputFormatType, ReasoningContentBlock, ReasoningTextBlock,
-    SpecificToolChoice, SystemContentBlock, ToolConfiguration, ToolInputSchema, ToolResultBlock,
+    self, AnyToolChoice, CachePointBlock, CachePointType, CacheTtl as Ttl, ContentBlock,
+    ConversationRole, ImageBlock, ImageFormat, ImageSource, InferenceConfiguration,
+    JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure,
+    OutputFormatType, ReasoningContentBlock, ReasoningTextBlock, SpecificToolChoice,
+    SystemContentBlock, ToolConfiguration, ToolInputSchema, ToolResultBlock,
     ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
 };
 use aws_smithy_types::{Blob, Document};
@@ -17,11 +18,12 @@ use base64::prelude::BASE64_STANDARD;
 use crate::ai::bedrock::document::object;
 use crate::ai::bedrock::is_by;
 use crate::ai::blocks::AnswerIn;
+use crate::ai::breakpoints::Breakpoints;
 use crate::ai::call_ids::CallIds;
 use crate::ai::{
     AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
 };
-use crate::values::{Part, Picture, Reasoning, Speaker, ToolCall, Turn};
+use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock};
 
 pub struct ConverseRequest {
     pub system: Vec<SystemContentBlock>,
@@ -54,9 +56,18 @@ impl ConverseRequest {
         {
             return Ok(asked);
         }
-        let (system, messages) = split(&prompt.turns)?;
+        let mut cache = CachePoints::of(prompt, model);
+        let tools = tools(prompt, &mut cache)?;
+        let (system, mut messages) = split(&prompt.turns, &mut cache)?;
+        let is_point = |block: &ContentBlock| matches!(block, ContentBlock::CachePoint(_));
+        let point = cache.next(prompt.cache)?.map(ContentBlock::CachePoint);
+        if let Some(last) = messages.last_mut()
+            && !last.content.last().is_some_and(is_point)
+        {
+            last.content.extend(point);
+        }
         let (inference, more) = (inference(prompt, model), model_parameters(prompt, model));
-        let (tools, output) = (tools(prompt)?, output(prompt)?);
+        let output = output(prompt)?;
         Ok(Self { system, messages, inference, more, tools, output, answer: AnswerIn::Blocks })
     }
 
@@ -68,24 +79,64 @@ impl ConverseRequest {
     }
 }
 
+/// The cache points of a request
+/// ([models](https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html)). Only some
+/// makers' models accept them. Others don't get any, because they don't change the answer.
+struct CachePoints {
+    /// `None` if the model doesn't accept cache points.
+    left: Option<Breakpoints>,
+    /// True for Anthropic's models, which also cache functions, and for an hour.
+    is_anthropic: bool,
+}
+
+impl CachePoints {
+    fn of(prompt: &Prompt, model: &str) -> Self {
+        let is_anthropic = is_by(model, "anthropic");
+        let is_nova = is_by(model, "amazon") && model.contains("amazon.nova");
+        let left = (is_anthropic || is_nova).then(|| Breakpoints::of(prompt));
+        Self { left, is_anthropic }
+    }
+
+    /// Returns the cache point after a function.
+    fn after_tool(&mut self, tool: &Tool) -> Result<Option<CachePointBlock>, BuildError> {
+        Ok(self.next(tool.cache)?.filter(|_| self.is_anthropic))
+    }
+
+    /// Returns the next cache point.
+    fn next(&mut self, cache: Option<CacheTtl>) -> Result<Option<CachePointBlock>, BuildError> {
+        let Some(cache) = self.left.as_mut().and_then(|left| left.next(cache)) else {
+            return Ok(None);
+        };
+        let ttl = match cache {
+            CacheTtl::OneHour if self.is_anthropic => Some(Ttl::OneHour),
+            // The default.
+            CacheTtl::OneHour | CacheTtl::FiveMinutes => None,
+        };
+        CachePointBlock::builder().r#type(CachePointType::Default).set_ttl(ttl).build().map(Some)
+    }
+}
+
 /// Splits turns into the instructions and the conversation. Bedrock requires that the user speaks
 /// first and that speakers alternate, so turns before the user's first message are left out.
 /// Results of calls count as user turns.
-fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
+fn split(
+    turns: &[Turn],
+    cache: &mut CachePoints,
+) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
     let mut ids = CallIds::default();
     for turn in turns {
         let role = match turn.role {
             Speaker::System => {
-                system.push(SystemContentBlock::Text(turn.text().into_owned()));
+                system.extend(instructions(turn, cache)?);
                 continue;
             }
             Speaker::Assistant | Speaker::Tool if messages.is_empty() => continue,
             Speaker::Assistant => ConversationRole::Assistant,
             Speaker::User | Speaker::Tool => ConversationRole::User,
         };
-        let blocks = blocks(turn, &mut ids)?;
+        let blocks = blocks(turn, &mut ids, cache)?;
         match messages.last_mut() {
             Some((last, before)) if *last == role => join(before, blocks),
             _ => messages.push((role, blocks)),
@@ -94,6 +145,28 @@ fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fail
     let message = |(role, blocks)| Message::builder().role(role).set_content(Some(blocks)).build();
     let messages: Result<Vec<Message>, BuildError> = messages.into_iter().map(message).collect();
     Ok((system, messages?))
+}
+
+/// Converts instructions. Their texts are one block up to each cache point.
+fn instructions(
+    turn: &Turn,
+    cache: &mut CachePoints,
+) -> Result<Vec<SystemContentBlock>, BuildError> {
+    let mut blocks = Vec::new();
+    let mut texts: Vec<&str> = Vec::new();
+    for (block, ttl) in turn.blocks() {
+        let TurnBlock::Part(Part::Text(text)) = block else { continue };
+        texts.push(text);
+        if let Some(point) = cache.next(ttl)? {
+            blocks.push(SystemContentBlock::Text(texts.join("\n")));
+            blocks.push(SystemContentBlock::CachePoint(point));
+            texts.clear();
+        }
+    }
+    if !texts.is_empty() {
+        blocks.push(SystemContentBlock::Text(texts.join("\n")));
+    }
+    Ok(blocks)
 }
 
 /// Appends content blocks to a message by the same speaker. Adjacent text blocks are merged.
@@ -108,7 +181,12 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-fn blocks<'p>(turn: &'p Turn, ids: &mut CallIds<'p>) -> Result<Vec<ContentBlock>, Failure> {
+/// Converts a turn's blocks, in order.
+fn blocks<'p>(
+    turn: &'p Turn,
+    ids: &mut CallIds<'p>,
+    cache: &mut CachePoints,
+) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
         let mut result = ToolResultBlock::builder().tool_use_id(ids.of_result(call));
         for picture in turn.content.iter().filter_map(Part::as_picture) {
@@ -127,41 +205,43 @@ fn blocks<'p>(turn: &'p Turn, ids: &mut CallIds<'p>) -> Result<Vec<ContentBlock>
         if turn.has_failed {
             result = result.status(ToolResultStatus::Error);
         }
-        return Ok(vec![ContentBlock::ToolResult(result.build()?)]);
+        let point = cache.next(turn.cache())?.map(ContentBlock::CachePoint);
+        return Ok([ContentBlock::ToolResult(result.build()?)].into_iter().chain(point).collect());
     }
-    let mut blocks = reasoning(&turn.reasoning)?;
-    for part in &turn.content {
-        match part {
-            Part::Text(text) if text.trim().is_empty() => {}
-            Part::Text(text) => blocks.push(ContentBlock::Text(text.clone())),
-            Part::Picture(picture) => blocks.push(ContentBlock::Image(image(picture)?)),
-        }
-    }
-    for call in &turn.calls {
-        let block = ToolUseBlock::builder().tool_use_id(ids.of_call(&call.id)).name(&call.name);
-        blocks.push(ContentBlock::ToolUse(block.input(arguments(call)).build()?));
+    let mut blocks = Vec::new();
+    for (block, ttl) in turn.blocks() {
+        let point = cache.next(ttl)?.map(ContentBlock::CachePoint);
+        let block = match block {
+            TurnBlock::Reasoning(part) => reasoning(part)?,
+            TurnBlock::Part(Part::Text(text)) if text.trim().is_empty() => continue,
+            TurnBlock::Part(Part::Text(text)) => Some(ContentBlock::Text(text.clone())),
+            TurnBlock::Part(Part::Picture(picture)) => Some(ContentBlock::Image(image(picture)?)),
+            TurnBlock::Call(call) => {
+                let id = ids.of_call(&call.id);
+                let call_block = ToolUseBlock::builder().tool_use_id(id).name(&call.name);
+                Some(ContentBlock::ToolUse(call_block.input(arguments(call)).build()?))
+            }
+        };
+        blocks.extend(block.into_iter().chain(point));
     }
     Ok(blocks)
 }
 
-/// Converts the reasoning that a provider has signed or encrypted. Models refuse other reasoning.
-fn reasoning(parts: &[Reasoning]) -> Result<Vec<ContentBlock>, Failure> {
-    let mut blocks = Vec::new();
-    for part in parts {
-        let block = match (&part.signature, &part.encrypted) {
-            (Some(signature), _) => {
-                let text = ReasoningTextBlock::builder().text(&part.text).signature(signature);
-                ReasoningContentBlock::ReasoningText(text.build()?)
-            }
-            (None, Some(encrypted)) => match BASE64_STANDARD.decode(encrypted) {
-                Ok(bytes) => ReasoningContentBlock::RedactedContent(Blob::new(bytes)),
-                Err(_) => continue,
-            },
-            (None, None) => continue,
-        };
-        blocks.push(ContentBlock::ReasoningContent(block));
-    }
-    Ok(blocks)
+/// Converts the reasoning that a provider has signed or encrypted. `None` for other reasoning,
+/// which models refuse.
+fn reasoning(part: &Reasoning) -> Result<Option<ContentBlock>, BuildError> {
+    let block = match (&part.signature, &part.encrypted) {
+        (Some(signature), _) => {
+            let text = ReasoningTextBlock::builder().text(&part.text).signature(signature);
+            ReasoningContentBlock::ReasoningText(text.build()?)
+        }
+        (None, Some(encrypted)) => match BASE64_STANDARD.decode(encrypted) {
+            Ok(bytes) => ReasoningContentBlock::RedactedContent(Blob::new(bytes)),
+            Err(_) => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(ContentBlock::ReasoningContent(block)))
 }
 
 /// Converts a picture. Bedrock accepts pictures only as bytes.
@@ -181,7 +261,7 @@ fn arguments(call: &ToolCall) -> Document {
     })
 }
 
-fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
+fn tools(prompt: &Prompt, cache: &mut CachePoints) -> Result<Option<ToolConfiguration>, Failure> {
     if !prompt.offers_calls() {
         return Ok(None);
     }
@@ -190,8 +270,12 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
         ToolChoice::Required => Some(types::ToolChoice::Any(AnyToolChoice::builder().build())),
         ToolChoice::Function(name) => Some(required_function(name)?),
     };
-    let tools: Result<Vec<types::Tool>, BuildError> = prompt.tools.iter().map(tool).collect();
-    let tools = ToolConfiguration::builder().set_tools(Some(tools?)).set_tool_choice(choice);
+    let mut tools = Vec::new();
+    for offered in &prompt.tools {
+        let point = cache.after_tool(offered)?.map(types::Tool::CachePoint);
+        tools.extend([tool(offered)?].into_iter().chain(point));
+    }
+    let tools = ToolConfiguration::builder().set_tools(Some(tools)).set_tool_choice(choice);
     Ok(Some(tools.build()?))
 }
 
@@ -259,7 +343,7 @@ fn model_parameters(prompt: &Prompt, model: &str) -> Option<Document> {
         let effort = options.effort.map(<&str>::from);
         fields.extend(effort.map(|effort| ("reasoning_effort".into(), effort.into())));
     } else if is_by(model, "anthropic") {
-        let thinking = prompt.anthropic_thinking().map(thinking);
+        let thinking = prompt.anthropic_thinking().map(|chosen| thinking(chosen, prompt));
         fields.extend(thinking.map(|thinking| ("thinking".into(), thinking)));
         let effort = options.anthropic_effort().map(<&str>::from);
         fields.extend(effort.map(|effort| {
@@ -272,14 +356,14 @@ fn model_parameters(prompt: &Prompt, model: &str) -> Option<Document> {
 }
 
 /// Writes whether one of Anthropic's models thinks, in the form of Anthropic's API.
-fn thinking(thinking: Thinking) -> Document {
-    match thinking {
-        Thinking::Adaptive => object_of([("type", "adaptive".into())]),
-        Thinking::Enabled { budget } => {
-            object_of([("type", "enabled".into()), ("budget_tokens", u64::from(budget).into())])
-        }
-        Thinking::Disabled => object_of([("type", "disabled".into())]),
+fn thinking(thinking: Thinking, prompt: &Prompt) -> Document {
+    let mut fields = Fields::from([("type".into(), thinking.kind().into())]);
+    if let Thinking::Enabled { budget } = thinking {
+        fields.insert("budget_tokens".into(), u64::from(budget).into());
     }
+    let display = prompt.options.display.filter(|_| prompt.thinks()).map(<&str>::from);
+    fields.extend(display.map(|display| ("display".into(), display.into())));
+    Document::Object(fields)
 }
 
 fn object_of<const N: usize>(fields: [(&str, Document); N]) -> Document {

@@ -1,0 +1,30 @@
+//! The cache breakpoints of a request.
+
+use serde::Deserialize;
+use shared::values::CacheTtl;
+use utoipa::ToSchema;
+
+/// Asks the provider to cache the prompt up to the end of this block. The provider gets it if it
+/// has such caches. It doesn't change the answer.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AnthropicCacheControl)]
+pub(super) struct CacheControl {
+    /// Always `ephemeral`.
+    #[serde(rename = "type")]
+    #[schema(examples("ephemeral"))]
+    kind: Option<String>,
+    /// How long the provider keeps the prompt: `5m` or `1h`. The default is `5m`.
+    #[schema(examples("5m"))]
+    ttl: Option<String>,
+}
+
+impl CacheControl {
+    /// Returns how long the provider keeps the prompt. `None` for unknown kinds.
+    pub(super) fn ttl(self) -> Option<CacheTtl> {
+        let ttl = match self.ttl.as_deref() {
+            Some("1h") => CacheTtl::OneHour,
+            _ => CacheTtl::FiveMinutes,
+        };
+        (self.kind.as_deref() == Some("ephemeral")).then_some(ttl)
+    }
+}

@@ -1,0 +1,122 @@
+//! `cache_control` in `POST /v1/messages`: which providers get it, and where.
+
+use serde_json::{Value, json};
+
+use crate::ai::anthropic::{error, message, says, text};
+use crate::ai::providers::{Does, Provider};
+use crate::ai::response_formats::converse;
+use crate::endpoints::anthropic::messages::{Client, asking, with};
+use crate::endpoints::anthropic::order::anthropic;
+use crate::support::client::Api;
+
+fn five_minutes() -> Value {
+    json!({ "type": "ephemeral" })
+}
+
+fn an_hour() -> Value {
+    json!({ "type": "ephemeral", "ttl": "1h" })
+}
+
+fn cached(block: Value, cache: Value) -> Value {
+    with(block, "cache_control", cache)
+}
+
+/// A request with four cache breakpoints: after a function, the instructions, the user's first
+/// text, and the result of a call.
+fn body() -> Value {
+    let tool = cached(json!({ "name": "f", "input_schema": { "type": "object" } }), an_hour());
+    let call = json!({ "type": "tool_use", "id": "a", "name": "f", "input": {} });
+    let result = json!({ "type": "tool_result", "tool_use_id": "a", "content": "3" });
+    let messages = json!([
+        { "role": "user", "content": [cached(text("A file."), five_minutes()), text("Sum it up.")] },
+        { "role": "assistant", "content": [call] },
+        { "role": "user", "content": [cached(result, with(five_minutes(), "ttl", json!("5m")))] },
+    ]);
+    let body = with(with(asking("hi"), "messages", messages), "tools", json!([tool]));
+    with(body, "system", json!([cached(text("Be brief."), an_hour()), text("Be kind.")]))
+}
+
+#[tokio::test]
+async fn anthropic_gets_cache_breakpoints_in_their_places() {
+    let provider = Provider::start().await;
+    let client = Client::of(&anthropic(&provider).await.person("ann").await).await;
+    provider.does(says(json!([text("3")]), "end_turn"));
+    client.send(&[], body()).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["tools"][0]["cache_control"], an_hour());
+    let system = json!([cached(text("Be brief."), an_hour()), text("Be kind.")]);
+    assert_eq!(asked["system"], system);
+    let user = json!([cached(text("A file."), five_minutes()), text("Sum it up.")]);
+    assert_eq!(asked["messages"][0]["content"], user);
+    assert_eq!(asked["messages"][2]["content"][0]["cache_control"], five_minutes());
+    assert_eq!(asked.get("cache_control"), None);
+
+    // Anthropic accepts four. A later breakpoint also covers what precedes it.
+    client.send(&[], cached(body(), five_minutes())).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["cache_control"], five_minutes());
+    assert_eq!(asked["tools"][0].get("cache_control"), None);
+    assert_eq!(asked["system"], system);
+}
+
+/// Starts an API that calls this model through Bedrock.
+async fn bedrock(provider: &Provider, model: &str) -> Api {
+    Api::own(&[
+        ("AI_PROVIDER", "bedrock"),
+        ("BEDROCK_MODEL", model),
+        ("BEDROCK_ENDPOINT", &provider.url),
+        ("AI_TIMEOUT_SECONDS", "3"),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn bedrock_gets_cache_points_for_models_that_take_them() {
+    let point = json!({ "cachePoint": { "type": "default" } });
+    let hour = json!({ "cachePoint": { "type": "default", "ttl": "1h" } });
+    for (model, of_system, has_tools) in [
+        ("eu.anthropic.claude-1", Some(&hour), true),
+        ("amazon.nova-lite-v1:0", Some(&point), false),
+        ("tiny.model-v1:0", None, false),
+    ] {
+        let provider = Provider::start().await;
+        let client = Client::of(&bedrock(&provider, model).await.person("ann").await).await;
+        provider.does(Does::Says(200, converse(json!([{ "text": "3" }]), "end_turn")));
+        client.send(&[], cached(body(), five_minutes())).await.is(200);
+        let asked = provider.last_asked().2;
+        let Some(of_system) = of_system else {
+            assert!(!asked.to_string().contains("cachePoint"), "{asked}");
+            assert_eq!(asked["system"], json!([{ "text": "Be brief.\nBe kind." }]));
+            continue;
+        };
+        let system = json!([{ "text": "Be brief." }, of_system, { "text": "Be kind." }]);
+        assert_eq!(asked["system"], system);
+        let user = json!([{ "text": "A file." }, point, { "text": "Sum it up." }]);
+        assert_eq!(asked["messages"][0]["content"], user);
+        let results = asked["messages"][2]["content"].as_array().unwrap();
+        assert_eq!((results.len(), &results[1]), (2, &point), "the whole prompt ends here too");
+        assert_eq!(asked["toolConfig"]["tools"].as_array().unwrap().len(), 1, "at most four");
+
+        client.send(&[], body()).await.is(200);
+        let tools = provider.last_asked().2["toolConfig"]["tools"].clone();
+        assert_eq!(tools.get(1), Some(&hour).filter(|_| has_tools), "{model}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_without_a_cache_answers_without_it() {
+    let provider = Provider::start().await;
+    let client = Client::of(&anthropic(&provider).await.person("ann").await).await;
+    let refusal = error("invalid_request_error", "cache_control: Extra inputs are not permitted");
+    let answer = message(json!([text("3")]), "end_turn");
+    provider.does(Does::Refuses("cache_control", refusal, answer));
+    let body = cached(asking("hi"), json!({ "type": "ephemeral" }));
+    assert_eq!(client.send(&[], body).await.is(200)["content"][0]["text"], "3");
+    assert_eq!(provider.times_asked(), 2);
+
+    // A server like OpenAI's has no such field.
+    let client = Client::of(&provider.api("").await.person("ann").await).await;
+    provider.says("3");
+    client.send(&[], self::body()).await.is(200);
+    assert!(!provider.last_asked().2.to_string().contains("cache_control"));
+}
