@@ -2,7 +2,7 @@
 // the key once.
 
 import { post } from "../session/api.js";
-import { models } from "../session/models.js";
+import { allModels } from "../session/models.js";
 import { button, copyButton } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -57,7 +57,7 @@ function limitFields() {
     optional: true,
     hint: "The key works until the end of this day in UTC.",
   });
-  const names = models().map(({ name }) => [name, name]);
+  const names = allModels().map(({ name }) => [name, name]);
   const choice =
     names.length > 0 &&
     checkboxes("Models", "models", names, {

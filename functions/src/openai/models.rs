@@ -22,7 +22,8 @@ use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
-    self, Account, Credential, Fare, LimitPeriod, StoredApiKey, StoredFare, estimate_model_tokens,
+    self, Account, Credential, Fare, LimitPeriod, ModelKind, Rates, StoredApiKey, StoredFare,
+    estimate_model_tokens,
 };
 use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
@@ -71,7 +72,7 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
         _ => {}
     }
     let prices = app.prices.current().await?;
-    let models: Vec<Model<'_>> = match prices.as_deref() {
+    let mut models: Vec<Model<'_>> = match prices.as_deref() {
         None if caller.models().is_some() => Vec::new(),
         None => models
             .iter()
@@ -83,6 +84,8 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
             listed.flat_map(|model| named(model).with_aliases(&model.aliases)).collect()
         }
     };
+    // Anthropic's API doesn't have embeddings.
+    models.retain(|model| model.kind.is_chat() || !is_anthropics);
     match (http::path_parameter(&req, "id"), is_anthropics) {
         ("", false) => http::ok(&ModelsReply::OpenAi(Models { object: "list", data: models })),
         ("", true) => http::ok(&ModelsReply::Anthropic(AnthropicModels::of(&models))),
@@ -114,7 +117,7 @@ pub(crate) fn find_model<'m>(
     let model = models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?;
     http::ok(&match is_anthropics {
         true => OneModel::Anthropic(AnthropicModel::of(&model)),
-        false => OneModel::OpenAi(model),
+        false => OneModel::OpenAi(Box::new(model)),
     })
 }
 
@@ -285,7 +288,7 @@ enum ModelsReply<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum OneModel<'a> {
-    OpenAi(Model<'a>),
+    OpenAi(Box<Model<'a>>),
     Anthropic(AnthropicModel<'a>),
 }
 
@@ -313,6 +316,8 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("deep"))]
     canonical_slug: Option<&'a str>,
+    #[serde(skip)]
+    kind: ModelKind,
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
     object: &'static str,
@@ -332,7 +337,7 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
     context_length: Option<u32>,
-    /// The maximum number of tokens in an answer. Missing without a price list.
+    /// The maximum number of tokens in an answer. Missing without a price list, and for embeddings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
@@ -354,23 +359,24 @@ pub(crate) struct Model<'a> {
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {
     /// The kinds of input and output, in one string.
-    #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
+    #[schema(pattern = r"^text(\+image)?->(text|embeddings)$", examples("text+image->text"))]
     modality: &'static str,
     /// `text`, and `image` if prompts may contain pictures. The provider may still refuse pictures.
     #[schema(min_items = 1, max_items = 2, examples("text"))]
     input_modalities: &'static [&'static str],
-    /// Always `text`.
+    /// `text` or `embeddings`.
     #[schema(min_items = 1, max_items = 1, examples("text"))]
     output_modalities: [&'static str; 1],
 }
 
 impl Architecture {
-    fn of(takes_pictures: bool) -> Self {
-        let (modality, input_modalities): (_, &[_]) = match takes_pictures {
-            true => ("text+image->text", &["text", "image"]),
-            false => ("text->text", &["text"]),
+    fn of(kind: ModelKind, takes_pictures: bool) -> Self {
+        let (modality, input_modalities, output): (_, &[_], _) = match kind {
+            ModelKind::Embedding => ("text->embeddings", &["text"], "embeddings"),
+            ModelKind::Chat if takes_pictures => ("text+image->text", &["text", "image"], "text"),
+            ModelKind::Chat => ("text->text", &["text"], "text"),
         };
-        Self { modality, input_modalities, output_modalities: ["text"] }
+        Self { modality, input_modalities, output_modalities: [output] }
     }
 }
 
@@ -390,20 +396,27 @@ pub(crate) struct Pricing {
     /// The price of a prompt token that was read from the cache.
     #[schema(examples("0.0000002"))]
     input_cache_read: String,
+    /// The price of a prompt token that was written into the cache. Missing if it is the price of
+    /// any other token in the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("0.0000025"))]
+    input_cache_write: Option<String>,
 }
 
 impl Pricing {
     fn of(fare: Fare, million_tokens: values::Money) -> Self {
         let price = |millionths: u64| million_tokens.of_millionths(millionths);
-        let (message, input, cached, output) = match fare {
-            Fare::Message(price) => (price.get().saturating_mul(1_000_000), 0, 0, 0),
-            Fare::Usage(rates) => (0, rates.input, rates.cached, rates.output),
+        let none = Rates { input: 0, cached: 0, write: None, output: 0 };
+        let (message, Rates { input, cached, write, output }) = match fare {
+            Fare::Message(price) => (price.get().saturating_mul(1_000_000), none),
+            Fare::Usage(rates) => (0, rates),
         };
         Self {
             prompt: price(input),
             completion: price(output),
             request: price(message),
             input_cache_read: price(cached),
+            input_cache_write: write.map(price),
         }
     }
 }
@@ -414,13 +427,14 @@ impl<'a> Model<'a> {
             id,
             name: id,
             canonical_slug: None,
+            kind: ModelKind::Chat,
             object: "model",
             created: 0,
             owned_by: "system",
             max_model_len: None,
             context_length: None,
             max_output_tokens: None,
-            architecture: Architecture::of(true),
+            architecture: Architecture::of(ModelKind::Chat, true),
             fare: None,
             pricing: None,
         }
@@ -438,8 +452,9 @@ impl<'a> Model<'a> {
             created: prices.of.time / 1000,
             max_model_len: own.map(estimate_model_tokens).or(longest),
             context_length: model.context,
-            max_output_tokens: Some(model.most.unwrap_or(most)),
-            architecture: Architecture::of(model.takes_pictures()),
+            kind: model.kind,
+            max_output_tokens: Some(model.most.unwrap_or(most)).filter(|_| model.kind.is_chat()),
+            architecture: Architecture::of(model.kind, model.takes_pictures()),
             fare: Some(model.fare),
             pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
             ..Self::of(&model.name)

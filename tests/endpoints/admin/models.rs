@@ -1,6 +1,7 @@
 //! `GET /api/admin/models`, `PUT /api/admin/models`, and the models' costs in
 //! `GET /api/admin/figures`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use shared::clock::Day;
 use shared::values::PriceList;
 
 use crate::ai::providers::Provider;
-use crate::endpoints::chats::fares::{counted, list, priced};
+use crate::endpoints::chats::fares::{counted_with_writes, list, priced};
 use crate::support::client::{Answer, Api, DAY, PRICE, PRICES_KEPT, Person};
 
 const PATH: &str = "/api/admin/models/";
@@ -97,7 +98,7 @@ async fn every_problem_names_its_field() {
         ("/models/0/fare/message", json!(-1), "list.models[0].fare.message"),
         ("/models/1/fare/output", json!(0.5), "list.models[1].fare.output"),
         ("/models/1/fare/extra", json!(1), "list.models[1].fare.extra"),
-        ("/models/1/most", json!(65_537), "list.models[1].most"),
+        ("/models/1/most", json!(262_145), "list.models[1].most"),
         ("/models/1/picture", json!("large"), "list.models[1].picture"),
         ("/models/1/about", json!("two\nlines"), "list.models[1].about"),
         ("/models/1/cost", json!({ "input": "1" }), "list.models[1].cost.cached"),
@@ -167,6 +168,41 @@ async fn a_later_provider_is_read_but_not_yet_set() {
     let sentence = refused["errors"]["list.models[1].via[1]"][0].as_str().unwrap();
     assert!(sentence.starts_with("This release only reads anthropic"), "{refused}");
     assert_eq!(refused["errors"].as_object().unwrap().len(), 1, "{refused}");
+    assert_eq!(root.prices().await, nothing());
+    // The next release has set the list.
+    api.stores_prices(&list).await;
+    assert_eq!(root.prices().await["list"], list);
+}
+
+#[tokio::test]
+async fn later_fields_are_read_but_not_yet_set() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let list = json!({
+        "currency": "USD",
+        "models": [
+            { "name": "quick", "via": ["scripted"], "fare": { "message": 1 }, "most": 65_536 },
+            {
+                "name": "deep", "aliases": ["gpt-5", "claude-*"], "via": ["scripted"],
+                "fare": { "input": 50_000, "cached": 5000, "write": 62_500, "output": 400_000 },
+                "most": 65_537, "prompt_limit": 2_097_152, "answer_limit": 262_144,
+                "cost": { "input": "1.25", "cached": "0.125", "write": "1.5625", "output": "10.00" },
+            },
+            {
+                "name": "small", "kind": "embedding", "via": ["scripted"],
+                "fare": { "input": 20, "cached": 20, "output": 0 },
+            },
+        ],
+    });
+    let refused = root.sets_prices(&list, &Value::Null).await.expect(400, "invalid_fields");
+    let errors = refused["errors"].as_object().unwrap();
+    let of_deep = ["aliases", "answer_limit", "cost.write", "fare.write", "most", "prompt_limit"];
+    let mut fields = of_deep.map(|field| format!("list.models[1].{field}")).to_vec();
+    fields.push("list.models[2].kind".to_owned());
+    assert_eq!(errors.keys().cloned().collect::<BTreeSet<_>>(), fields.into_iter().collect());
+    for sentences in errors.values() {
+        assert!(sentences[0].as_str().unwrap().starts_with("This release only reads"), "{refused}");
+    }
     assert_eq!(root.prices().await, nothing());
     // The next release has set the list.
     api.stores_prices(&list).await;
@@ -271,7 +307,9 @@ async fn figures_say_what_models_cost_and_bring_in() {
     let provider = Provider::start().await;
     let mut list = list("openai");
     (list["currency"], list["million_tokens"]) = (json!("USD"), json!("20.00"));
-    list["models"][1]["cost"] = json!({ "input": "1.25", "cached": "0.125", "output": "10.00" });
+    let [input, cached, write, output] = ["1.25", "0.125", "2.5", "10.00"];
+    list["models"][1]["cost"] =
+        json!({ "input": input, "cached": cached, "write": write, "output": output });
     let api = priced(&provider, &list, &[]).await;
     // Begin at noon, so that the test doesn't reach the next day.
     let clock = &api.server().clock;
@@ -280,14 +318,15 @@ async fn figures_say_what_models_cost_and_bring_in() {
     clock.advance(Duration::from_millis(noon - clock.millis()));
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    provider.does(counted(1000, 400, 500));
+    provider.does(counted_with_writes(1000, 400, 100, 500));
     for (person, model) in [(&ann, "deep"), (&ann, "deep"), (&ben, "quick")] {
         person.asks_model(model, "hi").await.is(200);
     }
     let line = |chats: u64, tokens: u64, cost: Value, income: &str| {
         json!({
             "chats": chats, "tokens": tokens, "prompt_tokens": 1000 * chats,
-            "cached_tokens": 400 * chats, "completion_tokens": 500 * chats,
+            "cached_tokens": 400 * chats, "written_tokens": 100 * chats,
+            "completion_tokens": 500 * chats,
             "currency": "USD", "cost": cost, "income": income,
         })
     };
@@ -295,8 +334,8 @@ async fn figures_say_what_models_cost_and_bring_in() {
         line.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         line
     };
-    // 1,200 x 1.25 + 800 x 0.125 + 1,000 x 10 millionths of a dollar.
-    let deep = line(2, 464, json!("0.0116"), "0.00928");
+    // 1,000 x 1.25 + 800 x 0.125 + 200 x 2.5 + 1,000 x 10 millionths of a dollar.
+    let deep = line(2, 464, json!("0.01185"), "0.00928");
     let quick = line(1, 100, Value::Null, "0.002");
     let models = json!([
         of(json!({ "model": "deep" }), deep.clone()),

@@ -7,6 +7,7 @@ use crate::ai::providers::{Does, Provider};
 use crate::ai::response_formats::converse;
 use crate::endpoints::anthropic::messages::{Client, asking, with};
 use crate::endpoints::anthropic::order::anthropic;
+use crate::endpoints::chats::fares::{held, list_with_writes};
 use crate::support::client::Api;
 
 fn five_minutes() -> Value {
@@ -119,4 +120,32 @@ async fn a_model_without_a_cache_answers_without_it() {
     provider.says("3");
     client.send(&[], self::body()).await.is(200);
     assert!(!provider.last_asked().2.to_string().contains("cache_control"));
+}
+
+#[tokio::test]
+async fn a_hold_covers_the_writes_that_a_breakpoint_asks_for() {
+    let provider = Provider::start().await;
+    let api = anthropic(&provider).await;
+    api.prices(&list_with_writes("anthropic:claude-large")).await;
+    let ann = api.person("ann").await;
+    let client = Client::of(&ann).await;
+    let mut answer = message(json!([text("3")]), "end_turn");
+    answer["usage"] = json!({
+        "input_tokens": 10, "cache_read_input_tokens": 200, "cache_creation_input_tokens": 400,
+        "output_tokens": 50,
+    });
+    provider.does(Does::Says(200, answer));
+    let plain = with(asking("hi"), "model", json!("deep"));
+    let mut holds = Vec::new();
+    for body in [plain.clone(), cached(plain, five_minutes())] {
+        let usage = client.send(&[], body).await.is(200)["usage"].clone();
+        let written = [&usage["input_tokens"], &usage["cache_creation_input_tokens"]];
+        assert_eq!(written, [10, 400]);
+        let chat = ann.history("").await.is(200)[0].clone();
+        // 10 x 0.05 + 200 x 0.005 + 400 x 0.0625 + 50 x 0.4, rounded up.
+        assert_eq!(chat["tokens_deducted"], 47);
+        holds.push(held(&chat));
+    }
+    assert!(holds[1] > holds[0], "{holds:?}");
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
-use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced, scripted};
+use crate::endpoints::chats::fares::{
+    by_usage, counted, counted_with_writes, held, list, list_with_writes, priced, scripted,
+};
 use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
 use crate::support::client::{Api, GRANT, PRICE, Person};
@@ -129,6 +131,25 @@ async fn usage_has_the_details_that_the_provider_reports() {
 }
 
 #[tokio::test]
+async fn usage_has_the_tokens_that_were_written_into_the_cache() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list_with_writes("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    for cached in [0, 400] {
+        provider.does(counted_with_writes(1000, cached, 500, 500));
+        let completion = program.send(&[], asking_for("deep", "hi")).await.is(200);
+        let details = json!({ "cached_tokens": cached, "cache_write_tokens": 500 });
+        assert_eq!(completion["usage"]["prompt_tokens_details"], details);
+        let response = program.responds(&[], input_for("deep", "hi")).await.is(200);
+        assert_eq!(response["usage"]["input_tokens_details"], details);
+    }
+    // Both messages of each kind: 257 and 239.
+    assert_eq!(ann.balance().await, GRANT - 2 * (257 + 239));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
 async fn usage_has_its_cost_in_money_if_the_list_does() {
     let provider = Provider::start().await;
     let api = priced(&provider, &sold("openai"), &[]).await;
@@ -205,6 +226,11 @@ async fn the_catalog_has_fares_prices_and_limits() {
     });
     assert_eq!(models, json!([quick, deep]));
     assert_eq!(program.gets("/v1/models/deep").await.is(200), deep);
+    list["models"][1]["fare"]["write"] = json!(62_500);
+    api.prices(&list).await;
+    let with_writes = program.gets("/v1/models/deep").await.is(200);
+    assert_eq!(with_writes["fare"]["write"], 62_500);
+    assert_eq!(with_writes["pricing"]["input_cache_write"], "0.00000125");
     program.gets("/v1/models/scripted").await.expect(404, "model_not_found");
 
     let unsold = self::list("scripted");
@@ -212,6 +238,43 @@ async fn the_catalog_has_fares_prices_and_limits() {
     let model = program.gets("/v1/models/deep").await.is(200);
     assert!(model.get("pricing").is_none() && model.get("context_length").is_none(), "{model}");
     assert_eq!([&model["fare"], &model["max_output_tokens"]], [&by_usage(), &json!(1024)]);
+}
+
+#[tokio::test]
+async fn aliases_and_kinds_choose_the_model() {
+    let api = Api::own(&[("UNKNOWN_MODELS", "refuse")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut list = list("scripted");
+    list["models"][1]["aliases"] = json!(["gpt-5", "claude-*"]);
+    let small = json!({
+        "name": "small", "aliases": ["text-*"], "kind": "embedding", "via": ["scripted"],
+        "fare": { "input": 20 },
+    });
+    list["models"].as_array_mut().unwrap().insert(0, small);
+    api.prices(&list).await;
+    for (model, name) in [
+        ("gpt-5", "deep"),
+        ("GPT-5", "deep"),
+        ("claude-opus-5-5", "deep"),
+        ("anthropic/claude-opus-5-5", "deep"),
+        ("quick", "quick"),
+    ] {
+        let completion = program.send(&[], asking_for(model, "hi")).await.is(200);
+        assert_eq!(completion["model"], name, "{model}");
+    }
+    for model in ["gpt-5-mini", "small", "text-embedding-3-small"] {
+        program.send(&[], asking_for(model, "hi")).await.expect(404, "model_not_found");
+    }
+    let mut unnamed = asking("hi");
+    unnamed.as_object_mut().unwrap().remove("model");
+    assert_eq!(program.send(&[], unnamed).await.is(200)["model"], "quick");
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+
+    let model = program.gets("/v1/models").await.is(200)["data"][0].clone();
+    assert_eq!([&model["id"], &model["architecture"]["modality"]], ["small", "text->embeddings"]);
+    assert_eq!(model["architecture"]["output_modalities"], json!(["embeddings"]));
+    assert!(model.get("max_output_tokens").is_none(), "{model}");
 }
 
 /// An agent's first message has a long prompt and a short answer.

@@ -5,7 +5,8 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via, later};
+use super::later;
+use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
@@ -274,9 +275,9 @@ impl Problems {
             None => (text, None),
         };
         if !PROVIDERS.contains(&provider) && provider != SCRIPTED {
-            let mut known = PROVIDERS.to_vec();
-            known.retain(|name| *name != later::PROVIDER);
-            let known = known.join(", ");
+            let known = PROVIDERS.into_iter();
+            let known = known.filter(|name| *name != later::PROVIDER);
+            let known = known.collect::<Vec<_>>().join(", ");
             self.note(at, format!("This must begin with a provider: one of {known}."));
             return None;
         }
@@ -542,8 +543,8 @@ mod tests {
 
     #[test]
     fn a_list_without_new_fields_is_written_as_before() {
-        let list = r#"{"models":[{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}],"currency":"USD"}"#;
-        let model = r#"{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}"#;
+        let list = r#"{"models":[{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1.00","cached":"1.00","output":"1.00"}}],"currency":"USD"}"#;
+        let model = r#"{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1.00","cached":"1.00","output":"1.00"}}"#;
         let canonical = list.parse::<PriceList>().unwrap().canonical();
         assert_eq!(canonical, format!(r#"{{"currency":"USD","models":[{model}]}}"#));
     }
