@@ -21,7 +21,7 @@ use shared::config::{
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
-use shared::values::{Chat, Credential, Message};
+use shared::values::{Chat, Credential, Message, ModelKind};
 use shared::{App, Error, Reply, Request, Result, auth, extends};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
@@ -213,7 +213,8 @@ async fn begin<D: Dialect>(
     prompt.options.lenient |= app.unsupported == Unsupported::Ignore;
     // A retry of a finished request gets the stored answer, even if the model has since been
     // removed or supports fewer features.
-    let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
+    let (name, unknown) = (model.as_deref(), app.unknown_models);
+    let model = ChosenModel::choose(app, ModelKind::Chat, name, unknown, caller).await;
     let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
     let key = RequestKey::of_program(app, req, caller, key, D::FORM).await?;
     let context = Context::Given(Box::new(prompt));

@@ -67,7 +67,7 @@ pub use order::{
 };
 pub use pack::{Pack, Packs};
 pub use picture::Picture;
-pub use price_list::{ListVersion, Model, PriceList, Problem, ProviderCost, Via};
+pub use price_list::{ListVersion, Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 pub use profile::{GivenName, ProfileChange};
 pub use quote::{CostsMore, Quote, Receipt};
 pub use restrictions::{KeyLimit, LimitPeriod, Restrictions};

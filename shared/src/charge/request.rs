@@ -13,7 +13,7 @@ use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
-use crate::values::{AccessToken, Credential, Message, ParentChat, Whole};
+use crate::values::{AccessToken, Credential, Message, ModelKind, ParentChat, Whole};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// The chat that a request asks for.
@@ -227,7 +227,8 @@ async fn asked(
     let context = context(conversation_id, after)?;
     let max_cost = max_cost.map(|Whole(most)| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
-    let chosen = ChosenModel::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
+    let (kind, unknown) = (ModelKind::Chat, UnknownModels::Refuse);
+    let chosen = ChosenModel::choose(app, kind, model.as_deref(), unknown, &caller).await;
     let chosen = chosen.map_err(|error| match error {
         Error::NoSuchModel(_) => Error::field("model", UNLISTED),
         error => error,
