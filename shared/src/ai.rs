@@ -48,7 +48,9 @@ use crate::{Error, Result};
 pub use crate::ai::answer::Answer;
 pub use crate::ai::answer_builder::{Listener, Piece, ReasoningPiece};
 pub use crate::ai::bound::OF_TURN;
-pub use crate::ai::embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings, MOST_DIMENSIONS};
+pub use crate::ai::embeddings::{
+    EmbeddingInput, EmbeddingRequest, Embeddings, MOST_DIMENSIONS, vector_in_base64,
+};
 pub use crate::ai::options::{Effort, Options, Thinking, Verbosity};
 pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;

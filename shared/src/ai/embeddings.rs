@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
@@ -100,6 +102,12 @@ pub struct Embeddings {
     pub model: String,
     /// The model token counts.
     pub usage: Usage,
+}
+
+/// Returns the base64 of a vector's numbers, each in four bytes, the lowest first.
+pub fn vector_in_base64(vector: &[f32]) -> String {
+    let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+    BASE64_STANDARD.encode(bytes)
 }
 
 /// A provider's reply.

@@ -154,8 +154,8 @@ impl Provider {
         match self.wire.as_ref() {
             Wire::Echo => Ok(echo::embed(request)),
             Wire::Scripted => scripted::embed(request).await,
-            Wire::OpenAi(server) => server.embed(&self.model, request).await,
-            Wire::Bedrock(bedrock) => bedrock.embed(&self.model, request).await,
+            Wire::OpenAi(server) => Box::pin(server.embed(&self.model, request)).await,
+            Wire::Bedrock(bedrock) => Box::pin(bedrock.embed(&self.model, request)).await,
             Wire::Anthropic(_) => {
                 let failure = Failure::failed("Anthropic has no embeddings");
                 Err(Unanswered { failure, worked: None })

@@ -9,8 +9,8 @@ mod refusal;
 use std::time::Duration;
 
 use aws_smithy_types::body::SdkBody;
-use bytes::Buf;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use lambda_http::http::header::{ACCEPT, CONTENT_TYPE};
 use lambda_http::http::request::Builder;
@@ -135,14 +135,14 @@ impl Server {
         request: &(impl Serialize + Sync),
         most: usize,
         refused: &Refused<'_>,
-    ) -> Result<impl Buf + use<>, Failure> {
+    ) -> Result<Collected<Bytes>, Failure> {
         let endpoint = format!("{}{path}", self.base.to_string().trim_end_matches('/'));
         let endpoint = endpoint.parse().map_err(|_| Failure::failed("an invalid URL"))?;
         let accepted = "application/json";
         let call = Call { endpoint: &endpoint, accepted, explains_failures: true, refused };
         let body = self.call(&call, &|| json(request)).await?.into_body();
         let reply = Limited::new(body, most).collect().await;
-        Ok(reply.map_err(|error| broken(&*error))?.aggregate())
+        reply.map_err(|error| broken(&*error))
     }
 
     /// Sends a request with this body, and returns the reply if it contains an answer. If the server

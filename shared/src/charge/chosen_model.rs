@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ai::{Ai, OF_TURN, Prompt, instructions_bound};
+use crate::ai::{Ai, EmbeddingInput, OF_TURN, Prompt, instructions_bound};
 use crate::app::AiApp;
 use crate::charge::context::Context;
 use crate::config::UnknownModels;
@@ -72,8 +72,8 @@ impl ChosenModel {
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
-        let mut models = prices.list.of_kind(kind);
-        let first = models.find(|(_, model)| caller.may_use(&model.name)).map(|(index, _)| index);
+        let is_allowed = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
+        let first = prices.list.of_kind(kind).find(is_allowed).map(|(index, _)| index);
         let index = match name {
             None => first,
             Some(name) => match prices.list.chosen(name, kind) {
@@ -91,6 +91,40 @@ impl ChosenModel {
             return Err(Error::AiFailed);
         }
         Ok(Self { ai, fare, listed: Some(listed) })
+    }
+
+    /// Returns the model for embeddings with this name. An unknown name is never another model's,
+    /// because a program that compares vectors of different models gets useless results. Without a
+    /// price list, only providers that work offline have embeddings: the setting of any other
+    /// provider names a model for messages.
+    ///
+    /// # Errors
+    /// Returns [`Error::NoEmbeddings`] if the operator offers no model for embeddings, and the
+    /// errors of [`ChosenModel::choose`].
+    pub async fn choose_for_embeddings(
+        app: &AiApp,
+        name: &str,
+        caller: &Credential,
+    ) -> Result<Self> {
+        let kind = ModelKind::Embedding;
+        let is_offered = match app.prices.current().await? {
+            Some(prices) => prices.list.of_kind(kind).next().is_some(),
+            None => app.ai.embeds_offline(),
+        };
+        match is_offered {
+            true => Self::choose(app, kind, Some(name), UnknownModels::Refuse, caller).await,
+            false => Err(Error::NoEmbeddings),
+        }
+    }
+
+    /// Returns the quote for embeddings.
+    pub(super) fn quote_for_embeddings(&self, app: &AiApp, input: &EmbeddingInput) -> Quote {
+        match self.fare {
+            Fare::Message(price) => {
+                Quote::by_length(price, input.size(), app.ai.config.priced_bytes)
+            }
+            Fare::Usage(rates) => Quote::by_usage(rates, input.bound(), 0),
+        }
     }
 
     /// Returns the model's name in the price list.

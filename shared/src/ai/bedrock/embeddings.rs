@@ -6,7 +6,7 @@
 use std::fmt;
 
 use aws_sdk_bedrockruntime::primitives::Blob;
-use futures_util::stream::{StreamExt, iter};
+use futures_util::future::join_all;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Serialize};
 
@@ -140,22 +140,24 @@ impl Bedrock {
             return Err(not_sent(Failure::Refused(Refusal::Field("dimensions"))));
         }
         let each = if maker == Maker::Cohere { TEXTS } else { 1 };
-        let calls = texts.chunks(each).map(|texts| self.embed_some(model, maker, request, texts));
-        let mut calls = iter(calls).buffered(AT_A_TIME);
         let mut all = ProvidedVectors { tokens: Some(0), ..ProvidedVectors::default() };
-        while let Some(part) = calls.next().await {
-            match part {
-                Ok((vectors, tokens)) => {
-                    all.vectors.extend(vectors);
-                    all.tokens = all.tokens.zip(tokens).map(|(sum, tokens)| sum + tokens);
+        for some in texts.chunks(each * AT_A_TIME) {
+            let calls =
+                some.chunks(each).map(|texts| self.embed_some(model, maker, request, texts));
+            for part in join_all(calls).await {
+                match part {
+                    Ok((vectors, tokens)) => {
+                        all.vectors.extend(vectors);
+                        all.tokens = all.tokens.zip(tokens).map(|(sum, tokens)| sum + tokens);
+                    }
+                    // Bedrock bills the calls before the failed one.
+                    Err(failure) if !all.vectors.is_empty() => {
+                        let done = texts.get(..all.vectors.len()).unwrap_or_default().to_vec();
+                        let done = EmbeddingInput::Texts(done);
+                        return Err(Unanswered { failure, worked: Some(done.usage(all.tokens)) });
+                    }
+                    Err(failure) => return Err(unanswered(failure, request)),
                 }
-                // Bedrock bills the calls before the failed one.
-                Err(failure) if !all.vectors.is_empty() => {
-                    let done = texts.get(..all.vectors.len()).unwrap_or_default().to_vec();
-                    let done = EmbeddingInput::Texts(done);
-                    return Err(Unanswered { failure, worked: Some(done.usage(all.tokens)) });
-                }
-                Err(failure) => return Err(unanswered(failure, request)),
             }
         }
         Ok(all)

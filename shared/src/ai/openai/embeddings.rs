@@ -6,8 +6,8 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Buf;
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize as _, Serialize};
 
 use crate::ai::Failure;
 use crate::ai::answer_builder::Unanswered;
@@ -119,7 +119,7 @@ impl OpenAi {
         let reply = self.server.fetch("/embeddings", &body, most, &refused).await;
         let reply = reply.map_err(|failure| unanswered(failure, request))?;
         // A reply that can't be read was computed nevertheless.
-        vectors(reply, request.input.count()).ok_or_else(|| {
+        vectors(reply.aggregate(), request.input.count()).ok_or_else(|| {
             let failure = Failure::Empty("unreadable vectors");
             unanswered(failure, request)
         })
