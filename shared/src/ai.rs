@@ -11,6 +11,7 @@ mod anthropic;
 mod bedrock;
 mod blocks;
 mod bound;
+mod breakpoints;
 mod call_ids;
 mod echo;
 mod embeddings;
@@ -42,7 +43,7 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{Model, PriceList, Via};
+use crate::values::{CacheWrites, Model, PriceList, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
@@ -130,6 +131,13 @@ impl Ai {
     /// Returns the maximum number of model tokens in an answer to this prompt.
     pub fn longest_answer(&self, prompt: Option<&Prompt>) -> u32 {
         prompt.and_then(|prompt| prompt.max_tokens).unwrap_or(u32::MAX).min(self.most)
+    }
+
+    /// Returns whether one of the providers may write a part of this prompt into its cache.
+    pub fn cache_writes(&self, prompt: &Prompt) -> CacheWrites {
+        let is_possible = prompt.has_cache_breakpoints()
+            || self.providers.iter().any(Provider::writes_cache_unasked);
+        if is_possible { CacheWrites::Possible } else { CacheWrites::Excluded }
     }
 
     /// Opens the connection to the first provider, so that the first chat doesn't have to wait for
@@ -425,6 +433,34 @@ mod tests {
             assert_eq!(answer.unwrap().text, format!("system: {system}\nuser: !recall"));
         }
         assert_eq!(asked.system_prompt(), Some("Be kind."));
+    }
+
+    #[tokio::test]
+    async fn some_providers_write_their_cache_unasked() {
+        let settings = Settings::new(|name| {
+            let value = match name {
+                "AI_PROVIDER" => "echo,openai,anthropic",
+                "OPENAI_BASE_URL" | "ANTHROPIC_BASE_URL" => "http://127.0.0.1:9",
+                "OPENAI_MODEL" | "ANTHROPIC_MODEL" => "tiny",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let config = AiConfig::read(&settings).unwrap();
+        let ai = Ai::connect(config, &Clock::default()).await.unwrap();
+        for (via, writes) in [
+            (r#"["echo"]"#, CacheWrites::Excluded),
+            (r#"["anthropic"]"#, CacheWrites::Excluded),
+            (r#"["openai"]"#, CacheWrites::Possible),
+            (r#"["anthropic", "openai:gpt-5"]"#, CacheWrites::Possible),
+        ] {
+            let list = format!(
+                r#"{{"models": [{{"name": "deep", "via": {via}, "fare": {{"message": 1}}}}]}}"#
+            );
+            let list: PriceList = list.parse().unwrap();
+            let through = ai.through(&list, &list.models[0]);
+            assert_eq!(through.cache_writes(&Prompt::after(vec![], "hi")), writes, "{via}");
+        }
     }
 
     #[tokio::test]

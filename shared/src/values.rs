@@ -50,7 +50,7 @@ pub(crate) use email::EMAIL_LENGTH;
 pub use email::Email;
 pub use entry::{Entry, EntryKind, Reason};
 pub(crate) use entry::{REASON_LENGTH, charges};
-pub use fare::{Fare, Rates, StoredFare};
+pub use fare::{CacheWrites, Fare, Rates, StoredFare};
 pub(crate) use imports::phc_of;
 pub use imports::{ImportedHashes, Imports, hash_kind, stand_in};
 pub use instructions::Instructions;

@@ -446,9 +446,10 @@ fn of_message(ending: &Value, usage: &Value) -> Got {
         "refusal" => "content_filter",
         other => panic!("{other}"),
     };
-    let [other, cached, answer] = ["input_tokens", "cache_read_input_tokens", "output_tokens"]
-        .map(|name| usage[name].as_u64().unwrap());
-    used("", end, [other + cached, cached, answer])
+    let [other, cached, written, answer] =
+        ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"]
+            .map(|name| usage[name].as_u64().unwrap());
+    used("", end, [other + cached + written, cached, answer])
 }
 
 fn of_response(response: &Value) -> Got {
@@ -477,7 +478,7 @@ fn of_response(response: &Value) -> Got {
 
 /// The price of the given model token counts: prompt, cached part and answer.
 pub fn price([prompt, cached, answer]: [u64; 3]) -> u64 {
-    RATES.price(prompt, cached, answer).get()
+    RATES.price(prompt, cached, 0, answer).get()
 }
 
 /// An event with this data.

@@ -15,7 +15,7 @@ use shared::values::{Reasoning, Speaker, Turn};
 use crate::ai::answers::price;
 use crate::ai::providers::{Does, KEY, Provider};
 use crate::ai::response_formats::formatted;
-use crate::endpoints::chats::fares::list_through;
+use crate::endpoints::chats::fares::{list_through, list_with_writes};
 use crate::endpoints::openai::completions::{Program, asking, data, offering, said, words};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Api, GRANT, PRICE};
@@ -217,14 +217,18 @@ async fn cached_tokens_are_charged_at_their_own_rate() {
         provider.does(Does::Says(200, counted));
         let chat = ann.asks_model("deep", "hi").await.is(200);
         let expected = json!({
-            "prompt_tokens": prompt, "cached_tokens": 2000, "completion_tokens": 50,
-            "reasoning_tokens": 30, "estimated": false,
+            "prompt_tokens": prompt, "cached_tokens": 2000, "written_tokens": 400,
+            "completion_tokens": 50, "reasoning_tokens": 30, "estimated": false,
         });
         assert_eq!(chat["usage"], expected);
         balance -= price([prompt, 2000, 50]);
         assert_eq!(ann.balance().await, balance);
         assert_eq!(provider.last_asked().2["model"], "claude-large");
     }
+    api.prices(&list_with_writes("anthropic:claude-large")).await;
+    let chat = ann.asks_model("deep", "hi").await.is(200);
+    // 2000 x 0.005 + 400 x 0.0625 + 50 x 0.4
+    assert_eq!(chat["tokens_deducted"], 55);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 

@@ -46,10 +46,10 @@ impl Wish {
         let who = people[number % PEOPLE].clone();
         let number = number / PEOPLE;
         let begins = match number % 5 {
-            3 if number.is_multiple_of(2) => "!ends error 3000 1000 300 hi",
+            3 if number.is_multiple_of(2) => "!ends error 3000 1000+500 300 hi",
             3 => "!fail",
             4 if number.is_multiple_of(2) => "!ends length 3000 1000 300 hi",
-            4 => "!used 3000 1000 300 hi",
+            4 => "!used 3000 1000+500 300 hi",
             _ => "hi",
         };
         let message = format!("{begins} {number}");
@@ -184,7 +184,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     for chat in chats {
         let price = match chat["receipt"]["model"].as_str().unwrap() {
             "quick" => PRICE,
-            _ => fares::price(&chat["usage"]).min(fares::held(chat)),
+            _ => fares::price_with_writes(&chat["usage"]).min(fares::held(chat)),
         };
         assert_eq!(chat["tokens_deducted"], price, "{}: {chat}", person.name);
     }
@@ -217,7 +217,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
-    api.stores_prices(&fares::list("scripted")).await;
+    api.stores_prices(&fares::list_with_writes("scripted")).await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let running = program(&lane.url);

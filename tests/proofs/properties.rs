@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use shared::Credits;
 use shared::http::{UnverifiedCursor, seal};
 use shared::values::idempotency::{Key, Kind};
-use shared::values::{Email, Username, login_key};
+use shared::values::{CacheWrites, Email, Rates, Username, login_key};
 use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
@@ -141,6 +141,44 @@ fn sums_of_credits_are_exact_or_refused() {
             prop_assert!(sum <= Credits::MAX);
         }
         prop_assert_eq!(one.checked_sub(other).is_some(), one >= other);
+        Ok(())
+    });
+}
+
+/// Generates rates and model token counts, most of them small.
+fn usage() -> impl Strategy<Value = (Rates, [u64; 4])> {
+    let number = || prop_oneof![4 => 0..5000_u64, 1 => any::<u64>()];
+    let rates = (number(), number(), proptest::option::of(number()), number());
+    let rates =
+        rates.prop_map(|(input, cached, write, output)| Rates { input, cached, write, output });
+    (rates, [number(), number(), number(), number()])
+}
+
+#[test]
+fn no_usage_costs_more_than_its_bound() {
+    check(2000, usage(), |(rates, [prompt, cached, written, output])| {
+        let price = rates.price(prompt, cached, written, output);
+        prop_assert!(price <= rates.bound(prompt, output, CacheWrites::Possible));
+        let unwritten = rates.price(prompt, cached, 0, output);
+        prop_assert!(unwritten <= rates.bound(prompt, output, CacheWrites::Excluded));
+        if rates.write.is_none() {
+            prop_assert_eq!(price, unwritten);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn credits_buy_an_answer_that_they_cover() {
+    check(2000, usage(), |(rates, [credits, prompt, is_possible, _])| {
+        let credits = Credits::new(credits % 1_000_000).unwrap();
+        let writes = match is_possible % 2 {
+            0 => CacheWrites::Possible,
+            _ => CacheWrites::Excluded,
+        };
+        if let Some(output) = rates.affords(credits, prompt, writes) {
+            prop_assert!(rates.bound(prompt, output, writes) <= credits);
+        }
         Ok(())
     });
 }

@@ -429,7 +429,10 @@ fn prices_at_the_settle(operation: &str, body: &mut String, list: &Value) {
             && receipt["whole"].is_null()
         {
             let rate = |name: &str| number(rates[name].as_u64().unwrap());
-            let fare = json!({ "input": rate("input"), "cached": rate("cached"), "output": rate("output") });
+            let mut fare = json!({ "input": rate("input"), "cached": rate("cached"), "output": rate("output") });
+            if let Some(write) = rates["write"].as_u64() {
+                fare["write"] = number(write);
+            }
             let held = amount(&receipt["held"]);
             charge(call, price(&fare, &settled_chat(call)["usage"]["M"]).min(held));
         }
@@ -503,10 +506,14 @@ fn charge(call: &mut Value, amount: i128) {
 fn price(fare: &Value, usage: &Value) -> i128 {
     let [input, cached_rate, output] =
         ["input", "cached", "output"].map(|name| self::amount(&fare[name]));
-    let [prompt, cached, completion] = ["prompt_tokens", "cached_tokens", "completion_tokens"]
-        .map(|name| self::amount(&usage[name]));
+    let write = if fare["write"].is_null() { input } else { self::amount(&fare["write"]) };
+    let [prompt, cached, written, completion] =
+        ["prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"]
+            .map(|name| self::amount(&usage[name]));
     let cached = cached.min(prompt);
-    let millionths = (prompt - cached) * input + cached * cached_rate + completion * output;
+    let written = written.min(prompt - cached);
+    let of_cache = cached * cached_rate + written * write;
+    let millionths = (prompt - cached - written) * input + of_cache + completion * output;
     (millionths + 999_999) / 1_000_000
 }
 

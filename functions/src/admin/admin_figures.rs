@@ -230,6 +230,8 @@ struct MoneyFigures {
     prompt_tokens: u64,
     /// The prompts' model tokens that the provider read from its cache.
     cached_tokens: u64,
+    /// The prompts' model tokens that the provider wrote into its cache.
+    written_tokens: u64,
     /// The model tokens in the answers.
     completion_tokens: u64,
     /// The currency of `cost` and `income`. Empty if the price list doesn't contain any prices in
@@ -252,6 +254,7 @@ impl MoneyFigures {
             tokens: figures.spent,
             prompt_tokens: figures.prompt_tokens,
             cached_tokens: figures.cached_tokens,
+            written_tokens: figures.written_tokens,
             completion_tokens: figures.completion_tokens,
             currency: key.currency.clone(),
             cost: figures.cost.map(decimal),

@@ -21,7 +21,8 @@ use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
-    self, Account, Credential, Fare, LimitPeriod, StoredApiKey, StoredFare, estimate_model_tokens,
+    self, Account, Credential, Fare, LimitPeriod, Rates, StoredApiKey, StoredFare,
+    estimate_model_tokens,
 };
 use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
@@ -383,20 +384,27 @@ pub(crate) struct Pricing {
     /// The price of a prompt token that was read from the cache.
     #[schema(examples("0.0000002"))]
     input_cache_read: String,
+    /// The price of a prompt token that was written into the cache. Missing if it is the price of
+    /// any other token in the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("0.0000025"))]
+    input_cache_write: Option<String>,
 }
 
 impl Pricing {
     fn of(fare: Fare, million_tokens: values::Money) -> Self {
         let price = |millionths: u64| million_tokens.of_millionths(millionths);
-        let (message, input, cached, output) = match fare {
-            Fare::Message(price) => (price.get().saturating_mul(1_000_000), 0, 0, 0),
-            Fare::Usage(rates) => (0, rates.input, rates.cached, rates.output),
+        let none = Rates { input: 0, cached: 0, write: None, output: 0 };
+        let (message, Rates { input, cached, write, output }) = match fare {
+            Fare::Message(price) => (price.get().saturating_mul(1_000_000), none),
+            Fare::Usage(rates) => (0, rates),
         };
         Self {
             prompt: price(input),
             completion: price(output),
             request: price(message),
             input_cache_read: price(cached),
+            input_cache_write: write.map(price),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::Credits;
 use shared::ai::OF_TURN;
 use shared::charge::prompt_overhead;
-use shared::values::{Fare, Model, Money, PriceList, TokenEstimate};
+use shared::values::{CacheWrites, Fare, Model, Money, PriceList, TokenEstimate};
 
 use super::assumptions::{ANSWER, CONVERSATION, PROMPT};
 use super::stack::Stack;
@@ -103,8 +103,8 @@ impl AverageChat {
                 let answer = self.answer(model, longest).into();
                 let most = model.most.unwrap_or(longest).into();
                 (
-                    rates.price(self.prompt(system), 0, answer),
-                    rates.bound(self.prompt_bound(system), most),
+                    rates.price(self.prompt(system), 0, 0, answer),
+                    rates.bound(self.prompt_bound(system), most, CacheWrites::Possible),
                 )
             }
         }

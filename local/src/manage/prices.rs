@@ -95,7 +95,7 @@ fn check(file: &Path) -> Result<String, String> {
     for model in &list.models {
         let price = match model.fare {
             Fare::Message(price) => price,
-            Fare::Usage(rates) => rates.price(prompt, 0, answer),
+            Fare::Usage(rates) => rates.price(prompt, 0, 0, answer),
         };
         write!(lines, "\n{}: {price} tokens", model.name).map_err(|error| error.to_string())?;
     }

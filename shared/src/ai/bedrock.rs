@@ -61,7 +61,7 @@ pub fn supports(model: &str, parameter: &str) -> bool {
 
 /// Returns true if a model's id names this maker. The id of an inference profile begins with a
 /// region, as in `us.openai.gpt-oss-120b-1:0`.
-fn is_by(model: &str, maker: &str) -> bool {
+pub fn is_by(model: &str, maker: &str) -> bool {
     model.split('.').take(2).any(|part| part == maker)
 }
 

@@ -111,6 +111,16 @@ impl Provider {
         }
     }
 
+    /// Returns true unless it is known that this provider writes into its cache only the prompts
+    /// that ask for it. OpenAI writes all long prompts, and charges for it since GPT-5.6.
+    pub(super) fn writes_cache_unasked(&self) -> bool {
+        match self.wire.as_ref() {
+            Wire::OpenAi(_) | Wire::Scripted => true,
+            Wire::Bedrock(_) => bedrock::is_by(&self.model, "openai"),
+            Wire::Anthropic(_) | Wire::Echo => false,
+        }
+    }
+
     /// Requests an answer from the provider. If the model refuses a part of the prompt that it can
     /// answer without, the request is repeated without this part.
     pub(super) async fn answer(

@@ -12,7 +12,7 @@
 //! - `!think <thought> <words>` reasons with the first word, and says the other words.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports the given token
-//!   counts.
+//!   counts. `<cached>` may be followed by `+` and the number of tokens written into the cache.
 //! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends with the provider's
 //!   word `<how>`. With `early`, the counts precede the answer; with `late`, a failure follows the
 //!   answer.
@@ -129,14 +129,21 @@ pub async fn embed(request: &EmbeddingRequest) -> Result<ProvidedVectors, Unansw
     }
 }
 
-/// Returns the token counts at the beginning of a message, for the prompt, its cached part and the
-/// answer.
+/// Returns the token counts at the beginning of a message, for the prompt, its parts in the cache
+/// and the answer.
 fn usage(message: &str) -> ReportedUsage {
-    let mut numbers = message.split(' ').map_while(|word| word.parse().ok());
+    let mut words = message.split(' ');
+    let [prompt, cached, completion] = [words.next(), words.next(), words.next()];
+    let (cached, written) = match cached.and_then(|word| word.split_once('+')) {
+        Some((cached, written)) => (Some(cached), Some(written)),
+        None => (cached, None),
+    };
+    let number = |word: Option<&str>| word.and_then(|word| word.parse().ok());
     ReportedUsage {
-        prompt: numbers.next(),
-        cached: numbers.next(),
-        completion: numbers.next(),
+        prompt: number(prompt),
+        cached: number(cached),
+        written: number(written),
+        completion: number(completion),
         ..ReportedUsage::default()
     }
 }

@@ -8,7 +8,9 @@ use crate::charge::context::Context;
 use crate::config::UnknownModels;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
-use crate::values::{Credential, Fare, Message, Model, ModelKind, Quote, Rates, Receipt};
+use crate::values::{
+    CacheWrites, Credential, Fare, Message, Model, ModelKind, Quote, Rates, Receipt,
+};
 use crate::{Credits, Error, Result};
 
 /// The lowest acceptable limit on an answer's length, in model tokens. If the credits don't cover
@@ -72,8 +74,8 @@ impl ChosenModel {
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
-        let is_allowed = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
-        let first = prices.list.of_kind(kind).find(is_allowed).map(|(index, _)| index);
+        let may_use = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
+        let first = prices.list.of_kind(kind).find(may_use).map(|(index, _)| index);
         let index = match name {
             None => first,
             Some(name) => match prices.list.chosen(name, kind) {
@@ -123,7 +125,8 @@ impl ChosenModel {
             Fare::Message(price) => {
                 Quote::by_length(price, input.size(), app.ai.config.priced_bytes)
             }
-            Fare::Usage(rates) => Quote::by_usage(rates, input.bound(), 0),
+            // Servers have no cache for the prompts of embeddings.
+            Fare::Usage(rates) => Quote::by_usage(rates, input.bound(), 0, CacheWrites::Excluded),
         }
     }
 
@@ -174,7 +177,8 @@ impl ChosenModel {
         let alone = Prompt::after(Vec::new(), message.text());
         let context = u64::try_from(context).unwrap_or(u64::MAX);
         let prompt = self.prompt_bound(&alone).saturating_add(context);
-        Quote::by_usage(rates, prompt, self.ai.longest_answer(None).into())
+        let (longest, writes) = (self.ai.longest_answer(None), self.ai.cache_writes(&alone));
+        Quote::by_usage(rates, prompt, longest.into(), writes)
     }
 
     /// Returns the bound of a known prompt. `None` if the model is charged by message.
@@ -193,8 +197,9 @@ impl ChosenModel {
             true if longest < self.ai.longest_answer(None) => longest.into(),
             true => LEAST_FOR_PROGRAMS,
         };
+        let writes = self.ai.cache_writes(prompt);
         let (prompt, longest) = (self.prompt_bound(prompt), longest.into());
-        Bound { rates, prompt, longest, least: least.min(longest) }
+        Bound { rates, writes, prompt, longest, least: least.min(longest) }
     }
 
     /// Returns an upper bound on the number of model tokens in the prompt.
@@ -220,6 +225,7 @@ impl ChosenModel {
 /// The bound of a known prompt and its answer, for a model that is charged by usage.
 pub(super) struct Bound {
     rates: Rates,
+    writes: CacheWrites,
     prompt: u64,
     /// The maximum length of the answer, in model tokens, if the credits cover it.
     longest: u64,
@@ -231,23 +237,23 @@ pub(super) struct Bound {
 impl Bound {
     /// Returns the quote for the prompt.
     pub(super) fn quote(&self) -> Quote {
-        Quote::by_usage(self.rates, self.prompt, self.longest)
+        Quote::by_usage(self.rates, self.prompt, self.longest, self.writes)
     }
 
     /// Returns the highest possible price of the prompt with the longest answer.
     pub(super) fn most(&self) -> Credits {
-        self.rates.bound(self.prompt, self.longest)
+        self.rates.bound(self.prompt, self.longest, self.writes)
     }
 
     /// Returns the smallest amount of credits for which the AI is called.
     pub(super) fn least(&self) -> Credits {
-        self.rates.bound(self.prompt, self.least)
+        self.rates.bound(self.prompt, self.least, self.writes)
     }
 
     /// Returns the length of the longest answer that `held` covers, in model tokens. `None` if
     /// `held` covers an answer of the maximum length.
     pub(super) fn fit(&self, held: Credits) -> Option<u32> {
-        let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
+        let tokens = self.rates.affords(held, self.prompt, self.writes).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 }

@@ -28,6 +28,15 @@ pub enum Fare {
     Usage(Rates),
 }
 
+/// Whether a provider may write a part of a prompt into its cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheWrites {
+    /// The client asks for it, or the provider does it unasked.
+    Possible,
+    /// The provider writes only what a client asks it to, and the client doesn't ask.
+    Excluded,
+}
+
 /// The rates for a model's tokens, in credits per million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
@@ -44,42 +53,55 @@ pub struct Rates {
 
 impl Rates {
     /// Returns the price of the given model token counts. Only the total is rounded up. `prompt`
-    /// includes the cached tokens. The price is at most [`Credits::MAX`].
-    pub fn price(&self, prompt: u64, cached: u64, output: u64) -> Credits {
+    /// includes the `cached` tokens, which were read from the cache, and the `written` ones. The
+    /// price is at most [`Credits::MAX`].
+    pub fn price(&self, prompt: u64, cached: u64, written: u64, output: u64) -> Credits {
         let cached = cached.min(prompt);
+        let written = written.min(prompt - cached);
         let each = |tokens: u64, rate: u64| u128::from(tokens) * u128::from(rate);
-        let millionths = each(prompt - cached, self.input)
+        let millionths = each(prompt - cached - written, self.input)
             .saturating_add(each(cached, self.cached))
+            .saturating_add(each(written, self.of_write()))
             .saturating_add(each(output, self.output));
         let price = millionths.div_ceil(PER);
         u64::try_from(price).ok().and_then(Credits::new).unwrap_or(Credits::MAX)
     }
 
     /// Returns the highest possible price of a prompt with at most `prompt` model tokens and an
-    /// answer with at most `output`. It covers any number of cached tokens.
-    pub fn bound(&self, prompt: u64, output: u64) -> Credits {
-        self.dearest().price(prompt, 0, output)
+    /// answer with at most `output`. It covers any number of cached tokens, and of written ones if
+    /// writes are possible.
+    pub fn bound(&self, prompt: u64, output: u64, writes: CacheWrites) -> Credits {
+        let input = self.dearest_input(writes);
+        Self { input, ..*self }.price(prompt, 0, 0, output)
     }
 
     /// Returns the length, in model tokens, of the longest answer that `credits` cover in addition
     /// to a prompt of `prompt` model tokens. `None` if the credits don't cover the prompt.
-    pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
+    pub fn affords(&self, credits: Credits, prompt: u64, writes: CacheWrites) -> Option<u64> {
         let millionths = u128::from(credits.get()) * PER;
-        let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);
+        let of_prompt = u128::from(prompt) * u128::from(self.dearest_input(writes));
         let left = millionths.checked_sub(of_prompt)?;
         let tokens = left.checked_div(u128::from(self.output)).unwrap_or(u128::MAX);
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the same rates, except that the higher of the two prompt rates applies to all tokens
-    /// in the prompt.
-    fn dearest(self) -> Self {
-        let input = self.input.max(self.cached);
-        Self { input, cached: input, ..self }
+    /// Returns the rate for tokens in the prompt that were written into the cache.
+    fn of_write(&self) -> u64 {
+        self.write.unwrap_or(self.input)
+    }
+
+    /// Returns the highest of the rates that may apply to tokens in the prompt.
+    fn dearest_input(&self, writes: CacheWrites) -> u64 {
+        let read = self.input.max(self.cached);
+        match writes {
+            CacheWrites::Possible => read.max(self.of_write()),
+            CacheWrites::Excluded => read,
+        }
     }
 }
 
-/// The fare of a model: either `message`, or `input`, `cached` and `output`.
+/// The fare of a model: either `message`, or `input`, `cached` and `output`, with or without
+/// `write`.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Fare, examples(json!({ "input": 50_000, "cached": 5000, "output": 400_000 })))]
 pub struct StoredFare {
@@ -168,42 +190,91 @@ mod tests {
             // If the three parts were rounded up separately, they would add up to 3.
             (2, 1, 1, 1),
         ] {
-            assert_eq!(RATES.price(prompt, cached, output), credits(price), "{prompt} {cached}");
+            assert_eq!(RATES.price(prompt, cached, 0, output), credits(price), "{prompt} {cached}");
         }
     }
 
     #[test]
+    fn tokens_written_into_the_cache_have_their_own_rate() {
+        let with_write = Rates { write: Some(62_500), ..RATES };
+        for (prompt, cached, written, price) in [
+            (1000, 0, 0, 50),
+            (1000, 0, 1000, 63),
+            (1000, 400, 600, 40),
+            (1000, 400, 400, 37),
+            (2, 1, 1, 1),
+        ] {
+            let found = with_write.price(prompt, cached, written, 0);
+            assert_eq!(found, credits(price), "{prompt} {cached} {written}");
+        }
+        // Without a rate of their own, they cost as much as other tokens in the prompt.
+        assert_eq!(RATES.price(1000, 400, 600, 7), RATES.price(1000, 400, 0, 7));
+        let free = Rates { write: Some(0), ..RATES };
+        assert_eq!(free.price(1000, 0, 1000, 0), Credits::ZERO);
+    }
+
+    #[test]
     fn more_cached_tokens_than_prompt_count_as_the_prompt() {
-        assert_eq!(RATES.price(1000, u64::MAX, 0), RATES.price(1000, 1000, 0));
+        assert_eq!(RATES.price(1000, u64::MAX, 0, 0), RATES.price(1000, 1000, 0, 0));
+        let with_write = Rates { write: Some(62_500), ..RATES };
+        let all = with_write.price(1000, 0, 1000, 0);
+        assert_eq!(with_write.price(1000, 0, u64::MAX, 0), all);
+        // Tokens that were read aren't written.
+        let half = with_write.price(1000, 500, 500, 0);
+        assert_eq!(with_write.price(1000, 500, u64::MAX, 0), half);
+        assert_eq!(with_write.price(1000, u64::MAX, u64::MAX, 0), RATES.price(1000, 1000, 0, 0));
     }
 
     #[test]
     fn no_numbers_overflow_a_price() {
         let most = Rates { input: u64::MAX, cached: u64::MAX, write: None, output: u64::MAX };
-        assert_eq!(most.price(u64::MAX, 1, u64::MAX), Credits::MAX);
-        assert_eq!(most.affords(Credits::MAX, u64::MAX), None);
+        let most = Rates { write: Some(u64::MAX), ..most };
+        assert_eq!(most.price(u64::MAX, 1, 1, u64::MAX), Credits::MAX);
+        assert_eq!(most.bound(u64::MAX, u64::MAX, CacheWrites::Possible), Credits::MAX);
+        assert_eq!(most.affords(Credits::MAX, u64::MAX, CacheWrites::Possible), None);
     }
 
     #[test]
     fn a_bound_covers_every_number_of_cached_tokens() {
         let dear_cache = Rates { cached: 70_000, ..RATES };
-        for rates in [RATES, dear_cache] {
-            for cached in [0, 1, 500, 1000] {
-                assert!(rates.price(1000, cached, 7) <= rates.bound(1000, 7), "{cached}");
+        let dear_write = Rates { write: Some(62_500), ..RATES };
+        let cheap_write = Rates { write: Some(0), ..RATES };
+        for rates in [RATES, dear_cache, dear_write, cheap_write] {
+            let bound = rates.bound(1000, 7, CacheWrites::Possible);
+            for (cached, written) in [(0, 0), (1, 999), (500, 100), (500, 500), (1000, 0)] {
+                let price = rates.price(1000, cached, written, 7);
+                assert!(price <= bound, "{rates:?} {cached} {written}");
+                if written == 0 {
+                    assert!(price <= rates.bound(1000, 7, CacheWrites::Excluded), "{cached}");
+                }
             }
         }
     }
 
     #[test]
+    fn a_bound_counts_writes_only_if_they_are_possible() {
+        let rates = Rates { write: Some(62_500), ..RATES };
+        let bound = |writes| rates.bound(1000, 0, writes);
+        assert_eq!(bound(CacheWrites::Possible), credits(63));
+        assert_eq!(bound(CacheWrites::Excluded), credits(50));
+        assert_eq!(RATES.bound(1000, 0, CacheWrites::Possible), credits(50));
+    }
+
+    #[test]
     fn an_answer_that_is_afforded_costs_at_most_the_credits() {
-        for amount in [50, 51, 100, 999, 123_456] {
-            let tokens = RATES.affords(credits(amount), 1000).unwrap();
-            assert!(RATES.bound(1000, tokens) <= credits(amount));
-            assert!(RATES.bound(1000, tokens + 1) > credits(amount));
+        let with_write = Rates { write: Some(62_500), ..RATES };
+        for writes in [CacheWrites::Possible, CacheWrites::Excluded] {
+            for amount in [63, 64, 100, 999, 123_456] {
+                let tokens = with_write.affords(credits(amount), 1000, writes).unwrap();
+                assert!(with_write.bound(1000, tokens, writes) <= credits(amount));
+                assert!(with_write.bound(1000, tokens + 1, writes) > credits(amount));
+            }
         }
-        assert_eq!(RATES.affords(credits(49), 1000), None);
+        assert_eq!(with_write.affords(credits(62), 1000, CacheWrites::Possible), None);
+        assert!(with_write.affords(credits(50), 1000, CacheWrites::Excluded).is_some());
+        assert_eq!(RATES.affords(credits(49), 1000, CacheWrites::Possible), None);
         let free = Rates { output: 0, ..RATES };
-        assert_eq!(free.affords(credits(50), 1000), Some(u64::MAX));
+        assert_eq!(free.affords(credits(50), 1000, CacheWrites::Excluded), Some(u64::MAX));
     }
 
     #[test]
@@ -214,8 +285,22 @@ mod tests {
             r#"{"input":1,"output":1}"#,
             r#"{"message":-1}"#,
             r#"{"input":1.5,"cached":1,"output":1}"#,
+            r#"{"message":1,"write":1}"#,
+            r#"{"input":1,"write":1,"output":1}"#,
         ] {
             assert!(serde_json::from_str::<Fare>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stored_fare_has_the_rate_of_writes_only_if_it_is_set() {
+        for (stored, write) in [
+            (r#"{"input":1,"cached":2,"output":3}"#, None),
+            (r#"{"input":1,"cached":2,"write":4,"output":3}"#, Some(4)),
+        ] {
+            let fare = Fare::Usage(Rates { input: 1, cached: 2, write, output: 3 });
+            assert_eq!(serde_json::from_str::<Fare>(stored).unwrap(), fare);
+            assert_eq!(serde_json::to_string(&fare).unwrap(), stored);
         }
     }
 }

@@ -261,11 +261,12 @@ impl FromStr for PriceList {
 
 impl ProviderCost {
     /// Returns the price of the given model token counts, in millionths of the currency's unit.
-    /// `prompt` includes the cached tokens.
-    pub fn micros(&self, prompt: u64, cached: u64, output: u64) -> u64 {
+    /// `prompt` includes the `cached` and the `written` tokens.
+    pub fn micros(&self, prompt: u64, cached: u64, written: u64, output: u64) -> u64 {
         let each = [
-            self.input.of_millions(prompt.saturating_sub(cached)),
+            self.input.of_millions(prompt.saturating_sub(cached).saturating_sub(written)),
             self.cached.of_millions(cached),
+            self.write.unwrap_or(self.input).of_millions(written),
             self.output.of_millions(output),
         ];
         each.into_iter().fold(0, u64::saturating_add)
@@ -328,6 +329,17 @@ mod tests {
             let found = found.map(|(index, model)| (index, model.name.as_str()));
             assert_eq!(found, chosen, "{name}");
         }
+    }
+
+    #[test]
+    fn cache_writes_cost_the_provider_their_own_price() {
+        let [input, cached, write, output] =
+            ["3", "0.3", "3.75", "15"].map(|price| Money::parse(price).unwrap());
+        let cost = ProviderCost { input, cached, write: Some(write), output };
+        assert_eq!(cost.micros(1000, 400, 500, 10), 300 + 120 + 1875 + 150);
+        let cost = ProviderCost { write: None, ..cost };
+        assert_eq!(cost.micros(1000, 400, 500, 10), 1800 + 120 + 150);
+        assert_eq!(cost.micros(1, 1, 1, 0), 3);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fare, Money, Rates, Usage};
+use super::{CacheWrites, Fare, Money, Rates, Usage};
 use crate::Credits;
 
 /// A chat's price, computed once before its credits are held. The hold then contains the quote.
@@ -55,8 +55,9 @@ impl Quote {
 
     /// Returns the quote for a prompt with at most `prompt` model tokens and an answer with at most
     /// `output`.
-    pub fn by_usage(rates: Rates, prompt: u64, output: u64) -> Self {
-        Self { terms: Terms::Usage(rates), bound: rates.bound(prompt, output), units: 1 }
+    pub fn by_usage(rates: Rates, prompt: u64, output: u64, writes: CacheWrites) -> Self {
+        let bound = rates.bound(prompt, output, writes);
+        Self { terms: Terms::Usage(rates), bound, units: 1 }
     }
 
     /// Returns how many times the price of a message is charged.
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn the_charge_never_exceeds_the_bound() {
         let rates = Rates { input: 1_000_000, cached: 0, write: None, output: 1_000_000 };
-        let quote = Quote::by_usage(rates, 10, 10);
+        let quote = Quote::by_usage(rates, 10, 10, CacheWrites::Excluded);
         let usage = |prompt_tokens, completion_tokens| Usage {
             prompt_tokens,
             completion_tokens,
@@ -182,6 +183,13 @@ mod tests {
         assert_eq!(quote.charge(&usage(40, 50)), credits(20));
         assert_eq!(quote.price(&usage(40, 50)), credits(90));
         assert_eq!(quote.bounded(credits(3)).charge(&usage(4, 5)), credits(3));
+        // A provider may write its cache although it wasn't asked to.
+        let dear = Rates { write: Some(3_000_000), ..rates };
+        let quote = Quote::by_usage(dear, 10, 10, CacheWrites::Excluded);
+        let written = Usage { written_tokens: 10, ..usage(10, 10) };
+        assert_eq!((quote.price(&written), quote.charge(&written)), (credits(40), credits(20)));
+        let quote = Quote::by_usage(dear, 10, 10, CacheWrites::Possible);
+        assert_eq!((quote.bound(), quote.charge(&written)), (credits(40), credits(40)));
     }
 
     #[test]
@@ -198,6 +206,11 @@ mod tests {
         };
         let usage = Usage { prompt_tokens: 10, completion_tokens: 5, ..Usage::default() };
         assert_eq!(receipt.charge(Some(&usage), None), credits(20));
+        let dear = Rates { write: Some(3_000_000), ..rates };
+        let dear = Receipt { fare: Fare::Usage(dear), ..receipt.clone() };
+        let written = Usage { written_tokens: 4, ..usage };
+        assert_eq!(dear.charge(Some(&written), None), credits(28));
+        assert_eq!(receipt.charge(Some(&written), None), credits(20));
         let whole = Receipt { whole: true, ..receipt.clone() };
         assert_eq!(whole.charge(Some(&usage), None), credits(50));
         let flat = Receipt { fare: Fare::Message(credits(7)), ..receipt };

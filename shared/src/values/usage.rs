@@ -20,6 +20,9 @@ pub struct Usage {
     /// The number of tokens in the prompt that the provider read from its cache. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached_tokens: u32,
+    /// The number of tokens in the prompt that the provider wrote into its cache. Missing if zero.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub written_tokens: u32,
     /// The number of tokens in the answer that the model used to reason. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u32,
@@ -51,18 +54,19 @@ impl Usage {
         rates.price(
             self.prompt_tokens.into(),
             self.cached_tokens.into(),
+            self.written_tokens.into(),
             self.completion_tokens.into(),
         )
     }
 }
 
-/// How a provider counts cached tokens.
+/// How a provider counts the tokens that it reads from its cache or writes into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheCount {
-    /// The cached tokens are part of the prompt's tokens.
+    /// They are part of the prompt's tokens.
     #[default]
     InPrompt,
-    /// The cached tokens are counted separately from the prompt's tokens.
+    /// They are counted separately from the prompt's tokens.
     BesidePrompt,
 }
 
@@ -73,7 +77,7 @@ pub struct ReportedUsage {
     pub prompt: Option<u64>,
     /// The tokens that were read from the cache.
     pub cached: Option<u64>,
-    /// The tokens that were written to the cache, if they are counted separately from the prompt's.
+    /// The tokens that were written into the cache.
     pub written: Option<u64>,
     /// The tokens in the answer.
     pub completion: Option<u64>,
@@ -81,7 +85,7 @@ pub struct ReportedUsage {
     pub reasoning: Option<u64>,
     /// The total number of tokens.
     pub total: Option<u64>,
-    /// How the provider counts cached tokens.
+    /// How the provider counts tokens in its cache.
     pub cache_count: CacheCount,
 }
 
@@ -182,10 +186,12 @@ impl ReportedUsage {
         let at_most = |number: Option<u64>, most: u32| {
             u32::try_from(number.unwrap_or(0)).unwrap_or(u32::MAX).min(most)
         };
+        let cached_tokens = at_most(self.cached, prompt_tokens);
         Usage {
             prompt_tokens,
             completion_tokens,
-            cached_tokens: at_most(self.cached, prompt_tokens),
+            cached_tokens,
+            written_tokens: at_most(self.written, prompt_tokens - cached_tokens),
             reasoning_tokens: at_most(self.reasoning, completion_tokens),
             estimated,
         }
@@ -306,11 +312,33 @@ mod tests {
 
     #[test]
     fn bedrock_counts_caches_beside_the_prompt_or_in_it() {
+        let counts =
+            |usage: Usage| (usage.prompt_tokens, usage.cached_tokens, usage.written_tokens);
         // pi#8752: 12,401 = 8,367 read + 4,032 written + 2.
         let gross = bedrock(12_401, 8_367, 4_032, CacheCount::InPrompt);
-        assert_eq!((gross.prompt_tokens, gross.cached_tokens), (12_401, 8_367));
+        assert_eq!(counts(gross), (12_401, 8_367, 4_032));
         let beside = bedrock(2, 13_923, 7_262, CacheCount::BesidePrompt);
-        assert_eq!((beside.prompt_tokens, beside.cached_tokens), (21_187, 13_923));
+        assert_eq!(counts(beside), (21_187, 13_923, 7_262));
+    }
+
+    #[test]
+    fn written_tokens_are_a_part_of_the_prompt_that_was_not_read() {
+        let counts =
+            |usage: Usage| (usage.prompt_tokens, usage.cached_tokens, usage.written_tokens);
+        let gross = |cached, written| counts(bedrock(100, cached, written, CacheCount::InPrompt));
+        assert_eq!(gross(0, 100), (100, 0, 100));
+        assert_eq!(gross(60, 100), (100, 60, 40));
+        assert_eq!(gross(200, 100), (100, 100, 0));
+        let rates = Rates { input: 1_000_000, cached: 0, write: Some(2_000_000), output: 0 };
+        assert_eq!(bedrock(100, 60, 30, CacheCount::InPrompt).price(rates).get(), 70);
+        assert_eq!(bedrock(10, 60, 30, CacheCount::BesidePrompt).price(rates).get(), 70);
+        // A stored chat without this count has none.
+        let stored = r#"{"prompt_tokens":1,"completion_tokens":2,"estimated":false}"#;
+        let usage: Usage = serde_json::from_str(stored).unwrap();
+        assert_eq!(usage.written_tokens, 0);
+        assert_eq!(serde_json::to_string(&usage).unwrap(), stored);
+        let with = Usage { written_tokens: 3, ..usage };
+        assert_eq!(serde_json::to_value(with).unwrap()["written_tokens"], 3);
     }
 
     #[test]
@@ -333,8 +361,10 @@ mod tests {
     fn no_numbers_overflow() {
         let usage = openai(u64::MAX, u64::MAX, u64::MAX, Some(u64::MAX), u64::MAX);
         assert_eq!((usage.prompt_tokens, usage.completion_tokens), (u32::MAX, u32::MAX));
-        let beside = bedrock(u64::MAX, u64::MAX, u64::MAX, CacheCount::BesidePrompt);
-        assert_eq!(beside.prompt_tokens, u32::MAX);
+        for cache_count in [CacheCount::BesidePrompt, CacheCount::InPrompt] {
+            let usage = bedrock(u64::MAX, u64::MAX, u64::MAX, cache_count);
+            assert_eq!((usage.prompt_tokens, usage.written_tokens), (u32::MAX, 0));
+        }
     }
 
     #[test]

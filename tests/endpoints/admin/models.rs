@@ -8,7 +8,7 @@ use shared::clock::Day;
 use shared::values::PriceList;
 
 use crate::ai::providers::Provider;
-use crate::endpoints::chats::fares::{counted, list, priced};
+use crate::endpoints::chats::fares::{counted_with_writes, list, priced};
 use crate::support::client::{Answer, Api, DAY, PRICE, PRICES_KEPT, Person};
 
 const PATH: &str = "/api/admin/models/";
@@ -271,7 +271,9 @@ async fn figures_say_what_models_cost_and_bring_in() {
     let provider = Provider::start().await;
     let mut list = list("openai");
     (list["currency"], list["million_tokens"]) = (json!("USD"), json!("20.00"));
-    list["models"][1]["cost"] = json!({ "input": "1.25", "cached": "0.125", "output": "10.00" });
+    let [input, cached, write, output] = ["1.25", "0.125", "2.5", "10.00"];
+    list["models"][1]["cost"] =
+        json!({ "input": input, "cached": cached, "write": write, "output": output });
     let api = priced(&provider, &list, &[]).await;
     // Begin at noon, so that the test doesn't reach the next day.
     let clock = &api.server().clock;
@@ -280,14 +282,15 @@ async fn figures_say_what_models_cost_and_bring_in() {
     clock.advance(Duration::from_millis(noon - clock.millis()));
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    provider.does(counted(1000, 400, 500));
+    provider.does(counted_with_writes(1000, 400, 100, 500));
     for (person, model) in [(&ann, "deep"), (&ann, "deep"), (&ben, "quick")] {
         person.asks_model(model, "hi").await.is(200);
     }
     let line = |chats: u64, tokens: u64, cost: Value, income: &str| {
         json!({
             "chats": chats, "tokens": tokens, "prompt_tokens": 1000 * chats,
-            "cached_tokens": 400 * chats, "completion_tokens": 500 * chats,
+            "cached_tokens": 400 * chats, "written_tokens": 100 * chats,
+            "completion_tokens": 500 * chats,
             "currency": "USD", "cost": cost, "income": income,
         })
     };
@@ -295,8 +298,8 @@ async fn figures_say_what_models_cost_and_bring_in() {
         line.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         line
     };
-    // 1,200 x 1.25 + 800 x 0.125 + 1,000 x 10 millionths of a dollar.
-    let deep = line(2, 464, json!("0.0116"), "0.00928");
+    // 1,000 x 1.25 + 800 x 0.125 + 200 x 2.5 + 1,000 x 10 millionths of a dollar.
+    let deep = line(2, 464, json!("0.01185"), "0.00928");
     let quick = line(1, 100, Value::Null, "0.002");
     let models = json!([
         of(json!({ "model": "deep" }), deep.clone()),

@@ -10,7 +10,7 @@ use shared::Credits;
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::telemetry::metrics::Metric;
-use shared::values::{PriceList, Rates};
+use shared::values::{CacheWrites, PriceList, Rates};
 use tokio::sync::Notify;
 
 use crate::ai::providers::{Does, Provider, chunk, done};
@@ -48,6 +48,16 @@ pub fn list_through(via: &[&str]) -> Value {
     ]})
 }
 
+/// The rate of the tokens that a provider writes into its cache, in [`list_with_writes`].
+const WRITE: u64 = 62_500;
+
+/// The price list from [`list`], in which `deep` has a rate for cache writes.
+pub fn list_with_writes(via: &str) -> Value {
+    let mut list = list(via);
+    list["models"][1]["fare"]["write"] = json!(WRITE);
+    list
+}
+
 /// A price list in which both models cost more than in [`list`].
 fn dear_list(via: &str) -> Value {
     json!({ "models": [
@@ -66,6 +76,13 @@ pub fn counted(prompt: u64, cached: u64, answer: u64) -> Does {
     let choice = json!({ "message": message, "finish_reason": "stop" });
     let usage = usage_of(prompt, cached, answer);
     Does::Says(200, json!({ "model": "tiny-1", "choices": [choice], "usage": usage }))
+}
+
+/// Like [`counted`], but the provider has written a part of the prompt into its cache.
+pub fn counted_with_writes(prompt: u64, cached: u64, written: u64, answer: u64) -> Does {
+    let Does::Says(status, mut body) = counted(prompt, cached, answer) else { unreachable!() };
+    body["usage"]["prompt_tokens_details"]["cache_write_tokens"] = json!(written);
+    Does::Says(status, body)
 }
 
 fn usage_of(prompt: u64, cached: u64, answer: u64) -> Value {
@@ -103,15 +120,24 @@ fn hi_bound() -> u64 {
 
 /// The price of this prompt with the shortest answer that a hold must cover.
 fn least(prompt: u64) -> u64 {
-    RATES.bound(prompt, LEAST).get()
+    RATES.bound(prompt, LEAST, CacheWrites::Excluded).get()
 }
 
 /// The price of the model tokens that a reply reports.
 pub fn price(usage: &Value) -> u64 {
+    price_by(RATES, usage)
+}
+
+/// The price of these model tokens under [`list_with_writes`].
+pub fn price_with_writes(usage: &Value) -> u64 {
+    price_by(Rates { write: Some(WRITE), ..RATES }, usage)
+}
+
+fn price_by(rates: Rates, usage: &Value) -> u64 {
     let number = |field: &str| usage[field].as_u64().unwrap_or(0);
-    let [prompt, cached, answer] =
-        ["prompt_tokens", "cached_tokens", "completion_tokens"].map(number);
-    RATES.price(prompt, cached, answer).get()
+    let [prompt, cached, written, answer] =
+        ["prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"].map(number);
+    rates.price(prompt, cached, written, answer).get()
 }
 
 pub fn held(chat: &Value) -> u64 {
@@ -179,6 +205,55 @@ async fn chats_are_charged_their_usage_and_the_rest_returns() {
 }
 
 #[tokio::test]
+async fn cache_writes_are_charged_at_their_own_rate() {
+    let provider = Provider::start().await;
+    let mut list = list_with_writes("openai");
+    let api = priced(&provider, &list, &[]).await;
+    let ann = api.person("ann").await;
+    provider.does(counted_with_writes(1000, 400, 500, 500));
+    let chat = ann.asks_model("deep", "hi").await.is(200);
+    // 100 x 0.05 + 400 x 0.005 + 500 x 0.0625 + 500 x 0.4, rounded up.
+    assert_eq!(chat["tokens_deducted"], 239);
+    let usage = json!({
+        "prompt_tokens": 1000, "completion_tokens": 500, "cached_tokens": 400,
+        "written_tokens": 500, "estimated": false,
+    });
+    let fare = list["models"][1]["fare"].clone();
+    assert_eq!([&chat["usage"], &chat["receipt"]["fare"]], [&usage, &fare]);
+    let row = ann.get("/api/user/ledger/").await.is(200)[0].clone();
+    assert_eq!([&row["amount"], &row["usage"], &row["fare"]], [&json!(-239), &usage, &fare]);
+    ann.is_settled(GRANT - 239).await;
+
+    // Without a rate of their own, they cost as much as the rest of the prompt.
+    list["models"][1]["fare"] = by_usage();
+    api.prices(&list).await;
+    let chat = ann.asks_model("deep", "hi").await.is(200);
+    assert_eq!([&chat["tokens_deducted"], &chat["usage"]], [&json!(232), &usage]);
+    ann.is_settled(GRANT - 239 - 232).await;
+}
+
+#[tokio::test]
+async fn a_hold_covers_writes_that_the_provider_may_make() {
+    let api = Api::own(&[("AI_PROVIDER", "scripted,echo")]).await;
+    let ann = api.person("ann").await;
+    let mut holds = Vec::new();
+    for list in [list("scripted"), list_with_writes("echo"), list_with_writes("scripted")] {
+        api.prices(&list).await;
+        holds.push(held(&ann.asks_model("deep", "hi").await.is(200)));
+    }
+    // Echo writes no cache.
+    assert_eq!(holds[0], holds[1]);
+    let rates = Rates { write: Some(WRITE), ..RATES };
+    let more = |prompt: u64| prompt * (WRITE - RATES.input) / 1_000_000;
+    assert!(holds[2] >= holds[1] + more(hi_bound()), "{holds:?}");
+    assert!(holds[2] >= rates.bound(hi_bound(), MOST, CacheWrites::Possible).get(), "{holds:?}");
+    // The scripted provider writes its cache unasked, up to the whole bound.
+    let chat = ann.asks_model("deep", "!used 1000 0+1000 1024 hi").await.is(200);
+    assert_eq!(chat["tokens_deducted"], rates.price(1000, 0, 1000, 1024).get());
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
 async fn the_hold_covers_the_longest_answer() {
     let api = scripted(&[("AI_TIMEOUT_SECONDS", "5")]).await;
     let ann = api.person("ann").await;
@@ -192,7 +267,7 @@ async fn the_hold_covers_the_longest_answer() {
     assert_eq!(amounts, [held(&chat)]);
     assert_eq!(reserved.tokens.get(), GRANT - held(&chat));
     let prompt = prompt_overhead(None, None) + u64::try_from(message.len()).unwrap();
-    assert!(held(&chat) >= RATES.bound(prompt, MOST).get(), "{chat}");
+    assert!(held(&chat) >= RATES.bound(prompt, MOST, CacheWrites::Excluded).get(), "{chat}");
     assert_eq!(chat["tokens_deducted"], price(&chat["usage"]));
     ann.is_settled(GRANT - price(&chat["usage"])).await;
 }
@@ -261,7 +336,8 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     let ann = api.person("ann").await;
     provider.does(counted(1000, 0, 500));
     let chat = ann.pays_at_most(100).await.is(200);
-    let tokens = RATES.affords(Credits::new(100).unwrap(), hi_bound()).unwrap();
+    let tokens =
+        RATES.affords(Credits::new(100).unwrap(), hi_bound(), CacheWrites::Excluded).unwrap();
     assert!((LEAST..MOST).contains(&tokens), "{tokens}");
     assert_eq!(provider.last_asked().2["max_tokens"], tokens);
     assert_eq!([&chat["tokens_deducted"], &chat["receipt"]["held"]], [100, 100]);
@@ -269,7 +345,7 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     assert_eq!(ann.history("").await.is(200)[0]["receipt"], chat["receipt"]);
 
     // The lowest price that covers the longest answer.
-    let whole = RATES.bound(hi_bound(), MOST).get();
+    let whole = RATES.bound(hi_bound(), MOST, CacheWrites::Excluded).get();
     let chat = ann.pays_at_most(whole).await.is(200);
     assert_eq!(provider.last_asked().2["max_tokens"], MOST);
     assert_eq!([&chat["tokens_deducted"], &chat["receipt"]["held"]], [250, whole]);
@@ -313,7 +389,7 @@ async fn invalid_limits_of_the_price_are_refused() {
 async fn a_low_balance_holds_what_the_message_needs() {
     let provider = Provider::start().await;
     provider.does(counted(100, 0, 100));
-    let whole = RATES.bound(hi_bound(), MOST).get();
+    let whole = RATES.bound(hi_bound(), MOST, CacheWrites::Excluded).get();
     for (grant, amount) in [("500", whole), ("100", 100)] {
         let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", grant)]).await;
         let ann = api.person("ann").await;
@@ -321,7 +397,10 @@ async fn a_low_balance_holds_what_the_message_needs() {
         let is_shortened = amount < whole;
         assert_eq!((held(&chat), &chat["tokens_deducted"]), (amount, &json!(45)));
         assert_eq!(chat["receipt"]["shortened"] == true, is_shortened, "{chat}");
-        let tokens = RATES.affords(Credits::new(amount).unwrap(), hi_bound()).unwrap().min(MOST);
+        let tokens = RATES
+            .affords(Credits::new(amount).unwrap(), hi_bound(), CacheWrites::Excluded)
+            .unwrap()
+            .min(MOST);
         assert_eq!(provider.last_asked().2["max_tokens"], tokens);
         ann.is_settled(grant.parse::<u64>().unwrap() - 45).await;
     }
@@ -423,7 +502,7 @@ async fn a_usage_above_the_hold_is_capped_and_counted() {
     provider.does(counted(100_000, 0, 100_000));
     let chat = ann.asks_model("deep", "hi").await.is(200);
     assert_eq!(chat["tokens_deducted"], held(&chat));
-    let uncovered = RATES.price(100_000, 0, 100_000).get() - held(&chat);
+    let uncovered = RATES.price(100_000, 0, 0, 100_000).get() - held(&chat);
     assert_eq!(recorded(Metric::Uncovered, None), (1, uncovered));
     ann.is_settled(GRANT - 250 - held(&chat)).await;
 }

@@ -276,7 +276,7 @@ async fn an_agent_that_pays_is_never_locked_out() {
         for _ in 0..5 {
             provider.does(counted(200_000, 0, 0));
             let answer = agent.post(COMPLETIONS, long("hi", 200_000)).await.is(200);
-            assert_eq!(RATES.price(200_000, 0, 0).get(), 10_000, "{answer}");
+            assert_eq!(RATES.price(200_000, 0, 0, 0).get(), 10_000, "{answer}");
         }
     }
     let spent = api.account(&ann).await.spent.get();

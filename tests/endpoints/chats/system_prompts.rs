@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use shared::Credits;
 use shared::charge::prompt_overhead;
+use shared::values::CacheWrites;
 
 use crate::ai::providers::{Does, Provider};
 use crate::endpoints::chats::fares::{RATES, counted, held, list, list_through, priced};
@@ -108,7 +109,7 @@ async fn the_shown_price_and_the_hold_count_the_system_prompt() {
     let shown = [&models[0]["prompt_overhead"], &models[1]["prompt_overhead"]];
     assert_eq!(shown, [&json!(prompt_overhead(Some("Be kind."), None)), &json!(overhead)]);
 
-    let most = RATES.bound(overhead + 2, MOST).get();
+    let most = RATES.bound(overhead + 2, MOST, CacheWrites::Excluded).get();
     let asks = async |max_cost: u64| {
         let body = json!({ "model": "deep", "message": "hi", "max_cost": max_cost });
         let chat = ann.post("/api/chat/", body).await.is(200);
@@ -120,9 +121,11 @@ async fn the_shown_price_and_the_hold_count_the_system_prompt() {
 
     // The answer is limited to the credits that remain after the whole prompt is paid for.
     let (amount, is_shortened, asked) = asks(most - 100).await;
-    let tokens = RATES.affords(Credits::new(most - 100).unwrap(), overhead + 2).unwrap();
+    let tokens = RATES
+        .affords(Credits::new(most - 100).unwrap(), overhead + 2, CacheWrites::Excluded)
+        .unwrap();
     assert_eq!((amount, is_shortened, &asked["max_tokens"]), (most - 100, true, &json!(tokens)));
-    let least = RATES.bound(overhead + 2, 64).get();
+    let least = RATES.bound(overhead + 2, 64, CacheWrites::Excluded).get();
     let body = json!({ "model": "deep", "message": "hi", "max_cost": least - 1 });
     assert_eq!(ann.post("/api/chat/", body).await.expect(409, "costs_more")["cost"], least);
 

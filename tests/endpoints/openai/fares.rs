@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
-use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced, scripted};
+use crate::endpoints::chats::fares::{
+    by_usage, counted, counted_with_writes, held, list, list_with_writes, priced, scripted,
+};
 use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
 use crate::support::client::{Api, GRANT, PRICE, Person};
@@ -129,6 +131,25 @@ async fn usage_has_the_details_that_the_provider_reports() {
 }
 
 #[tokio::test]
+async fn usage_has_the_tokens_that_were_written_into_the_cache() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list_with_writes("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    for cached in [0, 400] {
+        provider.does(counted_with_writes(1000, cached, 500, 500));
+        let completion = program.send(&[], asking_for("deep", "hi")).await.is(200);
+        let details = json!({ "cached_tokens": cached, "cache_write_tokens": 500 });
+        assert_eq!(completion["usage"]["prompt_tokens_details"], details);
+        let response = program.responds(&[], input_for("deep", "hi")).await.is(200);
+        assert_eq!(response["usage"]["input_tokens_details"], details);
+    }
+    // Both messages of each kind: 257 and 239.
+    assert_eq!(ann.balance().await, GRANT - 2 * (257 + 239));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
 async fn usage_has_its_cost_in_money_if_the_list_does() {
     let provider = Provider::start().await;
     let api = priced(&provider, &sold("openai"), &[]).await;
@@ -205,6 +226,11 @@ async fn the_catalog_has_fares_prices_and_limits() {
     });
     assert_eq!(models, json!([quick, deep]));
     assert_eq!(program.gets("/v1/models/deep").await.is(200), deep);
+    list["models"][1]["fare"]["write"] = json!(62_500);
+    api.prices(&list).await;
+    let with_writes = program.gets("/v1/models/deep").await.is(200);
+    assert_eq!(with_writes["fare"]["write"], 62_500);
+    assert_eq!(with_writes["pricing"]["input_cache_write"], "0.00000125");
     program.gets("/v1/models/scripted").await.expect(404, "model_not_found");
 
     let unsold = self::list("scripted");

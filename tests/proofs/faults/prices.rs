@@ -6,7 +6,7 @@ use shared::store::{SetPricesOutcome, StoreError};
 use shared::values::{Chat, Entry, PriceList};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each, side_by_side};
-use crate::endpoints::chats::fares::list;
+use crate::endpoints::chats::fares::list_with_writes;
 use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan};
@@ -136,7 +136,7 @@ impl Scenario for Pricing {
             let lost = i64::try_from(GRANT - self.balance()).unwrap();
             rig.api.adjust(&who, -lost, "a test").await;
         }
-        let version = PriceList::read(&list("openai")).unwrap().version();
+        let version = PriceList::read(&list_with_writes("openai")).unwrap().version();
         let case = Case::new(rig, self.endpoint().0, self, plan, retries, who, version);
         case.lane.strike(plan);
         case
@@ -260,7 +260,7 @@ impl Case<Pricing> {
 }
 
 async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
-    rig.api.prices(&list("openai")).await;
+    rig.api.prices(&list_with_writes("openai")).await;
     // All cases share the functions' cached list, so that no request with an injected fault reads
     // the list.
     for app in rig.api.server().apps.values() {
@@ -341,11 +341,11 @@ enum Setting {
 impl Setting {
     /// The list before the change.
     fn before(self) -> Option<PriceList> {
-        (self != Self::First).then(|| PriceList::read(&list("echo")).unwrap())
+        (self != Self::First).then(|| PriceList::read(&list_with_writes("echo")).unwrap())
     }
 
     fn after(self) -> Option<PriceList> {
-        (self != Self::Removing).then(|| PriceList::read(&list("scripted")).unwrap())
+        (self != Self::Removing).then(|| PriceList::read(&list_with_writes("scripted")).unwrap())
     }
 
     /// The current version and the number of actions, before or after the change.

@@ -39,20 +39,20 @@ pub const MODELS: [Option<&str>; 5] =
 pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
 
 /// Commands that precede a message. They make the provider report the model tokens of the prompt,
-/// of its cached part, and of the answer. Without a command, these counts are estimated. Some
+/// of its part from the cache (and its part written into the cache), and of the answer. Without a command, these counts are estimated. Some
 /// counts exceed the upper bound for every prompt, or are impossible. Some answers are cut off,
 /// some report their counts too early, some fail at the very end, and some are followed by a
 /// failure.
 pub const USED: [&str; 11] = [
     "",
     "",
-    "!used 700 200 90 ",
-    "!used 1000 900 64 ",
+    "!used 700 200+300 90 ",
+    "!used 1000 900+500 64 ",
     "!used 50000 9 3000 ",
     "!used 900 0 0 ",
     "!ends length 700 200 90 ",
     "!ends early 700 200 1 ",
-    "!ends early 700 200 90 ",
+    "!ends early 700 200+100 90 ",
     "!ends late 700 200 90 ",
     FAILS,
 ];
@@ -64,16 +64,20 @@ pub const FAILS: &str = "!ends error 700 200 90 ";
 pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
     let model = |name: &str, fare: Value, most: u32| json!({ "name": name, "via": ["scripted", "echo"], "fare": fare, "most": most });
     let usage = |input: u32, cached: u32, output: u32| json!({ "input": input, "cached": cached, "output": output });
+    let writes = |mut fare: Value, write: u32| {
+        fare["write"] = json!(write);
+        fare
+    };
     let flat = |price: u32| json!({ "message": price });
     let lists = [
         [
             model("quick", flat(70), 1000),
             model("deep", usage(5000, 1000, 400_000), 200),
-            model("wide", usage(20_000, 30_000, 100_000), 500),
+            model("wide", writes(usage(20_000, 30_000, 100_000), 10_000), 500),
         ]
         .to_vec(),
         [
-            model("deep", usage(10_000, 2000, 900_000), 200),
+            model("deep", writes(usage(10_000, 2000, 900_000), 12_500), 200),
             model("quick", flat(120), 1000),
             model("wide", usage(9000, 9000, 200_000), 300),
         ]
@@ -233,9 +237,17 @@ impl Asked<'_> {
         };
         // The second provider answers without token counts.
         let words = if chat["model"] == "echo" { "" } else { words };
+        let (words, told_written) = match words.split_once('+') {
+            None => (words.to_owned(), 0),
+            Some((before, after)) => {
+                let (written, rest) = after.split_once(' ').unwrap();
+                (format!("{before} {rest}"), written.parse().unwrap())
+            }
+        };
         let told: Vec<u64> = words.split(' ').map_while(|word| word.parse().ok()).collect();
-        let [prompt, cached, answer] = ["prompt_tokens", "cached_tokens", "completion_tokens"]
-            .map(|name| usage[name].as_u64().unwrap_or(0));
+        let [prompt, cached, written, answer] =
+            ["prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"]
+                .map(|name| usage[name].as_u64().unwrap_or(0));
         let estimate = TokenEstimate::of(chat["response"].as_str().unwrap()) as u64;
         let is_right = match told[..] {
             [told_prompt, told_cached, told_answer] if how == "early" => {
@@ -250,6 +262,7 @@ impl Asked<'_> {
             }
             _ => cached == 0 && answer == estimate,
         };
+        let is_right = is_right && written == told_written.min(prompt - cached);
         let is_estimate = told.is_empty() || told[2] == 0 || how == "early";
         match is_right && usage["estimated"] == is_estimate {
             true => Ok(()),
@@ -262,18 +275,21 @@ impl Asked<'_> {
 fn bound(fare: Fare, prompt: u64, answer: u32) -> i64 {
     match fare {
         Fare::Message(price) => price.signed(),
-        Fare::Usage(Rates { input, cached, write: _, output }) => {
-            whole(prompt * input.max(cached) + u64::from(answer) * output)
+        Fare::Usage(Rates { input, cached, write, output }) => {
+            // The first provider may write into its cache.
+            let dearest = input.max(cached).max(write.unwrap_or(0));
+            whole(prompt * dearest + u64::from(answer) * output)
         }
     }
 }
 
 /// Returns the price of a stored usage.
-fn price_of(Rates { input, cached, write: _, output }: Rates, usage: &Value) -> i64 {
+fn price_of(Rates { input, cached, write, output }: Rates, usage: &Value) -> i64 {
     let number = |name: &str| usage[name].as_u64().unwrap_or(0);
-    let from_cache = number("cached_tokens");
-    let read = number("prompt_tokens") - from_cache;
-    whole(read * input + from_cache * cached + number("completion_tokens") * output)
+    let (from_cache, into_cache) = (number("cached_tokens"), number("written_tokens"));
+    let rest = number("prompt_tokens") - from_cache - into_cache;
+    let of_prompt = rest * input + from_cache * cached + into_cache * write.unwrap_or(input);
+    whole(of_prompt + number("completion_tokens") * output)
 }
 
 /// Returns this many millionths of a credit as credits, rounded up.

@@ -166,17 +166,17 @@ pub(super) struct StopDetails {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicUsage)]
 pub(super) struct Usage {
-    /// The number of tokens in the prompt, without those that were read from the provider's cache.
-    /// At the beginning of a stream, an estimate of the whole prompt.
+    /// The number of tokens in the prompt, without those that were read from the provider's cache
+    /// or written into it. At the beginning of a stream, an estimate of the whole prompt.
     #[schema(examples(9))]
     input_tokens: u32,
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
+    /// The number of tokens in the prompt that were written into the provider's cache.
+    #[schema(examples(0))]
     cache_creation_input_tokens: u32,
     /// The number of tokens in the prompt that were read from the provider's cache.
     #[schema(examples(0))]
     cache_read_input_tokens: u32,
-    /// Always 0.
+    /// The same number as an object.
     cache_creation: CacheCreation,
     /// The number of tokens in the answer. 0 at the beginning of a stream.
     #[schema(examples(12))]
@@ -191,12 +191,12 @@ pub(super) struct Usage {
     service_tier: &'static str,
 }
 
-/// The tokens that were written to the provider's cache.
+/// The tokens that were written into the provider's cache.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicCacheCreation)]
 struct CacheCreation {
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
+    /// The number of tokens, for any time that the provider keeps them.
+    #[schema(examples(0))]
     ephemeral_5m_input_tokens: u32,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
@@ -333,11 +333,18 @@ impl Usage {
 
     pub(super) fn of(chat: &Chat) -> Self {
         let usage = chat.usage();
+        let (read, written) = (usage.cached_tokens, usage.written_tokens);
+        let begun = Self::begun(usage.prompt_tokens.saturating_sub(read).saturating_sub(written));
         Self {
-            cache_read_input_tokens: usage.cached_tokens,
+            cache_creation_input_tokens: written,
+            cache_read_input_tokens: read,
+            cache_creation: CacheCreation {
+                ephemeral_5m_input_tokens: written,
+                ..begun.cache_creation
+            },
             output_tokens: usage.completion_tokens,
             output_tokens_details: OutputTokens { thinking_tokens: usage.reasoning_tokens },
-            ..Self::begun(usage.prompt_tokens.saturating_sub(usage.cached_tokens))
+            ..begun
         }
     }
 }

@@ -150,7 +150,8 @@ pub(crate) struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
-    /// Details about the prompt's tokens. Missing if no tokens were read from the provider's cache.
+    /// Details about the prompt's tokens. Missing if no tokens were read from the provider's cache
+    /// or written into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_tokens_details: Option<PromptTokens>,
@@ -170,6 +171,10 @@ struct PromptTokens {
     /// The number of tokens that were read from the provider's cache.
     #[schema(examples(0))]
     cached_tokens: u32,
+    /// The number of tokens that were written into the provider's cache. Missing if zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(100))]
+    cache_write_tokens: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -418,8 +423,12 @@ impl Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
-            prompt_tokens_details: (usage.cached_tokens > 0)
-                .then_some(PromptTokens { cached_tokens: usage.cached_tokens }),
+            prompt_tokens_details: (usage.cached_tokens > 0 || usage.written_tokens > 0).then_some(
+                PromptTokens {
+                    cached_tokens: usage.cached_tokens,
+                    cache_write_tokens: Some(usage.written_tokens).filter(|count| *count > 0),
+                },
+            ),
             completion_tokens_details: (usage.reasoning_tokens > 0)
                 .then_some(CompletionTokens { reasoning_tokens: usage.reasoning_tokens }),
             cost: chat.cost_in_money(),

@@ -152,8 +152,8 @@ struct InputTokens {
     /// The number of tokens that were read from the provider's cache.
     #[schema(examples(0))]
     cached_tokens: u32,
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
+    /// The number of tokens that were written into the provider's cache.
+    #[schema(examples(0))]
     cache_write_tokens: u32,
 }
 
@@ -329,7 +329,7 @@ impl Usage {
             input_tokens: usage.prompt_tokens,
             input_tokens_details: InputTokens {
                 cached_tokens: usage.cached_tokens,
-                cache_write_tokens: 0,
+                cache_write_tokens: usage.written_tokens,
             },
             output_tokens: usage.completion_tokens,
             output_tokens_details: OutputTokens { reasoning_tokens: usage.reasoning_tokens },

@@ -404,9 +404,10 @@ mod tests {
         let counted = [
             answer.usage.prompt_tokens,
             answer.usage.cached_tokens,
+            answer.usage.written_tokens,
             answer.usage.completion_tokens,
         ];
-        assert_eq!((counted, answer.usage.estimated), ([123, 20, 9], false));
+        assert_eq!((counted, answer.usage.estimated), ([123, 20, 100, 9], false));
 
         let whole = json!({
             "type": "message", "model": "claude-1", "stop_reason": "tool_use",

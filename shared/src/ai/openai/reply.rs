@@ -422,7 +422,7 @@ fn usage(counted: &Object<'_>) -> Option<ReportedUsage> {
             .or_else(|| count("prompt_cache_hit_tokens"))
             .or_else(|| count("cached_tokens"))
             .or_else(|| count("num_cached_tokens")),
-        written: None,
+        written: detail("prompt_tokens_details", "cache_write_tokens"),
         completion: count("completion_tokens"),
         reasoning: detail("completion_tokens_details", "reasoning_tokens"),
         total: count("total_tokens"),

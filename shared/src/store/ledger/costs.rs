@@ -29,6 +29,9 @@ pub struct CostFigures {
     pub prompt_tokens: u64,
     /// How many of the prompts' model tokens the provider read from its cache.
     pub cached_tokens: u64,
+    /// How many of the prompts' model tokens the provider wrote into its cache.
+    #[serde(default)]
+    pub written_tokens: u64,
     /// How many model tokens the answers contained.
     pub completion_tokens: u64,
     /// The provider's price, in millionths of the currency's unit. `None` if the model's cost is
@@ -52,6 +55,7 @@ impl CostFigures {
             spent: self.spent.saturating_add(other.spent),
             prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
             cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            written_tokens: self.written_tokens.saturating_add(other.written_tokens),
             completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
             cost: sum(self.cost, other.cost),
             income: sum(self.income, other.income),
@@ -140,9 +144,10 @@ struct Kind {
 fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> CostFigures {
     let list = prices.map(|prices| &prices.list);
     let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
-    let cost = cost.map(|cost| {
-        cost.micros(figures.prompt_tokens, figures.cached_tokens, figures.completion_tokens)
-    });
+    let CostFigures { prompt_tokens, cached_tokens, written_tokens, completion_tokens, .. } =
+        figures;
+    let cost = cost
+        .map(|cost| cost.micros(prompt_tokens, cached_tokens, written_tokens, completion_tokens));
     let million = list.and_then(|list| list.million_tokens);
     let income = million.map(|money| money.of_millions(figures.spent));
     CostFigures { cost, income, ..figures }
@@ -164,6 +169,7 @@ impl Daily for Costs {
                 spent: spent.min(Credits::MAX.get()),
                 prompt_tokens: usage.prompt_tokens.into(),
                 cached_tokens: usage.cached_tokens.into(),
+                written_tokens: usage.written_tokens.into(),
                 completion_tokens: usage.completion_tokens.into(),
                 cost: None,
                 income: None,
@@ -223,6 +229,13 @@ mod tests {
         assert_eq!((sum.chats, sum.cost), (2, Some(5)));
         sum.add(&figures(None));
         assert_eq!((sum.chats, sum.cost), (3, None));
+    }
+
+    #[test]
+    fn days_of_earlier_releases_have_no_written_tokens() {
+        let stored = r#"{"chats":1,"spent":5,"prompt_tokens":9,"cached_tokens":2,"completion_tokens":3,"cost":null,"income":null}"#;
+        let figures: CostFigures = serde_json::from_str(stored).unwrap();
+        assert_eq!((figures.cached_tokens, figures.written_tokens), (2, 0));
     }
 
     #[test]
