@@ -27,6 +27,7 @@ pub(super) struct EmbeddingList {
     /// The model.
     #[schema(examples("echo"))]
     model: String,
+    /// The model's token counts.
     usage: EmbeddingUsage,
 }
 
