@@ -73,7 +73,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let asked = NewEmbeddings { request, key, model };
     let paid = charge::embed(&app, &req, &caller, asked).await;
     let paid = paid.map_err(|error| as_openai(&app, error))?;
-    let (limit, is_repeat) = (paid.this_minute.clone(), paid.is_repeat);
+    let (limit, is_repeat) = (paid.this_minute, paid.is_repeat);
     let reply = http::limited_as_openai(reply::write(paid, encoding), &limit);
     Ok(if is_repeat { http::replayed(reply) } else { reply })
 }
