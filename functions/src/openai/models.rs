@@ -112,7 +112,7 @@ pub(crate) fn find_model<'m>(
     let model = models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?;
     http::ok(&match is_anthropics {
         true => OneModel::Anthropic(AnthropicModel::of(&model)),
-        false => OneModel::OpenAi(model),
+        false => OneModel::OpenAi(Box::new(model)),
     })
 }
 
@@ -286,7 +286,7 @@ enum ModelsReply<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum OneModel<'a> {
-    OpenAi(Model<'a>),
+    OpenAi(Box<Model<'a>>),
     Anthropic(AnthropicModel<'a>),
 }
 
