@@ -2,7 +2,7 @@
 
 import { readLook } from "../markdown/prose.js";
 import { base, ensureDeleted, get, patch } from "../session/api.js";
-import { models } from "../session/models.js";
+import { allModels, models, textsInWords } from "../session/models.js";
 import { announce } from "../ui/announce.js";
 import { button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
@@ -130,8 +130,15 @@ function rename({ id, name }) {
 
 /** The names of models that a program can send. */
 function choice() {
-  const names = models().map(({ name }, index) => [index > 0 && ", ", h("code", {}, name)]);
-  return names.length > 0 ? ["The model is one of ", names, "."] : "Any model name works.";
+  const listed = (all) => all.map((one, index) => [index > 0 && ", ", one]);
+  const names = listed(models().map(({ name }) => h("code", {}, name)));
+  if (names.length === 0) return "Any model name works.";
+  const embedding = allModels().filter(({ kind }) => kind === "embedding");
+  const price = ({ name, fare }) => [h("code", {}, name), ` (${textsInWords(fare)})`];
+  return [
+    ["The model is one of ", names, "."],
+    embedding.length > 0 && [" For embeddings: ", listed(embedding.map(price)), "."],
+  ];
 }
 
 function examples() {

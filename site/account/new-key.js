@@ -1,7 +1,7 @@
 // The dialog that creates an API key, with limits if the user wants them, and shows the key once.
 
 import { post } from "../session/api.js";
-import { models } from "../session/models.js";
+import { allModels } from "../session/models.js";
 import { button, copyButton } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -48,7 +48,7 @@ function limitFields() {
     optional: true,
     hint: "The key works until the end of this day in UTC.",
   });
-  const names = models().map(({ name }) => name);
+  const names = allModels().map(({ name }) => name);
   const choice =
     names.length > 0 &&
     checkboxes("Models", "models", names, {

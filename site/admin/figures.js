@@ -304,6 +304,7 @@ function byModel(models) {
     { text: inCurrency("Tokens"), class: number },
     { text: "Prompt", class: number },
     { text: "Cached", class: number },
+    { text: "Written", class: number },
     { text: "Answer", class: number },
     { text: "Cost", class: number },
     { text: "Income", class: number },
@@ -319,6 +320,7 @@ function byModel(models) {
       formatNumber(one.tokens),
       formatNumber(one.prompt_tokens),
       formatNumber(one.cached_tokens),
+      formatNumber(one.written_tokens ?? 0),
       formatNumber(one.completion_tokens),
       money(cost, currency),
       money(income, currency),
@@ -333,7 +335,11 @@ function byModel(models) {
     "section",
     { class: "card admin-by-model", "aria-label": "Models" },
     h("h2", {}, "Models"),
-    h("p", { class: "muted" }, "The Prompt, Cached and Answer columns count model tokens."),
+    h(
+      "p",
+      { class: "muted" },
+      "The Prompt, Cached, Written and Answer columns count model tokens.",
+    ),
     element,
   );
 }

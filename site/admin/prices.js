@@ -142,23 +142,25 @@ function pricesTable({ models, currency, million_tokens: million }) {
   ].filter(Boolean);
   const { element, body, row } = stackedTable("Models and their prices", columns);
   element.classList.add("admin-prices");
-  const cells = (model, index) => {
+  const cells = (model) => {
     const { tokens, income, cost } = example(model, million);
     return [
       [
         h("strong", {}, model.name),
-        index === 0 && [" ", h("span", { class: "badge badge-accent" }, "Default")],
+        isDefault(models, model) && [" ", h("span", { class: "badge badge-accent" }, "Default")],
+        isEmbedding(model) && [" ", h("span", { class: "badge" }, "Embeddings")],
+        model.aliases && h("p", { class: "row-about" }, "Also ", model.aliases.join(", ")),
         model.about && h("p", { class: "row-about" }, model.about),
       ],
       lines(model.via.map((via) => h("code", {}, via))),
-      price(model.fare),
+      price(model),
       lines([formatTokens(tokens), income !== null && formatMoney(income, currency)]),
       ...(hasCosts ? [money(cost)] : []),
       ...(hasMargins ? [cost === null ? "unknown" : formatMargin(income, cost, currency)] : []),
       lines(limits(model)),
     ];
   };
-  body.append(...models.map((model, index) => row(cells(model, index))));
+  body.append(...models.map((model) => row(cells(model))));
   return element;
 }
 
@@ -170,13 +172,14 @@ function lines(all) {
 }
 
 /** Explains the numbers in the table. */
-function explanation({ currency, million_tokens: million }) {
+function explanation({ currency, million_tokens: million, models }) {
   const worth = million && ` A million tokens cost users ${currency} ${million}.`;
+  const embeddings = models.some(isEmbedding) ? " Models for embeddings get only the prompt." : "";
   return h(
     "p",
     { class: "hint admin-example" },
     inCurrency(
-      `The example is ${EXAMPLE}, of which nothing is cached. Rates are in tokens per million model tokens.${worth ?? ""}`,
+      `The example is ${EXAMPLE}, of which nothing is cached.${embeddings} Rates are in tokens per million model tokens.${worth ?? ""}`,
     ),
   );
 }
@@ -200,28 +203,49 @@ function prompts({ system, models }) {
   );
 }
 
-/** A fare: its price, or its rates, each with its share of the example's price. */
-function price(fare) {
-  if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
-  const rows = [
-    ["Prompt", fare.input, PROMPT],
+/** Returns true for a model that returns vectors for texts, and doesn't answer messages. */
+const isEmbedding = ({ kind }) => kind === "embedding";
+
+/** Returns true for the first model of its kind. */
+const isDefault = (models, model) =>
+  models.find((other) => isEmbedding(other) === isEmbedding(model)) === model;
+
+/** A model's fare: its price, or its rates, each with its share of the example's price. */
+function price(model) {
+  const { fare } = model;
+  if (isFlat(fare))
+    return `${formatTokens(fare.message)} a ${isEmbedding(model) ? "request" : "message"}`;
+  const ofAnswer = [
     ["Cached", fare.cached, PROMPT],
+    ["Written", fare.write, PROMPT],
     ["Answer", fare.output, ANSWER],
-  ].map(([name, each, count]) => [
-    h("dt", {}, name),
-    h("dd", { class: "number" }, formatNumber(each)),
-    " ",
-    h("dd", { class: "muted" }, `${rate.format((each * count) / 1e6)} for ${formatNumber(count)}`),
-  ]);
+  ];
+  const rates = [["Prompt", fare.input, PROMPT], ...(isEmbedding(model) ? [] : ofAnswer)];
+  const isSet = ([, each]) => each !== undefined;
+  const rows = rates
+    .filter(isSet)
+    .map(([name, each, count]) => [
+      h("dt", {}, name),
+      h("dd", { class: "number" }, formatNumber(each)),
+      " ",
+      h(
+        "dd",
+        { class: "muted" },
+        `${rate.format((each * count) / 1e6)} for ${formatNumber(count)}`,
+      ),
+    ]);
   return h("dl", { class: "admin-rates" }, rows);
 }
 
-function limits({ fare, most, context, picture }) {
+function limits(model) {
+  const { fare, most, context, picture, prompt_limit: prompt, answer_limit: answer } = model;
   const pictures = picture ? `At most ${formatNumber(picture)} for a picture` : "No pictures";
   return [
     most && `At most ${formatNumber(most)} for an answer`,
     context && `Context of ${formatNumber(context)}`,
-    (picture || !isFlat(fare)) && pictures,
+    !isEmbedding(model) && (picture || !isFlat(fare)) && pictures,
+    prompt && `Prompts of at most ${formatNumber(prompt)} bytes`,
+    answer && `Answers of at most ${formatNumber(answer)} bytes`,
   ];
 }
 
@@ -229,10 +253,13 @@ function limits({ fare, most, context, picture }) {
  * The example message's price in tokens, what users pay for these tokens, and what the provider
  * charges. Unknown amounts of money are null.
  */
-export function example({ fare, cost }, million) {
-  const tokens = priceOf(fare, PROMPT, ANSWER);
+export function example(model, million) {
+  const { fare, cost } = model;
+  // A model for embeddings doesn't have an answer.
+  const tokens = priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
   const each = moneyOf(million);
-  const [input, output] = [moneyOf(cost?.input), moneyOf(cost?.output)];
+  const ofAnswer = isEmbedding(model) ? "0" : cost?.output;
+  const [input, output] = [moneyOf(cost?.input), moneyOf(ofAnswer)];
   return {
     tokens,
     income: each === null ? null : forAll(tokens, each),

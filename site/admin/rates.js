@@ -18,15 +18,38 @@ const NEW = { name: "", via: [], fare: { message: "" } };
 const LIST_FIELDS = ["currency", "million_tokens", "system", "models"];
 const MODEL_FIELDS = [
   "name",
+  "kind",
+  "aliases",
   "about",
   "via",
   "fare",
   "most",
   "context",
   "picture",
+  "prompt_limit",
+  "answer_limit",
   "system",
   "cost",
 ];
+
+/** The fields that only the next release sets. They are shown if the list already has them. */
+const LATER = ["kind", "aliases", "fare.write", "prompt_limit", "answer_limit", "cost.write"];
+
+/** The fields that a model for embeddings doesn't have. */
+const OF_CHAT = [
+  "fare.cached",
+  "fare.write",
+  "fare.output",
+  "most",
+  "picture",
+  "answer_limit",
+  "system",
+  "cost.cached",
+  "cost.write",
+  "cost.output",
+];
+
+const RATES = ["fare.input", "fare.cached", "fare.write", "fare.output"];
 
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
 
@@ -81,9 +104,10 @@ function editor(title, current, list, me) {
   const models = cards({
     add: "Add a model",
     fresh: () => NEW,
-    make: (model, tools) => modelRow(model, { money, tools }),
+    make: (model, tools) => modelRow(model, { isDefault, money, tools }),
   });
   const { rows } = models;
+  const isDefault = (kind, heading) => rows.find((row) => row.kind() === kind)?.heading === heading;
   const conflict = h("div", { class: "admin-conflict" });
   const fields = () => [...rows.flatMap((row) => row.fields()), currency, million, system];
 
@@ -182,10 +206,10 @@ function editor(title, current, list, me) {
 }
 
 /**
- * The fields of a model: `{element, heading, fields, number, show, written}`. `number(index)` names
- * the fields by the model's position in the list, and `written(errors)` returns the model.
+ * The fields of a model: `{element, heading, fields, kind, number, show, written}`. `number(index)`
+ * names the fields by the model's position in the list, and `written(errors)` returns the model.
  */
-function modelRow(model, { money, tools }) {
+function modelRow(model, { isDefault, money, tools }) {
   const { fare, cost = {} } = model;
   const count = (label, value, props) =>
     field(label, "whole", { ...TEXT, inputMode: "numeric", value: value ?? "", ...props });
@@ -204,6 +228,22 @@ function modelRow(model, { money, tools }) {
       value: model.name,
       maxLength: 64,
       hint: "Letters, digits and . _ : / -",
+    }),
+    kind: field("Answers", "kind", {
+      type: "select",
+      options: [
+        ["chat", "Messages"],
+        ["embedding", "Texts, with embeddings"],
+      ],
+      value: model.kind ?? "chat",
+    }),
+    aliases: field("Aliases", "aliases", {
+      ...TEXT,
+      type: "textarea",
+      rows: 2,
+      optional: true,
+      value: (model.aliases ?? []).join("\n"),
+      hint: "Other names, one per line. A name that ends with * matches all names with this beginning.",
     }),
     about: field("Description", "about", {
       value: model.about ?? "",
@@ -230,6 +270,10 @@ function modelRow(model, { money, tools }) {
     "fare.message": count(inCurrency("Tokens a message"), fare.message),
     "fare.input": count("Rate of the prompt", fare.input, { hint: " " }),
     "fare.cached": count("Rate of a cached prompt", fare.cached, { hint: " " }),
+    "fare.write": count("Rate of a prompt written to the cache", fare.write, {
+      optional: true,
+      hint: " ",
+    }),
     "fare.output": count("Rate of the answer", fare.output, { hint: " " }),
     most: limit("Longest answer", model.most, "In model tokens."),
     context: limit("Context", model.context, "In model tokens. Shown to programs."),
@@ -238,6 +282,8 @@ function modelRow(model, { money, tools }) {
       model.picture,
       "The maximum number of model tokens that one picture can use.",
     ),
+    prompt_limit: limit("Prompt, at most", model.prompt_limit, "In bytes."),
+    answer_limit: limit("Answer, at most", model.answer_limit, "In bytes."),
     system: field("System prompt", "system", {
       ...LINES,
       value: model.system ?? "",
@@ -245,11 +291,17 @@ function modelRow(model, { money, tools }) {
     }),
     "cost.input": decimal("Provider's price of the prompt", cost.input),
     "cost.cached": decimal("Provider's price, cached", cost.cached),
+    "cost.write": decimal("Provider's price, written to the cache", cost.write),
     "cost.output": decimal("Provider's price of the answer", cost.output),
   };
   const isByUsage = () => parts.fare.input.value === "usage";
-  const unused = () =>
-    isByUsage() ? ["fare.message"] : ["fare.input", "fare.cached", "fare.output"];
+  const kind = () => parts.kind.input.value;
+  const later = LATER.filter((key) => ["", "chat"].includes(parts[key].input.value));
+  const unused = () => [
+    ...(isByUsage() ? ["fare.message"] : RATES),
+    ...(kind() === "embedding" ? OF_CHAT : []),
+    ...later,
+  ];
 
   const title = h("span", {});
   const place = h("span", { class: "badge badge-accent" }, "Default");
@@ -265,12 +317,12 @@ function modelRow(model, { money, tools }) {
     "section",
     { class: "card", "aria-labelledby": heading.id },
     h("div", { class: "card-head" }, heading, tools.element),
-    group("name", "about", "via"),
-    group("fare", "fare.message", "fare.input", "fare.cached", "fare.output"),
+    group("name", "kind", "aliases", "about", "via"),
+    group("fare", "fare.message", ...RATES),
     result,
-    group("most", "context", "picture"),
+    group("most", "context", "picture", "prompt_limit", "answer_limit"),
     group("system"),
-    group("cost.input", "cost.cached", "cost.output"),
+    group("cost.input", "cost.cached", "cost.write", "cost.output"),
   );
 
   function fields() {
@@ -281,7 +333,6 @@ function modelRow(model, { money, tools }) {
   function number(index) {
     for (const [key, { input }] of Object.entries(parts))
       input.name = `list.models[${index}].${key}`;
-    place.hidden = index > 0;
     show();
   }
 
@@ -290,9 +341,10 @@ function modelRow(model, { money, tools }) {
     const name = parts.name.input.value.trim();
     title.textContent = name || "New model";
     tools.name(name || "the new model");
+    place.hidden = !isDefault(kind(), heading);
     const hidden = unused();
     for (const [key, part] of Object.entries(parts)) part.hidden = hidden.includes(key);
-    for (const key of ["fare.input", "fare.cached", "fare.output"]) {
+    for (const key of RATES) {
       const rate = wholeNumber(parts[key].input.value);
       const words =
         rate === null ? "Per million model tokens." : rateInWords(rate, key !== "fare.output");
@@ -300,44 +352,51 @@ function modelRow(model, { money, tools }) {
     }
     const errors = {};
     const shown = written(errors);
-    const isWhole = Object.values(shown.fare).every(Number.isInteger);
+    const { write = 0, ...needed } = shown.fare;
+    const isWhole = [write, ...Object.values(needed)].every(Number.isInteger);
     result.textContent = isWhole ? exampleInWords(shown, money()) : "";
   }
 
   function written(errors) {
+    const hidden = unused();
     const whole = (key) => {
       const { name: at, value } = parts[key].input;
-      if (value.trim() === "") return undefined;
+      if (hidden.includes(key) || value.trim() === "") return undefined;
       const read = wholeNumber(value);
       if (read === null) errors[at] = ["Enter a whole number, such as 50000."];
       return read ?? undefined;
     };
-    const text = (key) => parts[key].input.value.trim();
+    const text = (key) => (hidden.includes(key) ? "" : parts[key].input.value.trim());
+    const listed = (key) =>
+      text(key)
+        .split(/[\s,]+/)
+        .filter(Boolean);
     const costs = given({
       input: text("cost.input"),
       cached: text("cost.cached"),
+      write: text("cost.write"),
       output: text("cost.output"),
     });
+    const aliases = listed("aliases");
+    const isEmbedding = kind() === "embedding";
+    const needed = isEmbedding ? ["input"] : ["input", "cached", "output"];
+    const rates = Object.fromEntries(needed.map((name) => [name, whole(`fare.${name}`)]));
     return {
       ...others(model, MODEL_FIELDS),
       name: text("name"),
-      via: text("via")
-        .split(/[\s,]+/)
-        .filter(Boolean),
+      ...given({ kind: isEmbedding && "embedding", aliases: aliases.length > 0 && aliases }),
+      via: listed("via"),
       fare: isByUsage()
-        ? {
-            input: whole("fare.input"),
-            cached: whole("fare.cached"),
-            output: whole("fare.output"),
-          }
+        ? { ...rates, ...given({ write: whole("fare.write") }) }
         : { message: whole("fare.message") },
       ...given({ about: text("about"), most: whole("most"), context: whole("context") }),
       ...given({ picture: whole("picture"), system: text("system") }),
+      ...given({ prompt_limit: whole("prompt_limit"), answer_limit: whole("answer_limit") }),
       ...given({ cost: Object.keys(costs).length > 0 && costs }),
     };
   }
 
-  return { element, heading, fields, number, show, written };
+  return { element, heading, fields, kind, number, show, written };
 }
 
 /** Returns the fields of an object that have a value. */

@@ -1,7 +1,7 @@
 // The price of a message before it is sent. An offer contains the model, and the most that the
 // message may cost. The request contains both, so a user never pays more than the page showed.
 
-import { areModelsKnown, chosenModel, context, isFlat, priceOf } from "../session/models.js";
+import { areModelsKnown, chosenModel, context, highestPriceOf, isFlat } from "../session/models.js";
 import { costOfAnother } from "../session/user.js";
 import { formatTokens } from "../ui/format.js";
 
@@ -53,7 +53,7 @@ export function offerOf(message, { before, instructions, model = chosenModel() }
   const turns = 2 * (chats?.length ?? limits.chats);
   const earlier = Math.min(limits.bytes, sum) + PER_TURN * turns;
   const prompt = overhead + boundOf(message) + boundOfInstructions(instructions) + earlier;
-  return { model: name, max_cost: priceOf(fare, prompt, most), isFlat: false };
+  return { model: name, max_cost: highestPriceOf(fare, prompt, most), isFlat: false };
 }
 
 /** `100 tokens`, or `at most 2,100 tokens` if the price depends on the answer */

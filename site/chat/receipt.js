@@ -35,12 +35,21 @@ function details({ tokens_deducted: cost, usage, receipt }) {
 
 /** The model token counts of the prompt and the answer. */
 function counted({ prompt_tokens: prompt, completion_tokens: answer, ...more }) {
-  const { cached_tokens: cached, reasoning_tokens: reasoning, estimated } = more;
-  const of = (number, part, what) =>
-    `${formatNumber(number)} model tokens${part ? `, ${formatNumber(part)} of them ${what}` : ""}`;
+  const { cached_tokens: cached, written_tokens: written, reasoning_tokens: reasoning } = more;
+  const of = (number, ...parts) =>
+    [
+      `${formatNumber(number)} model tokens`,
+      ...parts.map(([part, what]) => part && `${formatNumber(part)} of them ${what}`),
+    ]
+      .filter(Boolean)
+      .join(", ");
+  const inCache = [
+    [cached, "from the provider's cache"],
+    [written, "written to its cache"],
+  ];
   return [
-    ["Prompt", of(prompt, cached, "from the provider's cache")],
-    ["Answer", of(answer, reasoning, "for reasoning")],
-    estimated && ["Counted", "As an estimate, because the provider reported no counts"],
+    ["Prompt", of(prompt, ...inCache)],
+    ["Answer", of(answer, [reasoning, "for reasoning"])],
+    more.estimated && ["Counted", "As an estimate, because the provider reported no counts"],
   ];
 }

@@ -74,8 +74,14 @@ export function forgetModels() {
 /** Returns true if the operator has a price list. */
 export const hasPrices = () => list !== null && list.version !== null;
 
-/** The models in the price list, with the default first. Empty without a price list. */
-export const models = () => (hasPrices() ? list.models : []);
+/** Returns true for a model that answers messages. The others are for embeddings. */
+const isChat = ({ kind = "chat" }) => kind === "chat";
+
+/** All models in the price list, in its order. Empty without a price list. */
+export const allModels = () => (hasPrices() ? list.models : []);
+
+/** The models that answer messages, with the default first. Empty without a price list. */
+export const models = () => allModels().filter(isChat);
 
 /**
  * The maximum number of earlier messages that the AI gets with a message, and their maximum size in
@@ -130,23 +136,42 @@ export function priceOf(fare, prompt, answer) {
   return Number((millionths + 999_999n) / 1_000_000n);
 }
 
+/** The highest price of a message in tokens, whatever part of its prompt is in a cache. */
+export function highestPriceOf(fare, prompt, answer) {
+  if (isFlat(fare)) return fare.message;
+  const { input, cached, write = input } = fare;
+  return priceOf({ ...fare, input: Math.max(input, cached, write) }, prompt, answer);
+}
+
 /** `100 tokens a message`, or the rates of a fare by usage */
 export function fareInWords(fare) {
   if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
-  const { input, cached, output } = fare;
+  const { input, cached, write, output } = fare;
   const rates = [
     [input, "prompt"],
     [cached, "cached prompt"],
+    [write, "prompt written to the cache"],
     [output, "answer"],
-  ];
+  ].filter(([rate]) => rate !== undefined);
   const words = rates.map(([rate, what]) => `${formatNumber(rate)} for the ${what}`);
   return inCurrency(`Tokens per million model tokens: ${words.join(", ")}`);
 }
 
-/** `1,000 prompt (200 cached) and 500 answer model tokens` */
+/** The price of texts for a model for embeddings: `20 tokens per million model tokens` */
+export const textsInWords = (fare) =>
+  isFlat(fare)
+    ? `${formatTokens(fare.message)} a request`
+    : `${formatTokens(fare.input)} per million model tokens`;
+
+/** `1,000 prompt (200 cached, 300 written to the cache) and 500 answer model tokens` */
 export function usageInWords(usage) {
-  const { prompt_tokens: prompt, cached_tokens: cached, completion_tokens: answer } = usage;
-  const inside = cached ? ` (${formatNumber(cached)} cached)` : "";
+  const { prompt_tokens: prompt, completion_tokens: answer, ...parts } = usage;
+  const { cached_tokens: cached, written_tokens: written } = parts;
+  const ofCache = [
+    cached && `${formatNumber(cached)} cached`,
+    written && `${formatNumber(written)} written to the cache`,
+  ].filter(Boolean);
+  const inside = ofCache.length > 0 ? ` (${ofCache.join(", ")})` : "";
   const words = `${formatNumber(prompt)} prompt${inside} and ${formatNumber(answer)} answer model tokens`;
   return usage.estimated ? `about ${words}` : words;
 }

@@ -27,7 +27,7 @@ pub(crate) const LAMBDA: Lambda =
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
     /// The new list. Null removes the list; every message then costs the price configured in the
-    /// settings. The list's `system` is the system prompt for all models, and a model's `system` is
+    /// settings. A list with a field that this release only reads is refused. The list's `system` is the system prompt for all models, and a model's `system` is
     /// the system prompt for that model alone: a string of at most 8,192 bytes, which users don't
     /// see.
     #[schema(value_type = Option<Object>)]

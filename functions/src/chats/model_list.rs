@@ -18,7 +18,7 @@ use shared::app::{HandlerState, UsesSettings};
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
-use shared::values::{self, Fare, StoredFare};
+use shared::values::{self, Fare, ModelKind, PriceList, StoredFare};
 use shared::{App, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
 
@@ -52,6 +52,7 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     let models = match prices.as_deref() {
         None => vec![Model {
             name: unlisted,
+            kind: ModelKind::Chat,
             about: "",
             default: true,
             fare: Fare::Message(app.config.chat_price),
@@ -62,19 +63,17 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
         }],
         Some(prices) => {
             let list = &prices.list;
-            let models = list.models.iter().enumerate();
             // Most models share the list's system prompt, which may be long, so its overhead is
             // computed once.
             let mut overheads = HashMap::new();
-            models
-                .map(|(index, model)| {
-                    let system = list.system_prompt(model, setting);
-                    let overhead = overheads
-                        .entry(system)
-                        .or_insert_with(|| prompt_overhead(system, instructions));
-                    Model::of(index, model, config.max_tokens, *overhead)
-                })
-                .collect()
+            let models = list.models.iter().map(|model| {
+                let system = list.system_prompt(model, setting);
+                let overhead = overheads
+                    .entry(system)
+                    .or_insert_with(|| prompt_overhead(system, instructions));
+                Model::of(list, model, config.max_tokens, *overhead)
+            });
+            models.collect()
         }
     };
     http::ok(&ModelList {
@@ -143,15 +142,19 @@ struct Model<'a> {
     /// The name that a message uses to select the model.
     #[schema(examples("echo"))]
     name: &'a str,
+    /// The requests that the model answers. Missing for a model that answers messages.
+    #[serde(skip_serializing_if = "ModelKind::is_chat")]
+    #[schema(required = false)]
+    kind: ModelKind,
     /// A one-line description of the model, from the price list. May be empty.
     #[schema(examples(""))]
     about: &'a str,
-    /// True for the model that answers messages that don't select one.
+    /// True for the model that answers requests of its kind that don't select one.
     default: bool,
     /// The model's fare.
     #[schema(value_type = StoredFare)]
     fare: Fare,
-    /// The maximum number of model tokens in an answer.
+    /// The maximum number of model tokens in an answer. 0 for embeddings.
     #[schema(examples(1024))]
     most: u32,
     /// The maximum number of model tokens in a prompt and its answer combined. Missing if the price
@@ -162,21 +165,25 @@ struct Model<'a> {
     /// True if requests under `/v1` may contain pictures.
     pictures: bool,
     /// The maximum number of model tokens in a prompt with an empty message in a new conversation.
+    /// 0 for embeddings.
     #[schema(examples(1057))]
     prompt_overhead: u64,
 }
 
 impl<'a> Model<'a> {
-    fn of(index: usize, model: &'a values::Model, most: u32, prompt_overhead: u64) -> Self {
+    fn of(list: &PriceList, model: &'a values::Model, most: u32, prompt_overhead: u64) -> Self {
+        let first = list.of_kind(model.kind).next();
+        let is_chat = model.kind.is_chat();
         Self {
             name: &model.name,
+            kind: model.kind,
             about: model.about.as_deref().unwrap_or_default(),
-            default: index == 0,
+            default: first.is_some_and(|(_, first)| first.name == model.name),
             fare: model.fare,
-            most: model.most.unwrap_or(most),
+            most: if is_chat { model.most.unwrap_or(most) } else { 0 },
             context_length: model.context,
             pictures: model.takes_pictures(),
-            prompt_overhead,
+            prompt_overhead: if is_chat { prompt_overhead } else { 0 },
         }
     }
 }

@@ -21,7 +21,7 @@ use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
-    self, Account, Credential, Fare, LimitPeriod, Rates, StoredApiKey, StoredFare,
+    self, Account, Credential, Fare, LimitPeriod, ModelKind, Rates, StoredApiKey, StoredFare,
     estimate_model_tokens,
 };
 use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
@@ -71,7 +71,7 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
         _ => {}
     }
     let prices = app.prices.current().await?;
-    let models: Vec<Model<'_>> = match prices.as_deref() {
+    let mut models: Vec<Model<'_>> = match prices.as_deref() {
         None if caller.models().is_some() => Vec::new(),
         None => models.iter().map(|model| Model::of(model, longest)).collect(),
         Some(prices) => {
@@ -79,6 +79,8 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
             listed.map(|model| Model::listed(model, prices, most, longest)).collect()
         }
     };
+    // Anthropic's API doesn't have embeddings.
+    models.retain(|model| model.kind.is_chat() || !is_anthropics);
     match (http::path_parameter(&req, "id"), is_anthropics) {
         ("", false) => http::ok(&ModelsReply::OpenAi(Models { object: "list", data: models })),
         ("", true) => http::ok(&ModelsReply::Anthropic(AnthropicModels::of(&models))),
@@ -110,7 +112,7 @@ pub(crate) fn find_model<'m>(
     let model = models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?;
     http::ok(&match is_anthropics {
         true => OneModel::Anthropic(AnthropicModel::of(&model)),
-        false => OneModel::OpenAi(model),
+        false => OneModel::OpenAi(Box::new(model)),
     })
 }
 
@@ -284,7 +286,7 @@ enum ModelsReply<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum OneModel<'a> {
-    OpenAi(Model<'a>),
+    OpenAi(Box<Model<'a>>),
     Anthropic(AnthropicModel<'a>),
 }
 
@@ -307,6 +309,8 @@ pub(crate) struct Model<'a> {
     /// The model's name again, for OpenRouter's clients.
     #[schema(examples("echo"))]
     name: &'a str,
+    #[serde(skip)]
+    kind: ModelKind,
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
     object: &'static str,
@@ -326,7 +330,7 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
     context_length: Option<u32>,
-    /// The maximum number of tokens in an answer. Missing without a price list.
+    /// The maximum number of tokens in an answer. Missing without a price list, and for embeddings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
@@ -348,23 +352,24 @@ pub(crate) struct Model<'a> {
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {
     /// The kinds of input and output, in one string.
-    #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
+    #[schema(pattern = r"^text(\+image)?->(text|embeddings)$", examples("text+image->text"))]
     modality: &'static str,
     /// `text`, and `image` if prompts may contain pictures. The provider may still refuse pictures.
     #[schema(min_items = 1, max_items = 2, examples("text"))]
     input_modalities: &'static [&'static str],
-    /// Always `text`.
+    /// `text` or `embeddings`.
     #[schema(min_items = 1, max_items = 1, examples("text"))]
     output_modalities: [&'static str; 1],
 }
 
 impl Architecture {
-    fn of(takes_pictures: bool) -> Self {
-        let (modality, input_modalities): (_, &[_]) = match takes_pictures {
-            true => ("text+image->text", &["text", "image"]),
-            false => ("text->text", &["text"]),
+    fn of(kind: ModelKind, takes_pictures: bool) -> Self {
+        let (modality, input_modalities, output): (_, &[_], _) = match kind {
+            ModelKind::Embedding => ("text->embeddings", &["text"], "embeddings"),
+            ModelKind::Chat if takes_pictures => ("text+image->text", &["text", "image"], "text"),
+            ModelKind::Chat => ("text->text", &["text"], "text"),
         };
-        Self { modality, input_modalities, output_modalities: ["text"] }
+        Self { modality, input_modalities, output_modalities: [output] }
     }
 }
 
@@ -414,13 +419,14 @@ impl<'a> Model<'a> {
         Self {
             id,
             name: id,
+            kind: ModelKind::Chat,
             object: "model",
             created: 0,
             owned_by: "system",
             max_model_len,
             context_length: None,
             max_output_tokens: None,
-            architecture: Architecture::of(true),
+            architecture: Architecture::of(ModelKind::Chat, true),
             fare: None,
             pricing: None,
         }
@@ -436,8 +442,9 @@ impl<'a> Model<'a> {
         Self {
             created: prices.of.time / 1000,
             context_length: model.context,
-            max_output_tokens: Some(model.most.unwrap_or(most)),
-            architecture: Architecture::of(model.takes_pictures()),
+            kind: model.kind,
+            max_output_tokens: Some(model.most.unwrap_or(most)).filter(|_| model.kind.is_chat()),
+            architecture: Architecture::of(model.kind, model.takes_pictures()),
             fare: Some(model.fare),
             pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
             ..Self::of(&model.name, longest)

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::Credits;
 use shared::ai::OF_TURN;
 use shared::charge::prompt_overhead;
-use shared::values::{CacheWrites, Fare, Model, Money, PriceList, TokenEstimate};
+use shared::values::{CacheWrites, Fare, Model, ModelKind, Money, PriceList, TokenEstimate};
 
 use super::assumptions::{ANSWER, CONVERSATION, PROMPT};
 use super::stack::Stack;
@@ -66,13 +66,14 @@ pub struct Amounts {
 }
 
 impl Load {
-    /// Computes the cost and income of each model in the list, as if it alone answered every chat.
+    /// Computes the cost and income of each model in the list that answers chats, as if it alone
+    /// answered every chat.
     ///
     /// # Errors
     /// Fails with an error message that names the part of the template that can't be read.
     pub fn models(&self, list: &PriceList, chat: AverageChat) -> Result<ModelsEstimate, String> {
         let longest = Stack::load()?.function("chat")?.longest_answer;
-        let models = list.models.iter().map(|model| {
+        let models = list.of_kind(ModelKind::Chat).map(|(_, model)| {
             let (tokens, held) = chat.charge(list, model, longest);
             let of_chat = Amounts {
                 cost: chat.cost(list, model, longest),

@@ -18,6 +18,13 @@ const UNCONFIRMED: &str = "A release without price lists ignores `model` and `ma
 /// The same explanation, for a list with a system prompt.
 const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
 
+/// The explanation for a list with fields that earlier releases can't read.
+fn unconfirmed_field(field: &str) -> String {
+    format!(
+        "A release before 0.18.0 can't read a price list with {field}, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.18.0 or later."
+    )
+}
+
 /// The model token counts of the example that `show` and `check` price: those of the prompt and of
 /// the answer.
 const EXAMPLE: (u64, u64) = (1000, 500);
@@ -97,7 +104,9 @@ fn check(file: &Path) -> Result<String, String> {
             Fare::Message(price) => price,
             Fare::Usage(rates) => rates.price(prompt, 0, 0, answer),
         };
-        write!(lines, "\n{}: {price} tokens", model.name).map_err(|error| error.to_string())?;
+        let alone = if model.kind.is_chat() { "" } else { ", for the prompt alone" };
+        write!(lines, "\n{}: {price} tokens{alone}", model.name)
+            .map_err(|error| error.to_string())?;
     }
     Ok(lines)
 }
@@ -109,9 +118,13 @@ async fn set(target: &Target, list: Option<PriceList>, ready: Ready) -> Result<S
     target
         .in_store_or(Missing::Create, async |Opened { app, is_deployed, .. }| {
             if *is_deployed && !ready.yes {
+                let fields = list.map(PriceList::fields_since_0_18).unwrap_or_default();
                 let has_system_prompt = list.is_some_and(PriceList::has_system_prompt);
-                let why = if has_system_prompt { UNCONFIRMED_SYSTEM_PROMPT } else { UNCONFIRMED };
-                return Err(why.into());
+                return Err(match fields.first() {
+                    Some((field, _)) => unconfirmed_field(field),
+                    None if has_system_prompt => UNCONFIRMED_SYSTEM_PROMPT.into(),
+                    None => UNCONFIRMED.into(),
+                });
             }
             match list_file::set(app, list).await.map_err(sentence)? {
                 SetPricesOutcome::Set(Some(stored)) => Ok(format!(

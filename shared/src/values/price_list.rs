@@ -205,6 +205,40 @@ impl PriceList {
         self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
     }
 
+    /// Returns the fields that releases before 0.18.0 can't read, each with the words for what is
+    /// new in it.
+    pub fn fields_since_0_18(&self) -> Vec<(String, &'static str)> {
+        let mut fields = Vec::new();
+        for (index, model) in self.models.iter().enumerate() {
+            let mut note = |field: &str, what: &'static str| {
+                fields.push((format!("models[{index}].{field}"), what));
+            };
+            for (place, via) in model.via.iter().enumerate() {
+                if via.provider == "anthropic" {
+                    note(&format!("via[{place}]"), "anthropic here");
+                }
+            }
+            if model.kind == ModelKind::Embedding {
+                note("kind", "embedding here");
+            }
+            if model.most.is_some_and(|most| most > 65_536) {
+                note("most", "a number above 65,536 here");
+            }
+            for (field, is_set) in [
+                ("aliases", !model.aliases.is_empty()),
+                ("fare.write", matches!(model.fare, Fare::Usage(rates) if rates.write.is_some())),
+                ("cost.write", model.cost.is_some_and(|cost| cost.write.is_some())),
+                ("prompt_limit", model.prompt_limit.is_some()),
+                ("answer_limit", model.answer_limit.is_some()),
+            ] {
+                if is_set {
+                    note(field, "this field");
+                }
+            }
+        }
+        fields
+    }
+
     /// Returns the list as JSON with its fields in a fixed order.
     pub fn canonical(&self) -> String {
         // This can't fail, because a list contains only strings and numbers.
@@ -228,7 +262,7 @@ impl Model {
     /// Returns true if a prompt may contain pictures. Charging by usage requires an upper bound on
     /// the number of model tokens in a picture, and only the price list can set this bound.
     pub fn takes_pictures(&self) -> bool {
-        self.picture.is_some() || matches!(self.fare, Fare::Message(_))
+        self.kind.is_chat() && (self.picture.is_some() || matches!(self.fare, Fare::Message(_)))
     }
 
     /// Returns true if this is the model's name or one of its aliases, ignoring case.

@@ -97,7 +97,7 @@ async fn every_problem_names_its_field() {
         ("/models/0/fare/message", json!(-1), "list.models[0].fare.message"),
         ("/models/1/fare/output", json!(0.5), "list.models[1].fare.output"),
         ("/models/1/fare/extra", json!(1), "list.models[1].fare.extra"),
-        ("/models/1/most", json!(65_537), "list.models[1].most"),
+        ("/models/1/most", json!(262_145), "list.models[1].most"),
         ("/models/1/picture", json!("large"), "list.models[1].picture"),
         ("/models/1/about", json!("two\nlines"), "list.models[1].about"),
         ("/models/1/cost", json!({ "input": "1" }), "list.models[1].cost.cached"),
@@ -167,6 +167,41 @@ async fn a_later_provider_is_read_but_not_yet_set() {
     let sentence = refused["errors"]["list.models[1].via[1]"][0].as_str().unwrap();
     assert!(sentence.starts_with("This release only reads anthropic"), "{refused}");
     assert_eq!(refused["errors"].as_object().unwrap().len(), 1, "{refused}");
+    assert_eq!(root.prices().await, nothing());
+    // The next release has set the list.
+    api.stores_prices(&list).await;
+    assert_eq!(root.prices().await["list"], list);
+}
+
+#[tokio::test]
+async fn later_fields_are_read_but_not_yet_set() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let list = json!({
+        "currency": "USD",
+        "models": [
+            { "name": "quick", "via": ["scripted"], "fare": { "message": 1 }, "most": 65_536 },
+            {
+                "name": "deep", "aliases": ["gpt-5", "claude-*"], "via": ["scripted"],
+                "fare": { "input": 50_000, "cached": 5000, "write": 62_500, "output": 400_000 },
+                "most": 65_537, "prompt_limit": 2_097_152, "answer_limit": 262_144,
+                "cost": { "input": "1.25", "cached": "0.125", "write": "1.5625", "output": "10" },
+            },
+            {
+                "name": "small", "kind": "embedding", "via": ["scripted"],
+                "fare": { "input": 20, "cached": 20, "output": 0 },
+            },
+        ],
+    });
+    let refused = root.sets_prices(&list, &Value::Null).await.expect(400, "invalid_fields");
+    let errors = refused["errors"].as_object().unwrap();
+    let of_deep = ["aliases", "answer_limit", "cost.write", "fare.write", "most", "prompt_limit"];
+    let mut fields = of_deep.map(|field| format!("list.models[1].{field}")).to_vec();
+    fields.push("list.models[2].kind".to_owned());
+    assert_eq!(errors.keys().cloned().collect::<Vec<_>>(), fields);
+    for sentences in errors.values() {
+        assert!(sentences[0].as_str().unwrap().starts_with("This release only reads"), "{refused}");
+    }
     assert_eq!(root.prices().await, nothing());
     // The next release has set the list.
     api.stores_prices(&list).await;

@@ -66,6 +66,10 @@ async fn the_models_are_listed_in_order_with_their_limits() {
     }
     let blind = json!({ "name": "blind", "via": ["scripted"], "fare": by_usage() });
     list["models"].as_array_mut().unwrap().push(blind);
+    let small = json!({
+        "name": "small", "via": ["scripted"], "kind": "embedding", "fare": { "input": 20 },
+    });
+    list["models"].as_array_mut().unwrap().insert(0, small);
     api.prices(&list).await;
     let overhead = prompt_overhead(None, None);
     let quick = json!({
@@ -80,9 +84,14 @@ async fn the_models_are_listed_in_order_with_their_limits() {
         "name": "blind", "about": "", "default": false, "fare": by_usage(), "most": 77,
         "pictures": false, "prompt_overhead": overhead,
     });
+    let small = json!({
+        "name": "small", "kind": "embedding", "about": "", "default": true,
+        "fare": { "input": 20, "cached": 20, "output": 0 }, "most": 0, "pictures": false,
+        "prompt_overhead": 0,
+    });
     let expected = json!({
         "version": PriceList::read(&list).unwrap().version(), "currency": "credits",
-        "context": { "chats": 3, "bytes": 32_768 }, "models": [quick, deep, blind],
+        "context": { "chats": 3, "bytes": 32_768 }, "models": [small, quick, deep, blind],
     });
     assert_eq!(ann.models().await, expected);
     assert_eq!(api.get("/api/health/").await.is(200)["currency"], "credits");

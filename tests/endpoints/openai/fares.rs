@@ -240,6 +240,43 @@ async fn the_catalog_has_fares_prices_and_limits() {
     assert_eq!([&model["fare"], &model["max_output_tokens"]], [&by_usage(), &json!(1024)]);
 }
 
+#[tokio::test]
+async fn aliases_and_kinds_choose_the_model() {
+    let api = Api::own(&[("UNKNOWN_MODELS", "refuse")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut list = list("scripted");
+    list["models"][1]["aliases"] = json!(["gpt-5", "claude-*"]);
+    let small = json!({
+        "name": "small", "aliases": ["text-*"], "kind": "embedding", "via": ["scripted"],
+        "fare": { "input": 20 },
+    });
+    list["models"].as_array_mut().unwrap().insert(0, small);
+    api.prices(&list).await;
+    for (model, name) in [
+        ("gpt-5", "deep"),
+        ("GPT-5", "deep"),
+        ("claude-opus-5-5", "deep"),
+        ("anthropic/claude-opus-5-5", "deep"),
+        ("quick", "quick"),
+    ] {
+        let completion = program.send(&[], asking_for(model, "hi")).await.is(200);
+        assert_eq!(completion["model"], name, "{model}");
+    }
+    for model in ["gpt-5-mini", "small", "text-embedding-3-small"] {
+        program.send(&[], asking_for(model, "hi")).await.expect(404, "model_not_found");
+    }
+    let mut unnamed = asking("hi");
+    unnamed.as_object_mut().unwrap().remove("model");
+    assert_eq!(program.send(&[], unnamed).await.is(200)["model"], "quick");
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+
+    let model = program.gets("/v1/models").await.is(200)["data"][0].clone();
+    assert_eq!([&model["id"], &model["architecture"]["modality"]], ["small", "text->embeddings"]);
+    assert_eq!(model["architecture"]["output_modalities"], json!(["embeddings"]));
+    assert!(model.get("max_output_tokens").is_none(), "{model}");
+}
+
 /// An agent's first message has a long prompt and a short answer.
 #[tokio::test]
 async fn answers_to_programs_are_shortened_to_the_balance() {

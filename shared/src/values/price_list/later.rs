@@ -1,53 +1,21 @@
 //! What this release reads in a stored list, and only the next release sets. After a rollback from
 //! the next release, this release can thus read, price and audit what the next one has stored.
 
-use super::{ModelKind, PriceList, Problem};
-use crate::values::Fare;
+use super::{PriceList, Problem};
 
 /// The provider that only the next release sets.
 pub(super) const PROVIDER: &str = "anthropic";
 
-/// The highest `most` that this release sets.
-const MOST: u32 = 65_536;
-
 impl PriceList {
     /// Returns a problem for each field that this release only reads.
     pub(crate) fn only_read(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for (index, model) in self.models.iter().enumerate() {
-            let mut note = |field: &str, what: &str| {
-                problems.push(Problem {
-                    field: format!("models[{index}].{field}"),
-                    sentence: format!(
-                        "This release only reads {what}, and the next one also accepts it. Leave \
-                         it out."
-                    ),
-                });
-            };
-            for (place, via) in model.via.iter().enumerate() {
-                if via.provider == PROVIDER {
-                    note(&format!("via[{place}]"), &format!("{PROVIDER} here"));
-                }
-            }
-            if model.kind == ModelKind::Embedding {
-                note("kind", "embedding here");
-            }
-            if model.most.is_some_and(|most| most > MOST) {
-                note("most", "a number above 65,536 here");
-            }
-            for (field, is_set) in [
-                ("aliases", !model.aliases.is_empty()),
-                ("fare.write", matches!(model.fare, Fare::Usage(rates) if rates.write.is_some())),
-                ("cost.write", model.cost.is_some_and(|cost| cost.write.is_some())),
-                ("prompt_limit", model.prompt_limit.is_some()),
-                ("answer_limit", model.answer_limit.is_some()),
-            ] {
-                if is_set {
-                    note(field, "this field");
-                }
-            }
-        }
-        problems
+        let problem = |(field, what)| {
+            let sentence = format!(
+                "This release only reads {what}, and the next one also accepts it. Leave it out."
+            );
+            Problem { field, sentence }
+        };
+        self.fields_since_0_18().into_iter().map(problem).collect()
     }
 }
 
@@ -64,7 +32,7 @@ mod tests {
             "models": [
                 {
                     "name": "quick", "via": ["echo"], "fare": { "message": 1 }, "kind": "chat",
-                    "most": MOST, "aliases": [],
+                    "most": 65_536, "aliases": [],
                 },
                 {
                     "name": "deep", "via": ["bedrock", "anthropic:claude-sonnet-5-5", "anthropic"],

@@ -5,7 +5,8 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via, later};
+use super::later;
+use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
@@ -274,9 +275,9 @@ impl Problems {
             None => (text, None),
         };
         if !PROVIDERS.contains(&provider) && provider != SCRIPTED {
-            let mut known = PROVIDERS.to_vec();
-            known.retain(|name| *name != later::PROVIDER);
-            let known = known.join(", ");
+            let known = PROVIDERS.into_iter();
+            let known = known.filter(|name| *name != later::PROVIDER);
+            let known = known.collect::<Vec<_>>().join(", ");
             self.note(at, format!("This must begin with a provider: one of {known}."));
             return None;
         }
