@@ -65,9 +65,9 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     http::require_json(&req)?;
     let caller = auth::program(&app, &req).await?;
-    let Asked { model, request, encoding } =
-        http::json::<Body>(&req)?.read(app.ai.config.prompt_limit)?;
+    let Asked { model, request, encoding } = http::json::<Body>(&req)?.read()?;
     let model = ChosenModel::choose_for_embeddings(&app, &model, &caller).await?;
+    model.check_texts(&app, &request.input)?;
     let form = AnswerForm::Embeddings;
     let key = RequestKey::of_program(&app, &req, &caller, key.as_ref(), form).await?;
     let asked = NewEmbeddings { request, key, model };

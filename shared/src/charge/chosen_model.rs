@@ -6,6 +6,7 @@ use crate::ai::{Ai, EmbeddingInput, OF_TURN, Prompt, instructions_bound};
 use crate::app::AiApp;
 use crate::charge::context::Context;
 use crate::config::UnknownModels;
+use crate::error::TooLong;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{
@@ -116,6 +117,22 @@ impl ChosenModel {
         match is_offered {
             true => Self::choose(app, kind, Some(name), UnknownModels::Refuse, caller).await,
             false => Err(Error::NoEmbeddings),
+        }
+    }
+
+    /// Checks the size of texts against the limit on a prompt, which the price list may set for the
+    /// model.
+    ///
+    /// # Errors
+    /// Returns [`Error::PromptTooLong`].
+    pub fn check_texts(&self, app: &AiApp, input: &EmbeddingInput) -> Result<()> {
+        let EmbeddingInput::Texts(_) = input else { return Ok(()) };
+        let own = self.listed.as_ref().and_then(Listed::model).and_then(|model| model.prompt_limit);
+        let own = own.and_then(|bytes| usize::try_from(bytes).ok());
+        let (bytes, most) = (input.size(), own.unwrap_or(app.ai.config.prompt_limit));
+        match bytes > most {
+            true => Err(Error::PromptTooLong(Some(TooLong { bytes, most }))),
+            false => Ok(()),
         }
     }
 

@@ -261,3 +261,14 @@ async fn restricted_keys_use_their_models_and_limits() {
     limited.embeds(&[], texts("hi")).await.is(200);
     limited.embeds(&[], texts(counted(1000))).await.expect(402, "insufficient_quota");
 }
+
+#[tokio::test]
+async fn a_model_may_have_its_own_limit_on_texts() {
+    let (api, _, program) = priced().await;
+    let mut list = list("scripted");
+    list["models"][1]["prompt_limit"] = json!(1024);
+    api.prices(&list).await;
+    let failure = program.embeds(&[], texts("a".repeat(1025))).await;
+    failure.expect(400, "context_length_exceeded");
+    program.embeds(&[], texts("a".repeat(1024))).await.is(200);
+}

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::{Value, json};
+use shared::Result;
 use shared::ai::{EmbeddingInput, EmbeddingRequest, MOST_DIMENSIONS};
-use shared::error::{FieldErrors, REQUIRED, TooLong};
+use shared::error::{FieldErrors, REQUIRED};
 use shared::values::Invalid;
-use shared::{Error, Result};
 use utoipa::ToSchema;
 
 /// The maximum number of texts, as on OpenAI's servers.
@@ -76,11 +76,11 @@ pub(super) fn limits() -> Value {
 }
 
 impl Body {
-    /// Returns the request, if its texts have at most `most` bytes.
+    /// Returns the request.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with each invalid field, or [`Error::PromptTooLong`].
-    pub(super) fn read(self, most: usize) -> Result<Asked> {
+    /// Returns [`Error::Invalid`](shared::Error::Invalid) with each invalid field.
+    pub(super) fn read(self) -> Result<Asked> {
         let mut errors = FieldErrors::default();
         let model = self.model.filter(|model| !model.is_empty());
         let model = errors.check("model", model.ok_or(REQUIRED));
@@ -90,10 +90,6 @@ impl Body {
         let (Some(model), Some(input), true) = (model, input, errors.is_empty()) else {
             return Err(errors.into_error());
         };
-        let bytes = input.size();
-        if matches!(input, EmbeddingInput::Texts(_)) && bytes > most {
-            return Err(Error::PromptTooLong(Some(TooLong { bytes, most })));
-        }
         let encoding = self.encoding_format.unwrap_or_default();
         Ok(Asked { model, request: EmbeddingRequest { input, dimensions }, encoding })
     }
