@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod anthropic;
 pub mod converse;
+mod embeddings;
 pub mod endings;
 pub mod files;
 pub mod parameters;

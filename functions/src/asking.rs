@@ -231,14 +231,24 @@ async fn begin<D: Dialect>(
     let context = Context::Given(Box::new(prompt));
     let asked = NewChat { message, context, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
+        error if D::FAILURES.is_openai() => as_openai(app, error),
+        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        error => error,
+    })
+}
+
+/// Adapts a failure to OpenAI's clients: how long a retry should wait for the first request, and
+/// the status for an empty balance.
+pub(crate) fn as_openai(app: &CompletionApp, error: Error) -> Error {
+    match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })
-            if app.empty_balance == EmptyBalance::TooManyRequests && D::FAILURES.is_openai() =>
+            if app.empty_balance == EmptyBalance::TooManyRequests =>
         {
             Error::OutOfQuota(Box::new(empty))
         }
         error => error,
-    })
+    }
 }
 
 /// Returns a stored answer as stream pieces, in the order of its blocks: those of the reasoning, of

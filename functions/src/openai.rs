@@ -1,6 +1,7 @@
 //! The endpoints for OpenAI's clients, and the format of an answer, which these endpoints share.
 
 pub mod completions;
+pub mod embeddings;
 pub mod models;
 pub mod responses;
 pub mod text_completions;
@@ -14,6 +15,7 @@ use shared::http::{BodyLimit, FailureFormat, Route};
 endpoints! {
     v1(FailureFormat::OpenAi) => {
         completions: POST "/v1/chat/completions";
+        embeddings: POST "/v1/embeddings";
     }
     // Anthropic's programs may send `/v1/v1`, as for messages.
     Route { also_anthropic: true, ..v1(FailureFormat::OpenAi) } => {

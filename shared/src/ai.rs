@@ -15,6 +15,7 @@ mod bound;
 mod breakpoints;
 mod call_ids;
 mod echo;
+mod embeddings;
 mod ending;
 mod events;
 mod failure;
@@ -49,6 +50,9 @@ use crate::{Error, Result};
 pub use crate::ai::answer::Answer;
 pub use crate::ai::answer_builder::{Listener, Piece, ReasoningPiece};
 pub use crate::ai::bound::OF_TURN;
+pub use crate::ai::embeddings::{
+    EmbeddingInput, EmbeddingRequest, Embeddings, MOST_DIMENSIONS, vector_in_base64,
+};
 pub use crate::ai::options::{Display, Effort, Options, Thinking, Verbosity};
 pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;
@@ -259,9 +263,7 @@ impl Ai {
                     return Ok(answer);
                 }
                 Ok(answer) => {
-                    let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    let values = [(Metric::AiLatency, ms), (Metric::AiFailures, 0)];
-                    metrics::record_by(&provider.name, &values);
+                    record_latency(provider, asked);
                     return Ok(answer);
                 }
                 Err(Unanswered { failure: failure @ Failure::Stopped, worked: work }) => {
@@ -271,27 +273,10 @@ impl Ai {
                 }
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
-                    // A refusal doesn't count as the provider's failure, because the request is the
-                    // cause. A refusal for an unknown reason does count, because a wrong setting
-                    // may be the cause.
-                    let failed = u64::from(!failure.is_refusal());
-                    metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
-                    if failure == Failure::Unfunded {
-                        metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
+                    record_failure(provider, &failure);
+                    if replaces(&failure, last.as_ref()) {
+                        last = Some(failure);
                     }
-                    tracing::warn!(
-                        provider = provider.name,
-                        cause = failure.cause(),
-                        "the AI has not answered"
-                    );
-                    // A refusal doesn't replace an earlier provider's failure, because a busy
-                    // provider may support a prompt that its backup refuses.
-                    last = match last {
-                        Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
-                            Some(earlier)
-                        }
-                        _ => Some(failure),
-                    };
                 }
             }
             if progress.is_delivered() {
@@ -347,6 +332,31 @@ fn within(bytes: usize, most: usize) -> Result<()> {
 /// Returns a limit of a model in bytes.
 fn bytes(limit: Option<u32>) -> Option<usize> {
     limit.and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+/// Records how long a provider took to answer.
+fn record_latency(provider: &Provider, asked: Instant) {
+    let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+    metrics::record_by(&provider.name, &[(Metric::AiLatency, ms), (Metric::AiFailures, 0)]);
+}
+
+/// Records a provider's failure.
+fn record_failure(provider: &Provider, failure: &Failure) {
+    // A refusal doesn't count as the provider's failure, because the request is the cause. A
+    // refusal for an unknown reason does count, because a wrong setting may be the cause.
+    let failed = u64::from(!failure.is_refusal());
+    metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
+    if *failure == Failure::Unfunded {
+        metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
+    }
+    tracing::warn!(provider = provider.name, cause = failure.cause(), "the AI has not answered");
+}
+
+/// Returns true if the client gets this failure rather than an earlier provider's. A refusal
+/// doesn't replace an earlier failure, because a busy provider may support a prompt that its backup
+/// refuses.
+fn replaces(failure: &Failure, earlier: Option<&Failure>) -> bool {
+    !failure.is_refusal() || earlier.is_none_or(Failure::is_refusal)
 }
 
 /// Reads a recorded reply in the format of OpenAI's chat completions, from the pieces in which it

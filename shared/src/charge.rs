@@ -5,6 +5,7 @@
 mod begin;
 mod chosen_model;
 mod context;
+mod embeddings;
 mod request;
 
 use std::mem;
@@ -25,12 +26,13 @@ use crate::error::Failure;
 use crate::store::{self, ChatLimits, Hold, Refund, SettleOutcome, chat_month};
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{Chat, Limit, Message, ParentChat, StoredApiKey};
+use crate::values::{Chat, Limit, Message, ParentChat, Quote, StoredApiKey, Usage};
 use crate::{Credits, Error, Result};
 
 pub use self::begin::{BeginOutcome, LEASE_AFTER};
 pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
+pub use self::embeddings::{EMBEDDING_FAILURES, NewEmbeddings, PaidEmbeddings, embed};
 pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
 };
@@ -154,10 +156,7 @@ impl Charge {
         }
         let quote = self.hold.quote();
         let cost = if costs_whole_hold { quote.bound() } else { quote.charge(&answer.usage) };
-        let uncovered = quote.price(&answer.usage).checked_sub(quote.bound()).unwrap_or_default();
-        if uncovered > Credits::ZERO {
-            metrics::record(&[(Metric::Uncovered, uncovered.get())]);
-        }
+        record_uncovered(quote, &answer.usage);
         let back = quote.bound().checked_sub(cost).unwrap_or_default();
         let (user_id, chat_id) = (self.hold.user_id(), self.chat_id.to_string());
         Chat {
@@ -188,11 +187,7 @@ impl Charge {
 
     /// Stores the chat and spends its cost. If the chat can't be stored, returns the credits.
     async fn settle(mut self, mut chat: Chat, is_streamed: bool) -> Result<ChargedChat> {
-        self.hold.earn(chat.cost, self.limits);
-        if let Err(error) = self.app.store.begin_free_work(&self.hold).await {
-            tracing::warn!(cause = error.cause(), "free work can't be counted");
-            self.hold.count_no_free_work();
-        }
+        earn(&self.app, &mut self.hold, chat.cost, self.limits).await;
         // All attempts use the same time. If the conversation was deleted or the key was used, a
         // second attempt follows, which must not be refused just because the lease has ended in the
         // meantime.
@@ -204,14 +199,8 @@ impl Charge {
             }
             match settled {
                 SettleOutcome::Stored => {
-                    metrics::record(&[(Metric::Chats, 1)]);
-                    let low = self.app.ai.config.low_balance;
-                    if chat.tokens_left < low {
-                        let alert = self.app.store.alert(&self.hold, low, now);
-                        by_the_way("an e-mail about a low balance", alert).await;
-                    }
-                    let now = self.app.clock.seconds();
-                    let this_minute = self.hold.left_this_minute(self.limits, now);
+                    let this_minute =
+                        settled_now(&self.app, &self.hold, &chat, self.limits, now).await;
                     return Ok(ChargedChat { chat, this_minute });
                 }
                 // The AI has answered, so deleting the conversation must not make the answer free.
@@ -236,6 +225,35 @@ impl Charge {
 /// Returns how long the AI may take for an answer, if the function can wait this long.
 fn patience(of_function: Duration, is_streamed: bool) -> Duration {
     if is_streamed { of_function } else { of_function.min(LONGEST_SILENCE) }
+}
+
+/// Records the part of the price that exceeds the hold.
+fn record_uncovered(quote: &Quote, usage: &Usage) {
+    let uncovered = quote.price(usage).checked_sub(quote.bound()).unwrap_or_default();
+    if uncovered > Credits::ZERO {
+        metrics::record(&[(Metric::Uncovered, uncovered.get())]);
+    }
+}
+
+/// Prepares the hold and its account for the free work that the charge earns. Called before the
+/// clock is read for the settle.
+async fn earn(app: &AiApp, hold: &mut Hold, charge: Credits, limits: ChatLimits) {
+    hold.earn(charge, limits);
+    if let Err(error) = app.store.begin_free_work(hold).await {
+        tracing::warn!(cause = error.cause(), "free work can't be counted");
+        hold.count_no_free_work();
+    }
+}
+
+/// Counts a chat that was settled at `now`, and queues an e-mail if it leaves a low balance.
+/// Returns how many more chats may begin in this minute.
+async fn settled_now(app: &AiApp, hold: &Hold, chat: &Chat, limits: ChatLimits, now: u64) -> Limit {
+    metrics::record(&[(Metric::Chats, 1)]);
+    let low = app.ai.config.low_balance;
+    if chat.tokens_left < low {
+        by_the_way("an e-mail about a low balance", app.store.alert(hold, low, now)).await;
+    }
+    hold.left_this_minute(limits, app.clock.seconds())
 }
 
 /// Completes a write that the answer doesn't depend on. A failure is only logged, because the

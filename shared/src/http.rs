@@ -42,7 +42,7 @@ pub(crate) use self::read::{
 };
 pub use self::reply::{
     Reply, accepted, cached, chosen, created, download, limited, limited_as_openai, moved, ok,
-    replayed, see_other, tagged, text, to_json,
+    replayed, see_other, tagged, text, to_json, written,
 };
 pub use self::route::{ANTHROPIC_VERSION, BodyLimit, Route, parameters, pattern};
 pub use self::stream::{Body, Pieces};

@@ -189,6 +189,13 @@ function what(entry) {
   const { kind, reason, chat_id: chat, excerpt, key_name: key } = entry;
   const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
   if (kind === "chat") {
+    if (reason === "embeddings") {
+      return [
+        "Embeddings",
+        entry.model && h("span", { class: "muted" }, ` · ${paidFor(entry)}`),
+        key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
+      ];
+    }
     const state = reason === kind ? "answer" : reason;
     return [
       link(excerpt ? `“${excerpt}”` : "Answer"),

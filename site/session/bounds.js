@@ -1,7 +1,7 @@
 // The maximum number of model tokens in texts, from which the most that a message may cost follows.
 
 import { formatTokens } from "../ui/format.js";
-import { areModelsKnown, chosenModel, isFlat, priceOf, watchModels } from "./models.js";
+import { areModelsKnown, chosenModel, highestPriceOf, isFlat, watchModels } from "./models.js";
 
 /**
  * The length, in bytes, of the sentence before the user's instructions. The instructions are quoted
@@ -38,6 +38,6 @@ export function instructionsCost(box) {
 function addedBy(instructions) {
   const model = chosenModel();
   if (!model || isFlat(model.fare)) return "They don't change the price of a message.";
-  const most = priceOf(model.fare, boundOfInstructions(instructions), 0);
+  const most = highestPriceOf(model.fare, boundOfInstructions(instructions), 0);
   return `With ${model.name}, they add at most ${formatTokens(most)} to the price of each message.`;
 }

@@ -646,8 +646,9 @@ async fn functions_connect_before_the_first_message() {
     for is_bedrock in [false, true] {
         let api = if is_bedrock { bedrock(&provider, "").await } else { provider.api("").await };
         let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
-        let asking = "chat, chat_stream, completions, responses, text_completions and messages";
-        assert_eq!(opened.len(), 6, "{asking}");
+        let asking =
+            "chat, chat_stream, completions, responses, text_completions, messages and embeddings";
+        assert_eq!(opened.len(), 7, "{asking}");
         provider.does(Does::Says(200, converse.clone()));
         api.person("ann").await.chat("Hello!").await;
         let asked_by = provider.asked_by.lock().unwrap().take().unwrap();

@@ -1,6 +1,7 @@
 //! The endpoints of OpenAI's API, under `/v1`.
 
 pub mod completions;
+mod embeddings;
 pub mod fares;
 mod limits;
 pub mod responses;

@@ -176,7 +176,7 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
     assert_eq!(quick.len(), 10, "{quick:?}");
     assert!(asking.iter().all(|name| !quick.contains(*name)), "{quick:?}");
     let slow: BTreeSet<String> = covered("Duration").into_iter().collect();
-    let further = ["MessagesFunction", "TextCompletionsFunction"];
+    let further = ["EmbeddingsFunction", "MessagesFunction", "TextCompletionsFunction"];
     let asking = asking.into_iter().chain(further).map(str::to_owned);
     assert_eq!(slow, quick.into_iter().chain(asking).collect());
     let background = passed(&template, "BackgroundFunctions");

@@ -84,7 +84,7 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("Allowance", "none,admin=20000/month")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
-    &[("AskConcurrency", "125"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
+    &[("AskConcurrency", "105"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
     &[
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
         ("FirewallRate", "2000"),
@@ -116,13 +116,22 @@ enum Stopped {
 
 impl Stopped {
     fn names(self) -> BTreeSet<String> {
-        let asking =
-            ["chat", "chat_stream", "completions", "messages", "responses", "text_completions"];
+        let asking = [
+            "chat",
+            "chat_stream",
+            "completions",
+            "embeddings",
+            "messages",
+            "responses",
+            "text_completions",
+        ];
         let endpoints = ENDPOINTS.iter().map(|endpoint| endpoint.name);
         let names: Vec<&str> = match self {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
-            Self::Completing => vec!["completions", "messages", "responses", "text_completions"],
+            Self::Completing => {
+                vec!["completions", "embeddings", "messages", "responses", "text_completions"]
+            }
             Self::PromptReaders => asking.into_iter().chain(["models"]).collect(),
             Self::AskersAndModels => asking.into_iter().chain(["models", "model_list"]).collect(),
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],

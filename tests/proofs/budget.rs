@@ -682,7 +682,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of a program's requests to `/v1/responses` and `/v1/completions`.
+    /// Records the costs of a program's requests to `/v1/responses`,
+    /// `/v1/completions` and `/v1/embeddings`.
     async fn responses(&mut self) {
         let pam = self.api.person("pam").await;
         // The first chat after an idle period costs more.
@@ -710,6 +711,15 @@ impl Counted {
             self.header = header;
             let body = json!({ "prompt": "hi" });
             self.count(name, 200, "text_completions", "/v1/completions", &key, body).await;
+        }
+        for (name, header) in [
+            ("embeddings by API key", None),
+            ("embeddings by a client that counts", Some((count, "0"))),
+            ("embeddings that are requested again", Some((count, "1"))),
+        ] {
+            self.header = header;
+            let body = json!({ "model": "echo", "input": "hi" });
+            self.count(name, 200, "embeddings", "/v1/embeddings", &key, body).await;
         }
         self.header = None;
         let body = json!({ "prompt": "hi", "stream": true });

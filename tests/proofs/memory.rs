@@ -18,6 +18,7 @@ const MORE: u64 = 32;
 const COMPLETIONS: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
 const TEXT_COMPLETIONS: &str = "/v1/completions";
+const EMBEDDINGS: &str = "/v1/embeddings";
 const MESSAGES: &str = "/v1/messages";
 
 /// Returns a body of the maximum size that repeats one element.
@@ -116,6 +117,11 @@ fn hostile() -> Vec<(&'static str, String)> {
         (RESPONSES, r#"{"input":["#, parts.as_str(), "]}"),
         (RESPONSES, r#"{"input":["#, outputs.as_str(), "]}"),
         (RESPONSES, r#"{"input":[{"role":"user","content":["#, "[0]", "]}]}"),
+        (EMBEDDINGS, r#"{"model":"a","input":["#, r#""""#, "]}"),
+        (EMBEDDINGS, r#"{"model":"a","input":["#, "[]", "]}"),
+        (EMBEDDINGS, r#"{"model":"a","input":["#, "1", "]}"),
+        (EMBEDDINGS, r#"{"model":"a","input":[["#, "1", "]]}"),
+        (EMBEDDINGS, r#"{"model":"a","input":["#, deep, "]}"),
         (TEXT_COMPLETIONS, r#"{"prompt":["#, "1", "]}"),
         (TEXT_COMPLETIONS, r#"{"prompt":["#, "[1]", "]}"),
         (TEXT_COMPLETIONS, r#"{"prompt":["#, r#""""#, "]}"),
@@ -145,6 +151,7 @@ async fn large_bodies_of_any_caller_and_content_take_little_memory() {
         ("completions", COMPLETIONS),
         ("responses", RESPONSES),
         ("text_completions", TEXT_COMPLETIONS),
+        ("embeddings", EMBEDDINGS),
         ("messages", MESSAGES),
     ] {
         let mut function = Instance::scripted(endpoint, &rig.api.dynamodb).await;
@@ -157,6 +164,7 @@ async fn large_bodies_of_any_caller_and_content_take_little_memory() {
         };
         let hi = match endpoint {
             "text_completions" => r#"{"prompt":"hi","x":["#,
+            "embeddings" => r#"{"model":"a","input":"hi","x":["#,
             _ => hi,
         };
         let (status, usual) = send(Some(&bearer), &filled(hi, r#""""#, "]}")).await;

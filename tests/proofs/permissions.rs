@@ -46,11 +46,14 @@ use crate::support::stack::Stack;
 use crate::support::world::scan;
 
 /// Permissions that no call in these tests needs, by function and action.
-const ARGUED: [(&str, &str); 2] = [
+const ARGUED: [(&str, &str); 4] = [
     // The functions that call the AI share a policy. One action gets a model's answer as a whole
     // and the other gets it in pieces, so a function gains nothing by having both.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
+    // In these tests, embeddings come from the provider that works offline.
+    ("embeddings", "bedrock:InvokeModel"),
+    ("embeddings", "bedrock:InvokeModelWithResponseStream"),
 ];
 
 const PASSWORD: &str = "secret123";
@@ -214,6 +217,9 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" | "STRIPE_URL" => amazon.at(function),
             // The function starts the other providers, but calls them only if Bedrock fails.
+            "AI_PROVIDER" if function == "embeddings" => {
+                "echo,bedrock,openai,openai2,anthropic".to_owned()
+            }
             "AI_PROVIDER" => "bedrock,openai,openai2,anthropic".to_owned(),
             "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" | "ANTHROPIC_BASE_URL" => {
                 "http://127.0.0.1:1/v1".to_owned()
@@ -652,11 +658,29 @@ impl Watched {
             }
             self.loses_a_reply(200, complete(false)).await;
         }
+        self.embeddings(&ann).await;
         self.can_be_told("ann", false).await;
         self.is(200, to("models", "/v1/models").by(&first)).await;
         let counted = json!({ "messages": [{ "role": "user", "content": "hi" }] });
         let path = "/v1/messages/count_tokens";
         self.is(200, to("count_tokens", path).by(&first).with(counted)).await;
+    }
+
+    /// Requests embeddings, and requests them again.
+    async fn embeddings(&self, ann: &User) {
+        self.can_be_told("ann", true).await;
+        let key = self.api_key(ann).await["key"].as_str().unwrap().to_owned();
+        let embed = || {
+            let body = json!({ "model": "echo", "input": "hi" });
+            to("embeddings", "/v1/embeddings").by(&key).with(body)
+        };
+        for retries in ["0", "1"] {
+            self.is(200, embed().counted(retries)).await;
+        }
+        for _ in 0..2 {
+            self.is(200, embed().keyed("embeddings")).await;
+        }
+        self.loses_a_reply(200, embed()).await;
     }
 
     /// Reads, changes and deletes an account's data.

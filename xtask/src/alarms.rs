@@ -235,6 +235,7 @@ fn alarms(
         ("completions", "completions"),
         ("responses", "responses"),
         ("texts", "text_completions"),
+        ("embeddings", "embeddings"),
         ("messages", "messages"),
     ] {
         let function = Group::any_reference(groups, name)?;

@@ -199,6 +199,21 @@ const ASK_AI_POLICY: Policy = Policy {
     ],
 };
 
+/// Permission to request embeddings: to charge the account, to write the ledger row and the
+/// idempotency key, and to call a provider. Embeddings aren't stored, so the function can neither
+/// read nor write messages.
+pub const EMBED: Permit = Permit::Group(&[
+    update(Users(&["user:*"])),
+    allow(&[GetItem, PutItem], Ledger),
+    put(Tokens(&["idem:*"])),
+    put(Tokens(&["outbox:*"])).when("SendsAlerts"),
+    get(Tokens(&["models:*"])),
+    read_secret("OpenAiKeyArn"),
+    read_secret("OpenAi2KeyArn"),
+    read_secret("AnthropicKeyArn"),
+    Permit::Statements("InvokeBedrock"),
+]);
+
 /// Permission to sign tokens: to read the secret from which the signing key is derived.
 pub const READ_SIGNING_SECRET: Permit = Permit::Policy(&READ_SIGNING_SECRET_POLICY);
 

@@ -193,6 +193,7 @@ pub const REPLIES: &[(&str, f64)] = &[
     ("completions", 2000.0),
     ("responses", 3000.0),
     ("text_completions", 2000.0),
+    ("embeddings", 30_000.0),
     ("messages", 2000.0),
     ("chat_stream", 16_000.0),
     ("chat_history", 12_000.0),

@@ -51,9 +51,14 @@ const WITHOUT_AI: &[&str] = &[
     "response that Codex sends again",
 ];
 
-/// Requests that call the AI and store nothing.
-const NOT_STORED: &[&str] =
-    &["chat whose AI fails", "streamed keyed chat that is stopped before its answer"];
+/// Requests that call the AI and store no text.
+const NOT_STORED: &[&str] = &[
+    "chat whose AI fails",
+    "streamed keyed chat that is stopped before its answer",
+    "embeddings by API key",
+    "embeddings by a client that counts",
+    "embeddings that are requested again",
+];
 
 /// Reads docs/internals/costs.tsv.
 ///

@@ -243,7 +243,7 @@ mod tests {
             let reserved = stack.function(function).unwrap().reserved.as_ref()?;
             Some((reserved.parameter.as_str(), reserved.instances))
         };
-        assert_eq!(reserved("chat_stream"), Some(("AskConcurrency", 125.0)));
+        assert_eq!(reserved("chat_stream"), Some(("AskConcurrency", 105.0)));
         assert_eq!(reserved("login"), Some(("HashConcurrency", 20.0)));
         assert_eq!(reserved("balance"), None);
         assert!(stack.secrets >= 1.0);

@@ -3,6 +3,7 @@
 //! The API is the same for all Bedrock models.
 
 mod document;
+mod embeddings;
 mod request;
 
 use std::convert::Infallible;
@@ -389,6 +390,24 @@ const FIELDS: [(&str, &str); 12] = [
 /// Converts an error. Keeps only the error's code or kind, because its message may contain the
 /// prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
+    failure_by(error, |words| {
+        let named = FIELDS.iter().find(|(name, _)| words.contains(name));
+        let param = match named {
+            Some((_, "thinking")) => prompt.options.thinking_parameter().to_owned(),
+            Some((_, field)) => (*field).to_owned(),
+            None => String::new(),
+        };
+        let reason = Reason { words, param, ..Reason::default() };
+        Failure::refused(&reason, prompt, "ValidationException")
+    })
+}
+
+/// Converts an error. `refused` gets the beginning of Bedrock's message if Bedrock refuses the
+/// request.
+fn failure_by<E: ProvideErrorMetadata, R>(
+    error: &SdkError<E, R>,
+    refused: impl FnOnce(String) -> Failure,
+) -> Failure {
     let service = error.as_service_error();
     match service.and_then(ProvideErrorMetadata::code) {
         Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {
@@ -397,15 +416,7 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
         Some("ModelTimeoutException") => Failure::TimedOut,
         Some("ValidationException") => {
             let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
-            let words: String = words.chars().take(SENTENCE).collect();
-            let named = FIELDS.iter().find(|(name, _)| words.contains(name));
-            let param = match named {
-                Some((_, "thinking")) => prompt.options.thinking_parameter().to_owned(),
-                Some((_, field)) => (*field).to_owned(),
-                None => String::new(),
-            };
-            let reason = Reason { words, param, ..Reason::default() };
-            Failure::refused(&reason, prompt, "ValidationException")
+            refused(words.chars().take(SENTENCE).collect())
         }
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),

@@ -70,6 +70,8 @@ pub enum Refusal {
     Schema,
     /// The prompt is too long for the model.
     TooLong,
+    /// The provider takes texts, and no lists of token ids.
+    TokenIds,
     /// The provider refuses the value of this field in the request.
     Field(&'static str),
 }
@@ -102,7 +104,7 @@ impl Reason {
 
     /// Returns true if the provider's code or message says that the operator's account has run out
     /// of money. A message may quote the request, so this check comes after all others.
-    fn says_unfunded(&self) -> bool {
+    pub(super) fn says_unfunded(&self) -> bool {
         let words = self.words.to_lowercase();
         self.is_unfunded() || UNFUNDED_WORDS.iter().any(|part| words.contains(part))
     }
@@ -166,7 +168,7 @@ impl Refusal {
         if has(&["name"]) && has(&lengths) && !is_of_prompt && prompt.has_long_names() {
             return Some(Self::LongNames);
         }
-        if has(&TOO_LONG) {
+        if Self::is_too_long(words) {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
@@ -221,6 +223,14 @@ impl Refusal {
         (prompt.has_pictures() && is_picture).then_some(Self::Pictures)
     }
 
+    /// Returns true if the provider's message, which must be in lower case, says that the prompt is
+    /// too long.
+    pub(super) fn is_too_long(words: &str) -> bool {
+        let context = ["context length", "context size", "context window", "context limit"];
+        let length = ["maximum model length", "context_length", "is too long", "request_too_large"];
+        context.iter().chain(&length).any(|part| words.contains(part))
+    }
+
     fn cause(self) -> &'static str {
         match self {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
@@ -233,6 +243,7 @@ impl Refusal {
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
             Self::TooLong => "the prompt is too long for it",
+            Self::TokenIds => "it takes no token ids",
             Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
         }
     }
@@ -287,6 +298,11 @@ impl From<Refusal> for Error {
                 "The model of this server refuses this value. Change or omit it. Nothing was charged.",
             ),
             Refusal::TooLong => Self::PromptTooLong(None),
+            Refusal::TokenIds => Self::field(
+                "input",
+                "The model of this server takes texts, and no token ids. Send the texts (in \
+                 LangChain, set `check_embedding_ctx_length=False`). Nothing was charged.",
+            ),
             Refusal::Pictures => Self::field(
                 "messages",
                 "The model of this server can't look at these pictures. Nothing was charged.",

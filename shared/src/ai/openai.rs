@@ -2,6 +2,7 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself, Ollama, vLLM,
 //! llama.cpp, LiteLLM.
 
+mod embeddings;
 mod reply;
 mod request;
 

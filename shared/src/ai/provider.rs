@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::ai::answer_builder::AnswerBuilder;
+use crate::ai::answer_builder::{AnswerBuilder, Unanswered};
 use crate::ai::anthropic::{self, Anthropic};
 use crate::ai::bedrock::{self, Bedrock};
+use crate::ai::embeddings::{EmbeddingRequest, ProvidedVectors};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
 use crate::ai::{Prompt, echo, scripted};
@@ -148,6 +149,28 @@ impl Provider {
             rest.to_mut().options.remove(name);
         }
         rest
+    }
+
+    /// Returns true if the provider works offline.
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self.wire.as_ref(), Wire::Echo | Wire::Scripted)
+    }
+
+    /// Requests the vectors of texts from the provider.
+    pub(super) async fn embed(
+        &self,
+        request: &EmbeddingRequest,
+    ) -> Result<ProvidedVectors, Unanswered> {
+        match self.wire.as_ref() {
+            Wire::Echo => Ok(echo::embed(request)),
+            Wire::Scripted => scripted::embed(request).await,
+            Wire::OpenAi(server) => Box::pin(server.embed(&self.model, request)).await,
+            Wire::Bedrock(bedrock) => Box::pin(bedrock.embed(&self.model, request)).await,
+            Wire::Anthropic(_) => {
+                let failure = Failure::failed("Anthropic has no embeddings");
+                Err(Unanswered { failure, worked: None })
+            }
+        }
     }
 
     async fn ask(&self, prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {

@@ -19,11 +19,16 @@
 //!   answer.
 //!
 //! Messages without a command are echoed.
+//!
+//! The first of the texts whose vectors are requested may be `!fail`, `!overloaded`, `!hang`, `!cut`
+//! (fewer vectors than texts), or `!used <number>`, which is the number of model tokens.
 
 use std::time::Duration;
 
+use crate::ai::answer_builder::Unanswered;
+use crate::ai::embeddings::{EmbeddingRequest, ProvidedVectors, unanswered};
 use crate::ai::ending::Ending;
-use crate::ai::{AnswerBuilder, Failure, Prompt, echo};
+use crate::ai::{AnswerBuilder, EmbeddingInput, Failure, Prompt, echo};
 use crate::values::{ReportedUsage, StopDetails};
 
 pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
@@ -112,6 +117,27 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
             }
         }
         _ => echo::answer(prompt, builder),
+    }
+}
+
+/// Returns the vectors of texts.
+pub async fn embed(request: &EmbeddingRequest) -> Result<ProvidedVectors, Unanswered> {
+    let first = match &request.input {
+        EmbeddingInput::Texts(texts) => texts.first().map_or("", String::as_str),
+        EmbeddingInput::Tokens(_) => "",
+    };
+    let (command, rest) = first.split_once(' ').unwrap_or((first, ""));
+    let mut vectors = echo::embed(request);
+    match command {
+        "!fail" => Err(unanswered(Failure::failed("as it was asked to"), request)),
+        "!overloaded" => Err(unanswered(Failure::Overloaded, request)),
+        "!hang" => std::future::pending().await,
+        "!cut" => {
+            vectors.vectors.pop();
+            Ok(vectors)
+        }
+        "!used" => Ok(ProvidedVectors { tokens: usage(rest).prompt, ..vectors }),
+        _ => Ok(vectors),
     }
 }
 

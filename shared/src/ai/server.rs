@@ -9,7 +9,8 @@ mod refusal;
 use std::time::Duration;
 
 use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use lambda_http::http::header::{ACCEPT, CONTENT_TYPE};
 use lambda_http::http::request::Builder;
@@ -98,47 +99,88 @@ impl Server {
         }
     }
 
-    /// Sends a request, and reads the answer. If the server refuses the API key and the secret now
-    /// contains a different key, sends the request again with that key.
+    /// Sends a request, and reads the answer.
     pub(super) async fn answer(
         &self,
-        request: &impl Serialize,
+        request: &(impl Serialize + Sync),
         prompt: &Prompt,
         reader: impl BodyReader,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let streamed = builder.has_listener();
+        let refused = |mut reason: Reason, cause: &str| {
+            if let Some(field) = (self.api.field_in_words)(&reason.words, prompt) {
+                field.clone_into(&mut reason.param);
+            }
+            Failure::refused(&reason, prompt, cause)
+        };
+        let call = Call {
+            endpoint: &self.endpoint,
+            accepted: match builder.has_listener() {
+                true => "text/event-stream",
+                false => "application/json",
+            },
+            explains_failures: prompt.given && prompt.demands_more_than_words(),
+            refused: &refused,
+        };
+        let body = self.call(&call, &|| json(request)).await?.into_body();
+        let body = Limited::new(body, (builder.limit + 1024) * WRAPPING);
+        reading::read(&mut ArrivingReply { body, reader }, builder).await
+    }
+
+    /// Sends a request to the path below the base URL, and returns the whole reply, which may have
+    /// at most `most` bytes. `refused` is the failure for the reason of a refusal.
+    pub(super) async fn fetch(
+        &self,
+        path: &str,
+        request: &(impl Serialize + Sync),
+        most: usize,
+        refused: &Refused<'_>,
+    ) -> Result<Collected<Bytes>, Failure> {
+        let endpoint = format!("{}{path}", self.base.to_string().trim_end_matches('/'));
+        let endpoint = endpoint.parse().map_err(|_| Failure::failed("an invalid URL"))?;
+        let accepted = "application/json";
+        let call = Call { endpoint: &endpoint, accepted, explains_failures: true, refused };
+        let body = self.call(&call, &|| json(request)).await?.into_body();
+        let reply = Limited::new(body, most).collect().await;
+        reply.map_err(|error| broken(&*error))
+    }
+
+    /// Sends a request with this body, and returns the reply if it contains an answer. If the server
+    /// refuses the API key and the secret now contains a different key, sends the request again with
+    /// that key.
+    async fn call(
+        &self,
+        call: &Call<'_>,
+        body: &(dyn Fn() -> Result<String, Failure> + Sync),
+    ) -> Result<Response<Incoming>, Failure> {
         let used = self.key.as_ref().map(CachedSecret::current);
-        let mut reply = self.ask(json(request)?, prompt, streamed, used.as_deref()).await;
+        let mut reply = self.ask(call, body()?, used.as_deref()).await;
         let is_refused = matches!(reply, Err(NoAnswer { of_key: true, .. }));
         if let (true, Some(key), Some(used)) = (is_refused, &self.key, &used)
             && let Some(renewed) = key.renew_refused(used).await
         {
-            reply = self.ask(json(request)?, prompt, streamed, Some(&renewed)).await;
+            reply = self.ask(call, body()?, Some(&renewed)).await;
         }
-        let body = reply.map_err(|NoAnswer { failure, .. }| failure)?.into_body();
-        let body = Limited::new(body, (builder.limit + 1024) * WRAPPING);
-        reading::read(&mut ArrivingReply { body, reader }, builder).await
+        reply.map_err(|NoAnswer { failure, .. }| failure)
     }
 
     /// Sends a request, and returns the reply if it contains an answer.
     async fn ask(
         &self,
+        call: &Call<'_>,
         body: String,
-        prompt: &Prompt,
-        streamed: bool,
         key: Option<&ServiceKey>,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let reply = self.http.request(self.request(body, streamed, key)?).await;
+        let reply = self.http.request(self.request(call, body, key)?).await;
         let reply =
             reply.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         let status = reply.status().as_u16();
-        let failed = || Failure::failed(format!("status {status}"));
+        let failed = || Failure::failed(cause_of(status));
         let (failure, of_key) = match status {
             200 => return Ok(reply),
             401 => (failed(), true),
             402 => (Failure::Unfunded, false),
-            403 | 429 => match self.reason(reply.into_body(), prompt).await {
+            403 | 429 => match reason(reply.into_body()).await {
                 reason if reason.is_unfunded() => (Failure::Unfunded, false),
                 _ if status == 429 => (Failure::Overloaded, false),
                 _ => (failed(), true),
@@ -146,17 +188,18 @@ impl Server {
             503 | 529 => (Failure::Overloaded, false),
             408 | 504 => (Failure::TimedOut, false),
             400 | 413 | 422 => {
-                let mut reason = self.reason(reply.into_body(), prompt).await;
+                let mut reason = reason(reply.into_body()).await;
                 if status == 413 {
                     reason.words.push_str(Refusal::TOO_LARGE);
                 }
-                (refused(status, &reason, prompt), status == 400 && reason.names_key())
+                let of_key = status == 400 && reason.names_key();
+                ((call.refused)(reason, &cause_of(status)), of_key)
             }
             // Some servers reply with 404, 500 or 501 if the model doesn't support a feature of the
             // prompt. Usually these statuses have a different cause.
-            404 | 500 | 501 if prompt.given && prompt.demands_more_than_words() => {
-                let reason = self.reason(reply.into_body(), prompt).await;
-                match refused(status, &reason, prompt) {
+            404 | 500 | 501 if call.explains_failures => {
+                let reason = reason(reply.into_body()).await;
+                match (call.refused)(reason, &cause_of(status)) {
                     Failure::Denied(cause) => (Failure::Failed(cause), false),
                     failure => (failure, false),
                 }
@@ -168,27 +211,35 @@ impl Server {
 
     fn request(
         &self,
+        call: &Call<'_>,
         body: String,
-        streamed: bool,
         key: Option<&ServiceKey>,
     ) -> Result<Request<SdkBody>, Failure> {
-        let accepted = if streamed { "text/event-stream" } else { "application/json" };
-        let request = Request::post(&self.endpoint)
+        let request = Request::post(call.endpoint)
             .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, accepted);
+            .header(ACCEPT, call.accepted);
         let request = (self.api.with_headers)(request, key).body(SdkBody::from(body));
         request.map_err(|error| Failure::failed(error.to_string()))
     }
+}
 
-    /// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is
-    /// empty.
-    async fn reason(&self, body: Incoming, prompt: &Prompt) -> Reason {
-        let mut reason = timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default();
-        if let Some(field) = (self.api.field_in_words)(&reason.words, prompt) {
-            field.clone_into(&mut reason.param);
-        }
-        reason
-    }
+/// Returns the failure for a server that refuses a request for this reason. The text is the cause
+/// of the failure for the log.
+type Refused<'c> = dyn Fn(Reason, &str) -> Failure + Sync + 'c;
+
+/// What determines how a request is sent, and what the server's reply means.
+struct Call<'c> {
+    endpoint: &'c Uri,
+    /// The content type of an answer.
+    accepted: &'static str,
+    /// True if the reason for the statuses 404, 500 and 501 may be in the request.
+    explains_failures: bool,
+    refused: &'c Refused<'c>,
+}
+
+/// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is empty.
+async fn reason(body: Incoming) -> Reason {
+    timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default()
 }
 
 /// Reads an answer from the pieces of a reply's body, no matter where the body is split.
@@ -260,9 +311,9 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
 
-/// Returns the failure for a server that refuses a prompt for this reason.
-fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
-    Failure::refused(reason, prompt, &format!("status {status}"))
+/// Returns the cause of a failure with this status, for the log.
+fn cause_of(status: u16) -> String {
+    format!("status {status}")
 }
 
 /// Returns the innermost cause of an error. The outer errors only say that something failed.

@@ -16,7 +16,7 @@ use crate::values::{Chat, Credential, Message, Turn};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// How much of a function's time is reserved for storing the answer or returning the credits.
-const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
+pub(super) const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease outlasts its function's time limit, in seconds. During this time, the
 /// function's last write may still arrive at the store.
@@ -24,7 +24,7 @@ pub const LEASE_AFTER: u64 = 30;
 
 /// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
 /// request is still running.
-const COME_AGAIN: u32 = 5;
+pub(super) const COME_AGAIN: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
@@ -270,13 +270,13 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
 }
 
 /// A hold that may still be too small for its chat, with the data needed to reserve credits again.
-struct PendingHold<'a> {
+pub(super) struct PendingHold<'a> {
     app: &'a AiApp,
     caller: &'a Credential,
     key: Option<&'a RequestKey>,
     max_cost: Option<Credits>,
-    limits: ChatLimits,
-    hold: Hold,
+    pub(super) limits: ChatLimits,
+    pub(super) hold: Hold,
     now: u64,
 }
 
@@ -292,7 +292,7 @@ struct Placed {
 
 impl<'a> PendingHold<'a> {
     /// Prepares a hold that isn't placed yet.
-    fn new(
+    pub(super) fn new(
         app: &'a AiApp,
         caller: &'a Credential,
         key: Option<&'a RequestKey>,
@@ -426,7 +426,7 @@ impl<'a> PendingHold<'a> {
     /// Returns `error` after a refused reserve. If a copy of the reserve may still arrive at the
     /// store, closes the hold's id first. Otherwise, the delayed copy could reserve credits that
     /// the user buys after the refusal.
-    async fn abandon(&self, error: Error) -> Error {
+    pub(super) async fn abandon(&self, error: Error) -> Error {
         let error = error.advised(self.app.config.advice());
         if !self.hold.was_sent_again() {
             return error;

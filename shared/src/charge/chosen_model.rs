@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::ai::{Ai, OF_TURN, Prompt, instructions_bound};
+use crate::ai::{Ai, EmbeddingInput, OF_TURN, Prompt, instructions_bound};
 use crate::app::AiApp;
 use crate::charge::context::Context;
 use crate::config::UnknownModels;
+use crate::error::TooLong;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{
@@ -93,6 +94,57 @@ impl ChosenModel {
             return Err(Error::AiFailed);
         }
         Ok(Self { ai, fare, listed: Some(listed) })
+    }
+
+    /// Returns the model for embeddings with this name. An unknown name is never another model's,
+    /// because a program that compares vectors of different models gets useless results. Without a
+    /// price list, only providers that work offline have embeddings: the setting of any other
+    /// provider names a model for messages.
+    ///
+    /// # Errors
+    /// Returns [`Error::NoEmbeddings`] if the operator offers no model for embeddings, and the
+    /// errors of [`ChosenModel::choose`].
+    pub async fn choose_for_embeddings(
+        app: &AiApp,
+        name: &str,
+        caller: &Credential,
+    ) -> Result<Self> {
+        let kind = ModelKind::Embedding;
+        let is_offered = match app.prices.current().await? {
+            Some(prices) => prices.list.of_kind(kind).next().is_some(),
+            None => app.ai.embeds_offline(),
+        };
+        match is_offered {
+            true => Self::choose(app, kind, Some(name), UnknownModels::Refuse, caller).await,
+            false => Err(Error::NoEmbeddings),
+        }
+    }
+
+    /// Checks the size of texts against the limit on a prompt, which the price list may set for the
+    /// model.
+    ///
+    /// # Errors
+    /// Returns [`Error::PromptTooLong`].
+    pub fn check_texts(&self, app: &AiApp, input: &EmbeddingInput) -> Result<()> {
+        let EmbeddingInput::Texts(_) = input else { return Ok(()) };
+        let own = self.listed.as_ref().and_then(Listed::model).and_then(|model| model.prompt_limit);
+        let own = own.and_then(|bytes| usize::try_from(bytes).ok());
+        let (bytes, most) = (input.size(), own.unwrap_or(app.ai.config.prompt_limit));
+        match bytes > most {
+            true => Err(Error::PromptTooLong(Some(TooLong { bytes, most }))),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the quote for embeddings.
+    pub(super) fn quote_for_embeddings(&self, app: &AiApp, input: &EmbeddingInput) -> Quote {
+        match self.fare {
+            Fare::Message(price) => {
+                Quote::by_length(price, input.size(), app.ai.config.priced_bytes)
+            }
+            // Servers have no cache for the prompts of embeddings.
+            Fare::Usage(rates) => Quote::by_usage(rates, input.bound(), 0, CacheWrites::Excluded),
+        }
     }
 
     /// Returns the model's name in the price list.

@@ -56,6 +56,8 @@ pub enum AnswerForm {
     TextCompletion,
     /// A message of Anthropic's API.
     Message,
+    /// Embeddings, which aren't stored.
+    Embeddings,
 }
 
 impl AnswerForm {
@@ -65,6 +67,7 @@ impl AnswerForm {
             Self::Response => "response",
             Self::TextCompletion => "text_completion",
             Self::Message => "message",
+            Self::Embeddings => "embeddings",
         }
     }
 

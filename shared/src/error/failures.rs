@@ -255,6 +255,9 @@ failures! {
     // the list.
     NoSuchModel(name: Option<String>): 404 "model_not_found",
         no_such_model(name.as_deref()), example (Some("gpt-4o".into()));
+    /// The operator offers no model for embeddings.
+    NoEmbeddings: 404 "model_not_found",
+        "This server has no model for embeddings. Its operator can add one to the price list, with `\"kind\": \"embedding\"` (docs/operate/prices.md). Nothing was charged.";
     /// The price list never had this version.
     NoSuchPriceList: 404 "no_such_price_list", "The price list never had this version.";
     /// No voucher has this code.
@@ -368,6 +371,10 @@ failures! {
     /// The message with this `Idempotency-Key` was deleted.
     ChatDeleted: 410 "chat_deleted",
         "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; use a new Idempotency-Key.";
+    /// The vectors of the request with this `Idempotency-Key` aren't stored, and were already
+    /// computed again the maximum number of times.
+    RepeatedTooOften: 410 "repeated_too_often",
+        "The embeddings of this request were already paid for and aren't stored. They were computed again twice, which is the limit. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
     // Not a 409: clients retry a 409 automatically, and would then send the message again after
     // their user has stopped it.

@@ -59,6 +59,17 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
+/// Returns a 200 reply with the JSON that `write` sends piece by piece, as fast as the client reads.
+/// Perform all checks before this call, because the reply is cut off if `write` fails.
+pub fn written<F>(write: impl FnOnce(Pieces) -> F) -> Response<Body>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut response = Response::new(Body::written_by(write));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
 /// Returns a 200 reply with a JSON file named `file`. `write` sends the JSON piece by piece, as
 /// fast as the client reads. Perform all checks before this call, because the reply is cut off if
 /// `write` fails.

@@ -8,6 +8,9 @@ use super::{Account, Chat, Invalid, Payment, Receipt, Source, Usage};
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
 
+/// The reason in the entries for embeddings.
+const EMBEDDINGS: &str = "embeddings";
+
 /// The cause of a balance change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,6 +136,12 @@ impl Entry {
             model: chat.receipt.is_some().then(|| chat.model.clone()),
             ..Self::new(user, id, amount, EntryKind::Chat, reason, user, chat.time)
         }
+    }
+
+    /// Creates the entry for embeddings that `chat` describes. Earlier releases read it like the
+    /// entry of a chat that was deleted.
+    pub(crate) fn of_embeddings(chat: &Chat) -> Self {
+        Self { reason: EMBEDDINGS.to_owned(), ..Self::of_chat(chat) }
     }
 
     /// Returns true if this entry charges for a chat. Its amount then counts as spent; the amounts

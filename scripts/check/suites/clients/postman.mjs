@@ -175,6 +175,7 @@ const ORDER = [
         type: "text/event-stream",
       },
       { operation: "text_completions", body: { prompt: "Hello!" } },
+      { operation: "embeddings", body: { model: "echo", input: "Hello!" } },
     ],
     "apiKey",
   ],

@@ -213,6 +213,11 @@ impl Hold {
         self.instructed
     }
 
+    /// Returns the chat's id.
+    pub fn chat_id(&self) -> &str {
+        &self.held.owner
+    }
+
     /// Returns the account's id.
     pub fn user_id(&self) -> &str {
         &self.user_id

@@ -1,4 +1,5 @@
-//! Settles a chat: spends its credits and stores it.
+//! Settles a chat: spends its credits and stores it. Embeddings are settled in the same way, but
+//! only their ledger entry is stored.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -60,14 +61,43 @@ impl Store {
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
     /// unknown. If the chat wasn't stored, its credits are returned after the lease ends.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
-        let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
-        let mut writes = vec![
-            self.spend(hold, chat, now),
-            Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT).shows_item(),
-            self.put_entry(&entry)?,
-        ];
-        let conversation_at = writes.len();
-        writes.extend(self.converse(chat)?);
+        let entry = Entry::of_chat(chat);
+        let chat_put =
+            Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT).shows_item();
+        let storing = Some((chat_put, self.converse(chat)?));
+        self.settle_with(hold, entry, chat.cost, storing, now).await
+    }
+
+    /// Like [`Store::settle`], but for embeddings: stores only the ledger entry. `chat` contains
+    /// the price and its receipt.
+    ///
+    /// # Errors
+    /// The same as those of [`Store::settle`].
+    pub async fn settle_embeddings(
+        &self,
+        hold: &Hold,
+        chat: &Chat,
+        now: u64,
+    ) -> Result<SettleOutcome> {
+        self.settle_with(hold, Entry::of_embeddings(chat), chat.cost, None, now).await
+    }
+
+    /// Settles a hold, together with the writes that store the chat and its conversation.
+    async fn settle_with(
+        &self,
+        hold: &Hold,
+        entry: Entry,
+        cost: Credits,
+        storing: Option<(Write, Option<Write>)>,
+        now: u64,
+    ) -> Result<SettleOutcome> {
+        let entry = Entry { key_id: hold.key_id.clone(), ..entry };
+        let mut writes = vec![self.spend(hold, cost, now)];
+        let (chat, conversation) = storing.map_or((None, None), |(put, of)| (Some(put), of));
+        writes.extend(chat);
+        writes.push(self.put_entry(&entry)?);
+        let (conversation_at, is_in_conversation) = (writes.len(), conversation.is_some());
+        writes.extend(conversation);
         let record_at = writes.len();
         if let Some(record) = &hold.record {
             writes.push(self.remember(record, now)?);
@@ -80,7 +110,7 @@ impl Store {
                 Ok(SettleOutcome::Stored)
             }
             Transaction::Refused(refusals)
-                if chat.conversation.is_some() && refusals.has(conversation_at) =>
+                if is_in_conversation && refusals.has(conversation_at) =>
             {
                 Ok(SettleOutcome::NoConversation)
             }
@@ -92,20 +122,16 @@ impl Store {
     }
 
     /// The write that spends the chat's cost, and returns the rest of the hold to the balance.
-    fn spend(&self, hold: &Hold, chat: &Chat, now: u64) -> Write {
+    fn spend(&self, hold: &Hold, cost: Credits, now: u64) -> Write {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut condition = String::from(SPEND_CONDITION);
         let mut remove = String::from(" REMOVE reservations.#rid");
         let (mut names, mut values) = (Vec::new(), Vec::new());
         if hold.quote.depends_on_usage() {
-            let back = hold.held.cost.checked_sub(chat.cost).unwrap_or_default();
+            let back = hold.held.cost.checked_sub(cost).unwrap_or_default();
             set = "SET spent = spent + :charge, tokens = tokens + :back".into();
             condition.push_str(" AND reservations.#rid.#cost = :held");
-            values.extend([
-                (":charge", n(chat.cost)),
-                (":back", n(back)),
-                (":held", n(hold.held.cost)),
-            ]);
+            values.extend([(":charge", n(cost)), (":back", n(back)), (":held", n(hold.held.cost))]);
         }
         if let Some(purse) = &hold.held.purse
             && hold.quote.depends_on_usage()

@@ -1,11 +1,12 @@
 //! Records of idempotency keys, stored in the Tokens table. A record refers to the chat or the
 //! adjustment that resulted from the request with the key.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
 use crate::store::schema::{IDEMPOTENCY, pk, record_pk};
-use crate::store::{Result, Store, Write, n, to_item};
+use crate::store::{Result, Store, Write, n, s, to_item};
 
 /// How many records are read at a time.
 const AT_A_TIME: usize = 16;
@@ -50,6 +51,20 @@ impl Store {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
         // DynamoDB may delete expired records only days later.
         Ok(record.filter(|record| record.expires_at > now))
+    }
+
+    /// Counts a repetition of the request whose result has this idempotency key, but isn't stored.
+    /// `by` identifies the repetition. Returns false if the request was already repeated `most`
+    /// times, or the record no longer exists. Idempotent.
+    pub async fn count_repeat(&self, key_id: &str, by: &str, most: u32, now: u64) -> Result<bool> {
+        let ids = AttributeValue::Ss(vec![by.to_owned()]);
+        let count = Write::update(&self.tables.tokens, pk(record_pk(key_id)), "ADD repeats :ids")
+            .condition(
+                "expires_at > :now AND \
+                 (attribute_not_exists(repeats) OR contains(repeats, :id) OR size(repeats) < :most)",
+            )
+            .values([(":ids", ids), (":id", s(by)), (":most", n(most)), (":now", n(now))]);
+        Ok(self.send(&count).await?.is_applied())
     }
 
     /// Returns the records of these keys, in the same order.

@@ -1,0 +1,79 @@
+//! `POST /v1/embeddings` - vectors of texts, in the format of OpenAI's API
+//! ([reference](https://platform.openai.com/docs/api-reference/embeddings/create)).
+//!
+//! In: an API key or an access token, `model`, and `input`, which is a text, a list of texts, a list
+//! of token ids, or a list of such lists. `encoding_format` and `dimensions` take effect; other
+//! fields are ignored. `model` is the name of a model for embeddings in the price list. Unlike for
+//! messages, an unknown name is always refused, because vectors of different models can't be
+//! compared. Without a price list, only the providers that work offline have embeddings.
+//!
+//! Out: the vectors, in the order of the texts. They are written while the client reads, so they
+//! may be larger than the 6 MB that Lambda allows otherwise. Only the ledger row is stored. A retry
+//! of a paid request is computed again without a charge, at most twice.
+
+mod reply;
+mod request;
+
+use shared::charge::{
+    self, AnswerForm, ChosenModel, EMBEDDING_FAILURES, NewEmbeddings, RequestKey,
+};
+use shared::openapi::IdempotencyKey;
+use shared::{Reply, Request, auth, http};
+
+use self::reply::EmbeddingList;
+use self::request::{Asked, Body, limits};
+use crate::asking::{CompletionApp, as_openai};
+use crate::lambda::Lambda;
+
+// A provider's reply may have a hundred megabytes. Most are far smaller, and programs call this
+// endpoint in bursts, so a canary would notice little.
+pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to OpenAI's clients")
+    .asks_ai()
+    .memory(512)
+    .streams(120)
+    .permits(permits![VERIFY_TOKENS, EMBED, ACCEPT_PROGRAMS]);
+
+/// Holds the tokens, calls the AI, and then charges for the vectors or returns the tokens.
+#[utoipa::path(
+    post,
+    path = super::path::embeddings,
+    tag = "OpenAI",
+    summary = "Turn texts into vectors",
+    description = "Returns a vector for each text, for searches by meaning. `model` is the name of a model for embeddings in the price list; an unknown name is refused. The request costs the price of its tokens, or the model's flat price for every 64 KB of texts, rounded up. Nothing but the ledger row is stored. \
+                   Lists of token ids are for models of servers that implement OpenAI's API. With `Idempotency-Key`, or with `x-stainless-retry-count`, which OpenAI's SDKs send, the vectors of a paid request are computed again without a charge, at most twice.",
+    security(("api_key" = []), ("access_token" = [])),
+    params(
+        IdempotencyKey,
+        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
+    ),
+    request_body = Body,
+    responses((
+        status = 200,
+        description = "The vectors.",
+        body = EmbeddingList,
+        headers(
+            ("RateLimit" = String),
+            ("RateLimit-Policy" = String),
+            ("X-RateLimit-Limit-Requests" = String),
+            ("X-RateLimit-Remaining-Requests" = String),
+            ("X-RateLimit-Reset-Requests" = String)
+        ),
+    )),
+    extensions(("x-fails" = json!(EMBEDDING_FAILURES)), ("x-narrow" = json!(limits()))),
+)]
+pub async fn handle(app: CompletionApp, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    http::require_json(&req)?;
+    let caller = auth::program(&app, &req).await?;
+    let Asked { model, request, encoding } = http::json::<Body>(&req)?.read()?;
+    let model = ChosenModel::choose_for_embeddings(&app, &model, &caller).await?;
+    model.check_texts(&app, &request.input)?;
+    let form = AnswerForm::Embeddings;
+    let key = RequestKey::of_program(&app, &req, &caller, key.as_ref(), form).await?;
+    let asked = NewEmbeddings { request, key, model };
+    let paid = charge::embed(&app, &req, &caller, asked).await;
+    let paid = paid.map_err(|error| as_openai(&app, error))?;
+    let (limit, is_repeat) = (paid.this_minute, paid.is_repeat);
+    let reply = http::limited_as_openai(reply::write(paid, encoding), &limit);
+    Ok(if is_repeat { http::replayed(reply) } else { reply })
+}
