@@ -463,7 +463,8 @@ async fn reasoning_of_other_providers_is_left_out_if_refused() {
     let result = Turn { answers: Some("a".into()), ..Turn::new(Speaker::Tool, "1") };
     let options =
         Options { thinking: Some(Thinking::Enabled { budget: 2000 }), ..Options::default() };
-    let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+    let tool =
+        Tool { name: "f".into(), description: None, parameters: None, strict: None, cache: None };
     let turns = vec![Turn::new(Speaker::User, "hi"), called, result];
     let prompt = Prompt { turns, options, tools: vec![tool], ..Prompt::default() };
     assert_eq!(answer(&provider, prompt).await.text, "Hello.");

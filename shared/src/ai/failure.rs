@@ -226,9 +226,7 @@ impl Refusal {
     /// Returns true if the provider's message, which must be in lower case, says that the prompt is
     /// too long.
     pub(super) fn is_too_long(words: &str) -> bool {
-        let context = ["context length", "context size", "context window", "context limit"];
-        let length = ["maximum model length", "context_length", "is too long", "request_too_large"];
-        context.iter().chain(&length).any(|part| words.contains(part))
+        TOO_LONG.iter().any(|part| words.contains(part))
     }
 
     fn cause(self) -> &'static str {

@@ -14,7 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::cache::CacheControl;
 use super::tools::{NAME, is_name};
 use crate::asking::json::{text_or_list, text_or_object};
-use crate::asking::turns::PARTS;
+use crate::asking::turns::{PARTS, joined};
 
 /// The maximum number of characters of a block's type in an error message.
 const KIND: usize = 100;
