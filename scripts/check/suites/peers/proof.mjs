@@ -2,6 +2,7 @@
 // for the model behind the API (provider.py), and the output.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 export const { API, API_WIRE, PROVIDER } = process.env;
 export const baseURL = `${API_WIRE}/v1`;
@@ -88,6 +89,11 @@ export function results(request) {
 
 export function functions(request) {
   return request.tools.map((tool) => tool.function.name);
+}
+
+/** Returns the version of a package in NODE_PATH. Some packages don't export their package.json. */
+export function versionOf(name) {
+  return JSON.parse(readFileSync(`${process.env.NODE_PATH}/${name}/package.json`)).version;
 }
 
 /** Runs tests. Their names are the sentences that they prove. */

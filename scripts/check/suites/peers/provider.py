@@ -1,8 +1,8 @@
 """provider.py PORT - a server that implements OpenAI's chat completions with scripted answers.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
-contains a `text`, function `calls`, or both, and can begin after a pause of `seconds`. Each call
-contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
+contains a `text`, function `calls`, or both, may contain its `reasoning`, and can begin after a
+pause of `seconds`. Each call contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
 and how many answers are `left`. A request without a planned answer gets a 500.
 """
 
@@ -59,9 +59,10 @@ class Provider(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
         head = {"id": f"chatcmpl-{next(numbers)}", "created": int(time.time()), "model": body["model"]}
         if body.get("stream"):
-            self.stream(head | {"object": "chat.completion.chunk"}, text, calls, finish, usage)
+            self.stream(head | {"object": "chat.completion.chunk"}, deltas(answer.get("reasoning"), text, calls), finish, usage)
         else:
             message = {"role": "assistant", "content": text, "refusal": None} | ({"tool_calls": calls} if calls else {})
+            message |= {"reasoning_content": answer["reasoning"]} if "reasoning" in answer else {}
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
             self.reply(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -73,12 +74,12 @@ class Provider(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, head, text, calls, finish, usage):
+    def stream(self, head, answered, finish, usage):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        for delta in deltas(text, calls):
+        for delta in answered:
             self.event(head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], "usage": None})
         self.event(head | {"choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish}], "usage": None})
         self.event(head | {"choices": [], "usage": usage})
@@ -97,9 +98,10 @@ def called(call):
     return {"id": f"call_{next(numbers)}", "type": "function", "function": function}
 
 
-def deltas(text, calls):
-    """The pieces of an answer: the text, then each call with its arguments."""
+def deltas(reasoning, text, calls):
+    """The pieces of an answer: the reasoning, the text, then each call with its arguments."""
     yield {"role": "assistant", "content": "" if text else None, "refusal": None}
+    yield from ({"reasoning_content": piece} for piece in pieces(reasoning or ""))
     yield from ({"content": piece} for piece in pieces(text or ""))
     for index, call in enumerate(calls):
         arguments = call["function"]["arguments"]
