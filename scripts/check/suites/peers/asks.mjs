@@ -45,6 +45,20 @@ const programs = {
   ai: (stream) => aiSdk(stream, require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey })("farebox")),
   ai_responses: (stream) => aiSdk(stream, require("@ai-sdk/openai").createOpenAI({ baseURL, apiKey })("farebox")),
   ai_anthropic: (stream) => aiSdk(stream, require("@ai-sdk/anthropic").createAnthropic({ baseURL, apiKey })("farebox")),
+  openrouter: (stream) => aiSdk(stream, require("@openrouter/ai-sdk-provider").createOpenRouter({ baseURL, apiKey })("farebox")),
+
+  async genkit() {
+    const { genkit } = require("genkit");
+    const { openAICompatible } = require("@genkit-ai/compat-oai");
+    const ai = genkit({ plugins: [openAICompatible({ name: "farebox", baseURL, apiKey })] });
+    return (await ai.generate({ model: "farebox/farebox", prompt: content })).text;
+  },
+
+  async llamaindex(stream) {
+    const { OpenAI } = require("@llamaindex/openai");
+    const model = new OpenAI({ model: "farebox", apiKey, baseURL });
+    return stream ? joined(await model.complete({ prompt: content, stream }), (piece) => piece.text) : (await model.complete({ prompt: content })).text;
+  },
 };
 
 const [program, mode] = process.argv.slice(2);

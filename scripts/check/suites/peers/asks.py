@@ -154,5 +154,124 @@ def llamaindex_text(stream):
     return llamaindex(stream, chat=False)
 
 
+def smolagents(_stream):
+    from smolagents import OpenAIModel
+
+    return OpenAIModel(model_id="farebox", api_base=BASE_URL, api_key=KEY).generate([{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]).content
+
+
+def semantic_kernel(_stream):
+    from openai import AsyncOpenAI
+    from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion, OpenAIChatPromptExecutionSettings
+    from semantic_kernel.contents import ChatHistory
+
+    history = ChatHistory()
+    history.add_user_message(QUESTION)
+    service = OpenAIChatCompletion(ai_model_id="farebox", async_client=AsyncOpenAI(base_url=BASE_URL, api_key=KEY))
+    return str(asyncio.run(service.get_chat_message_content(history, OpenAIChatPromptExecutionSettings())))
+
+
+def magentic(_stream):
+    from magentic import OpenaiChatModel, prompt
+
+    @prompt(QUESTION, model=OpenaiChatModel("farebox", base_url=BASE_URL, api_key=KEY))
+    def weather() -> str: ...
+
+    return weather()
+
+
+def mirascope(_stream):
+    from mirascope import llm
+
+    llm.register_provider("openai:completions", scope="farebox/", base_url=BASE_URL, api_key=KEY)
+    return llm.model("farebox/farebox").call(QUESTION).text()
+
+
+def outlines(_stream):
+    import outlines
+    from openai import OpenAI
+
+    return outlines.from_openai(OpenAI(base_url=BASE_URL, api_key=KEY), "farebox")(QUESTION)
+
+
+def guidance(_stream):
+    from guidance import assistant, gen, models, user
+
+    model = models.OpenAI("farebox", base_url=BASE_URL, api_key=KEY, echo=False)
+    with user():
+        model += QUESTION
+    with assistant():
+        model += gen("answer")
+    return model["answer"]
+
+
+def aisuite(_stream):
+    import aisuite
+
+    client = aisuite.Client({"openai": {"base_url": BASE_URL, "api_key": KEY}})
+    return client.chat.completions.create(model="openai:farebox", messages=MESSAGES).choices[0].message.content
+
+
+def agent_framework(_stream):
+    from agent_framework import Agent
+    from agent_framework.openai import OpenAIChatClient
+
+    client = OpenAIChatClient(model="farebox", base_url=BASE_URL, api_key=KEY)
+    return asyncio.run(Agent(client=client, instructions="Be brief.", default_options={"store": False}).run(QUESTION)).text
+
+
+def deepeval(_stream):
+    from deepeval.models import GPTModel
+
+    answer, *_ = GPTModel(model="farebox", base_url=BASE_URL, api_key=KEY, cost_per_input_token=0, cost_per_output_token=0).generate(QUESTION)
+    return answer
+
+
+def haystack(_stream):
+    from haystack.components.generators.chat import OpenAIChatGenerator
+    from haystack.dataclasses import ChatMessage
+    from haystack.utils import Secret
+
+    generator = OpenAIChatGenerator(model="farebox", api_base_url=BASE_URL, api_key=Secret.from_token(KEY))
+    return generator.run([ChatMessage.from_user(QUESTION)])["replies"][0].text
+
+
+def agno(_stream):
+    from agno.agent import Agent
+    from agno.models.openai.like import OpenAILike
+
+    return Agent(model=OpenAILike(id="farebox", base_url=BASE_URL, api_key=KEY), telemetry=False).run(QUESTION).content
+
+
+def crewai(_stream):
+    from crewai import LLM
+
+    return LLM(model="openai/farebox", base_url=BASE_URL, api_key=KEY).call(QUESTION)
+
+
+def autogen(_stream):
+    from autogen_core.models import UserMessage
+    from autogen_ext.models.openai import OpenAIChatCompletionClient
+
+    about = {"vision": False, "function_calling": True, "json_output": True, "family": "unknown", "structured_output": True}
+    client = OpenAIChatCompletionClient(model="farebox", base_url=BASE_URL, api_key=KEY, model_info=about)
+    return asyncio.run(client.create([UserMessage(content=QUESTION, source="user")])).content
+
+
+def strands(_stream):
+    from strands import Agent
+    from strands.models.openai import OpenAIModel
+
+    return str(Agent(model=OpenAIModel(client_args={"base_url": BASE_URL, "api_key": KEY}, model_id="farebox"), callback_handler=None)(QUESTION))
+
+
+def strands_anthropic(_stream):
+    from strands import Agent
+    from strands.models.anthropic import AnthropicModel
+
+    model = AnthropicModel(client_args={"base_url": ANTHROPIC_URL, "api_key": KEY}, model_id="farebox", max_tokens=1024)
+    return str(Agent(model=model, callback_handler=None)(QUESTION))
+
+
 if __name__ == "__main__":
     print(globals()[sys.argv[1]](sys.argv[2:] == ["stream"]))

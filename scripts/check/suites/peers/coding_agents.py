@@ -3,6 +3,7 @@ file. An agent runs in a git repository that contains one file, and is asked to 
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -64,8 +65,21 @@ class Agent:
             path = f"{self.folder}/node_modules/.bin:{os.environ['PATH']}"
             kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NODE_"))}
             settings = kept | {"HOME": folder, "PWD": str(work), "PATH": path, "NO_COLOR": "1"} | more
-            done = subprocess.run(command, cwd=work, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+            try:
+                done = subprocess.run(command, cwd=work, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+            finally:
+                end_daemons(folder)
             return done, file.read_text()
+
+
+def end_daemons(home):
+    """Ends the processes that an agent with this home folder has left, such as Cline's hub."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"HOME={home}".encode() in process.joinpath("environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            pass
 
 
 def written(home, name, value):

@@ -20,15 +20,16 @@ BEGIN, END = "<!-- lost replies -->\n", "<!-- end of lost replies -->\n"
 # Instructor and some tests expect an object.
 ANSWER = '{"city": "Paris", "degrees": 21}'
 QUESTION = "How is the weather in Paris?"
+CUTS = {"before": "before the first byte", "middle": "in the middle"}
 # The measured API keys, by the titles of their columns. With EQUAL_BODIES=1 also keys for which an
 # equal body is a retry.
 KEYS = {"": {}} | ({"; `equal_bodies`": {"retries": "equal_bodies"}} if os.environ.get("EQUAL_BODIES") else {})
-HEAD = ["client", "recognised by"] + [f"{cut}{key}" for key in KEYS for cut in ["before the first byte", "in the middle"]]
+HEAD = ["client", "recognised by"] + [f"{cut}{key}" for key in KEYS for cut in CUTS.values()]
 
 
 def printed(command, home, **settings):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    done = subprocess.run(command, cwd=home, env=kept | {"HOME": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=home, env=kept | {"HOME": home, "PWD": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
@@ -46,9 +47,33 @@ def python(name, venv, function, modes=("", "stream")):
         yield f"{name}, streamed" if mode else name, library(PEERS / venv / "bin/python", HERE / "asks.py", function, mode)
 
 
-def node(name, function):
-    for mode in ["", "stream"]:
-        yield f"{name}, streamed" if mode else name, library("node", HERE / "asks.mjs", function, mode)
+def node(name, function, folder="node", modes=("", "stream")):
+    for mode in modes:
+        command = ["env", f"NODE_PATH={PEERS / folder / 'node_modules'}", "node", HERE / "asks.mjs", function, mode]
+        yield f"{name}, streamed" if mode else name, library(*command)
+
+
+def others(names):
+    """Libraries with only one mode, each in its own folder."""
+    for name in names:
+        folder = name.lower().replace(" ", "-")
+        yield name, library(PEERS / folder / "bin/python", HERE / "asks.py", folder.replace("-", "_"), "")
+
+
+def command(folder, *words, staged=False, **settings):
+    """A program that is called with the question, or in a git repository with a staged change. `KEY`
+    in its settings is replaced by the API key, and `URL` by the base URL."""
+
+    def ask(key):
+        filled = {name: key if value == "KEY" else BASE_URL if value == "URL" else value for name, value in settings.items()}
+        with tempfile.TemporaryDirectory() as home:
+            if staged:
+                written(Path(home), "greeting.py", "greeting = 'Hello!'\n")
+                for step in [["init", "--quiet"], ["config", "user.email", "ann@example.com"], ["config", "user.name", "Ann"], ["add", "greeting.py"]]:
+                    subprocess.run(["git", *step], cwd=home, check=True)
+            return printed([PEERS / folder / words[0], *words[1:]], home, **filled)
+
+    return ask
 
 
 def llm(key):
@@ -91,8 +116,17 @@ PROGRAMS = dict(
         *node("Vercel's AI SDK", "ai"),
         *node("Vercel's AI SDK, Responses API", "ai_responses"),
         *node("Vercel's AI SDK, Anthropic", "ai_anthropic"),
+        *node("OpenRouter's provider for Vercel's AI SDK", "openrouter", "openrouter"),
+        *node("LlamaIndex.TS", "llamaindex", "llamaindex-ts"),
+        *node("Genkit", "genkit", "genkit", [""]),
+        *others(["smolagents", "Semantic Kernel", "magentic", "mirascope", "outlines", "guidance", "aisuite", "Agent Framework", "DeepEval"]),
+        *others(["Haystack", "Agno", "CrewAI", "AutoGen", "Strands"]),
         ("llm", llm),
         ("aider", aider),
+        ("ShellGPT", command("shell-gpt", "bin/sgpt", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
+        ("gptme", command("gptme", "bin/gptme", "--non-interactive", "-m", "local/farebox", QUESTION, OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL")),
+        ("grok-cli", command("grok", "node_modules/.bin/grok", "-p", QUESTION, GROK_API_KEY="KEY", GROK_BASE_URL="URL", GROK_MODEL="farebox")),
+        ("opencommit", command("opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai")),
     ]
 )
 for agent in AGENTS:
@@ -128,7 +162,7 @@ def row(name, ask):
     equal((name, len(requests), charges), (name, 1, 1))
     marks, figures = set(), []
     for settings in KEYS.values():
-        for cut in ["before", "middle"]:
+        for cut in CUTS:
             _, requests, charges = asked(ask, cut, settings)
             marks.add(mark(requests))
             figures.append(f"{len(requests)} / {charges}")
@@ -150,10 +184,24 @@ def main(chosen):
             print(f"  {name} failed: {error!r}")
         print("  " + lines[-1], flush=True)
     documented = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].split("\n")
-    changed = [line for line in lines if line not in documented]
+    changed = [line for line in lines if line not in documented] + list(wrong_summaries(lines[2:]))
     if changed or failed:
         print(f"\n{DOCUMENT} differs. Measured:\n\n" + "\n".join(changed))
         sys.exit(1)
+
+
+def wrong_summaries(lines):
+    """The programs for which the document's table of programs has another summary."""
+    summaries = {}
+    for line in lines:
+        name, _, *figures = [cell.strip() for cell in line.strip("|").split("|")]
+        once = all(figure.endswith(" / 1") for figure in figures[: len(CUTS)])
+        summaries[name.partition(",")[0]] = summaries.get(name.partition(",")[0], True) and once
+    for name, once in summaries.items():
+        summary = "free" if once else "a message"
+        rows = [line.strip("|").split("|") for line in DOCUMENT.read_text().split("\n") if line.startswith(f"| {name} |")]
+        if not any(row[4].strip() == summary for row in rows if len(row) == 6):
+            yield f"{name}: {summary}"
 
 
 main(sys.argv[1:])

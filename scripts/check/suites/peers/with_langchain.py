@@ -83,6 +83,9 @@ def a_model_answers_with_an_object():
         ("json_mode", says('{"city": "Paris", "degrees": 21}')),
         ("function_calling", calls(("Weather", {"city": "Paris", "degrees": 21}))),
     ]:
+        # Anthropic's API has no mode for JSON without a schema.
+        if (method, DOOR) == ("json_mode", "messages"):
+            continue
         person, model = a_model()
         play(answer)
         equal(model.with_structured_output(Weather, method=method).invoke("How is the weather in Paris? Answer as JSON."), Weather(city="Paris", degrees=21))
