@@ -20,6 +20,7 @@ BEGIN, END = "<!-- lost replies -->\n", "<!-- end of lost replies -->\n"
 # Instructor and some tests expect an object.
 ANSWER = '{"city": "Paris", "degrees": 21}'
 QUESTION = "How is the weather in Paris?"
+NOT_SENT = "not sent again"
 CUTS = {"before": "before the first byte", "middle": "in the middle"}
 # The measured API keys, by the titles of their columns. With EQUAL_BODIES=1 also keys for which an
 # equal body is a retry.
@@ -146,7 +147,7 @@ def asked(ask, cut, settings):
 def mark(requests):
     """Returns how the server can recognise the second request as a retry of the first."""
     if len(requests) == 1:
-        return "not sent again"
+        return NOT_SENT
     first, second = requests[:2]
     for header, name in [("idempotency-key", "key"), ("x-claude-code-session-id", "session"), ("x-codex-turn-metadata", "turn")]:
         if header in second["marks"]:
@@ -160,15 +161,14 @@ def row(name, ask):
     output, requests, charges = asked(ask, None, {})
     assert "degrees" in output, (name, output[-2000:])
     equal((name, len(requests), charges), (name, 1, 1))
-    marks, figures = set(), []
+    marks, figures = [], []
     for settings in KEYS.values():
         for cut in CUTS:
             _, requests, charges = asked(ask, cut, settings)
-            marks.add(mark(requests))
+            marks.append(mark(requests))
             figures.append(f"{len(requests)} / {charges}")
-    if len(marks) > 1:
-        marks.discard("not sent again")
-    return [name, ", ".join(sorted(marks)), *figures]
+    sent_again = [mark for mark in marks if mark != NOT_SENT]
+    return [name, ", then ".join(dict.fromkeys(sent_again or marks)), *figures]
 
 
 def main(chosen):
