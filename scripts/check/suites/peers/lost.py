@@ -124,8 +124,7 @@ PROGRAMS = dict(
         *others(["Haystack", "Agno", "CrewAI", "AutoGen", "Strands"]),
         ("llm", llm),
         ("aider", aider),
-        ("ShellGPT", command("shell-gpt", "bin/sgpt", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
-        ("gptme", command("gptme", "bin/gptme", "--non-interactive", "-m", "local/farebox", QUESTION, OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL")),
+        ("ShellGPT", command("shell-gpt", "bin/sgpt", "--no-cache", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
         ("grok-cli", command("grok", "node_modules/.bin/grok", "-p", QUESTION, GROK_API_KEY="KEY", GROK_BASE_URL="URL", GROK_MODEL="farebox")),
         ("opencommit", command("opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai")),
     ]
@@ -146,7 +145,7 @@ def asked(ask, cut, settings):
 
 def mark(requests):
     """Returns how the server can recognise the second request as a retry of the first."""
-    if len(requests) == 1:
+    if len(requests) < 2:
         return NOT_SENT
     first, second = requests[:2]
     for header, name in [("idempotency-key", "key"), ("x-claude-code-session-id", "session"), ("x-codex-turn-metadata", "turn")]:
