@@ -26,7 +26,8 @@ pub use self::events::{Events, events};
 pub use self::failure::django::BAD_HEADER;
 pub(crate) use self::failure::not_found;
 pub use self::failure::{
-    AnthropicError, AnthropicFailure, FailureFormat, OpenAiFailure, Problem, StreamProblem,
+    AnthropicDetails, AnthropicError, AnthropicFailure, FailureFormat, OpenAiFailure, Problem,
+    StreamProblem, THREAD,
 };
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage, invalid_limit};

@@ -41,7 +41,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     tag = "Anthropic",
     summary = "Send the AI a message in Anthropic's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
-                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect. Tools that run at Anthropic and `mcp_servers` are refused, other fields are ignored. \
+                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect. Tools that run at Anthropic, `mcp_servers` and `thread` are refused, other fields are ignored. \
                    The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
                    and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`).",

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::{Options, Prompt};
 use shared::error::{FieldErrors, REQUIRED};
+use shared::http::THREAD;
 use utoipa::ToSchema;
 
 use self::blocks::Content;
@@ -67,6 +68,9 @@ pub(super) struct Body {
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
     mcp_servers: Option<Vec<IgnoredAny>>,
+    /// Must be missing: this API keeps no conversation, so that a request contains all of it.
+    #[schema(value_type = Option<Object>)]
+    thread: Option<IgnoredAny>,
 }
 
 fn read_messages<'de, D: Deserializer<'de>>(
@@ -93,6 +97,7 @@ pub(super) fn limits() -> Value {
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS },
             "mcp_servers": { "maxItems": 0 },
+            "thread": { "type": "null" },
         },
     })
 }
@@ -129,6 +134,12 @@ impl Body {
         }
         if self.mcp_servers.is_some_and(|servers| !servers.is_empty()) {
             errors.note("mcp_servers", "This API calls no MCP servers. Omit this field.");
+        }
+        // Otherwise the SDKs' loops of tools would send only the last message of the next request.
+        if self.thread.is_some() {
+            let sentence =
+                "This API keeps no conversation. Omit this field, and send all messages.";
+            errors.note(THREAD, sentence);
         }
         let thinking = self.thinking.and_then(|thinking| thinking.read(&mut errors));
         let output = self.output_config.unwrap_or_default();

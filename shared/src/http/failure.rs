@@ -3,7 +3,7 @@
 mod anthropic;
 pub(super) mod django;
 
-pub use self::anthropic::{AnthropicError, AnthropicFailure};
+pub use self::anthropic::{AnthropicDetails, AnthropicError, AnthropicFailure, THREAD};
 
 use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;

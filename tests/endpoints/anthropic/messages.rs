@@ -175,6 +175,7 @@ async fn unsupported_requests_are_refused_in_words() {
         (of("top_k", json!(-1)), "top_k: "),
         (of("stop_sequences", json!(vec!["x"; 17])), "stop_sequences: Send at most 16"),
         (of("mcp_servers", json!([{ "type": "url" }])), "mcp_servers: "),
+        (of("thread", json!({ "type": "create" })), "thread: This API keeps no conversation."),
         (of("thinking", json!({ "type": "enabled" })), "thinking.budget_tokens: "),
         (of("thinking", json!({ "type": "maybe" })), "thinking.type: "),
         (of("output_config", json!({ "effort": "some" })), "output_config.effort: "),

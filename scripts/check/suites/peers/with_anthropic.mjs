@@ -68,9 +68,12 @@ const proofs = {
     const tool = betaTool({ name: "get_weather", description: "The weather of a city.", inputSchema: PARAMETERS, run: ({ city }) => `Sunny in ${city}.` });
     const { person, client } = await aCaller();
     await play(CITIES, says("Sunny everywhere."));
-    const asked = { model: "claude-sonnet-5-5", max_tokens: 1024, messages: [ASKED], tools: [tool], thread: false };
+    await plan(null, 0);
+    const asked = { model: "claude-sonnet-5-5", max_tokens: 1024, messages: [ASKED], tools: [tool] };
     assert.equal(text(await client.beta.messages.toolRunner(asked)), "Sunny everywhere.");
     assert.deepEqual(results((await played())[1]), ["Sunny in Paris.", "Sunny in Oslo."]);
+    // At first, the client asks the server to keep the conversation.
+    assert.deepEqual(await statuses(), [400, 200, 200]);
     await person.hasPaidFor(2);
   },
 

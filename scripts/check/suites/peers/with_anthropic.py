@@ -114,9 +114,12 @@ def the_clients_own_loop_runs_its_functions():
 
     person, client = a_client()
     play(CITIES, says("Sunny everywhere."))
-    runner = client.beta.messages.tool_runner(model="claude-sonnet-5-5", max_tokens=1024, messages=[ASKED], tools=[get_weather], thread=False)
+    wire.watch()
+    runner = client.beta.messages.tool_runner(model="claude-sonnet-5-5", max_tokens=1024, messages=[ASKED], tools=[get_weather])
     equal(text(runner.until_done()), "Sunny everywhere.")
     equal(results(played()[1]), ["Sunny in Paris.", "Sunny in Oslo."])
+    # At first, the client asks the server to keep the conversation.
+    equal(statuses(), [400, 200, 200])
     person.has_paid_for(2)
 
 

@@ -11,6 +11,9 @@ use crate::values::estimate_model_tokens;
 /// The status of a failure because the AI is overloaded.
 const OVERLOADED: u16 = 529;
 
+/// The field of a request by which Anthropic's SDKs ask the server to keep the conversation.
+pub const THREAD: &str = "thread";
+
 /// The maximum number of invalid fields that a message names.
 const FIELDS: usize = 10;
 
@@ -34,13 +37,39 @@ pub struct AnthropicError {
     r#type: &'static str,
     /// A sentence for human readers that says what happened and what to do.
     message: String,
+    /// For requests with `thread`: why Anthropic's SDKs send the whole conversation instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<AnthropicDetails>,
+}
+
+/// The code by which Anthropic's SDKs recognise that they must send the whole conversation.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnthropicDetails {
+    /// Always `thread_unsupported_request`.
+    #[schema(pattern = "^thread_unsupported_request$", examples("thread_unsupported_request"))]
+    error_code: &'static str,
+    /// The fields that this API doesn't support.
+    #[schema(value_type = Vec<String>)]
+    unsupported: [&'static str; 1],
 }
 
 impl<'a> AnthropicFailure<'a> {
     pub(crate) fn of(error: &Error, request_id: &'a str) -> Self {
-        let error = AnthropicError { r#type: kind(status(error)), message: message(error) };
+        let error = AnthropicError {
+            r#type: kind(status(error)),
+            message: message(error),
+            details: details(error),
+        };
         Self { r#type: "error", error, request_id }
     }
+}
+
+fn details(error: &Error) -> Option<AnthropicDetails> {
+    let Error::Invalid(fields) = error else { return None };
+    fields.sentences().any(|(field, _)| field == THREAD).then_some(AnthropicDetails {
+        error_code: "thread_unsupported_request",
+        unsupported: [THREAD],
+    })
 }
 
 /// Returns the status. Anthropic's clients retry a 529, and other programs know a 503.
@@ -143,6 +172,14 @@ mod tests {
             assert_eq!(document["request_id"], "r");
             assert!(document["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
         }
+    }
+
+    #[test]
+    fn sdks_recognise_that_no_conversation_is_kept() {
+        let (_, document) = read(&Error::field(THREAD, "None."));
+        assert_eq!(document["error"]["details"]["error_code"], "thread_unsupported_request");
+        let (_, document) = read(&Error::field("messages", "None."));
+        assert_eq!(document["error"].get("details"), None);
     }
 
     #[test]
