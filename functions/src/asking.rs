@@ -21,9 +21,14 @@ use shared::config::{
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
-use shared::values::{Chat, Credential, Message};
+use shared::values::{Chat, Credential, Limit, Message, ModelKind};
 use shared::{App, Error, Reply, Request, Result, auth, extends};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
+
+/// The time limit for a request, in seconds. An answer of 32,000 model tokens takes minutes. The
+/// limit can't be much longer, because a chat must end before its day's figures are stored
+/// (docs/internals/money.md).
+pub(crate) const SECONDS: u32 = 600;
 
 /// An [`AiApp`], together with the status code that callers with an empty balance get.
 #[derive(Clone)]
@@ -159,7 +164,8 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
         BeginOutcome::Replayed(chat) => dialect.reply(&chat).map(http::replayed),
         BeginOutcome::Charge(charge) if streamed => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, D::FAILURES, silence, async move |events| {
+            let this_minute = *answering.this_minute();
+            let reply = http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
                     writer.send_piece(&piece).await?;
@@ -168,17 +174,22 @@ pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Repl
                     Ok(paid) => writer.end(&paid.chat).await,
                     Err(error) => writer.fail(&error).await,
                 }
-            })
+            });
+            limited(reply, &this_minute, D::FAILURES)
         }
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            let (reply, limit) = (dialect.reply(&paid.chat)?, &paid.this_minute);
-            Ok(match D::FAILURES.is_openai() {
-                true => http::limited_as_openai(reply, limit),
-                false => http::limited(reply, limit),
-            })
+            limited(dialect.reply(&paid.chat), &paid.this_minute, D::FAILURES)
         }
     }
+}
+
+/// Adds the headers that show how many more requests the client may send.
+fn limited(reply: Reply, limit: &Limit, format: FailureFormat) -> Reply {
+    reply.map(|reply| match format.is_openai() {
+        true => http::limited_as_openai(reply, limit),
+        false => http::limited(reply, limit),
+    })
 }
 
 /// Verifies the caller's credential, and then reads the body. Bodies may be large, so an unknown
@@ -213,7 +224,8 @@ async fn begin<D: Dialect>(
     prompt.options.lenient |= app.unsupported == Unsupported::Ignore;
     // A retry of a finished request gets the stored answer, even if the model has since been
     // removed or supports fewer features.
-    let model = ChosenModel::choose(app, model.as_deref(), app.unknown_models, caller).await;
+    let (name, unknown) = (model.as_deref(), app.unknown_models);
+    let model = ChosenModel::choose(app, ModelKind::Chat, name, unknown, caller).await;
     let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
     let key = RequestKey::of_program(app, req, caller, key, D::FORM).await?;
     let context = Context::Given(Box::new(prompt));

@@ -66,6 +66,11 @@ pub struct Ai {
     providers: Arc<[Provider]>,
     /// The maximum number of model tokens in an answer.
     most: u32,
+    /// The model's maximum size of a prompt, in bytes. `None` if `PROMPT_LIMIT` applies, which only
+    /// limits prompts under `/v1`.
+    prompt_limit: Option<usize>,
+    /// The maximum size of an answer, in bytes.
+    answer_limit: usize,
     /// True if prompts may contain pictures.
     takes_pictures: bool,
     /// The operator's system prompt, which begins every prompt.
@@ -88,15 +93,17 @@ impl Ai {
         Ok(Self {
             providers: providers.into(),
             most: config.max_tokens,
+            prompt_limit: None,
+            answer_limit: config.answer_limit,
             takes_pictures: true,
             system_prompt: config.system_prompt.as_deref().map(Arc::from),
             config: Arc::new(config),
         })
     }
 
-    /// Returns a copy for a model in the price list. The copy uses the model's maximum answer
-    /// length, its system prompt, and its providers in the order that the list gives. Providers
-    /// that aren't configured are left out.
+    /// Returns a copy for a model in the price list. The copy uses the model's limits, its system
+    /// prompt, and its providers in the order that the list gives. Providers that aren't configured
+    /// are left out.
     #[must_use]
     pub fn through(&self, list: &PriceList, model: &Model) -> Self {
         let provider = |via: &Via| {
@@ -107,6 +114,8 @@ impl Ai {
         Self {
             providers: model.via.iter().filter_map(provider).collect(),
             most: model.most.unwrap_or(self.config.max_tokens),
+            prompt_limit: bytes(model.prompt_limit),
+            answer_limit: bytes(model.answer_limit).unwrap_or(self.config.answer_limit),
             takes_pictures: model.takes_pictures(),
             system_prompt: list.system_prompt(model, setting).map(Arc::from),
             config: self.config.clone(),
@@ -150,14 +159,26 @@ impl Ai {
     /// Returns [`Error::PromptTooLong`] if the prompt exceeds the limit, and [`Error::Invalid`] if
     /// no provider supports all features that the prompt uses.
     pub fn check(&self, prompt: &Prompt) -> Result<()> {
-        let (bytes, most) = (prompt.size(), self.config.prompt_limit);
-        if bytes > most {
-            return Err(Error::PromptTooLong(Some(TooLong { bytes, most })));
-        }
+        within(prompt.size(), self.prompt_limit.unwrap_or(self.config.prompt_limit))?;
         if prompt.has_pictures() && !self.takes_pictures {
             return Err(Refusal::Pictures.into());
         }
         self.capable(prompt).map(drop).map_err(Into::into)
+    }
+
+    /// Checks the size of a message in a conversation, in bytes.
+    ///
+    /// # Errors
+    /// Returns [`Error::PromptTooLong`] if the message alone exceeds the model's limit.
+    pub fn check_message(&self, bytes: usize) -> Result<()> {
+        within(bytes, self.prompt_limit.unwrap_or(usize::MAX))
+    }
+
+    /// Returns how many bytes of earlier messages and instructions fit into a prompt with a message
+    /// of this size.
+    pub fn context_room(&self, message: usize) -> usize {
+        let most = self.prompt_limit.unwrap_or(usize::MAX);
+        self.config.context_bytes.min(most.saturating_sub(message))
     }
 
     /// Returns the providers that support the prompt's features, as far as this is known before a
@@ -277,7 +298,7 @@ impl Ai {
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> (Result<Answer, Unanswered>, bool) {
         let progress = Progress::default();
-        let limit = self.config.answer_limit;
+        let limit = self.answer_limit;
         let mut builder = AnswerBuilder::new(prompt, &provider.model, limit, listener, &progress);
         let close = {
             let mut answering = pin!(provider.answer(prompt, &mut builder));
@@ -300,6 +321,19 @@ impl Ai {
         };
         (builder.answer(close, prompt), progress.is_delivered())
     }
+}
+
+/// Returns [`Error::PromptTooLong`] if a prompt of this size exceeds the limit.
+fn within(bytes: usize, most: usize) -> Result<()> {
+    match bytes > most {
+        true => Err(Error::PromptTooLong(Some(TooLong { bytes, most }))),
+        false => Ok(()),
+    }
+}
+
+/// Returns a limit of a model in bytes.
+fn bytes(limit: Option<u32>) -> Option<usize> {
+    limit.and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 /// Reads a recorded reply in the format of OpenAI's chat completions, from the pieces in which it

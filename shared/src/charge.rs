@@ -28,7 +28,7 @@ use crate::telemetry::trace;
 use crate::values::{Chat, Limit, Message, ParentChat, StoredApiKey};
 use crate::{Credits, Error, Result};
 
-pub use self::begin::BeginOutcome;
+pub use self::begin::{BeginOutcome, LEASE_AFTER};
 pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
 pub use self::request::{
@@ -38,6 +38,12 @@ pub use self::request::{
 /// How long a finished answer may be delayed while the last use of its API key is recorded, or
 /// while an e-mail about a low balance is queued.
 const TIME_TO_NOTE: Duration = Duration::from_secs(1);
+
+/// The time limit for an answer that isn't streamed. API Gateway closes a connection that is silent
+/// for five minutes
+/// ([limits](https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html)),
+/// and the client would pay for an answer that it doesn't get.
+const LONGEST_SILENCE: Duration = Duration::from_secs(280);
 
 /// The ways in which sending a message can fail, beyond the failures that are common to all
 /// requests.
@@ -112,10 +118,11 @@ impl Charge {
     /// Calls the AI. If the AI doesn't answer, returns the credits.
     async fn ask(&mut self, listener: Option<&Listener>) -> Result<Answer> {
         let prompt = mem::take(&mut self.prompt);
+        let patience = patience(self.patience, listener.is_some());
         // Don't poll past the deadline.
-        let is_watched = self.can_be_stopped && self.patience > self.app.ai.config.stop_pace;
+        let is_watched = self.can_be_stopped && patience > self.app.ai.config.stop_pace;
         let stop = stop(&self.app, &self.hold, is_watched);
-        let answering = self.model.ai.answer(prompt, self.patience, listener, stop);
+        let answering = self.model.ai.answer(prompt, patience, listener, stop);
         let noting = note_use(&self.app, self.api_key.as_ref(), self.started);
         let (answered, ()) = tokio::join!(answering, noting);
         let unanswered = match answered {
@@ -224,6 +231,11 @@ impl Charge {
     }
 }
 
+/// Returns how long the AI may take for an answer, if the function can wait this long.
+fn patience(of_function: Duration, is_streamed: bool) -> Duration {
+    if is_streamed { of_function } else { of_function.min(LONGEST_SILENCE) }
+}
+
 /// Completes a write that the answer doesn't depend on. A failure is only logged, because the
 /// user's next chat retries the write. `what` names the write in the log.
 async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
@@ -267,6 +279,7 @@ pub struct AnswerStream {
     began: u64,
     /// The model's name in the price list. `None` without a price list.
     listed: Option<String>,
+    this_minute: Limit,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
     outcome: BoxFuture<'static, Result<ChargedChat>>,
@@ -281,6 +294,8 @@ impl AnswerStream {
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let silence = charge.app.ai.config.silence;
+        let now = charge.app.clock.seconds();
+        let this_minute = charge.hold.left_this_minute(charge.limits, now);
         let listed = charge.model.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
@@ -292,12 +307,17 @@ impl AnswerStream {
             Ok(None) => (None, future::ok(outcome.await?).boxed()),
             Err(_) => (None, outcome.boxed()),
         };
-        Ok(Self { chat_id, began, listed, first, pieces, outcome })
+        Ok(Self { chat_id, began, listed, this_minute, first, pieces, outcome })
     }
 
     /// Returns the chat's id.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
+    }
+
+    /// Returns how many more chats could begin in this minute when the answer began.
+    pub fn this_minute(&self) -> &Limit {
+        &self.this_minute
     }
 
     /// Returns when the chat was sent, in milliseconds since 1970.
@@ -374,6 +394,15 @@ mod tests {
 
     async fn panics() {
         panic!("a bug");
+    }
+
+    #[test]
+    fn whole_answers_end_before_the_gateway_closes_the_connection() {
+        let seconds = Duration::from_secs;
+        for (of_function, streamed, whole) in [(20, 20, 20), (100, 100, 100), (580, 580, 280)] {
+            assert_eq!(patience(seconds(of_function), true), seconds(streamed));
+            assert_eq!(patience(seconds(of_function), false), seconds(whole));
+        }
     }
 
     #[tokio::test]

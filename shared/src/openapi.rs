@@ -17,7 +17,7 @@ use crate::clock::Day;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::passwords::{self, NewPassword};
 use crate::values::REASON_LENGTH;
-use crate::values::api_key::{self, KeyName};
+use crate::values::api_key::{self, KeyName, Retries};
 use crate::values::chat::TITLE_LENGTH;
 use crate::values::{
     Act, EMAIL_LENGTH, Email, EntryKind, GivenName, LimitPeriod, NAME_LENGTH, Reason, Role, Title,
@@ -139,6 +139,12 @@ text!(
 text!(LimitPeriod, {
     let about = "The period of a limit: each `month` in UTC, or `total` for the key's whole life.";
     let words = [LimitPeriod::Month, LimitPeriod::Total].map(|period| period.word().to_owned());
+    Object::builder().description(Some(about)).enum_values(Some(words))
+});
+
+text!(Retries, {
+    let about = "`equal_bodies`: a request with an equal body within a minute is a retry.";
+    let words = [Retries::EqualBodies].map(|retries| retries.word().to_owned());
     Object::builder().description(Some(about)).enum_values(Some(words))
 });
 

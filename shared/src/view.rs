@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Day;
 use crate::store::FreeWork;
-use crate::values::api_key::KeyName;
+use crate::values::api_key::{KeyName, Retries};
 use crate::values::{
     self, Account, Allowances, Entry, Fare, FinishReason, GivenName, Instructions, KeyLimit,
     LimitPeriod, Restrictions, Role, StoredFare, Usage, Username, chat,
@@ -377,6 +377,10 @@ pub struct ApiKey<'a> {
     /// The limit on the tokens that the key may spend. Null if it may spend the whole balance.
     #[schema(required)]
     limit: Option<SpendingLimit>,
+    /// `equal_bodies` if a request whose body equals that of a request in the last minute counts as
+    /// its retry, and isn't charged again. Null if not.
+    #[schema(required, examples("equal_bodies"))]
+    retries: Option<&'static str>,
     /// The last day on which a message was sent with the key, in UTC, whether it was answered or
     /// not. Null if the key was never used.
     #[schema(required, value_type = Option<String>, format = "date", examples("2026-11-20"))]
@@ -416,6 +420,7 @@ impl<'a> ApiKey<'a> {
             expires: expires.map(|expires| Day::from_millis(expires * 1000).before(1)),
             models,
             limit,
+            retries: key.retries().map(Retries::word),
             last_used: key.used.map(Day::from_number),
             id: key.id(),
             name: &key.label,

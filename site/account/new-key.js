@@ -1,4 +1,5 @@
-// The dialog that creates an API key, with limits if the user wants them, and shows the key once.
+// The dialog that creates an API key, with free retries and limits if the user wants them, and shows
+// the key once.
 
 import { post } from "../session/api.js";
 import { models } from "../session/models.js";
@@ -20,11 +21,19 @@ export function createKey(created) {
       autofocus: true,
       hint: "For example, the name of the program that uses the key.",
     });
+    const retries = checkboxes(
+      "Retries",
+      "retries",
+      [["equal_bodies", "Charge equal requests within a minute once"]],
+      {
+        hint: "For programs that send a request again when its reply is lost, such as opencode, Cline or Vercel's AI SDK, but not for programs that repeat a prompt on purpose.",
+      },
+    );
     const limits = limitFields();
-    const creating = form([name, limits.element], {
+    const creating = form([name, retries, limits.element], {
       submit: "Create key",
       codes: CODES,
-      fields: () => [name, ...limits.fields],
+      fields: () => [name, retries, ...limits.fields],
       extra: button("Cancel", { onclick: () => close() }),
       onsubmit: async (values) => {
         const key = await post("api/user/api-keys/", bodyOf(values));
@@ -48,7 +57,7 @@ function limitFields() {
     optional: true,
     hint: "The key works until the end of this day in UTC.",
   });
-  const names = models().map(({ name }) => name);
+  const names = models().map(({ name }) => [name, name]);
   const choice =
     names.length > 0 &&
     checkboxes("Models", "models", names, {
@@ -85,10 +94,11 @@ function limitFields() {
 }
 
 /** The request for a key, from the values of the fields. */
-function bodyOf({ name, expires, models: names = [], ...limit }) {
+function bodyOf({ name, retries, expires, models: names = [], ...limit }) {
   const tokens = limit["limit.tokens"].trim();
   return {
     name,
+    ...(retries.length > 0 && { retries: retries[0] }),
     ...(expires && { expires }),
     ...(names.length > 0 && { models: names }),
     ...(tokens && { limit: { tokens: wholeNumber(tokens), per: limit["limit.per"] } }),
@@ -104,8 +114,10 @@ function shownOnce({ name, key }, close) {
     readOnly: true,
     value: key,
     "aria-label": "API key",
+    dataset: { once: "" },
     onfocus: () => shown.select(),
   });
+  const saved = () => delete shown.dataset.once;
   return h(
     "div",
     {},
@@ -118,7 +130,12 @@ function shownOnce({ name, key }, close) {
         " It is shown only once and can't be recovered.",
       ),
     ),
-    h("div", { class: "key-shown" }, shown, copyButton(key, { small: false, label: "Copy" })),
+    h(
+      "div",
+      { class: "key-shown" },
+      shown,
+      copyButton(key, { small: false, label: "Copy", onclick: saved }),
+    ),
     h(
       "div",
       { class: "dialog-actions" },

@@ -1,6 +1,7 @@
 // The profile: name, instructions for the AI, e-mail address and password.
 
 import { changePassword, get, patch, post } from "../session/api.js";
+import { instructionsCost } from "../session/bounds.js";
 import { learnProfile, profile, watchProfile } from "../session/user.js";
 import { busy, button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -82,9 +83,10 @@ function instructionsForm(own) {
     dir: "auto",
     value: own.instructions ?? "",
     placeholder: "For example: Answer briefly, and use metres.",
-    hint: "The AI gets these instructions with each of your messages, at no extra cost. Programs with an API key send their own instructions.",
+    hint: "The AI gets these instructions with each of your messages. Programs with an API key send their own instructions. ",
     optional: true,
   });
+  box.hint.append(instructionsCost(box.input));
   return form([box], {
     submit: "Save instructions",
     onsubmit: async (values) => {

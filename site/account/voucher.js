@@ -5,7 +5,7 @@ import { learn } from "../session/user.js";
 import { button } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { field, form } from "../ui/form.js";
-import { formatTokens, inCurrency } from "../ui/format.js";
+import { formatDay, formatTokens, inCurrency } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 
 /** The failures that are shown in the code's field. */
@@ -36,7 +36,9 @@ export function redeemVoucher() {
         const row = await post("api/user/vouchers/", values);
         learn(row);
         close(true);
-        toast(inCurrency(`${formatTokens(row.amount)} from “${row.reason}” are in your balance.`));
+        const from = `${formatTokens(row.amount)} from “${row.reason}”`;
+        const before = `You redeemed this voucher on ${formatDay(row.timestamp)}. Its ${from} are already in your balance.`;
+        toast(inCurrency(row.already_redeemed ? before : `${from} are in your balance.`));
       },
     });
   });

@@ -306,7 +306,7 @@ function byModel(models) {
     { text: "Cached", class: number },
     { text: "Answer", class: number },
     { text: "Cost", class: number },
-    { text: "Income", class: number },
+    { text: "Value at list price", class: number },
     { text: "Margin", class: number },
   ]);
   const money = (amount, currency) => (amount === null ? "unknown" : formatMoney(amount, currency));

@@ -6,7 +6,7 @@ import { save } from "../session/files.js";
 import { busy, button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
 import { fill, focusOn, h } from "../ui/dom.js";
-import { field, form } from "../ui/form.js";
+import { field, form, wholeNumber } from "../ui/form.js";
 import { formatNumber, formatTokens, inCurrency, plural, time } from "../ui/format.js";
 import { paged, stackedTable } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
@@ -192,9 +192,9 @@ function create() {
       onsubmit: async ({ name, tokens, count, uses, ends }) => {
         const body = {
           name: name.trim(),
-          tokens: whole(tokens),
-          count: whole(count),
-          uses: whole(uses),
+          tokens: wholeNumber(tokens),
+          count: wholeNumber(count),
+          uses: wholeNumber(uses),
           ...(ends && { ends }),
         };
         const text = JSON.stringify(body);
@@ -209,9 +209,6 @@ function create() {
   return asked.then(() => created);
 }
 
-/** The number in a field, or null for other text. The API refuses null with an error message. */
-const whole = (text) => (/^\d{1,15}$/.test(text.trim()) ? Number(text) : null);
-
 /** The codes of a new batch, which are shown only once. */
 function codes({ name, tokens, codes: all }, close) {
   const text = all.join("\n");
@@ -221,10 +218,14 @@ function codes({ name, tokens, codes: all }, close) {
     readOnly: true,
     value: text,
     "aria-label": "Codes",
+    dataset: { once: "" },
     onfocus: () => shown.select(),
   });
-  const csv = () =>
+  const saved = () => delete shown.dataset.once;
+  const csv = () => {
     save(new Blob([`code\r\n${all.join("\r\n")}\r\n`], { type: "text/csv" }), "vouchers.csv");
+    saved();
+  };
   return h(
     "div",
     {},
@@ -244,7 +245,7 @@ function codes({ name, tokens, codes: all }, close) {
       h(
         "div",
         { class: "toolbar" },
-        copyButton(text, { small: false, label: "Copy" }),
+        copyButton(text, { small: false, label: "Copy", onclick: saved }),
         button("Download CSV", { icon: "download", onclick: csv }),
       ),
     ),

@@ -25,6 +25,10 @@ export { newThread, oldThread, restoreThreads } from "./thread.js";
 
 listenToKeys(isSignedIn);
 
+// The views of guests have little to print, so that their first load stays small.
+const paper = new URL("../ui/print.css", import.meta.url).href;
+document.body.append(h("link", { rel: "stylesheet", media: "print", href: paper }));
+
 // --- The account ---
 
 /** Reads the profile with the balance, the time of the newest message, and the models. */

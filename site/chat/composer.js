@@ -9,7 +9,7 @@ import { explain, formatNumber, formatTokens, inCurrency } from "../ui/format.js
 import { icon } from "../ui/icons.js";
 import { note } from "../ui/note.js";
 import { enterKey, isTouch, lengthNear, sends, tooLong } from "./box.js";
-import { keepDraft, readDraft } from "./drafts.js";
+import { NEW, keepDraft, readDraft } from "./drafts.js";
 import { offerInWords } from "./offer.js";
 import { picker } from "./picker.js";
 
@@ -64,9 +64,9 @@ export class Composer {
     this.update();
   }
 
-  /** The name of the draft. */
+  /** The name of the draft. A conversation without an id has a local name once it has begun. */
   get draft() {
-    return this.thread.id ?? "new";
+    return this.thread.id ?? this.thread.name ?? NEW;
   }
 
   /** Restores the draft. Called when the box is shown. */

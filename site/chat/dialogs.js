@@ -2,6 +2,7 @@
 // delete the conversation or a message.
 
 import { ensureDeleted, get, patch } from "../session/api.js";
+import { instructionsCost } from "../session/bounds.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
@@ -49,10 +50,11 @@ export async function instruct(conversation, done) {
       dir: "auto",
       value: instructions,
       placeholder: "For example: Answer in French.",
-      hint: "The AI gets these instructions with each of your messages in this chat, after your account's instructions, at no extra cost.",
+      hint: "The AI gets these instructions with each of your messages in this chat, after your account's instructions. ",
       optional: true,
       autofocus: true,
     });
+    box.hint.append(instructionsCost(box.input));
     return form([box], {
       submit: "Save",
       extra: button("Cancel", { onclick: () => close() }),

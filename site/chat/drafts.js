@@ -5,6 +5,9 @@ import { accountId } from "../session/api.js";
 
 const PREFIX = "farebox.draft.";
 
+/** The name of the draft for a conversation that hasn't begun. */
+export const NEW = "new";
+
 const key = (name) => `${PREFIX}${accountId()}.${name}`;
 
 /** The draft with this name, or null. */
@@ -24,6 +27,18 @@ export function keepDraft(name, value) {
   } catch {
     // Without storage, the text exists only on the page.
   }
+}
+
+/**
+ * Moves a draft to another name, after any text that is there. Returns true if there was a text to
+ * move.
+ */
+export function moveDraft(from, to) {
+  const text = readDraft(from);
+  if (!text) return false;
+  keepDraft(from, null);
+  keepDraft(to, [readDraft(to), text].filter(Boolean).join("\n\n"));
+  return true;
 }
 
 /** Removes the drafts of all accounts when the user logs out. */

@@ -7,7 +7,7 @@ import { linkButton } from "../ui/button.js";
 import { fill, h, newId } from "../ui/dom.js";
 import { explain, formatAgo, plural, time } from "../ui/format.js";
 import { skeleton } from "../ui/note.js";
-import { excerpt, marked } from "./excerpt.js";
+import { excerpt, hasWord, marked } from "./excerpt.js";
 
 /** How long the user must stop typing before the search begins, in milliseconds. */
 const PAUSE = 250;
@@ -170,8 +170,8 @@ function group(name, found, row) {
 /** A result that opens a message in its conversation. */
 function message(chat, q) {
   const answer = plainText(chat.response);
-  const has = (text) => text.toLowerCase().includes(q.toLowerCase());
-  const text = has(chat.message) || !has(answer) ? chat.message : answer;
+  const isInAnswer = !hasWord(chat.message, q) && hasWord(answer, q);
+  const text = isInAnswer ? answer : chat.message;
   const place = chat.conversation_id
     ? `#/c/${chat.conversation_id}?chat=${chat.id}`
     : `#/m/${chat.id}`;

@@ -2,7 +2,7 @@
 
 import { plainText, readMarkdown, showAnswer } from "../markdown/prose.js";
 import { get, page } from "../session/api.js";
-import { usageInWords } from "../session/models.js";
+import { isFlat, usageInWords } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
@@ -132,7 +132,7 @@ function chatRow(chat, q) {
       h("span", {}, time(chat.timestamp)),
       h("span", {}, formatTokens(chat.tokens_deducted)),
       chat.model && h("span", {}, chat.model),
-      receipt && usage && h("span", {}, usageInWords(usage)),
+      receipt && usage && !isFlat(receipt.fare) && h("span", {}, usageInWords(usage)),
       end && h("span", { class: "badge badge-coin" }, end),
       h(
         "span",

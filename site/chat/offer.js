@@ -1,6 +1,7 @@
 // The price of a message before it is sent. An offer contains the model, and the most that the
 // message may cost. The request contains both, so a user never pays more than the page showed.
 
+import { boundOf, boundOfInstructions } from "../session/bounds.js";
 import { areModelsKnown, chosenModel, context, isFlat, priceOf } from "../session/models.js";
 import { costOfAnother } from "../session/user.js";
 import { formatTokens } from "../ui/format.js";
@@ -11,19 +12,6 @@ import { formatTokens } from "../ui/format.js";
  */
 const PER_TURN = 17;
 
-/**
- * The length, in bytes, of the sentence before the user's instructions. The instructions are quoted
- * line by line.
- */
-const PER_INSTRUCTIONS = 160;
-
-const encoder = new TextEncoder();
-const bytes = (text) => encoder.encode(text).length;
-
-/** The maximum number of model tokens in a string. Tokenizers may normalize the string first. */
-export const boundOf = (text) =>
-  Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
-
 /** Caches the bounds of messages with their answers, so that typing doesn't count them again. */
 const counted = new WeakMap();
 
@@ -31,10 +19,6 @@ function boundOfChat(chat) {
   if (!counted.has(chat)) counted.set(chat, boundOf(chat.message) + boundOf(chat.response));
   return counted.get(chat);
 }
-
-/** The maximum number of model tokens in a conversation's instructions. */
-const boundOfInstructions = (text) =>
-  text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
 
 /**
  * The offer for a message to a model, by default the chosen one: `{model, max_cost, isFlat}`. Null

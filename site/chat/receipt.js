@@ -1,16 +1,18 @@
 // Shows below an answer what was charged for it.
 
-import { fareInWords, usageInWords } from "../session/models.js";
+import { fareInWords, isFlat, usageInWords } from "../session/models.js";
 import { h } from "../ui/dom.js";
 import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 
 /**
- * An answer's model, price and time. With a price list, also the token counts that were charged,
- * and details.
+ * An answer's model, price and time. If the price depends on them, also the token counts. With a
+ * price list, also details.
  */
 export function charged(chat) {
   const { model, tokens_deducted: cost, timestamp, usage, receipt } = chat;
-  const words = [model, formatTokens(cost), receipt && usage && usageInWords(usage)];
+  // A flat price doesn't depend on the counts.
+  const isByUsage = receipt && usage && !isFlat(receipt.fare);
+  const words = [model, formatTokens(cost), isByUsage && usageInWords(usage)];
   const about = [words.filter(Boolean).join(" · "), " · ", time(timestamp)];
   if (!receipt) return h("span", { class: "turn-about" }, about);
   return h("details", { class: "turn-about turn-receipt" }, h("summary", {}, about), details(chat));

@@ -11,6 +11,7 @@ import { menuButton } from "../ui/menu.js";
 import { attempt, toast } from "../ui/message.js";
 import { skeleton } from "../ui/note.js";
 import { go } from "../ui/router.js";
+import { NEW, moveDraft } from "./drafts.js";
 
 /** How many conversations a page of the list contains. */
 const PAGE = 30;
@@ -365,7 +366,10 @@ function showChanged(conversation) {
 /** Removes a deleted conversation from the list, and leaves its view. */
 function leave(conversation, how) {
   takeOut(conversation.id);
-  if (isShown(conversation) || how === "was deleted") toast(`“${named(conversation)}” ${how}.`);
+  const isKept = moveDraft(conversation.id, NEW);
+  const kept = isKept ? " The text that you hadn't sent is in a new chat." : "";
+  if (isShown(conversation) || isKept || how === "was deleted")
+    toast(`“${named(conversation)}” ${how}.${kept}`);
   if (isShown(conversation)) go("#/", { replace: true });
 }
 

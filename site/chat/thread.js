@@ -14,7 +14,7 @@ import { go } from "../ui/router.js";
 import { isTouch } from "./box.js";
 import { START } from "./branches.js";
 import { Composer } from "./composer.js";
-import { keepDraft } from "./drafts.js";
+import { NEW, keepDraft, moveDraft, readDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
 import { offerOf } from "./offer.js";
 import {
@@ -73,6 +73,7 @@ export async function oldThread(place) {
     if (error.status !== 404 && !error.errors?.conversation_id) throw error;
     threads.delete(place.params.id);
     takeOut(place.params.id);
+    moveDraft(place.params.id, NEW);
     return missing();
   }
 }
@@ -97,6 +98,7 @@ async function openThread({ params: { id }, query, signal }) {
       // Either the id arrived with the first answer after the address was read, or the conversation
       // began on another page and was never answered.
       const begun = [...threads.values()].find(({ name }) => name === id);
+      moveDraft(id, begun?.id ?? NEW);
       return { instead: begun ? `#/c/${begun.id}` : "#/" };
     }
     thread = new Thread(id);
@@ -139,8 +141,10 @@ onReturn(() => isSignedIn() && renewBalance());
 watchBalance(() => shown?.priced());
 
 onTold("chats", (id) => {
-  const thread = threads.get(id);
-  if (thread && !thread.running) thread.turns.refresh().catch(() => {});
+  threads
+    .get(id)
+    ?.renew()
+    .catch(() => {});
 });
 
 onChanged((conversation) => {
@@ -163,7 +167,7 @@ class Thread {
     this.conversation = { id, title: null };
     this.turns = new Turns(this);
     this.heading = h("h1", { class: "thread-title", dir: "auto" });
-    this.menu = menuButton("More about this chat", () => conversationChoices(this.conversation));
+    this.menu = menuButton("More about this chat", () => this.choices());
     this.composer = new Composer(this);
     this.hello = id ? null : ideas((text) => this.composer.put(text));
     this.down = button(null, {
@@ -217,6 +221,15 @@ class Thread {
     };
   }
 
+  /** Reads the whole branch, and scrolls to its first turn. */
+  async toBeginning() {
+    await this.turns.whole();
+    this.stay();
+    main().scrollTop = 0;
+    this.turns.shown[0]?.element.focus({ preventScroll: true });
+    this.moved();
+  }
+
   showTurn(turn) {
     this.stay();
     turn.element.classList.add("turn-found");
@@ -236,6 +249,26 @@ class Thread {
     document.title = `${named(this.conversation)} · Farebox`;
   }
 
+  /** The choices in the menu. */
+  choices() {
+    const choices = conversationChoices(this.conversation);
+    if (!this.id) return choices;
+    const leaves = (text, icon, how) => ({
+      text,
+      icon,
+      run: () => attempt(async () => (await import("./transcript.js"))[how](this)),
+    });
+    return choices.toSpliced(
+      -1,
+      0,
+      { text: "Go to the beginning", icon: "up", run: () => attempt(() => this.toBeginning()) },
+      leaves("Copy as Markdown", "copy", "copy"),
+      leaves("Download as Markdown", "download", "saveMarkdown"),
+      leaves("Download as JSON", "download", "saveJson"),
+      leaves("Print", "print", "print"),
+    );
+  }
+
   // --- Turns ---
 
   /** Reads the conversation and its newest turns. */
@@ -250,6 +283,12 @@ class Thread {
       else this.restore(kept);
     }
     this.turns.resume([]);
+  }
+
+  /** Reads the messages that another tab has added, once no answer is being read here. */
+  async renew() {
+    while (this.running) await this.running.asking;
+    await this.turns.refresh();
   }
 
   /**
@@ -362,6 +401,7 @@ class Thread {
   async begun(id) {
     const wasShown = location.hash === `#/c/${this.name}`;
     this.id = id;
+    moveDraft(this.name, id);
     threads.delete(this.name);
     threads.set(id, this);
     // After a reload, the page finds the waiting turns in this conversation.
@@ -386,6 +426,8 @@ class Thread {
     takeOut(this.name);
     if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", "#/");
     threads.delete(this.name);
+    // The box also gets what was written in another new chat.
+    if (moveDraft(this.name, NEW)) this.composer.put(readDraft(NEW), false);
     this.name = null;
     this.nameIt();
   }
@@ -395,6 +437,7 @@ class Thread {
     const wasShown = location.hash === `#/c/${this.name}`;
     takeOut(this.name);
     threads.delete(this.name);
+    moveDraft(this.name, NEW);
     if (wasShown) go("#/", { replace: true });
   }
 
@@ -410,8 +453,8 @@ class Thread {
 
   /** Moves an unsent message to a new conversation after another device deleted this one. */
   abandon(text) {
-    keepDraft("new", text);
-    keepDraft(this.id, null);
+    keepDraft(this.id, text);
+    moveDraft(this.id, NEW);
     threads.delete(this.id);
     takeOut(this.id);
     go("#/");

@@ -5,7 +5,7 @@
 
 import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
 import { interrupted, newKey, problemOf, stream } from "../session/api.js";
-import { noticePrices, readModels } from "../session/models.js";
+import { learnFare, noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { answerPrice, learn, learnPrice, readBalance, tooFew } from "../session/user.js";
 import { announce } from "../ui/announce.js";
@@ -400,6 +400,7 @@ export class Turn {
     const isPriceRefused = Boolean(this.offer) && isAboutPrice(error);
     // The note about the refusal shows the current prices and balance.
     if (isPriceRefused) await Promise.all([readBalance(), readModels().catch(() => {})]);
+    if (isPriceRefused && error.code === "costs_more") learnFare(this.offer.model, error.cost);
     if (this.left) return;
     const isRefused = BACK_TO_BOX.has(error.status) || error.code === "costs_more";
     if (isRefused && (this.instead || this.isBoxEmpty())) {

@@ -81,13 +81,20 @@ export class Turns {
     if (turn) turn.chat = chat;
   }
 
-  /** Reads older messages while `lacks()` is true, within limits. */
-  async readWhile(lacks, signal) {
+  /** Reads and shows the whole branch. Returns its messages, oldest first, without waiting turns. */
+  async whole() {
+    await this.readWhile(() => true, undefined, Infinity);
+    this.arrange();
+    return this.path().map((id) => this.branches.get(id));
+  }
+
+  /** Reads older messages while `lacks()` is true, and at most `most` messages. */
+  async readWhile(lacks, signal, most = SEARCHED) {
     const { chats } = this.branches;
     // Read larger pages. They begin again with the newest message, so the first page also contains
     // known messages.
     let next = chats.size <= PAGE ? null : this.next;
-    while (this.next && lacks() && chats.size < SEARCHED) {
+    while (this.next && lacks() && chats.size < most) {
       const read = await this.read(next, SEARCH_PAGE, signal);
       this.learn(read.items, read.next);
       ({ next } = this);

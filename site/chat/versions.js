@@ -8,6 +8,7 @@ import { fill, h } from "../ui/dom.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { enterKey, sends, tooLong } from "./box.js";
+import { keepDraft, readDraft } from "./drafts.js";
 import { newAnswerCosts } from "./offer.js";
 
 /**
@@ -131,8 +132,10 @@ function edited(turn, text) {
       enterKeyHint: enterKey(),
     };
     const box = h("textarea", { class: "input", rows: 2, dir: "auto", ...named });
-    box.value = text;
+    const draft = `edit.${turn.chat.id}`;
+    box.value = readDraft(draft) ?? text;
     const close = (result) => {
+      keepDraft(draft, null);
       unwatch();
       form.remove();
       said.classList.remove("said-edited");
@@ -173,6 +176,7 @@ function edited(turn, text) {
     });
     box.addEventListener("input", () => {
       fill(failure);
+      keepDraft(draft, box.value);
       grow();
       if (hasPrices()) showCosts();
     });

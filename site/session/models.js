@@ -66,6 +66,17 @@ export function noticePrices(version) {
   if (list !== null && list.version !== version) readModels().catch(() => {});
 }
 
+/**
+ * Shows the price that the API named when it refused a lower one. The list that was read may be
+ * older, because the functions read it at most once a minute.
+ */
+export function learnFare(name, price) {
+  const raised = (model) =>
+    model.name === name && isFlat(model.fare) ? { ...model, fare: { message: price } } : model;
+  list = { ...list, models: list.models.map(raised) };
+  changed();
+}
+
 /** Forgets the models when the user logs out. */
 export function forgetModels() {
   list = null;

@@ -53,7 +53,7 @@ export function copyButton(text, { label = "Copy", small = true, ...props } = {}
   const classes = `button button-secondary${small ? " button-small" : ""} copy`;
   const element = h("button", { type: "button", class: classes, ...props }, icon("copy"), words);
   element.addEventListener("click", async () => {
-    const copied = await copy(typeof text === "function" ? text() : text, element);
+    const copied = await copyText(typeof text === "function" ? text() : text, element);
     words.textContent = copied ? "Copied" : "Press Ctrl+C";
     announce(copied ? "Copied." : "The text could not be copied.");
     setTimeout(() => (words.textContent = label), 2000);
@@ -61,7 +61,11 @@ export function copyButton(text, { label = "Copy", small = true, ...props } = {}
   return element;
 }
 
-async function copy(text, beside) {
+/**
+ * Copies a text. Returns true if it was copied. Otherwise the text is selected, in a box after the
+ * element `beside`.
+ */
+export async function copyText(text, beside) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

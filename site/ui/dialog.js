@@ -11,8 +11,9 @@ const FIRST = ".dialog-body :is(input, textarea, select, button, a)";
 
 /**
  * Opens a dialog. `content` is its nodes, or a function that gets `close` and returns the nodes.
- * Escape and the cross close the dialog, and the focus returns to its previous element. Resolves
- * with the argument of `close`.
+ * Escape and the cross close the dialog, and the focus returns to its previous element. If a text
+ * would be lost, the user is asked first: a text in a box, or one with the attribute `data-once`,
+ * which can't be shown again. Resolves with the argument of `close`.
  */
 export function dialog(title, content, { wide = false, kind = "" } = {}) {
   return new Promise((resolve) => {
@@ -24,12 +25,20 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
       result = value;
       element.close();
     };
-    const crossing = { kind: "quiet", icon: "close", label: "Close", onclick: () => close() };
+    const leave = async () => (await mayLose(element, written)) && close();
+    const crossing = { kind: "quiet", icon: "close", label: "Close", onclick: leave };
     const cross = button(null, crossing);
     element.append(
       h("header", { class: "dialog-head" }, heading, cross),
       h("div", { class: "dialog-body" }, typeof content === "function" ? content(close) : content),
     );
+    const written = textIn(element);
+    element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented) return;
+      event.preventDefault();
+      event.stopPropagation();
+      leave();
+    });
     element.addEventListener("close", () => {
       element.remove();
       raiseMessages();
@@ -38,12 +47,31 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
     // A press outside of the dialog closes it, unless typed text would be lost.
     element.addEventListener("mousedown", (event) => {
       const isTyped = element.matches(":has(:is(input, textarea):not(:placeholder-shown))");
-      if (event.target === element && !isTyped) close();
+      if (event.target === element && !isTyped) leave();
     });
     document.body.append(element);
     element.showModal();
     raiseMessages();
     (element.querySelector("[autofocus]") ?? element.querySelector(FIRST) ?? cross).focus();
+  });
+}
+
+/** The text in the boxes of a dialog that the user can edit. */
+const textIn = (element) =>
+  [...element.querySelectorAll("textarea:not([readonly])")].map(({ value }) => value).join("\n");
+
+/** Asks before a dialog closes, if a text in it would be lost. Resolves with true if it may close. */
+async function mayLose(element, written) {
+  if (element.querySelector("[data-once]"))
+    return confirm("Close without a copy?", "This is shown only once, and can't be shown again.", {
+      action: "Close",
+      danger: true,
+    });
+  const isSame = textIn(element) === written || !element.querySelector("textarea:not([readonly])");
+  if (isSame) return true;
+  return confirm("Discard your text?", "What you have written here isn't saved.", {
+    action: "Discard",
+    danger: true,
   });
 }
 

@@ -8,14 +8,15 @@ import { note } from "./note.js";
 
 /**
  * A labelled input. `type` is an input's type, `textarea`, or `select` with `options`, each
- * `[value, text]`. Other props are set on the input. The element has the properties `input` and
- * `fail(sentence)`, which shows an error; `fail("")` removes the error.
+ * `[value, text]`. Other props are set on the input. The element has the properties `input`, `hint`
+ * (the element with the hint) and `fail(sentence)`, which shows an error; `fail("")` removes the
+ * error.
  */
 export function field(label, name, props = {}) {
   const { type = "text", hint, options, optional = false, ...rest } = props;
   const id = newId(name);
   const tag = type === "textarea" || type === "select" ? type : "input";
-  const { about, below, error } = explained(id, hint);
+  const { about, below, error, told } = explained(id, hint);
   const kind = tag === "input" ? { type } : {};
   const input = h(
     tag,
@@ -31,16 +32,18 @@ export function field(label, name, props = {}) {
     type === "password" ? password(input) : input,
     below,
   );
+  element.hint = told;
   return asField(element, input, error);
 }
 
 /**
- * A field of checkboxes, one for each of `options`. The property `chosen()` returns the options
- * that are checked, which may be none. `input` is the first checkbox.
+ * A field of checkboxes, one for each of `options`, each `[value, text]`. The property `chosen()`
+ * returns the values that are checked, which may be none. `input` is the first checkbox.
  */
 export function checkboxes(legend, name, options, { hint } = {}) {
   const { about, below, error } = explained(newId(name), hint);
-  const boxes = options.map((value) => h("input", { type: "checkbox", name, value }));
+  const boxes = options.map(([value]) => h("input", { type: "checkbox", name, value }));
+  const texts = options.map(([, text]) => h("span", {}, text));
   const element = h(
     "fieldset",
     { class: "field", "aria-describedby": about },
@@ -48,7 +51,7 @@ export function checkboxes(legend, name, options, { hint } = {}) {
     h(
       "div",
       { class: "checks" },
-      boxes.map((box) => h("label", { class: "check" }, box, h("span", {}, box.value))),
+      boxes.map((box, index) => h("label", { class: "check" }, box, texts[index])),
     ),
     below,
   );
@@ -59,12 +62,9 @@ export function checkboxes(legend, name, options, { hint } = {}) {
 /** The hint and the error below an input. `about` contains their ids. */
 function explained(id, hint) {
   const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
-  const about = [hint && `${id}-hint`, error.id].filter(Boolean).join(" ");
-  return {
-    about,
-    error,
-    below: [hint && h("p", { class: "hint", id: `${id}-hint` }, hint), error],
-  };
+  const told = hint && h("p", { class: "hint", id: `${id}-hint` }, hint);
+  const about = [told?.id, error.id].filter(Boolean).join(" ");
+  return { about, error, told, below: [told, error] };
 }
 
 /** Adds the properties of a field to an element. */

@@ -40,6 +40,8 @@ export function keyRow(key, ...buttons) {
         key.last_used ? [", last used ", day(key.last_used, formatUtcDayAgo)] : ", never used",
         key.expires && [isExpired ? ", expired on " : ", expires on ", day(key.expires)],
       ),
+      key.retries === "equal_bodies" &&
+        h("p", { class: "row-about" }, "Equal requests within a minute are charged once"),
       key.models && h("p", { class: "row-about" }, "Models: ", listed(key.models)),
       key.limit && h("p", { class: "row-about key-limit" }, spending(key.limit)),
     ),

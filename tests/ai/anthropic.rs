@@ -23,7 +23,7 @@ use crate::support::log::{self, recorded};
 
 /// Starts an API that calls this provider as if it were Anthropic. `others` names the backup
 /// providers.
-async fn anthropic(provider: &Provider, others: &str) -> Api {
+pub async fn anthropic(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("anthropic{others}")),
         ("ANTHROPIC_BASE_URL", &provider.url),

@@ -4,8 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::telemetry::metrics::Metric;
 
+use crate::ai::anthropic::anthropic;
 use crate::ai::providers::{Does, Provider, bedrock};
-use crate::endpoints::openai::completions::{Program, asking, offering, said, weather};
+use crate::endpoints::anthropic::messages::Client;
+use crate::endpoints::openai::completions::{Program, asking, offering, said, streamed, weather};
 use crate::endpoints::openai::responses::{input, text, tool};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::log::{self, recorded};
@@ -119,6 +121,68 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     provider.does(Does::Says(400, json!({ "error": own, "request": "x".repeat(200_000) })));
     program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
     assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn providers_words_for_too_long_make_programs_compact() {
+    let provider = Provider::start().await;
+    let exception =
+        |words: &str| Does::Says(400, json!({ "__type": "ValidationException", "message": words }));
+    let anthropics = |kind: &str, words: &str| json!({ "type": "error", "error": { "type": kind, "message": words } });
+    let exceeded = json!({ "error": {
+        "message": "This model's maximum context length is 128000 tokens.",
+        "param": "messages", "code": "context_length_exceeded",
+    } });
+    let long = "prompt is too long: 210000 tokens > 200000 maximum";
+    let apis = [
+        (
+            provider.api("").await,
+            vec![
+                Does::Says(400, exceeded),
+                refuses(400, "Your input exceeds the context window of this model."),
+                refuses(
+                    400,
+                    "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).",
+                ),
+                Does::Says(
+                    413,
+                    json!({ "error": { "message": "Too large", "code": "rate_limit_exceeded" } }),
+                ),
+                Does::Says(413, Value::Null),
+            ],
+        ),
+        (
+            anthropic(&provider, "").await,
+            vec![
+                Does::Says(400, anthropics("invalid_request_error", long)),
+                Does::Says(
+                    413,
+                    anthropics("request_too_large", "Request exceeds the maximum size"),
+                ),
+            ],
+        ),
+        (
+            bedrock(&provider, "").await,
+            vec![
+                exception("Input is too long for requested model."),
+                exception(&format!("The model returned the following errors: {long}")),
+                exception("Input Tokens Exceeded: Number of input tokens exceeds maximum length."),
+            ],
+        ),
+    ];
+    for (api, refusals) in apis {
+        let ann = api.person("ann").await;
+        let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
+        for refusal in refusals {
+            provider.does(refusal);
+            program.send(&[], streamed("hi")).await.expect(400, "context_length_exceeded");
+            program.responds(&[], input("hi")).await.expect(400, "context_length_exceeded");
+            let refused = client.asks("hi").await.expect_anthropic(400);
+            let words = refused["error"]["message"].as_str().unwrap();
+            assert!(words.starts_with("prompt is too long: "), "{words}");
+        }
+        assert_eq!(ann.balance().await, GRANT);
+    }
 }
 
 #[tokio::test]

@@ -2,5 +2,6 @@
 
 pub mod completions;
 pub mod fares;
+mod limits;
 pub mod responses;
 mod text_completions;

@@ -11,8 +11,11 @@ use functions::{ENDPOINTS, ROUTES, background};
 use reqwest::Method;
 use serde_json::{Value, json};
 use serde_norway::Value as Yaml;
+use shared::charge::LEASE_AFTER;
+use shared::clock::Day;
 use shared::config::{LogConfig, Settings};
 use shared::http::Route;
+use shared::store::is_closed;
 
 use crate::support::client::{Api, token_in};
 use crate::support::document::{self, LINKS, Link};
@@ -463,6 +466,19 @@ fn functions_that_ask_the_ai_share_one_reservation() {
     for parameter in ["AskConcurrency", "HashConcurrency"] {
         assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
+}
+
+#[test]
+fn leases_end_before_the_figures_of_their_day_are_stored() {
+    let day = Day::from_millis(0);
+    let mut times = BTreeSet::new();
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| asks(endpoint.name)) {
+        let seconds = u64::from(endpoint.lambda.timeout.expect(endpoint.name));
+        let lease_ends = day.after(1).begins() + (seconds + LEASE_AFTER) * 1000;
+        assert!(!is_closed(day, lease_ends), "{}", endpoint.name);
+        times.insert(seconds);
+    }
+    assert_eq!(times.last(), Some(&600), "programs get long answers");
 }
 
 #[test]

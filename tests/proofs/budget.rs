@@ -712,7 +712,24 @@ impl Counted {
             self.count(name, 200, "text_completions", "/v1/completions", &key, body).await;
         }
         self.header = None;
+        self.equal_bodies(&pam).await;
         self.messages(&key).await;
+    }
+
+    /// Records the costs of completions by an API key for which equal bodies are retries.
+    async fn equal_bodies(&mut self, who: &Person) {
+        let key = json!({ "name": "a program", "retries": "equal_bodies" });
+        let key = who.post("/api/user/api-keys", key).await.is(201)["key"].take();
+        let program = who.using(key.as_str().unwrap());
+        // The day's first message with a key costs more.
+        program.completes().await.is(200);
+        let path = "/v1/chat/completions";
+        let body = json!({ "messages": [{ "role": "user", "content": "ho" }] });
+        for name in
+            ["completion by an API key with equal bodies", "completion with a body of this minute"]
+        {
+            self.count(name, 200, "completions", path, &program.access, body.clone()).await;
+        }
     }
 
     /// Records the costs of requests by Anthropic's clients, with this API key.

@@ -276,7 +276,7 @@ const SABOTAGES: [(&str, Sabotage); 21] = [
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
     without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
     without!("UpdateItem", "came < :came" => "attribute_exists(pk)"),
-    without!("UpdateItem", "expires_at <= :now OR #key" => "(expires_at <= :now OR attribute_exists(pk)) OR #key"),
+    without!("UpdateItem", "expires_at <= :expired OR #key" => "(expires_at <= :expired OR attribute_exists(pk)) OR #key"),
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),
     without!("UpdateItem", " AND tokens >= :cost" => ""),
     without!("UpdateItem", " OR purses.#purse <= :room" => " OR purses.#purse <= :room OR attribute_exists(pk)"),

@@ -15,13 +15,14 @@ use shared::http::Route;
 
 /// Headers that the document doesn't list for each reply: the headers of every reply, HTTP's own
 /// headers, and headers for browsers.
-const UNDESCRIBED: [&str; 10] = [
+const UNDESCRIBED: [&str; 11] = [
     "cache-control",
     "connection",
     "content-length",
     "content-security-policy",
     "content-type",
     "date",
+    "openai-processing-ms",
     "referrer-policy",
     "strict-transport-security",
     "transfer-encoding",

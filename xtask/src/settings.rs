@@ -27,7 +27,7 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     }
     files.put_part("template.yaml", "groups of parameters", &labels)?;
     files.put_part("template.yaml", "parameters", &parameters)?;
-    let common = environment(COMMON.iter().copied().flatten().copied(), "        ", false)?;
+    let common = environment(COMMON.iter().copied().flatten().copied(), "        ", None)?;
     files.put_part("template.yaml", "settings of every function", &common)?;
     documents(files)
 }
@@ -110,14 +110,15 @@ fn described(setting: &Setting, parameter: &Parameter) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Returns the lines of an environment with these settings.
+/// Returns the lines of an environment with these settings. `streams` is the time-out of a function
+/// that streams its replies, in seconds.
 ///
 /// # Errors
 /// Fails with an error message if a setting has no row, or isn't available to functions on AWS.
 pub fn environment(
     names: impl IntoIterator<Item = &'static str>,
     indent: &str,
-    streams: bool,
+    streams: Option<u32>,
 ) -> Result<String, Failure> {
     let mut lines = String::new();
     for name in names {
@@ -130,7 +131,10 @@ pub fn environment(
             }
             Source::Parameter(Parameter { name, .. }) => format!("!Ref {name}"),
             Source::Fixed(value) => scalar(value),
-            Source::ByReply { whole, streamed } => scalar(if streams { streamed } else { whole }),
+            Source::ByReply { whole, rest } => match streams {
+                Some(timeout) => format!("\"{}\"", timeout.saturating_sub(rest)),
+                None => scalar(whole),
+            },
             Source::Expression(yaml) => yaml.to_owned(),
             Source::AsByDefault => match row.default() {
                 DefaultValue::Number(number) => format!("\"{number}\""),

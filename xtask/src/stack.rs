@@ -196,7 +196,8 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     let settings = function.settings();
     if !settings.is_empty() {
         lines += "      Environment:\n        Variables:\n";
-        lines += &environment(settings, "          ", function.lambda.streams)?;
+        let streams = timeout.filter(|_| function.lambda.streams);
+        lines += &environment(settings, "          ", streams)?;
     }
     if function.is_scheduled() {
         lines += FAILED_RUNS;

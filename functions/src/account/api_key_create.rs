@@ -1,12 +1,12 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit}`. Out: 201 with
-//! `key` and the fields shown in lists. The key can't be shown again, because the store contains
-//! only its hash.
+//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit, retries}`. Out: 201
+//! with `key` and the fields shown in lists. The key can't be shown again, because the store
+//! contains only its hash.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
-use shared::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
+use shared::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS, Retries};
 use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey, Whole};
 use shared::view::ApiKey;
 use shared::{App, Credits, Reply, Request, Result, auth, http};
@@ -41,6 +41,12 @@ struct Body {
     /// The limit on the tokens that the key may spend. Without `limit`, the key may spend the whole
     /// balance.
     limit: Option<Limit>,
+    /// `equal_bodies` if a request without an `Idempotency-Key`, whose body equals that of a request
+    /// in the last minute, is its retry: it gets the same answer, and isn't charged again. For
+    /// programs that send a request again when they lose the reply, but don't say so. Not for
+    /// programs that repeat prompts on purpose.
+    #[schema(value_type = Option<Retries>)]
+    retries: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -63,7 +69,7 @@ struct Limit {
     path = super::path::api_key_create,
     tag = "API keys",
     summary = "Create an API key",
-    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Its limit and its models can't be changed later. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
+    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Only its name can be changed later. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
@@ -76,33 +82,44 @@ struct Limit {
 pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
-    let (name, restrictions) = body.validate(&app).await?;
+    let NewKey { name, restrictions, retries } = body.validate(&app).await?;
 
     let key = values::ApiKey::random(app.clock.id())?;
     let now = app.clock.millis();
-    let stored = StoredApiKey::new(&key, &caller, &name, restrictions, now);
+    let mut stored = StoredApiKey::new(&key, &caller, &name, restrictions, now);
+    stored.equal_bodies = retries == Some(Retries::EqualBodies);
     app.store.create_api_key(&caller, &stored).await?;
     tracing::info!(user = caller.user_id, api_key = stored.id(), "an API key was made");
     http::created(&NewApiKey { shown: ApiKey::of(&stored, None, now), key: key.text() })
 }
 
+/// What the caller chose for a new key.
+struct NewKey {
+    name: KeyName,
+    restrictions: Restrictions,
+    retries: Option<Retries>,
+}
+
 impl Body {
     /// Validates the body. An error lists every invalid field. The price list is read only if the
     /// key is restricted to certain models.
-    async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
+    async fn validate(self, app: &App) -> Result<NewKey> {
         let mut invalid = FieldErrors::default();
         let name =
             invalid.check("name", required(self.name).and_then(|name| KeyName::parse(&name)));
         let expires = self.expires.map(|day| last_day(&day, app.clock.seconds()));
         let expires = invalid.check("expires", expires.transpose());
         let limit = self.limit.map(|limit| limit.validate(&mut invalid));
+        let retries = self.retries.as_deref().map(Retries::parse).transpose();
+        let retries = invalid.check("retries", retries);
         if let Some(names) = &self.models {
             let listed = listed_models(app).await?;
             invalid.check("models", check_models(names, listed.as_deref()));
         }
-        match (name, expires, limit) {
-            (Some(name), Some(expires), limit) if invalid.is_empty() => {
-                Ok((name, Restrictions::new(expires, self.models, limit.flatten())))
+        match (name, expires, retries) {
+            (Some(name), Some(expires), Some(retries)) if invalid.is_empty() => {
+                let restrictions = Restrictions::new(expires, self.models, limit.flatten());
+                Ok(NewKey { name, restrictions, retries })
             }
             _ => Err(invalid.into_error()),
         }

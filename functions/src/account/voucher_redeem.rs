@@ -2,11 +2,12 @@
 //!
 //! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
 //! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
-//! account has already redeemed the code, the reply shows the same row again. The reply is 404 for
+//! account has already redeemed the code, the reply shows the same row again, with
+//! `already_redeemed`. The reply is 404 for
 //! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
 //! ten unknown codes within an hour, further requests from the account get 429 without a lookup.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::error::{Failure, TokenFault, required};
 use shared::store::{AdjustOutcome, Guess, Voucher};
 use shared::values::{Account, Entry, Source, VoucherCode};
@@ -41,10 +42,10 @@ struct Body {
     path = super::path::voucher_redeem,
     tag = "Tokens",
     summary = "Redeem a voucher",
-    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again gets the same reply, with the current balance. After ten wrong codes within an hour, the reply is 429.",
+    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again adds nothing, and gets the same reply with `already_redeemed` and the current balance. After ten wrong codes within an hour, the reply is 429.",
     security(("access_token" = [])),
     request_body = Body,
-    responses((status = 200, description = "The grant, and the current balance.", body = AdjustedBalance)),
+    responses((status = 200, description = "The grant, and the current balance.", body = RedeemedVoucher)),
     extensions(("x-fails" = json!([Failure::NoSuchVoucher, Failure::VoucherUsed, Failure::VoucherEnded, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyGuesses]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -84,7 +85,7 @@ async fn redeem(
         AdjustOutcome::Applied => {
             let entry = adjustment.entry();
             tracing::info!(user = account.id, row = entry.entry_id, "a voucher was redeemed");
-            shown(app, account, entry).await
+            shown(app, account, entry, false).await
         }
         AdjustOutcome::SourceUsed => {
             let row = app.store.row_of(source).await?;
@@ -101,12 +102,24 @@ async fn redeem(
 /// Replies with the row that an earlier request wrote. Writes nothing.
 async fn earlier(app: &App, account: &Account, row: &str) -> Reply {
     let entry = app.store.entry(&account.id, row).await?.ok_or_else(|| no_row(account))?;
-    shown(app, account, &entry).await
+    shown(app, account, &entry, true).await
 }
 
-async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
+async fn shown(app: &App, account: &Account, entry: &Entry, already_redeemed: bool) -> Reply {
     let account = app.store.reread(account).await?;
-    http::ok(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
+    let grant = AdjustedBalance::of(entry, account.balance(app.clock.seconds()));
+    http::ok(&RedeemedVoucher { grant, already_redeemed })
+}
+
+/// The grant of a voucher, and the current balance.
+#[derive(Serialize, ToSchema)]
+struct RedeemedVoucher<'a> {
+    /// The grant, and the current balance.
+    #[serde(flatten)]
+    grant: AdjustedBalance<'a>,
+    /// True if an earlier request has redeemed the code, so that this one has added nothing.
+    #[schema(examples(false))]
+    already_redeemed: bool,
 }
 
 fn no_row(account: &Account) -> Error {

@@ -31,7 +31,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     .canary()
     .asks_ai()
-    .streams(120)
+    .streams(asking::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.

@@ -1,7 +1,7 @@
 //! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search in
-//! messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
+//! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search for
+//! words in messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
 //! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
 //! searches only a limited number of messages. Therefore a page may contain few messages, or none
 //! at all, even though there is a next page. Without `limit`, `q` and `conversation_id`, a page is
@@ -11,7 +11,7 @@
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, HistoryPage, IdOrNone};
-use shared::values::Chat;
+use shared::values::{Chat, Search};
 use shared::{App, Reply, Request, auth, view};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -49,7 +49,7 @@ enum History {
     summary = "List messages",
     description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page. Without `limit`, `q` and `conversation_id`, a page has as many messages as fit. With `q` or `conversation_id`, the default of `limit` is 20.",
     security(("access_token" = [])),
-    params(HistoryPage, Search),
+    params(HistoryPage, SearchParams),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<view::SentChat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -58,7 +58,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
     let scope = format!(
         "chats?q={}&of={}",
-        search.as_deref().unwrap_or_default(),
+        search.as_ref().map_or("", Search::as_str),
         conversation.as_deref().unwrap_or_default()
     );
     let kept = &["q", "conversation_id"];
@@ -92,11 +92,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
 
     let matches = |chat: &Chat| {
-        search.as_deref().is_none_or(|search| {
-            [chat.message.as_str(), &chat.answer()]
-                .iter()
-                .any(|text| text.to_lowercase().contains(search))
-        })
+        search.as_ref().is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
     };
     let (shown, next) = paging.found(chats, more, matches, |chat| chat.chat_id.clone());
     let data: Vec<_> = shown.iter().map(view::SentChat::of).collect();
@@ -105,16 +101,16 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 /// The `q` and `conversation_id` query parameters.
 #[derive(Debug)]
-pub struct Search;
+pub struct SearchParams;
 
-impl IntoParams for Search {
+impl IntoParams for SearchParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
         vec![
             openapi::parameter(
                 "q",
                 ParameterIn::Query,
-                "The text that messages or answers must contain, in any case.",
+                "The words that a message and its answer must contain, in any order and case. Words between double quotes are one phrase.",
                 text,
             ),
             openapi::parameter(

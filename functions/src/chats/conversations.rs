@@ -38,13 +38,16 @@ const SEARCHED: usize = 100;
     summary = "List conversations",
     description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search reads a limited number of them per request: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
-    params(PageQuery, Search),
+    params(PageQuery, SearchParams),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let search = http::query_search(&req)?;
-    let scope = search.as_ref().map_or_else(|| SCOPE.to_owned(), |q| format!("{SCOPE}?q={q}"));
+    let scope = match &search {
+        None => SCOPE.to_owned(),
+        Some(search) => format!("{SCOPE}?q={}", search.as_str()),
+    };
     let paging = Paging::from_request(&req, &["q"])?;
 
     let count = if search.is_some() { SEARCHED } else { paging.limit() };
@@ -58,8 +61,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let conversations = app.store.conversations(&caller.user_id, &keys).await?;
 
     let matches = |conversation: &store::Conversation| {
-        let title = conversation.title.to_lowercase();
-        search.as_ref().is_none_or(|search| title.contains(search))
+        search.as_ref().is_none_or(|search| search.matches(&[&conversation.title]))
     };
     let place = |conversation: &store::Conversation| conversation.place().to_owned();
     let (shown, next) = paging.found(conversations, more, matches, place);
@@ -69,12 +71,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 /// The `q` query parameter.
 #[derive(Debug)]
-pub struct Search;
+pub struct SearchParams;
 
-impl IntoParams for Search {
+impl IntoParams for SearchParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
-        let about = "The text that titles must contain, in any case.";
+        let about = "The words that titles must contain, in any order and case. Words between double quotes are one phrase.";
         vec![openapi::parameter("q", ParameterIn::Query, about, text)]
     }
 }

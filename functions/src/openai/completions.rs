@@ -16,7 +16,8 @@
 //! ends with the calls: the client runs the functions, and sends the results with its next request.
 //! The request costs the price of a message for every 64 KB of its prompt, rounded up. A request
 //! gets the completion that was already paid for if it says that it is a retry
-//! (`x-stainless-retry-count`) or belongs to the same Codex turn (`x-codex-turn-metadata`).
+//! (`x-stainless-retry-count`), belongs to the same Codex turn (`x-codex-turn-metadata`), or repeats
+//! the body of a request in the last minute with an API key for which that is a retry.
 
 mod reasoning;
 pub(super) mod reply;
@@ -36,7 +37,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
     .canary()
     .asks_ai()
-    .streams(120)
+    .streams(asking::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.

@@ -7,8 +7,9 @@
 //! `anthropic-version` header, the reply has the form of Anthropic's API
 //! ([reference](https://docs.anthropic.com/en/api/models-list)). If the operator has changed the
 //! maximum prompt length, each model's entry also contains this length, in tokens, as
-//! `max_model_len`. If there is a price list, the reply contains the list's models with their
-//! fares. If the API key is restricted to certain models, only those models are listed.
+//! `max_model_len`. If there is a price list, the reply contains the list's models with their own
+//! limits and fares, and after each model its aliases without a `*`. If the API key is restricted
+//! to certain models, only those models are listed.
 
 mod anthropic;
 
@@ -72,10 +73,14 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     let prices = app.prices.current().await?;
     let models: Vec<Model<'_>> = match prices.as_deref() {
         None if caller.models().is_some() => Vec::new(),
-        None => models.iter().map(|model| Model::of(model, longest)).collect(),
+        None => models
+            .iter()
+            .map(|model| Model { max_model_len: longest, ..Model::of(model) })
+            .collect(),
         Some(prices) => {
             let listed = prices.list.models.iter().filter(|model| caller.may_use(&model.name));
-            listed.map(|model| Model::listed(model, prices, most, longest)).collect()
+            let named = |model| Model::listed(model, prices, most, longest);
+            listed.flat_map(|model| named(model).with_aliases(&model.aliases)).collect()
         }
     };
     match (http::path_parameter(&req, "id"), is_anthropics) {
@@ -298,7 +303,7 @@ struct Models<'a> {
 }
 
 /// A configured model.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Model<'a> {
     /// The model's name.
     #[schema(examples("echo"))]
@@ -306,6 +311,11 @@ pub(crate) struct Model<'a> {
     /// The model's name again, for OpenRouter's clients.
     #[schema(examples("echo"))]
     name: &'a str,
+    /// For an alias, the name of the model that answers, in OpenRouter's field. Missing if `id` is
+    /// the model's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("deep"))]
+    canonical_slug: Option<&'a str>,
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
     object: &'static str,
@@ -315,8 +325,8 @@ pub(crate) struct Model<'a> {
     /// Always `system`.
     #[schema(pattern = "^system$", examples("system"))]
     owned_by: &'static str,
-    /// The maximum number of tokens in a prompt, counted as four bytes each. Missing if the
-    /// operator hasn't changed the limit.
+    /// The maximum number of tokens in a prompt, counted as four bytes each. Missing if neither the
+    /// operator has changed the limit nor the price list sets one for the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,
@@ -343,7 +353,7 @@ pub(crate) struct Model<'a> {
 }
 
 /// The kinds of content in prompts and answers, in OpenRouter's fields.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {
     /// The kinds of input and output, in one string.
@@ -369,7 +379,7 @@ impl Architecture {
 
 /// The prices of a model, in money, as decimal strings in OpenRouter's fields. The price of a model
 /// that is charged by message is in `request`.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Pricing {
     /// The price of a token in the prompt.
     #[schema(examples("0.000002"))]
@@ -402,14 +412,15 @@ impl Pricing {
 }
 
 impl<'a> Model<'a> {
-    fn of(id: &'a str, max_model_len: Option<usize>) -> Self {
+    fn of(id: &'a str) -> Self {
         Self {
             id,
             name: id,
+            canonical_slug: None,
             object: "model",
             created: 0,
             owned_by: "system",
-            max_model_len,
+            max_model_len: None,
             context_length: None,
             max_output_tokens: None,
             architecture: Architecture::of(true),
@@ -425,14 +436,25 @@ impl<'a> Model<'a> {
         longest: Option<usize>,
     ) -> Self {
         let million_tokens = prices.list.million_tokens;
+        let own = model.prompt_limit.and_then(|bytes| usize::try_from(bytes).ok());
         Self {
             created: prices.of.time / 1000,
+            max_model_len: own.map(estimate_model_tokens).or(longest),
             context_length: model.context,
             max_output_tokens: Some(model.most.unwrap_or(most)),
             architecture: Architecture::of(model.takes_pictures()),
             fare: Some(model.fare),
             pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
-            ..Self::of(&model.name, longest)
+            ..Self::of(&model.name)
         }
+    }
+
+    /// Returns this entry, and an entry for each alias that doesn't end with `*`.
+    fn with_aliases(self, aliases: &'a [String]) -> Vec<Self> {
+        let whole = aliases.iter().map(String::as_str).filter(|alias| !alias.ends_with('*'));
+        let of_alias = |id| Self { id, name: id, canonical_slug: Some(self.id), ..self.clone() };
+        let mut entries: Vec<Self> = whole.map(of_alias).collect();
+        entries.insert(0, self);
+        entries
     }
 }

@@ -31,7 +31,7 @@ use crate::lambda::Lambda;
 // Programs call this endpoint rarely. A canary would watch too few requests to notice a failure.
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's older API")
     .asks_ai()
-    .streams(120)
+    .streams(asking::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.

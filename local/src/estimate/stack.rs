@@ -236,6 +236,7 @@ mod tests {
         assert_eq!(stack.function("chat").unwrap().asks_for, Some(20.0));
         assert_eq!(stack.function("chat").unwrap().longest_answer, 1024);
         assert_eq!(stack.function("chat_stream").unwrap().asks_for, Some(100.0));
+        assert_eq!(stack.function("messages").unwrap().asks_for, Some(580.0));
         assert_eq!(stack.function("login").unwrap().memory, 1769.0);
         assert_eq!(stack.function("balance").unwrap().asks_for, None);
         let reserved = |function| {

@@ -19,6 +19,11 @@ use crate::values::{
 /// determines the price.
 const LONG_PROMPT: usize = 32_768;
 
+/// The maximum size of an answer with its reasoning in the store, in bytes. With a message of
+/// 32,000 characters it still fits into the 400 KB that DynamoDB allows for an item. Only a model
+/// with a higher limit than `ANSWER_LIMIT` allows can exceed it.
+const STORED: usize = 262_144;
+
 /// A piece of a streamed answer. An empty piece means that the model has begun to reason, or to
 /// answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -322,6 +327,18 @@ impl<'l> AnswerBuilder<'l> {
         self.limit.saturating_sub(self.reasoning.iter().map(Reasoning::size).sum())
     }
 
+    /// Drops the parts of the reasoning that can't be stored together with the answer, and all parts
+    /// after them.
+    fn drop_long_reasoning(&mut self) {
+        let answer = self.limit.saturating_sub(self.room());
+        let mut room = STORED.saturating_sub(answer);
+        self.reasoning.retain(|part| {
+            let rest = room.checked_sub(part.size());
+            room = rest.unwrap_or(0);
+            rest.is_some()
+        });
+    }
+
     /// Sends reasoning to the listener, unless the client doesn't get it.
     fn show(&mut self, piece: ReasoningPiece) {
         if self.hides_reasoning {
@@ -545,6 +562,7 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_call(index);
         }
         let usage = self.usage(prompt);
+        self.drop_long_reasoning();
         let Self { text, is_refusal: refused, reasoning, calls, model, .. } = self;
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
         Ok(Answer { text, refused, reasoning, calls, model, cut, stopped, closed, usage })
@@ -653,6 +671,29 @@ mod tests {
             }
         }
         assert_eq!(heard, format!("Let me think.{}{}", "é".repeat(50), "x".repeat(9)));
+    }
+
+    #[test]
+    fn reasoning_that_cannot_be_stored_with_its_answer_is_dropped() {
+        let prompt = Prompt { given: true, ..Prompt::default() };
+        for (thoughts, answer, kept) in [
+            ([100_000, 100_000], 60_000, 2),
+            ([100_000, 100_000], 100_000, 1),
+            ([200_000, 10], 100_000, 0),
+            ([10, 200_000], STORED, 0),
+        ] {
+            let progress = Progress::default();
+            let mut builder = AnswerBuilder::new(&prompt, "model", STORED, None, &progress);
+            for bytes in thoughts {
+                builder.push_reasoning(&"t".repeat(bytes));
+                builder.sign_reasoning("s");
+            }
+            builder.push_text(&"x".repeat(answer)).unwrap();
+            let answered = builder.answer(Close::Read(Ok(())), &prompt).unwrap();
+            let reasoning: usize = answered.reasoning.iter().map(Reasoning::size).sum();
+            assert_eq!((answered.text.len(), answered.reasoning.len()), (answer, kept));
+            assert!(answer + reasoning <= STORED, "{thoughts:?}");
+        }
     }
 
     #[test]

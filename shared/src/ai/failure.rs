@@ -112,7 +112,36 @@ const UNFUNDED_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "
 const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
+/// Parts of the messages with which providers refuse a prompt that is too long. The last eleven are
+/// those of xAI, Gemini, Groq, Moonshot, Z.AI, DashScope, Amazon's models (two), Cohere, GitHub
+/// Copilot, and Hugging Face's TGI.
+const TOO_LONG: [&str; 19] = [
+    "context length",
+    "context size",
+    "context window",
+    "context limit",
+    "maximum model length",
+    "context_length",
+    "is too long",
+    "request_too_large",
+    "maximum prompt length",
+    "exceeds the maximum number of tokens",
+    "reduce the length of the messages",
+    "model token limit",
+    "exceeds max length",
+    "range of input length",
+    "too many input tokens",
+    "input tokens exceeded",
+    "too many tokens",
+    "prompt token count",
+    "`inputs` tokens",
+];
+
 impl Refusal {
+    /// The reason for the HTTP status 413, in Anthropic's word. Servers often send this status
+    /// without a reason.
+    pub(super) const TOO_LARGE: &str = "request_too_large";
+
     /// Recognizes a refusal from the wording of the provider's message, because providers have no
     /// error codes in common. If the wording doesn't reveal the reason, uses the field that the
     /// provider mentions, provided that the request contains this field.
@@ -126,9 +155,7 @@ impl Refusal {
     /// case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-        let context = ["context length", "context size", "context window", "context limit"];
-        let length = ["maximum model length", "context_length", "is too long", "request_too_large"];
-        if has(&context) || has(&length) {
+        if has(&TOO_LONG) {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
@@ -360,6 +387,23 @@ mod tests {
             ("prompt is too long: 210000 tokens > 200000 maximum", too_long),
             ("input length and `max_tokens` exceed context limit: 199000 + 4096", too_long),
             ("request_too_large\nRequest exceeds the maximum size", too_long),
+            ("Your input exceeds the context window of this model.", too_long),
+            ("Input is too long for requested model.", too_long),
+            ("Input Tokens Exceeded: Number of input tokens exceeds maximum length.", too_long),
+            ("Too many input tokens. Max input tokens: 300000", too_long),
+            ("This model's maximum prompt length is 131072, but yours has 537812.", too_long),
+            (
+                "The input token count (2) exceeds the maximum number of tokens allowed (1).",
+                too_long,
+            ),
+            ("Please reduce the length of the messages or completion.", too_long),
+            ("Invalid request: Your request exceeded model token limit: 262144", too_long),
+            ("Prompt exceeds max length", too_long),
+            ("Range of input length should be [1, 30720]", too_long),
+            ("too many tokens: the prompt has 9000 tokens", too_long),
+            ("prompt token count of 70000 exceeds the limit of 64000", too_long),
+            ("`inputs` tokens + `max_new_tokens` must be <= 8193.", too_long),
+            ("max_tokens exceeds the limit of 8192", None),
             ("library/tiny:latest does not support tools", tools),
             ("\"auto\" tool choice requires --enable-auto-tool-choice", tools),
             ("No endpoints found that support tool use.", tools),

@@ -18,7 +18,7 @@ use rustls::RootCertStore;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::ai::failure::Reason;
+use crate::ai::failure::{Reason, Refusal};
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
@@ -146,7 +146,10 @@ impl Server {
             503 | 529 => (Failure::Overloaded, false),
             408 | 504 => (Failure::TimedOut, false),
             400 | 413 | 422 => {
-                let reason = self.reason(reply.into_body(), prompt).await;
+                let mut reason = self.reason(reply.into_body(), prompt).await;
+                if status == 413 {
+                    reason.words.push_str(Refusal::TOO_LARGE);
+                }
                 (refused(status, &reason, prompt), status == 400 && reason.names_key())
             }
             // Some servers reply with 404, 500 or 501 if the model doesn't support a feature of the

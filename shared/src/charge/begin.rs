@@ -20,7 +20,7 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease outlasts its function's time limit, in seconds. During this time, the
 /// function's last write may still arrive at the store.
-const LEASE_AFTER: u64 = 30;
+pub const LEASE_AFTER: u64 = 30;
 
 /// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
 /// request is still running.
@@ -112,7 +112,8 @@ impl Charge {
             Context::Given(prompt) => *prompt,
             Context::New | Context::Conversation { .. } => {
                 let instructions = own_instructions.into_iter().chain(instructions).collect();
-                assemble(app, &message, chats, instructions, by_usage)
+                let room = model.ai.context_room(message.text().len());
+                assemble(&message, chats, instructions, room, by_usage)
             }
         };
         let shortened_to = match given_bound.or_else(|| model.bound(&prompt)) {
@@ -449,17 +450,17 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// Returns the prompt for a message, with as many of the preceding chats as fit into the context.
+/// Returns the prompt for a message, with as many of the preceding chats as fit into a context of
+/// `room` bytes.
 fn assemble(
-    app: &AiApp,
     message: &Message,
     chats: Vec<Chat>,
     instructions: Vec<String>,
+    room: usize,
     by_usage: bool,
 ) -> Prompt {
     // Instructions count like earlier messages, so they don't raise the maximum length of a prompt.
-    let taken = instructions_size(&instructions, by_usage);
-    let room = app.ai.config.context_bytes.saturating_sub(taken);
+    let room = room.saturating_sub(instructions_size(&instructions, by_usage));
     let size = |chat: &Chat| match by_usage {
         true => chat.bound(),
         false => chat.prompt_size(),

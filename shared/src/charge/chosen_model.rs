@@ -8,7 +8,7 @@ use crate::charge::context::Context;
 use crate::config::UnknownModels;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
-use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
+use crate::values::{Credential, Fare, Message, Model, ModelKind, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
 /// The lowest acceptable limit on an answer's length, in model tokens. If the credits don't cover
@@ -46,9 +46,10 @@ impl Listed {
 }
 
 impl ChosenModel {
-    /// Returns the model that [`PriceList::chosen`](crate::values::PriceList::chosen) finds under
-    /// this name, or the default model if the request doesn't name one. The default is the first
-    /// model in the list that the caller may use. Without a price list, the name is ignored: the
+    /// Returns the model of this kind that
+    /// [`PriceList::chosen`](crate::values::PriceList::chosen) finds under this name, or the
+    /// default model if the request doesn't name one. The default is the first model of this kind
+    /// in the list that the caller may use. Without a price list, the name is ignored: the
     /// configured providers answer at the configured price.
     ///
     /// # Errors
@@ -57,6 +58,7 @@ impl ChosenModel {
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
+        kind: ModelKind,
         name: Option<&str>,
         unknown: UnknownModels,
         caller: &Credential,
@@ -70,11 +72,11 @@ impl ChosenModel {
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
-        let models = &prices.list.models;
-        let first = models.iter().position(|model| caller.may_use(&model.name));
+        let may_use = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
+        let first = prices.list.of_kind(kind).find(may_use).map(|(index, _)| index);
         let index = match name {
             None => first,
-            Some(name) => match prices.list.chosen(name) {
+            Some(name) => match prices.list.chosen(name, kind) {
                 Some((index, model)) => caller.may_use(&model.name).then_some(index),
                 None if unknown == UnknownModels::Default => first,
                 None => None,

@@ -13,7 +13,7 @@ use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
-use crate::values::{AccessToken, Credential, Message, ParentChat, Whole};
+use crate::values::{AccessToken, Credential, Message, ModelKind, ParentChat, Whole};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// The chat that a request asks for.
@@ -91,7 +91,7 @@ impl AnswerForm {
 impl RequestKey {
     /// Returns the idempotency key for a request from a client of OpenAI or Anthropic: the key that
     /// the client sent, a key for the Codex turn or the session of Claude Code, or a key for a call
-    /// with a retry count. `None` if none of these applies.
+    /// that is recognized by its retry count or by its body. `None` if none of these applies.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if the store doesn't answer.
@@ -115,6 +115,9 @@ impl RequestKey {
         }
         match http::retry_count(req) {
             Some(count) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
+            None if caller.key_of_equal_bodies().is_some() => {
+                Self::of_call(app, req, caller, form, false).await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -154,8 +157,8 @@ impl RequestKey {
         let now = app.clock.millis();
         // SAM CLI reports its own start time as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
-        let user_id = caller.user_id();
-        let request = UnkeyedRequest { user_id, payload: &fingerprint, again, came };
+        let (user_id, api_key) = (caller.user_id(), caller.key_of_equal_bodies());
+        let request = UnkeyedRequest { user_id, api_key, payload: &fingerprint, again, came };
         let id = app.store.key_of(request, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint, by_client: false })
     }
@@ -227,7 +230,10 @@ async fn asked(
     let context = context(conversation_id, after)?;
     let max_cost = max_cost.map(|Whole(most)| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
-    let chosen = ChosenModel::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
+    let (kind, unknown) = (ModelKind::Chat, UnknownModels::Refuse);
+    let chosen = ChosenModel::choose(app, kind, model.as_deref(), unknown, &caller).await;
+    let chosen =
+        chosen.and_then(|model| model.ai.check_message(message.text().len()).map(|()| model));
     let chosen = chosen.map_err(|error| match error {
         Error::NoSuchModel(_) => Error::field("model", UNLISTED),
         error => error,

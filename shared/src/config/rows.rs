@@ -261,8 +261,9 @@ settings! {
         PROMPT_LIMIT: Number = Number::new(524_288, 1024, 4_194_304) =>
             parameter("PromptLimit", "The maximum size of a prompt under /v1, in bytes")
             .docs("the longest prompt on `/v1` in bytes, including functions, schemas and `stop` \
-                texts; a picture counts as 4,096 bytes. If you change the default, `/v1/models` \
-                shows the limit as `max_model_len`, in tokens of four bytes");
+                texts; a picture counts as 4,096 bytes. In a price list, a model can have [a \
+                different limit](prices.md#limits-by-model) (`prompt_limit`). If you change the \
+                default, `/v1/models` shows the limit as `max_model_len`, in tokens of four bytes");
 
         PARALLEL_CHATS: Number = Number::new(64, 1, 64) =>
             parameter("ParallelChats", "How many messages of one account may wait for the AI at \
@@ -417,16 +418,19 @@ settings! {
                 these models and `BedrockModel`");
 
         AI_TIMEOUT_SECONDS: Number = Number::new(20, 1, 840) =>
-            by_reply("20", "100")
-            .shown("20, streamed 100")
+            by_reply("20", 20)
+            .shown("20, streamed 100, on `/v1` 580")
             .docs("the time limit for an answer, across all providers. An answer that isn't \
-                streamed may take at most 22 seconds, because API Gateway waits for 29");
+                streamed may take at most 22 seconds, because API Gateway waits for 29; on `/v1` \
+                at most 280 seconds, because the gateway closes connections that are silent for \
+                five minutes");
 
         ANSWER_LIMIT: Number = Number::new(65_536, 1, 131_072) =>
             as_by_default()
             .docs("the longest answer in bytes. A longer streamed answer is cut off and charged; \
                 any other longer answer fails and costs nothing. The reasoning before an answer is \
-                stored up to the same length");
+                stored up to the same length. In a price list, a model can have [a different \
+                limit](prices.md#limits-by-model) (`answer_limit`)");
 
         CONTEXT_CHATS: Number = Number::new(20, 0, 50) =>
             as_by_default()

@@ -207,8 +207,8 @@ pub enum Source {
     ByReply {
         /// The value for functions that send whole replies.
         whole: &'static str,
-        /// The value for functions that stream.
-        streamed: &'static str,
+        /// For functions that stream, the value is this number of seconds below the time-out.
+        rest: u32,
     },
     /// An expression in the template.
     Expression(&'static str),
@@ -263,9 +263,10 @@ pub(super) const fn fixed(value: &'static str) -> Described {
     described_by(Source::Fixed(value))
 }
 
-/// Describes a setting that depends on whether the function streams its replies.
-pub(super) const fn by_reply(whole: &'static str, streamed: &'static str) -> Described {
-    described_by(Source::ByReply { whole, streamed })
+/// Describes a time limit that depends on whether the function streams its replies. `rest` is the
+/// number of seconds between the limit and the time-out of a function that streams.
+pub(super) const fn by_reply(whole: &'static str, rest: u32) -> Described {
+    described_by(Source::ByReply { whole, rest })
 }
 
 /// Describes a setting whose value is a CloudFormation expression.

@@ -97,6 +97,10 @@ where
     }
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if route.failures.is_openai() {
+        // OpenAI's API also sends it. In a stream, it is the time until the first event.
+        response.headers_mut().insert("openai-processing-ms", HeaderValue::from(ms));
+    }
     tracing::info!(%method, ?path, status, code, ms, "request");
     drop(entered);
     let Some(trace) = trace else { return response };

@@ -4,6 +4,7 @@ use lambda_http::RequestExt;
 
 use super::Request;
 use crate::clock::Day;
+use crate::values::Search;
 use crate::{Error, Result};
 
 /// Returns the decoded query parameter `name`. An empty parameter counts as missing.
@@ -14,18 +15,18 @@ pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
 /// The maximum length of a search string, in characters.
 pub const SEARCH_LENGTH: usize = 200;
 
-/// Returns the query parameter `q` in lower case, for a search that ignores case.
+/// Returns the words in the query parameter `q`.
 ///
 /// # Errors
 /// Returns [`Error::Invalid`] if the string is too long.
-pub fn query_search(req: &Request) -> Result<Option<String>> {
-    let search = query(req, "q").map(str::to_lowercase);
-    match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
+pub fn query_search(req: &Request) -> Result<Option<Search>> {
+    let text = query(req, "q");
+    match text.is_some_and(|text| text.chars().count() > SEARCH_LENGTH) {
         true => {
             let sentence = format!("A search can have at most {SEARCH_LENGTH} characters.");
             Err(Error::field("q", sentence))
         }
-        false => Ok(search),
+        false => Ok(text.map(Search::new)),
     }
 }
 

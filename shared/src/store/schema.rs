@@ -183,8 +183,8 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The pk of a call that the client sent without an idempotency key. `hash` covers the user and the
-/// request.
+/// The pk of a call that the client sent without an idempotency key. `hash` covers the user, the
+/// request and, if equal requests count as retries, the API key.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }

@@ -137,6 +137,31 @@ impl KeyName {
     }
 }
 
+/// Which requests of an API key count as retries, in addition to those that the client marks as
+/// retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retries {
+    /// A request whose body equals that of a request in the last minute.
+    EqualBodies,
+}
+
+impl Retries {
+    /// Parses the word that the key's owner has sent.
+    pub fn parse(word: &str) -> Result<Self, Invalid> {
+        match word == Self::EqualBodies.word() {
+            true => Ok(Self::EqualBodies),
+            false => Err("This must be equal_bodies, or be left out.".into()),
+        }
+    }
+
+    /// Returns the word that is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::EqualBodies => "equal_bodies",
+        }
+    }
+}
+
 /// A stored API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApiKey {
@@ -164,6 +189,9 @@ pub struct StoredApiKey {
     /// was never used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
+    /// True if a request with an equal body counts as a retry for a minute ([`Retries`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_bodies: bool,
 }
 
 impl StoredApiKey {
@@ -180,6 +208,11 @@ impl StoredApiKey {
     /// Returns the restrictions. They are empty if the key is unrestricted.
     pub fn restrictions(&self) -> Restrictions {
         self.restricted.clone().unwrap_or_default()
+    }
+
+    /// Returns which requests count as retries, if the owner has chosen that.
+    pub fn retries(&self) -> Option<Retries> {
+        self.equal_bodies.then_some(Retries::EqualBodies)
     }
 
     /// Returns the limit on the credits that may be spent with the key.

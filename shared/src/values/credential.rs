@@ -52,6 +52,11 @@ impl Credential {
         }
     }
 
+    /// Returns the id of the API key, if requests with this key and equal bodies count as retries.
+    pub(crate) fn key_of_equal_bodies(&self) -> Option<&str> {
+        self.api_key().filter(|key| key.equal_bodies).map(StoredApiKey::id)
+    }
+
     /// Returns the names of the models that the credential may use. `None` if it may use all
     /// models.
     pub fn models(&self) -> Option<&[String]> {

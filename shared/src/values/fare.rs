@@ -16,7 +16,7 @@ const PER: u128 = 1_000_000;
 ///
 /// let flat: Fare = serde_json::from_str(r#"{"message":100}"#).unwrap();
 /// assert_eq!(flat, Fare::Message(Credits::new(100).unwrap()));
-/// let usage = Fare::Usage(Rates { input: 50_000, cached: 5_000, output: 400_000 });
+/// let usage = Fare::Usage(Rates { input: 50_000, cached: 5_000, write: None, output: 400_000 });
 /// assert_eq!(serde_json::to_string(&usage).unwrap(), r#"{"input":50000,"cached":5000,"output":400000}"#);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Rates {
     pub input: u64,
     /// The rate for tokens in the prompt that the provider read from its cache.
     pub cached: u64,
+    /// The rate for tokens in the prompt that the provider wrote into its cache. `None` if they
+    /// cost the same as [`Rates::input`].
+    pub write: Option<u64>,
     /// The rate for tokens in the answer.
     pub output: u64,
 }
@@ -93,6 +96,11 @@ pub struct StoredFare {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     cached: Option<u64>,
+    /// The price, in tokens, of a million model tokens in the prompt that the provider wrote into
+    /// its cache. Missing if they cost the same as the other tokens in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    write: Option<u64>,
     /// The price, in tokens, of a million model tokens in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -104,15 +112,20 @@ impl TryFrom<StoredFare> for Fare {
 
     fn try_from(stored: StoredFare) -> Result<Self, Self::Error> {
         match stored {
-            StoredFare { message: Some(price), input: None, cached: None, output: None } => {
-                Ok(Self::Message(price))
-            }
+            StoredFare {
+                message: Some(price),
+                input: None,
+                cached: None,
+                write: None,
+                output: None,
+            } => Ok(Self::Message(price)),
             StoredFare {
                 message: None,
                 input: Some(input),
                 cached: Some(cached),
+                write,
                 output: Some(output),
-            } => Ok(Self::Usage(Rates { input, cached, output })),
+            } => Ok(Self::Usage(Rates { input, cached, write, output })),
             _ => Err("a fare has either `message`, or `input`, `cached` and `output`"),
         }
     }
@@ -120,12 +133,16 @@ impl TryFrom<StoredFare> for Fare {
 
 impl From<Fare> for StoredFare {
     fn from(fare: Fare) -> Self {
-        let none = Self { message: None, input: None, cached: None, output: None };
+        let none = Self { message: None, input: None, cached: None, write: None, output: None };
         match fare {
             Fare::Message(price) => Self { message: Some(price), ..none },
-            Fare::Usage(Rates { input, cached, output }) => {
-                Self { input: Some(input), cached: Some(cached), output: Some(output), ..none }
-            }
+            Fare::Usage(Rates { input, cached, write, output }) => Self {
+                input: Some(input),
+                cached: Some(cached),
+                write,
+                output: Some(output),
+                ..none
+            },
         }
     }
 }
@@ -134,7 +151,7 @@ impl From<Fare> for StoredFare {
 mod tests {
     use super::*;
 
-    const RATES: Rates = Rates { input: 50_000, cached: 5_000, output: 400_000 };
+    const RATES: Rates = Rates { input: 50_000, cached: 5_000, write: None, output: 400_000 };
 
     fn credits(amount: u64) -> Credits {
         Credits::new(amount).unwrap()
@@ -162,7 +179,7 @@ mod tests {
 
     #[test]
     fn no_numbers_overflow_a_price() {
-        let most = Rates { input: u64::MAX, cached: u64::MAX, output: u64::MAX };
+        let most = Rates { input: u64::MAX, cached: u64::MAX, write: None, output: u64::MAX };
         assert_eq!(most.price(u64::MAX, 1, u64::MAX), Credits::MAX);
         assert_eq!(most.affords(Credits::MAX, u64::MAX), None);
     }

@@ -1,5 +1,6 @@
 //! The price list: the models that an operator offers, each with its fare.
 
+mod later;
 mod read;
 
 use std::fmt;
@@ -7,15 +8,12 @@ use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::text::without_byte_order_mark;
 use super::{Fare, Money};
 
-/// A provider that this release reads in a stored list, and that only the next release sets. After
-/// a rollback from the next release, this release can thus read the list.
-const LATER_PROVIDER: &str = "anthropic";
-
-/// The models that an operator offers. The first model is the default.
+/// The models that an operator offers. The first model of each kind is the kind's default.
 ///
 /// ```
 /// use shared::values::PriceList;
@@ -48,6 +46,12 @@ pub struct PriceList {
 pub struct Model {
     /// The name that clients use to select the model.
     pub name: String,
+    /// The requests that the model answers.
+    #[serde(skip_serializing_if = "ModelKind::is_chat")]
+    pub kind: ModelKind,
+    /// Other names for the model. A name that ends with `*` matches all names with this beginning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// The providers for this model, in order. If a provider fails, the next one is called.
     pub via: Vec<Via>,
     /// The model's fare, regardless of which provider answers.
@@ -63,6 +67,12 @@ pub struct Model {
     /// usage doesn't accept pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<u32>,
+    /// The maximum length of a prompt, in bytes. `None` if the configured maximum applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_limit: Option<u32>,
+    /// The maximum length of an answer, in bytes. `None` if the configured maximum applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_limit: Option<u32>,
     /// A one-line description of the model, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
@@ -73,6 +83,26 @@ pub struct Model {
     /// The provider's prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProviderCost>,
+}
+
+/// The kind of requests that a model answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Messages.
+    #[default]
+    Chat,
+    /// Texts, for which the model returns vectors.
+    Embedding,
+}
+
+impl ModelKind {
+    /// Returns true for models that answer messages.
+    // Takes a reference, because serde calls the function with one.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn is_chat(&self) -> bool {
+        *self == Self::Chat
+    }
 }
 
 /// A provider and the model that it runs.
@@ -91,6 +121,10 @@ pub struct ProviderCost {
     pub input: Money,
     /// For tokens in the prompt that were read from the cache.
     pub cached: Money,
+    /// For tokens in the prompt that were written to the cache. `None` if they cost the same as
+    /// [`ProviderCost::input`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<Money>,
     /// For tokens in the answer.
     pub output: Money,
 }
@@ -121,24 +155,39 @@ impl PriceList {
         self.models.iter().find(|model| model.name == name)
     }
 
-    /// Returns the model that a client means by this name, with its index. Some programs write
-    /// names in capital letters, or prefix them with a provider, as in `openai/deep`. A model with
-    /// exactly this name takes precedence. Otherwise, the name must match exactly one model in the
-    /// list.
-    pub fn chosen(&self, name: &str) -> Option<(usize, &Model)> {
-        let is_exact = |(_, model): &(usize, &Model)| model.name == name;
-        self.models.iter().enumerate().find(is_exact).or_else(|| {
-            let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
-            self.only(name).or_else(|| self.only(bare))
-        })
+    /// Returns the models of this kind, with their indexes.
+    pub fn of_kind(&self, kind: ModelKind) -> impl Iterator<Item = (usize, &Model)> {
+        self.models.iter().enumerate().filter(move |(_, model)| model.kind == kind)
     }
 
-    /// Returns the model whose name matches, ignoring case. `None` unless exactly one model
-    /// matches.
-    fn only(&self, name: &str) -> Option<(usize, &Model)> {
-        let models = self.models.iter().enumerate();
-        let mut named = models.filter(|(_, model)| model.name.eq_ignore_ascii_case(name));
+    /// Returns the model of this kind that a client means by this name, with its index. A model
+    /// with exactly this name or alias takes precedence. Some programs write names in capital
+    /// letters, or prefix them with a provider, as in `openai/deep`; such a name must match the
+    /// names and aliases of exactly one model. Otherwise, the longest matching alias with a `*`
+    /// decides.
+    pub fn chosen(&self, name: &str, kind: ModelKind) -> Option<(usize, &Model)> {
+        let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
+        let has_alias = |model: &Model| model.aliases.iter().any(|alias| alias == name);
+        self.of_kind(kind)
+            .find(|(_, model)| model.name == name)
+            .or_else(|| self.of_kind(kind).find(|(_, model)| has_alias(model)))
+            .or_else(|| self.only(name, kind))
+            .or_else(|| self.only(bare, kind))
+            .or_else(|| self.with_prefix_of(name, kind))
+            .or_else(|| self.with_prefix_of(bare, kind))
+    }
+
+    /// Returns the model whose name or alias matches, ignoring case. `None` unless exactly one
+    /// model matches.
+    fn only(&self, name: &str, kind: ModelKind) -> Option<(usize, &Model)> {
+        let mut named = self.of_kind(kind).filter(|(_, model)| model.is_called(name));
         named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Returns the model with the longest alias with a `*` that matches, ignoring case.
+    fn with_prefix_of(&self, name: &str, kind: ModelKind) -> Option<(usize, &Model)> {
+        let longest = |(_, model): &(usize, &Model)| model.longest_prefix_of(name);
+        self.of_kind(kind).filter(|model| longest(model).is_some()).max_by_key(longest)
     }
 
     /// Returns the system prompt for a model in the list: the model's own prompt, otherwise the
@@ -154,24 +203,6 @@ impl PriceList {
     /// Returns true if the list or one of its models has a system prompt.
     pub fn has_system_prompt(&self) -> bool {
         self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
-    }
-
-    /// Returns a problem for each field that this release only reads.
-    pub(crate) fn only_read(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for (index, model) in self.models.iter().enumerate() {
-            for (place, via) in model.via.iter().enumerate() {
-                if via.provider == LATER_PROVIDER {
-                    let field = format!("models[{index}].via[{place}]");
-                    let sentence = format!(
-                        "This release only reads {LATER_PROVIDER} here, and the next one also \
-                         accepts it. Leave it out."
-                    );
-                    problems.push(Problem { field, sentence });
-                }
-            }
-        }
-        problems
     }
 
     /// Returns the list as JSON with its fields in a fixed order.
@@ -198,6 +229,21 @@ impl Model {
     /// the number of model tokens in a picture, and only the price list can set this bound.
     pub fn takes_pictures(&self) -> bool {
         self.picture.is_some() || matches!(self.fare, Fare::Message(_))
+    }
+
+    /// Returns true if this is the model's name or one of its aliases, ignoring case.
+    fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+            || self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the length of the longest alias with a `*` that `name` begins with, ignoring case.
+    fn longest_prefix_of(&self, name: &str) -> Option<usize> {
+        let prefixes = self.aliases.iter().filter_map(|alias| alias.strip_suffix('*'));
+        let is_prefix = |prefix: &&str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        prefixes.filter(is_prefix).map(str::len).max()
     }
 }
 
@@ -278,9 +324,70 @@ mod tests {
             ("dee", None),
             ("", None),
         ] {
-            let found = list.chosen(name).map(|(index, model)| (index, model.name.as_str()));
+            let found = list.chosen(name, ModelKind::Chat);
+            let found = found.map(|(index, model)| (index, model.name.as_str()));
             assert_eq!(found, chosen, "{name}");
         }
+    }
+
+    #[test]
+    fn aliases_mean_models_and_the_longest_prefix_decides() {
+        let list = r#"{"models": [
+            {"name": "quick", "aliases": ["gpt-4o", "claude-*", "openai/*"], "via": ["echo"],
+             "fare": {"message": 1}},
+            {"name": "deep", "aliases": ["claude-opus-*", "Claude-Sonnet-5-5", "gpt-4o-mini"],
+             "via": ["echo"], "fare": {"message": 1}},
+            {"name": "claude-3", "via": ["echo"], "fare": {"message": 1}}
+        ]}"#;
+        let list: PriceList = list.parse().unwrap();
+        for (name, chosen) in [
+            ("gpt-4o", Some("quick")),
+            ("gpt-4o-mini", Some("deep")),
+            ("GPT-4O", Some("quick")),
+            ("azure/GPT-4o-mini", Some("deep")),
+            ("gpt-4", None),
+            ("claude-haiku-5-5", Some("quick")),
+            ("claude-opus-5-5", Some("deep")),
+            ("Claude-Opus-5-5", Some("deep")),
+            ("anthropic/claude-opus-5-5", Some("deep")),
+            ("claude-sonnet-5-5", Some("deep")),
+            ("claude-sonnet-5-5-1m", Some("quick")),
+            ("claude-3", Some("claude-3")),
+            ("CLAUDE-3", Some("claude-3")),
+            ("claude-", Some("quick")),
+            ("claude", None),
+            ("openai/claude-opus-5-5", Some("quick")),
+            ("openai/gpt-4o-mini", Some("deep")),
+            ("anthropic/x/claude-opus", None),
+            ("cl\u{e9}ude-opus", None),
+        ] {
+            let found = list.chosen(name, ModelKind::Chat);
+            assert_eq!(found.map(|(_, model)| model.name.as_str()), chosen, "{name}");
+        }
+    }
+
+    #[test]
+    fn models_of_other_kinds_are_not_found() {
+        let list = r#"{"models": [
+            {"name": "small", "kind": "embedding", "aliases": ["text-*"], "via": ["echo"],
+             "fare": {"input": 20}},
+            {"name": "quick", "aliases": ["gpt-*"], "via": ["echo"], "fare": {"message": 1}},
+            {"name": "Small", "via": ["echo"], "fare": {"message": 1}}
+        ]}"#;
+        let list: PriceList = list.parse().unwrap();
+        for (name, chat, embedding) in [
+            ("small", Some(2), Some(0)),
+            ("SMALL", Some(2), Some(0)),
+            ("text-embedding-3-small", None, Some(0)),
+            ("gpt-5", Some(1), None),
+            ("quick", Some(1), None),
+        ] {
+            let found = |kind| list.chosen(name, kind).map(|(index, _)| index);
+            let both = (found(ModelKind::Chat), found(ModelKind::Embedding));
+            assert_eq!(both, (chat, embedding), "{name}");
+        }
+        let first = |kind| list.of_kind(kind).next().map(|(index, _)| index);
+        assert_eq!((first(ModelKind::Chat), first(ModelKind::Embedding)), (Some(1), Some(0)));
     }
 
     #[test]

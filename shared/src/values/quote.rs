@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_charge_never_exceeds_the_bound() {
-        let rates = Rates { input: 1_000_000, cached: 0, output: 1_000_000 };
+        let rates = Rates { input: 1_000_000, cached: 0, write: None, output: 1_000_000 };
         let quote = Quote::by_usage(rates, 10, 10);
         let usage = |prompt_tokens, completion_tokens| Usage {
             prompt_tokens,
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn receipts_compute_the_charge_again() {
-        let rates = Rates { input: 1_000_000, cached: 0, output: 2_000_000 };
+        let rates = Rates { input: 1_000_000, cached: 0, write: None, output: 2_000_000 };
         let receipt = Receipt {
             list: "v".into(),
             model: "deep".into(),

@@ -262,7 +262,7 @@ mod tests {
         // litellm#14849: 0.7642 dollars were charged instead of 0.1849, at rates of 1.25, 0.625 and
         // 10 dollars. Here, the rates are in millionths of a dollar.
         let usage = openai(262_960, 257_955, 1_744, None, 264_704);
-        let rates = Rates { input: 1_250_000, cached: 625_000, output: 10_000_000 };
+        let rates = Rates { input: 1_250_000, cached: 625_000, write: None, output: 10_000_000 };
         assert_eq!(usage.price(rates).get(), 184_919);
         // aider#5516: the charge was 10.9 times too high.
         let usage = openai(17_111, 17_102, 0, None, 17_111);

@@ -69,7 +69,18 @@ async fn keys_are_shown_once_then_listed_by_name_and_last_letters() {
     let mut made = ann.makes_a_key(" build server ").await.is(201);
     assert_eq!(
         made.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["created", "expires", "hint", "id", "key", "last_used", "limit", "models", "name"]
+        [
+            "created",
+            "expires",
+            "hint",
+            "id",
+            "key",
+            "last_used",
+            "limit",
+            "models",
+            "name",
+            "retries"
+        ]
     );
     assert_eq!(made["name"], "build server");
     let text = made["key"].take().as_str().unwrap().to_owned();
@@ -93,7 +104,7 @@ async fn keys_are_shown_once_then_listed_by_name_and_last_letters() {
     assert_eq!(list[1], made);
     assert_eq!(
         list[0].as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["created", "expires", "hint", "id", "last_used", "limit", "models", "name"]
+        ["created", "expires", "hint", "id", "last_used", "limit", "models", "name", "retries"]
     );
     ann.has_keys(2).await;
 }
@@ -172,6 +183,32 @@ async fn keys_need_a_valid_name() {
     for good in ["x", &"\u{1f511}".repeat(100), "<b>\"#tokens\" :one</b>"] {
         assert_eq!(ann.makes_a_key(good).await.is(201)["name"], good);
     }
+}
+
+#[tokio::test]
+async fn keys_show_whether_equal_bodies_are_retries() {
+    let api = Api::start().await;
+    let (ann, admin) = (api.person("ann").await, api.administrator("root").await);
+    let retries = |retries: Value| json!({ "name": "x", "retries": retries });
+    for (sent, shown) in
+        [(json!("equal_bodies"), json!("equal_bodies")), (Value::Null, Value::Null)]
+    {
+        let made = ann.post(PATH, retries(sent)).await.is(201);
+        assert_eq!(made["retries"], shown);
+        let renamed = ann.patch(&format!("{PATH}/{}", id(&made)), json!({ "name": "y" })).await;
+        assert_eq!(renamed.is(200)["retries"], shown);
+        assert_eq!(ann.api_keys().await[0]["retries"], shown);
+        let seen = admin.get(&format!("/api/admin/users/{}/api-keys", ann.id)).await.is(200);
+        assert_eq!(seen[0]["retries"], shown);
+        let export = ann.get("/api/user/export/").await.is(200);
+        assert_eq!(export["api_keys"][0]["retries"], shown);
+    }
+    for other in [json!("always"), json!(""), json!("EQUAL_BODIES"), json!(true), json!([])] {
+        let refused = ann.post(PATH, retries(other)).await.expect(400, "invalid_fields");
+        let fields: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["retries"], "{refused}");
+    }
+    ann.has_keys(2).await;
 }
 
 #[tokio::test]

@@ -182,6 +182,39 @@ async fn keys_use_only_their_models() {
 }
 
 #[tokio::test]
+async fn keys_are_restricted_by_the_model_behind_an_alias() {
+    let api = Api::own(&[]).await;
+    let mut list = list("scripted");
+    list["models"][0]["aliases"] = json!(["claude-haiku-*", "gpt-4o"]);
+    list["models"][1]["aliases"] = json!(["claude-*", "gpt-5"]);
+    api.prices(&list).await;
+    let ann = api.person("ann").await;
+    let any = ann.gets_a_key(json!({})).await;
+    let deep = ann.gets_a_key(json!({ "models": ["deep"] })).await;
+    for (alias, model) in [("claude-opus-5-5", "deep"), ("gpt-5", "deep"), ("gpt-4o", "quick")] {
+        let header = ("idempotency-key", alias);
+        let body = json!({ "model": alias, "messages": [{ "role": "user", "content": "hi" }] });
+        let answer = any.retries(header, &body).await.is(200);
+        assert_eq!(answer["model"], model);
+        let (new, replayed) = (deep.asks(alias, "hi").await, deep.retries(header, &body).await);
+        match model {
+            "deep" => {
+                new.is(200);
+                assert_eq!(replayed.is(200), answer);
+            }
+            _ => {
+                new.expect(404, "model_not_found");
+                replayed.expect(404, "model_not_found");
+            }
+        }
+    }
+    let listed = deep.program.get("/v1/models").await.is(200);
+    let listed: Vec<_> =
+        listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
+    assert_eq!(listed, ["deep", "gpt-5"]);
+}
+
+#[tokio::test]
 async fn keys_get_no_stored_answers_of_other_models() {
     let api = scripted(&[]).await;
     let ann = api.person("ann").await;

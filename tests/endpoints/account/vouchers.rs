@@ -53,9 +53,11 @@ async fn vouchers_grant_their_tokens_once() {
     let created = root.creates_vouchers(batch).await;
     let [first, second] = codes(&created).try_into().unwrap();
 
-    let row = ann.redeems(&first.to_lowercase().replace('-', " ")).await.is(200);
+    let mut row = ann.redeems(&first.to_lowercase().replace('-', " ")).await.is(200);
     assert_eq!([&row["amount"], &row["reason"]], [&json!(500), &json!("Spring campaign")]);
     assert_eq!(row["tokens"], GRANT + 500);
+    assert_eq!(row["already_redeemed"], false);
+    row["already_redeemed"] = json!(true);
     assert_eq!(ann.redeems(&first).await.is(200), row);
     ben.redeems(&first).await.expect(409, "voucher_used");
     ben.redeems(&second).await.is(200);

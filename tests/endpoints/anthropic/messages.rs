@@ -1,6 +1,8 @@
 //! `POST /v1/messages` and the same at `POST /v1/v1/messages`, and `GET /v1/models` as Anthropic's
 //! clients use it.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -33,7 +35,7 @@ impl Client {
         self.send(&[], asking(message)).await
     }
 
-    async fn gets(&self, path: &str) -> Answer {
+    pub async fn gets(&self, path: &str) -> Answer {
         let own = [("x-api-key", self.key.as_str()), ("anthropic-version", "2023-06-01")];
         self.api.send(Method::GET, path, &own, None).await
     }
@@ -267,6 +269,30 @@ async fn equal_bodies_of_a_session_are_charged_once() {
     assert!(!asks(other, "hi").await.is_replay(), "another session");
     assert!(!asks("x", "hi").await.is_replay(), "no session");
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+}
+
+#[tokio::test]
+async fn equal_bodies_are_charged_once_if_the_key_says_so() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let body = json!({ "name": "a program", "retries": "equal_bodies" });
+    let key = ann.post("/api/user/api-keys", body).await.is(201)["key"].take();
+    let client = Client { api: api.clone(), key: key.as_str().unwrap().to_owned() };
+    let first = client.asks("hi").await.is(200);
+    let again = client.asks("hi").await;
+    assert!(again.is_replay());
+    assert_eq!(again.is(200), first);
+    let session = [("x-claude-code-session-id", "01a20f2e-df49-7d50-9892-dddfbbb391ac")];
+    assert!(!client.send(&session, asking("hi")).await.is_replay(), "a request in a session");
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+
+    api.server().clock.advance(Duration::from_secs(61));
+    assert_ne!(client.asks("hi").await.is(200)["id"], first["id"]);
+    assert!(client.send(&session, asking("hi")).await.is_replay());
+    let plain = Client::of(&ann).await;
+    let [one, other] = [plain.asks("hi").await.is(200), plain.asks("hi").await.is(200)];
+    assert_ne!(one["id"], other["id"]);
+    assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::support::world::put;
 const PATH: &str = "/api/chat/";
 
 /// The `deep` model's rates.
-pub const RATES: Rates = Rates { input: 50_000, cached: 5000, output: 400_000 };
+pub const RATES: Rates = Rates { input: 50_000, cached: 5000, write: None, output: 400_000 };
 
 /// The default maximum number of model tokens in an answer.
 const MOST: u64 = 1024;

@@ -31,6 +31,13 @@ impl Program {
         Self { api: person.api.clone(), key }
     }
 
+    /// A program with an API key for which equal bodies are retries.
+    pub async fn of_equal_bodies(person: &Person) -> Self {
+        let body = json!({ "name": "a program", "retries": "equal_bodies" });
+        let made = person.post("/api/user/api-keys", body).await.is(201);
+        Self { api: person.api.clone(), key: made["key"].as_str().unwrap().to_owned() }
+    }
+
     pub async fn send(&self, headers: &[(&str, &str)], body: Value) -> Answer {
         let bearer = format!("Bearer {}", self.key);
         let headers: Vec<_> =
@@ -575,7 +582,10 @@ async fn requests_overtaken_by_their_retry_run_under_its_key() {
     let user = uuid::Uuid::new_v4().to_string();
     let key_of = async |came: u64, again: bool, fresh: &str| {
         store
-            .key_of(UnkeyedRequest { user_id: &user, payload: "hi", again, came }, fresh)
+            .key_of(
+                UnkeyedRequest { user_id: &user, api_key: None, payload: "hi", again, came },
+                fresh,
+            )
             .await
             .unwrap()
     };
@@ -591,6 +601,137 @@ async fn requests_overtaken_by_their_retry_run_under_its_key() {
     assert_eq!(key_of(now + 80, true, "again").await, "new");
     assert_eq!(key_of(now + 899_000, true, "late").await, "new");
     assert_eq!(key_of(now + 971_000, true, "too late").await, "too late");
+}
+
+#[tokio::test]
+async fn equal_bodies_are_retries_if_the_key_says_so() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let program = Program::of_equal_bodies(&ann).await;
+    let first = program.asks("hi").await;
+    assert!(!first.is_replay());
+    let first = first.is(200);
+    for count in [None, Some("0"), Some("1"), Some("x")] {
+        let count: Vec<_> =
+            count.map(|count| ("x-stainless-retry-count", count)).into_iter().collect();
+        let again = program.send(&count, asking("hi")).await;
+        assert!(again.is_replay(), "{count:?}");
+        assert_eq!(again.is(200), first);
+    }
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+
+    let others = [
+        Program::of_equal_bodies(&ann).await,
+        Program::of(&ann).await,
+        Program { api: api.clone(), key: ann.access.clone() },
+    ];
+    for other in &others {
+        assert!(!other.asks("hi").await.is_replay(), "another key, or none");
+    }
+    for plain in &others[1..] {
+        assert!(!plain.asks("hi").await.is_replay(), "a key without the option, or none");
+    }
+    assert!(!Program::of_equal_bodies(&ben).await.asks("hi").await.is_replay(), "another user");
+    assert!(!program.asks("ho").await.is_replay(), "another body");
+    let keyed = program.send(&[("idempotency-key", "k1")], asking("hi")).await;
+    assert!(!keyed.is_replay(), "a key of its own");
+    assert_eq!(ann.balance().await, GRANT - 8 * PRICE);
+
+    let streams = async || program.send(&[], streamed("!words one two")).await;
+    let (whole, again) = (data(&streams().await), streams().await);
+    assert!(again.is_replay());
+    assert_eq!(words(&whole).concat(), words(&data(&again)).concat());
+    let mut both = asking("!words one two");
+    both["input"] = json!("!words one two");
+    assert!(!program.send(&[], both.clone()).await.is_replay());
+    let response = program.responds(&[], both.clone()).await;
+    assert!(!response.is_replay(), "another form of answer");
+    let again = program.responds(&[], both).await;
+    assert!(again.is_replay());
+    assert_eq!(again.is(200), response.is(200));
+    assert_eq!(ann.balance().await, GRANT - 11 * PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn equal_bodies_after_a_minute_are_new_requests() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (program, clock) = (Program::of_equal_bodies(&ann).await, &api.server().clock);
+    let first = program.asks("hi").await.is(200);
+    clock.advance(Duration::from_secs(40));
+    assert_eq!(program.asks("hi").await.is(200), first);
+    clock.advance(Duration::from_secs(21));
+    let second = program.asks("hi").await;
+    assert!(!second.is_replay(), "the minute begins with the first request");
+    let second = second.is(200);
+    assert_ne!(second["id"], first["id"]);
+    assert_eq!(program.asks("hi").await.is(200), second);
+    clock.advance(Duration::from_secs(61));
+    // A client that counts its retries may send the request again for a quarter of an hour.
+    assert_eq!(program.tries(1, "hi").await.is(200), second);
+    assert!(!program.tries(0, "hi").await.is_replay());
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+}
+
+#[tokio::test]
+async fn equal_bodies_wait_for_a_running_request_and_rerun_failures() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of_equal_bodies(&ann).await;
+    let running = tokio::spawn({
+        let (api, key) = (api.clone(), program.key.clone());
+        async move { Program { api, key }.asks("!slow 1500").await.is(200) }
+    });
+    ann.is_waiting().await;
+    let early = program.asks("!slow 1500").await;
+    assert_eq!(early.header("retry-after"), "10");
+    early.expect(409, "idempotency_key_running");
+    let first = running.await.unwrap();
+    assert_eq!(program.asks("!slow 1500").await.is(200), first);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+
+    for _ in 0..2 {
+        program.asks("!fail").await.expect(502, "ai_failed");
+    }
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn one_of_twenty_parallel_equal_bodies_is_charged() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of_equal_bodies(&ann).await;
+    let answers = join_all((0..20).map(|_| program.asks("!slow 100"))).await;
+    let is_new = |answer: &&Answer| answer.status == 200 && !answer.is_replay();
+    assert_eq!(answers.iter().filter(is_new).count(), 1, "{answers:?}");
+    for answer in &answers {
+        assert!([200, 409].contains(&answer.status.as_u16()), "{answer:?}");
+    }
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn equal_bodies_share_a_key_for_a_minute() {
+    let api = Api::start().await;
+    let (store, now) = (api.store(), api.now() * 1000);
+    let user = uuid::Uuid::new_v4().to_string();
+    let key_of = async |api_key: &str, came: u64, again: bool, fresh: &str| {
+        let api_key = Some(api_key);
+        let request = UnkeyedRequest { user_id: &user, api_key, payload: "hi", again, came };
+        store.key_of(request, fresh).await.unwrap()
+    };
+    assert_eq!(key_of("a", now, false, "first").await, "first");
+    assert_eq!(key_of("a", now, false, "first").await, "first", "a copy of the same write");
+    assert_eq!(key_of("a", now, false, "equal").await, "first", "in the same millisecond");
+    assert_eq!(key_of("a", now - 500, false, "slow").await, "first", "it was sent before");
+    assert_eq!(key_of("b", now, false, "other").await, "other", "another API key");
+    assert_eq!(key_of("a", now + 30_000, true, "again").await, "first");
+    assert_eq!(key_of("a", now + 59_999, false, "late").await, "first");
+    assert_eq!(key_of("a", now + 60_000, false, "new").await, "new", "another call");
+    assert_eq!(key_of("a", now + 899_000, true, "retry").await, "new");
+    assert_eq!(key_of("a", now + 899_000, false, "third").await, "third");
 }
 
 #[tokio::test]

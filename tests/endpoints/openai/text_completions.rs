@@ -249,6 +249,12 @@ async fn retried_prompts_are_free_only_in_the_same_form() {
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert!(!program.send(&count("1"), both).await.is_replay(), "another form of answer");
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+    let program = Program::of_equal_bodies(&ann).await;
+    let first = program.prompts(&[], prompt("hi")).await.is(200);
+    let again = program.prompts(&[], prompt("hi")).await;
+    assert!(again.is_replay());
+    assert_eq!(again.is(200), first);
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 

@@ -65,6 +65,8 @@ pub enum Paying {
     Response,
     /// One of OpenAI's client libraries requests a text completion.
     TextCompletion,
+    /// A program requests a completion, with an API key for which equal bodies are retries.
+    EqualBodies,
     /// A program with a limited API key requests a completion.
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
@@ -79,7 +81,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check at any time whether the client has stopped the stream.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -98,6 +100,7 @@ impl Paying {
         Self::CallOfTool,
         Self::Response,
         Self::TextCompletion,
+        Self::EqualBodies,
         Self::LimitedCompletion,
         Self::LimitedFailingCompletion,
         Self::ChatWithAllowance,
@@ -115,10 +118,16 @@ impl Paying {
         self.has_a_key() || self.is_of_a_program()
     }
 
+    /// Returns true if the product also recognizes a retry that is sent after the lease.
+    fn is_known_later(self) -> bool {
+        self.is_known_again() && self != Self::EqualBodies
+    }
+
     fn is_of_a_program(self) -> bool {
         matches!(
             self,
             Self::Completion
+                | Self::EqualBodies
                 | Self::CallOfTool
                 | Self::Response
                 | Self::TextCompletion
@@ -136,6 +145,7 @@ impl Paying {
             | Self::StoppedStream => ("chat_stream", "/api/chat/stream"),
             Self::Completion
             | Self::CallOfTool
+            | Self::EqualBodies
             | Self::LimitedCompletion
             | Self::LimitedFailingCompletion => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
@@ -269,6 +279,11 @@ impl Scenario for Paying {
                 let key = case.who.post("/api/user/api-keys", key).await.is(201);
                 case.who = case.who.using(key["key"].as_str().unwrap());
             }
+            Self::EqualBodies => {
+                let key = json!({ "name": "a program", "retries": "equal_bodies" });
+                let key = case.who.post("/api/user/api-keys", key).await.is(201);
+                case.who = case.who.using(key["key"].as_str().unwrap());
+            }
             Self::Replay => case.asks().await,
             _ => {}
         }
@@ -306,8 +321,9 @@ impl Case<Paying> {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
         async move {
-            let mut headers =
-                vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
+            let mut headers = vec![("authorization", bearer.as_str())];
+            let counts = scenario != Paying::EqualBodies;
+            headers.extend(counts.then_some(("x-stainless-retry-count", count.as_str())));
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
             let reply = ask(&function, endpoint, path, &headers, body).await;
@@ -713,7 +729,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
 
     rig.after_the_lease();
     side_by_side(&mut cases, async |case| {
-        if case.retries && case.scenario.is_known_again() {
+        if case.retries && case.scenario.is_known_later() {
             case.runs_again(&case.scenario.usual()).await;
         }
     })

@@ -411,6 +411,8 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let file = json!({ "role": "system", "content": "x".repeat(70_000) });
     let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });
     program.post("/v1/chat/completions", long).await.is(200);
+    let careful = json!({ "name": "a careful program", "retries": "equal_bodies" });
+    ann.post("/api/user/api-keys", careful).await.is(201);
 }
 
 /// Sends a message as a program that counts its attempts.

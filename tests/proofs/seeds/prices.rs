@@ -262,14 +262,14 @@ impl Asked<'_> {
 fn bound(fare: Fare, prompt: u64, answer: u32) -> i64 {
     match fare {
         Fare::Message(price) => price.signed(),
-        Fare::Usage(Rates { input, cached, output }) => {
+        Fare::Usage(Rates { input, cached, write: _, output }) => {
             whole(prompt * input.max(cached) + u64::from(answer) * output)
         }
     }
 }
 
 /// Returns the price of a stored usage.
-fn price_of(Rates { input, cached, output }: Rates, usage: &Value) -> i64 {
+fn price_of(Rates { input, cached, write: _, output }: Rates, usage: &Value) -> i64 {
     let number = |name: &str| usage[name].as_u64().unwrap_or(0);
     let from_cache = number("cached_tokens");
     let read = number("prompt_tokens") - from_cache;

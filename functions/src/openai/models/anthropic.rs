@@ -35,6 +35,10 @@ pub(super) struct AnthropicModel<'a> {
     /// The model's name again.
     #[schema(examples("echo"))]
     display_name: &'a str,
+    /// For an alias, the name of the model that answers. Missing if `id` is the model's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("deep"))]
+    canonical_slug: Option<&'a str>,
     /// When the price list was set. The beginning of 1970 without a price list.
     #[schema(format = "date-time", examples("1970-01-01T00:00:00.000Z"))]
     created_at: String,
@@ -68,6 +72,7 @@ impl<'a> AnthropicModel<'a> {
             r#type: "model",
             id: model.id,
             display_name: model.name,
+            canonical_slug: model.canonical_slug,
             created_at: clock::rfc3339(model.created * 1000),
             lifecycle: "active",
             max_input_tokens: context.or(model.max_model_len),

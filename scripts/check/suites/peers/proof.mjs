@@ -15,10 +15,10 @@ export async function call(url, method, path, body, token) {
   return reply.json();
 }
 
-/** Creates a user with an API key. */
-export async function aPerson() {
+/** Creates a user with an API key, for which `options` are chosen. */
+export async function aPerson(options = {}) {
   const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
-  const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
+  const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof", ...options }, access);
   const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
   /**
    * Asserts that the history contains this many messages, and that the statement contains one

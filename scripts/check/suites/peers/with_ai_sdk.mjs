@@ -24,9 +24,9 @@ const Weather = z.object({ city: z.string(), degrees: z.number().int() });
  */
 const PROVIDERS = ["model", "completions", "responses", "messages"];
 
-/** Creates a user, and the model for each provider. */
-async function aCaller(settings = {}) {
-  const person = await aPerson();
+/** Creates a user, and the model for each provider. `options` are those of the API key. */
+async function aCaller(settings = {}, options = {}) {
+  const person = await aPerson(options);
   const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
   const openai = createOpenAI({ baseURL, apiKey: person.key, ...settings });
   const anthropic = createAnthropic({ baseURL, apiKey: person.key, ...settings });
@@ -78,6 +78,17 @@ const proofs = {
     assert.equal((await generateText({ model, prompt })).text, "Sunny.");
     assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 2]);
     await person.hasPaidFor(2);
+  },
+
+  async "a lost reply is paid once, if equal bodies are retries for the API key"() {
+    const caller = await aCaller({}, { retries: "equal_bodies" });
+    for (const [paid, provider] of PROVIDERS.entries()) {
+      await play(says("Sunny."));
+      await plan("before");
+      assert.equal((await generateText({ model: caller[provider], prompt: `${prompt} ${provider}` })).text, "Sunny.");
+      assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 1]);
+      await caller.person.hasPaidFor(paid + 1);
+    }
   },
 
   async "a lost reply under a key of its caller is paid once"() {

@@ -1,5 +1,5 @@
-// Journeys of users who create, use and rename API keys with limits, and of an administrator who
-// sees the limits.
+// Journeys of users who create, use and rename API keys with free retries and limits, and of an
+// administrator who sees them.
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
@@ -105,6 +105,33 @@ await journeys({
     await seen.getByText("last used today, expires on 31 Mar 2099").waitFor();
     assert.equal(await seen.getByRole("button", { name: /^Rename/ }).count(), 0);
     await looksRight(admin, "keys-admin");
+  },
+
+  async "a key can make equal requests free"() {
+    const { user, page } = await keysPage();
+    const dialog = await newKey(page, "an editor");
+    const equal = dialog.getByLabel("Charge equal requests within a minute once");
+    assert.equal(await equal.isChecked(), false, "off by default");
+    await dialog.getByText("such as opencode, Cline or Vercel's AI SDK").waitFor();
+    await equal.check();
+    await looksRight(page, "keys-retries");
+    await create(dialog);
+    const key = await keyIn(dialog);
+    await row(page, "an editor").getByText("Equal requests within a minute are charged once").waitFor();
+    const balance = async () => (await user.api("GET", "api/tokens/")).body.tokens;
+    const before = await balance();
+    for (let sent = 1; sent <= 2; sent += 1) assert.deepEqual(await message(key), [200, undefined]);
+    assert.equal(before - (await balance()), 100);
+
+    const other = await newKey(page, "an evaluation");
+    await create(other);
+    const plain = await keyIn(other);
+    for (let sent = 1; sent <= 2; sent += 1) assert.deepEqual(await message(plain), [200, undefined]);
+    assert.equal(before - (await balance()), 300);
+    assert.equal(await page.getByText("Equal requests within a minute").count(), 1);
+
+    const admin = await adminPage({ url: SITE }, `#/users/${user.id}`);
+    await row(admin, "an editor").getByText("Equal requests within a minute are charged once").waitFor();
   },
 
   async "errors appear at the fields that caused them"() {

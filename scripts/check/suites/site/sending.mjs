@@ -15,7 +15,7 @@ async function listed(page) {
   await chats(page).getByText("Loading").waitFor({ state: "detached" });
   return chats(page).getByRole("listitem").count();
 }
-const messages = (page) => page.locator(".said p").allInnerTexts();
+const messages = (page) => page.locator(".said p").allTextContents();
 /** Returns an access token from a new session, for requests that the page doesn't send. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
 /** Returns how many times a user was charged. */
@@ -466,6 +466,27 @@ await journeys({
     await page.getByText("was deleted in another tab").waitFor();
     await heading(page, "What would you like to know?");
     assert.equal(await listed(page), 0);
+  },
+
+  async "a tab with a running answer shows the other tab's message"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Hello!");
+    await answered(page);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    const second = await newPage({ beside: page });
+    await second.goto(page.url());
+    await answered(second);
+    const slow = `Slowly one two three four five six ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    await say(second, "From the second tab");
+    await said(second, "From the second tab").waitFor();
+    await answered(second);
+    await finish(slow);
+    const all = page.locator(".said").filter({ hasText: "From the second tab" });
+    // The second tab's message follows the first one's parent, so it is another version.
+    await all.or(page.getByText("2 of 2")).or(page.getByText("1 of 2")).first().waitFor();
   },
 
   async "tabs of two accounts share nothing"() {

@@ -57,6 +57,9 @@ await journeys({
     await balance(user, FIRST_GRANT + 500);
     await user.locator(".statement").getByText(name).waitFor();
     await looksRight(user, "vouchers-statement");
+    await redeem(user, codes[0]);
+    await user.getByText(/^You redeemed this voucher on .+\. Its 500 tokens from “Spring \d+” are already in your balance\.$/).waitFor();
+    await balance(user, FIRST_GRANT + 500);
 
     const other = await chatPage(await newUser("ben"), { place: "#/statement", viewport: { width: 390, height: 800 } });
     const used = await redeem(other, codes[0]);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::clock::{millis_of, month};
 use crate::store::chats::items::CHATS;
 use crate::store::{DataPeriod, PageStart, Result, Span, Store};
-use crate::values::Chat;
+use crate::values::{Chat, Search};
 
 /// The maximum number of chats that a search reads for one page, and their maximum total size in
 /// bytes.
@@ -15,17 +15,17 @@ const READ: usize = 4_000_000;
 /// A filter for a list of chats. The default accepts all chats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFilter {
-    /// Accepts only chats whose message or answer contains this lower-case string.
-    text: Option<String>,
+    /// Accepts only chats whose message and answer contain these words.
+    search: Option<Search>,
     /// Accepts only chats from these days.
     span: Span,
 }
 
 impl ChatFilter {
-    /// Creates a filter that accepts chats from these days whose message or answer contains `text`.
-    /// `text` must be in lower case; the search ignores case.
-    pub fn new(text: Option<String>, span: Span) -> Self {
-        Self { text, span }
+    /// Creates a filter that accepts chats from these days whose message and answer contain the
+    /// words.
+    pub fn new(search: Option<Search>, span: Span) -> Self {
+        Self { search, span }
     }
 
     /// Returns true if the filter accepts every chat.
@@ -34,10 +34,9 @@ impl ChatFilter {
     }
 
     fn accepts(&self, chat: &Chat) -> bool {
-        let has = |said: &str, text: &str| said.to_lowercase().contains(text);
-        self.text
-            .as_deref()
-            .is_none_or(|text| has(&chat.message, text) || has(&chat.answer(), text))
+        self.search
+            .as_ref()
+            .is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
     }
 }
 
@@ -89,7 +88,7 @@ impl Store {
     ) -> Result<(Vec<Chat>, Option<PageStart>)> {
         // First read only `count` chats. If the filter accepts most chats, the page then costs no
         // more than a page without a filter.
-        let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
+        let further = filter.search.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
         let mut page =
             ChatSearchPage { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
@@ -156,7 +155,7 @@ mod tests {
         for (text, found) in
             [("öpnv", true), ("where", true), ("zürich", true), ("zurich", false), ("?", true)]
         {
-            let filter = ChatFilter::new(Some(text.into()), Span::default());
+            let filter = ChatFilter::new(Some(Search::new(text)), Span::default());
             assert_eq!(filter.accepts(&chat), found, "{text}");
         }
         assert!(ChatFilter::new(None, Span::default()).accepts(&chat));

@@ -24,7 +24,7 @@ use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, Sto
 const DEAD_PURSES: usize = 40;
 
 impl StoredApiKey {
-    /// Creates the stored form of the caller's new key.
+    /// Creates the stored form of the caller's new key. Equal bodies don't count as retries.
     pub fn new(
         key: &ApiKey,
         caller: &AccessToken,
@@ -47,6 +47,7 @@ impl StoredApiKey {
             created,
             auth_epoch: caller.auth_epoch,
             used: None,
+            equal_bodies: false,
         }
     }
 }

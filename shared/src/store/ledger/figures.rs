@@ -18,7 +18,7 @@ use crate::store::{DataPeriod, NEW, Result, Store, StoreError, Write, from_item,
 use crate::values::EntryKind;
 
 /// How long a day's figures can still change after the day has ended, in milliseconds. Neither a
-/// chat nor an index update takes this long.
+/// chat (at most 10 minutes and a lease's last 30 seconds) nor an index update takes this long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are computed at a time.

@@ -1,6 +1,7 @@
-//! Retries from clients that don't send an idempotency key, but only indicate that a request is a
-//! retry. A *call* is a request together with its retries. For each payload, an item in the Tokens
-//! table stores the idempotency key that was generated for the last call.
+//! Retries from clients that don't send an idempotency key: the client indicates that a request is
+//! a retry, or the API key's owner wants equal requests to count as retries. A *call* is a request
+//! together with its retries. For each payload, an item in the Tokens table stores the idempotency
+//! key that was generated for the last call.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -13,11 +14,17 @@ use crate::values::idempotency::fingerprint;
 /// reply.
 const AGAIN: u64 = 900;
 
+/// How long after the beginning of a call an equal request counts as its retry, in seconds, if the
+/// owner of the API key wants that.
+const EQUAL: u64 = 60;
+
 /// A request that a client sent without an idempotency key.
 #[derive(Clone, Copy, Debug)]
 pub struct UnkeyedRequest<'r> {
     /// The account's id.
     pub user_id: &'r str,
+    /// The id of the API key, if an equal request with this key counts as a retry.
+    pub api_key: Option<&'r str>,
     /// A hash of the request's payload.
     pub payload: &'r str,
     /// True if the client marks the request as a retry.
@@ -26,7 +33,29 @@ pub struct UnkeyedRequest<'r> {
     pub came: u64,
 }
 
-/// The last call with a given payload, stored under `idem:call-<hash of user and payload>`.
+impl UnkeyedRequest<'_> {
+    /// Returns the pk of the last call with this payload. The pk contains only a hash, because the
+    /// item may outlive the account.
+    fn pk(self) -> String {
+        let Self { user_id, payload, .. } = self;
+        call_pk(&fingerprint(match self.api_key {
+            None => format!("{user_id} {payload}"),
+            Some(key) => format!("{user_id} {key} {payload}"),
+        }))
+    }
+
+    /// Returns a Unix time. A call whose item expires by then is over, so that this request isn't
+    /// its retry.
+    fn expired_by(self) -> u64 {
+        let now = self.came / 1000;
+        match self.api_key {
+            Some(_) if !self.again => now + AGAIN - EQUAL,
+            _ => now,
+        }
+    }
+}
+
+/// The last call with a given payload, stored under `idem:call-<hash>`.
 #[derive(Deserialize)]
 struct LastCall {
     /// The id of the call's idempotency key.
@@ -38,14 +67,14 @@ struct LastCall {
 impl Store {
     /// Returns the id of a call's idempotency key. For a retry, this is the key of the last call
     /// with the same payload, so that the call takes effect once. For a first request, it is
-    /// `fresh`, or the key of its retry if the retry arrived first.
+    /// `fresh`, or the key of its retry if the retry arrived first. If equal requests count as
+    /// retries, the request that writes first begins the call.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). In this case, the
     /// request hasn't had any effect.
     pub async fn key_of(&self, request: UnkeyedRequest<'_>, fresh: &str) -> Result<String> {
-        // The pk contains only a hash, because the item may outlive the account.
-        let key = call_pk(&fingerprint(format!("{} {}", request.user_id, request.payload)));
+        let key = request.pk();
         let mut backoff = Backoff::new();
         loop {
             if request.again
@@ -61,7 +90,8 @@ impl Store {
             if let Some(other) = other
                 && !request.again
             {
-                return Ok(if other.again { other.key } else { fresh.to_owned() });
+                let is_retry = other.again || request.api_key.is_some();
+                return Ok(if is_retry { other.key } else { fresh.to_owned() });
             }
             // Between the two writes, another call was recorded or the last call's record expired.
             backoff.try_again("the record of the call kept changing").await?;
@@ -71,19 +101,20 @@ impl Store {
     /// A write that records a retry of the last call, if that call can still be retried.
     fn comes_again(&self, key: &str, request: UnkeyedRequest<'_>) -> Write {
         self.update_call(key, request, "SET came = :came, again = :again")
-            .condition("expires_at > :now")
+            .condition("expires_at > :expired")
     }
 
     /// A write that records a new call in place of an earlier call with the same payload.
     fn begins(&self, key: &str, request: UnkeyedRequest<'_>, fresh: &str) -> Write {
-        let replaced = if request.again { "" } else { " OR came < :came" };
+        let is_later_call = !request.again && request.api_key.is_none();
+        let replaced = if is_later_call { " OR came < :came" } else { "" };
         self.update_call(
             key,
             request,
             "SET #key = :key, came = :came, again = :again, expires_at = :forgotten",
         )
         .condition(format!(
-            "attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"
+            "attribute_not_exists(pk) OR expires_at <= :expired OR #key = :key{replaced}"
         ))
         .names([("#key", "key")])
         .values([(":key", s(fresh)), (":forgotten", n(request.came / 1000 + AGAIN))])
@@ -94,7 +125,7 @@ impl Store {
             .values([
                 (":came", n(request.came)),
                 (":again", flag(request.again)),
-                (":now", n(request.came / 1000)),
+                (":expired", n(request.expired_by())),
             ])
             .returns(ReturnValue::AllNew)
             .shows_item()

@@ -5,13 +5,16 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::{LATER_PROVIDER, Model, PriceList, Problem, ProviderCost, Via};
+use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via, later};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
 use crate::values::{Fare, Money, Rates};
 
 /// The maximum number of models in a list.
 const MODELS: usize = 50;
+
+/// The maximum number of a model's aliases.
+const ALIASES: usize = 20;
 
 /// The maximum number of providers for a model.
 const VIA: usize = 5;
@@ -30,26 +33,35 @@ const ABOUT: usize = 200;
 const SYSTEM_PROMPT: usize = 8192;
 
 /// The maximum length of a list as JSON, in bytes. The length is limited because DynamoDB items
-/// can't exceed 400 KB. Only system prompts can make a list this long.
+/// can't exceed 400 KB. Only system prompts and aliases can make a list this long.
 const LIST: usize = 262_144;
 
 /// The maximum price of a message. For a long prompt, the price is charged up to 4,096 times, and
 /// the product must be below [`Credits::MAX`].
 const PRICE: u64 = 200_000_000;
 
-/// The maximum rate. At this rate, the highest price of the longest prompt is below
-/// [`Credits::MAX`].
+/// The maximum rate. At this rate, [`Credits::MAX`] pays for 100 million model tokens, which are
+/// more than the longest text and the longest answer have.
 const RATE: u64 = 10_000_000_000;
 
-/// The maximum number of model tokens in an answer, which is the same as for the `AI_MAX_TOKENS`
-/// setting.
-const MOST: u64 = 65_536;
+/// The maximum number of model tokens in an answer.
+const MOST: u64 = 262_144;
 
 /// The maximum number of model tokens in a picture.
 const PICTURE: u64 = 1_000_000;
 
-/// The providers that this release sets, by their names in `AI_PROVIDER`.
-const PROVIDERS: [&str; 4] = ["openai", "openai2", "bedrock", "echo"];
+/// The shortest maximum length of a prompt or an answer, in bytes.
+const LEAST_LIMIT: u64 = 1024;
+
+/// The highest maximum length of a prompt, in bytes, which is the same as for the `PROMPT_LIMIT`
+/// setting.
+const PROMPT_LIMIT: u64 = 4_194_304;
+
+/// The highest maximum length of an answer, in bytes.
+const ANSWER_LIMIT: u64 = 262_144;
+
+/// The providers, by their names in `AI_PROVIDER`.
+const PROVIDERS: [&str; 5] = ["openai", "openai2", "bedrock", "anthropic", "echo"];
 
 /// The provider for tests, which error messages don't mention.
 const SCRIPTED: &str = "scripted";
@@ -92,13 +104,7 @@ impl Problems {
             .zip(models)
             .filter_map(|(index, model): (usize, _)| self.model(model, &format!("models[{index}]")))
             .collect();
-        let mut names = HashSet::new();
-        for (index, model) in models.iter().enumerate() {
-            if !names.insert(model.name.as_str()) {
-                let field = format!("models[{index}].name");
-                self.note(&field, "Another model in the list has this name.");
-            }
-        }
+        self.names(&models);
         let has_money = million_tokens.is_some() || models.iter().any(|model| model.cost.is_some());
         if has_money && !fields.contains_key("currency") {
             self.note("currency", "A list with money needs its currency, such as USD.");
@@ -115,14 +121,55 @@ impl Problems {
         Some(list)
     }
 
+    /// Reports names and aliases that mean two models. Lists of earlier releases may contain names
+    /// that differ only in case, but an alias must also differ in other characters.
+    fn names(&mut self, models: &[Model]) {
+        let mut names = HashSet::new();
+        for (index, model) in models.iter().enumerate() {
+            if !names.insert(model.name.as_str()) {
+                let field = format!("models[{index}].name");
+                self.note(&field, "Another model in the list has this name.");
+            }
+        }
+        let mut taken: HashSet<String> =
+            models.iter().map(|model| model.name.to_ascii_lowercase()).collect();
+        for (index, model) in models.iter().enumerate() {
+            for (place, alias) in model.aliases.iter().enumerate() {
+                if !taken.insert(alias.to_ascii_lowercase()) {
+                    let field = format!("models[{index}].aliases[{place}]");
+                    self.note(&field, "The list already has this name or alias.");
+                }
+            }
+        }
+        if models.iter().all(|model| model.kind == ModelKind::Embedding) && !models.is_empty() {
+            self.note("models", "A list needs a model that isn't for embeddings.");
+        }
+    }
+
     fn model(&mut self, model: &Value, at: &str) -> Option<Model> {
-        let known =
-            ["name", "via", "fare", "most", "context", "picture", "about", "system", "cost"];
+        let known = [
+            "name",
+            "kind",
+            "aliases",
+            "via",
+            "fare",
+            "most",
+            "context",
+            "picture",
+            "prompt_limit",
+            "answer_limit",
+            "about",
+            "system",
+            "cost",
+        ];
         let fields = self.object(model, at, &known)?;
         let of = |name: &str| format!("{at}.{name}");
         let name = self.name(fields.get("name"), &of("name"));
+        let kind = self.kind(fields, at);
+        let aliases = fields.get("aliases");
+        let aliases = aliases.map(|value| self.aliases(value, &of("aliases")));
         let via = self.via(fields.get("via"), &of("via"));
-        let fare = self.fare(fields.get("fare"), &of("fare"));
+        let fare = self.fare(fields.get("fare"), &of("fare"), kind);
         let mut number = |name: &str, least: u64, most: u64| {
             let value = fields.get(name)?;
             let number = self.number(value, &of(name), least, most)?;
@@ -131,20 +178,72 @@ impl Problems {
         let most = number("most", 1, MOST);
         let context = number("context", 1, u32::MAX.into());
         let picture = number("picture", 0, PICTURE);
+        let prompt_limit = number("prompt_limit", LEAST_LIMIT, PROMPT_LIMIT);
+        let answer_limit = number("answer_limit", LEAST_LIMIT, ANSWER_LIMIT);
         let about = fields.get("about").and_then(|value| self.about(value, &of("about")));
         let system = fields.get("system");
         let system = system.and_then(|value| self.system_prompt(value, &of("system")));
-        let cost = fields.get("cost").and_then(|value| self.cost(value, &of("cost")));
-        let (name, via, fare) = (name?, via?, fare?);
-        Some(Model { name, via, fare, most, context, picture, about, system, cost })
+        let cost = fields.get("cost").and_then(|value| self.cost(value, &of("cost"), kind));
+        let (name, via, fare, aliases) = (name?, via?, fare?, aliases.unwrap_or_default());
+        Some(Model {
+            name,
+            kind,
+            aliases,
+            via,
+            fare,
+            most,
+            context,
+            picture,
+            prompt_limit,
+            answer_limit,
+            about,
+            system,
+            cost,
+        })
+    }
+
+    /// Reads the kind of a model, and reports fields that models of this kind don't have.
+    fn kind(&mut self, fields: &Map<String, Value>, at: &str) -> ModelKind {
+        let kind = match fields.get("kind").map(Value::as_str) {
+            None | Some(Some("chat")) => ModelKind::Chat,
+            Some(Some("embedding")) => ModelKind::Embedding,
+            Some(_) => {
+                self.note(&format!("{at}.kind"), "This must be chat or embedding.");
+                ModelKind::Chat
+            }
+        };
+        for name in ["most", "picture", "answer_limit", "system"] {
+            if kind == ModelKind::Embedding && fields.contains_key(name) {
+                self.note(&format!("{at}.{name}"), "Models for embeddings don't have this field.");
+            }
+        }
+        kind
+    }
+
+    fn aliases(&mut self, aliases: &Value, at: &str) -> Vec<String> {
+        let Some(list) = aliases.as_array().filter(|list| list.len() <= ALIASES) else {
+            self.note(at, format!("This must be a list of at most {ALIASES} names."));
+            return Vec::new();
+        };
+        let mut read = Vec::with_capacity(list.len());
+        for (index, alias) in list.iter().enumerate() {
+            let alias = alias.as_str().unwrap_or_default();
+            if !is_name(alias.strip_suffix('*').unwrap_or(alias)) {
+                self.note(
+                    &format!("{at}[{index}]"),
+                    format!(
+                        "An alias has 1 to {NAME} letters, digits and characters of `. _ : / -`, \
+                         and may end with `*`."
+                    ),
+                );
+            }
+            read.push(alias.to_owned());
+        }
+        read
     }
 
     fn name(&mut self, name: Option<&Value>, at: &str) -> Option<String> {
-        let is_name = |name: &&str| {
-            (1..=NAME).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte))
-        };
-        let name = name.and_then(Value::as_str).filter(is_name);
+        let name = name.and_then(Value::as_str).filter(|name| is_name(name));
         if name.is_none() {
             self.note(
                 at,
@@ -174,10 +273,10 @@ impl Problems {
             Some((provider, model)) => (provider, Some(model)),
             None => (text, None),
         };
-        let is_known =
-            PROVIDERS.contains(&provider) || [LATER_PROVIDER, SCRIPTED].contains(&provider);
-        if !is_known {
-            let known = PROVIDERS.join(", ");
+        if !PROVIDERS.contains(&provider) && provider != SCRIPTED {
+            let mut known = PROVIDERS.to_vec();
+            known.retain(|name| *name != later::PROVIDER);
+            let known = known.join(", ");
             self.note(at, format!("This must begin with a provider: one of {known}."));
             return None;
         }
@@ -195,15 +294,15 @@ impl Problems {
         Some(Via { provider: provider.to_owned(), model: model.map(str::to_owned) })
     }
 
-    fn fare(&mut self, fare: Option<&Value>, at: &str) -> Option<Fare> {
+    fn fare(&mut self, fare: Option<&Value>, at: &str, kind: ModelKind) -> Option<Fare> {
         let Some(fare) = fare else {
-            self.note(at, "A model needs a fare: `message`, or `input`, `cached` and `output`.");
+            self.note(at, format!("A model needs a fare: {}.", fares(kind)));
             return None;
         };
-        let fields = self.object(fare, at, &["message", "input", "cached", "output"])?;
+        let fields = self.object(fare, at, &["message", "input", "cached", "write", "output"])?;
         if let Some(price) = fields.get("message") {
             if fields.len() > 1 {
-                self.note(at, "A fare has either `message`, or `input`, `cached` and `output`.");
+                self.note(at, format!("A fare has either {}.", fares(kind)));
                 return None;
             }
             let price = self.number(price, &format!("{at}.message"), 0, PRICE)?;
@@ -219,18 +318,42 @@ impl Problems {
                 }
             }
         };
-        let (input, cached, output) = (rate("input"), rate("cached"), rate("output"));
-        Some(Fare::Usage(Rates { input: input?, cached: cached?, output: output? }))
+        let input = rate("input");
+        if kind == ModelKind::Embedding {
+            let input = input?;
+            let is = |name: &str, rate: u64| fields.get(name).and_then(Value::as_u64) == Some(rate);
+            let has = |name: &str| fields.contains_key(name);
+            // This release writes the fare with all three rates.
+            let is_whole = is("cached", input) && is("output", 0);
+            if has("write") || (has("cached") || has("output")) && !is_whole {
+                self.note(at, format!("A fare for embeddings has either {}.", fares(kind)));
+                return None;
+            }
+            return Some(Fare::Usage(Rates { input, cached: input, write: None, output: 0 }));
+        }
+        let (cached, output) = (rate("cached"), rate("output"));
+        let write = fields.contains_key("write").then(|| rate("write"));
+        let write = write.map_or(Some(None), |write| write.map(Some));
+        Some(Fare::Usage(Rates { input: input?, cached: cached?, write: write?, output: output? }))
     }
 
-    fn cost(&mut self, cost: &Value, at: &str) -> Option<ProviderCost> {
-        let fields = self.object(cost, at, &["input", "cached", "output"])?;
+    fn cost(&mut self, cost: &Value, at: &str, kind: ModelKind) -> Option<ProviderCost> {
+        let fields = self.object(cost, at, &["input", "cached", "write", "output"])?;
         let mut money = |name: &str| {
             let value = fields.get(name).unwrap_or(&Value::Null);
             self.money(value, &format!("{at}.{name}"))
         };
-        let (input, cached, output) = (money("input"), money("cached"), money("output"));
-        Some(ProviderCost { input: input?, cached: cached?, output: output? })
+        let input = money("input");
+        let write = fields.contains_key("write").then(|| money("write"));
+        // The cost of embeddings has only `input`.
+        let mut unless_embedding = |name: &str, otherwise: Option<Money>| match kind {
+            ModelKind::Embedding if !fields.contains_key(name) => otherwise,
+            _ => money(name),
+        };
+        let cached = unless_embedding("cached", input);
+        let output = unless_embedding("output", Some(Money::default()));
+        let write = write.map_or(Some(None), |write| write.map(Some));
+        Some(ProviderCost { input: input?, cached: cached?, write: write?, output: output? })
     }
 
     fn currency(&mut self, currency: &Value) -> Option<String> {
@@ -312,6 +435,20 @@ impl Problems {
     }
 }
 
+/// Returns true if the text has the length and the characters of a model's name.
+fn is_name(text: &str) -> bool {
+    (1..=NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte))
+}
+
+/// Returns the fares of a kind, for sentences.
+fn fares(kind: ModelKind) -> &'static str {
+    match kind {
+        ModelKind::Chat => "`message`, or `input`, `cached` and `output`",
+        ModelKind::Embedding => "`message`, or only `input`",
+    }
+}
+
 /// A number with a comma between groups of three digits.
 struct Grouped<N>(N);
 
@@ -369,17 +506,109 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_of_the_next_release_is_only_read() {
-        let mut list = list();
-        list["models"][1]["via"] = json!(["bedrock", "anthropic:claude-sonnet-5-5", "anthropic"]);
+    fn every_field_is_written_as_it_was_read() {
+        let list = json!({
+            "currency": "USD",
+            "models": [
+                {
+                    "name": "deep", "aliases": ["claude-*", "gpt-5"],
+                    "via": ["anthropic:claude-sonnet-5-5", "anthropic"],
+                    "fare": { "input": 100, "cached": 10, "write": 125, "output": 500 },
+                    "most": 262_144, "prompt_limit": 4_194_304, "answer_limit": 262_144,
+                    "cost": { "input": "3", "cached": "0.3", "write": "3.75", "output": "15" },
+                },
+                {
+                    "name": "small", "kind": "embedding", "via": ["openai:text-embedding-3-small"],
+                    "fare": { "input": 20 }, "context": 8192, "prompt_limit": 1024,
+                    "cost": { "input": "0.02" },
+                },
+                { "name": "tiny", "kind": "embedding", "via": ["echo"], "fare": { "message": 1 } },
+            ],
+        });
         let read = PriceList::read(&list).unwrap();
-        assert_eq!(read.models[1].via[1].provider, "anthropic");
-        assert_eq!(read.models[1].via[1].model.as_deref(), Some("claude-sonnet-5-5"));
+        let [deep, small, tiny] = read.models.as_slice() else { panic!("three models") };
+        let rates = Rates { input: 100, cached: 10, write: Some(125), output: 500 };
+        assert_eq!(deep.fare, Fare::Usage(rates));
+        assert_eq!(deep.via[0].model.as_deref(), Some("claude-sonnet-5-5"));
+        assert_eq!(deep.cost.unwrap().write, Money::parse("3.75"));
+        assert_eq!((deep.most, deep.answer_limit), (Some(262_144), Some(262_144)));
+        let rates = Rates { input: 20, cached: 20, write: None, output: 0 };
+        assert_eq!(small.fare, Fare::Usage(rates));
+        assert_eq!(small.cost.unwrap().cached, small.cost.unwrap().input);
+        assert_eq!(tiny.kind, ModelKind::Embedding);
         let again: PriceList = read.canonical().parse().unwrap();
         assert_eq!((&again, again.version()), (&read, read.version()));
-        let fields: Vec<String> =
-            read.only_read().into_iter().map(|problem| problem.field).collect();
-        assert_eq!(fields, ["models[1].via[1]", "models[1].via[2]"]);
+    }
+
+    #[test]
+    fn a_list_without_new_fields_is_written_as_before() {
+        let list = r#"{"models":[{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}],"currency":"USD"}"#;
+        let model = r#"{"name":"deep","via":["echo"],"fare":{"input":1,"cached":1,"output":1},"cost":{"input":"1","cached":"1","output":"1"}}"#;
+        let canonical = list.parse::<PriceList>().unwrap().canonical();
+        assert_eq!(canonical, format!(r#"{{"currency":"USD","models":[{model}]}}"#));
+    }
+
+    #[test]
+    fn names_and_aliases_are_different_in_any_case() {
+        for (aliases, fields) in [
+            (json!([[], ["claude-*", "claude-"]]), vec![]),
+            (json!([["gpt-5"], ["deep-2", "GPT-5"]]), vec!["models[1].aliases[1]"]),
+            (json!([["Deep"], []]), vec!["models[0].aliases[0]"]),
+            (json!([["quick"], []]), vec!["models[0].aliases[0]"]),
+            (json!([["claude-*"], ["Claude-*"]]), vec!["models[1].aliases[0]"]),
+            (json!([["*"], ["a b"]]), vec!["models[0].aliases[0]", "models[1].aliases[0]"]),
+            (json!([["a*b"], [7]]), vec!["models[0].aliases[0]", "models[1].aliases[0]"]),
+            (json!([["m".repeat(65)], []]), vec!["models[0].aliases[0]"]),
+            (json!([vec!["m"; 21], []]), vec!["models[0].aliases"]),
+            (json!(["gpt-5", []]), vec!["models[0].aliases"]),
+        ] {
+            let mut list = list();
+            for index in 0..2 {
+                list["models"][index]["aliases"] = aliases[index].clone();
+            }
+            let problems = PriceList::read(&list).err().unwrap_or_default();
+            let found: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+            assert_eq!(found, fields, "{aliases}");
+        }
+    }
+
+    #[test]
+    fn embeddings_have_a_price_of_texts_alone() {
+        let read = |field: &str, value: Value| {
+            let mut list = list();
+            let (name, via) = ("small", ["openai:text-embedding-3-small"]);
+            list["models"][0] =
+                json!({ "name": name, "via": via, "kind": "embedding", "fare": { "input": 20 } });
+            list["models"][0][field] = value;
+            let problems = PriceList::read(&list).err().unwrap_or_default();
+            problems.into_iter().next().map(|problem| problem.field)
+        };
+        for (field, value) in [
+            ("fare", json!({ "input": 20, "cached": 20, "output": 0 })),
+            ("fare", json!({ "message": 7 })),
+            ("cost", json!({ "input": "0.02", "cached": "0.01", "output": "0" })),
+            ("prompt_limit", json!(65_536)),
+        ] {
+            assert_eq!(read(field, value.clone()), None, "{field} {value}");
+        }
+        for (field, value) in [
+            ("kind", json!("image")),
+            ("fare", json!({ "input": 20, "cached": 10, "output": 0 })),
+            ("fare", json!({ "input": 20, "output": 0 })),
+            ("fare", json!({ "input": 20, "cached": 20, "write": 25, "output": 0 })),
+            ("fare", json!({ "input": 20, "message": 7 })),
+            ("most", json!(1)),
+            ("picture", json!(0)),
+            ("system", json!("Be brief.")),
+            ("answer_limit", json!(65_536)),
+            ("prompt_limit", json!(1023)),
+        ] {
+            let found = read(field, value.clone());
+            assert_eq!(found, Some(format!("models[0].{field}")), "{field} {value}");
+        }
+        let only =
+            json!([{ "name": "a", "via": ["echo"], "kind": "embedding", "fare": { "input": 1 } }]);
+        assert_eq!(fields("/models", only), ["models"]);
     }
 
     #[test]
@@ -403,7 +632,9 @@ mod tests {
             ("/models/1/fare/output", json!(10_000_000_001_u64), "models[1].fare.output"),
             ("/models/1/fare", json!({ "input": 1, "output": 1 }), "models[1].fare.cached"),
             ("/models/1/fare", json!({ "input": 1, "message": 1 }), "models[1].fare"),
+            ("/models/1/fare/cached", json!(null), "models[1].fare.cached"),
             ("/models/1/most", json!(0), "models[1].most"),
+            ("/models/1/most", json!(262_145), "models[1].most"),
             ("/models/1/picture", json!(-1), "models[1].picture"),
             ("/models/1/about", json!("a\nb"), "models[1].about"),
             ("/models/1/cost", json!({ "input": "1", "cached": "1" }), "models[1].cost.output"),
