@@ -178,10 +178,10 @@ def main(chosen):
             continue
         try:
             lines.append("| " + " | ".join(row(name, ask)) + " |")
-        except Exception as error:  # noqa: BLE001
+            print("  " + lines[-1], flush=True)
+        except Exception as error:
             failed.append(name)
-            print(f"  {name} failed: {error!r}")
-        print("  " + lines[-1], flush=True)
+            print(f"  {name} failed: {error!r}", flush=True)
     documented = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].split("\n")
     changed = [line for line in lines if line not in documented] + list(wrong_summaries(lines[2:]))
     if changed or failed:
