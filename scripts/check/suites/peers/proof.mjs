@@ -43,7 +43,12 @@ export async function aPerson(options = {}) {
     const sum = Object.values(charges).reduce((all, charge) => all + charge, 0);
     assert.deepEqual([tokens, rows.length], [FIRST_GRANT - sum, Object.keys(charges).length]);
   };
-  return { key, history, hasPaidFor, hasPaid };
+  /** Returns the amounts of the statement's charges. */
+  const charges = async () => {
+    const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
+    return statement.filter((row) => row.kind === "chat").map((row) => -row.amount);
+  };
+  return { key, history, hasPaidFor, hasPaid, charges };
 }
 
 /** Tells wire.py how to treat the next replies. */

@@ -1,19 +1,25 @@
-"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers.
+"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers, and
+embeddings. The embeddings of texts that share words are similar.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
 contains a `text`, function `calls`, or both, may contain its `reasoning`, and can begin after a
 pause of `seconds`. Each call contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
-and how many answers are `left`. A request without a planned answer gets a 500.
+how many answers are `left`, and the bodies of requests for embeddings (`embedded`). A request without a planned answer gets a 500.
 """
 
+import base64
+import hashlib
 import itertools
 import json
+import re
+import struct
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PIECE = 7
+DIMENSIONS = 64
 
 
 class Script:
@@ -22,7 +28,7 @@ class Script:
         self.plan([])
 
     def plan(self, answers):
-        self.answers, self.requests = list(answers), []
+        self.answers, self.requests, self.embedded = list(answers), [], []
 
     def next_answer(self, request):
         with self.lock:
@@ -30,7 +36,7 @@ class Script:
             return self.answers.pop(0) if self.answers else None
 
     def told(self):
-        return {"requests": self.requests, "left": len(self.answers)}
+        return {"requests": self.requests, "left": len(self.answers), "embedded": self.embedded}
 
 
 script = Script()
@@ -48,6 +54,10 @@ class Provider(BaseHTTPRequestHandler):
         if self.path == "/script":
             script.plan(body)
             self.reply(200, script.told())
+            return
+        if self.path.endswith("/embeddings"):
+            script.embedded.append(body)
+            self.reply(200, embedded(body))
             return
         answer = script.next_answer(body)
         if answer is None:
@@ -91,6 +101,28 @@ class Provider(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def embedded(body):
+    """The reply to a request for embeddings. Its input is a text, a list of texts, a list of token
+    ids, or a list of such lists."""
+    asked = body["input"]
+    inputs = [asked] if isinstance(asked, str) or isinstance(asked[0], int) else asked
+    vectors = [vector(asked, body.get("dimensions", DIMENSIONS)) for asked in inputs]
+    if body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() for vector in vectors]
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": 5, "total_tokens": 5}}
+
+
+def vector(asked, dimensions):
+    """A unit vector: each word or token id of the input counts in one dimension."""
+    words = re.findall(r"\w+", asked.lower()) if isinstance(asked, str) else map(str, asked)
+    counts = [0.0] * dimensions
+    for word in words:
+        counts[int(hashlib.sha256(word.encode()).hexdigest(), 16) % dimensions] += 1
+    length = sum(count * count for count in counts) ** 0.5 or 1
+    return [count / length for count in counts]
 
 
 def called(call):
