@@ -2,6 +2,7 @@
 // for the model behind the API (provider.py), and the output.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 export const { API, API_WIRE, PROVIDER } = process.env;
 export const baseURL = `${API_WIRE}/v1`;
@@ -42,7 +43,12 @@ export async function aPerson(options = {}) {
     const sum = Object.values(charges).reduce((all, charge) => all + charge, 0);
     assert.deepEqual([tokens, rows.length], [FIRST_GRANT - sum, Object.keys(charges).length]);
   };
-  return { key, history, hasPaidFor, hasPaid };
+  /** Returns the amounts of the statement's charges. */
+  const charges = async () => {
+    const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
+    return statement.filter((row) => row.kind === "chat").map((row) => -row.amount);
+  };
+  return { key, history, hasPaidFor, hasPaid, charges };
 }
 
 /** Tells wire.py how to treat the next replies. */
@@ -88,6 +94,11 @@ export function results(request) {
 
 export function functions(request) {
   return request.tools.map((tool) => tool.function.name);
+}
+
+/** Returns the version of a package in NODE_PATH. Some packages don't export their package.json. */
+export function versionOf(name) {
+  return JSON.parse(readFileSync(`${process.env.NODE_PATH}/${name}/package.json`)).version;
 }
 
 /** Runs tests. Their names are the sentences that they prove. */

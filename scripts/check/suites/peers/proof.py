@@ -106,8 +106,8 @@ class Person:
         reply = ask(API, "POST", "/api/chat/stream/", {"message": message}, self.token)
         return reply.status, events(reply)
 
-    def api_key(self):
-        status, key = self.call("POST", "/api/user/api-keys/", {"name": "proof"})
+    def api_key(self, **more):
+        status, key = self.call("POST", "/api/user/api-keys/", {"name": "proof"} | more)
         equal(status, 201)
         return key["key"]
 
@@ -125,6 +125,10 @@ class Person:
         status, rows = self.call("GET", "/api/user/ledger?limit=100")
         equal(status, 200)
         return rows
+
+    def charges(self):
+        """The amounts of the statement's charges."""
+        return [-row["amount"] for row in self.statement() if row["kind"] == "chat"]
 
     def has_paid_for(self, chats):
         """Asserts that the history contains this many messages, and that the statement contains one
@@ -160,9 +164,10 @@ class Wire:
     def watch(self):
         self.cut(None, times=0)
 
-    def cut(self, how, times=1):
-        """Cuts the replies to the next calls, and records the calls from now on."""
-        equal(call(self.url, "POST", "/wire/plan", {"cut": how, "times": times}), (200, []))
+    def cut(self, how, times=1, after=0):
+        """Cuts the replies to the next calls, or to those `after` the next ones. Records the calls
+        from now on."""
+        equal(call(self.url, "POST", "/wire/plan", {"cut": how, "times": times, "after": after}), (200, []))
 
     def calls(self):
         return call(self.url, "GET", "/wire/calls")[1]

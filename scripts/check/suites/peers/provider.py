@@ -1,19 +1,25 @@
-"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers.
+"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers, and
+embeddings. The embeddings of texts that share words are similar.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
-contains a `text`, function `calls`, or both, and can begin after a pause of `seconds`. Each call
-contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
-and how many answers are `left`. A request without a planned answer gets a 500.
+contains a `text`, function `calls`, or both, may contain its `reasoning`, and can begin after a
+pause of `seconds`. Each call contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
+how many answers are `left`, and the bodies of requests for embeddings (`embedded`). A request without a planned answer gets a 500.
 """
 
+import base64
+import hashlib
 import itertools
 import json
+import re
+import struct
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PIECE = 7
+DIMENSIONS = 64
 
 
 class Script:
@@ -22,7 +28,7 @@ class Script:
         self.plan([])
 
     def plan(self, answers):
-        self.answers, self.requests = list(answers), []
+        self.answers, self.requests, self.embedded = list(answers), [], []
 
     def next_answer(self, request):
         with self.lock:
@@ -30,7 +36,7 @@ class Script:
             return self.answers.pop(0) if self.answers else None
 
     def told(self):
-        return {"requests": self.requests, "left": len(self.answers)}
+        return {"requests": self.requests, "left": len(self.answers), "embedded": self.embedded}
 
 
 script = Script()
@@ -49,6 +55,10 @@ class Provider(BaseHTTPRequestHandler):
             script.plan(body)
             self.reply(200, script.told())
             return
+        if self.path.endswith("/embeddings"):
+            script.embedded.append(body)
+            self.reply(200, embedded(body))
+            return
         answer = script.next_answer(body)
         if answer is None:
             self.reply(500, {"error": {"message": "The script has no answer to this.", "type": "server_error", "param": None, "code": None}})
@@ -59,9 +69,10 @@ class Provider(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
         head = {"id": f"chatcmpl-{next(numbers)}", "created": int(time.time()), "model": body["model"]}
         if body.get("stream"):
-            self.stream(head | {"object": "chat.completion.chunk"}, text, calls, finish, usage)
+            self.stream(head | {"object": "chat.completion.chunk"}, deltas(answer.get("reasoning"), text, calls), finish, usage)
         else:
             message = {"role": "assistant", "content": text, "refusal": None} | ({"tool_calls": calls} if calls else {})
+            message |= {"reasoning_content": answer["reasoning"]} if "reasoning" in answer else {}
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
             self.reply(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -73,12 +84,12 @@ class Provider(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, head, text, calls, finish, usage):
+    def stream(self, head, answered, finish, usage):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        for delta in deltas(text, calls):
+        for delta in answered:
             self.event(head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], "usage": None})
         self.event(head | {"choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish}], "usage": None})
         self.event(head | {"choices": [], "usage": usage})
@@ -92,14 +103,37 @@ class Provider(BaseHTTPRequestHandler):
         pass
 
 
+def embedded(body):
+    """The reply to a request for embeddings. Its input is a text, a list of texts, a list of token
+    ids, or a list of such lists."""
+    asked = body["input"]
+    inputs = [asked] if isinstance(asked, str) or isinstance(asked[0], int) else asked
+    vectors = [vector(asked, body.get("dimensions", DIMENSIONS)) for asked in inputs]
+    if body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() for vector in vectors]
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": 5, "total_tokens": 5}}
+
+
+def vector(asked, dimensions):
+    """A unit vector: each word or token id of the input counts in one dimension."""
+    words = re.findall(r"\w+", asked.lower()) if isinstance(asked, str) else map(str, asked)
+    counts = [0.0] * dimensions
+    for word in words:
+        counts[int(hashlib.sha256(word.encode()).hexdigest(), 16) % dimensions] += 1
+    length = sum(count * count for count in counts) ** 0.5 or 1
+    return [count / length for count in counts]
+
+
 def called(call):
     function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
     return {"id": f"call_{next(numbers)}", "type": "function", "function": function}
 
 
-def deltas(text, calls):
-    """The pieces of an answer: the text, then each call with its arguments."""
+def deltas(reasoning, text, calls):
+    """The pieces of an answer: the reasoning, the text, then each call with its arguments."""
     yield {"role": "assistant", "content": "" if text else None, "refusal": None}
+    yield from ({"reasoning_content": piece} for piece in pieces(reasoning or ""))
     yield from ({"content": piece} for piece in pieces(text or ""))
     for index, call in enumerate(calls):
         arguments = call["function"]["arguments"]

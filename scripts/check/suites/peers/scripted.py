@@ -7,9 +7,10 @@ from importlib.metadata import version
 from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
 
 BASE_URL = API_WIRE + "/v1"
-# True if the client should use OpenAI's Responses API. The model behind the API gets the same
-# requests.
-RESPONSES = "responses" in sys.argv[1:]
+# The API that the client should use: OpenAI's chat completions or Responses API, or Anthropic's
+# messages. The model behind Farebox gets the same requests.
+DOOR = sys.argv[1] if sys.argv[1:] else "completions"
+DOORS = {"completions": "", "responses": ", Responses API", "messages": ", Anthropic's API"}
 wire = Wire(API_WIRE)
 
 
@@ -67,4 +68,4 @@ def statuses():
 
 
 def prove_client(package, *proofs):
-    prove_of(f"{package} {version(package)}" + (", Responses API" if RESPONSES else ""), *proofs)
+    prove_of(f"{package} {version(package)}" + DOORS[DOOR], *proofs)

@@ -1,8 +1,9 @@
 """wire.py PORT SERVER_PORT - a proxy in front of an HTTP server. It breaks connections as planned
 and records the calls.
 
-`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies and forgets earlier calls.
-A reply is cut
+`POST /wire/plan` with `{"cut": .., "times": .., "after": ..}` plans the next replies and forgets
+earlier calls. It cuts the replies to `times` calls, and lets `after` calls pass before them. Only
+POST requests are calls, except those that only count tokens. A reply is cut
 
 - `early`: the proxy closes the client's connection as soon as it has read the request, and the
   server continues;
@@ -10,8 +11,9 @@ A reply is cut
 - `middle`: the client gets the first half of the reply.
 
 `GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the
-server's `first_byte` arrived (on this machine's monotonic clock), its `retry` count, a hash of its
-`body`, and the `status` and `retry_after` that the client got, or null.
+server's `first_byte` arrived (on this machine's monotonic clock), its `path`, its `retry` count, a
+hash of its `body`, the other headers by which the server recognises a retry (`marks`), and the
+`status` and `retry_after` that the client got, or null.
 """
 
 import asyncio
@@ -20,16 +22,22 @@ import json
 import sys
 import time
 
+# Headers by which the server recognises a retry, in addition to the retry count.
+MARKS = ["idempotency-key", "x-claude-code-session-id", "x-codex-turn-metadata"]
+
 
 class Wire:
     def __init__(self, server_port):
         self.server_port = server_port
         self.plan(cut=None, times=0)
 
-    def plan(self, cut, times):
-        self.cut, self.times, self.calls = cut, times, []
+    def plan(self, cut, times, after=0):
+        self.cut, self.times, self.after, self.calls = cut, times, after, []
 
     def next_cut(self):
+        if self.after > 0:
+            self.after -= 1
+            return None
         if self.times == 0:
             return None
         self.times -= 1
@@ -48,13 +56,17 @@ class Wire:
         head = await reader.readuntil(b"\r\n\r\n")
         headers = headers_of(head)
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        path = head.decode("latin-1").split(" ")[1]
+        method, path, _ = head.decode("latin-1").split(" ", 2)
         if path.startswith("/wire/"):
             await self.obey(path, body, writer)
             return
-        call = {"began": time.monotonic(), "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
-        self.calls.append(call)
-        await self.carry(head, body, writer, call, self.next_cut())
+        call = {"began": time.monotonic(), "path": path, "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
+        call["marks"] = {name: headers[name] for name in MARKS if name in headers}
+        if method == "POST" and not path.partition("?")[0].endswith("/count_tokens"):
+            self.calls.append(call)
+            await self.carry(head, body, writer, call, self.next_cut())
+        else:
+            await self.carry(head, body, writer, call, None)
 
     async def obey(self, path, body, writer):
         if path == "/wire/plan":

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
-import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses } from "./proof.mjs";
+import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses, versionOf } from "./proof.mjs";
 
 // The packages are in NODE_PATH, which `import` doesn't search.
 const require = createRequire(import.meta.url);
 const { Output, generateText, stepCountIs, streamText, tool } = require("ai");
+const { createAnthropic } = require("@ai-sdk/anthropic");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
 const { createOpenAI } = require("@ai-sdk/openai");
 const { z } = require("zod");
@@ -18,16 +19,19 @@ const REPORT = { city: "Paris", degrees: 21 };
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
 /**
- * The models of the SDK's two providers. The second provider has a model for each of OpenAI's APIs.
+ * The models of the SDK's three providers. The second provider has a model for each of OpenAI's
+ * APIs.
  */
-const PROVIDERS = ["model", "completions", "responses"];
+const PROVIDERS = ["model", "completions", "responses", "messages"];
 
 /** Creates a user, and the model for each provider. `options` are those of the API key. */
 async function aCaller(settings = {}, options = {}) {
   const person = await aPerson(options);
   const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
   const openai = createOpenAI({ baseURL, apiKey: person.key, ...settings });
-  return { person, model: compatible("farebox"), completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o") };
+  const anthropic = createAnthropic({ baseURL, apiKey: person.key, ...settings });
+  const models = { completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o"), messages: anthropic("claude-sonnet-5-5") };
+  return { person, model: compatible("farebox"), ...models };
 }
 
 /** Returns the `getWeather` function, which runs `beside` before it returns. */
@@ -114,4 +118,4 @@ const proofs = {
   },
 };
 
-await proveOf(`ai ${require("ai/package.json").version}`, proofs);
+await proveOf(`ai ${versionOf("ai")}`, proofs);

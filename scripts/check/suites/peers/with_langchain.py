@@ -1,11 +1,12 @@
 """Tests LangChain agents. The test sets only the base URL and the key of LangChain's model, and
-which of OpenAI's APIs it uses."""
+which API it uses."""
 
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_openai import ChatOpenAI
+from langchain_anthropic import ChatAnthropic
+from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, RESPONSES, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import API_WIRE, BASE_URL, DOOR, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
 CALL = calls(("get_weather", {"city": "Paris"}))
@@ -30,7 +31,9 @@ def get_weather_over_a_bad_line(city: str) -> str:
 
 
 def model_of(key, name):
-    return ChatOpenAI(model=name, base_url=BASE_URL, api_key=key, use_responses_api=RESPONSES)
+    if DOOR == "messages":
+        return ChatAnthropic(model=name, base_url=API_WIRE, api_key=key)
+    return ChatOpenAI(model=name, base_url=BASE_URL, api_key=key, use_responses_api=DOOR == "responses")
 
 
 def a_model():
@@ -80,6 +83,9 @@ def a_model_answers_with_an_object():
         ("json_mode", says('{"city": "Paris", "degrees": 21}')),
         ("function_calling", calls(("Weather", {"city": "Paris", "degrees": 21}))),
     ]:
+        # Anthropic's API has no mode for JSON without a schema.
+        if (method, DOOR) == ("json_mode", "messages"):
+            continue
         person, model = a_model()
         play(answer)
         equal(model.with_structured_output(Weather, method=method).invoke("How is the weather in Paris? Answer as JSON."), Weather(city="Paris", degrees=21))
@@ -98,6 +104,20 @@ def the_named_model_answers_at_its_price():
     each_model_is_charged_its_fare(lambda key, name: model_of(key, name).invoke("How is the weather in Paris?").text)
 
 
+def a_prompt_is_completed_whole_and_in_pieces():
+    person, key = a_caller()
+    model = OpenAI(model="farebox", base_url=BASE_URL, api_key=key)
+    play(says("Sunny."), says("Sunny."), says("Sunny."))
+    wire.cut("before")
+    equal([model.invoke("How is the weather?"), "".join(model.stream("How is the weather?"))], 2 * ["Sunny."])
+    equal(model.batch(["How is the weather?"], {"max_concurrency": 1}), ["Sunny."])
+    equal((statuses(), len(played())), ([None, 200, 200, 200], 3))
+    person.has_paid_for(3)
+
+
+# The older completions need no test for each API.
+OLDER = [a_prompt_is_completed_whole_and_in_pieces] if DOOR == "completions" else []
+
 prove_client(
     "langchain",
     an_agent_runs_its_tools_and_pays_for_each_call_of_the_model,
@@ -106,4 +126,5 @@ prove_client(
     a_model_answers_with_an_object,
     a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once,
     the_named_model_answers_at_its_price,
+    *OLDER,
 )

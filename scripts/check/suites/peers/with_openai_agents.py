@@ -7,9 +7,9 @@ import json
 from agents import Agent, Runner, function_tool, set_default_openai_api, set_default_openai_client, set_tracing_disabled
 from openai import AsyncOpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, DOOR, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
-set_default_openai_api("responses" if RESPONSES else "chat_completions")
+set_default_openai_api("responses" if DOOR == "responses" else "chat_completions")
 # The SDK would send traces to OpenAI.
 set_tracing_disabled(True)
 

@@ -1,13 +1,15 @@
-"""Tests Pydantic AI agents. The test sets only the provider's base URL and key, and which of
-OpenAI's APIs it uses."""
+"""Tests Pydantic AI agents. The test sets only the provider's base URL and key, and which API it
+uses."""
 
 import asyncio
 
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
+from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
-from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import API_WIRE, BASE_URL, DOOR, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = "How is the weather in Paris?"
 CALL = calls(("get_weather", {"city": "Paris"}))
@@ -30,15 +32,21 @@ def get_weather_over_a_bad_line(city: str) -> str:
     return f"Sunny in {city}."
 
 
+def model_of(key):
+    if DOOR == "messages":
+        return AnthropicModel("claude-sonnet-5-5", provider=AnthropicProvider(base_url=API_WIRE, api_key=key))
+    model = OpenAIResponsesModel if DOOR == "responses" else OpenAIChatModel
+    return model("gpt-4o", provider=OpenAIProvider(base_url=BASE_URL, api_key=key))
+
+
 def an_agent(**more):
     person, key = a_caller()
-    model = OpenAIResponsesModel if RESPONSES else OpenAIChatModel
-    return person, Agent(model("gpt-4o", provider=OpenAIProvider(base_url=BASE_URL, api_key=key)), **more)
+    return person, Agent(model_of(key), **more)
 
 
 def an_agent_runs_its_tools_and_answers_with_an_object():
     for output, answer in [
-        (Weather, calls(("final_result", {"city": "Paris", "degrees": 21}))),
+        (ToolOutput(Weather), calls(("final_result", {"city": "Paris", "degrees": 21}))),
         (ToolOutput(Weather, name="report"), calls(("report", {"city": "Paris", "degrees": 21}))),
         (NativeOutput(Weather), says(REPORT)),
         (PromptedOutput(Weather), says(REPORT)),
@@ -53,7 +61,7 @@ def an_agent_runs_its_tools_and_answers_with_an_object():
 
 
 def an_object_that_is_not_valid_is_asked_for_again_and_costs_again():
-    person, agent = an_agent(output_type=Weather)
+    person, agent = an_agent(output_type=ToolOutput(Weather))
     play(calls(("final_result", {"city": "Paris", "degrees": "warm"})), calls(("final_result", {"city": "Paris", "degrees": 21})))
     equal(agent.run_sync(ASKED).output, Weather(city="Paris", degrees=21))
     played()

@@ -1,0 +1,208 @@
+"""lost.py [PROGRAM..] - measures what a lost reply costs with each program, and compares the
+result with the table in docs/use/clients.md. With programs, it measures only these.
+
+Each program sends one message through wire.py, which cuts the first reply: before its first byte,
+after the server has finished the answer, or in the middle. The measurement counts the program's
+requests, and the charges in the account's statement."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from coding_agents import AGENTS, PEERS, written
+from scripted import API_WIRE, BASE_URL, Person, equal, play, says, wire
+
+HERE = Path(__file__).parent
+DOCUMENT = Path("docs/use/clients.md")
+BEGIN, END = "<!-- lost replies -->\n", "<!-- end of lost replies -->\n"
+# Instructor and some tests expect an object.
+ANSWER = '{"city": "Paris", "degrees": 21}'
+QUESTION = "How is the weather in Paris?"
+NOT_SENT = "not sent again"
+CUTS = {"before": "before the first byte", "middle": "in the middle"}
+# The measured API keys, by the titles of their columns. Keys for which an equal body is a retry are
+# measured if the document's table has their columns, or with EQUAL_BODIES=1.
+KEYS = {"": {}}
+if os.environ.get("EQUAL_BODIES") or "; `equal_bodies` |" in DOCUMENT.read_text():
+    KEYS["; `equal_bodies`"] = {"retries": "equal_bodies"}
+HEAD = ["client", "recognised by"] + [f"{cut}{key}" for key in KEYS for cut in CUTS.values()]
+
+
+def printed(command, home, **settings):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    done = subprocess.run(command, cwd=home, env=kept | {"HOME": home, "PWD": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+def library(*command):
+    def ask(key):
+        with tempfile.TemporaryDirectory() as home:
+            return printed(command, home, BASE_URL=BASE_URL, ANTHROPIC_URL=API_WIRE, KEY=key)
+
+    return ask
+
+
+def python(name, venv, function, modes=("", "stream")):
+    """A library's programs: one asks for the answer whole, and the other for a stream."""
+    for mode in modes:
+        yield f"{name}, streamed" if mode else name, library(PEERS / venv / "bin/python", HERE / "asks.py", function, mode)
+
+
+def node(name, function, folder="node", modes=("", "stream")):
+    for mode in modes:
+        command = ["env", f"NODE_PATH={PEERS / folder / 'node_modules'}", "node", HERE / "asks.mjs", function, mode]
+        yield f"{name}, streamed" if mode else name, library(*command)
+
+
+def others(names):
+    """Libraries with only one mode, each in its own folder."""
+    for name in names:
+        folder = name.lower().replace(" ", "-")
+        yield name, library(PEERS / folder / "bin/python", HERE / "asks.py", folder.replace("-", "_"), "")
+
+
+def command(folder, *words, staged=False, **settings):
+    """A program that is called with the question, or in a git repository with a staged change. `KEY`
+    in its settings is replaced by the API key, and `URL` by the base URL."""
+
+    def ask(key):
+        filled = {name: key if value == "KEY" else BASE_URL if value == "URL" else value for name, value in settings.items()}
+        with tempfile.TemporaryDirectory() as home:
+            if staged:
+                written(Path(home), "greeting.py", "greeting = 'Hello!'\n")
+                for step in [["init", "--quiet"], ["config", "user.email", "ann@example.com"], ["config", "user.name", "Ann"], ["add", "greeting.py"]]:
+                    subprocess.run(["git", *step], cwd=home, check=True)
+            return printed([PEERS / folder / words[0], *words[1:]], home, **filled)
+
+    return ask
+
+
+def llm(key):
+    with tempfile.TemporaryDirectory() as home:
+        model = {"model_id": "farebox", "model_name": "farebox", "api_base": BASE_URL, "api_key_name": "farebox"}
+        written(Path(home), "extra-openai-models.yaml", [model])
+        return printed([PEERS / "agents/bin/llm", "-m", "farebox", "--key", key, QUESTION], home, LLM_USER_PATH=home)
+
+
+def aider(key):
+    offline = ["--no-check-update", "--no-show-release-notes", "--no-show-model-warnings", "--no-detect-urls", "--no-git", "--no-pretty"]
+    command = [PEERS / "aider/bin/aider", "--model", "openai/farebox", *offline, "--message", QUESTION]
+    with tempfile.TemporaryDirectory() as home:
+        return printed(command, home, OPENAI_API_BASE=BASE_URL, OPENAI_API_KEY=key, AIDER_ANALYTICS_DISABLE="true")
+
+
+PROGRAMS = dict(
+    [
+        *python("OpenAI's SDK for Python", "agents", "openai_sdk"),
+        *python("OpenAI's SDK for Python, Responses API", "agents", "openai_responses"),
+        *node("OpenAI's SDK for Node", "openai"),
+        *python("Anthropic's SDK for Python", "agents", "anthropic_sdk"),
+        *node("Anthropic's SDK for Node", "anthropic"),
+        *python("LangChain for Python", "agents", "langchain"),
+        *python("LangChain for Python, Anthropic", "agents", "langchain_anthropic"),
+        *python("LangChain for Python, completions", "agents", "langchain_text"),
+        *node("LangChain for JavaScript", "langchain"),
+        *node("LangChain for JavaScript, Anthropic", "langchain_anthropic"),
+        *python("Pydantic AI", "agents", "pydantic_ai"),
+        *python("Pydantic AI, Anthropic", "agents", "pydantic_ai_anthropic"),
+        *python("OpenAI's Agents SDK", "agents", "agents_sdk"),
+        *python("LiteLLM", "litellm", "litellm"),
+        *python("LiteLLM, Anthropic", "litellm", "litellm_anthropic"),
+        *python("LiteLLM's `Router`", "litellm", "litellm_router"),
+        *python("Instructor", "instructor", "instructor"),
+        *python("LlamaIndex", "llamaindex", "llamaindex"),
+        *python("LlamaIndex, completions", "llamaindex", "llamaindex_text"),
+        *python("DSPy", "dspy", "dspy", [""]),
+        *python("DSPy, completions", "dspy", "dspy_text", [""]),
+        *node("Vercel's AI SDK", "ai"),
+        *node("Vercel's AI SDK, Responses API", "ai_responses"),
+        *node("Vercel's AI SDK, Anthropic", "ai_anthropic"),
+        *node("OpenRouter's provider for Vercel's AI SDK", "openrouter", "openrouter"),
+        *node("LlamaIndex.TS", "llamaindex", "llamaindex-ts"),
+        *node("Genkit", "genkit", "genkit", [""]),
+        *others(["smolagents", "Semantic Kernel", "magentic", "mirascope", "outlines", "guidance", "aisuite", "Agent Framework", "DeepEval"]),
+        *others(["Haystack", "Agno", "CrewAI", "AutoGen", "Strands"]),
+        ("llm", llm),
+        ("aider", aider),
+        ("ShellGPT", command("shell-gpt", "bin/sgpt", "--no-cache", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
+        ("grok-cli", command("grok", "node_modules/.bin/grok", "-p", QUESTION, GROK_API_KEY="KEY", GROK_BASE_URL="URL", GROK_MODEL="farebox")),
+        ("opencommit", command("opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai")),
+    ]
+)
+for agent in AGENTS:
+    PROGRAMS.setdefault(agent.title, lambda key, agent=agent: agent.started(key)[0].stdout)
+
+
+def asked(ask, cut, settings):
+    """Runs a program. Returns its output, its requests, and the number of charges."""
+    person = Person()
+    key = person.api_key(**settings)
+    play(*20 * [says(ANSWER)])
+    wire.cut(cut, times=1 if cut else 0)
+    output = ask(key)
+    return output, wire.calls(), len(person.charges())
+
+
+def mark(requests):
+    """Returns how the server can recognise the second request as a retry of the first."""
+    if len(requests) < 2:
+        return NOT_SENT
+    first, second = requests[:2]
+    for header, name in [("idempotency-key", "key"), ("x-claude-code-session-id", "session"), ("x-codex-turn-metadata", "turn")]:
+        if header in second["marks"]:
+            return name
+    if int(second["retry"] or 0) > 0:
+        return "count"
+    return "nothing" if first["body"] == second["body"] else "nothing, another body"
+
+
+def row(name, ask):
+    output, requests, charges = asked(ask, None, {})
+    assert "degrees" in output, (name, output[-2000:])
+    equal((name, len(requests), charges), (name, 1, 1))
+    marks, figures = [], []
+    for settings in KEYS.values():
+        for cut in CUTS:
+            _, requests, charges = asked(ask, cut, settings)
+            marks.append(mark(requests))
+            figures.append(f"{len(requests)} / {charges}")
+    sent_again = [mark for mark in marks if mark != NOT_SENT]
+    return [name, ", then ".join(dict.fromkeys(sent_again or marks)), *figures]
+
+
+def main(chosen):
+    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
+    failed = []
+    for name, ask in PROGRAMS.items():
+        if chosen and name not in chosen:
+            continue
+        try:
+            lines.append("| " + " | ".join(row(name, ask)) + " |")
+            print("  " + lines[-1], flush=True)
+        except Exception as error:
+            failed.append(name)
+            print(f"  {name} failed: {error!r}", flush=True)
+    documented = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].split("\n")
+    changed = [line for line in lines if line not in documented] + list(wrong_summaries(lines[2:]))
+    if changed or failed:
+        print(f"\n{DOCUMENT} differs. Measured:\n\n" + "\n".join(changed))
+        sys.exit(1)
+
+
+def wrong_summaries(lines):
+    """The programs for which the document's table of programs has another summary."""
+    summaries = {}
+    for line in lines:
+        name, _, *figures = [cell.strip() for cell in line.strip("|").split("|")]
+        once = all(figure.endswith(" / 1") for figure in figures[: len(CUTS)])
+        summaries[name.partition(",")[0]] = summaries.get(name.partition(",")[0], True) and once
+    for name, once in summaries.items():
+        summary = "free" if once else "a message"
+        rows = [line.strip("|").split("|") for line in DOCUMENT.read_text().split("\n") if line.startswith(f"| {name} |")]
+        if not any(row[4].strip() == summary for row in rows if len(row) == 6):
+            yield f"{name}: {summary}"
+
+
+main(sys.argv[1:])
