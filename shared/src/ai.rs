@@ -15,6 +15,7 @@ mod bound;
 mod breakpoints;
 mod call_ids;
 mod echo;
+mod embed;
 mod embeddings;
 mod ending;
 mod events;

@@ -311,8 +311,9 @@ impl Played<'_> {
     /// Returns the range of free work for the part that the provider sent before the answer failed.
     fn sent_work(&self) -> Range<u64> {
         let Play { row, ends, numbers, number, .. } = self.play;
-        // Token counts that arrived before or with the failure are used.
-        let is_known = *numbers == "last" && *ends == "failed";
+        // Token counts that arrived before or with the failure are used. A stop in the middle comes
+        // before the failure.
+        let is_known = *numbers == "last" && *ends == "failed" && row.stopped == "never";
         let known = if is_known || *numbers == "early" { *number } else { 0 };
         let sent = if row.answer == "over the limit" { &BEGIN[..LIMIT] } else { BEGIN };
         let least = price([0, 0, estimate(sent).max(known)]);

@@ -680,6 +680,9 @@ impl Watched {
         for _ in 0..2 {
             self.is(200, embed().keyed("embeddings")).await;
         }
+        // A key that was used for other texts.
+        let other = json!({ "model": "echo", "input": "ho" });
+        self.is(422, embed().with(other).keyed("embeddings")).await;
         self.loses_a_reply(200, embed()).await;
     }
 

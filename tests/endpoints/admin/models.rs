@@ -376,7 +376,7 @@ async fn figures_say_what_models_cost_and_bring_in() {
     let sum = &both["costs"]["models"][0];
     assert_eq!(
         [&sum["chats"], &sum["income"], &sum["cost"]],
-        [&json!(3), &json!("0.01856"), &json!("0.0174")]
+        [&json!(3), &json!("0.01856"), &json!("0.017775")]
     );
 }
 

@@ -1,5 +1,5 @@
 //! `POST /v1/chat/completions`, `GET /v1/models` and `GET /v1/models/{id}`, as OpenAI's clients use
-//! them.
+//! them. `GET /v1/v1/models` and `GET /v1/v1/models/{id}` are the same.
 
 use std::time::Duration;
 
@@ -379,7 +379,7 @@ async fn models_are_listed_as_configured() {
         assert_eq!(one(id).await.is(200), of("eu.nova-v1:0"));
     }
     one("gpt-y").await.expect(404, "model_not_found");
-    api.get("/v1/embeddings").await.expect(404, "not_found");
+    api.get("/v1/moderations").await.expect(404, "not_found");
 }
 
 #[tokio::test]

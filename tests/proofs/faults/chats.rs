@@ -612,11 +612,13 @@ impl Audit<'_> {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
         }
         let work = free_work(self.account, "") + free_work(self.account, "k");
-        let wasted = if self.case.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
+        // The account forgets the refunds of minutes that no longer limit it, but not their work.
+        let of_each = if self.case.scenario.wastes_work() { PRICE } else { 0 };
+        let (wasted, made) = (refunds as u64 * of_each, self.failed() as u64 * of_each);
         // The answer of a function that wakes up too late is free work, if its hold still exists.
         let replies = self.case.replies.iter();
         let late = replies.filter(|reply| reply.code() == "not_charged").count();
-        let most = wasted + late as u64 * PRICE;
+        let most = made.max(wasted) + late as u64 * PRICE;
         if work > most || self.after_the_request && work < wasted {
             wrong.push(format!("{work} of free work are counted after {refunds} refunds"));
         }

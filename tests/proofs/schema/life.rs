@@ -356,7 +356,8 @@ pub fn text(value: &Value) -> String {
 
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
 /// a program, with a function call, refused by the AI, with reasoning, with reasoning between its
-/// texts, with details of its end, with a long prompt, failed, stopped and deleted.
+/// texts, with details of its end, with a long prompt, failed, stopped and deleted. Also requests
+/// embeddings twice with the same idempotency key.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -412,6 +413,10 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
         let messages = json!([{ "role": "user", "content": message }]);
         let body = json!({ "max_tokens": 1000, "messages": messages });
         program.post("/v1/messages", body).await.is(200);
+    }
+    for _ in 0..2 {
+        let body = json!({ "model": "scripted", "input": "the text" });
+        keyed(&program, "/v1/embeddings", "vectors", body).await.is(200);
     }
     let file = json!({ "role": "system", "content": "x".repeat(70_000) });
     let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });

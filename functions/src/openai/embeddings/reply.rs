@@ -33,6 +33,7 @@ pub(super) struct EmbeddingList {
 
 /// A text's vector.
 #[derive(Serialize, ToSchema)]
+#[schema(as = EmbeddedText)]
 struct Embedding {
     /// Always `embedding`.
     #[schema(pattern = "^embedding$", examples("embedding"))]
