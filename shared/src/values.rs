@@ -4,8 +4,8 @@
 mod account;
 mod admin_act;
 mod allowance;
+mod answer_blocks;
 pub mod api_key;
-mod blocks;
 pub mod chat;
 mod credential;
 mod credits;
@@ -45,9 +45,9 @@ pub use account::{Account, Role, StoredHold};
 pub use admin_act::{Act, AdminAct, Intervention};
 pub(crate) use admin_act::{PACKS_ACT, PRICES, STANDING, VOUCHER_ACT};
 pub use allowance::{Allowance, AllowancePeriod, Allowances};
+pub(crate) use answer_blocks::AnswerMark;
+pub use answer_blocks::{AnswerBlock, BlockOrder};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
-pub(crate) use blocks::AnswerMark;
-pub use blocks::{AnswerBlock, BlockKind, BlockMark, BlockOrder, CacheTtl, TurnBlock};
 pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
 pub use credential::{Administrator, Credential};
 pub use credits::{BalanceChange, Credits};
@@ -85,7 +85,9 @@ pub use text::turns_text;
 pub use text_file::TextFile;
 pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
-pub use turn::{Part, Reasoning, Speaker, ToolCall, Turn};
+pub use turn::{
+    BlockKind, BlockMark, CacheTtl, Part, Reasoning, Speaker, ToolCall, Turn, TurnBlock,
+};
 pub use usage::{
     CacheCount, CutReason, Estimates, Final, ReportedUsage, Usage, estimate_model_tokens,
 };

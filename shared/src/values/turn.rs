@@ -1,11 +1,14 @@
 //! The messages in a prompt, which are called turns.
 
+mod blocks;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BlockMark, Picture};
+pub use self::blocks::{BlockKind, BlockMark, CacheTtl, TurnBlock};
+use super::Picture;
 
 /// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
