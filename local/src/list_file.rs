@@ -14,7 +14,7 @@ use shared::{App, clock};
 pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     let json = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
-    json.parse::<L>().and_then(L::settable).map_err(|problems: Vec<Problem>| {
+    json.parse::<L>().map_err(|problems: Vec<Problem>| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let number = match lines.len() {
             1 => "1 problem".to_owned(),

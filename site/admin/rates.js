@@ -32,9 +32,6 @@ const MODEL_FIELDS = [
   "cost",
 ];
 
-/** The fields that only the next release sets. They are shown if the list already has them. */
-const LATER = ["kind", "aliases", "fare.write", "prompt_limit", "answer_limit", "cost.write"];
-
 /** The fields that a model for embeddings doesn't have. */
 const OF_CHAT = [
   "fare.cached",
@@ -296,11 +293,9 @@ function modelRow(model, { isDefault, money, tools }) {
   };
   const isByUsage = () => parts.fare.input.value === "usage";
   const kind = () => parts.kind.input.value;
-  const later = LATER.filter((key) => ["", "chat"].includes(parts[key].input.value));
   const unused = () => [
     ...(isByUsage() ? ["fare.message"] : RATES),
     ...(kind() === "embedding" ? OF_CHAT : []),
-    ...later,
   ];
 
   const title = h("span", {});

@@ -455,28 +455,6 @@ fn system_prompts_in_files_are_checked_set_and_shown() {
     }
 }
 
-#[test]
-fn a_later_provider_in_a_file_is_not_accepted_yet() {
-    let (files, folder) = (Folder::new(), Folder::with_store());
-    let mut list = example_prices();
-    list["models"][0]["via"] = json!(["anthropic"]);
-    let path = write_prices(&files, &list.to_string());
-    let is_refused = |said: &str| {
-        let line = "models[0].via[0]: This release only reads anthropic";
-        assert!(said.lines().any(|said| said.starts_with(line)), "{said}");
-    };
-    for arguments in
-        [&["check", path.as_str()][..], &["set", path.as_str(), "--data", folder.path()]]
-    {
-        let (success, said) = manage_models(arguments);
-        assert!(!success, "{said}");
-        is_refused(&said);
-    }
-    let output = with_models(&folder, &format!("file://{path}")).output().unwrap();
-    assert!(!output.status.success(), "{output:?}");
-    is_refused(&String::from_utf8(output.stderr).unwrap());
-}
-
 #[tokio::test]
 async fn the_list_in_models_may_have_system_prompts() {
     let (files, folder) = (Folder::new(), Folder::new());

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use shared::error::{Failure, FieldErrors};
-use shared::store::{SetPricesOutcome, VersionedList};
+use shared::store::SetPricesOutcome;
 use shared::values::PriceList;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -27,9 +27,9 @@ pub(crate) const LAMBDA: Lambda =
 #[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
 struct Body {
     /// The new list. Null removes the list; every message then costs the price configured in the
-    /// settings. A list with a field that this release only reads is refused. The list's `system` is the system prompt for all models, and a model's `system` is
-    /// the system prompt for that model alone: a string of at most 8,192 bytes, which users don't
-    /// see.
+    /// settings. The list's `system` is the system prompt for all models, and a model's `system`
+    /// is the system prompt for that model alone: a string of at most 8,192 bytes, which users
+    /// don't see.
     #[schema(value_type = Option<Object>)]
     list: Option<Value>,
     /// The version that you have seen. Null if there was no list.
@@ -54,7 +54,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Body { list, version } = http::json(&req)?;
     let read = |list: &Value| {
         let wrong = |problems| FieldErrors::of(problems, "list").into_error();
-        PriceList::read(list).and_then(PriceList::settable).map_err(wrong)
+        PriceList::read(list).map_err(wrong)
     };
     let list = list.as_ref().map(read).transpose()?;
     let by = Some(&administrator);

@@ -29,14 +29,6 @@ pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send 
 
     /// Returns the version. Lists with the same content have the same version.
     fn version(&self) -> String;
-
-    /// Returns the list, if this release may set it.
-    ///
-    /// # Errors
-    /// Returns a problem for each field that this release only reads.
-    fn settable(self) -> std::result::Result<Self, Vec<Problem>> {
-        Ok(self)
-    }
 }
 
 impl VersionedList for PriceList {
@@ -49,11 +41,6 @@ impl VersionedList for PriceList {
 
     fn version(&self) -> String {
         self.version()
-    }
-
-    fn settable(self) -> std::result::Result<Self, Vec<Problem>> {
-        let problems = self.only_read();
-        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The price list: the models that an operator offers, each with its fare.
 
-mod later;
 mod read;
 
 use std::fmt;
@@ -333,6 +332,8 @@ impl fmt::Display for Problem {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -454,5 +455,42 @@ mod tests {
         }
         let list: PriceList = format!(r#"{{"models": [{models}]}}"#).parse().unwrap();
         assert_eq!(list.system_prompt(&list.models[0], None), None);
+    }
+
+    #[test]
+    fn fields_that_releases_before_0_18_lack_are_named() {
+        let list = json!({
+            "currency": "USD",
+            "models": [
+                {
+                    "name": "quick", "via": ["echo"], "fare": { "message": 1 }, "kind": "chat",
+                    "most": 65_536, "aliases": [],
+                },
+                {
+                    "name": "deep", "via": ["bedrock", "anthropic:claude-sonnet-5-5", "anthropic"],
+                    "aliases": ["claude-*"], "most": 65_537,
+                    "fare": { "input": 1, "cached": 1, "write": 2, "output": 1 },
+                    "cost": { "input": "1", "cached": "1", "write": "1.25", "output": "1" },
+                    "prompt_limit": 2_097_152, "answer_limit": 131_072,
+                },
+                { "name": "small", "via": ["echo"], "kind": "embedding", "fare": { "input": 1 } },
+            ],
+        });
+        let list = PriceList::read(&list).unwrap();
+        let fields: Vec<String> =
+            list.fields_since_0_18().into_iter().map(|(field, _)| field).collect();
+        let of_deep = [
+            "via[1]",
+            "via[2]",
+            "most",
+            "aliases",
+            "fare.write",
+            "cost.write",
+            "prompt_limit",
+            "answer_limit",
+        ];
+        let mut expected = of_deep.map(|field| format!("models[1].{field}")).to_vec();
+        expected.push("models[2].kind".to_owned());
+        assert_eq!(fields, expected);
     }
 }

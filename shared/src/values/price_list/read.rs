@@ -5,7 +5,6 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::later;
 use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
@@ -275,9 +274,7 @@ impl Problems {
             None => (text, None),
         };
         if !PROVIDERS.contains(&provider) && provider != SCRIPTED {
-            let known = PROVIDERS.into_iter();
-            let known = known.filter(|name| *name != later::PROVIDER);
-            let known = known.collect::<Vec<_>>().join(", ");
+            let known = PROVIDERS.join(", ");
             self.note(at, format!("This must begin with a provider: one of {known}."));
             return None;
         }
