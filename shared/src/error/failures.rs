@@ -154,7 +154,7 @@ failures! {
     /// The prompt is longer than the settings or the model allow.
     PromptTooLong(sizes: Option<TooLong>): 400 "context_length_exceeded",
         prompt_too_long(*sizes), example (None);
-    /// The request contains `thread`, and this API stores no threads of Anthropic's API.
+    /// The request contains `thread`, but this API doesn't store threads.
     ThreadUnsupported: 400 "thread_unsupported_request",
         "thread: This API stores no threads. Send the whole conversation, without `thread`.";
     /// The provider's filter removed the whole answer.
