@@ -237,8 +237,8 @@ async fn begin<D: Dialect>(
     })
 }
 
-/// Adapts a failure to OpenAI's clients: how long a retry should wait for the first request, and
-/// the status for an empty balance.
+/// Adapts a failure to OpenAI's clients: sets how long a retry should wait for the first request,
+/// and the status for an empty balance.
 pub(crate) fn as_openai(app: &CompletionApp, error: Error) -> Error {
     match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
@@ -251,8 +251,8 @@ pub(crate) fn as_openai(app: &CompletionApp, error: Error) -> Error {
     }
 }
 
-/// Returns a stored answer as stream pieces, in the order of its blocks: those of the reasoning, of
-/// the text, and one for each call.
+/// Returns a stored answer as stream pieces, in the order of its blocks. A text or a call is one
+/// piece.
 fn pieces(chat: &Chat) -> Vec<Piece> {
     let of_block = |block: AnswerBlock<'_>| match block {
         AnswerBlock::Reasoning(part) => {

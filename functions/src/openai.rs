@@ -17,7 +17,7 @@ endpoints! {
         completions: POST "/v1/chat/completions";
         embeddings: POST "/v1/embeddings";
     }
-    // Anthropic's programs may send `/v1/v1`, as for messages.
+    // Anthropic's programs may call `/v1/v1`, as for messages.
     Route { also_anthropic: true, ..v1(FailureFormat::OpenAi) } => {
         models:
             GET "/v1/models",

@@ -3,7 +3,7 @@
 //!
 //! Providers are called in their configured order until one answers. Once a listener has received a
 //! piece of an answer, no further provider is called. Reasoning isn't a piece of an answer: if its
-//! provider fails, the next provider is called, and its reasoning is separate.
+//! provider fails, the next provider is called, and the reasoning of the two is kept separate.
 
 mod answer;
 mod answer_builder;

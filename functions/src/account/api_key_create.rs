@@ -41,10 +41,10 @@ struct Body {
     /// The limit on the tokens that the key may spend. Without `limit`, the key may spend the whole
     /// balance.
     limit: Option<Limit>,
-    /// `equal_bodies` if a request without an `Idempotency-Key`, whose body equals that of a request
-    /// in the last minute, is its retry: it gets the same answer, and isn't charged again. For
-    /// programs that send a request again when they lose the reply, but don't say so. Not for
-    /// programs that repeat prompts on purpose.
+    /// `equal_bodies` if a request without an `Idempotency-Key` counts as a retry when its body
+    /// equals that of a request in the last minute. A retry gets the same answer, and isn't charged
+    /// again. The option is for programs that send a request again when they lose the reply, but
+    /// don't mark it as a retry. It isn't for programs that repeat prompts on purpose.
     #[schema(value_type = Option<Retries>)]
     retries: Option<String>,
 }

@@ -117,7 +117,7 @@ struct RedeemedVoucher<'a> {
     /// The grant, and the current balance.
     #[serde(flatten)]
     grant: AdjustedBalance<'a>,
-    /// True if an earlier request has redeemed the code, so that this one has added nothing.
+    /// True if an earlier request redeemed the code, so that this request added nothing.
     #[schema(examples(false))]
     already_redeemed: bool,
 }

@@ -7,9 +7,9 @@
 //! `thinking` and `output_config`. A provider that caches prompts gets `cache_control`. `model`
 //! chooses a model from the price list; without a list, the operator's settings determine the
 //! model. Tools that run at Anthropic, MCP servers and PDFs are refused. Other fields and all
-//! `anthropic-` headers are ignored; for example, nothing edits the context. Out: a message, or its
-//! events. Prices and retries work as for completions. A request also gets the message that was
-//! already paid for if it repeats a body in the same session of Claude Code
+//! `anthropic-` headers are ignored; for example, `context_management` has no effect. Out: a
+//! message, or its events. Prices and retries work as for completions. A request also gets the
+//! message that was already paid for if it repeats a body in the same session of Claude Code
 //! (`x-claude-code-session-id`).
 
 mod events;
@@ -83,7 +83,7 @@ struct Messages {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ShownReasoning {
     Nothing,
-    /// The signatures, with which the provider recognizes its reasoning, and encrypted reasoning.
+    /// Encrypted reasoning, and the signatures by which the provider recognizes its reasoning.
     Signatures,
     Everything,
 }

@@ -70,8 +70,8 @@ pub(super) struct Body {
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
     mcp_servers: Option<Vec<IgnoredAny>>,
-    /// Must be null: this API stores no threads. Anthropic's SDKs send the whole conversation if it
-    /// is refused.
+    /// Must be null: this API stores no threads. If it is refused, Anthropic's SDKs send the whole
+    /// conversation.
     #[schema(value_type = Option<Object>)]
     thread: Option<IgnoredAny>,
 }

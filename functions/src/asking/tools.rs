@@ -35,8 +35,7 @@ pub(crate) fn is_name(text: &str) -> bool {
     is_name_up_to(text, NAME_LENGTH)
 }
 
-/// Returns true if `text` consists of the characters that names may have, of which there are at
-/// least 1 and at most `most`.
+/// Returns true if `text` consists of 1 to `most` characters, all of which names may contain.
 pub(crate) fn is_name_up_to(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

@@ -149,7 +149,7 @@ struct Model<'a> {
     /// A one-line description of the model, from the price list. May be empty.
     #[schema(examples(""))]
     about: &'a str,
-    /// True for the model that answers requests of its kind that don't select one.
+    /// True for the default model of its kind, which answers requests that don't select a model.
     default: bool,
     /// The model's fare.
     #[schema(value_type = StoredFare)]

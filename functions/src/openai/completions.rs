@@ -16,8 +16,9 @@
 //! ends with the calls: the client runs the functions, and sends the results with its next request.
 //! The request costs the price of a message for every 64 KB of its prompt, rounded up. A request
 //! gets the completion that was already paid for if it says that it is a retry
-//! (`x-stainless-retry-count`), belongs to the same Codex turn (`x-codex-turn-metadata`), or repeats
-//! the body of a request in the last minute with an API key for which that is a retry.
+//! (`x-stainless-retry-count`), belongs to the same Codex turn (`x-codex-turn-metadata`), or
+//! repeats the body of a request in the last minute, if equal bodies count as retries for the API
+//! key.
 
 mod reasoning;
 pub(super) mod reply;

@@ -327,8 +327,8 @@ pub(crate) struct Model<'a> {
     /// Always `system`.
     #[schema(pattern = "^system$", examples("system"))]
     owned_by: &'static str,
-    /// The maximum number of tokens in a prompt, counted as four bytes each. Missing if neither the
-    /// operator has changed the limit nor the price list sets one for the model.
+    /// The maximum number of tokens in a prompt, counted as four bytes each. Missing unless the
+    /// operator has changed the limit, or the price list sets one for the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,
@@ -396,8 +396,8 @@ pub(crate) struct Pricing {
     /// The price of a prompt token that was read from the cache.
     #[schema(examples("0.0000002"))]
     input_cache_read: String,
-    /// The price of a prompt token that was written into the cache. Missing if it is the price of
-    /// any other token in the prompt.
+    /// The price of a prompt token that was written into the cache. Missing if such a token costs
+    /// the same as the other tokens in the prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("0.0000025"))]
     input_cache_write: Option<String>,

@@ -272,7 +272,7 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
         return Some(operation);
     }
     let same = |other: &&Route| (other.endpoint, other.method) == (route.endpoint, route.method);
-    // An endpoint with several operations has an alias that ends with the path of each.
+    // If an endpoint has several operations, an alias ends with the path of its operation.
     let longer = |other: &&Route| route.path.ends_with(other.path);
     let others = ROUTES.iter().filter(same);
     let mut others = others.clone().filter(longer).chain(others);

@@ -48,8 +48,8 @@ pub enum ReasoningPiece {
     Text(String),
     /// The signature of the text before it. The next piece begins a new part of the reasoning.
     Signature(String),
-    /// The provider of the text before it has failed, so this text isn't signed. The next piece
-    /// begins a new part, by another provider.
+    /// The provider of the preceding text failed before it signed the text. The next piece begins a
+    /// new part, by another provider.
     Broken,
     /// A whole part of the reasoning, which only the provider can read.
     Encrypted(String),
@@ -379,7 +379,8 @@ impl<'l> AnswerBuilder<'l> {
             room = rest.unwrap_or(0);
             rest.is_some()
         });
-        // The marks name each part. Without them, the blocks have the usual order.
+        // Each part has a mark, so the marks no longer match. Without marks, the blocks have the
+        // usual order.
         if let Some(marks) = self.marks.as_mut().filter(|_| self.reasoning.len() < before) {
             marks.clear();
         }
@@ -563,7 +564,7 @@ impl<'l> AnswerBuilder<'l> {
     /// the second, the prompt is long, so reading it is most of the provider's work.
     ///
     /// If the provider's filter ended the answer, the text before that point is the answer. An
-    /// empty answer is accepted after delivered reasoning, and on `/v1`, whose clients expect it.
+    /// empty answer is accepted if reasoning was delivered, and on `/v1`, whose clients expect it.
     ///
     /// # Errors
     /// Otherwise returns why there is no answer. A part that was delivered before the provider
@@ -856,13 +857,13 @@ mod tests {
         assert_eq!(put_together(Some(false), &parts), [of("f", "{}")]);
     }
 
-    /// Stops a streamed answer to which the provider has sent only its first counts and this
+    /// Stops a streamed answer for which the provider has sent only its first counts and this
     /// reasoning.
     fn stopped(prompt: &Prompt, reasoning: &[&str]) -> Result<Answer, Unanswered> {
         ended(prompt, reasoning, None, Close::Stopped)
     }
 
-    /// Ends a streamed answer to which the provider has sent only its first counts and this
+    /// Ends a streamed answer for which the provider has sent only its first counts and this
     /// reasoning.
     fn ended(
         prompt: &Prompt,

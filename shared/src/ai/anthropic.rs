@@ -46,9 +46,9 @@ const FIELDS: [(&str, &str); 11] = [
     ("thinking", "thinking"),
 ];
 
-/// Parts of Anthropic's sentences that don't begin with a field. Each is paired with the
-/// corresponding field in OpenAI's API. Sentences about a part of the conversation name it in many
-/// ways. The other sentences are about the operator's account or settings.
+/// Phrases from those of Anthropic's sentences that don't begin with a field. Each is paired with
+/// the corresponding field in OpenAI's API. Many phrases refer to a part of the conversation.
+/// Sentences without any of the phrases are about the operator's account or settings.
 const SENTENCES: [(&str, &str); 10] = [
     ("effort parameter", "reasoning_effort"),
     ("adaptive thinking", "thinking"),
@@ -59,7 +59,7 @@ const SENTENCES: [(&str, &str); 10] = [
     ("content block", "messages"),
     ("assistant message", "messages"),
     ("user message", "messages"),
-    // A picture behind a URL.
+    // A picture at a URL.
     ("download the file", "messages"),
 ];
 

@@ -382,7 +382,7 @@ const FIELDS: [(&str, &str); 12] = [
     ("effort parameter", "reasoning_effort"),
     ("thinking", "thinking"),
     ("top_k", "top_k"),
-    // Of a message's field, and at the beginning of the sentences of Anthropic's models.
+    // These begin the path of a message's field, and the sentences of Anthropic's models.
     ("messages.", "messages"),
     ("messages:", "messages"),
 ];

@@ -7,8 +7,8 @@ use crate::values::CacheTtl;
 /// The maximum number of breakpoints that Anthropic and Bedrock accept in a request.
 const MOST: usize = 4;
 
-/// Counts the breakpoints of a request. If there are too many, only the last are sent, because a
-/// later breakpoint also covers what precedes it.
+/// Counts the breakpoints of a request. If there are too many, only the last ones are sent, because
+/// a later breakpoint also covers what precedes it.
 pub(super) struct Breakpoints {
     excess: usize,
 }

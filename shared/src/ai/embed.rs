@@ -73,10 +73,10 @@ async fn embed_by(
     let provided = provider.embed(request).await;
     let ProvidedVectors { vectors, model, tokens } = provided?;
     let usage = request.input.usage(tokens);
-    // The provider has done its work, whatever its reply is worth.
+    // The provider has worked, even if its reply is unusable.
     let failed = |failure| Err(Unanswered { failure, worked: Some(usage) });
     if vectors.len() != request.input.count() {
-        return failed(Failure::failed("another number of vectors than of texts"));
+        return failed(Failure::failed("the numbers of vectors and texts differ"));
     }
     let length = vectors.first().map_or(0, Vec::len);
     let is_sound = |vector: &Vec<f32>| {
@@ -85,7 +85,7 @@ async fn embed_by(
     if !(1..=MOST_DIMENSIONS).contains(&length) || !vectors.iter().all(is_sound) {
         return failed(Failure::failed("unusable vectors"));
     }
-    // Some servers ignore the field.
+    // Some servers ignore `dimensions`.
     let wanted = request.dimensions.and_then(|wanted| usize::try_from(wanted).ok());
     if wanted.is_some_and(|wanted| wanted != length) {
         return failed(Failure::Refused(Refusal::Field("dimensions")));

@@ -111,7 +111,7 @@ pub(super) struct ProvidedVectors {
     pub(super) tokens: Option<u64>,
 }
 
-/// Adds the estimate of the whole request to a failure after which the provider may have worked.
+/// Returns the failure. If the provider may have worked, adds an estimate for the whole request.
 pub(super) fn unanswered(failure: Failure, request: &EmbeddingRequest) -> Unanswered {
     let worked = failure.may_have_worked().then(|| request.input.usage(None));
     Unanswered { failure, worked }

@@ -70,7 +70,7 @@ pub enum Refusal {
     Schema,
     /// The prompt is too long for the model.
     TooLong,
-    /// The provider takes texts, and no lists of token ids.
+    /// The provider accepts texts, but no lists of token ids.
     TokenIds,
     /// The provider refuses the value of this field in the request.
     Field(&'static str),
@@ -146,8 +146,7 @@ const TOO_LONG: [&str; 19] = [
 ];
 
 impl Refusal {
-    /// The reason for the HTTP status 413, in Anthropic's word. Servers often send this status
-    /// without a reason.
+    /// Anthropic's word for the HTTP status 413, which servers often send without a reason.
     pub(super) const TOO_LARGE: &str = "request_too_large";
 
     /// Recognizes a refusal from the wording of the provider's message, because providers have no
@@ -241,7 +240,7 @@ impl Refusal {
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
             Self::TooLong => "the prompt is too long for it",
-            Self::TokenIds => "it takes no token ids",
+            Self::TokenIds => "it doesn't accept token ids",
             Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
         }
     }
@@ -298,7 +297,7 @@ impl From<Refusal> for Error {
             Refusal::TooLong => Self::PromptTooLong(None),
             Refusal::TokenIds => Self::field(
                 "input",
-                "The model of this server takes texts, and no token ids. Send the texts (in \
+                "The model of this server accepts texts, but no token ids. Send the texts (in \
                  LangChain, set `check_embedding_ctx_length=False`). Nothing was charged.",
             ),
             Refusal::Pictures => Self::field(

@@ -182,7 +182,7 @@ pub enum Thinking {
 }
 
 impl Thinking {
-    /// Returns the word for it in Anthropic's API.
+    /// Returns its name in Anthropic's API.
     pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Adaptive => "adaptive",

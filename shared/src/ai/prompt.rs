@@ -291,8 +291,8 @@ impl Prompt {
     /// for the model's default.
     ///
     /// A budget is left out if the model continues a series of calls without their reasoning,
-    /// because Anthropic refuses such a prompt: another provider made the calls, or refused their
-    /// reasoning as another provider's.
+    /// because Anthropic refuses such a prompt. The reasoning is missing if another provider made
+    /// the calls, or if a provider refused it as another provider's.
     pub(super) fn anthropic_thinking(&self) -> Option<Thinking> {
         // An answer that may be any JSON object is the arguments of a call.
         let must_call = self.demands_a_call() || matches!(self.format, Some(Format::JsonObject));
@@ -301,9 +301,9 @@ impl Prompt {
         thinking.filter(|thinking| !is_enabled(thinking) || !self.calls_without_reasoning())
     }
 
-    /// Returns true if the last turns are a series of function calls and their results without
-    /// reasoning that a provider has proven. With a budget for reasoning, Anthropic's models
-    /// continue a series only after such reasoning. Results may be followed by a text.
+    /// Returns true if the last turns are a series of function calls and their results, without any
+    /// reasoning that a provider has signed or encrypted. With a budget for reasoning, Anthropic's
+    /// models continue a series only after such reasoning. Results may be followed by a text.
     fn calls_without_reasoning(&self) -> bool {
         let mut has_calls = false;
         let mut before = self.turns.iter().rev().skip(1).map(|turn| turn.role);
@@ -411,7 +411,7 @@ fn quoted(text: &str) -> String {
     lines.map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The maximum length of a function's name at OpenAI and Bedrock.
+/// The maximum length of a function's name for OpenAI and Bedrock.
 const USUAL_NAME: usize = 64;
 
 /// The size, in bytes, up to which a system prompt fits into every model's context.

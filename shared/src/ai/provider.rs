@@ -112,7 +112,8 @@ impl Provider {
     }
 
     /// Returns true unless it is known that this provider writes into its cache only the prompts
-    /// that ask for it. OpenAI writes all long prompts, and charges for it since GPT-5.6.
+    /// that ask for it. OpenAI writes every long prompt into its cache, and has charged for this
+    /// since GPT-5.6.
     pub(super) fn writes_cache_unasked(&self) -> bool {
         match self.wire.as_ref() {
             Wire::OpenAi(_) | Wire::Scripted => true,

@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Sends a request to the path below the base URL, and returns the whole reply, which may have
-    /// at most `most` bytes. `refused` is the failure for the reason of a refusal.
+    /// at most `most` bytes. `refused` returns the failure for the reason of a refusal.
     pub(super) async fn fetch(
         &self,
         path: &str,
@@ -227,12 +227,12 @@ impl Server {
 /// of the failure for the log.
 type Refused<'c> = dyn Fn(Reason, &str) -> Failure + Sync + 'c;
 
-/// What determines how a request is sent, and what the server's reply means.
+/// How to send a request, and how to read the server's reply.
 struct Call<'c> {
     endpoint: &'c Uri,
     /// The content type of an answer.
     accepted: &'static str,
-    /// True if the reason for the statuses 404, 500 and 501 may be in the request.
+    /// True if the request may be the reason for a 404, 500 or 501.
     explains_failures: bool,
     refused: &'c Refused<'c>,
 }

@@ -96,10 +96,10 @@ impl ChosenModel {
         Ok(Self { ai, fare, listed: Some(listed) })
     }
 
-    /// Returns the model for embeddings with this name. An unknown name is never another model's,
-    /// because a program that compares vectors of different models gets useless results. Without a
-    /// price list, only providers that work offline have embeddings: the setting of any other
-    /// provider names a model for messages.
+    /// Returns the model for embeddings with this name. An unknown name never selects another
+    /// model, because a program that compares vectors of different models gets useless results.
+    /// Without a price list, only providers that work offline have embeddings: the setting of any
+    /// other provider names a model for messages.
     ///
     /// # Errors
     /// Returns [`Error::NoEmbeddings`] if the operator offers no model for embeddings, and the

@@ -1,6 +1,6 @@
-//! Charging embeddings. Like a chat, they are held, asked for and settled, but only their ledger
-//! entry is stored. A retry of a paid request therefore can't get a stored result. The vectors are
-//! computed again: without a charge, at most [`REPEATS`] times, and as free work.
+//! Charges embeddings in the same steps as a chat (hold, request, settle), but stores only the
+//! ledger entry. A retry of a paid request therefore can't get a stored result. The vectors are
+//! computed again without a charge, at most [`REPEATS`] times, which counts as free work.
 
 use std::time::Duration;
 
@@ -217,8 +217,8 @@ impl Asking<'_> {
         Ok(self.paid(embeddings, this_minute, false))
     }
 
-    /// Computes the vectors of a paid request again. The hold has no credits: it makes the store
-    /// check the caller and the limits, and counts the work.
+    /// Computes the vectors of a paid request again. The hold has no credits: it only makes the
+    /// store check the caller and the limits, and count the work.
     async fn repeat(&self, key: &RequestKey) -> Result<PaidEmbeddings> {
         let (app, quote) = (self.app, self.quote());
         let free = Quote::flat(Credits::ZERO);
@@ -248,8 +248,8 @@ impl Asking<'_> {
         Ok(self.paid(embeddings, this_minute, true))
     }
 
-    /// Returns the charge in the form of a chat, which is never stored: the ledger entry is made
-    /// from it.
+    /// Returns the charge in the form of a chat. The ledger entry is made from the chat, which is
+    /// never stored.
     fn charged(&self, hold: &Hold, model: &str, usage: Usage) -> Chat {
         let quote = hold.quote();
         let cost = quote.charge(&usage);

@@ -141,7 +141,7 @@ impl FailureFormat {
     }
 
     /// Returns true if a client would retry this failure in vain unless the `x-should-retry` header
-    /// tells it not to. OpenAI's SDKs retry each 429, and Claude Code retries also other refusals.
+    /// tells it not to. OpenAI's SDKs retry each 429, and Claude Code also retries other refusals.
     fn is_final(self, error: &Error, status: StatusCode) -> bool {
         match self {
             Self::Anthropic => status.is_client_error() && !anthropic::helps_to_retry(status),

@@ -289,7 +289,7 @@ impl Chat {
                 }
             }
         }
-        // Without an order, everything is left.
+        // Without an order, all blocks are still to be added.
         blocks.extend(reasoning);
         blocks.extend(Some(rest).filter(|text| !text.is_empty()).map(AnswerBlock::Text));
         blocks.extend(calls);
@@ -422,7 +422,7 @@ mod tests {
         };
         let [x, y] = [0, 1].map(|index| AnswerBlock::Reasoning(&chat.reasoning[index]));
         let call = AnswerBlock::Call(0, &chat.calls[0]);
-        // A length that splits a character, or doesn't cover the text, loses nothing.
+        // No text is lost if a length splits a character, or if the lengths don't cover the text.
         let (first, second, rest) = ("é", "é", "abc");
         let [first, second, rest] = [first, second, rest].map(AnswerBlock::Text);
         assert_eq!(chat.in_blocks(true), [x, first, y, second, call, rest]);

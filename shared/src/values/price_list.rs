@@ -204,8 +204,8 @@ impl PriceList {
         self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
     }
 
-    /// Returns the fields that releases before 0.18.0 can't read, each with the words for what is
-    /// new in it.
+    /// Returns the fields that releases before 0.18.0 can't read, each with a description of what
+    /// is new in it.
     pub fn fields_since_0_18(&self) -> Vec<(String, &'static str)> {
         let mut fields = Vec::new();
         for (index, model) in self.models.iter().enumerate() {

@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(quote.charge(&usage(40, 50)), credits(20));
         assert_eq!(quote.price(&usage(40, 50)), credits(90));
         assert_eq!(quote.bounded(credits(3)).charge(&usage(4, 5)), credits(3));
-        // A provider may write its cache although it wasn't asked to.
+        // A provider may write into its cache without being asked to.
         let dear = Rates { write: Some(3_000_000), ..rates };
         let quote = Quote::by_usage(dear, 10, 10, CacheWrites::Excluded);
         let written = Usage { written_tokens: 10, ..usage(10, 10) };

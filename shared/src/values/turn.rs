@@ -63,8 +63,8 @@ pub struct Reasoning {
 }
 
 impl Reasoning {
-    /// Returns true if the provider has signed or encrypted this part, so that it is the model's
-    /// own. Models refuse other reasoning.
+    /// Returns true if the provider has signed or encrypted this part, which proves that it comes
+    /// from the model. Models refuse other reasoning.
     pub(crate) fn is_proven(&self) -> bool {
         self.signature.is_some() || self.encrypted.is_some()
     }

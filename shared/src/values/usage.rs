@@ -332,7 +332,7 @@ mod tests {
         let rates = Rates { input: 1_000_000, cached: 0, write: Some(2_000_000), output: 0 };
         assert_eq!(bedrock(100, 60, 30, CacheCount::InPrompt).price(rates).get(), 70);
         assert_eq!(bedrock(10, 60, 30, CacheCount::BesidePrompt).price(rates).get(), 70);
-        // A stored chat without this count has none.
+        // A stored chat without this count has no such tokens.
         let stored = r#"{"prompt_tokens":1,"completion_tokens":2,"estimated":false}"#;
         let usage: Usage = serde_json::from_str(stored).unwrap();
         assert_eq!(usage.written_tokens, 0);

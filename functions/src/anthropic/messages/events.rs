@@ -196,7 +196,7 @@ struct MessageDelta<'a> {
 struct Ending<'a> {
     /// The reason why the answer ends.
     stop_reason: StopReason,
-    /// The stop sequence that ended the answer, if the provider tells it.
+    /// The stop sequence that ended the answer, if the provider reports it.
     #[schema(required)]
     stop_sequence: Option<&'a str>,
     /// Present if the model refuses to answer, or the provider's content filter ended the answer.

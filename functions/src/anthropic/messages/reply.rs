@@ -30,7 +30,7 @@ pub(super) struct Message<'a> {
     /// The reason why the answer ends. Null at the beginning of a stream.
     #[schema(required)]
     stop_reason: Option<StopReason>,
-    /// The stop sequence that ended the answer, if the provider tells it.
+    /// The stop sequence that ended the answer, if the provider reports it.
     #[schema(required)]
     stop_sequence: Option<&'a str>,
     /// Present if the model refuses to answer, or the provider's content filter ended the answer.
@@ -39,7 +39,7 @@ pub(super) struct Message<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     container: (),
-    /// Always null: nothing edits the context.
+    /// Always null, because this API doesn't edit the context.
     #[schema(schema_with = null)]
     context_management: (),
     /// Always null.
@@ -147,7 +147,7 @@ pub(super) enum StopReason {
     EndTurn,
     /// The answer has reached its maximum length or its time limit, or the user stopped it.
     MaxTokens,
-    /// The answer ended before a stop sequence, and the provider tells which. Otherwise such an
+    /// The answer ended before a stop sequence, and the provider reports which. Otherwise such an
     /// answer counts as complete.
     StopSequence,
     /// The prompt and the answer have filled the model's context.
@@ -166,7 +166,7 @@ pub(super) struct StopDetails<'a> {
     /// Always `refusal`.
     #[schema(pattern = "^refusal$", examples("refusal"))]
     r#type: &'static str,
-    /// The provider's category of the refusal, if it tells one.
+    /// The provider's category of the refusal, if it reports one.
     #[schema(required)]
     category: Option<&'a str>,
     /// The provider's explanation, if it gives one.
@@ -220,7 +220,7 @@ pub(super) struct Usage {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicCacheCreation)]
 struct CacheCreation {
-    /// The number of tokens, for any time that the provider keeps them.
+    /// The number of tokens, however long the provider keeps them.
     #[schema(examples(0))]
     ephemeral_5m_input_tokens: u32,
     /// Always 0.
@@ -317,7 +317,7 @@ impl<'a> ContentBlock<'a> {
         Self::Call(CallBlock::of(id, name, Input::Empty {}))
     }
 
-    /// Returns `None` for reasoning of which nothing is shown.
+    /// Returns `None` if no part of the reasoning is shown.
     fn of(block: AnswerBlock<'a>, shown: ShownReasoning) -> Option<Self> {
         match block {
             AnswerBlock::Reasoning(part) => Self::reasoning(part, shown),

@@ -83,7 +83,7 @@ pub(super) struct Document {
     context: Option<String>,
 }
 
-/// A result of a search of the client's own.
+/// A result of the client's own search.
 pub(super) struct SearchResult {
     title: Option<String>,
     source: Option<String>,
@@ -138,7 +138,8 @@ struct AnyBlock {
     input: Option<Box<RawValue>>,
     /// The id of the call whose result the block contains.
     tool_use_id: Option<String>,
-    /// The result of a call: a string, or a list of blocks. The texts of a `search_result`.
+    /// The result of a call, which is a string or a list of blocks, or the texts of a
+    /// `search_result`.
     #[schema(value_type = Option<Value>)]
     content: Option<Content>,
     /// True if the call failed.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use shared::values::CacheTtl;
 use utoipa::ToSchema;
 
-/// Asks the provider to cache the prompt up to the end of this block. The provider gets it if it
-/// has such caches. It doesn't change the answer.
+/// Asks the provider to cache the prompt up to the end of this block. Passed on to providers that
+/// have such caches. Doesn't change the answer.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicCacheControl)]
 pub(super) struct CacheControl {

@@ -18,13 +18,13 @@ pub(super) struct InputMessage {
     #[schema(pattern = "^(user|assistant|system)$", examples("user"))]
     role: String,
     content: Option<Content>,
-    /// For `system`: `next_user_message` if the model gets the message only until the next message
-    /// of the user.
+    /// In a `system` message: `next_user_message` if the model gets the message only until the
+    /// user's next message.
     clear_at: Option<String>,
 }
 
 impl InputMessage {
-    /// Returns true if the model doesn't get the message after the next message of the user.
+    /// Returns true if the model no longer gets the message after the user's next message.
     fn is_cleared(&self) -> bool {
         self.role == "system" && self.clear_at.as_deref() == Some("next_user_message")
     }
@@ -77,7 +77,7 @@ impl History {
     /// Adds a message. Returns `None` if the message is invalid.
     fn add(&mut self, field: &str, message: InputMessage, errors: &mut FieldErrors) -> Option<()> {
         let InputMessage { role, content, .. } = message;
-        // Such a message has only options.
+        // A message without content only sets options.
         if role == "system" && content.is_none() {
             return Some(());
         }
@@ -137,7 +137,7 @@ impl History {
         is_valid.then_some(())
     }
 
-    /// Adds the result of a call. A cache breakpoint inside it comes after the whole result.
+    /// Adds the result of a call. A cache breakpoint inside the result moves to the result's end.
     fn add_result(
         &mut self,
         field: &str,

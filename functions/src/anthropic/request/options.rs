@@ -18,7 +18,7 @@ pub(super) struct ThinkingConfig {
     #[schema(pattern = "^(adaptive|enabled|between_tools|disabled)$", examples("adaptive"))]
     kind: String,
     /// With `enabled`: the maximum number of tokens for the reasoning, which count as part of the
-    /// answer. The model gets less if the answer may not be as long.
+    /// answer. The model gets fewer if the maximum length of the answer is lower.
     #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     budget_tokens: Option<f64>,
     /// Whether the answer contains the text of the reasoning: `summarized`, or `omitted` for

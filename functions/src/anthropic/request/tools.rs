@@ -12,8 +12,8 @@ use crate::asking::tools::{Offered, Tools, Wish, is_name_up_to};
 /// The maximum number of functions in a request. Programs with many MCP servers offer hundreds.
 pub(super) const TOOLS: usize = 512;
 
-/// The maximum number of characters in a name. OpenAI and Bedrock accept half of it, but the names
-/// of an MCP server's functions also contain the server's name.
+/// The maximum number of characters in a name. OpenAI and Bedrock accept only half as many, but the
+/// names of an MCP server's functions also contain the server's name.
 const NAME_LENGTH: usize = 128;
 
 /// The rule for names, for error messages.

@@ -34,7 +34,7 @@ pub(super) struct Body {
     input: Option<Input>,
     /// Whether vectors are lists of numbers, or the base64 of little-endian 32-bit numbers.
     encoding_format: Option<Encoding>,
-    /// The number of dimensions of each vector, for models that have the choice.
+    /// The number of dimensions of each vector, for models that offer a choice.
     dimensions: Option<f64>,
 }
 
@@ -190,7 +190,7 @@ fn up_to<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(
     Ok(list)
 }
 
-/// The first element of a list, which decides what the list consists of.
+/// The first element of a list, which determines the type of the other elements.
 enum Element {
     Text(String),
     Id(u32),

@@ -100,7 +100,7 @@ struct CacheControl {
 impl From<CacheTtl> for CacheControl {
     fn from(ttl: CacheTtl) -> Self {
         let ttl = match ttl {
-            // The default, which older servers know too.
+            // The default. Older servers don't know the field.
             CacheTtl::FiveMinutes => None,
             CacheTtl::OneHour => Some("1h"),
         };

@@ -17,10 +17,10 @@ use crate::ai::embeddings::{
 };
 use crate::ai::failure::{Failure, Reason, Refusal};
 
-/// How many texts Cohere's models take in a call.
+/// How many texts Cohere's models accept in a call.
 const TEXTS: usize = 96;
 
-/// How many calls of a request wait for Bedrock at a time.
+/// How many of a request's calls to Bedrock run at the same time.
 const AT_A_TIME: usize = 8;
 
 /// The maker of a model.
@@ -51,7 +51,7 @@ impl Maker {
     }
 }
 
-/// A request for Titan's models, which take one text.
+/// A request for Titan's models, which accept only one text.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TitanRequest<'r> {
@@ -68,7 +68,7 @@ struct TitanReply {
     input_text_token_count: Option<u64>,
 }
 
-/// A request for Cohere's models. Text that is too long is refused, as OpenAI does.
+/// A request for Cohere's models. Text that is too long is refused, as by OpenAI.
 #[derive(Serialize)]
 struct CohereRequest<'r> {
     texts: &'r [String],
@@ -122,8 +122,8 @@ impl<'de> Visitor<'de> for ListOrTypes {
 type Part = (Vec<Vec<f32>>, Option<u64>);
 
 impl Bedrock {
-    /// Requests the vectors from the model, in as many calls as it needs. After a failed call, the
-    /// calls that follow are not made.
+    /// Requests the vectors from the model, in as many calls as it needs. After a failed call, no
+    /// further calls are made.
     pub async fn embed(
         &self,
         model: &str,

@@ -81,7 +81,7 @@ impl ConverseRequest {
 
 /// The cache points of a request
 /// ([models](https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html)). Only some
-/// makers' models accept them. Others don't get any, because they don't change the answer.
+/// makers' models accept them. Other models get none, because cache points don't change the answer.
 struct CachePoints {
     /// `None` if the model doesn't accept cache points.
     left: Option<Breakpoints>,
@@ -147,7 +147,7 @@ fn split(
     Ok((system, messages?))
 }
 
-/// Converts instructions. Their texts are one block up to each cache point.
+/// Converts instructions. The texts up to each cache point form one block.
 fn instructions(
     turn: &Turn,
     cache: &mut CachePoints,

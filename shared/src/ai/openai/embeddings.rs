@@ -20,7 +20,7 @@ use crate::ai::openai::OpenAi;
 /// have at most 24 characters, and a separator follows each.
 const OF_NUMBER: usize = 26;
 
-/// The maximum number of bytes in a reply beside the numbers, for each vector.
+/// The maximum number of bytes in a reply for each vector, in addition to its numbers.
 const AROUND_VECTOR: usize = 1024;
 
 /// A request's body.
@@ -30,8 +30,8 @@ struct Body<'r> {
     input: &'r EmbeddingInput,
     #[serde(skip_serializing_if = "Option::is_none")]
     dimensions: Option<u32>,
-    /// Base64 makes OpenAI's replies a quarter as long. Other servers may not have the field; a
-    /// server without it replies with lists of numbers.
+    /// Base64 makes OpenAI's replies a quarter as long. A server that lacks the field replies with
+    /// lists of numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding_format: Option<&'static str>,
 }
@@ -118,7 +118,7 @@ impl OpenAi {
         let refused = |reason, cause: &str| refused(&reason, request, cause);
         let reply = self.server.fetch("/embeddings", &body, most, &refused).await;
         let reply = reply.map_err(|failure| unanswered(failure, request))?;
-        // A reply that can't be read was computed nevertheless.
+        // The server has computed the reply, even if it can't be read.
         vectors(reply.aggregate(), request.input.count()).ok_or_else(|| {
             let failure = Failure::Empty("unreadable vectors");
             unanswered(failure, request)

@@ -14,8 +14,8 @@ use crate::values::idempotency::fingerprint;
 /// reply.
 const AGAIN: u64 = 900;
 
-/// How long after the beginning of a call an equal request counts as its retry, in seconds, if the
-/// owner of the API key wants that.
+/// For how many seconds after a call begins an equal request counts as its retry, if the owner of
+/// the API key has chosen that.
 const EQUAL: u64 = 60;
 
 /// A request that a client sent without an idempotency key.
@@ -44,8 +44,8 @@ impl UnkeyedRequest<'_> {
         }))
     }
 
-    /// Returns a Unix time. A call whose item expires by then is over, so that this request isn't
-    /// its retry.
+    /// Returns a Unix time. A call whose item expires by then is over, so this request isn't its
+    /// retry.
     fn expired_by(self) -> u64 {
         let now = self.came / 1000;
         match self.api_key {

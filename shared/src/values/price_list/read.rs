@@ -40,7 +40,7 @@ const LIST: usize = 262_144;
 /// the product must be below [`Credits::MAX`].
 const PRICE: u64 = 200_000_000;
 
-/// The maximum rate. At this rate, [`Credits::MAX`] pays for 100 million model tokens, which are
+/// The maximum rate. At this rate, [`Credits::MAX`] pays for 100 million model tokens, which is
 /// more than the longest text and the longest answer have.
 const RATE: u64 = 10_000_000_000;
 
@@ -121,7 +121,7 @@ impl Problems {
         Some(list)
     }
 
-    /// Reports names and aliases that mean two models. Lists of earlier releases may contain names
+    /// Reports names and aliases that match two models. Lists of earlier releases may contain names
     /// that differ only in case, but an alias must also differ in other characters.
     fn names(&mut self, models: &[Model]) {
         let mut names = HashSet::new();
@@ -439,7 +439,7 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte))
 }
 
-/// Returns the fares of a kind, for sentences.
+/// Describes the fares of a kind, for error messages.
 fn fares(kind: ModelKind) -> &'static str {
     match kind {
         ModelKind::Chat => "`message`, or `input`, `cached` and `output`",
