@@ -25,7 +25,7 @@ export { newThread, oldThread, restoreThreads } from "./thread.js";
 
 listenToKeys(isSignedIn);
 
-// The views of guests have little to print, so that their first load stays small.
+// Only signed-in users need this stylesheet. Guests don't load it, so their first load stays small.
 const paper = new URL("../ui/print.css", import.meta.url).href;
 document.body.append(h("link", { rel: "stylesheet", media: "print", href: paper }));
 

@@ -426,7 +426,7 @@ class Thread {
     takeOut(this.name);
     if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", "#/");
     threads.delete(this.name);
-    // The box also gets what was written in another new chat.
+    // The box also gets the text that was written in another new chat.
     if (moveDraft(this.name, NEW)) this.composer.put(readDraft(NEW), false);
     this.name = null;
     this.nameIt();

@@ -1,4 +1,4 @@
-// A chat outside of the page: copied or saved as Markdown, saved as JSON, and printed.
+// Copies a chat or saves it as Markdown, saves it as JSON, and prints it.
 
 import { withoutReasoning } from "../markdown/prose.js";
 import { save } from "../session/files.js";
@@ -8,7 +8,7 @@ import { formatTime } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { named } from "./sidebar.js";
 
-/** The longest name of a file, without its ending, in characters. */
+/** The maximum length of a file name without its extension, in characters. */
 const LONGEST = 60;
 
 /** Copies the shown branch as Markdown. */
@@ -35,7 +35,7 @@ export async function saveJson(thread) {
 /** Shows the whole branch, and then prints the page. */
 export async function print(thread) {
   await thread.turns.whole();
-  // The answers are drawn as Markdown in the next frames.
+  // The answers are drawn as Markdown within the next two frames.
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
   window.print();
 }
@@ -50,7 +50,7 @@ function markdownOf({ conversation }, chats) {
   return `${[`# ${named(conversation)}`, ...turns].join("\n\n")}\n`;
 }
 
-/** A file's name from the title, with only letters and digits of any language and hyphens. */
+/** A file name made from the title: letters and digits of any language, and hyphens. */
 function fileName({ conversation }) {
   const words = named(conversation).match(/[\p{L}\p{N}]+/gu) ?? [];
   const name = [...words.join("-")].slice(0, LONGEST).join("");

@@ -88,7 +88,7 @@ export class Turns {
     return this.path().map((id) => this.branches.get(id));
   }
 
-  /** Reads older messages while `lacks()` is true, and at most `most` messages. */
+  /** Reads older messages while `lacks()` is true, but at most `most` of them. */
   async readWhile(lacks, signal, most = SEARCHED) {
     const { chats } = this.branches;
     // Read larger pages. They begin again with the newest message, so the first page also contains

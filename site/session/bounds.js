@@ -1,4 +1,4 @@
-// The maximum number of model tokens in texts, from which the most that a message may cost follows.
+// The maximum number of model tokens in texts, which determines the highest price of a message.
 
 import { formatTokens } from "../ui/format.js";
 import { areModelsKnown, chosenModel, highestPriceOf, isFlat, watchModels } from "./models.js";
@@ -21,8 +21,8 @@ export const boundOfInstructions = (text) =>
   text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
 
 /**
- * A text node with what instructions add to the price of each message. It follows the text in
- * `box`, and the choice of the model.
+ * A text node that says how much the instructions in `box` add to the price of each message. It
+ * changes with the text and with the chosen model.
  */
 export function instructionsCost(box) {
   const shown = document.createTextNode("");

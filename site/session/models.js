@@ -67,8 +67,8 @@ export function noticePrices(version) {
 }
 
 /**
- * Shows the price that the API named when it refused a lower one. The list that was read may be
- * older, because the functions read it at most once a minute.
+ * Shows the price that the API named when it refused a lower one. The list that the page has read
+ * may be older, because the functions read the list at most once a minute.
  */
 export function learnFare(name, price) {
   const raised = (model) =>

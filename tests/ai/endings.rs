@@ -122,7 +122,7 @@ impl Play {
             ),
             _ => Bytes::new(),
         };
-        // Answers without text only reason, and end without a word.
+        // Answers without text consist only of reasoning.
         let (begin, end) = match self.reasons() {
             true => (thought(BEGIN), ""),
             false => (chunk(BEGIN, None), END),

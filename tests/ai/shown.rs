@@ -1,5 +1,5 @@
 //! Tests a table in docs/internals/money.md. For each way in which a streamed answer can end, the
-//! table says whether a client pays that has got nothing yet, only reasoning, or a part of the
+//! table says whether the client pays if it has received nothing, only reasoning, or a part of the
 //! answer. Also tests that the reasoning of several providers isn't mixed.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ const DOORS: [Door; 4] =
 struct Play {
     /// How the answer ends, as in the first column.
     ends: &'static str,
-    /// What the client gets before, as in the first row.
+    /// What the client gets before the answer ends, as in the first row.
     shown: &'static str,
     /// Who pays, according to the cell.
     pays: &'static str,
@@ -279,8 +279,8 @@ async fn shown_reasoning_gives_a_provider_the_whole_time() {
     ])
     .await;
     let ann = api.person("ann").await;
-    // The first provider never answers. A client that got its reasoning pays, and doesn't get the
-    // second provider's work as well.
+    // The first provider never answers. A client that got its reasoning pays, and the second
+    // provider isn't called.
     first.does(Does::Waits(vec![thought(THOUGHT), done()], Arc::default()));
     second.does(Does::Streams(vec![chunk("Five.", Some("stop")), done()]));
     let answer = ann.post("/api/chat/stream/", json!({ "message": "How many?" })).await;

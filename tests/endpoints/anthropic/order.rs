@@ -11,7 +11,7 @@ use crate::endpoints::anthropic::messages::{Client, asking, with};
 use crate::endpoints::anthropic::streams::{assembled, events};
 use crate::support::client::Api;
 
-/// The header with which an equal body is a retry.
+/// The header that makes an equal body a retry.
 const SESSION: [(&str, &str); 1] =
     [("x-claude-code-session-id", "01a20f2e-df49-7d50-9892-dddfbb391acf")];
 

@@ -241,13 +241,13 @@ async fn a_hold_covers_writes_that_the_provider_may_make() {
         api.prices(&list).await;
         holds.push(held(&ann.asks_model("deep", "hi").await.is(200)));
     }
-    // Echo writes no cache.
+    // Echo doesn't write into a cache.
     assert_eq!(holds[0], holds[1]);
     let rates = Rates { write: Some(WRITE), ..RATES };
     let more = |prompt: u64| prompt * (WRITE - RATES.input) / 1_000_000;
     assert!(holds[2] >= holds[1] + more(hi_bound()), "{holds:?}");
     assert!(holds[2] >= rates.bound(hi_bound(), MOST, CacheWrites::Possible).get(), "{holds:?}");
-    // The scripted provider writes its cache unasked, up to the whole bound.
+    // The scripted provider writes into its cache unasked, up to the whole bound.
     let chat = ann.asks_model("deep", "!used 1000 0+1000 1024 hi").await.is(200);
     assert_eq!(chat["tokens_deducted"], rates.price(1000, 0, 1000, 1024).get());
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);

@@ -1,6 +1,7 @@
 //! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: through
-//! payment events, and through programs' chats with a limited API key whose account first receives
-//! its allowance. Each function is killed before and after each of its calls to the store.
+//! payment events, and through programs' chats. These chats use a limited API key, and the account
+//! first receives its allowance. Each function is killed before and after each of its calls to the
+//! store.
 
 use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};

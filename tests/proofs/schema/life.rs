@@ -355,9 +355,9 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
-/// a program, with a function call, refused by the AI, with reasoning, with reasoning between its
-/// texts, with details of its end, with a long prompt, failed, stopped and deleted. Also requests
-/// embeddings twice with the same idempotency key.
+/// a program, with a function call, refused by the AI, with reasoning, with reasoning between the
+/// answer's texts, with details of the answer's end, with a long prompt, failed, stopped and
+/// deleted. Also requests embeddings twice with the same idempotency key.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);

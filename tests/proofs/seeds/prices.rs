@@ -39,10 +39,10 @@ pub const MODELS: [Option<&str>; 5] =
 pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
 
 /// Commands that precede a message. They make the provider report the model tokens of the prompt,
-/// of its part from the cache (and its part written into the cache), and of the answer. Without a command, these counts are estimated. Some
-/// counts exceed the upper bound for every prompt, or are impossible. Some answers are cut off,
-/// some report their counts too early, some fail at the very end, and some are followed by a
-/// failure.
+/// of the part read from the cache (and the part written into it), and of the answer. Without a
+/// command, these counts are estimated. Some counts exceed the upper bound for every prompt, or are
+/// impossible. Some answers are cut off, some report their counts too early, some fail at the very
+/// end, and some are followed by a failure.
 pub const USED: [&str; 11] = [
     "",
     "",

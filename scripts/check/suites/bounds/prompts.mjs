@@ -26,7 +26,7 @@ function textCompletion(random) {
   return JSON.stringify({ model: model(random), prompt, ...(stop.length > 0 && { stop }), ...(random.chance(0.25) && { stream: true, stream_options: { include_usage: true } }) });
 }
 
-/** Returns a model: one provider implements OpenAI's API, and the other Anthropic's. */
+/** Returns a model: `bounded` is called through OpenAI's API, and `claude` through Anthropic's. */
 export const model = (random) => random.pick(["bounded", "bounded", "claude"]);
 
 /**

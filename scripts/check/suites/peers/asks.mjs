@@ -1,5 +1,5 @@
-// asks.mjs PROGRAM [stream] - sends one message by a Node library, and prints the answer.
-// `ANTHROPIC_URL`, `BASE_URL` and `KEY` name the server and the key.
+// asks.mjs PROGRAM [stream] - sends one message with a Node library, and prints the answer.
+// `ANTHROPIC_URL`, `BASE_URL` and `KEY` contain the server's addresses and the key.
 
 import { createRequire } from "node:module";
 

@@ -1,5 +1,5 @@
-"""asks.py PROGRAM [stream] - sends one message by a Python library, and prints the answer.
-`ANTHROPIC_URL`, `BASE_URL` and `KEY` name the server and the key."""
+"""asks.py PROGRAM [stream] - sends one message with a Python library, and prints the answer.
+`ANTHROPIC_URL`, `BASE_URL` and `KEY` contain the server's addresses and the key."""
 
 import asyncio
 import os

@@ -1,5 +1,5 @@
-"""The agents that run as a command: their settings, and the model's answer by which each edits a
-file. An agent runs in a git repository that contains one file, and is asked to change it."""
+"""The agents that run as a command: their settings, and the model's answer with which each edits
+a file. An agent runs in a git repository that contains one file, and is asked to change it."""
 
 import json
 import os
@@ -73,7 +73,7 @@ class Agent:
 
 
 def end_daemons(home):
-    """Ends the processes that an agent with this home folder has left, such as Cline's hub."""
+    """Ends the processes that an agent with this home folder has left running, such as Cline's hub."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"HOME={home}".encode() in process.joinpath("environ").read_bytes().split(b"\0"):

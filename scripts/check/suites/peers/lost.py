@@ -192,7 +192,7 @@ def main(chosen):
 
 
 def wrong_summaries(lines):
-    """The programs for which the document's table of programs has another summary."""
+    """The programs for which the document's table of programs has a different summary."""
     summaries = {}
     for line in lines:
         name, _, *figures = [cell.strip() for cell in line.strip("|").split("|")]

@@ -15,7 +15,7 @@ export async function call(url, method, path, body, token) {
   return reply.json();
 }
 
-/** Creates a user with an API key, for which `options` are chosen. */
+/** Creates a user with an API key that has these `options`. */
 export async function aPerson(options = {}) {
   const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
   const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof", ...options }, access);

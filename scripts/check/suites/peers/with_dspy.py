@@ -1,5 +1,5 @@
-"""Tests DSPy's model. Only its base URL and its key are set, and whether it uses chat completions or
-the older completions."""
+"""Tests DSPy's model. Only its base URL, its key and the kind of completions (chat or older) are
+set."""
 
 from uuid import uuid4
 

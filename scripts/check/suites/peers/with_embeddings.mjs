@@ -1,4 +1,4 @@
-// Tests libraries for Node that search texts by the embeddings of `/v1/embeddings`. Only their base
+// Tests libraries for Node that search texts with embeddings from `/v1/embeddings`. Only their base
 // URL, their key and the model's name are set.
 
 import assert from "node:assert/strict";

@@ -1,4 +1,4 @@
-"""with_embeddings.py PROGRAM.. - tests libraries that search texts by the embeddings of
+"""with_embeddings.py PROGRAM.. - tests libraries that search texts with embeddings from
 `/v1/embeddings`. Only their base URL, their key and the model's name are set."""
 
 import os

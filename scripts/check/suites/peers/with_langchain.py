@@ -115,7 +115,7 @@ def a_prompt_is_completed_whole_and_in_pieces():
     person.has_paid_for(3)
 
 
-# The older completions need no test for each API.
+# The older completions are tested only once, and not for each API.
 OLDER = [a_prompt_is_completed_whole_and_in_pieces] if DOOR == "completions" else []
 
 prove_client(

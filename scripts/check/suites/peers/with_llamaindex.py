@@ -1,5 +1,5 @@
-"""Tests LlamaIndex's model for OpenAI-like servers. Only its base URL and its key are set, and
-whether it uses chat completions or the older completions."""
+"""Tests LlamaIndex's model for OpenAI-like servers. Only its base URL, its key and the
+kind of completions (chat or older) are set."""
 
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool

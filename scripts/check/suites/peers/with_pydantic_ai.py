@@ -1,4 +1,4 @@
-"""Tests Pydantic AI agents. The test sets only the provider's base URL and key, and which API it
+"""Tests Pydantic AI agents. The test sets only the provider's base URL, its key and the API that it
 uses."""
 
 import asyncio

@@ -1,4 +1,4 @@
-// Text that isn't sent yet is kept, whichever way the user leaves the box that it is written in.
+// Text that hasn't been sent yet is kept, however the user leaves its box.
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, newPage, newUser } from "./lib/browser.mjs";

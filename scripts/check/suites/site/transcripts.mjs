@@ -1,4 +1,4 @@
-// A chat leaves the page: copied and saved as Markdown, saved as JSON, and printed whole.
+// A chat is copied and saved as Markdown, saved as JSON, and printed whole.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -67,7 +67,7 @@ await journeys({
     await page.waitForFunction(() => document.querySelector("main").scrollTop === 0 && document.activeElement.textContent.includes("Number 1"));
     assert.equal(await page.locator(".turn").count(), 25);
 
-    // On paper, the document has the height of all messages, and nothing of the frame.
+    // On paper, the document has the height of all messages, and the page's frame is missing.
     await page.emulateMedia({ media: "print", colorScheme: "dark" });
     const paper = await page.evaluate(() => {
       const [first, last] = [".turn", ".turn:last-child"].map((turn) => document.querySelector(turn).getBoundingClientRect());
