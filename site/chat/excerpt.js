@@ -2,7 +2,7 @@
 
 import { h } from "../ui/dom.js";
 
-/** The words of a search, in lower case. As in the API, words between double quotes are one. */
+/** The words of a search, in lower case. As in the API, a text between double quotes is one. */
 export function wordsOf(q) {
   const parts = q.toLowerCase().split('"');
   const words = parts.flatMap((part, index) => (index % 2 ? [part.trim()] : part.split(/\s+/)));

@@ -5,7 +5,7 @@ import { h } from "../ui/dom.js";
 import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 
 /**
- * An answer's model, price and time. If the price depends on them, also the token counts. With a
+ * An answer's model, price and time, and the token counts if the price depends on them. With a
  * price list, also details.
  */
 export function charged(chat) {

@@ -289,7 +289,7 @@ async fn shown_reasoning_gives_a_provider_the_whole_time() {
     assert_eq!((name.as_str(), &chat["response"]), ("done", &json!("")));
     assert_eq!([&chat["reasoning"], &chat["finish_reason"]], [THOUGHT, "length"]);
     assert_eq!((ann.balance().await, second.times_asked()), (GRANT - PRICE, 0));
-    // Without shown reasoning, the second provider is called after half of the time.
+    // If no reasoning is shown, the second provider is called after half of the time.
     first.does(Does::Waits(vec![Bytes::new(), done()], Arc::default()));
     let answer = ann.chat("How many?").await.is(200);
     assert_eq!((&answer["response"], second.times_asked()), (&json!("Five."), 1));

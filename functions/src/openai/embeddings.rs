@@ -25,7 +25,7 @@ use self::request::{Asked, Body, limits};
 use crate::asking::{CompletionApp, as_openai};
 use crate::lambda::Lambda;
 
-// A provider's reply may have a hundred megabytes. Most are far smaller, and programs call this
+// A provider's reply can be a hundred megabytes long. Most are far shorter, and programs call this
 // endpoint in bursts, so a canary would notice little.
 pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to OpenAI's clients")
     .asks_ai()

@@ -21,8 +21,8 @@ use crate::values::{
 const LONG_PROMPT: usize = 32_768;
 
 /// The maximum size of an answer with its reasoning in the store, in bytes. With a message of
-/// 32,000 characters it still fits into the 400 KB that DynamoDB allows for an item. Only a model
-/// with a higher limit than `ANSWER_LIMIT` allows can exceed it.
+/// 32,000 characters it still fits into the 400 KB that DynamoDB allows for an item. Only models
+/// whose own limit is above the maximum of `ANSWER_LIMIT` can exceed it.
 const STORED: usize = 262_144;
 
 /// A piece of a streamed answer. An empty piece means that the model has begun to reason, or to

@@ -37,7 +37,7 @@ use crate::config::ConfigError;
 use crate::values::{CacheCount, Picture, ReportedUsage};
 
 /// Returns a feature of the prompt that Bedrock doesn't support for any model. Bedrock can't fetch
-/// pictures, and refuses long names of functions. Bedrock also can't combine function calls with an
+/// pictures, and refuses long function names. Bedrock also can't combine function calls with an
 /// answer that may be any JSON object, because such an answer is itself returned as a function
 /// call.
 pub fn refuses(prompt: &Prompt) -> Option<Refusal> {

@@ -1,5 +1,5 @@
-//! The cache breakpoints of a prompt, which tell some providers which beginnings of the prompt to
-//! keep in their cache. They don't change the answer, so the other providers don't get them.
+//! The cache breakpoints of a prompt. A breakpoint asks the provider to cache the prompt up to this
+//! position. Breakpoints don't change the answer, so providers without such caches don't get them.
 
 use crate::ai::Prompt;
 use crate::values::CacheTtl;

@@ -188,8 +188,8 @@ impl Provider {
 }
 
 /// Returns the prompt without the part that a model refuses. `None` if the answer depends on this
-/// part: earlier reasoning, the place of instructions, cache breakpoints, a limit of one function
-/// call per answer, and functions that needn't be called can be left out.
+/// part. The following can be left out: earlier reasoning, the position of instructions, cache
+/// breakpoints, a limit of one function call per answer, and functions that needn't be called.
 fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
     match refused {
         Refusal::Reasoning if prompt.has_reasoning() => Some(prompt.without_reasoning()),

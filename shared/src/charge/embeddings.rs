@@ -145,7 +145,7 @@ impl Asking<'_> {
         };
         match record.fingerprint == key.fingerprint {
             true => Ok(true),
-            // Only a caller whom the account accepts learns about the key.
+            // Only a caller that the account accepts may learn that the key was used.
             false => {
                 self.app.store.account_with(self.caller).await?;
                 Err(Error::KeyReused)

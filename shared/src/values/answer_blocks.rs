@@ -9,7 +9,7 @@ use crate::values::{Reasoning, ToolCall};
 pub(crate) enum AnswerMark {
     /// The next part of the reasoning.
     Reasoning,
-    /// The next bytes of the text, of this number.
+    /// This number of bytes, which come next in the text.
     Text(usize),
     /// The next call.
     Call,

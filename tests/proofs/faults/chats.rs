@@ -135,7 +135,7 @@ impl Paying {
         self.has_a_key() || self.is_of_a_program()
     }
 
-    /// Returns true if the product also recognizes a retry that is sent after the lease.
+    /// Returns true if the product also recognizes a retry that is sent after the lease has ended.
     fn is_known_later(self) -> bool {
         self.is_known_again() && self != Self::EqualBodies
     }
@@ -612,7 +612,8 @@ impl Audit<'_> {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
         }
         let work = free_work(self.account, "") + free_work(self.account, "k");
-        // The account forgets the refunds of minutes that no longer limit it, but not their work.
+        // The account forgets the refunds of earlier minutes, which no longer limit it, but not the
+        // work of these chats.
         let of_each = if self.case.scenario.wastes_work() { PRICE } else { 0 };
         let (wasted, made) = (refunds as u64 * of_each, self.failed() as u64 * of_each);
         // The answer of a function that wakes up too late is free work, if its hold still exists.

@@ -21,7 +21,7 @@ def tests_of(agent):
         equal((answer.endswith("Done."), text), (True, AFTER))
         first, last = played()
         equal(last["messages"][-1]["role"], "tool")
-        # A long prompt costs more than one price.
+        # A long prompt costs the fare several times.
         equal((len(person.charges()), {call["status"] for call in wire.calls()}), (2, {200}))
 
     def the_named_model_answers_at_its_price():

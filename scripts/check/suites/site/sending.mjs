@@ -485,7 +485,8 @@ await journeys({
     await answered(second);
     await finish(slow);
     const all = page.locator(".said").filter({ hasText: "From the second tab" });
-    // The second tab's message follows the first one's parent, so it is another version.
+    // Both messages follow the same parent, so the second tab's message is another version of the
+    // first.
     await all.or(page.getByText("2 of 2")).or(page.getByText("1 of 2")).first().waitFor();
   },
 

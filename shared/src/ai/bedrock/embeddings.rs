@@ -1,7 +1,7 @@
 //! Vectors from Bedrock's embedding models
 //! ([Titan](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html),
 //! [Cohere](https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html)).
-//! Each maker's models have their own JSON.
+//! Each maker's models use their own JSON format.
 
 use std::fmt;
 
@@ -118,7 +118,8 @@ impl<'de> Visitor<'de> for ListOrTypes {
     }
 }
 
-/// The vectors of some of the texts, and their number of model tokens, if Bedrock counts them.
+/// The vectors of some of the texts, and the number of model tokens in these texts, if Bedrock
+/// counts them.
 type Part = (Vec<Vec<f32>>, Option<u64>);
 
 impl Bedrock {
