@@ -1,4 +1,4 @@
-// Copies a chat or saves it as Markdown, saves it as JSON, and prints it.
+// Copies or saves a chat as Markdown, saves it as JSON, and prints it.
 
 import { withoutReasoning } from "../markdown/prose.js";
 import { save } from "../session/files.js";

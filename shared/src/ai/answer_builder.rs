@@ -163,7 +163,7 @@ pub(super) struct AnswerBuilder<'l> {
     stop_details: StopDetails,
     /// True if the function closed the answer before its provider ended it.
     is_closed: bool,
-    /// True if the listener received reasoning by a provider that has failed.
+    /// True if the listener received reasoning from a provider that has failed.
     pub(super) follows_reasoning: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::values::{Reasoning, ToolCall};
 pub(crate) enum AnswerMark {
     /// The next part of the reasoning.
     Reasoning,
-    /// This number of bytes, which come next in the text.
+    /// The next part of the text, with this number of bytes.
     Text(usize),
     /// The next call.
     Call,

@@ -40,7 +40,7 @@ fn call(id: &str, input: &Value) -> Value {
     json!({ "type": "tool_use", "id": id, "name": "f", "input": input })
 }
 
-/// A request that thinks, with a function.
+/// A request that asks for thinking, and offers a function.
 fn thinking(messages: Value) -> Value {
     let body = with(asking("hi"), "tools", json!([{ "name": "f", "input_schema": {} }]));
     let body = with(body, "thinking", json!({ "type": "adaptive" }));
