@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, KEY, Provider, bedrock};
 use crate::endpoints::openai::completions::Program;
+use crate::portable::chat_stop::free_work;
 use crate::support::client::{Api, GRANT, PRICE};
 
 /// A price list with a model for embeddings, through these providers.
@@ -132,6 +133,47 @@ async fn titan_takes_one_text_a_call() {
     let (path, _, asked) = provider.last_asked();
     assert!(path.starts_with("/model/amazon.titan-embed-text-v2"), "{path}");
     assert_eq!(asked, json!({ "inputText": asked["inputText"], "dimensions": 2 }));
+}
+
+#[tokio::test]
+async fn calls_beside_a_refused_one_are_free_work() {
+    let provider = Provider::start().await;
+    let list = list(&["bedrock:amazon.titan-embed-text-v2:0"], 1_000_000);
+    let api = bedrock(&provider, "").await;
+    api.prices(&list).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let refusal = json!({
+        "__type": "ValidationException",
+        "message": "400 Bad Request: Too many input tokens. Max input tokens: 8192",
+    });
+    let says = json!({ "embedding": [1, 2], "inputTextTokenCount": 400 });
+    provider.does(Does::Refuses("too long", refusal, says));
+    let mut input = vec!["word ".repeat(100); 8];
+    input[0] = "too long".into();
+    program.embeds(&[], texts(json!(input))).await.expect(400, "context_length_exceeded");
+    assert_eq!(provider.times_asked(), 8);
+    assert_eq!(free_work(&api.account(&ann).await, ""), 7 * 400);
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn a_repetition_that_was_never_made_is_not_counted() {
+    let provider = Provider::start().await;
+    let program = program(provider.api("").await, &list(&["openai"], 1)).await;
+    let key = [("idempotency-key", "one")];
+    let works = Does::Says(200, vectors(&[json!([1])], 1));
+    provider.does(works.clone());
+    program.embeds(&key, texts("a")).await.is(200);
+    provider.does(Does::Says(503, Value::Null));
+    for _ in 0..3 {
+        program.embeds(&key, texts("a")).await.expect(503, "ai_overloaded");
+    }
+    provider.does(works);
+    for _ in 0..2 {
+        program.embeds(&key, texts("a")).await.is(200);
+    }
+    program.embeds(&key, texts("a")).await.expect(410, "repeated_too_often");
 }
 
 #[tokio::test]

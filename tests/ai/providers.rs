@@ -36,8 +36,9 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that contain this field, or whose messages do. The first body is the
-    /// refusal, and the second is the reply to all other requests.
+    /// Refuses requests that contain this field, or whose messages do, or whose text for Titan
+    /// contains this word. The first body is the refusal, and the second is the reply to all other
+    /// requests.
     Refuses(&'static str, Value, Value),
 }
 
@@ -149,7 +150,8 @@ async fn answer(
     let pieces = |pieces: Vec<Bytes>| stream::iter(pieces).map(Ok::<_, Infallible>);
     let has = |field: &str| {
         let messages = asked["messages"].as_array().into_iter().flatten();
-        messages.chain([&asked]).any(|object| !object[field].is_null())
+        let is_in_text = asked["inputText"].as_str().is_some_and(|text| text.contains(field));
+        is_in_text || messages.chain([&asked]).any(|object| !object[field].is_null())
     };
     let does = match does {
         Does::Refuses(field, words, _) if has(field) => Does::Says(400, words),

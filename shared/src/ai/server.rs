@@ -142,7 +142,8 @@ impl Server {
         let call = Call { endpoint: &endpoint, accepted, explains_failures: true, refused };
         let body = self.call(&call, &|| json(request)).await?.into_body();
         let reply = Limited::new(body, most).collect().await;
-        reply.map_err(|error| broken(&*error))
+        // The server has computed a reply whose beginning has arrived.
+        reply.map_err(|_| Failure::Empty("a reply that was cut off"))
     }
 
     /// Sends a request with this body, and returns the reply if it contains an answer. If the server

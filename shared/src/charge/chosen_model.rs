@@ -126,10 +126,14 @@ impl ChosenModel {
     /// # Errors
     /// Returns [`Error::PromptTooLong`].
     pub fn check_texts(&self, app: &AiApp, input: &EmbeddingInput) -> Result<()> {
-        let EmbeddingInput::Texts(_) = input else { return Ok(()) };
         let own = self.listed.as_ref().and_then(Listed::model).and_then(|model| model.prompt_limit);
         let own = own.and_then(|bytes| usize::try_from(bytes).ok());
-        let (bytes, most) = (input.size(), own.unwrap_or(app.ai.config.prompt_limit));
+        // The number of token ids has a limit of its own.
+        let most = match input {
+            EmbeddingInput::Texts(_) => own.unwrap_or(app.ai.config.prompt_limit),
+            EmbeddingInput::Tokens(_) => own.unwrap_or(usize::MAX),
+        };
+        let bytes = input.size();
         match bytes > most {
             true => Err(Error::PromptTooLong(Some(TooLong { bytes, most }))),
             false => Ok(()),

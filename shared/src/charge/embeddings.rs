@@ -19,6 +19,10 @@ use crate::telemetry::metrics::{self, Metric};
 use crate::values::{Chat, Credential, Limit, Quote, Usage};
 use crate::{Credits, Error, Request, Result, http};
 
+/// The maximum time that the AI may take. The rest of the function's time is for the reply: Lambda
+/// streams 2 MB a second, and the longest reply has 120 MB.
+const LONGEST: Duration = Duration::from_secs(50);
+
 /// How often a paid request may be repeated without a charge. By default, OpenAI's SDKs retry
 /// twice.
 const REPEATS: u32 = 2;
@@ -182,7 +186,7 @@ impl Asking<'_> {
         let app = self.app;
         let taken = Duration::from_millis(app.clock.millis().saturating_sub(self.started));
         let left = http::time_left(self.req, self.started).saturating_sub(taken + TIME_TO_SETTLE);
-        let patience = app.ai.config.timeout.min(left);
+        let patience = app.ai.config.timeout.min(left).min(LONGEST);
         let (answered, ()) = tokio::join!(
             self.model.ai.embed(&self.request, patience),
             note_use(app, self.caller.api_key(), self.started)
@@ -236,7 +240,19 @@ impl Asking<'_> {
             let Placed { hold, limits } = &placed;
             return Err(refund(app, hold, *limits, Refund::Uncounted, error).await);
         }
-        let embeddings = self.ask(&mut placed, &quote).await?;
+        let embeddings = match self.ask(&mut placed, &quote).await {
+            Ok(embeddings) => embeddings,
+            Err(error) => {
+                // The provider has done no work, so this wasn't a repetition.
+                if placed.hold.free_work() == Credits::ZERO {
+                    let uncounting = app.store.uncount_repeat(&key.id, &by).await;
+                    if let Err(error) = uncounting {
+                        tracing::warn!(cause = error.cause(), "a repetition stays counted");
+                    }
+                }
+                return Err(error);
+            }
+        };
         let Placed { mut hold, limits } = placed;
         hold.add_free_work(quote.charge(&embeddings.usage));
         let now = app.clock.seconds();

@@ -86,6 +86,12 @@ impl AnswerForm {
         }
     }
 
+    /// Returns the caller's API key if requests with equal bodies are retries. `None` for
+    /// embeddings: a retry would be free work, because no vectors are stored.
+    fn key_of_equal_bodies(self, caller: &Credential) -> Option<&str> {
+        caller.key_of_equal_bodies().filter(|_| self != Self::Embeddings)
+    }
+
     fn of_payload(self, payload: &str) -> String {
         fingerprint(json!([self.word(), payload]).to_string())
     }
@@ -118,7 +124,7 @@ impl RequestKey {
         }
         match http::retry_count(req) {
             Some(count) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
-            None if caller.key_of_equal_bodies().is_some() => {
+            None if form.key_of_equal_bodies(caller).is_some() => {
                 Self::of_call(app, req, caller, form, false).await.map(Some)
             }
             None => Ok(None),
@@ -160,7 +166,7 @@ impl RequestKey {
         let now = app.clock.millis();
         // SAM CLI reports its own start time as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
-        let (user_id, api_key) = (caller.user_id(), caller.key_of_equal_bodies());
+        let (user_id, api_key) = (caller.user_id(), form.key_of_equal_bodies(caller));
         let request = UnkeyedRequest { user_id, api_key, payload: &fingerprint, again, came };
         let id = app.store.key_of(request, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint, by_client: false })

@@ -142,8 +142,8 @@ impl ReportedUsage {
     /// Returns the counts that determine the price. Servers count differently, so the counts are
     /// corrected:
     ///
-    /// - If the total exceeds the sum of prompt and completion by the number of cached tokens, the
-    ///   excess belongs to the prompt. Any other excess belongs to the answer, up to the number of
+    /// - If the total exceeds the sum of prompt and completion by the number of cached tokens, of
+    ///   tokens written into the cache, or of both, the excess belongs to the prompt. Any other excess belongs to the answer, up to the number of
     ///   reasoning tokens if the server reports it.
     /// - A count is estimated if it is missing, or if it is zero although the prompt or the answer
     ///   isn't empty.
@@ -160,7 +160,9 @@ impl ReportedUsage {
             CacheCount::InPrompt => {
                 let counted = prompt.unwrap_or(0).saturating_add(completion.unwrap_or(0));
                 let excess = self.total.unwrap_or(0).saturating_sub(counted);
-                if let (Some(counted), true) = (prompt, excess > 0 && excess == cached) {
+                let written = self.written.unwrap_or(0);
+                let beside = [cached, written, cached.saturating_add(written)];
+                if let (Some(counted), true) = (prompt, excess > 0 && beside.contains(&excess)) {
                     prompt = Some(counted.saturating_add(excess));
                 } else if prompt.is_some() && excess > 0 {
                     let reasoned = self.reasoning.map_or(excess, |reasoned| reasoned.min(excess));
@@ -287,6 +289,23 @@ mod tests {
             (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
             (1000, 900, 10)
         );
+    }
+
+    #[test]
+    fn an_excess_as_large_as_the_cache_writes_is_of_the_prompt() {
+        for (cached, written, total) in [(0, 900, 1010), (900, 500, 1510), (900, 500, 610)] {
+            let reported = ReportedUsage {
+                prompt: Some(100),
+                cached: Some(cached),
+                written: Some(written),
+                completion: Some(10),
+                total: Some(total),
+                ..ReportedUsage::default()
+            };
+            let usage = reported.usage(Estimates::new(1, 1), Final::Yes);
+            let counts = (u64::from(usage.prompt_tokens), usage.completion_tokens);
+            assert_eq!(counts, (total - 10, 10), "{cached} {written}");
+        }
     }
 
     #[test]

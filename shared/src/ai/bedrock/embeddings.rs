@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ai::answer_builder::Unanswered;
 use crate::ai::bedrock::{Bedrock, failure_by, is_by};
-use crate::ai::embeddings::{
-    EmbeddingInput, EmbeddingRequest, ProvidedVectors, refused, unanswered,
-};
+use crate::ai::embeddings::{EmbeddingInput, EmbeddingRequest, ProvidedVectors, refused};
 use crate::ai::failure::{Failure, Reason, Refusal};
 
 /// How many texts Cohere's models accept in a call.
@@ -142,23 +140,32 @@ impl Bedrock {
         }
         let each = if maker == Maker::Cohere { TEXTS } else { 1 };
         let mut all = ProvidedVectors { tokens: Some(0), ..ProvidedVectors::default() };
+        // Bedrock bills each call, whether or not another one fails.
+        let mut billed = Vec::new();
         for some in texts.chunks(each * AT_A_TIME) {
             let calls =
                 some.chunks(each).map(|texts| self.embed_some(model, maker, request, texts));
-            for part in join_all(calls).await {
+            let mut failed = None;
+            for (texts, part) in some.chunks(each).zip(join_all(calls).await) {
                 match part {
                     Ok((vectors, tokens)) => {
+                        billed.extend_from_slice(texts);
                         all.vectors.extend(vectors);
                         all.tokens = all.tokens.zip(tokens).map(|(sum, tokens)| sum + tokens);
                     }
-                    // Bedrock bills the calls before the failed one.
-                    Err(failure) if !all.vectors.is_empty() => {
-                        let done = texts.get(..all.vectors.len()).unwrap_or_default().to_vec();
-                        let done = EmbeddingInput::Texts(done);
-                        return Err(Unanswered { failure, worked: Some(done.usage(all.tokens)) });
+                    Err(failure) => {
+                        if failure.may_have_worked() {
+                            billed.extend_from_slice(texts);
+                            all.tokens = None;
+                        }
+                        failed.get_or_insert(failure);
                     }
-                    Err(failure) => return Err(unanswered(failure, request)),
                 }
+            }
+            if let Some(failure) = failed {
+                let billed = Some(billed).filter(|texts| !texts.is_empty());
+                let usage = |texts| EmbeddingInput::Texts(texts).usage(all.tokens);
+                return Err(Unanswered { failure, worked: billed.map(usage) });
             }
         }
         Ok(all)

@@ -67,6 +67,17 @@ impl Store {
         Ok(self.send(&count).await?.is_applied())
     }
 
+    /// Undoes [`count_repeat`](Self::count_repeat) for a repetition that was never made. If a copy of
+    /// the count arrives afterwards, the repetition stays counted. Idempotent.
+    pub async fn uncount_repeat(&self, key_id: &str, by: &str) -> Result<()> {
+        let ids = AttributeValue::Ss(vec![by.to_owned()]);
+        let uncount =
+            Write::update(&self.tables.tokens, pk(record_pk(key_id)), "DELETE repeats :ids")
+                .condition("contains(repeats, :id)")
+                .values([(":ids", ids), (":id", s(by))]);
+        self.send(&uncount).await.map(drop)
+    }
+
     /// Returns the records of these keys, in the same order.
     pub async fn records(&self, key_ids: Vec<String>, now: u64) -> Result<Vec<Option<Record>>> {
         let read = |id: String| async move { self.record(&id, now).await };
