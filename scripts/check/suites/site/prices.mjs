@@ -577,6 +577,29 @@ await journeys({
     assert.match(await focused(admin), /^vast/);
   },
 
+  async "visitors see what the price list sells"() {
+    const first = (name) => list(({ models }) => models.sort((one) => (one.name === name ? -1 : 0)));
+    const server = await newServer(first("deep"), { FIRST_GRANT: "500" });
+    const page = await newPage();
+    await page.goto(`${server.url}#/register`);
+    await page.getByText("Includes 500 free tokens: about 2 answers of a usual length.").waitFor();
+    const models = page.locator(".guest-models");
+    await models.getByText("3 models and their prices").waitFor();
+    assert.deepEqual((await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
+      ["deep", "Slow, thorough", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
+      ["quick", "100 tokens a message"],
+      ["vast", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
+    ]);
+    await looksRight(page, "prices-door");
+    const many = await newServer(list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))), { FIRST_GRANT: "50" });
+    await page.goto(`${many.url}#/register`);
+    await page.getByText("Includes 50 free tokens.").waitFor();
+    await models.getByText("6 models and their prices").waitFor();
+    assert.equal(await models.getByRole("listitem").first().isVisible(), false);
+    await models.getByText("6 models and their prices").click();
+    await models.getByText("100 tokens a message").first().waitFor();
+  },
+
   async "an operator's word replaces tokens, but not model tokens"() {
     const server = await newServer(LIST, { CURRENCY: "credits" });
     const ann = await newUser("ann", { site: server.url });
