@@ -11,6 +11,7 @@ import {
   profile,
   watchProfile,
 } from "../session/user.js";
+import { forgetCosts } from "../session/usual.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
 import { inCurrency } from "../ui/format.js";
@@ -46,7 +47,14 @@ export async function loadAccount() {
 /** Forgets all data of the account. */
 export function forget() {
   drawer = null;
-  const parts = [forgetProfile, forgetBalance, forgetModels, forgetShop, forgetThreads];
+  const parts = [
+    forgetProfile,
+    forgetBalance,
+    forgetModels,
+    forgetShop,
+    forgetCosts,
+    forgetThreads,
+  ];
   parts.forEach((part) => part());
 }
 

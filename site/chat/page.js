@@ -22,6 +22,7 @@ async function readApp() {
     import("../session/models.js"),
     import("../session/shop.js"),
     import("../session/tabs.js"),
+    import("../session/usual.js"),
     import("../session/user.js"),
     import("../ui/lazy.js"),
     import("./box.js"),
