@@ -10,6 +10,7 @@ mod refresh_token;
 
 pub use attempt::{CheckedAttempt, PasswordOwner, attempt};
 pub use guard::{
-    administrator, caller, caller_of_old_client, confirm, program, program_of_anthropic,
+    administrator, caller, caller_of_old_client, caller_or_visitor, confirm, program,
+    program_of_anthropic,
 };
 pub use issue::{SessionTokens, TokenPair, begin_session, issue, issue_pair};

@@ -391,11 +391,19 @@ impl MailConfig {
     /// Returns an error for the first invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            from: settings.address(rows::MAIL_FROM)?,
+            from: mail_sender(settings)?,
             configuration_set: settings.name(rows::MAIL_CONFIGURATION_SET, 64, "-_")?,
             url: settings.url(rows::MAIL_URL)?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
+}
+
+/// Reads `MAIL_FROM`: the sender of e-mails, or `None` if e-mails aren't sent.
+///
+/// # Errors
+/// Returns an error if the setting isn't an e-mail address.
+pub fn mail_sender(settings: &Settings<'_>) -> Result<Option<String>, ConfigError> {
+    settings.address(rows::MAIL_FROM)
 }
 
 /// Reads `FREE_WORK`. 0 means a hundred times `CHAT_PRICE`.

@@ -1,21 +1,12 @@
-// The views without a session: logging in, creating an account, and the links in e-mails.
+// The views without a session: logging in, creating an account, and a forgotten password.
 
-import { get, inCookie, isSignedIn, newKey, post, register, signIn } from "../session/api.js";
-import { linkButton } from "../ui/button.js";
+import { get, isSignedIn, newKey, post, register, signIn } from "../session/api.js";
 import { fill, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import {
-  explain,
-  formatTokens,
-  inCurrency,
-  plural,
-  rememberedCurrency,
-  useCurrency,
-} from "../ui/format.js";
+import { explain, inCurrency, rememberedCurrency, useCurrency } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
-import { go } from "../ui/router.js";
 
 const FACTS = [
   [
@@ -39,15 +30,27 @@ const FACTS = [
 let showFacts = () => {};
 let checking = null;
 
+function useWord(word = "tokens") {
+  if (useCurrency(word)) showFacts();
+}
+
 /** The service's state, which includes the operator's word for tokens. */
 function health() {
   checking ??= get("api/health/", {}, { open: true })
     .then((reply) => {
-      if (useCurrency(reply.currency ?? "tokens")) showFacts();
+      useWord(reply.currency);
       return reply;
     })
     .finally(() => (checking = null));
   return checking;
+}
+
+/** The models and their prices. They follow the form, which doesn't need them. */
+function prices() {
+  const box = h("div", {});
+  const show = async () => fill(box, await (await import("./door.js")).modelList(useWord));
+  if (!isSignedIn()) show().catch(() => {});
+  return box;
 }
 
 /** The list of facts. In a new browser, requests the operator's word for tokens. */
@@ -64,12 +67,13 @@ function facts() {
 }
 
 /** A view with a form and, beside the form, a description of the product. */
-function guestPage(title, lead, ...content) {
+export function guestPage(title, lead, ...content) {
   const about = h(
     "section",
     { class: "guest-about", "aria-label": "About Farebox" },
     h("p", { class: "guest-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
     facts(),
+    prices(),
   );
   return h(
     "div",
@@ -158,9 +162,17 @@ export function registration({ title }, welcome) {
   });
   // After a lost reply, send the same values again with the same idempotency key.
   let sent = { values: "", key: newKey() };
+  let isVerified = false;
+  const granted = h("span", {}, "\u00a0");
+  const show = async () => {
+    const healthy = await health();
+    isVerified = healthy.email_verification;
+    granted.textContent = (await (await import("./door.js")).beginning(healthy)) || "\u00a0";
+  };
+  show().catch(() => {});
   const content = guestPage(
     title,
-    beginning(),
+    granted,
     form([name, email, password], {
       submit: "Create account",
       codes: { username_taken: "username", email_taken: "email" },
@@ -169,11 +181,9 @@ export function registration({ title }, welcome) {
         if (sent.values !== written) sent = { values: written, key: newKey() };
         await register(values, sent.key);
         await welcome();
-        toast(
-          values.email || values.username.includes("@")
-            ? `Welcome, ${values.username}! We've sent you a verification e-mail.`
-            : `Welcome, ${values.username}!`,
-        );
+        const isMailed = isVerified && (values.email || values.username.includes("@"));
+        const mailed = isMailed ? " We've sent you a verification e-mail." : "";
+        toast(`Welcome, ${values.username}!${mailed}`);
       },
     }),
     h(
@@ -183,20 +193,6 @@ export function registration({ title }, welcome) {
     ),
   );
   return { content, focus: name.input };
-}
-
-/**
- * A sentence about the tokens that a new account gets. It stays empty until the API has replied.
- */
-function beginning() {
-  const sentence = h("span", {}, "\u00a0");
-  const say = ({ first_grant: tokens, chat_price: price }) => {
-    const free = formatTokens(tokens).replace(" ", " free ");
-    const answers = plural(Math.floor(tokens / price), "answer");
-    if (tokens >= price) sentence.textContent = `Includes ${free}: about ${answers}.`;
-  };
-  health().then(say, () => {});
-  return sentence;
 }
 
 /** `#/forgotten-password`: sends a password-reset e-mail. */
@@ -239,153 +235,9 @@ export function forgotten({ title }) {
   return { content, focus: email.input };
 }
 
-function wayBack() {
+export function wayBack() {
   const [href, text] = isSignedIn()
     ? ["#/account", "Back to your account"]
     : ["#/log-in", "Back to the log-in"];
   return h("p", { class: "guest-links" }, h("a", { href }, text));
-}
-
-/** The field for the account's new password. */
-function newPassword() {
-  return field("New password", "password", {
-    type: "password",
-    autocomplete: "new-password",
-    required: true,
-    hint: "At least 8 characters, and not a common password.",
-  });
-}
-
-/** `#/reset-password?token=..`, the link in the e-mail from `forgotten`. */
-export function resetting({ query, title }) {
-  if (!query.token) return halfLink(title, "#/forgotten-password", "Get a new link");
-  const password = newPassword();
-  const choosing = form([password], {
-    submit: "Change password",
-    onsubmit: async (values) => {
-      try {
-        await post(
-          "api/password/reset/confirm/",
-          { token: query.token, password: values.password },
-          { open: true, headers: inCookie() },
-        );
-      } catch (error) {
-        if (error.code !== "invalid_link" && !error.errors?.token) throw error;
-        spent(choosing, "#/forgotten-password", "Get a new link");
-        return;
-      }
-      toast("Your password has been changed. Log in with the new password.");
-      go("#/log-in", { replace: true });
-    },
-  });
-  const content = guestPage(
-    title,
-    "You will be logged out everywhere when you change your password.",
-    choosing,
-    wayBack(),
-  );
-  return { content, focus: password.input };
-}
-
-/**
- * `#/verify-email?token=..`, the link in an e-mail. The user has to press a button, because
- * programs that scan e-mails also follow links. A reader who isn't logged in to the account must
- * choose a new password for it, because a different person may have registered with this address.
- */
-export function verifying({ query, title }) {
-  if (!query.token)
-    return halfLink(title, "#/account", isSignedIn() ? "Go to your account" : "Log in");
-  const password = newPassword();
-  const choosing = form([password], {
-    submit: "Verify and set the password",
-    onsubmit: (values) => verify(choice, values),
-  });
-  const choice = h(
-    "div",
-    {},
-    h(
-      "p",
-      {},
-      "Choose a new password for the account with this address. Or ",
-      h("a", { href: "#/log-in" }, "log in to it"),
-      " first, and then open the link again.",
-    ),
-    choosing,
-  );
-  const verification = form([], {
-    submit: "Verify my e-mail address",
-    onsubmit: () => verify(verification, {}),
-  });
-
-  const verify = async (node, values) => {
-    try {
-      const body = { token: query.token, ...values };
-      const { email } = await post("api/user/email/verify/", body, { open: "password" in values });
-      // The other sessions have ended. Reading the profile continues this one.
-      if (!values.password) await refreshProfile();
-      const said = values.password
-        ? "Your password has been changed. Log in with the new password."
-        : "You have been logged out everywhere else.";
-      const done = h(
-        "div",
-        {},
-        note("good", h("p", {}, h("strong", {}, email), " is verified."), h("p", {}, said)),
-        h(
-          "p",
-          { class: "guest-links" },
-          linkButton(isSignedIn() ? "Continue" : "Log in", "#/", { kind: "primary" }),
-        ),
-      );
-      node.replaceWith(done);
-      done.querySelector("a").focus();
-    } catch (error) {
-      if (error.code === "password_required") {
-        node.replaceWith(choice);
-        password.input.focus();
-        return;
-      }
-      if (error.code !== "invalid_link" && !error.errors?.token) throw error;
-      spent(node, "#/account", isSignedIn() ? "Get a new link" : "Log in to get a new link");
-    }
-  };
-  const content = guestPage(
-    title,
-    "Confirm that this e-mail address is yours. Then you can use the address to reset a forgotten password.",
-    isSignedIn() ? verification : choice,
-  );
-  return { content };
-}
-
-/** Reads the profile again. The module is imported here because only a session needs it. */
-async function refreshProfile() {
-  try {
-    const { learnProfile } = await import("../session/user.js");
-    await learnProfile(get("api/user/profile/"));
-  } catch {
-    // Ignore a failure: the next view reads the profile.
-  }
-}
-
-function spent(node, href, text) {
-  const told = h(
-    "div",
-    {},
-    note("bad", "This link is invalid, has already been used, or has expired."),
-    h("p", { class: "guest-links" }, linkButton(text, href, { kind: "primary" })),
-  );
-  node.replaceWith(told);
-  told.querySelector("a").focus();
-}
-
-function halfLink(title, href, text) {
-  const content = guestPage(
-    title,
-    null,
-    note(
-      "bad",
-      "This link is incomplete. Open the link from the e-mail again, or copy the whole link.",
-    ),
-    h("p", { class: "guest-links" }, linkButton(text, href)),
-  );
-  return { content };
 }

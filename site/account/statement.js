@@ -5,6 +5,7 @@ import { file, save } from "../session/files.js";
 import { paidFor } from "../session/models.js";
 import { readShop, sells } from "../session/shop.js";
 import { allowanceInWords, heldLine, lowBalance } from "../session/user.js";
+import { usualPrice } from "../session/usual.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
 import {
@@ -81,7 +82,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
     icon: "download",
     onclick: () => busy(download, () => attempt(() => csv(days, signal))),
   });
-  const low = lowBalance();
+  const low = lowBalance({ usual: usualPrice() });
   const filling = allowanceInWords();
   return {
     title: "Statement",

@@ -1,7 +1,7 @@
 // The price list: the current or an earlier version, and its removal.
 
 import { get, request } from "../session/api.js";
-import { isFlat, priceOf } from "../session/models.js";
+import { ANSWER, PROMPT, examplePrice, isFlat } from "../session/models.js";
 import { button, linkButton } from "../ui/button.js";
 import { confirm } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -13,10 +13,6 @@ import { forAll, formatMargin, formatMoney, moneyOf } from "./money.js";
 import { author } from "./people.js";
 
 export const PATH = "api/admin/models";
-
-/** The model token counts of the example message. */
-const PROMPT = 1000;
-const ANSWER = 500;
 
 export const EXAMPLE = `a prompt of ${formatNumber(PROMPT)} and an answer of ${formatNumber(ANSWER)} model tokens`;
 
@@ -255,9 +251,9 @@ function limits(model) {
  */
 export function example(model, million) {
   const { fare, cost } = model;
-  // A model for embeddings doesn't have an answer.
-  const tokens = priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
+  const tokens = examplePrice(fare);
   const each = moneyOf(million);
+  // A model for embeddings doesn't have an answer.
   const ofAnswer = isEmbedding(model) ? "0" : cost?.output;
   const [input, output] = [moneyOf(cost?.input), moneyOf(ofAnswer)];
   return {

@@ -2,7 +2,7 @@
 
 import { base, get, isSignedIn } from "../session/api.js";
 import { forgetModels, readModels } from "../session/models.js";
-import { forgetShop } from "../session/shop.js";
+import { forgetShop, sells, watchShop } from "../session/shop.js";
 import {
   balanceLink,
   forgetBalance,
@@ -11,8 +11,10 @@ import {
   profile,
   watchProfile,
 } from "../session/user.js";
-import { button } from "../ui/button.js";
+import { forgetCosts } from "../session/usual.js";
+import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
+import { inCurrency } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { menuButton } from "../ui/menu.js";
 import { themeSwitch } from "../ui/theme-switch.js";
@@ -45,7 +47,14 @@ export async function loadAccount() {
 /** Forgets all data of the account. */
 export function forget() {
   drawer = null;
-  const parts = [forgetProfile, forgetBalance, forgetModels, forgetShop, forgetThreads];
+  const parts = [
+    forgetProfile,
+    forgetBalance,
+    forgetModels,
+    forgetShop,
+    forgetCosts,
+    forgetThreads,
+  ];
   parts.forEach((part) => part());
 }
 
@@ -76,7 +85,14 @@ export function frame({ brand, main, leave }) {
       { class: "button button-quiet button-icon bar-new", href: "#/", ...fresh },
       icon("plus"),
     ),
-    h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu(leave)),
+    h(
+      "div",
+      { class: "topbar-rest bar-tools" },
+      buyLink(),
+      balanceLink(),
+      themeSwitch(),
+      accountMenu(leave),
+    ),
   );
   const stage = h("div", { class: "stage" }, bar, main);
   drawer = drawerOf({ side, opener, veil, stage });
@@ -108,6 +124,18 @@ function drawerOf({ side, opener, veil, stage }) {
   return { close };
 }
 
+/** The link beside the balance, if tokens are sold. Narrow windows have it only in the menu. */
+function buyLink() {
+  const link = linkButton("Buy", "#/buy", {
+    hidden: true,
+    class: "button button-secondary button-small bar-buy",
+  });
+  const show = () => (link.hidden = !sells());
+  watchShop(show);
+  show();
+  return link;
+}
+
 function accountMenu(leave) {
   let opener = null;
   const name = h("span", { class: "account-name clip" });
@@ -122,6 +150,7 @@ function accountMenu(leave) {
     { text: "Account", icon: "user", href: "#/account" },
     { text: "History", icon: "history", href: "#/history" },
     { text: "Statement", icon: "receipt", href: "#/statement" },
+    sells() && { text: inCurrency("Buy tokens"), icon: "coin", href: "#/buy" },
     { text: "Keyboard shortcuts", icon: "keyboard", run: showShortcuts },
     { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
     profile()?.role === "admin" && {

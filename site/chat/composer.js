@@ -10,7 +10,7 @@ import { icon } from "../ui/icons.js";
 import { note } from "../ui/note.js";
 import { enterKey, isTouch, lengthNear, sends, tooLong } from "./box.js";
 import { NEW, keepDraft, readDraft } from "./drafts.js";
-import { offerInWords } from "./offer.js";
+import { offerInWords, usualAndMost } from "./offer.js";
 import { picker } from "./picker.js";
 
 /** The maximum number of cheaper models that are offered for a refused message. */
@@ -260,8 +260,9 @@ export class Composer {
     this.form.classList.toggle("composer-priced", isChoice);
     if (isChoice) {
       this.picker.show();
-      const most = h("span", { class: "nowrap" }, formatTokens(offer.max_cost));
-      fill(this.cost, "At most ", most);
+      const parts = offer.isFlat ? [offerInWords(offer)] : usualAndMost(offer);
+      const shown = parts.flatMap((part) => [" ", h("span", { class: "nowrap" }, part)]);
+      fill(this.cost, shown.slice(1));
       this.go.setAttribute("aria-describedby", this.cost.id);
     } else this.go.removeAttribute("aria-describedby");
     const flat = price
@@ -282,7 +283,7 @@ export class Composer {
       h("span", {}, isChoice ? chosenModel().about : inCurrency(flat)),
       this.length,
     );
-    const low = lowBalance(offer?.max_cost);
+    const low = lowBalance(offer);
     fill(this.low, low && !this.notice.hasChildNodes() && note("warn", low));
   }
 

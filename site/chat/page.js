@@ -1,6 +1,6 @@
 // The chat page: its views by address, the session, and the frame around the views.
 
-import { forgotten, loggingIn, registration, resetting, verifying } from "../account/log-in.js";
+import { forgotten, loggingIn, registration } from "../account/log-in.js";
 import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "../session/api.js";
 import { button, linkButton } from "../ui/button.js";
 import { fill, h, showCurrent } from "../ui/dom.js";
@@ -22,6 +22,7 @@ async function readApp() {
     import("../session/models.js"),
     import("../session/shop.js"),
     import("../session/tabs.js"),
+    import("../session/usual.js"),
     import("../session/user.js"),
     import("../ui/lazy.js"),
     import("./box.js"),
@@ -54,6 +55,8 @@ const later = (path, read, name, ...more) => ({
   view: async (place) => (await read())[name](place, ...more),
 });
 
+const readLinks = () => import("../account/links.js");
+
 /**
  * The views. `for` says who can open a view without a session: `guests` or `everyone`. An e-mailed
  * link works only once, so users don't return to it after logging in.
@@ -84,18 +87,16 @@ const VIEWS = [
   },
   { path: "forgotten-password", title: "Forgotten password", for: "everyone", view: forgotten },
   {
-    path: "reset-password",
     title: "Choose a new password",
     for: "everyone",
     isMailed: true,
-    view: resetting,
+    ...later("reset-password", readLinks, "resetting"),
   },
   {
-    path: "verify-email",
     title: "Verify your e-mail address",
     for: "everyone",
     isMailed: true,
-    view: verifying,
+    ...later("verify-email", readLinks, "verifying"),
   },
 ];
 

@@ -4,7 +4,7 @@ import { chooseModel, chosenModel, fareInWords, isFlat, models } from "../sessio
 import { h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
 import { menuButton } from "../ui/menu.js";
-import { offerInWords } from "./offer.js";
+import { usualAndMost } from "./offer.js";
 
 /**
  * The button that opens the list of models: `{element, show}`, where `show()` shows the chosen
@@ -33,13 +33,13 @@ export function picker(offer) {
 
 /** A model's name, its description, and its price in words. */
 function described({ name, about, fare }, offer) {
-  const price = isFlat(fare) ? fareInWords(fare) : `${offerInWords(offer)} for this message`;
+  const price = isFlat(fare) ? fareInWords(fare) : usualAndMost(offer).join(" ");
   return h(
     "span",
     { class: "picker-model" },
     h("span", { class: "picker-name" }, name),
     about && [" ", h("span", { class: "picker-about" }, about)],
     " ",
-    h("span", { class: "picker-price" }, price.charAt(0).toUpperCase() + price.slice(1)),
+    h("span", { class: "picker-price" }, price),
   );
 }

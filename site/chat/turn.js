@@ -8,6 +8,7 @@ import { interrupted, newKey, problemOf, stream } from "../session/api.js";
 import { learnFare, noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { answerPrice, learn, learnPrice, readBalance, tooFew } from "../session/user.js";
+import { learnCosts } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
 import { button, copyButton, countDown } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -374,6 +375,7 @@ export class Turn {
     announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
     // A replayed answer contains the old balance, from the time of the first reply.
     const left = chat.replayed ? undefined : chat.tokens_left;
+    learnCosts([chat]);
     learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
     if (chat.replayed) readBalance();
     else noticePrices(chat.receipt?.prices ?? null);

@@ -1,6 +1,7 @@
 // The turns of a conversation: those in the shown branch, and messages without an answer.
 
 import { page } from "../session/api.js";
+import { learnCosts } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -70,6 +71,7 @@ export class Turns {
   /** Adds messages that are older than all known messages, and the path of the next page. */
   learn(items, next) {
     for (const chat of items) this.know(chat);
+    learnCosts(items);
     this.next = next;
     this.branches.reach(!next);
   }

@@ -86,7 +86,7 @@ export function forgetModels() {
 export const hasPrices = () => list !== null && list.version !== null;
 
 /** Returns true for a model that answers messages. The others are for embeddings. */
-const isChat = ({ kind = "chat" }) => kind === "chat";
+export const isChat = ({ kind = "chat" }) => kind === "chat";
 
 /** All models in the price list, in its order. Empty without a price list. */
 export const allModels = () => (hasPrices() ? list.models : []);
@@ -146,6 +146,13 @@ export function priceOf(fare, prompt, answer) {
   const millionths = BigInt(prompt) * BigInt(fare.input) + BigInt(answer) * BigInt(fare.output);
   return Number((millionths + 999_999n) / 1_000_000n);
 }
+
+/** The model token counts of the message that is the example for a fare by usage. */
+export const PROMPT = 1000;
+export const ANSWER = 500;
+
+/** The price of the example, of which nothing is cached, in tokens. */
+export const examplePrice = (fare) => priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
 
 /** The highest price of a message in tokens, whatever part of its prompt is in a cache. */
 export function highestPriceOf(fare, prompt, answer) {

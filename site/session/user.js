@@ -182,13 +182,14 @@ export function balanceLink() {
 }
 
 /**
- * The warning about a low balance, with the ways to get more tokens, or null. `most` is the most
- * that the next message may cost, if its price depends on the answer.
+ * The warning about a low balance, with the ways to get more tokens, or null. `offer` contains the
+ * usual price of the next message, and the most that it may cost, if its price depends on the
+ * answer.
  */
-export function lowBalance(most = null) {
+export function lowBalance(offer = null) {
   const left = answersLeft();
-  const isLess = left === null && most !== null && tokens !== null && tokens < most;
-  if (isLess) return [h("p", {}, lessThanTheMost(most)), hasWay() && moreTokens()];
+  const isLess = left === null && offer !== null && tokens !== null && tokens < FEW * offer.usual;
+  if (isLess) return [h("p", {}, fewUsual(offer)), hasWay() && moreTokens()];
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
@@ -209,8 +210,10 @@ export function allowanceInWords() {
 
 const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
 
-const lessThanTheMost = (most) =>
-  `${youHave()} This message may cost ${formatNumber(most)}, so its answer may be shortened.`;
+function fewUsual({ usual, max_cost: most }) {
+  const long = tokens < most ? ", and a long one may be shortened" : "";
+  return `${youHave()} An answer usually costs about ${formatNumber(usual)}${long}.`;
+}
 
 const youHave = () => `You have ${formatTokens(tokens)}${heldToo()}.`;
 

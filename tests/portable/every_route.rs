@@ -15,12 +15,13 @@ use crate::support::document::{self, LINKS};
 use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that don't require a credential.
-const OPEN: [&str; 15] = [
+const OPEN: [&str; 16] = [
     "discovery",
     "email_verify",
     "health",
     "jwks",
     "login",
+    "model_list",
     "not_found",
     "openapi",
     "password_reset",

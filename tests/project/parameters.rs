@@ -111,6 +111,8 @@ enum Stopped {
     /// All functions except those that serve the pages.
     StoreUsers,
     Mail,
+    /// The functions that read the sender of e-mails.
+    MailAndHealth,
     All,
 }
 
@@ -141,6 +143,7 @@ impl Stopped {
                 .filter(|name| pages::ENDPOINTS.iter().all(|page| page.name != *name))
                 .collect(),
             Self::Mail => vec!["mail"],
+            Self::MailAndHealth => vec!["health", "mail"],
             Self::All => {
                 endpoints.chain(background::FUNCTIONS.iter().map(|each| each.name)).collect()
             }
@@ -361,13 +364,13 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         given: &[("MailFrom", "Farebox")],
         refused: "MailFrom",
-        stops: Stopped::Mail,
+        stops: Stopped::MailAndHealth,
         says: "MAIL_FROM must be an e-mail address (got \"Farebox\")",
     },
     Mistake {
         given: &[("MailFrom", "Farebox <no-reply@example.com>")],
         refused: "MailFrom",
-        stops: Stopped::Mail,
+        stops: Stopped::MailAndHealth,
         says: "MAIL_FROM must be an e-mail address (got \"Farebox <no-reply@example.com>\")",
     },
     Mistake {

@@ -9,8 +9,8 @@ use shared::error::{Failure, required};
 use shared::openapi::Given;
 use shared::passwords::NewPassword;
 use shared::store::{Purpose, Verifier};
-use shared::values::{AccessToken, LinkToken};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::values::LinkToken;
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -67,7 +67,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     // existing sessions.
     let caller = match password {
         Some(_) => None,
-        None => caller(&app, &req).await?,
+        None => auth::caller_or_visitor(&app, &req).await?,
     };
     let link = app.store.link(&token, Purpose::Verify, now).await?;
     let hash = match &password {
@@ -100,14 +100,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
         email: account.email.as_deref(),
         email_verified: true,
     })
-}
-
-/// Returns the caller, if the request contains an access token.
-async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
-    match http::authorization(req)? {
-        Some(_) => auth::caller(app, req).await.map(Some),
-        None => Ok(None),
-    }
 }
 
 /// A verified address.

@@ -9,6 +9,8 @@
 //! conversation. The answer consists of at most `most` model tokens. A string never has more model
 //! tokens than bytes. The number of bytes is that of the unnormalized, NFC or NFKC form, whichever
 //! is longest.
+//!
+//! A request without an access token gets the prices for a new account.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +20,8 @@ use shared::app::{HandlerState, UsesSettings};
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
-use shared::values::{self, Fare, ModelKind, PriceList, StoredFare};
-use shared::{App, Reply, Request, auth, extends, http};
+use shared::values::{self, AccessToken, Fare, ModelKind, PriceList, StoredFare};
+use shared::{App, Reply, Request, Result, auth, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -31,21 +33,21 @@ pub(crate) const LAMBDA: Lambda =
         get(Tokens(&["instructions:*"])),
     ]);
 
-/// Reads the account and the price list.
+/// Reads the account, if there is one, and the price list.
 #[utoipa::path(
     get,
     path = super::path::model_list,
     tag = "Chat",
     summary = "List the models and their prices",
-    description = "The models of the price list, the default one first. Without a price list there is one model, whose fare is the price of a message.",
-    security(("access_token" = [])),
+    description = "The models of the price list, the default one first. Without a price list there is one model, whose fare is the price of a message. A request without an access token gets the prices for a new account.",
+    security((), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = ModelList)),
 )]
 pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) -> Reply {
-    let caller = auth::caller(&app, &req).await?;
-    let (account, prices) = tokio::join!(app.store.account_of(&caller), app.prices.current());
-    let (account, prices) = (account?, prices?);
-    let instructions = app.store.instructions_of(&account).await?;
+    let caller = auth::caller_or_visitor(&app, &req).await?;
+    let (instructions, prices) =
+        tokio::join!(instructions_of(&app, caller.as_ref()), app.prices.current());
+    let (instructions, prices) = (instructions?, prices?);
     let instructions = Some(instructions.as_str()).filter(|text| !text.is_empty());
     let setting = config.system_prompt.as_deref();
     let unlisted = config.models.first().map_or("", String::as_str);
@@ -82,6 +84,13 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
         context: Context { chats: config.context_chats, bytes: config.context_bytes },
         models,
     })
+}
+
+/// Returns the instructions of the caller's account. A visitor has none.
+async fn instructions_of(app: &App, caller: Option<&AccessToken>) -> Result<String> {
+    let Some(caller) = caller else { return Ok(String::new()) };
+    let account = app.store.account_of(caller).await?;
+    Ok(app.store.instructions_of(&account).await?)
 }
 
 /// An [`App`], together with the word that the pages use for the product's tokens, and the settings
@@ -165,7 +174,7 @@ struct Model<'a> {
     /// True if requests under `/v1` may contain pictures.
     pictures: bool,
     /// The maximum number of model tokens in a prompt with an empty message in a new conversation.
-    /// 0 for embeddings.
+    /// The account's instructions are included. 0 for embeddings.
     #[schema(examples(1057))]
     prompt_overhead: u64,
 }

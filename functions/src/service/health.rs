@@ -1,6 +1,7 @@
 //! `GET /api/health` - checks that the API can reach its store.
 //!
-//! Out: `{"status": "ok", "version": "1.2.0", "first_grant": 4000, "chat_price": 100}`, or 503.
+//! Out: `{"status": "ok", "version": "1.2.0", "first_grant": 4000, "chat_price": 100,
+//! "email_verification": true}`, or 503. `allowance` is added if new accounts get one.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use shared::app::{HandlerState, PasswordApp, UsesSettings};
 use shared::clock::Clock;
 use shared::config::{self, AccountConfig, ConfigError, DEFAULT_CURRENCY, Names, Settings};
+use shared::values::Allowance;
 use shared::{Credits, Reply, Request, VERSION, extends, http};
 use utoipa::ToSchema;
 
@@ -26,30 +28,42 @@ pub(crate) const LAMBDA: Lambda =
     description = "Checks that the API can reach its database, and says the version and what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
-pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Reply {
+pub async fn handle(HealthApp { app, currency, sends_mail }: HealthApp, _req: Request) -> Reply {
     app.store.public_keys().await?;
     let (first_grant, chat_price) = (app.accounts.first_grant, app.config.chat_price);
     let currency = Some(currency.as_ref()).filter(|currency| *currency != DEFAULT_CURRENCY);
-    http::ok(&Healthy { status: "ok", version: VERSION, first_grant, chat_price, currency })
+    let allowance = app.config.allowances.users;
+    http::ok(&Healthy {
+        status: "ok",
+        version: VERSION,
+        first_grant,
+        chat_price,
+        allowance: allowance.map(|Allowance { tokens, per }| Filling { tokens, per: per.word() }),
+        email_verification: sends_mail,
+        currency,
+    })
 }
 
-/// A [`PasswordApp`], and the pages' word for the product's tokens.
+/// A [`PasswordApp`], the pages' word for the product's tokens, and whether e-mails are sent.
 #[derive(Clone)]
 pub struct HealthApp {
     app: PasswordApp,
     currency: Arc<str>,
+    sends_mail: bool,
 }
 
 extends!(HealthApp, app: PasswordApp);
 
 impl UsesSettings for HealthApp {
-    const SETTINGS: &'static [Names] = &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name]];
+    const SETTINGS: &'static [Names] =
+        &[AccountConfig::SETTINGS, &[config::rows::CURRENCY.name, config::rows::MAIL_FROM.name]];
 }
 
 impl HandlerState for HealthApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let currency = config::currency(settings)?.into();
-        Ok(Self { app: PasswordApp::start(settings, clock).await?, currency })
+        let sends_mail = config::mail_sender(settings)?.is_some();
+        Ok(Self { app: PasswordApp::start(settings, clock).await?, currency, sends_mail })
     }
 }
 
@@ -65,10 +79,32 @@ struct Healthy<'a> {
     version: &'static str,
     /// The balance of a new account.
     first_grant: Credits,
-    /// The price of a message with its answer.
+    /// The price of a message with its answer, if there is no price list. `GET /api/models` returns
+    /// the price list.
     chat_price: Credits,
+    /// The allowance of users' accounts. Missing if they don't get an allowance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    allowance: Option<Filling>,
+    /// True if a new account with an e-mail address gets an e-mail that verifies the address. False
+    /// if the operator has no sender for e-mails.
+    #[schema(examples(true))]
+    email_verification: bool,
     /// The pages' word for the product's tokens, in the plural. Missing if it is `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("tokens"))]
     currency: Option<&'a str>,
+}
+
+/// An allowance: when an account is first used in a period, a lower balance is topped up to this
+/// amount.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewAccountAllowance)]
+struct Filling {
+    /// The number of tokens to which a lower balance is topped up.
+    #[schema(examples(1000))]
+    tokens: Credits,
+    /// The period: `day`, `week` (from Monday) or `month`, in UTC.
+    #[schema(examples("day"))]
+    per: &'static str,
 }

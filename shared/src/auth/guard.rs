@@ -21,6 +21,17 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, bearer).await
 }
 
+/// Like [`caller`], but returns `None` if the header is missing.
+///
+/// # Errors
+/// Returns [`Error::InvalidToken`] if the header's value is invalid.
+pub async fn caller_or_visitor(app: &App, req: &Request) -> Result<Option<AccessToken>> {
+    match http::authorization(req)? {
+        Some(bearer) => AccessToken::verify(app, bearer).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Like [`caller`], but for routes that old clients use. On these routes, the header may also
 /// contain only the token, without a scheme.
 ///

@@ -1,5 +1,6 @@
 //! `GET /api/models`, and the highest price that a page computes from it.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use shared::charge::prompt_overhead;
 use shared::values::PriceList;
@@ -46,8 +47,7 @@ async fn without_a_list_there_is_one_flat_model() {
         "models": [model],
     });
     assert_eq!(ann.models().await, expected);
-    api.get(PATH).await.expect(401, "not_authenticated");
-    api.get("/api/health/").await.is(200);
+    assert_eq!(api.get(PATH).await.is(200), expected);
 }
 
 #[tokio::test]
@@ -105,6 +105,31 @@ async fn the_overhead_has_the_system_prompt_and_instructions() {
     for (person, instructions) in [(&ann, Some("Be brief.\nUse metres.")), (&ben, None)] {
         let overhead = prompt_overhead(Some("Be kind."), instructions);
         assert_eq!(person.models().await["models"][0]["prompt_overhead"], overhead);
+    }
+}
+
+#[tokio::test]
+async fn visitors_get_the_prices_of_new_accounts() {
+    let api = Api::own(&[("AI_SYSTEM_PROMPT", "Be kind.")]).await;
+    api.prices(&list("scripted")).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ann.change(json!({ "instructions": "Be brief." })).await.is(200);
+    let seen = api.get(PATH).await.is(200);
+    assert_eq!(seen, ben.models().await);
+    assert_eq!(seen["models"][0]["prompt_overhead"], prompt_overhead(Some("Be kind."), None));
+}
+
+#[tokio::test]
+async fn invalid_tokens_get_no_prices() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for value in ["Bearer", "Bearer a.b.c", "Basic YW5uOnNlY3JldDEyMw==", &ann.access] {
+        let refused = api.send(Method::GET, PATH, &[("authorization", value)], None).await;
+        refused.expect(401, "invalid_token");
+    }
+    ann.is_robbed().await;
+    for person in [ann.using(&ann.token), ann] {
+        person.get(PATH).await.expect(401, "invalid_token");
     }
 }
 

@@ -1,7 +1,7 @@
 // Journeys of users whose balance is topped up each day, week or month.
 
 import assert from "node:assert/strict";
-import { SITE, fitsItsBox, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { SITE, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, balance, chatPage, heading, said, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -53,6 +53,18 @@ async function oldPage(server, tokens) {
 }
 
 await journeys({
+  async "visitors see the allowance and what it buys"() {
+    const page = await newPage();
+    for (const [grant, sentence] of [
+      ["0", "Your balance is filled up to 300 tokens each week: about 3 answers."],
+      ["1000", "Includes 1,000 free tokens: about 10 answers. Your balance is filled up to 300 tokens each week."],
+    ]) {
+      const server = await newServerOf("300/week", { FIRST_GRANT: grant });
+      await page.goto(`${server.url}#/register`);
+      await page.getByText(sentence, { exact: true }).waitFor();
+    }
+  },
+
   async "a user spends a daily allowance and learns when the next one comes"() {
     const server = await newServerOf("300/day");
     const ann = await newUser("ann", { site: server.url });

@@ -55,6 +55,25 @@ await journeys({
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
   },
 
+  async "a new user hears of an e-mail only if it is sent"() {
+    for (const isSent of [false, true]) {
+      const page = await newPage();
+      await page.route("**/api/health/", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, json: { ...(await response.json()), email_verification: isSent } });
+      });
+      await page.goto(`${SITE}#/register`);
+      await page.getByText("Includes 4,000 free tokens").waitFor();
+      const name = `mia${Date.now().toString(36)}`;
+      await page.getByLabel("Username", { exact: true }).fill(name);
+      await page.getByLabel("E-mail address").fill(`${name}@example.com`);
+      await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
+      await page.getByRole("button", { name: "Create account" }).click();
+      const said = isSent ? `Welcome, ${name}! We've sent you a verification e-mail.` : `Welcome, ${name}!`;
+      await page.locator(".toast").getByText(said, { exact: true }).waitFor();
+    }
+  },
+
   async "form errors appear beside their fields and keep the input"() {
     const ann = await newUser("ann");
     const page = await newPage();

@@ -38,7 +38,7 @@ const list = (change) => {
 
 const number = (text) => Number(/[\d,]+/.exec(text)[0].replaceAll(",", ""));
 const cost = (page) => page.locator(".composer-cost");
-const most = async (page) => number(await cost(page).innerText());
+const most = async (page) => number(/at most .*/.exec(await cost(page).innerText())[0]);
 const picker = (page) => page.getByRole("button", { name: /^Model: / });
 const choices = (page) => page.locator(".menu:popover-open .menu-item");
 
@@ -84,16 +84,16 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     const messages = sent(page);
     await page.getByRole("button", { name: "Model: quick", exact: true }).waitFor();
-    await cost(page).getByText("At most 100 tokens", { exact: true }).waitFor();
+    await cost(page).getByText("100 tokens", { exact: true }).waitFor();
     await picker(page).click();
     await choices(page).nth(2).waitFor();
     const shown = (await choices(page).allInnerTexts()).map((text) => text.split("\n").filter((line) => line !== "chosen"));
     assert.deepEqual(shown[0], ["quick", "100 tokens a message"]);
     assert.deepEqual(shown[1].slice(0, 2), ["deep", "Slow, thorough"]);
-    assert.match(shown[1][2], /^At most [\d,]+ tokens for this message$/);
+    assert.match(shown[1][2], /^Usually about 250, at most [\d,]+ tokens$/);
     await choices(page).nth(1).click();
     await page.locator(".composer-hint").getByText("Slow, thorough").waitFor();
-    assert.equal(await most(page), number(shown[1][2]));
+    assert.equal(await most(page), number(shown[1][2].split("at most")[1]));
 
     // The price grows with the message: 800 letters cost 40 tokens, but 1,320 if each character may
     // need 33 model tokens.
@@ -238,13 +238,66 @@ await journeys({
     await page.getByRole("button", { name: "Model: quick", exact: true }).waitFor();
   },
 
+  async "a model by usage shows what its messages usually cost"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    const usual = (tokens) => cost(page).getByText(new RegExp(`^Usually about ${tokens}, at most [\\d,]+ tokens$`)).waitFor();
+    await choose(page, "deep");
+    await usual(250);
+    // 1000 * 0.05 + 500 * 0.4, and then 100 * 0.05 + 10 * 0.4
+    await say(page, "Counted 1000 0 500");
+    await answered(page);
+    await say(page, "Counted 100 0 10");
+    await balance(page, FIRST_GRANT - 250 - 9);
+    // The mean of 250 and 9, rounded up.
+    await usual(130);
+    // A new chat has read none of the messages, but the browser remembers their prices.
+    await page.goto(server.url);
+    await page.reload();
+    await usual(130);
+    await picker(page).click();
+    await choices(page).filter({ hasText: /^deep.*Usually about 130, / }).waitFor();
+    await choices(page).filter({ hasText: /^vast.*Usually about [1-9][\d,]*, / }).waitFor();
+    await page.keyboard.press("Escape");
+
+    // In another browser, the messages of the opened chat count.
+    const other = await chatPage(ann, { url: server.url });
+    await choose(other, "deep");
+    await cost(other).getByText(/^Usually about 250, /).waitFor();
+    await other.getByRole("navigation", { name: "Chats" }).getByRole("link", { name: "Counted 1000" }).click();
+    await cost(other).getByText(/^Usually about 130, /).waitFor();
+
+    // Other rates make the record worthless, and another account has its own.
+    await server.admin("PUT", "api/admin/models", { list: list(({ models }) => (models[1].fare.output = 200_000)), version: (await server.admin("GET", "api/admin/models")).body.version });
+    const ben = await newUser("ben", { site: server.url });
+    await page.getByRole("button", { name: "Your account" }).click();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await logIn(page, ben);
+    await usual(250);
+  },
+
+  async "a balance for few usual answers is low"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    await choose(page, "deep");
+    // 4,000 tokens are enough for sixteen usual answers, although some may cost more.
+    await page.getByLabel("Your message").fill("\ufdfa".repeat(3000));
+    await cost(page).getByText(/at most [4-9],\d\d\d tokens$/).waitFor();
+    assert.equal(await page.locator(".composer-notice").getByText("You have").count(), 0);
+    await leave(server, ann, 1000);
+    await page.reload();
+    await page.getByText(/^You have 1,000 tokens\. An answer usually costs about 250/).waitFor();
+  },
+
   async "a low balance shortens the answer, and the page says so"() {
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
     await leave(server, ann, 300);
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
-    await page.getByText(/^You have 300 tokens\. This message may cost [\d,]+, so its answer may be shortened\.$/).waitFor();
+    await page.getByText("You have 300 tokens. An answer usually costs about 250, and a long one may be shortened.").waitFor();
     await page.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
     await say(page, "Long story");
     await page.getByText("This answer was shortened, because your balance didn't allow a longer one.").waitFor();
@@ -554,7 +607,7 @@ await journeys({
     await page.keyboard.press("Tab");
     assert.equal(await focused(page), "Send");
     const described = await page.evaluate(() => document.getElementById(document.activeElement.getAttribute("aria-describedby")).textContent);
-    assert.match(described, /^At most [\d,]+ tokens$/);
+    assert.match(described, /^Usually about 250, at most [\d,]+ tokens$/);
     await page.keyboard.press("Enter");
     await answered(page);
     await answer(page).locator("summary").focus();
@@ -577,6 +630,29 @@ await journeys({
     assert.match(await focused(admin), /^vast/);
   },
 
+  async "visitors see what the price list sells"() {
+    const first = (name) => list(({ models }) => models.sort((one) => (one.name === name ? -1 : 0)));
+    const server = await newServer(first("deep"), { FIRST_GRANT: "500" });
+    const page = await newPage();
+    await page.goto(`${server.url}#/register`);
+    await page.getByText("Includes 500 free tokens: about 2 answers of a usual length.").waitFor();
+    const models = page.locator(".guest-models");
+    await models.getByText("3 models and their prices").waitFor();
+    assert.deepEqual((await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
+      ["deep", "Slow, thorough", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
+      ["quick", "100 tokens a message"],
+      ["vast", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
+    ]);
+    await looksRight(page, "prices-door");
+    const many = await newServer(list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))), { FIRST_GRANT: "50" });
+    await page.goto(`${many.url}#/register`);
+    await page.getByText("Includes 50 free tokens.").waitFor();
+    await models.getByText("6 models and their prices").waitFor();
+    assert.equal(await models.getByRole("listitem").first().isVisible(), false);
+    await models.getByText("6 models and their prices").click();
+    await models.getByText("100 tokens a message").first().waitFor();
+  },
+
   async "an operator's word replaces tokens, but not model tokens"() {
     const server = await newServer(LIST, { CURRENCY: "credits" });
     const ann = await newUser("ann", { site: server.url });
@@ -589,7 +665,7 @@ await journeys({
     await logIn(page, ann);
     await heading(page, "What would you like to know?");
     await page.getByRole("link", { name: "Balance: 4,000 credits" }).waitFor();
-    await cost(page).getByText("At most 100 credits", { exact: true }).waitFor();
+    await cost(page).getByText("100 credits", { exact: true }).waitFor();
     await choose(page, "deep");
     await say(page, "Counted 1000 200 500");
     await answered(page);

@@ -216,12 +216,31 @@ await journeys({
     assert.equal(await page.locator(".tabs [aria-current]").innerText(), "Buy");
   },
 
+  async "the frame leads to the packs where tokens are sold"() {
+    const server = await newShop();
+    const page = await chatPage(await newUser("ann", { site: server.url }), { url: server.url });
+    await page.locator(".topbar").getByRole("link", { name: "Buy", exact: true }).click();
+    await heading(page, "Buy tokens");
+    await page.setViewportSize({ width: 390, height: 800 });
+    await page.goto(server.url);
+    await heading(page, "What would you like to know?");
+    assert.equal(await page.getByRole("link", { name: "Buy", exact: true }).count(), 0);
+    await page.getByRole("button", { name: "Your account" }).click();
+    await page.getByRole("link", { name: "Buy tokens", exact: true }).click();
+    await heading(page, "Buy tokens");
+  },
+
   async "where nothing is sold no link leads to packs"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/buy" });
     await page.getByText("No tokens are on sale").waitFor();
     assert.equal(await page.getByRole("link", { name: "Buy", exact: true }).count(), 0);
     await looksRight(page, "purchases-none");
+    await page.getByRole("button", { name: "Your account" }).click();
+    const menu = page.locator(".menu:popover-open");
+    await menu.getByRole("link", { name: "Statement", exact: true }).waitFor();
+    assert.equal(await menu.getByText("Buy tokens").count(), 0);
+    await page.keyboard.press("Escape");
     await page.getByRole("link", { name: "Balance:" }).click();
     await heading(page, "Statement");
     assert.equal(await page.getByRole("link", { name: "Buy tokens", exact: true }).count(), 0);
