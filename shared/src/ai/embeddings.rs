@@ -69,8 +69,10 @@ impl EmbeddingInput {
             Self::Texts(texts) => texts.iter().map(|text| TokenEstimate::of(text)).sum(),
             Self::Tokens(_) => self.ids(),
         };
-        // A zero is replaced by the estimate, which is positive, because no text is empty.
-        let reported = ReportedUsage { prompt: tokens, ..ReportedUsage::default() };
+        // A zero is replaced by the estimate, which is positive, because no text is empty. There is
+        // no answer, so its count is known.
+        let reported =
+            ReportedUsage { prompt: tokens, completion: Some(0), ..ReportedUsage::default() };
         reported.usage(Estimates::new(estimate.max(1), 0), Final::Yes)
     }
 }
