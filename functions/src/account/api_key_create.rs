@@ -93,7 +93,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::created(&NewApiKey { shown: ApiKey::of(&stored, None, now), key: key.text() })
 }
 
-/// What the caller chose for a new key.
+/// The caller's choices for a new key.
 struct NewKey {
     name: KeyName,
     restrictions: Restrictions,

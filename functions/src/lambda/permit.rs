@@ -185,18 +185,7 @@ pub const ASK_AI: Permit = Permit::Policy(&ASK_AI_POLICY);
 const ASK_AI_POLICY: Policy = Policy {
     id: "AskAiPolicy",
     about: "Lets a function send messages to the AI and charge for them",
-    permits: &[
-        update(Users(&["user:*"])),
-        allow(&[GetItem, PutItem], Chats),
-        allow(&[GetItem, PutItem], Ledger),
-        put(Tokens(&["idem:*"])),
-        put(Tokens(&["outbox:*"])).when("SendsAlerts"),
-        get(Tokens(&["models:*"])),
-        read_secret("OpenAiKeyArn"),
-        read_secret("OpenAi2KeyArn"),
-        read_secret("AnthropicKeyArn"),
-        Permit::Statements("InvokeBedrock"),
-    ],
+    permits: &[allow(&[GetItem, PutItem], Chats), EMBED],
 };
 
 /// Permission to request embeddings: to charge the account, to write the ledger row and the

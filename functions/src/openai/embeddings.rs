@@ -51,13 +51,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to O
         status = 200,
         description = "The vectors.",
         body = EmbeddingList,
-        headers(
-            ("RateLimit" = String),
-            ("RateLimit-Policy" = String),
-            ("X-RateLimit-Limit-Requests" = String),
-            ("X-RateLimit-Remaining-Requests" = String),
-            ("X-RateLimit-Reset-Requests" = String)
-        ),
+        headers(("RateLimit" = String)),
     )),
     extensions(("x-fails" = json!(EMBEDDING_FAILURES)), ("x-narrow" = json!(limits()))),
 )]

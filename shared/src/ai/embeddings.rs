@@ -12,10 +12,11 @@ use crate::values::{Estimates, Final, ReportedUsage, TokenEstimate, Usage};
 /// The maximum number of dimensions of a vector.
 pub const MOST_DIMENSIONS: usize = 4096;
 
-/// How many model tokens a server may add to a text, such as the markers of its beginning and end.
+/// The maximum number of model tokens that a server adds to a text, such as the markers of its
+/// beginning and end.
 const OF_TEXT: usize = 16;
 
-/// How many bytes a token's id counts as.
+/// The size of a token's id, in bytes.
 const OF_ID: usize = 4;
 
 /// The texts whose vectors a client requests.

@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_keep_their_order_when_they_move_to_the_beginning() {
+    fn instructions_keep_their_order_at_the_beginning() {
         let turns = [
             (Speaker::System, "a"),
             (Speaker::User, "b"),

@@ -15,10 +15,10 @@ use crate::ai::bedrock::{Bedrock, failure_by, is_by};
 use crate::ai::embeddings::{EmbeddingInput, EmbeddingRequest, ProvidedVectors, refused};
 use crate::ai::failure::{Failure, Reason, Refusal};
 
-/// How many texts Cohere's models accept in a call.
+/// The maximum number of texts in a call to one of Cohere's models.
 const TEXTS: usize = 96;
 
-/// How many of a request's calls to Bedrock run at the same time.
+/// The maximum number of a request's calls to Bedrock that run at the same time.
 const AT_A_TIME: usize = 8;
 
 /// The maker of a model.
